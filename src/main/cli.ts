@@ -1,0 +1,83 @@
+#!/usr/bin/env node
+import { createRequire } from "node:module";
+import { Command, InvalidArgumentError } from "commander";
+import { type Config, type Flags, loadConfig } from "./config.js";
+import { startDaemon } from "./daemon.js";
+import { createLog } from "./log.js";
+
+const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
+
+/** One line on stderr and exit status 1: what an operator needs to see. */
+function refuseToRun(message: string): never {
+  process.stderr.write(`imagestore: ${message}\n`);
+  process.exit(1);
+}
+
+function configOrExit(flags: Flags): Config {
+  const config = loadConfig(flags, process.env);
+  if (!config.ok) refuseToRun(config.failure.message);
+  return config.value;
+}
+
+async function serve(flags: Flags): Promise<void> {
+  const config = configOrExit(flags);
+  const log = createLog(config.log.level);
+  process.on("unhandledRejection", (error) => log.error({ err: error }, "unhandled rejection"));
+  const started = await startDaemon(config, log);
+  if (!started.ok) {
+    const { message, detail } = started.failure;
+    log.debug({ detail }, "start failed");
+    refuseToRun(message);
+  }
+  const daemon = started.value;
+  const { host, port, transport } = daemon;
+  log.info({ host, port, transport, pools: [...daemon.actors.keys()], version }, "listening");
+  process.stdout.write(`imagestore ${version} listening on http://${host}:${port}\n`);
+  let signals = 0;
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (++signals > 1) process.exit(1);
+    log.info({ signal }, "stopping");
+    daemon.stop().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        log.error({ err: error }, "could not stop in order");
+        process.exit(1);
+      },
+    );
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+}
+
+function notEmpty(value: string): string {
+  if (value === "") throw new InvalidArgumentError("must not be empty");
+  return value;
+}
+
+function withFlags(command: Command): Command {
+  return command
+    .option("-c, --config <file>", "configuration file (JSON)", notEmpty)
+    .option("-H, --host <address>", "address to listen on (default 127.0.0.1)", notEmpty)
+    .option("-p, --port <port>", "port to listen on (default 19999)", notEmpty)
+    .option("-z, --zpool <pools>", "pool to serve, or several with commas (default mistify)", notEmpty)
+    .option("-l, --log-level <level>", "debug, info, warning, error, fatal or silent (default warning)", notEmpty)
+    .option("-i, --image-service <host>", "image service, HOST or HOST:PORT (default image.services.lochness.local)", notEmpty)
+    .option("-d, --data-dir <folder>", "where image records are kept (default /var/lib/imagestore)", notEmpty)
+    .option("--transport <name>", "auto, uws or node (default auto)", notEmpty);
+}
+
+const program = new Command("imagestore")
+  .description("Guest disks and ZFS pools of a hypervisor node, as JSON-RPC over HTTP")
+  .version(version);
+
+withFlags(program.command("serve", { isDefault: true }))
+  .description("run the daemon")
+  .action((flags: Flags) => serve(flags));
+
+withFlags(program.command("check-config"))
+  .description("check the configuration, print it with its defaults, and exit")
+  .action((flags: Flags) => {
+    process.stdout.write(`${JSON.stringify(configOrExit(flags), null, 2)}\n`);
+  });
+
+await program.parseAsync();

@@ -1,0 +1,227 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { FAILURES, type Failure, type Outcome, fail, refusals } from "../protocol/failures.js";
+import { type SnapshotRequest, planDownload, snapshotRequest } from "../protocol/methods.js";
+import type { PoolName } from "../protocol/names.js";
+import type { SendTicket } from "../protocol/operations.js";
+import { readObject } from "../protocol/params.js";
+import type { Actor } from "./actor.js";
+import type { BodySink, Headers, HttpReply, HttpRequest } from "./http/transport.js";
+import type { CallReport } from "./rpc.js";
+import type { SendHandle, Streaming } from "./streaming.js";
+
+export interface DownloadOptions {
+  readonly pools: readonly PoolName[];
+  readonly streaming: Streaming;
+  readonly maxDownloads: number;
+  /** Bytes that may be under way between the streaming worker and the client's socket. */
+  readonly windowBytes: number;
+  readonly stalledReaderMs: number;
+  actorOf(pool: PoolName): Actor | undefined;
+  onBytes(bytes: number): void;
+  report(call: CallReport): void;
+}
+
+export interface Downloads {
+  handle(request: HttpRequest, reply: HttpReply): void;
+  /** Downloads under way, from the hold to its release. */
+  readonly active: number;
+  /** Tags of the holds that running downloads of a pool have. */
+  liveTags(pool: PoolName): string[];
+  /** Cuts off every download; resolves when all holds are released. */
+  endAll(): Promise<void>;
+}
+
+const TEXT: Headers = [["Content-Type", "text/plain; charset=utf-8"]];
+const STREAM: Headers = [["Content-Type", "application/octet-stream"]];
+const RETRY_AFTER: Headers = [["Retry-After", "1"]];
+/** Tries to release a hold while its actor starts again. */
+const RELEASE_TRIES = 30;
+const RELEASE_PAUSE_MS = 1_000;
+
+interface Download {
+  readonly pool: PoolName;
+  readonly ticket: SendTicket;
+  /** Gives the client up. */
+  abort(): void;
+  readonly done: Promise<void>;
+}
+
+export function createDownloads(options: DownloadOptions): Downloads {
+  const active = new Set<Download>();
+  let opening = 0;
+
+  function refuse(reply: HttpReply, failure: Failure): void {
+    const { http } = FAILURES[failure.code];
+    const detail = failure.code === "name.invalid" && failure.detail ? `: ${failure.detail}` : "";
+    reply.send(http, http === 503 ? [...TEXT, ...RETRY_AFTER] : TEXT, `${failure.message}${detail}\n`);
+  }
+
+  function handle(request: HttpRequest, reply: HttpReply): void {
+    const startedAt = performance.now();
+    const report = (pool: string, failure: Failure | undefined) =>
+      options.report({
+        method: "download",
+        pool,
+        code: failure?.code ?? "ok",
+        ms: performance.now() - startedAt,
+        detail: failure?.detail,
+      });
+    const refuseAndReport = (failure: Failure, pool = "") => {
+      refuse(reply, failure);
+      report(pool, failure);
+    };
+    if (request.method !== "GET" && request.method !== "POST") {
+      return reply.send(405, [...TEXT, ["Allow", "GET, POST"]], `method not allowed: ${request.method}\n`);
+    }
+    if (request.tooLarge) return reply.send(413, TEXT, "the body is larger than limits.bodyBytes allows\n");
+    const read = readDownload(request);
+    const planned = read.ok ? planDownload(read.value, options.pools) : read;
+    if (!planned.ok) return refuseAndReport(planned.failure);
+    const { pool, operation } = planned.value;
+    const actor = options.actorOf(pool);
+    if (!actor) return refuseAndReport(refusals.stopping.failure, pool);
+    if (active.size + opening >= options.maxDownloads) return refuseAndReport(refusals.overloaded.failure, pool);
+    opening++;
+    void actor.call<SendTicket>(operation).then((ticket) => {
+      opening--;
+      if (ticket.ok) start(actor, ticket.value, reply, (failure) => report(pool, failure));
+      else refuseAndReport(ticket.failure, pool);
+    });
+  }
+
+  function start(
+    actor: Actor,
+    ticket: SendTicket,
+    reply: HttpReply,
+    report: (failure: Failure | undefined) => void,
+  ): void {
+    const pump = createPump(ticket, reply);
+    const done = pump.ended.then(async (failure) => {
+      report(failure);
+      await release(actor, ticket);
+      active.delete(download);
+    });
+    const download: Download = { pool: actor.pool, ticket, abort: pump.abort, done };
+    active.add(download);
+  }
+
+  /** A hold that stays would keep its snapshot for ever: try on while the actor starts again. */
+  async function release(actor: Actor, { name, tag }: SendTicket): Promise<void> {
+    for (let attempt = 0; attempt < RELEASE_TRIES; attempt++) {
+      const closed = await actor.callAlways<null>({ op: "CloseSend", name, tag });
+      if (closed.ok || !FAILURES[closed.failure.code].retryable || actor.state === "stopped") return;
+      await sleep(RELEASE_PAUSE_MS);
+    }
+  }
+
+  /** Moves frames to the client, as fast as it takes them; gives back credit for each. */
+  function createPump(
+    ticket: SendTicket,
+    reply: HttpReply,
+  ): { abort(): void; ended: Promise<Failure | undefined> } {
+    const queue: Uint8Array[] = [];
+    let sink: BodySink | undefined;
+    let blocked = false;
+    let owedCredit = 0;
+    let sent: { failure: Failure | undefined } | undefined;
+    let patience: NodeJS.Timeout | undefined;
+    let settle: (failure: Failure | undefined) => void = () => {};
+    const ended = new Promise<Failure | undefined>((resolve) => {
+      settle = resolve;
+    });
+    const gone = fail("service.interrupted", "the client went away").failure;
+
+    const wait = () => {
+      clearTimeout(patience);
+      patience = setTimeout(abort, options.stalledReaderMs);
+    };
+    const flush = () => {
+      for (let frame = queue[0]; frame && !blocked; frame = queue[0]) {
+        queue.shift();
+        options.onBytes(frame.length);
+        owedCredit += frame.length;
+        if (sink && !sink.write(frame)) {
+          blocked = true;
+          wait();
+        }
+      }
+      if (blocked) return;
+      if (owedCredit > 0 && !sent) handle.credit(owedCredit);
+      owedCredit = 0;
+      if (sent && queue.length === 0) finish(sent.failure);
+    };
+    const finish = (failure: Failure | undefined) => {
+      clearTimeout(patience);
+      if (reply.gone) return settle(gone);
+      if (failure) {
+        if (sink) sink.reset();
+        else refuse(reply, failure);
+        return settle(failure);
+      }
+      sink ??= reply.stream(200, STREAM);
+      wait();
+      sink.end(() => {
+        clearTimeout(patience);
+        settle(undefined);
+      });
+    };
+    const abort = () => {
+      clearTimeout(patience);
+      queue.length = 0;
+      handle.cancel();
+      if (sink) sink.reset();
+      // The process may be gone already: then nobody else will say that this is the end.
+      if (sent) settle(gone);
+    };
+
+    const handle: SendHandle = options.streaming.send(ticket.command, options.windowBytes, {
+      onFrame: (frame) => {
+        if (reply.gone) return;
+        if (!sink) {
+          sink = reply.stream(200, STREAM);
+          sink.onReady(() => {
+            blocked = false;
+            clearTimeout(patience);
+            flush();
+          });
+        }
+        queue.push(frame);
+        flush();
+      },
+      onEnd: (failure) => {
+        sent = { failure };
+        if (reply.gone) settle(failure ?? gone);
+        else if (failure) finish(failure);
+        else flush();
+      },
+    });
+    reply.onGone(() => {
+      clearTimeout(patience);
+      queue.length = 0;
+      handle.cancel();
+      if (sent) settle(gone);
+    });
+    if (reply.gone) handle.cancel();
+    return { abort, ended };
+  }
+
+  return {
+    handle,
+    get active() {
+      return active.size;
+    },
+    liveTags: (pool) => [...active].filter((each) => each.pool === pool).map((each) => each.ticket.tag),
+    endAll: async () => {
+      for (const download of active) download.abort();
+      await Promise.all([...active].map((download) => download.done));
+    },
+  };
+}
+
+/** Reads `?id=…` or a body that is a bare SnapshotRequest. */
+function readDownload(request: HttpRequest): Outcome<SnapshotRequest> {
+  const query = new URLSearchParams(request.query);
+  const id = query.get("id");
+  if (id !== null) return { ok: true, value: { ...snapshotRequest.zero, id, pool: query.get("pool") ?? "" } };
+  return readObject(snapshotRequest, "SnapshotRequest", request.body.toString("utf8"));
+}

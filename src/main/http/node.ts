@@ -1,0 +1,124 @@
+import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
+import {
+  type BodySink,
+  DISCARD_FACTOR,
+  type Headers,
+  type HttpReply,
+  type HttpRequest,
+  type Transport,
+  type TransportOptions,
+} from "./transport.js";
+
+/** The transport on node:http, for where uWebSockets.js has no build. */
+export const nodeTransport: Transport = {
+  name: "node",
+  async listen(options) {
+    const server = createServer({ keepAliveTimeout: 10_000 }, (incoming, outgoing) =>
+      receive(incoming, outgoing, options),
+    );
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ host: options.host, port: options.port, exclusive: true }, resolve);
+    });
+    const address = server.address();
+    return {
+      port: typeof address === "object" && address !== null ? address.port : options.port,
+      stopAccepting: () => {
+        server.close();
+        server.closeIdleConnections();
+      },
+      close: async () => {
+        server.close();
+        server.closeAllConnections();
+      },
+    };
+  },
+};
+
+function receive(incoming: IncomingMessage, outgoing: ServerResponse, options: TransportOptions): void {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  let handled = false;
+  const handle = () => {
+    if (handled) return;
+    handled = true;
+    const tooLarge = size > options.bodyLimitBytes;
+    options.handle(requestOf(incoming, tooLarge ? Buffer.alloc(0) : Buffer.concat(chunks), tooLarge), replyOf(outgoing));
+  };
+  incoming.on("data", (chunk: Buffer) => {
+    size += chunk.length;
+    if (size <= options.bodyLimitBytes) chunks.push(chunk);
+    else if (size > options.bodyLimitBytes * DISCARD_FACTOR) {
+      outgoing.shouldKeepAlive = false;
+      handle();
+      incoming.destroy();
+    } else chunks.length = 0;
+  });
+  incoming.on("end", handle);
+  incoming.on("error", () => {});
+}
+
+function requestOf(incoming: IncomingMessage, body: Buffer, tooLarge: boolean): HttpRequest {
+  const url = incoming.url ?? "/";
+  const mark = url.indexOf("?");
+  return {
+    method: incoming.method ?? "GET",
+    path: mark < 0 ? url : url.slice(0, mark),
+    query: mark < 0 ? "" : url.slice(mark + 1),
+    header: (name) => {
+      const value = incoming.headers[name];
+      return Array.isArray(value) ? value.join(", ") : (value ?? "");
+    },
+    body,
+    tooLarge,
+  };
+}
+
+function replyOf(outgoing: ServerResponse): HttpReply {
+  const goneListeners: (() => void)[] = [];
+  let gone = false;
+  outgoing.on("close", () => {
+    if (outgoing.writableFinished || gone) return;
+    gone = true;
+    for (const listener of goneListeners) listener();
+  });
+  outgoing.on("error", () => {});
+  const writeHead = (status: number, headers: Headers, length: number | undefined) => {
+    const fields = headers.map(([name, value]): [string, string] => [name, value]);
+    if (length !== undefined) fields.push(["Content-Length", String(length)]);
+    outgoing.writeHead(status, fields.flat());
+  };
+  return {
+    get gone() {
+      return gone;
+    },
+    onGone: (listener) => {
+      goneListeners.push(listener);
+    },
+    send: (status, headers, body) => {
+      if (gone || outgoing.headersSent) return;
+      writeHead(status, headers, Buffer.byteLength(body));
+      outgoing.end(body);
+    },
+    stream: (status, headers) => {
+      if (!gone) writeHead(status, headers, undefined);
+      return sinkOf(outgoing);
+    },
+  };
+}
+
+function sinkOf(outgoing: ServerResponse): BodySink {
+  return {
+    write: (frame) => outgoing.write(frame),
+    end: (onFlushed) => {
+      outgoing.once("finish", onFlushed);
+      outgoing.end();
+    },
+    reset: () => {
+      outgoing.socket?.resetAndDestroy();
+    },
+    onReady: (listener) => {
+      outgoing.on("drain", listener);
+    },
+  };
+}

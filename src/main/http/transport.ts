@@ -1,0 +1,64 @@
+/**
+ * The narrow seam to whatever speaks HTTP. Above it nobody knows uWebSockets.js or
+ * node:http; below it nobody knows JSON-RPC.
+ */
+
+export type Headers = readonly (readonly [name: string, value: string])[];
+
+/** A request whose body has come in whole, at most `limitBytes` of it. */
+export interface HttpRequest {
+  readonly method: string;
+  readonly path: string;
+  /** Without the question mark. */
+  readonly query: string;
+  /** A header's value, "" when absent. `name` in lower case. */
+  header(name: string): string;
+  readonly body: Buffer;
+  /** The body was longer than the limit; `body` is empty then. */
+  readonly tooLarge: boolean;
+}
+
+/** The way back to one client. After the client is gone every call does nothing. */
+export interface HttpReply {
+  readonly gone: boolean;
+  onGone(listener: () => void): void;
+  /** A whole reply. A `Content-Length` is added. */
+  send(status: number, headers: Headers, body: string | Uint8Array): void;
+  /** Begins a reply of unknown length. */
+  stream(status: number, headers: Headers): BodySink;
+}
+
+/** The body of a streamed reply. Frames are kept in order; one is given only after `onReady`. */
+export interface BodySink {
+  /** @returns whether the next frame may follow at once; else wait for `onReady`. */
+  write(frame: Uint8Array): boolean;
+  /** Ends the reply cleanly; `onFlushed` is called when the last byte has left for the client. */
+  end(onFlushed: () => void): void;
+  /** Cuts the connection, so that nobody takes half a stream for a whole one. */
+  reset(): void;
+  onReady(listener: () => void): void;
+}
+
+export interface Listener {
+  readonly port: number;
+  /** No new connections; those that are open may finish. */
+  stopAccepting(): void;
+  /** Closes what is still open. */
+  close(): Promise<void>;
+}
+
+export interface TransportOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly bodyLimitBytes: number;
+  handle(request: HttpRequest, reply: HttpReply): void;
+}
+
+export interface Transport {
+  readonly name: "uws" | "node";
+  /** Rejects with a code: EADDRINUSE, EACCES, EADDRNOTAVAIL, … */
+  listen(options: TransportOptions): Promise<Listener>;
+}
+
+/** How much of a body that is too long is read and thrown away, so that the client gets its answer. */
+export const DISCARD_FACTOR = 64;

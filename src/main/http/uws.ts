@@ -1,0 +1,265 @@
+import { createServer } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import uWS, {
+  type HttpRequest as UwsRequest,
+  type HttpResponse,
+  type RecognizedString,
+  type us_listen_socket,
+} from "uWebSockets.js";
+import {
+  type BodySink,
+  DISCARD_FACTOR,
+  type HttpReply,
+  type HttpRequest,
+  type Transport,
+  type TransportOptions,
+} from "./transport.js";
+
+/** Without it a second daemon on the port would silently get half of the traffic. */
+const LIBUS_LISTEN_EXCLUSIVE_PORT = 1;
+
+/**
+ * uWebSockets.js cuts off a reader that takes nothing for 10 s. One byte written
+ * every 5 s re-arms its timer and waits in its buffer.
+ */
+const DRIP_INTERVAL_MS = 5_000;
+/** Bytes held back at the end of a stream to drip from: enough for 20 minutes. */
+const DRIP_RESERVE_BYTES = 256;
+
+/** uWebSockets.js needs a moment between its close and the end of the process. */
+const CLOSE_PAUSE_MS = 200;
+
+const STATUS_TEXT: Readonly<Record<number, string>> = {
+  200: "200 OK",
+  204: "204 No Content",
+  400: "400 Bad Request",
+  403: "403 Forbidden",
+  404: "404 Not Found",
+  405: "405 Method Not Allowed",
+  409: "409 Conflict",
+  413: "413 Payload Too Large",
+  415: "415 Unsupported Media Type",
+  500: "500 Internal Server Error",
+  502: "502 Bad Gateway",
+  503: "503 Service Unavailable",
+  504: "504 Gateway Timeout",
+  507: "507 Insufficient Storage",
+};
+
+/** What the native module has and its type declarations lack. */
+interface App {
+  any(pattern: RecognizedString, handler: (response: HttpResponse, request: UwsRequest) => void): unknown;
+  listen(host: string, port: number, options: number, callback: (socket: us_listen_socket | false) => void): unknown;
+  close(): void;
+}
+
+/** Whether a native build is loaded; the package's own fallback in JavaScript can't stream. */
+export function isNative(): boolean {
+  return "LIBUS_LISTEN_EXCLUSIVE_PORT" in uWS;
+}
+
+/** uWebSockets.js does not say why it can't listen; node:net does, when it tries the same. */
+function listenError(host: string, port: number): Promise<Error> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once("error", resolve);
+    probe.listen({ host, port, exclusive: true }, () =>
+      probe.close(() => resolve(new Error(`uWebSockets.js can't listen on ${host}:${port}`))),
+    );
+  });
+}
+
+export const uwsTransport: Transport = {
+  name: "uws",
+  async listen(options) {
+    const app = uWS.App() as unknown as App;
+    app.any("/*", (response, request) => receive(response, request, options));
+    const socket = await new Promise<us_listen_socket | false>((resolve) => {
+      app.listen(options.host, options.port, LIBUS_LISTEN_EXCLUSIVE_PORT, resolve);
+    });
+    if (!socket) throw await listenError(options.host, options.port);
+    let accepting = true;
+    const stopAccepting = () => {
+      if (accepting) uWS.us_listen_socket_close(socket);
+      accepting = false;
+    };
+    return {
+      port: uWS.us_socket_local_port(socket),
+      stopAccepting,
+      close: async () => {
+        stopAccepting();
+        app.close();
+        await sleep(CLOSE_PAUSE_MS);
+      },
+    };
+  },
+};
+
+function receive(response: HttpResponse, request: UwsRequest, options: TransportOptions): void {
+  // First of all, before anything can be asynchronous: after it `response` must not be touched.
+  const state = new ReplyState(response);
+  const parts = requestParts(request);
+  let chunks: Buffer[] = [];
+  let size = 0;
+  let handled = false;
+  const handle = (body: Buffer) => {
+    handled = true;
+    const tooLarge = size > options.bodyLimitBytes;
+    options.handle({ ...parts, body, tooLarge }, state);
+  };
+  response.onData((chunk, isLast) => {
+    if (handled) return;
+    size += chunk.byteLength;
+    if (size > options.bodyLimitBytes) {
+      chunks = [];
+      if (size > options.bodyLimitBytes * DISCARD_FACTOR) {
+        state.closeAfter = true;
+        handle(Buffer.alloc(0));
+      } else if (isLast) handle(Buffer.alloc(0));
+      return;
+    }
+    // The chunk dies with this callback. A handler reads the body before it returns, so
+    // only what must wait for more is copied.
+    if (!isLast) chunks.push(Buffer.from(new Uint8Array(chunk)));
+    else if (chunks.length === 0) handle(Buffer.from(chunk));
+    else handle(Buffer.concat([...chunks, Buffer.from(chunk)]));
+  });
+}
+
+/** The request object dies with the handler: read what may be needed now. */
+function requestParts(request: UwsRequest): Omit<HttpRequest, "body" | "tooLarge"> {
+  const kept = new Map<string, string>(KEPT_HEADERS.map((name) => [name, request.getHeader(name)]));
+  return {
+    method: request.getMethod().toUpperCase(),
+    path: request.getUrl(),
+    query: request.getQuery() ?? "",
+    header: (name) => kept.get(name) ?? "",
+  };
+}
+
+const KEPT_HEADERS = ["content-type", "accept-encoding"] as const;
+
+class ReplyState implements HttpReply {
+  gone = false;
+  closeAfter = false;
+  private readonly goneListeners: (() => void)[] = [];
+
+  constructor(private readonly response: HttpResponse) {
+    response.onAborted(() => {
+      this.gone = true;
+      for (const listener of this.goneListeners) listener();
+    });
+  }
+
+  onGone(listener: () => void): void {
+    this.goneListeners.push(listener);
+  }
+
+  send(status: number, headers: readonly (readonly [string, string])[], body: string | Uint8Array): void {
+    if (this.gone) return;
+    const { response, closeAfter } = this;
+    this.gone = true;
+    response.cork(() => {
+      response.writeStatus(STATUS_TEXT[status] ?? String(status));
+      for (const [name, value] of headers) response.writeHeader(name, value);
+      response.end(body, closeAfter);
+    });
+  }
+
+  stream(status: number, headers: readonly (readonly [string, string])[]): BodySink {
+    if (!this.gone) {
+      this.response.cork(() => {
+        this.response.writeStatus(STATUS_TEXT[status] ?? String(status));
+        for (const [name, value] of headers) this.response.writeHeader(name, value);
+      });
+    }
+    return createSink(this.response, this);
+  }
+}
+
+/**
+ * A body that keeps the last frame back until the next one (or the end) comes, so
+ * that there is always a real byte to write while a reader takes nothing, and to
+ * find out with whether all before it has left: uWebSockets.js calls `onWritable`
+ * at the first room in the socket, and only a write tells if its buffer is empty.
+ */
+function createSink(response: HttpResponse, state: ReplyState): BodySink {
+  let held: Uint8Array = new Uint8Array(0);
+  let blocked = false;
+  let ready = () => {};
+  let afterDrain: (() => void) | undefined;
+  let drip: NodeJS.Timeout | undefined;
+
+  const stopDrip = () => {
+    clearInterval(drip);
+    drip = undefined;
+  };
+  /** @returns whether everything written so far has left uWebSockets.js. */
+  const push = (bytes: Uint8Array): boolean => {
+    let drained = true;
+    response.cork(() => {
+      drained = response.write(bytes);
+    });
+    return drained;
+  };
+  const pushByte = (): boolean => {
+    if (held.length <= 1) return true;
+    const byte = held.subarray(0, 1);
+    held = held.subarray(1);
+    return push(byte);
+  };
+  const write = (bytes: Uint8Array): void => {
+    if (state.gone || bytes.length === 0 || push(bytes)) return;
+    blocked = true;
+    drip ??= setInterval(() => {
+      if (!state.gone) pushByte();
+    }, DRIP_INTERVAL_MS);
+  };
+
+  response.onWritable(() => {
+    if (state.gone || !blocked || !pushByte()) return true;
+    blocked = false;
+    stopDrip();
+    const next = afterDrain ?? ready;
+    afterDrain = undefined;
+    next();
+    return true;
+  });
+  state.onGone(stopDrip);
+
+  return {
+    write: (frame) => {
+      write(held);
+      held = frame;
+      return !blocked;
+    },
+    end: (onFlushed) => {
+      const finish = () => {
+        if (state.gone) return;
+        state.gone = true;
+        stopDrip();
+        response.cork(() => response.end(held));
+        onFlushed();
+      };
+      const flushMost = () => {
+        if (state.gone) return;
+        const kept = Math.min(held.length, DRIP_RESERVE_BYTES);
+        const most = held.subarray(0, held.length - kept);
+        held = held.subarray(held.length - kept);
+        write(most);
+        if (blocked) afterDrain = finish;
+        else finish();
+      };
+      if (blocked) afterDrain = flushMost;
+      else flushMost();
+    },
+    reset: () => {
+      if (state.gone) return;
+      stopDrip();
+      response.close();
+    },
+    onReady: (listener) => {
+      ready = listener;
+    },
+  };
+}

@@ -1,0 +1,102 @@
+/**
+ * The closed table of everything that may go wrong in a way a client can act on.
+ * Only the envelope and reply modules turn a code into numbers.
+ * `rpc` is the JSON-RPC 2.0 code (our own are positive, outside the reserved range);
+ * `http` the status where a failure is answered as plain HTTP (downloads, probes);
+ * `errno` the symbolic name from errno(3) that fits best; `retryable`: the same
+ * request may succeed later without anybody changing anything.
+ */
+export const FAILURES = {
+  "request.malformed": { rpc: -32602, http: 400, errno: "EINVAL", retryable: false },
+  "request.missing_field": { rpc: -32602, http: 400, errno: "EINVAL", retryable: false },
+  "request.invalid": { rpc: -32602, http: 400, errno: "EINVAL", retryable: false },
+  "name.invalid": { rpc: -32602, http: 400, errno: "EINVAL", retryable: false },
+  "dataset.not_found": { rpc: 1001, http: 404, errno: "ENOENT", retryable: false },
+  "dataset.exists": { rpc: 1002, http: 409, errno: "EEXIST", retryable: false },
+  "dataset.wrong_type": { rpc: 1003, http: 400, errno: "EINVAL", retryable: false },
+  "dataset.busy": { rpc: 1004, http: 409, errno: "EBUSY", retryable: true },
+  "dataset.has_clones": { rpc: 1005, http: 409, errno: "EBUSY", retryable: false },
+  "dataset.protected": { rpc: 1006, http: 403, errno: "EPERM", retryable: false },
+  "snapshot.newer_exist": { rpc: 1007, http: 409, errno: "EEXIST", retryable: false },
+  "snapshot.held": { rpc: 1008, http: 409, errno: "EBUSY", retryable: true },
+  "pool.not_found": { rpc: 1020, http: 404, errno: "ENOENT", retryable: false },
+  "pool.no_space": { rpc: 1021, http: 507, errno: "ENOSPC", retryable: false },
+  "pool.unavailable": { rpc: 1022, http: 503, errno: "EIO", retryable: true },
+  "pool.read_only": { rpc: 1023, http: 503, errno: "EROFS", retryable: false },
+  "image.not_found": { rpc: 1030, http: 404, errno: "ENOENT", retryable: false },
+  "image.http_status": { rpc: 1031, http: 502, errno: "EPROTO", retryable: true },
+  "image.unreachable": { rpc: 1032, http: 502, errno: "EHOSTUNREACH", retryable: true },
+  "image.cut_short": { rpc: 1033, http: 502, errno: "EPIPE", retryable: true },
+  "image.bad_stream": { rpc: 1034, http: 502, errno: "EBADMSG", retryable: false },
+  "image.source_refused": { rpc: 1035, http: 403, errno: "EACCES", retryable: false },
+  "image.digest_mismatch": { rpc: 1036, http: 502, errno: "EBADMSG", retryable: true },
+  "service.overloaded": { rpc: 1040, http: 503, errno: "EAGAIN", retryable: true },
+  "service.interrupted": { rpc: 1041, http: 503, errno: "EINTR", retryable: true },
+  "service.stopping": { rpc: 1042, http: 503, errno: "ESHUTDOWN", retryable: true },
+  "command.not_permitted": { rpc: 1050, http: 500, errno: "EPERM", retryable: false },
+  "command.missing": { rpc: 1051, http: 500, errno: "ENOENT", retryable: false },
+  "command.timed_out": { rpc: 1052, http: 504, errno: "ETIMEDOUT", retryable: true },
+  "command.failed": { rpc: 1053, http: 500, errno: "EIO", retryable: false },
+  "internal": { rpc: -32603, http: 500, errno: "EIO", retryable: false },
+} as const satisfies Record<
+  string,
+  { rpc: number; http: number; errno: string; retryable: boolean }
+>;
+
+export type FailureCode = keyof typeof FAILURES;
+
+/** The refused side of an outcome: plain data, safe to send between threads. */
+export interface Failure {
+  readonly code: FailureCode;
+  /** What a 1.0 client gets as `error`; exact where the contract fixes the words. */
+  readonly message: string;
+  /** More about the cause, for 2.0 clients and the log. */
+  readonly detail?: string;
+}
+
+export type Outcome<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly failure: Failure };
+
+export type Refused = Extract<Outcome<never>, { ok: false }>;
+
+export function succeed<T>(value: T): Outcome<T> {
+  return { ok: true, value };
+}
+
+export function fail(code: FailureCode, message: string, detail?: string): Refused {
+  return {
+    ok: false,
+    failure: detail === undefined ? { code, message } : { code, message, detail },
+  };
+}
+
+/** The failures whose words are part of the contract, so that they are written once. */
+export const refusals = {
+  needId: fail("request.missing_field", "need an id"),
+  needImageId: fail("request.missing_field", "need id"),
+  needDest: fail("request.missing_field", "need dest"),
+  needSnapshotDest: fail("request.missing_field", "need a dest"),
+  needSize: fail("request.missing_field", "need a valid size"),
+  invalidSnapshotDest: fail("name.invalid", "invalid snapshot dest"),
+  invalidArgument: fail("request.invalid", "invalid argument"),
+  snapshotOfSnapshot: fail("dataset.wrong_type", "cannot create a snapshot of a snapshot"),
+  notFound: fail("dataset.not_found", "not found"),
+  imageNotFound: fail("image.not_found", "not found"),
+  exists: fail("dataset.exists", "dataset already exists"),
+  notVolume: fail("dataset.wrong_type", "not a volume"),
+  notSnapshot: fail("dataset.wrong_type", "not a snapshot"),
+  noSpace: fail("pool.no_space", "no space left on device"),
+  overloaded: fail("service.overloaded", "resource temporarily unavailable"),
+  interrupted: fail(
+    "service.interrupted",
+    "the pool's actor stopped before it answered; the outcome is unknown, ask again",
+  ),
+  stopping: fail("service.stopping", "imagestore is stopping"),
+} as const;
+
+/** An unexpected exception, as a failure: a bug is reported, never swallowed. */
+export function internalFailure(error: unknown): Refused {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return fail("internal", "internal error", text);
+}

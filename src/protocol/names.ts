@@ -1,0 +1,151 @@
+import { type Failure, type Outcome, fail, refusals, succeed } from "./failures.js";
+
+declare const poolBrand: unique symbol;
+declare const datasetBrand: unique symbol;
+declare const snapshotBrand: unique symbol;
+declare const imageBrand: unique symbol;
+
+/** The name of a configured pool. */
+export type PoolName = string & { readonly [poolBrand]: true };
+/** A checked full name of a filesystem or volume: `tank/guests/g1/disk-0`. */
+export type DatasetName = string & { readonly [datasetBrand]: true };
+/** A checked full name of a snapshot: `tank/guests/g1/disk-0@s1`. */
+export type SnapshotName = string & { readonly [snapshotBrand]: true };
+/** The id of an image or guest: one component of a dataset name, not hidden by a leading dot. */
+export type ComponentId = string & { readonly [imageBrand]: true };
+
+/** ZFS_MAX_DATASET_NAME_LEN is 256 with the terminating zero. */
+export const MAX_NAME_BYTES = 255;
+
+/** What a component may hold, from zfs(8): alphanumerics and `-_.: ` (space). */
+const COMPONENT = /^[a-zA-Z0-9_.: -]+$/;
+const SNAPSHOT_DEST = /^[a-zA-Z0-9_\-:.]+$/;
+const POOL = /^[a-zA-Z][a-zA-Z0-9_.:-]*$/;
+/** Names that zpool(8) keeps for vdev types. */
+const RESERVED_POOL = /^(?:mirror|raidz|draid|spare|log|c[0-9]|(?:log|spare|cache|special|dedup)$)/;
+
+/** The pools that a request may name; the first serves requests that name none. */
+export interface PoolScope {
+  readonly pools: readonly PoolName[];
+  readonly pool: PoolName;
+}
+
+/** A name from a request, resolved. `snapshot` is there when the request named one. */
+export interface ResolvedName {
+  readonly pool: PoolName;
+  readonly dataset: DatasetName;
+  readonly snapshot?: SnapshotName;
+}
+
+/** @returns why the text is no pool name, or undefined. Source: zpoolconcepts(7). */
+export function poolNameProblem(text: string): string | undefined {
+  if (!POOL.test(text)) return "must begin with a letter and hold only letters, digits and -_.:";
+  if (RESERVED_POOL.test(text)) return "is reserved by zpool";
+  return text.length > MAX_NAME_BYTES ? `is longer than ${MAX_NAME_BYTES} bytes` : undefined;
+}
+
+function componentProblem(component: string): string | undefined {
+  if (component === "") return "an empty component";
+  if (component === "." || component === "..") return `the component "${component}"`;
+  if (COMPONENT.test(component)) return undefined;
+  return `a character outside zfs(8)'s grammar in ${JSON.stringify(clip(component))}`;
+}
+
+function clip(text: string): string {
+  return text.length > 64 ? `${text.slice(0, 64)}…` : text;
+}
+
+function invalid(why: string): { ok: false; failure: Failure } {
+  return fail("name.invalid", "not a valid dataset", `the name has ${why}`);
+}
+
+/**
+ * Picks the pool of a request: its `pool` member, or the first configured one.
+ * Fails: pool.not_found.
+ */
+export function choosePool(pools: readonly PoolName[], wanted: string): Outcome<PoolScope> {
+  const pool = wanted === "" ? pools[0] : pools.find((name) => name === wanted);
+  if (pool !== undefined) return succeed({ pools, pool });
+  return fail("pool.not_found", `no such pool is configured: ${JSON.stringify(clip(wanted))}`);
+}
+
+/**
+ * Resolves the name of a request to a full one. A relative name gets the pool in
+ * front; a name whose first component is a configured pool is taken as full.
+ * Whatever comes out lies in a configured pool and can't pass for an option.
+ * Fails: name.invalid, with the reason as its detail.
+ */
+export function resolveName(scope: PoolScope, text: string): Outcome<ResolvedName> {
+  const [path = "", tag, ...more] = text.split("@");
+  if (more.length > 0) return invalid('more than one "@"');
+  const components = path.split("/");
+  const named = scope.pools.find((pool) => pool === components[0]);
+  const pool = named ?? scope.pool;
+  const full = named === undefined ? `${pool}/${text}` : text;
+  for (const component of components) {
+    const problem = componentProblem(component);
+    if (problem !== undefined) return invalid(problem);
+  }
+  if (tag !== undefined) {
+    const problem = componentProblem(tag);
+    if (problem !== undefined) return invalid(`${problem} after "@"`);
+  }
+  // The grammar is ASCII by now: characters are bytes.
+  if (full.length > MAX_NAME_BYTES) return invalid(`more than ${MAX_NAME_BYTES} bytes`);
+  if (tag === undefined) return succeed({ pool, dataset: full as DatasetName });
+  const dataset = full.slice(0, full.indexOf("@")) as DatasetName;
+  return succeed({ pool, dataset, snapshot: full as SnapshotName });
+}
+
+/** Checks the id of an image or guest: one component, not beginning with a dot. */
+export function parseComponentId(text: string): Outcome<ComponentId> {
+  const problem =
+    componentProblem(text) ?? (text.startsWith(".") ? "a leading dot, which is ours" : undefined);
+  if (problem !== undefined) return fail("name.invalid", `invalid id: the name has ${problem}`);
+  if (text.length > MAX_NAME_BYTES) {
+    return fail("name.invalid", `invalid id: longer than ${MAX_NAME_BYTES} bytes`);
+  }
+  return succeed(text as ComponentId);
+}
+
+/** The name of snapshot `dest` of `dataset`. Fails: the contract's words for a bad `dest`. */
+export function snapshotOf(dataset: DatasetName, dest: string): Outcome<SnapshotName> {
+  if (!SNAPSHOT_DEST.test(dest) || dest === "." || dest === "..") {
+    return refusals.invalidSnapshotDest;
+  }
+  const name = `${dataset}@${dest}`;
+  if (name.length > MAX_NAME_BYTES) return invalid(`more than ${MAX_NAME_BYTES} bytes`);
+  return succeed(name as SnapshotName);
+}
+
+/** A child of a dataset whose name is known to be good. */
+export function childOf(parent: PoolName | DatasetName, child: string): DatasetName {
+  return `${parent}/${child}` as DatasetName;
+}
+
+export function datasetOf(snapshot: SnapshotName): DatasetName {
+  return snapshot.slice(0, snapshot.indexOf("@")) as DatasetName;
+}
+
+export function tagOf(snapshot: SnapshotName): string {
+  return snapshot.slice(snapshot.indexOf("@") + 1);
+}
+
+export function isSnapshotName(name: DatasetName | SnapshotName): name is SnapshotName {
+  return name.includes("@");
+}
+
+/** `name` itself or anything below it, snapshots included. */
+export function isWithin(name: string, root: string): boolean {
+  return (
+    name === root || (name.startsWith(root) && (name[root.length] === "/" || name[root.length] === "@"))
+  );
+}
+
+/**
+ * The device node of a volume. udev's zvol_id writes a space as "+".
+ * Source: cmd/zvol_id in OpenZFS.
+ */
+export function devicePath(dataset: DatasetName): string {
+  return `/dev/zvol/${dataset.replaceAll(" ", "+")}`;
+}

@@ -1,0 +1,41 @@
+import type { DatasetName, PoolName, SnapshotName } from "./names.js";
+import type { Bytes } from "./units.js";
+
+/** An image: a record over a volume `POOL/images/ID` and its first snapshot. */
+export interface ImageRecord {
+  readonly id: string;
+  readonly type: string;
+  readonly volume?: DatasetName;
+  readonly snapshot?: SnapshotName;
+  readonly size: Bytes;
+  readonly status: "pending" | "complete";
+}
+
+export interface VolumeRecord {
+  readonly name: DatasetName | SnapshotName | PoolName;
+  /** volsize; zero for what is no volume. */
+  readonly size: Bytes;
+  readonly device: string;
+}
+
+export interface SnapshotRecord {
+  readonly name: SnapshotName;
+  readonly written: Bytes;
+}
+
+/** A guest's disk. `source` is the device once the disk exists. */
+export interface DiskRecord {
+  readonly bus: string;
+  readonly device: string;
+  readonly size: Bytes;
+  readonly volume: string;
+  readonly image: string;
+  readonly source: string;
+}
+
+/** A guest as an agent sent it; `rest` holds the members we only hand back, as JSON text. */
+export interface GuestRecord {
+  readonly id: string;
+  readonly disks: readonly DiskRecord[];
+  readonly rest: Readonly<Record<string, string>>;
+}

@@ -1,0 +1,30 @@
+import type { MessagePort } from "node:worker_threads";
+import type { Failure, Outcome } from "./failures.js";
+import type { FetchOrder, FetchReport } from "./operations.js";
+
+export interface StreamSettings {
+  readonly fetchConnectMs: number;
+  /** A fetch that moves no byte for this long is given up. */
+  readonly fetchIdleMs: number;
+}
+
+/** The one task of a streaming thread; it ends when `port` closes. */
+export interface StreamTask {
+  readonly settings: StreamSettings;
+  readonly port: MessagePort;
+  readonly children: SharedArrayBuffer;
+}
+
+/** What main asks of the streaming worker. `id` names the stream. */
+export type StreamOrder =
+  | { readonly kind: "send"; readonly id: number; readonly command: readonly string[]; readonly credit: number }
+  | { readonly kind: "credit"; readonly id: number; readonly bytes: number }
+  | { readonly kind: "cancel"; readonly id: number }
+  | { readonly kind: "fetch"; readonly id: number; readonly order: FetchOrder };
+
+/** What the streaming worker tells main. */
+export type StreamNews =
+  | { readonly kind: "frame"; readonly id: number; readonly frame: ArrayBuffer }
+  /** The last word about a send; `failure` unless every byte was delivered and the command exited 0. */
+  | { readonly kind: "sent"; readonly id: number; readonly failure: Failure | undefined }
+  | { readonly kind: "fetched"; readonly id: number; readonly outcome: Outcome<FetchReport> };

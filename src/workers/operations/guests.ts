@@ -1,0 +1,165 @@
+import { type Outcome, fail, refusals, succeed } from "../../protocol/failures.js";
+import { type DatasetName, childOf, datasetOf, devicePath } from "../../protocol/names.js";
+import type { OperationHandlers } from "../../protocol/operations.js";
+import type { DiskRecord, GuestRecord, ImageRecord } from "../../protocol/records.js";
+import { bytes } from "../../protocol/units.js";
+import type { FetchQueue } from "../fetch-queue.js";
+import type { LockRequest } from "../locks.js";
+import type { ActorContext } from "./context.js";
+import { type CompleteImage, completeImage } from "./images.js";
+
+type GuestOperations = Pick<OperationHandlers, "VerifyDisks" | "CreateGuestDisks" | "DeleteGuestsDisks">;
+
+/** A disk as it shall be: a clone of `image`, or (without one) a new volume. */
+interface DiskPlan {
+  readonly record: DiskRecord;
+  readonly volume: DatasetName;
+  readonly image: CompleteImage | undefined;
+}
+
+export function guestOperations(context: ActorContext, fetches: FetchQueue<ImageRecord>): GuestOperations {
+  const { pool, zfs, locks, log } = context;
+  const guestsRoot = childOf(pool, "guests");
+  /** What creations under way have been promised and the pool may not show yet. */
+  let promisedBytes = 0n;
+  /** The sum of all promises ever made, to tell which were made since a moment. */
+  let everPromisedBytes = 0n;
+
+  /** Looks up images and fills in sizes. Fails: image.not_found, dataset.busy. */
+  function planDisks(guest: GuestRecord): Outcome<readonly DiskPlan[]> {
+    const plans: DiskPlan[] = [];
+    for (const [index, disk] of guest.disks.entries()) {
+      const volume = childOf(guestsRoot, `${guest.id}/disk-${index}`);
+      if (disk.image === "") {
+        plans.push({ record: disk, volume, image: undefined });
+        continue;
+      }
+      const image = completeImage(context, fetches, disk.image);
+      if (!image.ok) return image;
+      plans.push({ record: { ...disk, size: image.value.size }, volume, image: image.value });
+    }
+    return succeed(plans);
+  }
+
+  /** The plans whose disks don't exist yet. Fails: dataset.exists where something else has a disk's name. */
+  async function missing(plans: readonly DiskPlan[]): Promise<Outcome<readonly DiskPlan[]>> {
+    const found = await Promise.all(plans.map((plan) => zfs.find(plan.volume)));
+    const absent: DiskPlan[] = [];
+    for (const [index, plan] of plans.entries()) {
+      const outcome = found[index];
+      if (!outcome?.ok) return outcome ?? refusals.notFound;
+      if (outcome.value === undefined) absent.push(plan);
+      else if (outcome.value.type !== "volume") {
+        return fail("dataset.exists", `${plan.volume} exists and is no volume`);
+      }
+    }
+    return succeed(absent);
+  }
+
+  /** Checks the room for disks and promises it to the caller, who gives the promise back. */
+  async function promiseRoom(plans: readonly DiskPlan[]): Promise<Outcome<() => void>> {
+    const needed = plans.reduce((sum, plan) => sum + plan.record.size, 0n);
+    // A promise that was kept while we read may be missing in what we read: it counts too.
+    const before = { promised: promisedBytes, ever: everPromisedBytes };
+    const space = await zfs.space(guestsRoot);
+    if (!space.ok) return space;
+    const underWay = before.promised + everPromisedBytes - before.ever;
+    const room = space.value.available - space.value.promised - underWay;
+    if (needed > room) {
+      return fail(
+        "pool.no_space",
+        refusals.noSpace.failure.message,
+        `${needed} bytes are needed, ${room > 0n ? room : 0n} are free and not promised`,
+      );
+    }
+    promisedBytes += needed;
+    everPromisedBytes += needed;
+    return succeed(() => {
+      promisedBytes -= needed;
+    });
+  }
+
+  async function createDisk(plan: DiskPlan): Promise<Outcome<null>> {
+    const made = plan.image
+      ? await zfs.clone(plan.image.snapshot, plan.volume)
+      : await zfs.createVolume(plan.volume, bytes(plan.record.size));
+    if (!made.ok) return made;
+    if (!(await zfs.waitForDevice(plan.volume))) {
+      log.warn("the device did not appear in time", { volume: plan.volume });
+    }
+    return succeed(null);
+  }
+
+  /** Creates what is missing; removes it again when one of it fails. */
+  async function createAll(guestRoot: DatasetName, absent: readonly DiskPlan[]): Promise<Outcome<null>> {
+    const before = await zfs.find(guestRoot);
+    if (!before.ok) return before;
+    const made: DatasetName[] = before.value === undefined ? [guestRoot] : [];
+    for (const plan of absent) {
+      const created = await createDisk(plan);
+      if (created.ok) {
+        made.push(plan.volume);
+        continue;
+      }
+      for (const name of made.reverse()) {
+        const removed = await zfs.destroy(name, false);
+        if (removed.ok || removed.failure.code === "dataset.not_found") continue;
+        log.error("a disk of a failed call could not be removed", { dataset: name, ...removed.failure });
+      }
+      return created;
+    }
+    return succeed(null);
+  }
+
+  function withPlaces(guest: GuestRecord, plans: readonly DiskPlan[]): GuestRecord {
+    return {
+      ...guest,
+      disks: plans.map(({ record, volume }) => ({ ...record, volume, source: devicePath(volume) })),
+    };
+  }
+
+  return {
+    async VerifyDisks({ guest }) {
+      const plans = planDisks(guest);
+      if (!plans.ok) return plans;
+      const absent = await missing(plans.value);
+      if (!absent.ok) return absent;
+      const promise = await promiseRoom(absent.value);
+      if (!promise.ok) return promise;
+      promise.value();
+      return succeed({ ...guest, disks: plans.value.map((plan) => plan.record) });
+    },
+
+    async CreateGuestDisks({ guest }) {
+      const plans = planDisks(guest);
+      if (!plans.ok) return plans;
+      const guestRoot = childOf(guestsRoot, guest.id);
+      const wanted: LockRequest[] = [{ name: guestRoot, mode: "tree" }];
+      for (const { image } of plans.value) {
+        if (image) wanted.push({ name: datasetOf(image.snapshot), mode: "keep" });
+      }
+      return locks.with(wanted, async () => {
+        const absent = await missing(plans.value);
+        if (!absent.ok) return absent;
+        if (absent.value.length === 0) return succeed(withPlaces(guest, plans.value));
+        const promise = await promiseRoom(absent.value);
+        if (!promise.ok) return promise;
+        try {
+          const created = await createAll(guestRoot, absent.value);
+          return created.ok ? succeed(withPlaces(guest, plans.value)) : created;
+        } finally {
+          promise.value();
+        }
+      });
+    },
+
+    async DeleteGuestsDisks({ guest }) {
+      const guestRoot = childOf(guestsRoot, guest.id);
+      return locks.with([{ name: guestRoot, mode: "tree" }], async () => {
+        const destroyed = await zfs.destroy(guestRoot, true);
+        if (!destroyed.ok && destroyed.failure.code !== "dataset.not_found") return destroyed;
+        return succeed({ ...guest, disks: [] });
+      });
+    },
+  };
+}

@@ -1,0 +1,170 @@
+import { type Outcome, type Refused, fail, refusals, succeed } from "../../protocol/failures.js";
+import { type ComponentId, type DatasetName, MAX_NAME_BYTES, childOf, datasetOf } from "../../protocol/names.js";
+import type { OperationHandlers } from "../../protocol/operations.js";
+import type { ImageRecord, VolumeRecord } from "../../protocol/records.js";
+import { bytes } from "../../protocol/units.js";
+import type { FetchQueue } from "../fetch-queue.js";
+import { type ImageServiceOptions, imageUrl } from "../image-url.js";
+import { partialOf } from "../reconcile.js";
+import type { DatasetInfo } from "../zfs/driver.js";
+import type { ActorContext } from "./context.js";
+import { volumeRecord } from "./volumes.js";
+
+type ImageOperations = Pick<
+  OperationHandlers,
+  "ListImages" | "GetImage" | "RequestImage" | "DeleteImage" | "CloneImage"
+>;
+
+/** A usable image: fetched, with the snapshot that guests' disks are cloned from. */
+export type CompleteImage = ImageRecord & Required<Pick<ImageRecord, "volume" | "snapshot">>;
+
+/** Finds the image that a disk is to be cloned from. Fails: image.not_found, dataset.busy while it is fetched. */
+export function completeImage(context: ActorContext, fetches: FetchQueue<ImageRecord>, id: string): Outcome<CompleteImage> {
+  const image = context.records.images.get(id);
+  if (image?.volume !== undefined && image.snapshot !== undefined) return succeed(image as CompleteImage);
+  return fetches.has(id) ? beingFetched(id) : refusals.imageNotFound;
+}
+
+function beingFetched(id: string): Refused {
+  return fail("dataset.busy", `image ${id} is being fetched, try again when it is complete`);
+}
+
+function pending(id: string): ImageRecord {
+  return { id, type: "", size: bytes(0), status: "pending" };
+}
+
+export function imageOperations(
+  context: ActorContext,
+  fetches: FetchQueue<ImageRecord>,
+  service: ImageServiceOptions,
+): ImageOperations {
+  const { pool, zfs, locks, records, log, runId } = context;
+
+  /** Checks what was received and publishes it under its final name. */
+  async function publish(id: ComponentId, type: string, partial: DatasetName): Promise<Outcome<ImageRecord>> {
+    const received = await zfs.find(partial);
+    if (!received.ok) return received;
+    if (received.value?.type !== "volume") {
+      return fail("image.bad_stream", `no usable image: its stream holds a ${received.value?.type ?? "nothing"}, not a volume`);
+    }
+    const snapshots = await zfs.snapshotsOf(partial);
+    if (!snapshots.ok) return snapshots;
+    const first = snapshots.value[0];
+    if (!first) return fail("image.bad_stream", "no usable image: its stream holds no snapshot");
+    const volume = childOf(pool, `images/${id}`);
+    const renamed = await locks.with([{ name: volume, mode: "tree" }], () => zfs.rename(partial, volume));
+    if (!renamed.ok) return renamed;
+    return record(id, type, volume, first);
+  }
+
+  async function record(
+    id: string,
+    type: string,
+    volume: DatasetName,
+    first: DatasetInfo,
+  ): Promise<Outcome<ImageRecord>> {
+    const tag = first.name.slice(first.name.indexOf("@"));
+    const image: ImageRecord = {
+      id,
+      type,
+      volume,
+      snapshot: `${volume}${tag}` as ImageRecord["snapshot"] & string,
+      size: first.volsize,
+      status: "complete",
+    };
+    await records.putImage(image);
+    return succeed(image);
+  }
+
+  /** An image that is in the pool already, put there by others since the start. */
+  async function adopt(id: string, type: string, volume: DatasetName): Promise<Outcome<ImageRecord | undefined>> {
+    const found = await zfs.find(volume);
+    if (!found.ok) return found;
+    if (found.value === undefined) return succeed(undefined);
+    const snapshots = found.value.type === "volume" ? await zfs.snapshotsOf(volume) : succeed([]);
+    if (!snapshots.ok) return snapshots;
+    const first = snapshots.value[0];
+    if (!first) return fail("dataset.exists", `${volume} exists but is no image: it has no snapshot`);
+    log.info("an image that others made is adopted", { image: id });
+    return record(id, type, volume, first);
+  }
+
+  async function fetchImage(id: ComponentId, type: string, source: string): Promise<Outcome<ImageRecord>> {
+    const partial = partialOf(pool, id);
+    if (partial.length > MAX_NAME_BYTES) return fail("name.invalid", "invalid id: too long for this pool");
+    const adopted = await adopt(id, type, childOf(pool, `images/${id}`));
+    if (!adopted.ok) return adopted;
+    if (adopted.value) return succeed(adopted.value);
+    const url = await imageUrl(service, id, source);
+    if (!url.ok) return url;
+    const marks = { "imagestore:fetch": runId, "imagestore:type": type, "imagestore:source": url.value };
+    return locks.with([{ name: partial, mode: "tree" }], async () => {
+      const fetched = await context.fetch({ url: url.value, command: zfs.receiveCommand(partial, marks) });
+      const published = fetched.ok ? await publish(id, type, partial) : fetched;
+      if (!published.ok) await removePartial(partial);
+      return published;
+    });
+  }
+
+  async function removePartial(partial: DatasetName): Promise<void> {
+    const removed = await zfs.destroy(partial, true);
+    if (removed.ok || removed.failure.code === "dataset.not_found") return;
+    log.warn("a partial receive could not be removed; the next start tries again", {
+      dataset: partial,
+      ...removed.failure,
+    });
+  }
+
+  return {
+    async ListImages({ type }) {
+      const waiting = [...fetches.ids].filter((id) => !records.images.has(id)).map(pending);
+      const images = [...records.images.values(), ...waiting];
+      return succeed(type === "" ? images : images.filter((image) => image.type === type));
+    },
+
+    async GetImage({ id }) {
+      const image = records.images.get(id) ?? (fetches.has(id) ? pending(id) : undefined);
+      return image ? succeed(image) : refusals.imageNotFound;
+    },
+
+    async RequestImage({ id, type, source }) {
+      const image = records.images.get(id);
+      return image ? succeed(image) : fetches.request(id, () => fetchImage(id, type, source));
+    },
+
+    async DeleteImage({ id }) {
+      if (fetches.has(id)) return beingFetched(id);
+      const image = records.images.get(id);
+      if (!image) return refusals.imageNotFound;
+      const volume = image.volume ?? childOf(pool, `images/${id}`);
+      return locks.with([{ name: volume, mode: "tree" }], async () => {
+        const destroyed = await zfs.destroy(volume, true);
+        if (!destroyed.ok && destroyed.failure.code !== "dataset.not_found") return destroyed;
+        await records.dropImage(id);
+        return succeed(image);
+      });
+    },
+
+    async CloneImage({ id, target }) {
+      const image = completeImage(context, fetches, id);
+      if (!image.ok) return image;
+      const { snapshot, size } = image.value;
+      const wanted = [
+        { name: datasetOf(snapshot), mode: "keep" },
+        { name: target, mode: "one" },
+      ] as const;
+      return locks.with(wanted, async (): Promise<Outcome<VolumeRecord>> => {
+        const existing = await zfs.find(target);
+        if (!existing.ok) return existing;
+        // `clone -p` succeeds where the target exists: a repeated call is answered, another's dataset is not.
+        if (existing.value) {
+          return existing.value.origin === snapshot ? succeed(volumeRecord(existing.value)) : refusals.exists;
+        }
+        const cloned = await zfs.clone(snapshot, target);
+        if (!cloned.ok) return cloned;
+        await zfs.waitForDevice(target);
+        return succeed(volumeRecord({ name: target, volsize: size }));
+      });
+    },
+  };
+}

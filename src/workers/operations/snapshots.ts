@@ -1,0 +1,105 @@
+import { type Outcome, refusals, succeed } from "../../protocol/failures.js";
+import { type DatasetName, type PoolName, type SnapshotName, datasetOf, tagOf } from "../../protocol/names.js";
+import type { OperationHandlers, SendTicket } from "../../protocol/operations.js";
+import type { SnapshotRecord } from "../../protocol/records.js";
+import { HOLD_PREFIX } from "../reconcile.js";
+import type { DatasetInfo } from "../zfs/driver.js";
+import type { ActorContext } from "./context.js";
+import { forgetImagesWithin, isPublished } from "./volumes.js";
+
+type SnapshotOperations = Pick<
+  OperationHandlers,
+  | "ListSnapshots"
+  | "GetSnapshot"
+  | "CreateSnapshot"
+  | "DeleteSnapshot"
+  | "RollbackSnapshot"
+  | "OpenSend"
+  | "CloseSend"
+>;
+
+function snapshotRecord(info: DatasetInfo): SnapshotRecord {
+  return { name: info.name as SnapshotName, written: info.written };
+}
+
+export function snapshotOperations(context: ActorContext): SnapshotOperations {
+  const { zfs, locks, records, runId } = context;
+  let lastSend = 0;
+
+  async function getSnapshot(name: SnapshotName): Promise<Outcome<SnapshotRecord>> {
+    const found = await zfs.find(name);
+    if (!found.ok) return found;
+    return found.value === undefined ? refusals.notFound : succeed(snapshotRecord(found.value));
+  }
+
+  /** `name` on its dataset and on every one below it. */
+  async function likeNamed(name: SnapshotName): Promise<Outcome<readonly SnapshotRecord[]>> {
+    const tag = tagOf(name);
+    const listed = await zfs.listSnapshots(datasetOf(name));
+    if (!listed.ok) return listed;
+    return succeed(listed.value.map(snapshotRecord).filter((each) => tagOf(each.name) === tag));
+  }
+
+  return {
+    async ListSnapshots({ root }) {
+      const listed = await zfs.listSnapshots(root as PoolName | DatasetName);
+      return listed.ok ? succeed(listed.value.filter(isPublished).map(snapshotRecord)) : listed;
+    },
+
+    GetSnapshot: ({ name }) => getSnapshot(name),
+
+    CreateSnapshot: ({ dataset, snapshot, recursive }) =>
+      locks.with([{ name: dataset, mode: recursive ? "tree" : "one" }], async () => {
+        const created = await zfs.snapshot(snapshot, recursive);
+        if (!created.ok) return created;
+        if (recursive) return likeNamed(snapshot);
+        const made = await getSnapshot(snapshot);
+        return made.ok ? succeed([made.value]) : made;
+      }),
+
+    DeleteSnapshot: ({ name, recursive }) =>
+      locks.with(
+        [{ name: datasetOf(name), mode: recursive ? "tree" : "one" }],
+        async (): Promise<Outcome<readonly SnapshotRecord[]>> => {
+          const named = await getSnapshot(name);
+          if (!named.ok) return named;
+          const doomed = recursive ? await likeNamed(name) : succeed([named.value]);
+          if (!doomed.ok) return doomed;
+          const destroyed = await zfs.destroy(name, recursive);
+          if (!destroyed.ok) return destroyed;
+          await forgetImagesWithin(
+            context,
+            doomed.value.map((snapshot) => snapshot.name),
+          );
+          return doomed;
+        },
+      ),
+
+    RollbackSnapshot: ({ name, destroyMoreRecent }) =>
+      locks.with([{ name: datasetOf(name), mode: "one" }], async () => {
+        const named = await getSnapshot(name);
+        if (!named.ok) return named;
+        const rolledBack = await zfs.rollback(name, destroyMoreRecent);
+        if (!rolledBack.ok) return rolledBack;
+        return named;
+      }),
+
+    async OpenSend({ name }): Promise<Outcome<SendTicket>> {
+      const found = await getSnapshot(name);
+      if (!found.ok) return found;
+      const tag = `${HOLD_PREFIX}${runId}-${++lastSend}`;
+      await records.putHold({ name, tag });
+      const held = await zfs.hold(tag, name);
+      if (held.ok) return succeed({ name, tag, command: zfs.sendCommand(name) });
+      await records.dropHold({ name, tag });
+      return held;
+    },
+
+    async CloseSend({ name, tag }) {
+      const released = await zfs.release(tag, name);
+      if (!released.ok) return released;
+      await records.dropHold({ name, tag });
+      return succeed(null);
+    },
+  };
+}

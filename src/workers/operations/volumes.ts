@@ -1,0 +1,74 @@
+import { type Outcome, refusals, succeed } from "../../protocol/failures.js";
+import { type DatasetName, datasetOf, devicePath, isSnapshotName, isWithin } from "../../protocol/names.js";
+import type { OperationHandlers } from "../../protocol/operations.js";
+import type { VolumeRecord } from "../../protocol/records.js";
+import { PARTIAL_PREFIX } from "../reconcile.js";
+import type { DatasetInfo } from "../zfs/driver.js";
+import type { ActorContext } from "./context.js";
+
+type VolumeOperations = Pick<
+  OperationHandlers,
+  "ListVolumes" | "CreateVolume" | "GetVolume" | "DeleteDataset"
+>;
+
+export function volumeRecord(info: Pick<DatasetInfo, "name" | "volsize">): VolumeRecord {
+  return { name: info.name, size: info.volsize, device: devicePath(info.name as DatasetName) };
+}
+
+/** Receives under way are nobody's volumes yet. */
+export function isPublished(info: DatasetInfo): boolean {
+  return !info.name.includes(`/images/${PARTIAL_PREFIX}`);
+}
+
+/** Forgets the images whose volume or snapshot went with `removed`. */
+export async function forgetImagesWithin(context: ActorContext, removed: readonly string[]): Promise<void> {
+  for (const image of [...context.records.images.values()]) {
+    const gone = removed.some(
+      (name) => isWithin(image.volume ?? "", name) || image.snapshot === name,
+    );
+    if (gone) await context.records.dropImage(image.id);
+  }
+}
+
+export function volumeOperations(context: ActorContext): VolumeOperations {
+  const { zfs, locks, log } = context;
+  return {
+    async ListVolumes() {
+      const found = await zfs.listVolumes();
+      return found.ok ? succeed(found.value.filter(isPublished).map(volumeRecord)) : found;
+    },
+
+    CreateVolume: ({ name, size }) =>
+      locks.with([{ name, mode: "one" }], async (): Promise<Outcome<VolumeRecord>> => {
+        const created = await zfs.createVolume(name, size);
+        if (!created.ok) return created;
+        // `create -p` succeeds where the volume exists: only its size tells whose it is.
+        const found = await zfs.find(name);
+        if (!found.ok) return found;
+        if (found.value === undefined) return refusals.notFound;
+        if (found.value.volsize !== size) return refusals.exists;
+        if (!(await zfs.waitForDevice(name))) log.warn("the device did not appear in time", { volume: name });
+        return succeed(volumeRecord(found.value));
+      }),
+
+    async GetVolume({ name }) {
+      const found = await zfs.find(name);
+      if (!found.ok) return found;
+      if (found.value === undefined) return refusals.notFound;
+      return found.value.type === "volume" ? succeed(volumeRecord(found.value)) : refusals.notVolume;
+    },
+
+    DeleteDataset: ({ name }) => {
+      const root = isSnapshotName(name) ? datasetOf(name) : name;
+      return locks.with([{ name: root, mode: "tree" }], async (): Promise<Outcome<VolumeRecord>> => {
+        const found = await zfs.find(name);
+        if (!found.ok) return found;
+        if (found.value === undefined) return refusals.notFound;
+        const destroyed = await zfs.destroy(name, true);
+        if (!destroyed.ok) return destroyed;
+        await forgetImagesWithin(context, [name]);
+        return succeed(volumeRecord(found.value));
+      });
+    },
+  };
+}

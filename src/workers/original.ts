@@ -1,0 +1,68 @@
+import { existsSync } from "node:fs";
+import { type PoolName, isWithin, parseComponentId, resolveName } from "../protocol/names.js";
+import { readObject, string, struct, uint64 } from "../protocol/params.js";
+import type { ImageRecord } from "../protocol/records.js";
+import { bytesFromMib, mib } from "../protocol/units.js";
+import { openSqlite } from "./sqlite.js";
+
+const originalImage = struct({
+  id: string,
+  type: string,
+  volume: string,
+  snapshot: string,
+  size: uint64,
+  status: string,
+});
+
+export interface OriginalImages {
+  readonly images: readonly ImageRecord[];
+  /** Rows that are no usable image of this pool, with the reason. */
+  readonly skipped: readonly { readonly key: string; readonly reason: string }[];
+}
+
+/**
+ * Reads the database of mistify-agent-image: table `mistify-agent-image` (key,
+ * bucket, value), bucket `images`, value = the Image as JSON.
+ * @returns undefined when there is no such file. Rejects when it can't be read.
+ */
+export async function readOriginal(path: string, pool: PoolName): Promise<OriginalImages | undefined> {
+  if (!existsSync(path)) return undefined;
+  const database = await openSqlite(path, false);
+  try {
+    const rows = await database.all(
+      `SELECT key, CAST(value AS TEXT) AS value FROM "mistify-agent-image" WHERE bucket = 'images'`,
+    );
+    const images: ImageRecord[] = [];
+    const skipped: { key: string; reason: string }[] = [];
+    for (const row of rows) {
+      const image = imageOf(String(row.value), pool);
+      if (typeof image === "string") skipped.push({ key: String(row.key), reason: image });
+      else images.push(image);
+    }
+    return { images, skipped };
+  } finally {
+    await database.close();
+  }
+}
+
+/** @returns the record, or why there is none. */
+function imageOf(text: string, pool: PoolName): ImageRecord | string {
+  const read = readObject(originalImage, "Image", text);
+  if (!read.ok) return read.failure.message;
+  const { id, type, volume, snapshot, size, status } = read.value;
+  if (status !== "complete") return `status is ${JSON.stringify(status)}`;
+  const checked = parseComponentId(id);
+  if (!checked.ok) return checked.failure.message;
+  const scope = { pools: [pool], pool };
+  const name = resolveName(scope, snapshot);
+  if (!name.ok || name.value.snapshot === undefined) return `snapshot is ${JSON.stringify(snapshot)}`;
+  if (name.value.dataset !== volume || !isWithin(volume, pool)) return `volume is ${JSON.stringify(volume)}`;
+  return {
+    id,
+    type,
+    volume: name.value.dataset,
+    snapshot: name.value.snapshot,
+    size: bytesFromMib(mib(size)),
+    status: "complete",
+  };
+}

@@ -1,0 +1,121 @@
+import * as comlink from "comlink";
+import type { ActorControl, ActorTask, FetchAsk, LogLine } from "../protocol/actor-contract.js";
+import { comlinkEndpoint } from "../protocol/comlink-endpoint.js";
+import { type Outcome, refusals, succeed } from "../protocol/failures.js";
+import { openLink } from "../protocol/link.js";
+import type { FetchReport, Operation, OperationHandlers } from "../protocol/operations.js";
+import type { ImageRecord } from "../protocol/records.js";
+import { createChildTable } from "../protocol/child-table.js";
+import { createFetchQueue } from "./fetch-queue.js";
+import { createDatasetLocks } from "./locks.js";
+import { createActorLog } from "./log.js";
+import type { ActorContext } from "./operations/context.js";
+import { guestOperations } from "./operations/guests.js";
+import { imageOperations } from "./operations/images.js";
+import { snapshotOperations } from "./operations/snapshots.js";
+import { volumeOperations } from "./operations/volumes.js";
+import { childOf } from "../protocol/names.js";
+import { reconcile } from "./reconcile.js";
+import { type Records, openRecords } from "./records.js";
+import { createCommandRunner } from "./zfs/command.js";
+import { openOpenZfs } from "./zfs/openzfs.js";
+
+/**
+ * The actor of one pool: the only writer of its pool. Runs as the one task of a
+ * piscina thread of its own, and ends when main closes its port.
+ */
+export default function runPoolActor(task: ActorTask): Promise<void> {
+  const { settings, hot, control, children } = task;
+  const { pool } = settings;
+  const log = createActorLog(
+    (...line: LogLine) => task.log.postMessage(line),
+    settings.debug,
+  );
+  const run = createCommandRunner(settings.commandSlots, createChildTable(children), (end) =>
+    log.debug("command", { argv: end.argv, exit: end.exit, ms: Math.round(end.ms), stderr: end.stderr }),
+  );
+  const zfs = openOpenZfs({ ...settings, timeoutMs: settings.commandTimeoutMs }, run);
+  const locks = createDatasetLocks();
+  const fetches = createFetchQueue<ImageRecord>(settings.numFetchers, settings.maxPending);
+  let records: Records | undefined;
+  let handlers: OperationHandlers | undefined;
+  let underWay = 0;
+  let idle: (() => void)[] = [];
+
+  async function answer(ask: unknown): Promise<Outcome<unknown>> {
+    if (!handlers) return refusals.interrupted;
+    const operation = ask as Operation;
+    underWay++;
+    try {
+      // The union of names and asks is checked where operations are made; here one call serves all.
+      const handle = handlers[operation.op] as (ask: Operation) => Promise<Outcome<unknown>>;
+      return await handle(operation);
+    } finally {
+      if (--underWay === 0) for (const resolve of idle.splice(0)) resolve();
+    }
+  }
+
+  const link = openLink(hot, answer, refusals.interrupted);
+
+  function createHandlers(opened: Records): OperationHandlers {
+    const context: ActorContext = {
+      pool,
+      zfs,
+      locks,
+      records: opened,
+      log,
+      runId: settings.runId,
+      fetch: (order) => link.call<FetchReport>({ fetch: order } satisfies FetchAsk),
+    };
+    return {
+      ...imageOperations(context, fetches, settings),
+      ...volumeOperations(context),
+      ...snapshotOperations(context),
+      ...guestOperations(context, fetches),
+    };
+  }
+
+  const controls: ActorControl = {
+    async open(liveTags) {
+      const checked = await zfs.checkPool();
+      if (!checked.ok) return checked;
+      for (const name of ["images", "guests"]) {
+        const ensured = await zfs.ensureFilesystem(childOf(pool, name));
+        if (!ensured.ok) return ensured;
+      }
+      records = await openRecords(settings.dataDir, pool, log);
+      const { originalDatabase } = settings;
+      const reconciled = await reconcile({ pool, zfs, records, log, originalDatabase, liveTags });
+      if (!reconciled.ok) return reconciled;
+      handlers = createHandlers(records);
+      return succeed(checked.value);
+    },
+    stats: () => ({
+      operations: underWay,
+      commandsRun: zfs.commandsRun,
+      images: records?.images.size ?? 0,
+      fetches: [...fetches.ids].length,
+      lockedDatasets: locks.size,
+    }),
+    drain: (graceMs) =>
+      new Promise((resolve) => {
+        if (underWay === 0) return resolve(true);
+        const timer = setTimeout(() => resolve(false), graceMs);
+        idle.push(() => {
+          clearTimeout(timer);
+          resolve(true);
+        });
+      }),
+    async close() {
+      handlers = undefined;
+      await records?.close();
+    },
+  };
+  comlink.expose(controls, comlinkEndpoint(control));
+
+  return new Promise((resolve) => hot.on("close", resolve)).then(() => {
+    idle = [];
+    control.close();
+    task.log.close();
+  });
+}

@@ -1,0 +1,66 @@
+import { internalFailure } from "../protocol/failures.js";
+import type { StreamNews, StreamOrder, StreamTask } from "../protocol/stream-contract.js";
+import { createChildTable } from "../protocol/child-table.js";
+import { fetchImage } from "./streams/fetch.js";
+import { type Send, startSend } from "./streams/send.js";
+
+/**
+ * The streaming worker: moves bulk bytes and decides nothing. Downloads go out as
+ * frames against credit; image fetches run from socket to `zfs receive` without
+ * leaving this thread. Ends, with everything it started, when main closes the port.
+ */
+export default function runStreaming(task: StreamTask): Promise<void> {
+  const { port, settings } = task;
+  const children = createChildTable(task.children);
+  const sends = new Map<number, Send>();
+  const fetches = new Map<number, AbortController>();
+
+  const tell = (news: StreamNews, transfer: ArrayBuffer[] = []) => port.postMessage(news, transfer);
+
+  function send({ id, command, credit }: Extract<StreamOrder, { kind: "send" }>): void {
+    const started = startSend({
+      command,
+      credit,
+      children,
+      onFrame: (frame) => tell({ kind: "frame", id, frame }, [frame]),
+      onEnd: (failure) => {
+        sends.delete(id);
+        tell({ kind: "sent", id, failure });
+      },
+    });
+    sends.set(id, started);
+  }
+
+  async function fetch({ id, order }: Extract<StreamOrder, { kind: "fetch" }>): Promise<void> {
+    const abort = new AbortController();
+    fetches.set(id, abort);
+    const { fetchConnectMs: connectMs, fetchIdleMs: idleMs } = settings;
+    const outcome = await fetchImage({ order, connectMs, idleMs, children, signal: abort.signal }).catch(
+      internalFailure,
+    );
+    fetches.delete(id);
+    tell({ kind: "fetched", id, outcome });
+  }
+
+  port.on("message", (order: StreamOrder) => {
+    switch (order.kind) {
+      case "send":
+        return send(order);
+      case "fetch":
+        return void fetch(order);
+      case "credit":
+        return sends.get(order.id)?.credit(order.bytes);
+      case "cancel":
+        sends.get(order.id)?.cancel();
+        fetches.get(order.id)?.abort();
+    }
+  });
+
+  return new Promise((resolve) => {
+    port.on("close", () => {
+      for (const each of sends.values()) each.cancel();
+      for (const each of fetches.values()) each.abort();
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,185 @@
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import type { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { createGunzip } from "node:zlib";
+import { Agent, interceptors, request } from "undici";
+import { type Outcome, type Refused, fail, succeed } from "../../protocol/failures.js";
+import type { FetchOrder, FetchReport } from "../../protocol/operations.js";
+import type { ChildTable } from "../../protocol/child-table.js";
+import { type CommandEnd, STDERR_BYTES, commandEnvironment } from "../zfs/command.js";
+import { failureOf } from "../zfs/failures.js";
+
+export interface FetchOptions {
+  readonly order: FetchOrder;
+  readonly connectMs: number;
+  readonly idleMs: number;
+  readonly children: ChildTable;
+  readonly signal: AbortSignal;
+}
+
+const MAX_REDIRECTS = 10;
+const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
+
+/** The digest that the image service states, in hex. Source: RFC 9530 and the older RFC 3230. */
+export function statedSha256(headers: Readonly<Record<string, string | string[] | undefined>>): string | undefined {
+  for (const name of ["content-digest", "repr-digest", "digest"]) {
+    const value = headers[name];
+    const found = /(?:^|[,\s])sha-256=:?([A-Za-z0-9+/]{43}=)/i.exec(String(value ?? ""));
+    if (found?.[1]) return Buffer.from(found[1], "base64").toString("hex");
+  }
+  return undefined;
+}
+
+/** Counts and hashes what passes. */
+async function* observed(
+  body: AsyncIterable<Buffer>,
+  onChunk: (chunk: Buffer) => void,
+): AsyncGenerator<Buffer> {
+  for await (const chunk of body) {
+    onChunk(chunk);
+    yield chunk;
+  }
+}
+
+/** Splits off the first two bytes, which tell gzip from a bare stream, and gives the whole back. */
+async function detectGzip(body: AsyncGenerator<Buffer>): Promise<{ gzipped: boolean; whole: AsyncGenerator<Buffer> }> {
+  let head: Buffer = Buffer.alloc(0);
+  while (head.length < GZIP_MAGIC.length) {
+    const next = await body.next();
+    if (next.done) break;
+    head = head.length === 0 ? next.value : Buffer.concat([head, next.value]);
+  }
+  async function* whole(): AsyncGenerator<Buffer> {
+    if (head.length > 0) yield head;
+    yield* body;
+  }
+  return { gzipped: head.subarray(0, 2).equals(GZIP_MAGIC), whole: whole() };
+}
+
+/** Runs the receiving command on a stream; settles when the process is gone. */
+async function receive(
+  command: readonly string[],
+  children: ChildTable,
+  feed: (stdin: NodeJS.WritableStream) => Promise<void>,
+): Promise<{ end: CommandEnd; fed: unknown }> {
+  const startedAt = performance.now();
+  const [program = "", ...args] = command;
+  const child = spawn(program, args, { stdio: ["pipe", "ignore", "pipe"], env: commandEnvironment() });
+  const release = children.add(child.pid);
+  const stderr: Buffer[] = [];
+  let stderrBytes = 0;
+  child.stderr.on("data", (chunk: Buffer) => {
+    if (stderrBytes < STDERR_BYTES) stderr.push(chunk);
+    stderrBytes += chunk.length;
+  });
+  const exited = new Promise<CommandEnd["exit"]>((resolve) => {
+    child.once("error", (error: NodeJS.ErrnoException) => {
+      if (child.pid === undefined) resolve({ kind: "not_started", errno: error.code ?? "EIO" });
+    });
+    child.once("close", (code, signal) =>
+      resolve(code === null ? { kind: "signalled", signal: signal ?? "unknown" } : { kind: "exited", code }),
+    );
+  });
+  let fed: unknown;
+  try {
+    await feed(child.stdin);
+  } catch (error) {
+    fed = error;
+    // EPIPE: the command gave up by itself and will say why. Anything else is our side's end:
+    // the stream is incomplete, and a killed receive leaves nothing behind.
+    if ((error as NodeJS.ErrnoException).code !== "EPIPE") child.kill("SIGKILL");
+    child.stdin.destroy();
+  }
+  const exit = await exited;
+  release();
+  const text = Buffer.concat(stderr).toString("utf8");
+  return { end: { argv: command, stdout: "", stderr: text, exit, ms: performance.now() - startedAt }, fed };
+}
+
+function transferFailure(error: unknown, url: string): Refused {
+  const { code = "", message = "" } = error as NodeJS.ErrnoException;
+  if (code.startsWith("Z_") || code === "ERR_Z") {
+    return code === "Z_BUF_ERROR"
+      ? fail("image.cut_short", `the image is cut short: ${message}, url: ${url}`)
+      : fail("image.bad_stream", `no usable image: damaged gzip data (${message}), url: ${url}`);
+  }
+  if (code === "UND_ERR_BODY_TIMEOUT" || code === "UND_ERR_HEADERS_TIMEOUT") {
+    return fail("image.unreachable", `the image service went silent, url: ${url}`, message);
+  }
+  if (code === "UND_ERR_SOCKET" || code === "ECONNRESET" || code === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH") {
+    return fail("image.cut_short", `the image is cut short: the connection broke, url: ${url}`, message);
+  }
+  return fail("image.unreachable", `the image can't be fetched: ${message || code}, url: ${url}`);
+}
+
+/**
+ * Pipes the body of an image, gunzipped if it is gzip by content, into `zfs receive`.
+ * Nothing is kept in a file. A body that is no stream, is cut short or has another
+ * digest than the service states gives a failure; what was received by then is the
+ * caller's to remove.
+ */
+export async function fetchImage(options: FetchOptions): Promise<Outcome<FetchReport>> {
+  const { order, signal, children } = options;
+  const { url } = order;
+  const agent = new Agent({
+    connect: { timeout: options.connectMs },
+    headersTimeout: options.idleMs,
+    bodyTimeout: options.idleMs,
+  });
+  try {
+    const dispatcher = agent.compose(interceptors.redirect({ maxRedirections: MAX_REDIRECTS }));
+    const response = await request(url, { dispatcher, signal, headers: { accept: "*/*" } });
+    if (response.statusCode !== 200) {
+      response.body.on("error", () => {}).destroy();
+      return fail(
+        "image.http_status",
+        `unexpected http response code: expected 200, received ${response.statusCode}, url: ${url}`,
+      );
+    }
+    return await receiveBody(options, response.body, order.digest ?? statedSha256(response.headers));
+  } catch (error) {
+    if (signal.aborted) return fail("service.interrupted", "the fetch was given up");
+    return transferFailure(error, url);
+  } finally {
+    await agent.destroy().catch(() => {});
+  }
+
+  async function receiveBody(
+    { order: { command } }: FetchOptions,
+    body: Readable,
+    digest: string | undefined,
+  ): Promise<Outcome<FetchReport>> {
+    let receivedBytes = 0;
+    let streamBytes = 0;
+    const hash = digest === undefined ? undefined : createHash("sha256");
+    const incoming = observed(body, (chunk) => {
+      receivedBytes += chunk.length;
+      hash?.update(chunk);
+    });
+    // The process is started when the first bytes are there: an empty answer costs none.
+    const { gzipped, whole } = await detectGzip(incoming);
+    const count = (stream: AsyncIterable<Buffer>) =>
+      observed(stream, (chunk) => {
+        streamBytes += chunk.length;
+      });
+    const { end, fed } = await receive(command, children, (stdin) =>
+      gzipped
+        ? pipeline(whole, createGunzip(), count, stdin, { signal })
+        : pipeline(whole, count, stdin, { signal }),
+    );
+    body.on("error", () => {}).destroy();
+    if (signal.aborted) return fail("service.interrupted", "the fetch was given up");
+    if (fed !== undefined && (fed as NodeJS.ErrnoException).code !== "EPIPE") return transferFailure(fed, url);
+    if (end.exit.kind !== "exited" || end.exit.code !== 0) return failureOf(end);
+    if (fed !== undefined) {
+      // The command was content before the end: bytes behind a stream's end are no part of it.
+      return fail("image.bad_stream", `no usable image: data follows the end of the stream, url: ${url}`);
+    }
+    const computed = hash?.digest("hex");
+    if (computed !== digest) {
+      return fail("image.digest_mismatch", `the image's SHA-256 is ${computed}, expected ${digest}, url: ${url}`);
+    }
+    return succeed({ receivedBytes, streamBytes });
+  }
+}

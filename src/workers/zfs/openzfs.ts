@@ -1,0 +1,280 @@
+import { access } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Outcome, type Refused, fail, refusals, succeed } from "../../protocol/failures.js";
+import {
+  type DatasetName,
+  type PoolName,
+  type SnapshotName,
+  devicePath,
+} from "../../protocol/names.js";
+import { type Bytes, bytes } from "../../protocol/units.js";
+import { createCoalescer } from "./coalesce.js";
+import type { CommandEnd, CommandLimits } from "./command.js";
+import type { AnyName, DatasetInfo, MarkedVolume, Properties, Space, Zfs } from "./driver.js";
+import { failureOf, missingNames } from "./failures.js";
+
+export interface OpenZfsOptions {
+  readonly pool: PoolName;
+  /** argv in front of the arguments of zfs, such as `["sudo", "zfs"]`. */
+  readonly zfsCommand: readonly string[];
+  readonly zpoolCommand: readonly string[];
+  /** Properties of new volumes, clones and images. */
+  readonly volumeProperties: Properties;
+  readonly timeoutMs: number;
+  /** How long to wait for /dev/zvol/…; 0 where the devices are on another machine. */
+  readonly deviceWaitMs: number;
+}
+
+type Run = (argv: readonly string[], limits: CommandLimits) => Promise<CommandEnd>;
+
+/** 100,000 snapshots with names of full length and their numbers. */
+const LIST_BYTES = 64 * 1024 * 1024;
+const SHORT_BYTES = 1024 * 1024;
+/** Names in one `zfs list`: 300 of 255 bytes stay below the 128 KiB that Linux gives one argv string list at least. */
+const NAMES_PER_LIST = 300;
+/** A busy zvol is mostly udev or a disk scan that goes away: pauses between tries. */
+const BUSY_PAUSES_MS = [50, 100, 200, 400, 800];
+/** "destroy -r" of many snapshots takes minutes. */
+const DESTROY_TIMEOUT_FACTOR = 10;
+
+const COLUMNS = "name,type,guid,createtxg,volsize,written,origin";
+const MARKS = "imagestore:type,imagestore:fetch";
+
+function numberOf(field: string | undefined): bigint {
+  return field !== undefined && /^\d+$/.test(field) ? BigInt(field) : 0n;
+}
+
+function infoOf(fields: readonly string[]): DatasetInfo {
+  const [name, type, guid = "", createtxg, volsize, written, origin] = fields;
+  return {
+    name: name as AnyName,
+    type: type as DatasetInfo["type"],
+    guid,
+    createtxg: numberOf(createtxg),
+    volsize: bytes(numberOf(volsize)),
+    written: bytes(numberOf(written)),
+    origin: origin === undefined || origin === "-" ? undefined : (origin as SnapshotName),
+  };
+}
+
+function rowsOf(end: CommandEnd): string[][] {
+  return end.stdout
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => line.split("\t"));
+}
+
+function succeeded(end: CommandEnd): boolean {
+  return end.exit.kind === "exited" && end.exit.code === 0;
+}
+
+function propertyFlags(properties: Properties): string[] {
+  return Object.entries(properties).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
+}
+
+/** Opens a pool of the `zfs` and `zpool` commands of OpenZFS 2.1 or newer. */
+export function openOpenZfs(options: OpenZfsOptions, run: Run): Zfs {
+  const { pool, timeoutMs } = options;
+  let commandsRun = 0;
+
+  function zfs(args: readonly string[], limits?: Partial<CommandLimits>): Promise<CommandEnd> {
+    commandsRun++;
+    return run([...options.zfsCommand, ...args], { timeoutMs, stdoutBytes: SHORT_BYTES, ...limits });
+  }
+
+  async function change(args: readonly string[], limits?: Partial<CommandLimits>): Promise<Outcome<null>> {
+    for (let attempt = 0; ; attempt++) {
+      const end = await zfs(args, limits);
+      if (succeeded(end)) return succeed(null);
+      const refused = failureOf(end);
+      const pauseMs = BUSY_PAUSES_MS[attempt];
+      if (refused.failure.code !== "dataset.busy" || pauseMs === undefined) return refused;
+      await sleep(pauseMs);
+    }
+  }
+
+  async function rows(args: readonly string[]): Promise<Outcome<string[][]>> {
+    const end = await zfs(["list", "-Hp", ...args], { stdoutBytes: LIST_BYTES });
+    return succeeded(end) ? succeed(rowsOf(end)) : failureOf(end);
+  }
+
+  async function infos(args: readonly string[]): Promise<Outcome<readonly DatasetInfo[]>> {
+    const found = await rows(["-o", COLUMNS, ...args]);
+    return found.ok ? succeed(found.value.map(infoOf)) : found;
+  }
+
+  /** One process for a chunk of names; a missing one does not hide the others. */
+  async function findChunk(
+    names: readonly AnyName[],
+    found: Map<AnyName, Outcome<DatasetInfo | undefined>>,
+  ): Promise<void> {
+    // -d 0: a volume's name stands for itself only, although snapshots are listed too.
+    const args = ["list", "-Hp", "-t", "all", "-d", "0", "-o", COLUMNS, ...names];
+    const end = await zfs(args, { stdoutBytes: LIST_BYTES });
+    for (const row of rowsOf(end)) {
+      const info = infoOf(row);
+      found.set(info.name, succeed(info));
+    }
+    const missing = missingNames(end.stderr);
+    const other: Refused = succeeded(end) ? refusals.notFound : failureOf(end);
+    for (const name of names) {
+      if (found.has(name)) continue;
+      found.set(name, missing.has(name) ? succeed(undefined) : other);
+    }
+  }
+
+  const find = createCoalescer<AnyName, Outcome<DatasetInfo | undefined>>(async (names) => {
+    const found = new Map<AnyName, Outcome<DatasetInfo | undefined>>();
+    const chunks: Promise<void>[] = [];
+    for (let at = 0; at < names.length; at += NAMES_PER_LIST) {
+      chunks.push(findChunk(names.slice(at, at + NAMES_PER_LIST), found));
+    }
+    await Promise.all(chunks);
+    return (name) => found.get(name) ?? refusals.notFound;
+  });
+
+  /** Listings of one root that wait at one moment share a process too. */
+  function coalesced<Root extends string, Value>(list: (root: Root) => Promise<Value>) {
+    const perRoot = new Map<Root, () => Promise<Value>>();
+    return async (root: Root) => {
+      const ready = perRoot.get(root);
+      if (ready) return ready();
+      const join = createCoalescer<Root, Value>(async () => {
+        const answer = await list(root);
+        return () => answer;
+      });
+      let users = 0;
+      const ask = async () => {
+        users++;
+        try {
+          return await join(root);
+        } finally {
+          if (--users === 0) perRoot.delete(root);
+        }
+      };
+      perRoot.set(root, ask);
+      return ask();
+    };
+  }
+
+  const volumesBelow = coalesced((root: PoolName) => infos(["-t", "volume", "-r", root]));
+
+  return {
+    get commandsRun() {
+      return commandsRun;
+    },
+
+    async checkPool() {
+      commandsRun++;
+      const limits = { timeoutMs, stdoutBytes: SHORT_BYTES };
+      const end = await run([...options.zpoolCommand, "list", "-Hp", "-o", "health", pool], limits);
+      if (!succeeded(end)) {
+        const refused = failureOf(end);
+        if (refused.failure.code !== "dataset.not_found") return refused;
+        return fail("pool.not_found", `pool ${pool} does not exist or is not imported`);
+      }
+      const version = await zfs(["version"]);
+      return succeed({
+        health: end.stdout.trim(),
+        version: version.stdout.split("\n")[0]?.trim() || "unknown",
+      });
+    },
+
+    find,
+    listVolumes: () => volumesBelow(pool),
+    listSnapshots: coalesced((root: AnyName) => infos(["-t", "snapshot", "-r", root])),
+    snapshotsOf: (volume) => infos(["-t", "snapshot", "-d", "1", "-s", "createtxg", volume]),
+
+    async listImages() {
+      const found = await rows(["-t", "all", "-r", "-o", `${COLUMNS},${MARKS}`, `${pool}/images`]);
+      if (!found.ok) return found;
+      const mark = (field: string | undefined) => (field === undefined || field === "-" ? "" : field);
+      return succeed(
+        found.value.map(
+          (row): MarkedVolume => ({ ...infoOf(row), imageType: mark(row[7]), fetchMark: mark(row[8]) }),
+        ),
+      );
+    },
+
+    space: coalesced(async (root: DatasetName): Promise<Outcome<Space>> => {
+      const [here, all] = await Promise.all([
+        rows(["-o", "available", root]),
+        rows(["-t", "volume", "-r", "-o", "volsize,usedbydataset,refreservation,readonly", pool]),
+      ]);
+      if (!here.ok) return here;
+      if (!all.ok) return all;
+      let promised = 0n;
+      for (const [volsize, held, reservation, readonly] of all.value) {
+        // A thick volume's room is taken already; a read-only image never grows.
+        if (numberOf(reservation) > 0n || readonly === "on") continue;
+        const growth = numberOf(volsize) - numberOf(held);
+        if (growth > 0n) promised += growth;
+      }
+      return succeed({ available: bytes(numberOf(here.value[0]?.[0])), promised: bytes(promised) });
+    }),
+
+    ensureFilesystem: (name) => change(["create", "-p", name]),
+    createVolume: (name, size: Bytes) =>
+      change(["create", "-p", ...propertyFlags(options.volumeProperties), "-V", String(size), name]),
+    snapshot: (name, recursive) => change(["snapshot", ...(recursive ? ["-r"] : []), name]),
+    clone: (origin, target) =>
+      change(["clone", "-p", ...propertyFlags(options.volumeProperties), origin, target]),
+    rename: (from, to) => change(["rename", from, to]),
+    destroy: (name, recursive) =>
+      change(["destroy", ...(recursive ? ["-r"] : []), name], { timeoutMs: timeoutMs * DESTROY_TIMEOUT_FACTOR }),
+    rollback: (name, destroyMoreRecent) => change(["rollback", ...(destroyMoreRecent ? ["-r"] : []), name]),
+    hold: (tag, name) => change(["hold", tag, name]),
+
+    async release(tag, name) {
+      const end = await zfs(["release", tag, name]);
+      if (succeeded(end) || /^cannot release .*: (?:no such tag|dataset does not exist)/m.test(end.stderr)) {
+        return succeed(null);
+      }
+      return failureOf(end);
+    },
+
+    async listHolds(prefix) {
+      const snapshots = await rows(["-t", "snapshot", "-r", "-o", "name,userrefs", pool]);
+      if (!snapshots.ok) return snapshots;
+      const held = snapshots.value.filter(([, refs]) => numberOf(refs) > 0n).map(([name]) => name as string);
+      const holds: { name: SnapshotName; tag: string }[] = [];
+      for (let at = 0; at < held.length; at += NAMES_PER_LIST) {
+        const end = await zfs(["holds", "-H", ...held.slice(at, at + NAMES_PER_LIST)], { stdoutBytes: LIST_BYTES });
+        if (!succeeded(end)) return failureOf(end);
+        for (const [name, tag] of rowsOf(end)) {
+          if (tag?.startsWith(prefix)) holds.push({ name: name as SnapshotName, tag });
+        }
+      }
+      return succeed(holds);
+    },
+
+    sendCommand: (name) => [...options.zfsCommand, "send", name],
+    receiveCommand: (target, marks) => [
+      ...options.zfsCommand,
+      "receive",
+      "-u",
+      ...propertyFlags({ ...options.volumeProperties, readonly: "on", ...marks }),
+      target,
+    ],
+
+    async waitForDevice(volume) {
+      if (options.deviceWaitMs === 0) return true;
+      const device = devicePath(volume);
+      const until = performance.now() + options.deviceWaitMs;
+      for (let pauseMs = 5; ; pauseMs = Math.min(pauseMs * 2, 200)) {
+        if (await exists(device)) return true;
+        if (performance.now() > until) return false;
+        await sleep(pauseMs);
+      }
+    },
+  };
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
