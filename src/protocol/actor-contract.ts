@@ -66,4 +66,8 @@ export interface FetchAsk {
 }
 
 /** A log line from a worker. */
-export type LogLine = readonly ["debug" | "info" | "warn" | "error", string, Readonly<Record<string, unknown>>];
+export type LogLine = readonly [
+  "debug" | "info" | "warn" | "error",
+  string,
+  Readonly<Record<string, unknown>>,
+];

@@ -1,5 +1,5 @@
-import type { Endpoint } from "comlink";
 import type { MessagePort } from "node:worker_threads";
+import type { Endpoint } from "comlink";
 
 /** Lets comlink, which knows the browser's ports, speak over a port of node:worker_threads. */
 export function comlinkEndpoint(port: MessagePort): Endpoint {

@@ -1,5 +1,5 @@
 import { FAILURES, type Failure, type Outcome } from "./failures.js";
-import { type Member, type Span, compactToken, kindOf, membersOf, quote, stringValue } from "./json.js";
+import { compactToken, kindOf, type Member, membersOf, quote, type Span, stringValue } from "./json.js";
 
 /** A JSON-RPC 1.0 request, its parts still as written. */
 export interface Request10 {

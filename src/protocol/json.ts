@@ -155,5 +155,7 @@ export function compactToken(text: string, span: Span): string {
   const token = text.slice(span.start, span.end);
   const first = token.charCodeAt(0);
   if (first !== OPEN_BRACE && first !== OPEN_BRACKET) return escapeUnsafe(token);
-  return escapeUnsafe(token.replace(/"(?:[^"\\]|\\.)*"|[ \t\r\n]+/g, (part) => (part[0] === '"' ? part : "")));
+  return escapeUnsafe(
+    token.replace(/"(?:[^"\\]|\\.)*"|[ \t\r\n]+/g, (part) => (part[0] === '"' ? part : "")),
+  );
 }

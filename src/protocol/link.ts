@@ -1,5 +1,5 @@
 import { Packr } from "msgpackr";
-import { type Outcome, type Refused, internalFailure } from "./failures.js";
+import { internalFailure, type Outcome, type Refused } from "./failures.js";
 
 /** What a link needs of a node:worker_threads MessagePort. */
 export interface FramePort {

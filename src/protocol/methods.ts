@@ -1,28 +1,19 @@
-import { type Outcome, refusals, fail, succeed } from "./failures.js";
+import { fail, type Outcome, refusals, succeed } from "./failures.js";
 import { quote } from "./json.js";
 import {
   type ComponentId,
+  choosePool,
   type PoolName,
   type PoolScope,
-  type ResolvedName,
-  choosePool,
   parseComponentId,
+  type ResolvedName,
   resolveName,
   snapshotOf,
 } from "./names.js";
 import type { Answer, Operation, OperationName } from "./operations.js";
-import {
-  type FieldType,
-  arrayOf,
-  boolean,
-  optional,
-  passThrough,
-  string,
-  struct,
-  uint64,
-} from "./params.js";
+import { arrayOf, boolean, type FieldType, optional, passThrough, string, struct, uint64 } from "./params.js";
 import type { DiskRecord, GuestRecord, ImageRecord, SnapshotRecord, VolumeRecord } from "./records.js";
-import { MAX_VOLUME_BYTES, bytesFromMib, mib, mibFromBytes } from "./units.js";
+import { bytesFromMib, MAX_VOLUME_BYTES, mib, mibFromBytes } from "./units.js";
 
 /** An operation with the pool whose actor is to run it. */
 export interface Routed {
@@ -89,7 +80,11 @@ function named(pools: readonly PoolName[], pool: string, id: string): Outcome<Re
   if (!scope.ok) return scope;
   const name = resolveName(scope.value, id);
   if (name.ok && pool !== "" && name.value.pool !== pool) {
-    return fail("name.invalid", "not a valid dataset", `the name is in pool ${name.value.pool}, not in ${pool}`);
+    return fail(
+      "name.invalid",
+      "not a valid dataset",
+      `the name is in pool ${name.value.pool}, not in ${pool}`,
+    );
   }
   return name;
 }
@@ -149,10 +144,7 @@ function guestRecord(wire: WireGuest): GuestRecord {
 }
 
 /** Checks what VerifyDisks checks before it looks at the pool. Fails: `invalid argument`. */
-function checkGuest(
-  wire: WireGuest | undefined,
-  needDisks: boolean,
-): Outcome<GuestRecord> {
+function checkGuest(wire: WireGuest | undefined, needDisks: boolean): Outcome<GuestRecord> {
   if (wire === undefined || wire.id === "") return refusals.invalidArgument;
   const id: Outcome<ComponentId> = parseComponentId(wire.id);
   if (!id.ok) return id;
@@ -226,7 +218,8 @@ const METHODS: readonly Method[] = [
     operation: "ListImages",
     struct: "ImageRequest",
     request: imageRequest,
-    plan: (request, pools) => onImage(pools, request, () => succeed({ op: "ListImages", type: request.type })),
+    plan: (request, pools) =>
+      onImage(pools, request, () => succeed({ op: "ListImages", type: request.type })),
     encode: encodeImages,
   }),
   method({
@@ -290,7 +283,10 @@ const METHODS: readonly Method[] = [
         }
         const size = bytesFromMib(mib(request.size));
         if (size > MAX_VOLUME_BYTES) {
-          return fail("request.invalid", `need a valid size: ${request.size} MiB is more than a volume can have`);
+          return fail(
+            "request.invalid",
+            `need a valid size: ${request.size} MiB is more than a volume can have`,
+          );
         }
         return succeed({ op: "CreateVolume", name: dataset, size });
       });
@@ -451,4 +447,3 @@ export function findMethod(name: string): MethodLookup {
 export function planDownload(request: SnapshotRequest, pools: readonly PoolName[]): Outcome<Routed> {
   return planSnapshot(request, pools, ({ snapshot }) => ({ op: "OpenSend", name: snapshot }));
 }
-

@@ -1,4 +1,4 @@
-import { type Failure, type Outcome, fail, refusals, succeed } from "./failures.js";
+import { type Failure, fail, type Outcome, refusals, succeed } from "./failures.js";
 
 declare const poolBrand: unique symbol;
 declare const datasetBrand: unique symbol;
@@ -137,9 +137,7 @@ export function isSnapshotName(name: DatasetName | SnapshotName): name is Snapsh
 
 /** `name` itself or anything below it, snapshots included. */
 export function isWithin(name: string, root: string): boolean {
-  return (
-    name === root || (name.startsWith(root) && (name[root.length] === "/" || name[root.length] === "@"))
-  );
+  return name === root || (name.startsWith(root) && (name[root.length] === "/" || name[root.length] === "@"));
 }
 
 /**

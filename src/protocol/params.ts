@@ -1,14 +1,14 @@
+import { fail, type Outcome, succeed } from "./failures.js";
 import {
-  type Span,
   compactToken,
   elementsOf,
   jsonProblem,
   kindOf,
   membersOf,
+  type Span,
   stringValue,
   wholeValue,
 } from "./json.js";
-import { type Outcome, fail, succeed } from "./failures.js";
 import { MAX_UINT64 } from "./units.js";
 
 /**
@@ -90,7 +90,11 @@ export function struct<T extends object>(shape: Shape<T>): FieldType<T> {
 
 /** A field that may be absent or null, told from one that is there and empty. */
 export function optional<T>(type: FieldType<T>): FieldType<T | undefined> {
-  return { expected: type.expected, zero: undefined, read: (text, span, path) => type.read(text, span, path) };
+  return {
+    expected: type.expected,
+    zero: undefined,
+    read: (text, span, path) => type.read(text, span, path),
+  };
 }
 
 export function arrayOf<T>(type: FieldType<T>): FieldType<readonly T[]> {

@@ -17,7 +17,12 @@ export interface StreamTask {
 
 /** What main asks of the streaming worker. `id` names the stream. */
 export type StreamOrder =
-  | { readonly kind: "send"; readonly id: number; readonly command: readonly string[]; readonly credit: number }
+  | {
+      readonly kind: "send";
+      readonly id: number;
+      readonly command: readonly string[];
+      readonly credit: number;
+    }
   | { readonly kind: "credit"; readonly id: number; readonly bytes: number }
   | { readonly kind: "cancel"; readonly id: number }
   | { readonly kind: "fetch"; readonly id: number; readonly order: FetchOrder };
