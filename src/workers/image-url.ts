@@ -1,5 +1,5 @@
 import { Resolver } from "node:dns/promises";
-import { type Outcome, fail, succeed } from "../protocol/failures.js";
+import { fail, type Outcome, succeed } from "../protocol/failures.js";
 
 export interface ImageServiceOptions {
   /** `HOST` or `HOST:PORT`; without a port, the port comes from a DNS SRV look-up of HOST. */
@@ -12,7 +12,10 @@ export interface ImageServiceOptions {
 }
 
 function hasPort(host: string): boolean {
-  return /:\d+$/.test(host) && (host.startsWith("[") ? host.includes("]:") : host.indexOf(":") === host.lastIndexOf(":"));
+  return (
+    /:\d+$/.test(host) &&
+    (host.startsWith("[") ? host.includes("]:") : host.indexOf(":") === host.lastIndexOf(":"))
+  );
 }
 
 async function serviceAddress(options: ImageServiceOptions): Promise<Outcome<string>> {
@@ -27,7 +30,10 @@ async function serviceAddress(options: ImageServiceOptions): Promise<Outcome<str
     if (best) return succeed(`${host}:${best.port}`);
     return fail("image.unreachable", `the image service has no SRV record: ${host}`);
   } catch (error) {
-    return fail("image.unreachable", `the SRV look-up of the image service failed: ${(error as Error).message}`);
+    return fail(
+      "image.unreachable",
+      `the SRV look-up of the image service failed: ${(error as Error).message}`,
+    );
   }
 }
 
@@ -36,10 +42,16 @@ async function serviceAddress(options: ImageServiceOptions): Promise<Outcome<str
  * `http://IMAGE-SERVICE/images/ID/download`.
  * Fails: image.source_refused, image.unreachable (no SRV record).
  */
-export async function imageUrl(options: ImageServiceOptions, id: string, source: string): Promise<Outcome<string>> {
+export async function imageUrl(
+  options: ImageServiceOptions,
+  id: string,
+  source: string,
+): Promise<Outcome<string>> {
   if (source === "") {
     const address = await serviceAddress(options);
-    return address.ok ? succeed(`http://${address.value}/images/${encodeURIComponent(id)}/download`) : address;
+    return address.ok
+      ? succeed(`http://${address.value}/images/${encodeURIComponent(id)}/download`)
+      : address;
   }
   if (!URL.canParse(source)) return fail("image.source_refused", "source is not a URL");
   const url = new URL(source);

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { type PoolName, isWithin, parseComponentId, resolveName } from "../protocol/names.js";
+import { isWithin, type PoolName, parseComponentId, resolveName } from "../protocol/names.js";
 import { readObject, string, struct, uint64 } from "../protocol/params.js";
 import type { ImageRecord } from "../protocol/records.js";
 import { bytesFromMib, mib } from "../protocol/units.js";

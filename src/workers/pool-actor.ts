@@ -1,11 +1,12 @@
 import * as comlink from "comlink";
 import type { ActorControl, ActorTask, FetchAsk, LogLine } from "../protocol/actor-contract.js";
+import { createChildTable } from "../protocol/child-table.js";
 import { comlinkEndpoint } from "../protocol/comlink-endpoint.js";
 import { type Outcome, refusals, succeed } from "../protocol/failures.js";
 import { openLink } from "../protocol/link.js";
+import { childOf } from "../protocol/names.js";
 import type { FetchReport, Operation, OperationHandlers } from "../protocol/operations.js";
 import type { ImageRecord } from "../protocol/records.js";
-import { createChildTable } from "../protocol/child-table.js";
 import { createFetchQueue } from "./fetch-queue.js";
 import { createDatasetLocks } from "./locks.js";
 import { createActorLog } from "./log.js";
@@ -14,9 +15,8 @@ import { guestOperations } from "./operations/guests.js";
 import { imageOperations } from "./operations/images.js";
 import { snapshotOperations } from "./operations/snapshots.js";
 import { volumeOperations } from "./operations/volumes.js";
-import { childOf } from "../protocol/names.js";
 import { reconcile } from "./reconcile.js";
-import { type Records, openRecords } from "./records.js";
+import { openRecords, type Records } from "./records.js";
 import { createCommandRunner } from "./zfs/command.js";
 import { openOpenZfs } from "./zfs/openzfs.js";
 
@@ -27,10 +27,7 @@ import { openOpenZfs } from "./zfs/openzfs.js";
 export default function runPoolActor(task: ActorTask): Promise<void> {
   const { settings, hot, control, children } = task;
   const { pool } = settings;
-  const log = createActorLog(
-    (...line: LogLine) => task.log.postMessage(line),
-    settings.debug,
-  );
+  const log = createActorLog((...line: LogLine) => task.log.postMessage(line), settings.debug);
   const run = createCommandRunner(settings.commandSlots, createChildTable(children), (end) =>
     log.debug("command", { argv: end.argv, exit: end.exit, ms: Math.round(end.ms), stderr: end.stderr }),
   );

@@ -1,10 +1,10 @@
 import { type Outcome, succeed } from "../protocol/failures.js";
 import {
+  childOf,
   type DatasetName,
   type PoolName,
-  type SnapshotName,
-  childOf,
   parseComponentId,
+  type SnapshotName,
 } from "../protocol/names.js";
 import type { ImageRecord } from "../protocol/records.js";
 import type { ActorLog } from "./log.js";
@@ -33,7 +33,9 @@ export function partialOf(pool: PoolName, id: string): DatasetName {
 
 /** A received partial is ours: it lies where we receive and carries our mark. */
 function isOurPartial(info: MarkedVolume, images: string): boolean {
-  return info.name.startsWith(`${images}/${PARTIAL_PREFIX}`) && !info.name.includes("@") && info.fetchMark !== "";
+  return (
+    info.name.startsWith(`${images}/${PARTIAL_PREFIX}`) && !info.name.includes("@") && info.fetchMark !== ""
+  );
 }
 
 /**
@@ -130,7 +132,8 @@ async function importOriginal(options: {
   try {
     const original = await readOriginal(path, options.pool);
     if (original === undefined) return [];
-    for (const skipped of original.skipped) log.warn("a record of the original is skipped", { path, ...skipped });
+    for (const skipped of original.skipped)
+      log.warn("a record of the original is skipped", { path, ...skipped });
     const fresh = original.images.filter((image) => !records.images.has(image.id));
     for (const image of fresh) await records.putImage(image);
     await records.markImportDone();

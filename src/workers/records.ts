@@ -4,7 +4,7 @@ import type { DatasetName, PoolName, SnapshotName } from "../protocol/names.js";
 import type { ImageRecord } from "../protocol/records.js";
 import { bytes } from "../protocol/units.js";
 import type { ActorLog } from "./log.js";
-import { type SqlRow, type Sqlite, openSqlite } from "./sqlite.js";
+import { openSqlite, type Sqlite, type SqlRow } from "./sqlite.js";
 
 export interface HoldRecord {
   readonly name: SnapshotName;

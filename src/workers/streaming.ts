@@ -1,6 +1,6 @@
+import { createChildTable } from "../protocol/child-table.js";
 import { internalFailure } from "../protocol/failures.js";
 import type { StreamNews, StreamOrder, StreamTask } from "../protocol/stream-contract.js";
-import { createChildTable } from "../protocol/child-table.js";
 import { fetchImage } from "./streams/fetch.js";
 import { type Send, startSend } from "./streams/send.js";
 

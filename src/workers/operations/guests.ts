@@ -1,5 +1,5 @@
-import { type Outcome, fail, refusals, succeed } from "../../protocol/failures.js";
-import { type DatasetName, childOf, datasetOf, devicePath } from "../../protocol/names.js";
+import { fail, type Outcome, refusals, succeed } from "../../protocol/failures.js";
+import { childOf, type DatasetName, datasetOf, devicePath } from "../../protocol/names.js";
 import type { OperationHandlers } from "../../protocol/operations.js";
 import type { DiskRecord, GuestRecord, ImageRecord } from "../../protocol/records.js";
 import { bytes } from "../../protocol/units.js";

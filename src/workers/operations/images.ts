@@ -1,5 +1,11 @@
-import { type Outcome, type Refused, fail, refusals, succeed } from "../../protocol/failures.js";
-import { type ComponentId, type DatasetName, MAX_NAME_BYTES, childOf, datasetOf } from "../../protocol/names.js";
+import { fail, type Outcome, type Refused, refusals, succeed } from "../../protocol/failures.js";
+import {
+  type ComponentId,
+  childOf,
+  type DatasetName,
+  datasetOf,
+  MAX_NAME_BYTES,
+} from "../../protocol/names.js";
 import type { OperationHandlers } from "../../protocol/operations.js";
 import type { ImageRecord, VolumeRecord } from "../../protocol/records.js";
 import { bytes } from "../../protocol/units.js";
@@ -19,7 +25,11 @@ type ImageOperations = Pick<
 export type CompleteImage = ImageRecord & Required<Pick<ImageRecord, "volume" | "snapshot">>;
 
 /** Finds the image that a disk is to be cloned from. Fails: image.not_found, dataset.busy while it is fetched. */
-export function completeImage(context: ActorContext, fetches: FetchQueue<ImageRecord>, id: string): Outcome<CompleteImage> {
+export function completeImage(
+  context: ActorContext,
+  fetches: FetchQueue<ImageRecord>,
+  id: string,
+): Outcome<CompleteImage> {
   const image = context.records.images.get(id);
   if (image?.volume !== undefined && image.snapshot !== undefined) return succeed(image as CompleteImage);
   return fetches.has(id) ? beingFetched(id) : refusals.imageNotFound;
@@ -45,7 +55,10 @@ export function imageOperations(
     const received = await zfs.find(partial);
     if (!received.ok) return received;
     if (received.value?.type !== "volume") {
-      return fail("image.bad_stream", `no usable image: its stream holds a ${received.value?.type ?? "nothing"}, not a volume`);
+      return fail(
+        "image.bad_stream",
+        `no usable image: its stream holds a ${received.value?.type ?? "nothing"}, not a volume`,
+      );
     }
     const snapshots = await zfs.snapshotsOf(partial);
     if (!snapshots.ok) return snapshots;
@@ -77,7 +90,11 @@ export function imageOperations(
   }
 
   /** An image that is in the pool already, put there by others since the start. */
-  async function adopt(id: string, type: string, volume: DatasetName): Promise<Outcome<ImageRecord | undefined>> {
+  async function adopt(
+    id: string,
+    type: string,
+    volume: DatasetName,
+  ): Promise<Outcome<ImageRecord | undefined>> {
     const found = await zfs.find(volume);
     if (!found.ok) return found;
     if (found.value === undefined) return succeed(undefined);

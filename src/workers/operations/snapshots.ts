@@ -1,5 +1,11 @@
 import { type Outcome, refusals, succeed } from "../../protocol/failures.js";
-import { type DatasetName, type PoolName, type SnapshotName, datasetOf, tagOf } from "../../protocol/names.js";
+import {
+  type DatasetName,
+  datasetOf,
+  type PoolName,
+  type SnapshotName,
+  tagOf,
+} from "../../protocol/names.js";
 import type { OperationHandlers, SendTicket } from "../../protocol/operations.js";
 import type { SnapshotRecord } from "../../protocol/records.js";
 import { HOLD_PREFIX } from "../reconcile.js";

@@ -23,9 +23,7 @@ export function isPublished(info: DatasetInfo): boolean {
 /** Forgets the images whose volume or snapshot went with `removed`. */
 export async function forgetImagesWithin(context: ActorContext, removed: readonly string[]): Promise<void> {
   for (const image of [...context.records.images.values()]) {
-    const gone = removed.some(
-      (name) => isWithin(image.volume ?? "", name) || image.snapshot === name,
-    );
+    const gone = removed.some((name) => isWithin(image.volume ?? "", name) || image.snapshot === name);
     if (gone) await context.records.dropImage(image.id);
   }
 }

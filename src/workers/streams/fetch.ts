@@ -4,10 +4,10 @@ import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { Agent, interceptors, request } from "undici";
-import { type Outcome, type Refused, fail, succeed } from "../../protocol/failures.js";
-import type { FetchOrder, FetchReport } from "../../protocol/operations.js";
 import type { ChildTable } from "../../protocol/child-table.js";
-import { type CommandEnd, STDERR_BYTES, commandEnvironment } from "../zfs/command.js";
+import { fail, type Outcome, type Refused, succeed } from "../../protocol/failures.js";
+import type { FetchOrder, FetchReport } from "../../protocol/operations.js";
+import { type CommandEnd, commandEnvironment, STDERR_BYTES } from "../zfs/command.js";
 import { failureOf } from "../zfs/failures.js";
 
 export interface FetchOptions {
@@ -22,7 +22,9 @@ const MAX_REDIRECTS = 10;
 const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
 
 /** The digest that the image service states, in hex. Source: RFC 9530 and the older RFC 3230. */
-export function statedSha256(headers: Readonly<Record<string, string | string[] | undefined>>): string | undefined {
+export function statedSha256(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+): string | undefined {
   for (const name of ["content-digest", "repr-digest", "digest"]) {
     const value = headers[name];
     const found = /(?:^|[,\s])sha-256=:?([A-Za-z0-9+/]{43}=)/i.exec(String(value ?? ""));
@@ -43,7 +45,9 @@ async function* observed(
 }
 
 /** Splits off the first two bytes, which tell gzip from a bare stream, and gives the whole back. */
-async function detectGzip(body: AsyncGenerator<Buffer>): Promise<{ gzipped: boolean; whole: AsyncGenerator<Buffer> }> {
+async function detectGzip(
+  body: AsyncGenerator<Buffer>,
+): Promise<{ gzipped: boolean; whole: AsyncGenerator<Buffer> }> {
   let head: Buffer = Buffer.alloc(0);
   while (head.length < GZIP_MAGIC.length) {
     const next = await body.next();
@@ -170,7 +174,8 @@ export async function fetchImage(options: FetchOptions): Promise<Outcome<FetchRe
     );
     body.on("error", () => {}).destroy();
     if (signal.aborted) return fail("service.interrupted", "the fetch was given up");
-    if (fed !== undefined && (fed as NodeJS.ErrnoException).code !== "EPIPE") return transferFailure(fed, url);
+    if (fed !== undefined && (fed as NodeJS.ErrnoException).code !== "EPIPE")
+      return transferFailure(fed, url);
     if (end.exit.kind !== "exited" || end.exit.code !== 0) return failureOf(end);
     if (fed !== undefined) {
       // The command was content before the end: bytes behind a stream's end are no part of it.
@@ -178,7 +183,10 @@ export async function fetchImage(options: FetchOptions): Promise<Outcome<FetchRe
     }
     const computed = hash?.digest("hex");
     if (computed !== digest) {
-      return fail("image.digest_mismatch", `the image's SHA-256 is ${computed}, expected ${digest}, url: ${url}`);
+      return fail(
+        "image.digest_mismatch",
+        `the image's SHA-256 is ${computed}, expected ${digest}, url: ${url}`,
+      );
     }
     return succeed({ receivedBytes, streamBytes });
   }

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
-import { type Failure, fail } from "../../protocol/failures.js";
 import type { ChildTable } from "../../protocol/child-table.js";
-import { type CommandEnd, STDERR_BYTES, commandEnvironment } from "../zfs/command.js";
+import { type Failure, fail } from "../../protocol/failures.js";
+import { type CommandEnd, commandEnvironment, STDERR_BYTES } from "../zfs/command.js";
 import { failureOf } from "../zfs/failures.js";
 
 /** A command whose output goes out in frames, no faster than there is credit for. */

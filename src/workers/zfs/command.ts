@@ -76,10 +76,7 @@ function runCommand(
       child.stdout.destroy();
       child.stderr.destroy();
     };
-    const timer = setTimeout(
-      () => force({ kind: "timed_out", afterMs: limits.timeoutMs }),
-      limits.timeoutMs,
-    );
+    const timer = setTimeout(() => force({ kind: "timed_out", afterMs: limits.timeoutMs }), limits.timeoutMs);
     const finish = (exit: CommandEnd["exit"]) => {
       clearTimeout(timer);
       release();

@@ -1,4 +1,4 @@
-import { type FailureCode, type Refused, fail, refusals } from "../../protocol/failures.js";
+import { type FailureCode, fail, type Refused, refusals } from "../../protocol/failures.js";
 import type { CommandEnd } from "./command.js";
 
 /**
@@ -13,16 +13,26 @@ interface Pattern {
 
 const PATTERNS: readonly Pattern[] = [
   {
-    match: /^cannot (?:open|hold|create|destroy|rename|rollback to|release|send|list)\b.*: (?:dataset does not exist|no such pool(?: or dataset)?|no such snapshot)$/m,
+    match:
+      /^cannot (?:open|hold|create|destroy|rename|rollback to|release|send|list)\b.*: (?:dataset does not exist|no such pool(?: or dataset)?|no such snapshot)$/m,
     refuse: () => refusals.notFound,
   },
-  { match: /^could not find any snapshots to destroy; check snapshot names\.$/m, refuse: () => refusals.notFound },
-  { match: /^cannot (?:create|rename|receive|clone)\b.*: (?:dataset already exists|destination '.*' exists)/m, refuse: () => refusals.exists },
+  {
+    match: /^could not find any snapshots to destroy; check snapshot names\.$/m,
+    refuse: () => refusals.notFound,
+  },
+  {
+    match: /^cannot (?:create|rename|receive|clone)\b.*: (?:dataset already exists|destination '.*' exists)/m,
+    refuse: () => refusals.exists,
+  },
   { match: /^cannot create snapshot '.*': dataset already exists$/m, refuse: () => refusals.exists },
   {
     match: /^cannot destroy '(.*)': (?:snapshot|volume|filesystem) has dependent clones$/m,
     refuse: (match, stderr) =>
-      fail("dataset.has_clones", `${match[1]} has clones: ${listed(stderr, "to destroy the following datasets:")}`),
+      fail(
+        "dataset.has_clones",
+        `${match[1]} has clones: ${listed(stderr, "to destroy the following datasets:")}`,
+      ),
   },
   {
     match: /^cannot rollback to '(.*)': clones of previous snapshots exist$/m,
@@ -46,12 +56,14 @@ const PATTERNS: readonly Pattern[] = [
   },
   { match: /^cannot .*: (?:dataset|pool) is busy$/m, refuse: (match) => fail("dataset.busy", match[0]) },
   {
-    match: /^cannot .*: (?:out of space|dataset is full|refreservation is greater than available space)|\bNo space left on device\b/m,
+    match:
+      /^cannot .*: (?:out of space|dataset is full|refreservation is greater than available space)|\bNo space left on device\b/m,
     refuse: () => refusals.noSpace,
   },
   { match: /^cannot .*: (?:quota|refquota) exceeded$/im, refuse: () => refusals.noSpace },
   {
-    match: /^cannot (?:create|rename|receive|clone).*: (?:parent is not a filesystem|parent does not exist|parent of .* must be a filesystem)/m,
+    match:
+      /^cannot (?:create|rename|receive|clone).*: (?:parent is not a filesystem|parent does not exist|parent of .* must be a filesystem)/m,
     refuse: (match) => fail("dataset.wrong_type", match[0]),
   },
   {
@@ -59,20 +71,24 @@ const PATTERNS: readonly Pattern[] = [
     refuse: (match) => fail("image.cut_short", `the image's stream is cut short or damaged: ${match[0]}`),
   },
   {
-    match: /^cannot receive.*: (?:invalid stream|failed to read from stream|invalid backup stream|stream has unsupported feature|incompatible embedded data stream feature|kernel modules must be upgraded|most recent snapshot of)/m,
+    match:
+      /^cannot receive.*: (?:invalid stream|failed to read from stream|invalid backup stream|stream has unsupported feature|incompatible embedded data stream feature|kernel modules must be upgraded|most recent snapshot of)/m,
     refuse: (match) => fail("image.bad_stream", `no usable ZFS stream: ${match[0]}`),
   },
   {
-    match: /pool I\/O is currently suspended|cannot open '.*': pool is (?:unavailable|currently unavailable)/m,
+    match:
+      /pool I\/O is currently suspended|cannot open '.*': pool is (?:unavailable|currently unavailable)/m,
     refuse: (match) => fail("pool.unavailable", match[0]),
   },
   { match: /^cannot .*: pool is read-only$/m, refuse: (match) => fail("pool.read_only", match[0]) },
   {
-    match: /^(?:cannot .*: permission denied|Permission denied the ZFS utilities must be run as root\.|Unable to open \/dev\/zfs: Permission denied\.|.*a password is required|cannot .*: Insufficient privileges)/im,
+    match:
+      /^(?:cannot .*: permission denied|Permission denied the ZFS utilities must be run as root\.|Unable to open \/dev\/zfs: Permission denied\.|.*a password is required|cannot .*: Insufficient privileges)/im,
     refuse: (match) => fail("command.not_permitted", match[0]),
   },
   {
-    match: /^(?:The ZFS modules (?:are not loaded|cannot be auto-loaded)\.|\/dev\/zfs and \/proc\/self\/mounts are required\.|Failed to initialize the libzfs library\.)/m,
+    match:
+      /^(?:The ZFS modules (?:are not loaded|cannot be auto-loaded)\.|\/dev\/zfs and \/proc\/self\/mounts are required\.|Failed to initialize the libzfs library\.)/m,
     refuse: (match) => fail("command.missing", `ZFS is not available: ${match[0]}`),
   },
 ];
@@ -101,7 +117,10 @@ export function failureOf(end: CommandEnd): Refused {
           ? general("command.missing", `no such program: ${argv[0]}`)
           : general("command.failed", `not started: ${exit.errno}`);
     case "timed_out":
-      return general("command.timed_out", `no end after ${exit.afterMs} ms, killed; the change may still happen`);
+      return general(
+        "command.timed_out",
+        `no end after ${exit.afterMs} ms, killed; the change may still happen`,
+      );
     case "too_much_output":
       return general("command.failed", `more than ${exit.limitBytes} bytes of output`);
     case "signalled":

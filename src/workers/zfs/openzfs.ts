@@ -1,12 +1,7 @@
 import { access } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Outcome, type Refused, fail, refusals, succeed } from "../../protocol/failures.js";
-import {
-  type DatasetName,
-  type PoolName,
-  type SnapshotName,
-  devicePath,
-} from "../../protocol/names.js";
+import { fail, type Outcome, type Refused, refusals, succeed } from "../../protocol/failures.js";
+import { type DatasetName, devicePath, type PoolName, type SnapshotName } from "../../protocol/names.js";
 import { type Bytes, bytes } from "../../protocol/units.js";
 import { createCoalescer } from "./coalesce.js";
 import type { CommandEnd, CommandLimits } from "./command.js";
@@ -221,7 +216,9 @@ export function openOpenZfs(options: OpenZfsOptions, run: Run): Zfs {
       change(["clone", "-p", ...propertyFlags(options.volumeProperties), origin, target]),
     rename: (from, to) => change(["rename", from, to]),
     destroy: (name, recursive) =>
-      change(["destroy", ...(recursive ? ["-r"] : []), name], { timeoutMs: timeoutMs * DESTROY_TIMEOUT_FACTOR }),
+      change(["destroy", ...(recursive ? ["-r"] : []), name], {
+        timeoutMs: timeoutMs * DESTROY_TIMEOUT_FACTOR,
+      }),
     rollback: (name, destroyMoreRecent) => change(["rollback", ...(destroyMoreRecent ? ["-r"] : []), name]),
     hold: (tag, name) => change(["hold", tag, name]),
 
@@ -239,7 +236,9 @@ export function openOpenZfs(options: OpenZfsOptions, run: Run): Zfs {
       const held = snapshots.value.filter(([, refs]) => numberOf(refs) > 0n).map(([name]) => name as string);
       const holds: { name: SnapshotName; tag: string }[] = [];
       for (let at = 0; at < held.length; at += NAMES_PER_LIST) {
-        const end = await zfs(["holds", "-H", ...held.slice(at, at + NAMES_PER_LIST)], { stdoutBytes: LIST_BYTES });
+        const end = await zfs(["holds", "-H", ...held.slice(at, at + NAMES_PER_LIST)], {
+          stdoutBytes: LIST_BYTES,
+        });
         if (!succeeded(end)) return failureOf(end);
         for (const [name, tag] of rowsOf(end)) {
           if (tag?.startsWith(prefix)) holds.push({ name: name as SnapshotName, tag });
