@@ -2,13 +2,20 @@ import { MessageChannel } from "node:worker_threads";
 import * as comlink from "comlink";
 import type { Logger } from "pino";
 import { Piscina } from "piscina";
-import type { ActorControl, ActorSettings, ActorStats, ActorTask, FetchAsk, LogLine } from "../protocol/actor-contract.js";
+import type {
+  ActorControl,
+  ActorSettings,
+  ActorStats,
+  ActorTask,
+  FetchAsk,
+  LogLine,
+} from "../protocol/actor-contract.js";
+import { CHILD_TABLE_SLOTS } from "../protocol/child-table.js";
 import { comlinkEndpoint } from "../protocol/comlink-endpoint.js";
-import { type Outcome, fail, refusals } from "../protocol/failures.js";
+import { fail, type Outcome, refusals } from "../protocol/failures.js";
 import { type Link, openLink } from "../protocol/link.js";
 import type { PoolName } from "../protocol/names.js";
 import type { FetchOrder, FetchReport, Operation } from "../protocol/operations.js";
-import { CHILD_TABLE_SLOTS } from "../protocol/child-table.js";
 import { endOrphans } from "./orphans.js";
 
 /** A pause before a crashed actor starts again; doubled up to the longest while it keeps failing. */
@@ -110,7 +117,9 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     // comlink calls hang for ever when the thread dies: race them against its end.
     const opened = await Promise.race([
       thread.control.open(options.liveTags()),
-      thread.ended.then((error): Outcome<never> => fail("internal", "the actor's thread ended", String(error))),
+      thread.ended.then(
+        (error): Outcome<never> => fail("internal", "the actor's thread ended", String(error)),
+      ),
     ]);
     if (!opened.ok) {
       thread.link.close();

@@ -60,8 +60,16 @@ function withFlags(command: Command): Command {
     .option("-H, --host <address>", "address to listen on (default 127.0.0.1)", notEmpty)
     .option("-p, --port <port>", "port to listen on (default 19999)", notEmpty)
     .option("-z, --zpool <pools>", "pool to serve, or several with commas (default mistify)", notEmpty)
-    .option("-l, --log-level <level>", "debug, info, warning, error, fatal or silent (default warning)", notEmpty)
-    .option("-i, --image-service <host>", "image service, HOST or HOST:PORT (default image.services.lochness.local)", notEmpty)
+    .option(
+      "-l, --log-level <level>",
+      "debug, info, warning, error, fatal or silent (default warning)",
+      notEmpty,
+    )
+    .option(
+      "-i, --image-service <host>",
+      "image service, HOST or HOST:PORT (default image.services.lochness.local)",
+      notEmpty,
+    )
     .option("-d, --data-dir <folder>", "where image records are kept (default /var/lib/imagestore)", notEmpty)
     .option("--transport <name>", "auto, uws or node (default auto)", notEmpty);
 }

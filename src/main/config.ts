@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { z } from "zod";
-import { type Outcome, fail, succeed } from "../protocol/failures.js";
+import { fail, type Outcome, succeed } from "../protocol/failures.js";
 import { poolNameProblem } from "../protocol/names.js";
 
 const LOG_LEVELS = ["debug", "info", "warn", "error", "fatal", "silent"] as const;
@@ -62,9 +62,7 @@ const schema = z.strictObject({
   numFetchers: z.int().min(1).max(1024).default(availableParallelism()),
   maxPending: z.int().min(0).max(100_000).default(256),
   dataDir: z.string().min(1).default("/var/lib/imagestore"),
-  volumeProperties: z
-    .record(z.string().regex(/^[a-z0-9:._-]+$/), z.string())
-    .default({ compression: "lz4" }),
+  volumeProperties: z.record(z.string().regex(/^[a-z0-9:._-]+$/), z.string()).default({ compression: "lz4" }),
   log: z
     .strictObject({
       level: z
@@ -76,7 +74,11 @@ const schema = z.strictObject({
     .prefault({}),
   limits: z
     .strictObject({
-      bodyBytes: z.int().min(1024).max(64 * 1024 * 1024).default(1024 * 1024),
+      bodyBytes: z
+        .int()
+        .min(1024)
+        .max(64 * 1024 * 1024)
+        .default(1024 * 1024),
       batchLength: count(100, 10_000),
       /** Operations that one pool's actor may have under way; more are refused at once. */
       mailbox: count(10_000, 1_000_000),
@@ -84,7 +86,11 @@ const schema = z.strictObject({
       commands: count(16, 1024),
       downloads: count(256, 1024),
       /** Bytes of a download that may be under way between the threads. */
-      streamWindowBytes: z.int().min(64 * 1024).max(64 * 1024 * 1024).default(1024 * 1024),
+      streamWindowBytes: z
+        .int()
+        .min(64 * 1024)
+        .max(64 * 1024 * 1024)
+        .default(1024 * 1024),
     })
     .prefault({}),
   timeouts: z
@@ -131,7 +137,10 @@ function numeric(text: string): unknown {
 }
 
 /** Puts settings from the environment or the command line over a raw configuration. */
-function overlay(raw: Raw, settings: Flags & { numFetchers?: string | undefined; maxPending?: string | undefined }): Raw {
+function overlay(
+  raw: Raw,
+  settings: Flags & { numFetchers?: string | undefined; maxPending?: string | undefined },
+): Raw {
   const result: Raw = { ...raw };
   const listen: Raw = {};
   if (settings.host !== undefined) listen.host = settings.host;
@@ -183,12 +192,16 @@ function readFile(path: string): Outcome<Raw> {
 }
 
 function valueAt(raw: unknown, path: readonly PropertyKey[]): unknown {
-  return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], raw);
+  return path.reduce<unknown>(
+    (value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key],
+    raw,
+  );
 }
 
 function describe(issue: z.core.$ZodIssue, raw: Raw): string {
   const at = issue.path.reduce<string>(
-    (text, key) => (typeof key === "number" ? `${text}[${key}]` : text === "" ? String(key) : `${text}.${String(key)}`),
+    (text, key) =>
+      typeof key === "number" ? `${text}[${key}]` : text === "" ? String(key) : `${text}.${String(key)}`,
     "",
   );
   if (issue.code === "unrecognized_keys") {

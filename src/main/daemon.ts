@@ -1,16 +1,16 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import type { ActorSettings } from "../protocol/actor-contract.js";
-import { type Outcome, fail, refusals, succeed } from "../protocol/failures.js";
+import { fail, type Outcome, refusals, succeed } from "../protocol/failures.js";
 import type { Routed } from "../protocol/methods.js";
 import type { PoolName } from "../protocol/names.js";
 import { type Actor, startActor } from "./actor.js";
 import type { Config, PoolConfig } from "./config.js";
-import { type Downloads, createDownloads } from "./downloads.js";
+import { createDownloads, type Downloads } from "./downloads.js";
 import { chooseTransport } from "./http/choose.js";
 import type { Headers, HttpReply, HttpRequest, Listener } from "./http/transport.js";
 import { createMetrics } from "./metrics.js";
-import { type CallReport, type RpcOptions, handleRpc } from "./rpc.js";
+import { type CallReport, handleRpc, type RpcOptions } from "./rpc.js";
 import { startStreaming } from "./streaming.js";
 
 /** A running imagestore. */
@@ -189,7 +189,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     const everyActor = [...actors.values()];
     const drained = await Promise.all(everyActor.map((actor) => actor.drain(config.timeouts.graceMs)));
     for (const [index, actor] of everyActor.entries()) {
-      if (!drained[index]) log.warn({ pool: actor.pool }, "operations did not end within graceMs and are given up");
+      if (!drained[index])
+        log.warn({ pool: actor.pool }, "operations did not end within graceMs and are given up");
     }
     await Promise.all([endAll(), ...everyActor.map((actor) => streaming.abandonFetches(actor.pool))]);
     await Promise.all(everyActor.map((actor) => actor.drain(GIVE_UP_MS)));

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { FAILURES, type Failure, type Outcome, fail, refusals } from "../protocol/failures.js";
-import { type SnapshotRequest, planDownload, snapshotRequest } from "../protocol/methods.js";
+import { FAILURES, type Failure, fail, type Outcome, refusals } from "../protocol/failures.js";
+import { planDownload, type SnapshotRequest, snapshotRequest } from "../protocol/methods.js";
 import type { PoolName } from "../protocol/names.js";
 import type { SendTicket } from "../protocol/operations.js";
 import { readObject } from "../protocol/params.js";
@@ -80,7 +80,8 @@ export function createDownloads(options: DownloadOptions): Downloads {
     const { pool, operation } = planned.value;
     const actor = options.actorOf(pool);
     if (!actor) return refuseAndReport(refusals.stopping.failure, pool);
-    if (active.size + opening >= options.maxDownloads) return refuseAndReport(refusals.overloaded.failure, pool);
+    if (active.size + opening >= options.maxDownloads)
+      return refuseAndReport(refusals.overloaded.failure, pool);
     opening++;
     void actor.call<SendTicket>(operation).then((ticket) => {
       opening--;

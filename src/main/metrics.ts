@@ -1,9 +1,14 @@
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { CallReport } from "./rpc.js";
 
 /** What the gauges read at each scrape. */
 export interface MetricSources {
-  actors(): readonly { readonly pool: string; readonly pending: number; readonly restarts: number; readonly ready: boolean }[];
+  actors(): readonly {
+    readonly pool: string;
+    readonly pending: number;
+    readonly restarts: number;
+    readonly ready: boolean;
+  }[];
   downloads(): number;
   fetches(): number;
 }
@@ -37,7 +42,11 @@ export function createMetrics(sources: MetricSources): Metrics {
     help: "Bytes of snapshots handed to clients' sockets.",
     registers,
   });
-  const perPool = (name: string, help: string, value: (actor: ReturnType<MetricSources["actors"]>[number]) => number) =>
+  const perPool = (
+    name: string,
+    help: string,
+    value: (actor: ReturnType<MetricSources["actors"]>[number]) => number,
+  ) =>
     new Gauge({
       name,
       help,
@@ -47,8 +56,16 @@ export function createMetrics(sources: MetricSources): Metrics {
         for (const actor of sources.actors()) this.set({ pool: actor.pool }, value(actor));
       },
     });
-  perPool("imagestore_actor_pending", "Operations under way or waiting in a pool's actor.", (actor) => actor.pending);
-  perPool("imagestore_actor_restarts", "Times a pool's actor was started again after a crash.", (actor) => actor.restarts);
+  perPool(
+    "imagestore_actor_pending",
+    "Operations under way or waiting in a pool's actor.",
+    (actor) => actor.pending,
+  );
+  perPool(
+    "imagestore_actor_restarts",
+    "Times a pool's actor was started again after a crash.",
+    (actor) => actor.restarts,
+  );
   perPool("imagestore_actor_ready", "1 when the pool's actor takes work.", (actor) => Number(actor.ready));
   const gauge = (name: string, help: string, value: () => number) =>
     new Gauge({

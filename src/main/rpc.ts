@@ -1,7 +1,14 @@
-import { claimsVersion2, encodeReply10, encodeReply20, encodeRpcError20, readRequest10, readRequest20 } from "../protocol/envelope.js";
-import { type Outcome, internalFailure, succeed } from "../protocol/failures.js";
-import { type Span, elementsOf, jsonProblem, kindOf, wholeValue } from "../protocol/json.js";
-import { type Method, type Routed, findMethod } from "../protocol/methods.js";
+import {
+  claimsVersion2,
+  encodeReply10,
+  encodeReply20,
+  encodeRpcError20,
+  readRequest10,
+  readRequest20,
+} from "../protocol/envelope.js";
+import { internalFailure, type Outcome, succeed } from "../protocol/failures.js";
+import { elementsOf, jsonProblem, kindOf, type Span, wholeValue } from "../protocol/json.js";
+import { findMethod, type Method, type Routed } from "../protocol/methods.js";
 import type { PoolName } from "../protocol/names.js";
 import { readParams } from "../protocol/params.js";
 import { encodeBody } from "./http/encoding.js";
@@ -46,7 +53,12 @@ interface Answered {
  * Answers one HTTP request by JSON-RPC: checks in the contract's order, reads the
  * request, has its operation run, and writes the reply.
  */
-export function handleRpc(options: RpcOptions, dialect: Dialect, request: HttpRequest, reply: HttpReply): void {
+export function handleRpc(
+  options: RpcOptions,
+  dialect: Dialect,
+  request: HttpRequest,
+  reply: HttpReply,
+): void {
   const refusal = httpRefusal(request);
   if (refusal) return reply.send(refusal.status, refusal.headers, refusal.text);
   const text = request.body.toString("utf8");
@@ -103,7 +115,8 @@ function httpRefusal(request: HttpRequest): { status: number; headers: Headers; 
   if (type !== "" && type.trim().toLowerCase() !== "application/json") {
     return { status: 415, headers: TEXT, text: `rpc: unrecognized Content-Type: ${type}` };
   }
-  if (request.tooLarge) return { status: 413, headers: TEXT, text: "rpc: the body is larger than limits.bodyBytes allows" };
+  if (request.tooLarge)
+    return { status: 413, headers: TEXT, text: "rpc: the body is larger than limits.bodyBytes allows" };
   return undefined;
 }
 
@@ -187,7 +200,8 @@ function isOverload(outcome: Outcome<unknown>): boolean {
 
 async function answer20(options: RpcOptions, text: string, span: Span): Promise<Answered> {
   const read = readRequest20(text, span);
-  if ("invalid" in read) return { text: encodeRpcError20(read.id, "invalid", read.invalid), overloaded: false };
+  if ("invalid" in read)
+    return { text: encodeRpcError20(read.id, "invalid", read.invalid), overloaded: false };
   const { method: name, params, id } = read.request;
   const lookup = findMethod(name);
   if ("missing" in lookup) {
@@ -206,7 +220,8 @@ async function handleBatch(
   accept: string,
   reply: HttpReply,
 ): Promise<void> {
-  const invalid = (detail: string) => sendJson(reply, accept, encodeRpcError20("null", "invalid", detail), false);
+  const invalid = (detail: string) =>
+    sendJson(reply, accept, encodeRpcError20("null", "invalid", detail), false);
   if (elements.length === 0) return invalid("an empty batch");
   if (elements.length > options.batchLength) {
     return invalid(`a batch holds at most ${options.batchLength} requests, got ${elements.length}`);
@@ -214,5 +229,10 @@ async function handleBatch(
   const answered = await Promise.all(elements.map((element) => answer20(options, text, element)));
   const texts = answered.flatMap((each) => each.text ?? []);
   if (texts.length === 0) return reply.send(204, [NOSNIFF], "");
-  sendJson(reply, accept, `[${texts.join(",")}]`, answered.some((each) => each.overloaded));
+  sendJson(
+    reply,
+    accept,
+    `[${texts.join(",")}]`,
+    answered.some((each) => each.overloaded),
+  );
 }

@@ -143,7 +143,10 @@ export function startStreaming(settings: StreamSettings, log: Logger): Streaming
         new Promise((resolve) => setTimeout(resolve, STOP_PATIENCE_MS).unref()),
       ]);
       thread.port.close();
-      await Promise.race([thread.ended, new Promise((resolve) => setTimeout(resolve, STOP_PATIENCE_MS).unref())]);
+      await Promise.race([
+        thread.ended,
+        new Promise((resolve) => setTimeout(resolve, STOP_PATIENCE_MS).unref()),
+      ]);
       await thread.piscina.destroy();
       await endOrphans(children);
     },

@@ -18,7 +18,11 @@ export interface EncodedBody {
 
 /** The content coding that an Accept-Encoding header prefers, of those we have. */
 function chooseEncoding(accept: string): EncodedBody["encoding"] {
-  const [best] = new Negotiator({ headers: { "accept-encoding": accept } }).encodings(["gzip", "deflate", "identity"]);
+  const [best] = new Negotiator({ headers: { "accept-encoding": accept } }).encodings([
+    "gzip",
+    "deflate",
+    "identity",
+  ]);
   return best === "gzip" || best === "deflate" ? best : undefined;
 }
 

@@ -1,4 +1,4 @@
-import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import {
   type BodySink,
   DISCARD_FACTOR,
@@ -43,7 +43,10 @@ function receive(incoming: IncomingMessage, outgoing: ServerResponse, options: T
     if (handled) return;
     handled = true;
     const tooLarge = size > options.bodyLimitBytes;
-    options.handle(requestOf(incoming, tooLarge ? Buffer.alloc(0) : Buffer.concat(chunks), tooLarge), replyOf(outgoing));
+    options.handle(
+      requestOf(incoming, tooLarge ? Buffer.alloc(0) : Buffer.concat(chunks), tooLarge),
+      replyOf(outgoing),
+    );
   };
   incoming.on("data", (chunk: Buffer) => {
     size += chunk.length;

@@ -1,11 +1,11 @@
-import { createServer } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
 import uWS, {
-  type HttpRequest as UwsRequest,
   type HttpResponse,
   type RecognizedString,
+  type HttpRequest as UwsRequest,
   type us_listen_socket,
 } from "uWebSockets.js";
+import { createServer } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   type BodySink,
   DISCARD_FACTOR,
@@ -49,7 +49,12 @@ const STATUS_TEXT: Readonly<Record<number, string>> = {
 /** What the native module has and its type declarations lack. */
 interface App {
   any(pattern: RecognizedString, handler: (response: HttpResponse, request: UwsRequest) => void): unknown;
-  listen(host: string, port: number, options: number, callback: (socket: us_listen_socket | false) => void): unknown;
+  listen(
+    host: string,
+    port: number,
+    options: number,
+    callback: (socket: us_listen_socket | false) => void,
+  ): unknown;
   close(): void;
 }
 
