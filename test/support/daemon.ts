@@ -1,0 +1,75 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Vm } from "./vm.js";
+
+export const CLI = fileURLToPath(new URL("../../dist/main/cli.js", import.meta.url));
+
+/** A daemon as its users start it: a process with a configuration file. */
+export interface DaemonProcess {
+  readonly url: string;
+  readonly pid: number;
+  readonly process: ChildProcess;
+  /** What it wrote to stderr so far. */
+  log(): string;
+  /** Sends SIGTERM and waits. @returns the exit status. */
+  stop(): Promise<number | null>;
+}
+
+/** A free port of 127.0.0.1, as far as one can know. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      const port = typeof address === "object" && address ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/** The configuration of a pool in the VM. */
+export function vmPool(vm: Vm, name: string): Record<string, unknown> {
+  return { name, zfsCommand: [vm.exec, "zfs"], zpoolCommand: [vm.exec, "zpool"], deviceWaitMs: 0 };
+}
+
+/** Starts `imagestore serve` and waits until it listens. Rejects with its output when it doesn't. */
+export async function startDaemonProcess(
+  config: Record<string, unknown>,
+  env: NodeJS.ProcessEnv = {},
+): Promise<DaemonProcess> {
+  const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
+  const file = join(folder, "config.json");
+  writeFileSync(file, JSON.stringify({ dataDir: join(folder, "data"), ...config }));
+  const child = spawn(process.execPath, [CLI, "serve", "--config", file], {
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let log = "";
+  child.stderr.on("data", (chunk: Buffer) => {
+    log += chunk.toString();
+  });
+  const exited = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
+  void exited.then(() => rmSync(folder, { recursive: true, force: true }));
+  const url = await new Promise<string>((resolve, reject) => {
+    child.stdout.on("data", (chunk: Buffer) => {
+      const found = /listening on (http:\S+)/.exec(chunk.toString());
+      if (found?.[1]) resolve(found[1]);
+    });
+    void exited.then((code) => reject(new Error(`the daemon ended with status ${code}: ${log}`)));
+  });
+  return {
+    url,
+    pid: child.pid as number,
+    process: child,
+    log: () => log,
+    stop: async () => {
+      if (child.exitCode === null) child.kill("SIGTERM");
+      return exited;
+    },
+  };
+}

@@ -1,0 +1,104 @@
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { NoTarget } from "./target.js";
+
+const SCRIPTS = fileURLToPath(new URL("../openzfs-vm/", import.meta.url));
+/** build.sh's exit status for "this machine can't build it". */
+const CANNOT_BUILD = 3;
+
+/** A running VM with real OpenZFS. */
+export interface Vm {
+  /** Its state folder, which the scripts know as OPENZFS_VM_RUN. */
+  readonly run: string;
+  /** argv that runs a command in the VM. */
+  readonly exec: string;
+}
+
+interface Shared {
+  vm: Promise<Vm | NoTarget> | undefined;
+  users: number;
+}
+
+/** Each project has modules of its own, but all set-ups run in one process: one VM serves them all. */
+function shared(): Shared {
+  const key = Symbol.for("imagestore.test.vm");
+  const holder = globalThis as unknown as Record<symbol, Shared | undefined>;
+  holder[key] ??= { vm: undefined, users: 0 };
+  return holder[key];
+}
+
+function runScript(name: string, env: NodeJS.ProcessEnv): Promise<{ status: number; output: string }> {
+  return new Promise((resolve) => {
+    const child = spawn(join(SCRIPTS, name), [], {
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let output = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (chunk: Buffer) => {
+        output += chunk.toString();
+        process.stderr.write(chunk);
+      });
+    }
+    child.on("close", (code) => resolve({ status: code ?? 1, output }));
+  });
+}
+
+async function startVm(): Promise<Vm | NoTarget> {
+  const built = await runScript("build.sh", {});
+  if (built.status === CANNOT_BUILD && process.env.IMAGESTORE_REQUIRE_OPENZFS !== "1") {
+    return { skip: `no VM with OpenZFS can be built here: ${built.output.trim()}` };
+  }
+  if (built.status !== 0) throw new Error(`test/openzfs-vm/build.sh failed: ${built.output}`);
+  // The folder holds a unix socket: its path must be short. start.sh makes it.
+  const parent = mkdtempSync(join(tmpdir(), "is-"));
+  const run = join(parent, "vm");
+  const started = await runScript("start.sh", {
+    OPENZFS_VM_RUN: run,
+    VM_SHARE: "/",
+    VM_POOL: "",
+    VM_MEM: "3G",
+    VM_DISKS: "4G,4G,4G,4G,4G,4G,8G,8G",
+    VM_OWNER: String(process.pid),
+  });
+  if (started.status !== 0) throw new Error(`test/openzfs-vm/start.sh failed: ${started.output}`);
+  return { run, exec: join(SCRIPTS, "exec.sh") };
+}
+
+/** Takes part in the one VM of this test run; `release` when done. */
+export async function acquireVm(): Promise<{ vm: Vm | NoTarget; release: () => void }> {
+  const state = shared();
+  state.users++;
+  state.vm ??= startVm();
+  const vm = await state.vm;
+  const release = () => {
+    if (--state.users > 0 || "skip" in vm) return;
+    state.vm = undefined;
+    spawnSync(join(SCRIPTS, "stop.sh"), {
+      env: { ...process.env, OPENZFS_VM_RUN: vm.run },
+      stdio: "inherit",
+    });
+    rmSync(join(vm.run, ".."), { recursive: true, force: true });
+  };
+  return { vm, release };
+}
+
+/** Runs a command in the VM. Throws when it fails. @returns its stdout. */
+export function vmExec(vm: Vm, command: readonly string[], input = ""): string {
+  const { status, stdout, stderr } = spawnSync(vm.exec, command, {
+    env: { ...process.env, OPENZFS_VM_RUN: vm.run },
+    input,
+    encoding: "utf8",
+    maxBuffer: 256 * 1024 * 1024,
+  });
+  if (status !== 0) throw new Error(`${command.join(" ")}: status ${status}: ${stderr}`);
+  return stdout;
+}
+
+/** Makes a pool on one of the VM's disks, which must not be in use. */
+export function createPool(vm: Vm, name: string, disk: string): void {
+  vmExec(vm, ["zpool", "create", "-f", "-O", "mountpoint=none", name, disk]);
+}

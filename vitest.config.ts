@@ -1,0 +1,56 @@
+import { defineConfig } from "vitest/config";
+
+/**
+ * unit: no ZFS needed. conformance-*: HTTP only, against a daemon on real OpenZFS (or
+ * IMAGESTORE_URL). openzfs: faults, streams and the whole round, inside the VM too.
+ * The last three share one VM and run one file at a time.
+ */
+const onOpenZfs = {
+  testTimeout: 120_000,
+  hookTimeout: 600_000,
+  fileParallelism: false,
+  pool: "forks" as const,
+};
+
+export default defineConfig({
+  test: {
+    reporters: ["default"],
+    projects: [
+      {
+        test: {
+          name: "unit",
+          include: ["test/unit/**/*.test.ts"],
+          testTimeout: 60_000,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          ...onOpenZfs,
+          name: "conformance-uws",
+          sequence: { groupOrder: 1 },
+          include: ["test/conformance/**/*.test.ts"],
+          globalSetup: ["test/support/conformance-uws.ts"],
+        },
+      },
+      {
+        test: {
+          ...onOpenZfs,
+          name: "conformance-node",
+          sequence: { groupOrder: 2 },
+          include: ["test/conformance/**/*.test.ts"],
+          globalSetup: ["test/support/conformance-node.ts"],
+        },
+      },
+      {
+        test: {
+          ...onOpenZfs,
+          name: "openzfs",
+          sequence: { groupOrder: 3 },
+          include: ["test/openzfs/**/*.test.ts"],
+          globalSetup: ["test/support/openzfs.ts"],
+        },
+      },
+    ],
+  },
+});
