@@ -80,10 +80,15 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
         const ensured = await zfs.ensureFilesystem(childOf(pool, name));
         if (!ensured.ok) return ensured;
       }
-      records = await openRecords(settings.dataDir, pool, log);
+      const opened = await openRecords(settings.dataDir, pool, log);
+      if (!opened.ok) return opened;
+      records = opened.value;
       const { originalDatabase } = settings;
       const reconciled = await reconcile({ pool, zfs, records, log, originalDatabase, liveTags });
-      if (!reconciled.ok) return reconciled;
+      if (!reconciled.ok) {
+        await records.close();
+        return reconciled;
+      }
       handlers = createHandlers(records);
       return succeed(checked.value);
     },

@@ -1,4 +1,4 @@
-import { type Outcome, succeed } from "../protocol/failures.js";
+import { type Outcome, refusals, succeed } from "../protocol/failures.js";
 import {
   childOf,
   type DatasetName,
@@ -67,12 +67,16 @@ export async function reconcile(options: {
   const imported = await importOriginal(options);
 
   const dropped: string[] = [];
-  for (const image of [...records.images.values()]) {
-    const found = image.snapshot === undefined ? succeed(undefined) : await zfs.find(image.snapshot);
-    if (!found.ok) return found;
+  const recorded = [...records.images.values()];
+  const present = await Promise.all(
+    recorded.map(({ snapshot }) => (snapshot === undefined ? succeed(undefined) : zfs.find(snapshot))),
+  );
+  for (const [index, { id }] of recorded.entries()) {
+    const found = present[index];
+    if (!found?.ok) return found ?? refusals.notFound;
     if (found.value !== undefined) continue;
-    await records.dropImage(image.id);
-    dropped.push(image.id);
+    await records.dropImage(id);
+    dropped.push(id);
   }
 
   const adopted: string[] = [];

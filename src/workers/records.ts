@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
+import { fail, type Outcome, succeed } from "../protocol/failures.js";
 import type { DatasetName, PoolName, SnapshotName } from "../protocol/names.js";
 import type { ImageRecord } from "../protocol/records.js";
 import { bytes } from "../protocol/units.js";
@@ -33,6 +34,8 @@ export interface Records {
 }
 
 const SCHEMA = [
+  // One daemon a file: a second one is refused before it can touch what the first has under way.
+  "PRAGMA locking_mode = EXCLUSIVE",
   // WAL with synchronous=NORMAL: a power cut may lose the last records, which the pool gives back.
   "PRAGMA journal_mode = WAL",
   "PRAGMA synchronous = NORMAL",
@@ -41,6 +44,8 @@ const SCHEMA = [
   ) STRICT`,
   "CREATE TABLE IF NOT EXISTS holds (name TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (name, tag)) STRICT",
   "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+  // Only a write takes the exclusive lock.
+  "INSERT OR REPLACE INTO facts VALUES ('opened', datetime('now'))",
 ];
 
 const IMPORT_DONE = "original_imported";
@@ -70,11 +75,22 @@ async function openChecked(path: string): Promise<{ database: Sqlite; rows: read
 /**
  * Opens `DIR/POOL.db`. A file that SQLite calls damaged is put aside as
  * `POOL.db.damaged-TIME`; the records then come back from the pool.
- * Rejects when the folder can't be written.
+ * Fails: records.unavailable when the folder can't be written or another daemon has the file.
  */
-export async function openRecords(dir: string, pool: PoolName, log: ActorLog): Promise<Records> {
-  mkdirSync(dir, { recursive: true, mode: 0o750 });
+export async function openRecords(dir: string, pool: PoolName, log: ActorLog): Promise<Outcome<Records>> {
   const path = join(dir, `${pool}.db`);
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o750 });
+    return succeed(await openFile(path, log));
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why =
+      code === "SQLITE_BUSY" ? "another imagestore has it open; one daemon serves a pool" : message;
+    return fail("records.unavailable", `the records of pool ${pool} can't be opened: ${why}`, path);
+  }
+}
+
+async function openFile(path: string, log: ActorLog): Promise<Records> {
   let isNew = !existsSync(path);
   let opened: Awaited<ReturnType<typeof openChecked>>;
   try {

@@ -10,6 +10,9 @@ export interface Sqlite {
   close(): Promise<void>;
 }
 
+/** A crashed thread's connection may need a moment to be closed. */
+const BUSY_TIMEOUT_MS = 2_000;
+
 /** Opens a file; without `create` it must exist and is only read. Rejects with sqlite3's error. */
 export async function openSqlite(path: string, create: boolean): Promise<Sqlite> {
   const mode = create ? sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE : sqlite3.OPEN_READONLY;
@@ -17,6 +20,7 @@ export async function openSqlite(path: string, create: boolean): Promise<Sqlite>
     const opening = new sqlite3.Database(path, mode, (error) => (error ? reject(error) : resolve(opening)));
   });
   database.serialize();
+  database.configure("busyTimeout", BUSY_TIMEOUT_MS);
   return {
     run: (sql, ...values) =>
       new Promise((resolve, reject) => {
