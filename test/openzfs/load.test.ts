@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { vmPool } from "../support/daemon.js";
 import { type InProcessDaemon, startInProcess } from "../support/in-process.js";
-import { type Reply, type Snapshots, type Volumes, call, must, until } from "../support/rpc.js";
-import { type Vm, createPool, vmExec } from "../support/vm.js";
+import { call, must, type Reply, type Snapshots, until, type Volumes } from "../support/rpc.js";
+import { createPool, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "load";
@@ -46,7 +46,12 @@ describe.skipIf("skip" in vm)(`${REQUESTS} concurrent mixed requests on ${DATASE
   async function sendMix(round: string, onReply: (sent: Sent) => void = () => {}): Promise<Sent[]> {
     const random = randomNumbers(round.length);
     const created: { dataset: string; tag: string }[] = [];
-    const send = async (method: Sent["method"], dataset: string, tag: string, params: object): Promise<Sent> => {
+    const send = async (
+      method: Sent["method"],
+      dataset: string,
+      tag: string,
+      params: object,
+    ): Promise<Sent> => {
       const sent = { method, dataset, tag, reply: await call<Snapshots>(server.url, method, params) };
       onReply(sent);
       return sent;

@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pino } from "pino";
 import { fileURLToPath } from "node:url";
+import { pino } from "pino";
 
 type DaemonModule = typeof import("../../src/main/daemon.js");
 type ConfigModule = typeof import("../../src/main/config.js");
@@ -26,7 +26,10 @@ export async function startInProcess(config: Record<string, unknown>): Promise<I
   const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
   const parsed = parseConfig({ listen: { port: 0 }, dataDir: folder, ...config });
   if (!parsed.ok) throw new Error(parsed.failure.message);
-  const log = pino({ level: process.env.IMAGESTORE_TEST_LOG ?? "fatal" }, pino.destination({ fd: 2, sync: true }));
+  const log = pino(
+    { level: process.env.IMAGESTORE_TEST_LOG ?? "fatal" },
+    pino.destination({ fd: 2, sync: true }),
+  );
   const started = await startDaemon(parsed.value, log);
   if (!started.ok) throw new Error(`${started.failure.message} ${started.failure.detail ?? ""}`);
   const daemon = started.value;

@@ -13,14 +13,17 @@ export interface Snapshots {
 }
 
 export interface Images {
-  readonly images: readonly { readonly id: string; readonly status: string; readonly volume?: string }[] | null;
+  readonly images:
+    | readonly { readonly id: string; readonly status: string; readonly volume?: string }[]
+    | null;
 }
 
 /** Calls a method as an agent does. Rejects only when there is no HTTP reply. */
 export async function call<T>(url: string, method: string, params: object): Promise<Reply<T>> {
   const response = await fetch(`${url}/_mistify_RPC_`, {
     method: "POST",
-    headers: { "content-type": "application/json" },
+    // Tests block this process for longer than a server keeps an idle connection.
+    headers: { "content-type": "application/json", connection: "close" },
     body: JSON.stringify({ method: `ImageStore.${method}`, params: [params], id: 1 }),
   });
   const text = await response.text();

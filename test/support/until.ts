@@ -1,0 +1,36 @@
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** Waits until a condition holds. Rejects, with its name, when it doesn't within `limitMs`. */
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  limitMs = 10_000,
+): Promise<void> {
+  const end = performance.now() + limitMs;
+  while (!(await holds())) {
+    if (performance.now() > end) throw new Error(`not within ${limitMs} ms: ${what}`);
+    await sleep(5);
+  }
+}
+
+/** Lets everything that can go on without a timer or a file do so. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Whether a process runs: a zombie does not. */
+export function isAlive(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
+  } catch {
+    return false;
+  }
+}
+
+/** The children of this process that run, by pid, with their command lines. */
+export function childrenOf(pid: number): string[] {
+  const task = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").trim();
+  return task === "" ? [] : task.split(" ").filter((each) => isAlive(Number(each)));
+}
