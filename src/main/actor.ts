@@ -42,7 +42,7 @@ export interface Actor {
   drain(graceMs: number): Promise<boolean>;
   /** Closes the records and ends the thread; what is still under way is given up. */
   stop(): Promise<void>;
-  /** Ends the thread as a crash would; the actor starts again by itself. For tests of that. */
+  /** Crashes the thread; resolves when it is gone. The actor starts again by itself. For tests of that. */
   crash(): Promise<void>;
 }
 
@@ -191,8 +191,10 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
       await endOrphans(children);
     },
     crash: async () => {
-      const [worker] = running?.piscina.threads ?? [];
-      await worker?.terminate();
+      const thread = running;
+      // Its answer may die with the thread.
+      void thread?.control.crash();
+      await thread?.ended;
     },
   };
 

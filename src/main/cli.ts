@@ -30,12 +30,10 @@ async function serve(flags: Flags): Promise<void> {
     refuseToRun(message);
   }
   const daemon = started.value;
-  const { host, port, transport } = daemon;
-  log.info({ host, port, transport, pools: [...daemon.actors.keys()], version }, "listening");
-  process.stdout.write(`imagestore ${version} listening on http://${host}:${port}\n`);
   let signals = 0;
   const onSignal = (signal: NodeJS.Signals) => {
-    if (++signals > 1) process.exit(1);
+    // At once: process.exit would wait for the threads, and sqlite3 aborts when it is cut short.
+    if (++signals > 1) process.kill(process.pid, "SIGKILL");
     log.info({ signal }, "stopping");
     daemon.stop().then(
       () => process.exit(0),
@@ -47,6 +45,9 @@ async function serve(flags: Flags): Promise<void> {
   };
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
+  const { host, port, transport } = daemon;
+  log.info({ host, port, transport, pools: [...daemon.actors.keys()], version }, "listening");
+  process.stdout.write(`imagestore ${version} listening on http://${host}:${port}\n`);
 }
 
 function notEmpty(value: string): string {

@@ -55,6 +55,8 @@ export interface ActorControl {
   drain(graceMs: number): Promise<boolean>;
   /** Closes the records. Nothing may be asked afterwards. */
   close(): Promise<void>;
+  /** Throws outside of any call, as a bug would. For tests of what follows. */
+  crash(): void;
 }
 
 /** What an actor asks of main over the hot link. */

@@ -20,6 +20,9 @@ import { openRecords, type Records } from "./records.js";
 import { createCommandRunner } from "./zfs/command.js";
 import { openOpenZfs } from "./zfs/openzfs.js";
 
+/** How long a crashed actor waits for SQLite to finish what it is at. */
+const CRASH_CLOSE_MS = 5_000;
+
 /**
  * The actor of one pool: the only writer of its pool. Runs as the one task of a
  * piscina thread of its own, and ends when main closes its port.
@@ -112,8 +115,24 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       handlers = undefined;
       await records?.close();
     },
+    crash() {
+      setImmediate(() => {
+        throw new Error("a crash that was asked for");
+      });
+    },
   };
   comlink.expose(controls, comlinkEndpoint(control));
+
+  // A bug outside of any call. sqlite3 aborts the whole process when a thread ends with one of
+  // its statements under way (docs/decisions/records.md): so close the file first, then end,
+  // and by that fail the calls that wait.
+  process.once("uncaughtException", (error) => {
+    log.error("the actor crashed", { error: error.stack ?? String(error) });
+    handlers = undefined;
+    const patience = new Promise((resolve) => setTimeout(resolve, CRASH_CLOSE_MS));
+    // Not from within SQLite's own callback either: hence setImmediate.
+    void Promise.race([records?.close(), patience]).finally(() => setImmediate(() => process.exit(1)));
+  });
 
   return new Promise((resolve) => hot.on("close", resolve)).then(() => {
     idle = [];

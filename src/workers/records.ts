@@ -84,8 +84,7 @@ export async function openRecords(dir: string, pool: PoolName, log: ActorLog): P
     return succeed(await openFile(path, log));
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    const why =
-      code === "SQLITE_BUSY" ? "another imagestore has it open; one daemon serves a pool" : message;
+    const why = code === "SQLITE_BUSY" ? "another imagestore has it open; one daemon serves a pool" : message;
     return fail("records.unavailable", `the records of pool ${pool} can't be opened: ${why}`, path);
   }
 }

@@ -15,6 +15,8 @@ export interface DaemonProcess {
   readonly process: ChildProcess;
   /** What it wrote to stderr so far. */
   log(): string;
+  /** Its exit status, null when a signal ended it. */
+  readonly exited: Promise<number | null>;
   /** Sends SIGTERM and waits. @returns the exit status. */
   stop(): Promise<number | null>;
 }
@@ -67,6 +69,7 @@ export async function startDaemonProcess(
     pid: child.pid as number,
     process: child,
     log: () => log,
+    exited,
     stop: async () => {
       if (child.exitCode === null) child.kill("SIGTERM");
       return exited;
