@@ -11,13 +11,17 @@ export type LogLevelName = (typeof LOG_LEVELS)[number];
 const ORIGINAL_LEVELS: Readonly<Record<string, LogLevelName>> = { warning: "warn", panic: "fatal" };
 
 const HOST_PORT = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?)(?::[0-9]{1,5})?$/;
+const MAX_PORT = 65535;
 /** setTimeout's limit: longer waits would end at once. */
 const MAX_MS = 2 ** 31 - 1;
 
 const command = z.array(z.string().min(1)).min(1);
 const milliseconds = (defaultMs: number) => z.int().min(1).max(MAX_MS).default(defaultMs);
 const count = (defaultCount: number, max: number) => z.int().min(1).max(max).default(defaultCount);
-const hostPort = z.string().regex(HOST_PORT, "must be HOST or HOST:PORT");
+const hostPort = z
+  .string()
+  .regex(HOST_PORT, "must be HOST or HOST:PORT")
+  .refine((text) => Number(/:(\d+)$/.exec(text)?.[1] ?? 1) <= MAX_PORT, `a port is at most ${MAX_PORT}`);
 
 const poolName = z.string().superRefine((name, context) => {
   const problem = poolNameProblem(name);
@@ -39,7 +43,7 @@ const schema = z.strictObject({
   listen: z
     .strictObject({
       host: z.string().min(1).default("127.0.0.1"),
-      port: z.int().min(0).max(65535).default(19999),
+      port: z.int().min(0).max(MAX_PORT).default(19999),
       transport: z.enum(["auto", "uws", "node"]).default("auto"),
     })
     .prefault({}),

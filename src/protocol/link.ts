@@ -43,9 +43,29 @@ export function openLink(
     const messages = outgoing;
     outgoing = [];
     if (closed) return;
+    try {
+      send(messages);
+    } catch {
+      // One of them can't be packed: the others must not suffer for it.
+      for (const message of messages) sendAlone(message);
+    }
+  }
+
+  function send(messages: readonly Message[]): void {
     // pack() returns a view of a pooled buffer: copy before giving it away.
     const frame = new Uint8Array(packr.pack(messages));
     port.postMessage(frame, [frame.buffer]);
+  }
+
+  function sendAlone(message: Message): void {
+    try {
+      send([message]);
+    } catch (error) {
+      const [kind, seq] = message;
+      if (kind === "answer") return send([["answer", seq, internalFailure(error)]]);
+      calls.get(seq)?.(internalFailure(error));
+      calls.delete(seq);
+    }
   }
 
   function post(message: Message): void {

@@ -139,7 +139,11 @@ function guestRecord(wire: WireGuest): GuestRecord {
     const token = wire[key];
     if (token !== undefined) rest[key] = token;
   }
-  const disks = wire.disks.map((each) => ({ ...each, size: bytesFromMib(mib(each.size)) }));
+  // An image's disk gets the size of its image, whatever was asked for.
+  const disks = wire.disks.map((each) => ({
+    ...each,
+    size: bytesFromMib(mib(each.image === "" ? each.size : 0n)),
+  }));
   return { id: wire.id, disks, rest };
 }
 
@@ -151,7 +155,9 @@ function checkGuest(wire: WireGuest | undefined, needDisks: boolean): Outcome<Gu
   if (!needDisks) return succeed(guestRecord(wire));
   if (wire.disks.length === 0) return refusals.invalidArgument;
   if (wire.disks.some((each) => each.image === "" && each.size === 0n)) return refusals.invalidArgument;
-  return succeed(guestRecord(wire));
+  const record = guestRecord(wire);
+  // More than a volume can have is more than any pool has.
+  return record.disks.some((each) => each.size > MAX_VOLUME_BYTES) ? refusals.noSpace : succeed(record);
 }
 
 // --- answers ------------------------------------------------------------------

@@ -22,7 +22,7 @@ const COMPONENT = /^[a-zA-Z0-9_.: -]+$/;
 const SNAPSHOT_DEST = /^[a-zA-Z0-9_\-:.]+$/;
 const POOL = /^[a-zA-Z][a-zA-Z0-9_.:-]*$/;
 /** Names that zpool(8) keeps for vdev types. */
-const RESERVED_POOL = /^(?:mirror|raidz|draid|spare|log|c[0-9]|(?:log|spare|cache|special|dedup)$)/;
+const RESERVED_POOL = /^(?:mirror|raidz|draid|spare|log$|c[0-9])/;
 
 /** The pools that a request may name; the first serves requests that name none. */
 export interface PoolScope {

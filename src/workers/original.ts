@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { isWithin, type PoolName, parseComponentId, resolveName } from "../protocol/names.js";
 import { readObject, string, struct, uint64 } from "../protocol/params.js";
 import type { ImageRecord } from "../protocol/records.js";
-import { bytesFromMib, mib } from "../protocol/units.js";
+import { bytesFromMib, MAX_VOLUME_BYTES, mib } from "../protocol/units.js";
 import { openSqlite } from "./sqlite.js";
 
 const originalImage = struct({
@@ -51,6 +51,8 @@ function imageOf(text: string, pool: PoolName): ImageRecord | string {
   if (!read.ok) return read.failure.message;
   const { id, type, volume, snapshot, size, status } = read.value;
   if (status !== "complete") return `status is ${JSON.stringify(status)}`;
+  const bytes = bytesFromMib(mib(size));
+  if (bytes > MAX_VOLUME_BYTES) return `size is ${size} MiB`;
   const checked = parseComponentId(id);
   if (!checked.ok) return checked.failure.message;
   const scope = { pools: [pool], pool };
@@ -62,7 +64,7 @@ function imageOf(text: string, pool: PoolName): ImageRecord | string {
     type,
     volume: name.value.dataset,
     snapshot: name.value.snapshot,
-    size: bytesFromMib(mib(size)),
+    size: bytes,
     status: "complete",
   };
 }

@@ -1,14 +1,14 @@
-import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import type { Readable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { Agent, interceptors, request } from "undici";
 import type { ChildTable } from "../../protocol/child-table.js";
 import { fail, type Outcome, type Refused, succeed } from "../../protocol/failures.js";
 import type { FetchOrder, FetchReport } from "../../protocol/operations.js";
-import { type CommandEnd, commandEnvironment, STDERR_BYTES } from "../zfs/command.js";
+import type { CommandEnd } from "../zfs/command.js";
 import { failureOf } from "../zfs/failures.js";
+import { startProcess } from "../zfs/process.js";
 
 export interface FetchOptions {
   readonly order: FetchOrder;
@@ -61,44 +61,40 @@ async function detectGzip(
   return { gzipped: head.subarray(0, 2).equals(GZIP_MAGIC), whole: whole() };
 }
 
+/** Errors of a pipe whose reader has gone: what the reader says counts, not they. */
+const READER_GONE = new Set(["EPIPE", "ERR_STREAM_PREMATURE_CLOSE", "ERR_STREAM_DESTROYED"]);
+
+/** How feeding a command went: `error` is ours unless `readerGone`. */
+interface Fed {
+  readonly error: unknown;
+  readonly readerGone: boolean;
+}
+
 /** Runs the receiving command on a stream; settles when the process is gone. */
 async function receive(
-  command: readonly string[],
+  argv: readonly string[],
   children: ChildTable,
-  feed: (stdin: NodeJS.WritableStream) => Promise<void>,
-): Promise<{ end: CommandEnd; fed: unknown }> {
+  feed: (stdin: Writable) => Promise<void>,
+): Promise<{ end: CommandEnd; fed: Fed }> {
   const startedAt = performance.now();
-  const [program = "", ...args] = command;
-  const child = spawn(program, args, { stdio: ["pipe", "ignore", "pipe"], env: commandEnvironment() });
-  const release = children.add(child.pid);
-  const stderr: Buffer[] = [];
-  let stderrBytes = 0;
-  child.stderr.on("data", (chunk: Buffer) => {
-    if (stderrBytes < STDERR_BYTES) stderr.push(chunk);
-    stderrBytes += chunk.length;
+  const command = startProcess(argv, { stdin: true, stdout: false }, children);
+  let fed: Fed = { error: undefined, readerGone: false };
+  // A command that fails must not wait for a slow image service to notice.
+  void command.exited.then((exit) => {
+    if (exit.kind !== "exited" || exit.code !== 0) command.stdin?.destroy();
   });
-  const exited = new Promise<CommandEnd["exit"]>((resolve) => {
-    child.once("error", (error: NodeJS.ErrnoException) => {
-      if (child.pid === undefined) resolve({ kind: "not_started", errno: error.code ?? "EIO" });
-    });
-    child.once("close", (code, signal) =>
-      resolve(code === null ? { kind: "signalled", signal: signal ?? "unknown" } : { kind: "exited", code }),
-    );
-  });
-  let fed: unknown;
-  try {
-    await feed(child.stdin);
-  } catch (error) {
-    fed = error;
-    // EPIPE: the command gave up by itself and will say why. Anything else is our side's end:
-    // the stream is incomplete, and a killed receive leaves nothing behind.
-    if ((error as NodeJS.ErrnoException).code !== "EPIPE") child.kill("SIGKILL");
-    child.stdin.destroy();
+  if (command.stdin) {
+    try {
+      await feed(command.stdin);
+    } catch (error) {
+      fed = { error, readerGone: READER_GONE.has((error as NodeJS.ErrnoException).code ?? "") };
+      // Our side ended early: a killed receive leaves nothing, one that is fed an end might not.
+      if (!fed.readerGone) command.kill();
+    }
   }
-  const exit = await exited;
-  release();
-  const text = Buffer.concat(stderr).toString("utf8");
-  return { end: { argv: command, stdout: "", stderr: text, exit, ms: performance.now() - startedAt }, fed };
+  const exit = await command.exited;
+  const ms = performance.now() - startedAt;
+  return { end: { argv, stdout: "", stderr: command.stderrText(), exit, ms }, fed };
 }
 
 function transferFailure(error: unknown, url: string): Refused {
@@ -174,10 +170,9 @@ export async function fetchImage(options: FetchOptions): Promise<Outcome<FetchRe
     );
     body.on("error", () => {}).destroy();
     if (signal.aborted) return fail("service.interrupted", "the fetch was given up");
-    if (fed !== undefined && (fed as NodeJS.ErrnoException).code !== "EPIPE")
-      return transferFailure(fed, url);
+    if (fed.error !== undefined && !fed.readerGone) return transferFailure(fed.error, url);
     if (end.exit.kind !== "exited" || end.exit.code !== 0) return failureOf(end);
-    if (fed !== undefined) {
+    if (fed.readerGone) {
       // The command was content before the end: bytes behind a stream's end are no part of it.
       return fail("image.bad_stream", `no usable image: data follows the end of the stream, url: ${url}`);
     }
