@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Readable, Writable } from "node:stream";
+import { type Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { Agent, interceptors, request } from "undici";
@@ -70,6 +70,22 @@ interface Fed {
   readonly readerGone: boolean;
 }
 
+/**
+ * A way into `stdin` that does not close it when it is given up: a command that sees
+ * the end of its input may take what came for all, so it must be killed first.
+ */
+function withoutEnd(stdin: Writable): Writable {
+  stdin.on("error", () => {});
+  return new Writable({
+    write: (chunk, _encoding, done) => {
+      stdin.write(chunk, done);
+    },
+    final: (done) => {
+      stdin.end(done);
+    },
+  });
+}
+
 /** Runs the receiving command on a stream; settles when the process is gone. */
 async function receive(
   argv: readonly string[],
@@ -85,7 +101,7 @@ async function receive(
   });
   if (command.stdin) {
     try {
-      await feed(command.stdin);
+      await feed(withoutEnd(command.stdin));
     } catch (error) {
       fed = { error, readerGone: READER_GONE.has((error as NodeJS.ErrnoException).code ?? "") };
       // Our side ended early: a killed receive leaves nothing, one that is fed an end might not.
