@@ -66,7 +66,7 @@ export function handleRpc(
   const problem = jsonProblem(text);
   if (problem !== undefined) {
     if (dialect === "1.0") return reply.send(400, TEXT, `rpc: the body is no JSON: ${problem}`);
-    return sendJson(reply, accept, encodeRpcError20("null", "parse", problem), false);
+    return sendJson20(reply, accept, encodeRpcError20("null", "parse", problem), false);
   }
   const whole = wholeValue(text);
   const kind = kindOf(text, whole.start);
@@ -80,7 +80,7 @@ export function handleRpc(
   if (isVersion2(text, whole) || (dialect === "2.0" && !isVersion1(text, whole))) {
     const answering = answer20(options, text, whole).then((answered) => {
       if (answered.text === undefined) reply.send(204, [NOSNIFF], "");
-      else sendJson(reply, accept, answered.text, answered.overloaded);
+      else sendJson20(reply, accept, answered.text, answered.overloaded);
     });
     return guard(options, reply, answering);
   }
@@ -118,6 +118,11 @@ function httpRefusal(request: HttpRequest): { status: number; headers: Headers; 
   if (request.tooLarge)
     return { status: 413, headers: TEXT, text: "rpc: the body is larger than limits.bodyBytes allows" };
   return undefined;
+}
+
+/** Sends a reply of 2.0, which ends with a newline like those of 1.0. */
+function sendJson20(reply: HttpReply, accept: string, text: string, overloaded: boolean): void {
+  sendJson(reply, accept, `${text}\n`, overloaded);
 }
 
 function sendJson(reply: HttpReply, accept: string, text: string, overloaded: boolean): void {
@@ -221,7 +226,7 @@ async function handleBatch(
   reply: HttpReply,
 ): Promise<void> {
   const invalid = (detail: string) =>
-    sendJson(reply, accept, encodeRpcError20("null", "invalid", detail), false);
+    sendJson20(reply, accept, encodeRpcError20("null", "invalid", detail), false);
   if (elements.length === 0) return invalid("an empty batch");
   if (elements.length > options.batchLength) {
     return invalid(`a batch holds at most ${options.batchLength} requests, got ${elements.length}`);
@@ -229,7 +234,7 @@ async function handleBatch(
   const answered = await Promise.all(elements.map((element) => answer20(options, text, element)));
   const texts = answered.flatMap((each) => each.text ?? []);
   if (texts.length === 0) return reply.send(204, [NOSNIFF], "");
-  sendJson(
+  sendJson20(
     reply,
     accept,
     `[${texts.join(",")}]`,
