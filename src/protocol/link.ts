@@ -23,8 +23,7 @@ type Message = readonly ["ask", number, unknown] | readonly ["answer", number, O
 
 /**
  * Opens a link on a port. All messages of one turn of the event loop travel in one
- * msgpackr frame, which costs half as much a call as a message each
- * (docs/decisions/threads.md). When the port closes, every pending call is settled
+ * msgpackr frame (docs/decisions/threads.md). When the port closes, every pending call is settled
  * with `lost`.
  */
 export function openLink(
