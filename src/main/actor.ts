@@ -1,7 +1,7 @@
 import { MessageChannel } from "node:worker_threads";
 import * as comlink from "comlink";
 import type { Logger } from "pino";
-import { Piscina } from "piscina";
+import type { Piscina } from "piscina";
 import type {
   ActorControl,
   ActorSettings,
@@ -17,6 +17,7 @@ import { type Link, openLink } from "../protocol/link.js";
 import type { PoolName } from "../protocol/names.js";
 import type { FetchOrder, FetchReport, Operation } from "../protocol/operations.js";
 import { endOrphans } from "./orphans.js";
+import { createSoloThread } from "./thread.js";
 
 /** A pause before a crashed actor starts again; doubled up to the longest while it keeps failing. */
 const FIRST_RESTART_PAUSE_MS = 50;
@@ -82,15 +83,7 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
   }
 
   function startThread(): Running {
-    const piscina = new Piscina({
-      filename: new URL("../workers/pool-actor.js", import.meta.url).href,
-      minThreads: 1,
-      maxThreads: 1,
-      idleTimeout: Number.POSITIVE_INFINITY,
-      concurrentTasksPerWorker: 1,
-      // With the default a port in an idle thread can hang.
-      atomics: "disabled",
-    });
+    const piscina = createSoloThread("pool-actor");
     const hot = new MessageChannel();
     const control = new MessageChannel();
     const lines = new MessageChannel();

@@ -1,11 +1,12 @@
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import type { Logger } from "pino";
-import { Piscina } from "piscina";
+import type { Piscina } from "piscina";
 import { CHILD_TABLE_SLOTS } from "../protocol/child-table.js";
 import { type Failure, type Outcome, refusals } from "../protocol/failures.js";
 import type { FetchOrder, FetchReport } from "../protocol/operations.js";
 import type { StreamNews, StreamOrder, StreamSettings, StreamTask } from "../protocol/stream-contract.js";
 import { endOrphans } from "./orphans.js";
+import { createSoloThread } from "./thread.js";
 
 /** A send under way in the streaming worker. */
 export interface SendHandle {
@@ -48,14 +49,7 @@ export function startStreaming(settings: StreamSettings, log: Logger): Streaming
   let thread = startThread();
 
   function startThread(): { piscina: Piscina; port: MessagePort; ended: Promise<unknown> } {
-    const piscina = new Piscina({
-      filename: new URL("../workers/streaming.js", import.meta.url).href,
-      minThreads: 1,
-      maxThreads: 1,
-      idleTimeout: Number.POSITIVE_INFINITY,
-      concurrentTasksPerWorker: 1,
-      atomics: "disabled",
-    });
+    const piscina = createSoloThread("streaming");
     const { port1, port2 } = new MessageChannel();
     port1.on("message", onNews);
     const task: StreamTask = { settings, port: port2, children };

@@ -28,9 +28,3 @@ export function isAlive(pid: number): boolean {
     return false;
   }
 }
-
-/** The children of this process that run, by pid, with their command lines. */
-export function childrenOf(pid: number): string[] {
-  const task = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").trim();
-  return task === "" ? [] : task.split(" ").filter((each) => isAlive(Number(each)));
-}
