@@ -101,9 +101,10 @@ export const uwsTransport: Transport = {
 };
 
 function receive(response: HttpResponse, request: UwsRequest, options: TransportOptions): void {
-  // First of all, before anything can be asynchronous: after it `response` must not be touched.
-  const state = new ReplyState(response);
+  // Both before anything can be asynchronous: the request dies with this call, and once the
+  // client has gone `response` must not be touched.
   const parts = requestParts(request);
+  const state = new ReplyState(response, parts.method === "HEAD");
   let chunks: Buffer[] = [];
   let size = 0;
   let handled = false;
@@ -149,7 +150,10 @@ class ReplyState implements HttpReply {
   closeAfter = false;
   private readonly goneListeners: (() => void)[] = [];
 
-  constructor(private readonly response: HttpResponse) {
+  constructor(
+    private readonly response: HttpResponse,
+    private readonly withoutBody: boolean,
+  ) {
     response.onAborted(() => {
       this.gone = true;
       for (const listener of this.goneListeners) listener();
@@ -167,7 +171,8 @@ class ReplyState implements HttpReply {
     response.cork(() => {
       response.writeStatus(STATUS_TEXT[status] ?? String(status));
       for (const [name, value] of headers) response.writeHeader(name, value);
-      response.end(body, closeAfter);
+      if (this.withoutBody) response.endWithoutBody(Buffer.byteLength(body), closeAfter);
+      else response.end(body, closeAfter);
     });
   }
 
