@@ -77,6 +77,9 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
   let running: Running | undefined;
   let state: ActorState = "starting";
   let restarts = 0;
+  let restarting: Promise<void> = Promise.resolve();
+  /** As a call, for TypeScript does not know that others change `state` in the meantime. */
+  const isStopped = () => state === "stopped";
 
   async function answerActor(ask: unknown): Promise<Outcome<unknown>> {
     return options.fetch((ask as FetchAsk).fetch);
@@ -119,13 +122,29 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
       await thread.piscina.destroy();
       return opened;
     }
+    // Stopped while it opened: it must close its records like any other.
+    if (isStopped()) {
+      await close(thread);
+      return refusals.stopping;
+    }
     running = thread;
     state = "ready";
-    void thread.ended.then((error) => onEnded(thread, error));
+    void thread.ended.then((error) => {
+      restarting = restart(thread, error);
+    });
     return opened;
   }
 
-  async function onEnded(thread: Running, error: unknown): Promise<void> {
+  async function close(thread: Running): Promise<void> {
+    await Promise.race([thread.control.close(), thread.ended]);
+    thread.link.close();
+    await thread.ended;
+    await thread.piscina.destroy();
+    await endOrphans(children);
+  }
+
+  /** Starts the actor again after its thread has ended, until it works or is stopped. */
+  async function restart(thread: Running, error: unknown): Promise<void> {
     if (state === "stopped" || running !== thread) return;
     running = undefined;
     state = "restarting";
@@ -137,12 +156,13 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     if (left.length > 0) log.error({ pool, pids: left }, "commands of the dead actor won't end");
     for (let pauseMs = FIRST_RESTART_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_RESTART_PAUSE_MS)) {
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
-      if ((state as ActorState) === "stopped") return;
+      if (isStopped()) return;
       const opened = await open();
       if (opened.ok) {
         log.warn({ pool }, "the actor is up again");
         return;
       }
+      if (isStopped()) return;
       log.error({ pool, ...opened.failure }, "the actor can't start");
     }
   }
@@ -176,12 +196,8 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
       const thread = running;
       state = "stopped";
       running = undefined;
-      if (!thread) return;
-      await Promise.race([thread.control.close(), thread.ended]);
-      thread.link.close();
-      await thread.ended;
-      await thread.piscina.destroy();
-      await endOrphans(children);
+      if (thread) await close(thread);
+      await restarting;
     },
     crash: async () => {
       const thread = running;
