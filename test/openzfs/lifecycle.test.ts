@@ -1,11 +1,12 @@
+import { execFileSync } from "node:child_process";
 import { createSocket } from "node:dgram";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sqlite3 from "sqlite3";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemon.js";
 import { startInProcess } from "../support/in-process.js";
 import { call, type Images, must, type Snapshots, until, type Volumes } from "../support/rpc.js";
@@ -33,6 +34,7 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
   const dataDir = join(folder, "data");
   const daemons: DaemonProcess[] = [];
   let stream: Buffer;
+  let large: Buffer;
   let images: Server;
 
   const zfs = (...args: string[]) => vmExec(running, ["zfs", ...args]);
@@ -62,12 +64,15 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
     images = createServer((request, response) => {
       // "hang": the head of an image, and then nothing.
       if (request.url?.includes("hang")) response.write(stream.subarray(0, 1000));
+      else if (request.url?.includes("/large/")) response.end(large);
       else response.end(stream);
     });
     await new Promise<void>((resolve) => images.listen(0, "127.0.0.1", resolve));
   });
-  afterAll(async () => {
-    for (const daemon of daemons) await daemon.stop();
+  afterEach(async () => {
+    for (const daemon of daemons.splice(0)) await daemon.stop();
+  });
+  afterAll(() => {
     images?.closeAllConnections();
     images?.close();
     vmExec(running, ["zpool", "destroy", POOL]);
@@ -221,6 +226,60 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
     expect(await imageIds(second)).toEqual(["kept", "made", "old"]);
     expect(await second.stop()).toBe(0);
   });
+
+  test("an image that does not fit leaves nothing behind, and fits when there is room", async () => {
+    const daemon = await start();
+    await must<Volumes>(daemon.url, "CreateVolume", { id: "guests/large", size: 16 });
+    const device = `/dev/zvol/${POOL}/guests/large`;
+    const fill = `until [ -b ${device} ]; do sleep 0.1; done; dd if=/dev/urandom of=${device} bs=1M count=12 conv=fsync`;
+    vmExec(running, ["sh", "-c", fill]);
+    await must<Snapshots>(daemon.url, "CreateSnapshot", { id: "guests/large", dest: "s" });
+    const response = await fetch(`${daemon.url}/snapshots/download?id=guests/large@s`);
+    large = Buffer.from(await response.arrayBuffer());
+    zfs("set", "quota=6M", `${POOL}/images`);
+    const { error } = await call<Images>(daemon.url, "RequestImage", { id: "large" });
+    expect(error).toBe("no space left on device");
+    expect(zfs("list", "-Hr", "-o", "name", POOL)).not.toContain("large@");
+    expect((await call<Images>(daemon.url, "GetImage", { id: "large" })).error).toBe("not found");
+    zfs("set", "quota=none", `${POOL}/images`);
+    await must<Images>(daemon.url, "RequestImage", { id: "large" });
+    await must<Images>(daemon.url, "DeleteImage", { id: "large" });
+    await must<Volumes>(daemon.url, "DeleteDataset", { id: "guests/large" });
+    expect(await daemon.stop()).toBe(0);
+  });
+
+  const isRoot = process.getuid?.() === 0;
+  test.skipIf(!isRoot)(
+    `a full disk below the records loses no image${isRoot ? "" : " (skipped: mounting a small disk needs root)"}`,
+    async () => {
+      const disk = join(folder, "small");
+      mkdirSync(disk);
+      execFileSync("mount", ["-t", "tmpfs", "-o", "size=512k", "tmpfs", disk]);
+      try {
+        const daemon = await start({ dataDir: disk });
+        // Whatever room SQLite has not taken yet is taken now.
+        const filler = openSync(join(disk, "filler"), "w");
+        try {
+          for (;;) writeSync(filler, Buffer.alloc(4096));
+        } catch (error) {
+          expect((error as NodeJS.ErrnoException).code).toBe("ENOSPC");
+        }
+        closeSync(filler);
+        const ids = Array.from({ length: 8 }, (_, index) => `full-${index}`);
+        for (const id of ids) await must<Images>(daemon.url, "RequestImage", { id });
+        expect(daemon.log()).toContain("a record could not be written");
+        expect(await imageIds(daemon)).toEqual(expect.arrayContaining(ids));
+        expect(await daemon.stop()).toBe(0);
+        rmSync(join(disk, "filler"));
+        const after = await start({ dataDir: disk });
+        expect(await imageIds(after)).toEqual(expect.arrayContaining(ids));
+        for (const id of ids) await must<Images>(after.url, "DeleteImage", { id });
+        expect(await after.stop()).toBe(0);
+      } finally {
+        execFileSync("umount", [disk]);
+      }
+    },
+  );
 
   test("SIGTERM lets running operations finish and refuses new ones", async () => {
     const daemon = await start();

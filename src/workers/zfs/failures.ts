@@ -60,19 +60,22 @@ const PATTERNS: readonly Pattern[] = [
       /^cannot .*: (?:out of space|dataset is full|refreservation is greater than available space)|\bNo space left on device\b/m,
     refuse: () => refusals.noSpace,
   },
-  { match: /^cannot .*: (?:quota|refquota) exceeded$/im, refuse: () => refusals.noSpace },
+  {
+    match: /^cannot .*: (?:quota|refquota|destination .* space quota) exceeded\.?$/im,
+    refuse: () => refusals.noSpace,
+  },
   {
     match:
-      /^cannot (?:create|rename|receive|clone).*: (?:parent is not a filesystem|parent does not exist|parent of .* must be a filesystem)/m,
+      /^cannot (?:create|rename|receive|clone).*: (?:parent is not a filesystem|parent does not exist|parent '.*' is not a filesystem)/m,
     refuse: (match) => fail("dataset.wrong_type", match[0]),
   },
   {
-    match: /^cannot receive.*: (?:incomplete stream|checksum mismatch or incomplete stream)/m,
+    match: /^cannot receive.*: (?:incomplete stream|checksum mismatch)/m,
     refuse: (match) => fail("image.cut_short", `the image's stream is cut short or damaged: ${match[0]}`),
   },
   {
     match:
-      /^cannot receive.*: (?:invalid stream|failed to read from stream|invalid backup stream|stream has unsupported feature|incompatible embedded data stream feature|kernel modules must be upgraded|most recent snapshot of)/m,
+      /^cannot receive.*: (?:invalid stream|failed to read from stream|invalid backup stream|stream has unsupported feature|incompatible embedded data stream feature|kernel modules must be upgraded|most recent snapshot of)|^cannot receive incremental stream: destination '.*' does not exist$/m,
     refuse: (match) => fail("image.bad_stream", `no usable ZFS stream: ${match[0]}`),
   },
   {
@@ -83,7 +86,7 @@ const PATTERNS: readonly Pattern[] = [
   { match: /^cannot .*: pool is read-only$/m, refuse: (match) => fail("pool.read_only", match[0]) },
   {
     match:
-      /^(?:cannot .*: permission denied|Permission denied the ZFS utilities must be run as root\.|Unable to open \/dev\/zfs: Permission denied\.|.*a password is required|cannot .*: Insufficient privileges)/im,
+      /^(?:(?:warning: )?cannot .*: permission denied|Permission denied the ZFS utilities must be run as root\.|Unable to open \/dev\/zfs: Permission denied\.|.*a password is required|cannot .*: Insufficient privileges)/im,
     refuse: (match) => fail("command.not_permitted", match[0]),
   },
   {
@@ -102,13 +105,19 @@ function listed(stderr: string, heading: string): string {
     .join(", ");
 }
 
+/** Of a text that nobody knows: enough to see what it is about. */
+const DETAIL_CHARACTERS = 4000;
+
 /** @returns the failure of a command that did not succeed. Keeps the text of what it doesn't know. */
 export function failureOf(end: CommandEnd): Refused {
   const { exit, argv, stderr } = end;
-  const text = stderr.trim().slice(0, 4000);
+  const text = stderr.trim();
   const command = argv.join(" ").slice(0, 500);
-  const verb = `${argv[0]} ${argv.slice(1).find((word) => /^[a-z]+$/.test(word)) ?? ""}`.trim();
-  const general = (code: FailureCode, what: string) => fail(code, `${verb}: ${what}`, `${command}: ${text}`);
+  // Behind a prefix such as sudo or ssh: what was asked of zfs, not of the prefix.
+  const program = argv.findIndex((word) => /(?:^|\/)(?:zfs|zpool)$/.test(word));
+  const verb = program < 0 ? argv[0] : argv.slice(program, program + 2).join(" ");
+  const general = (code: FailureCode, what: string) =>
+    fail(code, `${verb}: ${what}`, `${command}: ${text.slice(0, DETAIL_CHARACTERS)}`);
   switch (exit.kind) {
     case "not_started":
       return exit.errno === "EACCES" || exit.errno === "EPERM"
@@ -132,7 +141,10 @@ export function failureOf(end: CommandEnd): Refused {
     const found = match.exec(text);
     if (found) return refuse(found, text);
   }
-  return general("command.failed", text.split("\n")[0] || `exit status ${exit.code}`);
+  return general(
+    "command.failed",
+    text.split("\n")[0]?.slice(0, DETAIL_CHARACTERS) || `exit status ${exit.code}`,
+  );
 }
 
 const MISSING = /^cannot open '(.*)': (?:dataset does not exist|no such pool)$/gm;
