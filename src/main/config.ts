@@ -135,6 +135,12 @@ function object(value: unknown): Raw {
   return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Raw) : {};
 }
 
+/** Settings over a section; a section of the wrong type stays, for the schema to refuse. */
+function merged(section: unknown, settings: Raw): unknown {
+  const isSection = typeof section === "object" && section !== null && !Array.isArray(section);
+  return section === undefined || isSection ? { ...object(section), ...settings } : section;
+}
+
 /** A number as text, or the text itself for the schema to refuse. */
 function numeric(text: string): unknown {
   return /^-?\d+$/.test(text) ? Number(text) : text;
@@ -150,8 +156,8 @@ function overlay(
   if (settings.host !== undefined) listen.host = settings.host;
   if (settings.port !== undefined) listen.port = numeric(settings.port);
   if (settings.transport !== undefined) listen.transport = settings.transport;
-  if (Object.keys(listen).length > 0) result.listen = { ...object(raw.listen), ...listen };
-  if (settings.logLevel !== undefined) result.log = { ...object(raw.log), level: settings.logLevel };
+  if (Object.keys(listen).length > 0) result.listen = merged(raw.listen, listen);
+  if (settings.logLevel !== undefined) result.log = merged(raw.log, { level: settings.logLevel });
   if (settings.imageService !== undefined) result.imageService = settings.imageService;
   if (settings.dataDir !== undefined) result.dataDir = settings.dataDir;
   if (settings.numFetchers !== undefined) result.numFetchers = numeric(settings.numFetchers);

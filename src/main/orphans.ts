@@ -16,6 +16,13 @@ async function isRunning(pid: number): Promise<boolean> {
   }
 }
 
+/** One that is gone, or that sudo made another user's, can't be killed: waiting tells. */
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {}
+}
+
 /**
  * Ends the children that a crashed thread left behind and waits until they are gone,
  * so that no command of a dead actor changes the pool under its successor.
@@ -27,7 +34,7 @@ export async function endOrphans(shared: SharedArrayBuffer): Promise<number[]> {
   slots.fill(0);
   let left: number[] = [];
   for (const pid of pids) if (await isRunning(pid)) left.push(pid);
-  for (const pid of left) process.kill(pid, "SIGKILL");
+  for (const pid of left) kill(pid);
   const until = performance.now() + GONE_WITHIN_MS;
   while (left.length > 0 && performance.now() < until) {
     await sleep(20);

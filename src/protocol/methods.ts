@@ -73,6 +73,13 @@ type Wire<F> = F extends FieldType<infer T> ? T : never;
 export type SnapshotRequest = Wire<typeof snapshotRequest>;
 type WireGuest = Wire<typeof guest>;
 
+const MAX_PROPERTY_CHARACTERS = 1024;
+
+/** Control characters in a property would forge rows in what zfs lists. */
+function isPropertyText(text: string): boolean {
+  return text.length <= MAX_PROPERTY_CHARACTERS && !/\p{Cc}/u.test(text);
+}
+
 // --- requests -----------------------------------------------------------------
 
 function named(pools: readonly PoolName[], pool: string, id: string): Outcome<ResolvedName> {
@@ -243,7 +250,17 @@ const METHODS: readonly Method[] = [
       onImage(pools, request, () => {
         if (id === "") return refusals.needImageId;
         const checked = parseComponentId(id);
-        return checked.ok ? succeed({ op: "RequestImage", id: checked.value, type, source }) : checked;
+        if (!checked.ok) return checked;
+        // Both are kept as properties of the image's volume.
+        for (const [field, value] of Object.entries({ type, source })) {
+          if (!isPropertyText(value)) {
+            return fail(
+              "request.invalid",
+              `${field}: expected at most ${MAX_PROPERTY_CHARACTERS} printable characters`,
+            );
+          }
+        }
+        return succeed({ op: "RequestImage", id: checked.value, type, source });
       }),
     encode: (image: ImageRecord) => encodeImages([image]),
   }),

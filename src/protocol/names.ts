@@ -17,12 +17,15 @@ export type ComponentId = string & { readonly [imageBrand]: true };
 /** ZFS_MAX_DATASET_NAME_LEN is 256 with the terminating zero. */
 export const MAX_NAME_BYTES = 255;
 
+/** zfs_max_dataset_nesting: slashes in a name, below which OpenZFS keeps. */
+const MAX_SLASHES = 49;
+
 /** What a component may hold, from zfs(8): alphanumerics and `-_.: ` (space). */
 const COMPONENT = /^[a-zA-Z0-9_.: -]+$/;
 const SNAPSHOT_DEST = /^[a-zA-Z0-9_\-:.]+$/;
 const POOL = /^[a-zA-Z][a-zA-Z0-9_.:-]*$/;
 /** Names that zpool(8) keeps for vdev types. */
-const RESERVED_POOL = /^(?:mirror|raidz|draid|spare|log$|c[0-9])/;
+const RESERVED_POOL = /^(?:mirror|raidz|draid|spare|log$)/;
 
 /** The pools that a request may name; the first serves requests that name none. */
 export interface PoolScope {
@@ -90,6 +93,7 @@ export function resolveName(scope: PoolScope, text: string): Outcome<ResolvedNam
     const problem = componentProblem(tag);
     if (problem !== undefined) return invalid(`${problem} after "@"`);
   }
+  if (full.split("/").length - 1 > MAX_SLASHES) return invalid(`more than ${MAX_SLASHES} slashes`);
   // The grammar is ASCII by now: characters are bytes.
   if (full.length > MAX_NAME_BYTES) return invalid(`more than ${MAX_NAME_BYTES} bytes`);
   if (tag === undefined) return succeed({ pool, dataset: full as DatasetName });

@@ -218,21 +218,24 @@ function createSink(response: HttpResponse, state: ReplyState): BodySink {
     held = held.subarray(1);
     return push(byte);
   };
-  const write = (bytes: Uint8Array): void => {
-    if (state.gone || bytes.length === 0 || push(bytes)) return;
-    blocked = true;
-    drip ??= setInterval(() => {
-      if (!state.gone) pushByte();
-    }, DRIP_INTERVAL_MS);
-  };
-
-  response.onWritable(() => {
-    if (state.gone || !blocked || !pushByte()) return true;
+  /** Goes on if everything has left; otherwise the byte written has re-armed the timer. */
+  const probe = (): void => {
+    if (state.gone || !blocked || !pushByte()) return;
     blocked = false;
     stopDrip();
     const next = afterDrain ?? ready;
     afterDrain = undefined;
     next();
+  };
+  const write = (bytes: Uint8Array): void => {
+    if (state.gone || bytes.length === 0 || push(bytes)) return;
+    blocked = true;
+    // The system may have taken all in the meantime: then onWritable does not come.
+    drip ??= setInterval(probe, DRIP_INTERVAL_MS);
+  };
+
+  response.onWritable(() => {
+    probe();
     return true;
   });
   state.onGone(stopDrip);

@@ -154,7 +154,9 @@ export function imageOperations(
       const image = records.images.get(id);
       if (!image) return refusals.imageNotFound;
       const volume = image.volume ?? childOf(pool, `images/${id}`);
-      return locks.with([{ name: volume, mode: "tree" }], async () => {
+      return locks.with([{ name: volume, mode: "tree" }], async (): Promise<Outcome<ImageRecord>> => {
+        // Another call may have deleted it while this one waited.
+        if (records.images.get(id) !== image) return refusals.imageNotFound;
         const destroyed = await zfs.destroy(volume, true);
         if (!destroyed.ok && destroyed.failure.code !== "dataset.not_found") return destroyed;
         await records.dropImage(id);

@@ -1,7 +1,15 @@
 import { type Outcome, refusals, succeed } from "../../protocol/failures.js";
-import { type DatasetName, datasetOf, devicePath, isSnapshotName, isWithin } from "../../protocol/names.js";
+import {
+  type DatasetName,
+  datasetOf,
+  devicePath,
+  isSnapshotName,
+  isWithin,
+  type SnapshotName,
+  tagOf,
+} from "../../protocol/names.js";
 import type { OperationHandlers } from "../../protocol/operations.js";
-import type { VolumeRecord } from "../../protocol/records.js";
+import type { ImageRecord, VolumeRecord } from "../../protocol/records.js";
 import { PARTIAL_PREFIX } from "../reconcile.js";
 import type { DatasetInfo } from "../zfs/driver.js";
 import type { ActorContext } from "./context.js";
@@ -20,10 +28,20 @@ export function isPublished(info: DatasetInfo): boolean {
   return !info.name.includes(`/images/${PARTIAL_PREFIX}`);
 }
 
+/** Whether an image is lost with a dataset and all below it, or with a snapshot and its like below. */
+function goesWith({ volume, snapshot }: ImageRecord, removed: DatasetName | SnapshotName): boolean {
+  if (volume === undefined || snapshot === undefined) return false;
+  if (!isSnapshotName(removed)) return isWithin(volume, removed);
+  return isWithin(datasetOf(snapshot), datasetOf(removed)) && tagOf(snapshot) === tagOf(removed);
+}
+
 /** Forgets the images whose volume or snapshot went with `removed`. */
-export async function forgetImagesWithin(context: ActorContext, removed: readonly string[]): Promise<void> {
+export async function forgetImagesWithin(
+  context: ActorContext,
+  removed: readonly (DatasetName | SnapshotName)[],
+): Promise<void> {
   for (const image of [...context.records.images.values()]) {
-    const gone = removed.some((name) => isWithin(image.volume ?? "", name) || image.snapshot === name);
+    const gone = removed.some((name) => goesWith(image, name));
     if (gone) await context.records.dropImage(image.id);
   }
 }

@@ -9,6 +9,7 @@ import type { FetchOrder, FetchReport } from "../../protocol/operations.js";
 import type { CommandEnd } from "../zfs/command.js";
 import { failureOf } from "../zfs/failures.js";
 import { startProcess } from "../zfs/process.js";
+import { RefusedStream, withCheckedHeader } from "./stream-header.js";
 
 export interface FetchOptions {
   readonly order: FetchOrder;
@@ -115,6 +116,8 @@ async function receive(
 
 function transferFailure(error: unknown, url: string): Refused {
   const { code = "", message = "" } = error as NodeJS.ErrnoException;
+  if (error instanceof RefusedStream)
+    return fail("image.bad_stream", `no usable image: ${message}, url: ${url}`);
   if (code.startsWith("Z_") || code === "ERR_Z") {
     return code === "Z_BUF_ERROR"
       ? fail("image.cut_short", `the image is cut short: ${message}, url: ${url}`)
@@ -173,10 +176,10 @@ export async function fetchImage(options: FetchOptions): Promise<Outcome<FetchRe
       receivedBytes += chunk.length;
       hash?.update(chunk);
     });
-    // The process is started when the first bytes are there: an empty answer costs none.
+    // The process is started when the first bytes are there, or known not to come.
     const { gzipped, whole } = await detectGzip(incoming);
     const count = (stream: AsyncIterable<Buffer>) =>
-      observed(stream, (chunk) => {
+      observed(withCheckedHeader(stream), (chunk) => {
         streamBytes += chunk.length;
       });
     const { end, fed } = await receive(command, children, (stdin) =>

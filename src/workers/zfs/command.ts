@@ -42,6 +42,9 @@ export function createCommandRunner(
   };
 }
 
+/** A killed process that hangs in the kernel, or is another user's by sudo, is not waited for longer. */
+const KILL_PATIENCE_MS = 5_000;
+
 async function runCommand(
   argv: readonly string[],
   limits: CommandLimits,
@@ -52,9 +55,16 @@ async function runCommand(
   const stdout: Buffer[] = [];
   let stdoutBytes = 0;
   let forced: CommandEnd["exit"] | undefined;
+  let patience: NodeJS.Timeout | undefined;
+  let giveUp: (exit: CommandEnd["exit"]) => void = () => {};
+  const givenUp = new Promise<CommandEnd["exit"]>((resolve) => {
+    giveUp = resolve;
+  });
   const force = (exit: CommandEnd["exit"]) => {
-    forced ??= exit;
+    if (forced) return;
+    forced = exit;
     command.kill();
+    patience = setTimeout(() => giveUp(exit), KILL_PATIENCE_MS);
   };
   const { timeoutMs, stdoutBytes: limitBytes } = limits;
   const timer = setTimeout(() => force({ kind: "timed_out", afterMs: timeoutMs }), timeoutMs);
@@ -63,8 +73,9 @@ async function runCommand(
     if (stdoutBytes > limitBytes) force({ kind: "too_much_output", limitBytes });
     else stdout.push(chunk);
   });
-  const exit = await command.exited;
+  const exit = await Promise.race([command.exited, givenUp]);
   clearTimeout(timer);
+  clearTimeout(patience);
   return {
     argv,
     stdout: Buffer.concat(stdout).toString("utf8"),

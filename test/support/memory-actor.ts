@@ -1,0 +1,103 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Outcome } from "../../src/protocol/failures.js";
+import type { DatasetName, PoolName } from "../../src/protocol/names.js";
+import type { FetchOrder, FetchReport, OperationHandlers } from "../../src/protocol/operations.js";
+import type { ImageRecord } from "../../src/protocol/records.js";
+import { createFetchQueue } from "../../src/workers/fetch-queue.js";
+import { createDatasetLocks, type DatasetLocks } from "../../src/workers/locks.js";
+import type { ActorLog, LogFields, LogLevel } from "../../src/workers/log.js";
+import { guestOperations } from "../../src/workers/operations/guests.js";
+import { imageOperations } from "../../src/workers/operations/images.js";
+import { snapshotOperations } from "../../src/workers/operations/snapshots.js";
+import { volumeOperations } from "../../src/workers/operations/volumes.js";
+import { openRecords, type Records } from "../../src/workers/records.js";
+import type { MemoryZfs } from "./memory-zfs.js";
+
+export const POOL = "tank" as PoolName;
+
+export interface KeptLog extends ActorLog {
+  readonly lines: { readonly level: LogLevel; readonly message: string; readonly fields: LogFields }[];
+}
+
+export function createKeptLog(): KeptLog {
+  const lines: KeptLog["lines"] = [];
+  const keep =
+    (level: LogLevel) =>
+    (message: string, fields: LogFields = {}) =>
+      void lines.push({ level, message, fields });
+  return { lines, debug: keep("debug"), info: keep("info"), warn: keep("warn"), error: keep("error") };
+}
+
+/** A folder of its own that is gone when its scope ends. */
+export function scratchFolder(): { readonly path: string } & Disposable {
+  const path = mkdtempSync(join(tmpdir(), "imagestore-unit-"));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+export async function openRecordsOrThrow(folder: string, log: ActorLog = createKeptLog()): Promise<Records> {
+  const opened = await openRecords(folder, POOL, log);
+  if (!opened.ok) throw new Error(opened.failure.message);
+  return opened.value;
+}
+
+/** Records that are kept nowhere else. */
+export function createMemoryRecords(known: Iterable<ImageRecord> = []): Records {
+  const images = new Map<string, ImageRecord>([...known].map((image) => [image.id, image]));
+  const holds = new Map<string, Parameters<Records["putHold"]>[0]>();
+  let done = false;
+  return {
+    images,
+    isNew: false,
+    putImage: async (image) => void images.set(image.id, image),
+    dropImage: async (id) => void images.delete(id),
+    putHold: async (hold) => void holds.set(`${hold.tag} ${hold.name}`, hold),
+    dropHold: async (hold) => void holds.delete(`${hold.tag} ${hold.name}`),
+    holds: async () => [...holds.values()],
+    importDone: async () => done,
+    markImportDone: async () => {
+      done = true;
+    },
+    close: async () => {},
+  };
+}
+
+export interface MemoryActor {
+  readonly zfs: MemoryZfs;
+  readonly records: Records;
+  readonly locks: DatasetLocks;
+  readonly log: KeptLog;
+  readonly handlers: OperationHandlers;
+}
+
+/** Target and marks of an order made by MemoryZfs.receiveCommand. */
+export function receiveOf(order: FetchOrder): { target: DatasetName; marks: Record<string, string> } {
+  const [, target = "", marks = "{}"] = order.command;
+  return { target: target as DatasetName, marks: JSON.parse(marks) as Record<string, string> };
+}
+
+/** The operations of one pool over a pool in memory, as the actor puts them together. */
+export function createMemoryActor(
+  zfs: MemoryZfs,
+  records: Records,
+  fetch: (order: FetchOrder) => Promise<Outcome<FetchReport>>,
+): MemoryActor {
+  const locks = createDatasetLocks();
+  const log = createKeptLog();
+  const context = { pool: POOL, zfs, locks, records, log, runId: "run", fetch };
+  const fetches = createFetchQueue<ImageRecord>(2, 2);
+  const service = {
+    imageService: "127.0.0.1:1",
+    imageSources: ["mirror.example"],
+    dnsServers: [],
+    dnsTimeoutMs: 1,
+  };
+  const handlers: OperationHandlers = {
+    ...imageOperations(context, fetches, service),
+    ...volumeOperations(context),
+    ...snapshotOperations(context),
+    ...guestOperations(context, fetches),
+  };
+  return { zfs, records, locks, log, handlers };
+}

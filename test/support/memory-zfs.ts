@@ -1,0 +1,329 @@
+import { fail, type Outcome, type Refused, refusals, succeed } from "../../src/protocol/failures.js";
+import {
+  type DatasetName,
+  datasetOf,
+  isSnapshotName,
+  isWithin,
+  type PoolName,
+  type SnapshotName,
+  tagOf,
+} from "../../src/protocol/names.js";
+import { type Bytes, bytes } from "../../src/protocol/units.js";
+import type { AnyName, DatasetInfo, MarkedVolume, Properties, Zfs } from "../../src/workers/zfs/driver.js";
+import { turn } from "./until.js";
+
+interface Entry extends MarkedVolume {
+  /** What is reserved for it or held by it, bytes. */
+  readonly used: bigint;
+}
+
+/** A pool in memory that behaves as zfs does, with its refusals; every call takes a moment. */
+export interface MemoryZfs extends Zfs {
+  /** Names of everything in the pool, sorted, with what tells one from another. */
+  state(): Record<string, string>;
+  has(name: string): boolean;
+  holdsOf(snapshot: string): string[];
+  /** What a `zfs receive` that ends well leaves: a dataset and its snapshots. */
+  receive(
+    target: DatasetName,
+    stream: { type: "volume" | "filesystem"; size: Bytes; snapshots: readonly string[] },
+    marks: Properties,
+  ): void;
+  /** Puts a dataset or snapshot there as somebody else would. */
+  put(name: string, info?: Partial<DatasetInfo> & { imageType?: string; fetchMark?: string }): void;
+  /** Called with the name of each call and its first argument; may refuse it. */
+  intercept: (call: string, name: string) => Refused | undefined;
+  /** A copy that goes its own way. */
+  copy(): MemoryZfs;
+}
+
+interface State {
+  readonly entries: Map<string, Entry>;
+  readonly holds: Map<string, Set<string>>;
+  txg: bigint;
+}
+
+const parentOf = (name: string) => name.slice(0, name.lastIndexOf("/"));
+const hasChildren = (name: string) =>
+  fail("command.failed", `zfs destroy: cannot destroy '${name}': has children`);
+
+export function createMemoryZfs(pool: PoolName, capacity: Bytes): MemoryZfs {
+  const state: State = { entries: new Map(), holds: new Map(), txg: 0n };
+  const zfs = createOn(pool, capacity, state);
+  zfs.put(pool, { type: "filesystem" });
+  return zfs;
+}
+
+function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
+  const { entries, holds } = state;
+  let commandsRun = 0;
+
+  function add(name: string, info: Partial<Entry>): void {
+    const txg = ++state.txg;
+    entries.set(name, {
+      name: name as AnyName,
+      type: name.includes("@") ? "snapshot" : "filesystem",
+      guid: String(txg * 7919n),
+      createtxg: txg,
+      volsize: bytes(0),
+      written: bytes(0),
+      origin: undefined,
+      imageType: "",
+      fetchMark: "",
+      used: 0n,
+      ...info,
+    });
+  }
+
+  const within = (root: string) => [...entries.values()].filter(({ name }) => isWithin(name, root));
+  const snapshotsOn = (dataset: string) =>
+    within(dataset)
+      .filter(({ name }) => name.startsWith(`${dataset}@`))
+      .sort((a, b) => Number(a.createtxg - b.createtxg));
+  const clonesOf = (snapshots: ReadonlySet<string>) =>
+    [...entries.values()].filter(({ origin }) => origin !== undefined && snapshots.has(origin));
+  const byName = (a: DatasetInfo, b: DatasetInfo) => (a.name < b.name ? -1 : 1);
+  const available = () => capacity - [...entries.values()].reduce((sum, { used }) => sum + used, 0n);
+
+  /** `create -p`: missing parents become filesystems. Fails where one of them is none. */
+  function ensureParents(name: string): Refused | undefined {
+    const parts = name.split("/").slice(0, -1);
+    const parents = parts.map((_, index) => parts.slice(0, index + 1).join("/"));
+    for (const parent of parents) {
+      const found = entries.get(parent);
+      if (found && found.type !== "filesystem") {
+        return fail("dataset.wrong_type", `cannot create '${name}': parent is not a filesystem`);
+      }
+    }
+    for (const parent of parents) if (!entries.has(parent)) add(parent, {});
+    return undefined;
+  }
+
+  function remove(names: readonly string[]): void {
+    for (const name of names) {
+      entries.delete(name);
+      holds.delete(name);
+    }
+  }
+
+  /** Why these can't all go at once. */
+  function obstacle(names: readonly string[], asked: string): Refused | undefined {
+    const doomed = new Set(names);
+    const held = names.find((name) => (holds.get(name)?.size ?? 0) > 0);
+    const clones = clonesOf(doomed).filter(({ name }) => !doomed.has(name));
+    if (clones.length > 0) {
+      const named = clones.map(({ name }) => name).sort();
+      return fail("dataset.has_clones", `${asked} has clones: ${named.join(", ")}`);
+    }
+    return held === undefined
+      ? undefined
+      : fail("snapshot.held", `${held} is held, a download of it may be running`);
+  }
+
+  function destroySnapshot(name: SnapshotName, recursive: boolean): Outcome<null> {
+    const tag = tagOf(name);
+    const doomed = recursive
+      ? within(datasetOf(name)).filter((each) => each.type === "snapshot" && each.name.endsWith(`@${tag}`))
+      : within(name);
+    if (doomed.length === 0) return refusals.notFound;
+    const names = doomed.map((each) => each.name);
+    const refused = obstacle(names, name);
+    if (refused) return refused;
+    remove(names);
+    return succeed(null);
+  }
+
+  function destroyDataset(name: string, recursive: boolean): Outcome<null> {
+    if (!entries.has(name)) return refusals.notFound;
+    const names = within(name).map((each) => each.name);
+    if (!recursive && names.length > 1) return hasChildren(name);
+    const refused = obstacle(names, name);
+    if (refused) return refused;
+    remove(names);
+    return succeed(null);
+  }
+
+  /** Every call takes a moment; it takes effect at its end, at once. */
+  async function call<T>(what: string, name: string, act: () => Outcome<T>): Promise<Outcome<T>> {
+    commandsRun++;
+    await turn();
+    const refused = zfs.intercept(what, name);
+    return refused ?? act();
+  }
+
+  const zfs: MemoryZfs = {
+    intercept: () => undefined,
+    get commandsRun() {
+      return commandsRun;
+    },
+    has: (name) => entries.has(name),
+    holdsOf: (snapshot) => [...(holds.get(snapshot) ?? [])],
+    state: () =>
+      Object.fromEntries(
+        [...entries.values()]
+          .sort(byName)
+          .map(({ name, type, volsize, origin }) => [name, `${type} ${volsize} ${origin ?? ""}`.trim()]),
+      ),
+    put: (name, info) => add(name, info ?? {}),
+    receive: (target, stream, marks) => {
+      add(target, {
+        type: stream.type,
+        volsize: stream.size,
+        imageType: marks["imagestore:type"] ?? "",
+        fetchMark: marks["imagestore:fetch"] ?? "",
+      });
+      for (const tag of stream.snapshots)
+        add(`${target}@${tag}`, { volsize: stream.size, written: bytes(4096) });
+    },
+    copy: () =>
+      createOn(pool, capacity, {
+        entries: new Map(entries),
+        holds: new Map([...holds].map(([name, tags]) => [name, new Set(tags)])),
+        txg: state.txg,
+      }),
+
+    checkPool: () => call("checkPool", pool, () => succeed({ health: "ONLINE", version: "memory" })),
+    find: (name) => call("find", name, () => succeed(entries.get(name))),
+    listVolumes: () =>
+      call("listVolumes", pool, () =>
+        succeed([...entries.values()].filter(({ type }) => type === "volume").sort(byName)),
+      ),
+    listSnapshots: (root) =>
+      call("listSnapshots", root, () =>
+        entries.has(root)
+          ? succeed(
+              within(root)
+                .filter(({ type }) => type === "snapshot")
+                .sort(byName),
+            )
+          : refusals.notFound,
+      ),
+    snapshotsOf: (volume) =>
+      call("snapshotsOf", volume, () =>
+        entries.has(volume) ? succeed(snapshotsOn(volume)) : refusals.notFound,
+      ),
+    listImages: () =>
+      call("listImages", pool, () =>
+        entries.has(`${pool}/images`) ? succeed(within(`${pool}/images`).sort(byName)) : refusals.notFound,
+      ),
+    space: (root) =>
+      call("space", root, () => {
+        const thin = [...entries.values()].filter(({ type, used }) => type === "volume" && used === 0n);
+        const readOnly = (name: string) => name.startsWith(`${pool}/images/`);
+        const promised = thin
+          .filter(({ name }) => !readOnly(name))
+          .reduce((sum, { volsize }) => sum + volsize, 0n);
+        return succeed({ available: bytes(available()), promised: bytes(promised) });
+      }),
+
+    ensureFilesystem: (name) =>
+      call("ensureFilesystem", name, () => {
+        if (entries.has(name)) return succeed(null);
+        const refused = ensureParents(name);
+        if (refused) return refused;
+        add(name, {});
+        return succeed(null);
+      }),
+    createVolume: (name, size) =>
+      call("createVolume", name, () => {
+        if (entries.has(name)) return succeed(null);
+        if (size > available()) return refusals.noSpace;
+        const refused = ensureParents(name);
+        if (refused) return refused;
+        add(name, { type: "volume", volsize: size, used: size });
+        return succeed(null);
+      }),
+    snapshot: (name, recursive) =>
+      call("snapshot", name, () => {
+        const dataset = datasetOf(name);
+        if (!entries.has(dataset)) return refusals.notFound;
+        const targets = within(dataset).filter(
+          (each) => each.type !== "snapshot" && (recursive || each.name === dataset),
+        );
+        const named = targets.map((each) => [`${each.name}@${tagOf(name)}`, each] as const);
+        if (named.some(([snapshot]) => entries.has(snapshot))) return refusals.exists;
+        for (const [snapshot, { volsize }] of named) add(snapshot, { volsize, written: bytes(4096) });
+        return succeed(null);
+      }),
+    clone: (origin, target) =>
+      call("clone", target, () => {
+        const snapshot = entries.get(origin);
+        if (snapshot?.type !== "snapshot") return refusals.notFound;
+        if (entries.has(target)) return succeed(null);
+        const refused = ensureParents(target);
+        if (refused) return refused;
+        add(target, { type: "volume", volsize: snapshot.volsize, origin });
+        return succeed(null);
+      }),
+    rename: (from, to) =>
+      call("rename", from, () => {
+        if (!entries.has(from)) return refusals.notFound;
+        if (entries.has(to)) return refusals.exists;
+        if (entries.get(parentOf(to))?.type !== "filesystem") {
+          return fail("dataset.wrong_type", `cannot create '${to}': parent does not exist`);
+        }
+        const moved = (name: string) => `${to}${name.slice(from.length)}`;
+        for (const entry of within(from)) {
+          entries.delete(entry.name);
+          entries.set(moved(entry.name), { ...entry, name: moved(entry.name) as AnyName });
+          const tags = holds.get(entry.name);
+          holds.delete(entry.name);
+          if (tags) holds.set(moved(entry.name), tags);
+        }
+        for (const entry of entries.values()) {
+          if (entry.origin === undefined || !isWithin(entry.origin, from)) continue;
+          entries.set(entry.name, { ...entry, origin: moved(entry.origin) as SnapshotName });
+        }
+        return succeed(null);
+      }),
+    destroy: (name, recursive) =>
+      call("destroy", name, () =>
+        isSnapshotName(name) ? destroySnapshot(name, recursive) : destroyDataset(name, recursive),
+      ),
+    rollback: (name, destroyMoreRecent) =>
+      call("rollback", name, () => {
+        const target = entries.get(name);
+        if (!target) return refusals.notFound;
+        const newer = snapshotsOn(datasetOf(name)).filter(({ createtxg }) => createtxg > target.createtxg);
+        const names = newer.map((each) => each.name);
+        if (names.length > 0 && !destroyMoreRecent) {
+          return fail(
+            "snapshot.newer_exist",
+            `newer snapshots than ${name} exist: ${names.join(", ")}; destroyMoreRecent removes them`,
+          );
+        }
+        const refused = obstacle(names, name);
+        if (refused) return refused;
+        remove(names);
+        return succeed(null);
+      }),
+    hold: (tag, name) =>
+      call("hold", name, () => {
+        if (!entries.has(name)) return refusals.notFound;
+        const tags = holds.get(name) ?? new Set();
+        if (tags.has(tag)) return fail("command.failed", "zfs hold: tag already exists on this dataset");
+        holds.set(name, tags.add(tag));
+        return succeed(null);
+      }),
+    release: (tag, name) =>
+      call("release", name, () => {
+        holds.get(name)?.delete(tag);
+        return succeed(null);
+      }),
+    listHolds: (prefix) =>
+      call("listHolds", pool, () =>
+        succeed(
+          [...holds].flatMap(([name, tags]) =>
+            [...tags]
+              .filter((tag) => tag.startsWith(prefix))
+              .map((tag) => ({ name: name as SnapshotName, tag })),
+          ),
+        ),
+      ),
+
+    sendCommand: (name) => ["send", name],
+    receiveCommand: (target, marks) => ["receive", target, JSON.stringify(marks)],
+    waitForDevice: async () => true,
+  };
+  return zfs;
+}

@@ -1,0 +1,119 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { readOriginal } from "../../src/workers/original.js";
+import { openSqlite } from "../../src/workers/sqlite.js";
+import { POOL, scratchFolder } from "../support/memory-actor.js";
+import { originalImage, writeOriginal } from "../support/original-database.js";
+
+describe("the original's database", () => {
+  test("gives its complete images, whether kept as text or as blob", async () => {
+    using folder = scratchFolder();
+    const path = join(folder.path, ".images.db");
+    await writeOriginal(path, [
+      ["a", originalImage("a", { size: 10 })],
+      ["b", originalImage("b", { type: "container" }), "blob"],
+    ]);
+    expect(await readOriginal(path, POOL)).toEqual({
+      images: [
+        {
+          id: "a",
+          type: "kvm",
+          volume: "tank/images/a",
+          snapshot: "tank/images/a@s",
+          size: 10n * 1_048_576n,
+          status: "complete",
+        },
+        expect.objectContaining({ id: "b", type: "container", snapshot: "tank/images/b@s" }),
+      ],
+      skipped: [],
+    });
+  });
+
+  test.each([
+    ["not complete", originalImage("x", { status: "pending" }), 'status is "pending"'],
+    ["without status", originalImage("x", { status: undefined }), 'status is ""'],
+    ["no JSON", "{", /^Image: /],
+    ["no object", "[]", "Image: expected object, got []"],
+    [
+      "with a size that is no number",
+      originalImage("x", { size: "10" }),
+      'Image.size: expected unsigned 64-bit integer, got "10"',
+    ],
+    ["larger than a volume can be", originalImage("x", { size: 2 ** 53 }), /size/],
+    ["with a hostile id", originalImage("x", { id: "../x" }), /invalid id/],
+    ["without id", originalImage("x", { id: undefined }), /invalid id/],
+    ["without snapshot", originalImage("x", { snapshot: undefined }), 'snapshot is ""'],
+    [
+      "whose snapshot is none",
+      originalImage("x", { snapshot: "tank/images/x" }),
+      'snapshot is "tank/images/x"',
+    ],
+    [
+      "of another pool",
+      originalImage("x", { volume: "other/images/x", snapshot: "other/images/x@s" }),
+      /(?:volume|snapshot) is "other/,
+    ],
+    ["whose snapshot leaves the pool", originalImage("x", { snapshot: "tank/../x@s" }), /snapshot is/],
+    [
+      "whose snapshot is not its volume's",
+      originalImage("x", { snapshot: "tank/images/y@s" }),
+      'volume is "tank/images/x"',
+    ],
+  ])("skips an image that is %s and says why", async (_what, value, reason) => {
+    using folder = scratchFolder();
+    const path = join(folder.path, ".images.db");
+    await writeOriginal(path, [
+      ["bad", value],
+      ["good", originalImage("good")],
+    ]);
+    const read = await readOriginal(path, POOL);
+    expect(read?.images.map(({ id }) => id)).toEqual(["good"]);
+    expect(read?.skipped).toEqual([
+      {
+        key: "bad",
+        reason: typeof reason === "string" ? reason : expect.stringMatching(reason),
+      },
+    ]);
+  });
+
+  test("skips other buckets, and a value that is NULL", async () => {
+    using folder = scratchFolder();
+    const path = join(folder.path, ".images.db");
+    await writeOriginal(path, [["a", originalImage("a")]]);
+    const database = await openSqlite(path, true);
+    await database.run(
+      `INSERT INTO "mistify-agent-image" (key, bucket, value) VALUES ('o', 'others', '{}'), ('n', 'images', NULL)`,
+    );
+    await database.close();
+    const read = await readOriginal(path, POOL);
+    expect(read?.images.map(({ id }) => id)).toEqual(["a"]);
+    expect(read?.skipped.map(({ key }) => key)).toEqual(["n"]);
+  });
+
+  test("is not changed by being read", async () => {
+    using folder = scratchFolder();
+    const path = join(folder.path, ".images.db");
+    await writeOriginal(path, [["a", originalImage("a")]]);
+    const before = readFileSync(path);
+    await readOriginal(path, POOL);
+    expect(readFileSync(path).equals(before)).toBe(true);
+  });
+
+  test("that is not there is nothing to read", async () => {
+    using folder = scratchFolder();
+    expect(await readOriginal(join(folder.path, "none.db"), POOL)).toBeUndefined();
+  });
+
+  test("that is no database, or another's, can't be read", async () => {
+    using folder = scratchFolder();
+    const noDatabase = join(folder.path, "text.db");
+    writeFileSync(noDatabase, "no database, but long enough to be looked at".repeat(50));
+    await expect(readOriginal(noDatabase, POOL)).rejects.toThrow("SQLITE_NOTADB");
+    const others = join(folder.path, "others.db");
+    const database = await openSqlite(others, true);
+    await database.run("CREATE TABLE t (x)");
+    await database.close();
+    await expect(readOriginal(others, POOL)).rejects.toThrow("no such table");
+  });
+});
