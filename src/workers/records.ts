@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, renameSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fail, type Outcome, succeed } from "../protocol/failures.js";
 import type { DatasetName, PoolName, SnapshotName } from "../protocol/names.js";
 import type { ImageRecord } from "../protocol/records.js";
@@ -80,12 +80,25 @@ async function openChecked(path: string): Promise<{ database: Sqlite; rows: read
 export async function openRecords(dir: string, pool: PoolName, log: ActorLog): Promise<Outcome<Records>> {
   const path = join(dir, `${pool}.db`);
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o750 });
+    ensureFolder(dir);
     return succeed(await openFile(path, log));
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const why = code === "SQLITE_BUSY" ? "another imagestore has it open; one daemon serves a pool" : message;
     return fail("records.unavailable", `the records of pool ${pool} can't be opened: ${why}`, path);
+  }
+}
+
+/** Not mkdir's own `recursive`, which never returns where ENOENT stays, as below /proc. */
+function ensureFolder(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o750 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") return;
+    if (code !== "ENOENT" || dirname(path) === path) throw error;
+    ensureFolder(dirname(path));
+    mkdirSync(path, { mode: 0o750 });
   }
 }
 

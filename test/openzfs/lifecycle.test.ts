@@ -9,7 +9,8 @@ import sqlite3 from "sqlite3";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemon.js";
 import { startInProcess } from "../support/in-process.js";
-import { call, type Images, must, type Snapshots, until, type Volumes } from "../support/rpc.js";
+import { call, type Images, must, type Snapshots, type Volumes } from "../support/rpc.js";
+import { until } from "../support/until.js";
 import { createPool, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");

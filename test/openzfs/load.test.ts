@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { vmPool } from "../support/daemon.js";
 import { type InProcessDaemon, startInProcess } from "../support/in-process.js";
-import { call, must, type Reply, type Snapshots, until, type Volumes } from "../support/rpc.js";
+import { call, must, type Reply, type Snapshots, type Volumes } from "../support/rpc.js";
+import { until } from "../support/until.js";
 import { createPool, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");

@@ -4,7 +4,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { get, type IncomingMessage } from "node:http";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemon.js";
-import { call, must, type Snapshots, until, type Volumes } from "../support/rpc.js";
+import { call, must, type Snapshots, type Volumes } from "../support/rpc.js";
+import { until } from "../support/until.js";
 import { createPool, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");

@@ -37,16 +37,3 @@ export async function must<T>(url: string, method: string, params: object): Prom
   if (error !== null || result === null) throw new Error(`${method} ${JSON.stringify(params)}: ${error}`);
   return result;
 }
-
-/** Waits for a condition. Rejects after `limitMs` with what was waited for. */
-export async function until(
-  what: string,
-  condition: () => boolean | Promise<boolean>,
-  limitMs = 30_000,
-): Promise<void> {
-  const end = performance.now() + limitMs;
-  while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`not within ${limitMs} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
