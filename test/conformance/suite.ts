@@ -1,0 +1,57 @@
+import { randomBytes } from "node:crypto";
+import { afterAll, describe, inject, test } from "vitest";
+import type { Target } from "../support/target.js";
+import { createServer, type Server } from "./client.js";
+
+/** What a file of the suite works with. */
+export interface Subject {
+  readonly target: Target;
+  readonly server: Server;
+  /** The default pool, and another. */
+  readonly pool: string;
+  readonly otherPool: string;
+  /** Begins every dataset, image and guest of this file; one component, new in each run. */
+  readonly own: string;
+}
+
+/**
+ * Describes a part of the contract against the server under test; skipped, with the
+ * reason in its title, when there is none. After its tests everything that begins
+ * with `own` is removed; what can't be removed fails the file.
+ */
+export function conformance(title: string, file: string, define: (subject: Subject) => void): void {
+  const target = inject("target");
+  if ("skip" in target) {
+    describe.skip(`${title} (skipped: ${target.skip})`, () => {
+      test("needs a server under test", () => {});
+    });
+    return;
+  }
+  const [pool, otherPool] = target.pools;
+  const own = `${file}-${randomBytes(4).toString("hex")}`;
+  const subject = { target, server: createServer(target.url), pool, otherPool, own };
+  describe(title, () => {
+    afterAll(() => removeOwn(subject));
+    define(subject);
+  });
+}
+
+async function removeOwn({ server, target, own }: Subject): Promise<void> {
+  for (const pool of target.pools) {
+    const { volumes } = await server.must("ListVolumes", { pool });
+    const guests = new Set(
+      volumes.flatMap(({ id }) => {
+        const [, parent, name = ""] = id.split("/");
+        return parent === "guests" && name.startsWith(own) ? name : [];
+      }),
+    );
+    for (const id of guests) await server.must("DeleteGuestsDisks", { pool, guest: { id } });
+    await server.call("DeleteDataset", { pool, id: own });
+    const { images } = await server.must("ListImages", { pool });
+    for (const { id } of images ?? []) {
+      if (id.startsWith(own)) await server.must("DeleteImage", { pool, id });
+    }
+    const left = (await server.must("ListVolumes", { pool })).volumes.filter(({ id }) => id.includes(own));
+    if (left.length > 0) throw new Error(`left behind: ${left.map(({ id }) => id).join(", ")}`);
+  }
+}
