@@ -52,8 +52,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
 
   function refuse(reply: HttpReply, failure: Failure): void {
     const { http } = FAILURES[failure.code];
-    const detail = failure.code === "name.invalid" && failure.detail ? `: ${failure.detail}` : "";
-    reply.send(http, http === 503 ? [...TEXT, ...RETRY_AFTER] : TEXT, `${failure.message}${detail}\n`);
+    reply.send(http, http === 503 ? [...TEXT, ...RETRY_AFTER] : TEXT, `${failure.message}\n`);
   }
 
   function handle(request: HttpRequest, reply: HttpReply): void {

@@ -56,8 +56,14 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Image
     return succeed(absent);
   }
 
-  /** Checks the room for disks and promises it to the caller, who gives the promise back. */
-  async function promiseRoom(plans: readonly DiskPlan[]): Promise<Outcome<() => void>> {
+  /**
+   * Checks that there is room for disks; `take` is called in the moment that it is found.
+   * Fails: pool.no_space.
+   */
+  async function checkRoom(
+    plans: readonly DiskPlan[],
+    take: (neededBytes: bigint) => void,
+  ): Promise<Outcome<null>> {
     const needed = plans.reduce((sum, plan) => sum + plan.record.size, 0n);
     // A promise that was kept while we read may be missing in what we read: it counts too.
     const before = { promised: promisedBytes, ever: everPromisedBytes };
@@ -65,17 +71,29 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Image
     if (!space.ok) return space;
     const underWay = before.promised + everPromisedBytes - before.ever;
     const room = space.value.available - space.value.promised - underWay;
-    if (needed > room) {
-      return fail(
-        "pool.no_space",
-        refusals.noSpace.failure.message,
-        `${needed} bytes are needed, ${room > 0n ? room : 0n} are free and not promised`,
-      );
+    if (needed <= room) {
+      take(needed);
+      return succeed(null);
     }
-    promisedBytes += needed;
-    everPromisedBytes += needed;
+    return fail(
+      "pool.no_space",
+      refusals.noSpace.failure.message,
+      `${needed} bytes are needed, ${room > 0n ? room : 0n} are free and not promised`,
+    );
+  }
+
+  /** Promises room to a creation, which gives the promise back when the pool shows what it took. */
+  async function promiseRoom(plans: readonly DiskPlan[]): Promise<Outcome<() => void>> {
+    let promised = 0n;
+    // At once, not after an await: two that were told of the same room must not both take it.
+    const checked = await checkRoom(plans, (neededBytes) => {
+      promised = neededBytes;
+      promisedBytes += neededBytes;
+      everPromisedBytes += neededBytes;
+    });
+    if (!checked.ok) return checked;
     return succeed(() => {
-      promisedBytes -= needed;
+      promisedBytes -= promised;
     });
   }
 
@@ -124,9 +142,8 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Image
       if (!plans.ok) return plans;
       const absent = await missing(plans.value);
       if (!absent.ok) return absent;
-      const promise = await promiseRoom(absent.value);
-      if (!promise.ok) return promise;
-      promise.value();
+      const checked = await checkRoom(absent.value, () => {});
+      if (!checked.ok) return checked;
       return succeed({ ...guest, disks: plans.value.map((plan) => plan.record) });
     },
 
