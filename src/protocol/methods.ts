@@ -351,11 +351,11 @@ const METHODS: readonly Method[] = [
       if (request.id === "") {
         return onImage(pools, request, (scope) => succeed({ op: "ListSnapshots", root: scope.pool }));
       }
-      return onDataset(pools, request, ({ dataset, snapshot }) =>
-        snapshot === undefined
-          ? succeed({ op: "ListSnapshots", root: dataset })
-          : fail("name.invalid", 'not a valid dataset: snapshots have no snapshots ("@" in the id)'),
-      );
+      const name = named(pools, request.pool, request.id);
+      if (!name.ok) return name;
+      const { pool, dataset, snapshot } = name.value;
+      if (snapshot !== undefined) return fail("name.invalid", "not a valid dataset", "snapshots have none");
+      return succeed({ pool, operation: { op: "ListSnapshots", root: dataset } });
     },
     encode: encodeSnapshots,
   }),

@@ -1,3 +1,4 @@
+import { gunzipSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { type Reply, RPC_PATH, type RpcError } from "./client.js";
 import { conformance } from "./suite.js";
@@ -206,6 +207,15 @@ conformance("JSON-RPC 2.0", "json-rpc-2.0", ({ server, target, own }) => {
     expect(error.data).toMatchObject({ reason, errno, retryable: false });
     expect(error.message).toEqual(message ?? expect.any(String));
     expect(error.message).not.toBe("");
+  });
+
+  test("a batch may come by GET and its reply compressed", async () => {
+    const body = `[${Array.from({ length: target.batchLength }, () => NOT_FOUND).join(",")}]`;
+    const headers = { "Content-Type": "application/json", "Accept-Encoding": "gzip" };
+    const reply = await server.send({ method: "GET", path: "/rpc", body, headers });
+    expect(reply.status).toBe(200);
+    expect(reply.headers["content-encoding"]).toBe("gzip");
+    expect(JSON.parse(gunzipSync(reply.body).toString())).toHaveLength(target.batchLength);
   });
 
   test("a body that is too long is refused by HTTP", async () => {

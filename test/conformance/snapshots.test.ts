@@ -24,6 +24,19 @@ conformance("Snapshots", "snapshots", ({ server, pool, own }) => {
     });
   });
 
+  test("a notification runs, in 1.0 and in 2.0", async () => {
+    const params = (dest: string) => `"method":"CreateSnapshot","params":[{"id":"${b}","dest":"${dest}"}]`;
+    const [old, current] = await Promise.all([
+      server.post(`{${params("notified-1")}}`),
+      server.post(`{"jsonrpc":"2.0",${params("notified-2")}}`),
+    ]);
+    expect([old.status, old.text, current.status, current.text]).toEqual([200, "", 204, ""]);
+    const deleted = await Promise.all(
+      ["notified-1", "notified-2"].map((name) => server.call("DeleteSnapshot", { id: `${b}@${name}` })),
+    );
+    expect(deleted.map(({ error }) => error)).toEqual([null, null]);
+  });
+
   test("GetSnapshot takes the relative and the full name", async () => {
     const [relative, full] = await Promise.all([
       server.must("GetSnapshot", { id: `${a}@kept` }),

@@ -45,12 +45,11 @@ async function removeOwn({ server, target, own }: Subject): Promise<void> {
         return parent === "guests" && name.startsWith(own) ? name : [];
       }),
     );
-    for (const id of guests) await server.must("DeleteGuestsDisks", { pool, guest: { id } });
+    await Promise.all([...guests].map((id) => server.must("DeleteGuestsDisks", { pool, guest: { id } })));
     await server.call("DeleteDataset", { pool, id: own });
     const { images } = await server.must("ListImages", { pool });
-    for (const { id } of images ?? []) {
-      if (id.startsWith(own)) await server.must("DeleteImage", { pool, id });
-    }
+    const ownImages = (images ?? []).filter(({ id }) => id.startsWith(own));
+    await Promise.all(ownImages.map(({ id }) => server.must("DeleteImage", { pool, id })));
     const left = (await server.must("ListVolumes", { pool })).volumes.filter(({ id }) => id.includes(own));
     if (left.length > 0) throw new Error(`left behind: ${left.map(({ id }) => id).join(", ")}`);
   }

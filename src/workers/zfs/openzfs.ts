@@ -29,6 +29,8 @@ const SHORT_BYTES = 1024 * 1024;
 const NAMES_PER_LIST = 300;
 /** A busy zvol is mostly udev or a disk scan that goes away: pauses between tries. */
 const BUSY_PAUSES_MS = [50, 100, 200, 400, 800];
+/** Each try loses at most one race, and a name has few parents. */
+const PARENT_TRIES = 10;
 /** "destroy -r" of many snapshots takes minutes. */
 const DESTROY_TIMEOUT_FACTOR = 10;
 
@@ -85,6 +87,19 @@ export function openOpenZfs(options: OpenZfsOptions, run: Run): Zfs {
       const pauseMs = BUSY_PAUSES_MS[attempt];
       if (refused.failure.code !== "dataset.busy" || pauseMs === undefined) return refused;
       await sleep(pauseMs);
+    }
+  }
+
+  /**
+   * A change that makes missing parents of `target` (`-p`). Where two commands make the same
+   * parent at once, zfs tells the slower that the dataset exists, though it means the parent.
+   */
+  async function changeWithParents(args: readonly string[], target: DatasetName): Promise<Outcome<null>> {
+    for (let attempt = 0; ; attempt++) {
+      const changed = await change([...args, target]);
+      if (changed.ok || changed.failure.code !== "dataset.exists" || attempt === PARENT_TRIES) return changed;
+      const found = await find(target);
+      if (!found.ok || found.value !== undefined) return changed;
     }
   }
 
@@ -210,10 +225,13 @@ export function openOpenZfs(options: OpenZfsOptions, run: Run): Zfs {
 
     ensureFilesystem: (name) => change(["create", "-p", name]),
     createVolume: (name, size: Bytes) =>
-      change(["create", "-p", ...propertyFlags(options.volumeProperties), "-V", String(size), name]),
+      changeWithParents(
+        ["create", "-p", ...propertyFlags(options.volumeProperties), "-V", String(size)],
+        name,
+      ),
     snapshot: (name, recursive) => change(["snapshot", ...(recursive ? ["-r"] : []), name]),
     clone: (origin, target) =>
-      change(["clone", "-p", ...propertyFlags(options.volumeProperties), origin, target]),
+      changeWithParents(["clone", "-p", ...propertyFlags(options.volumeProperties), origin], target),
     rename: (from, to) => change(["rename", from, to]),
     destroy: (name, recursive) =>
       change(["destroy", ...(recursive ? ["-r"] : []), name], {
