@@ -11,7 +11,7 @@ import { createPool, type Vm, vmExec } from "../support/vm.js";
 const vm = inject("vm");
 const POOL = "streams";
 const MIB = 1024 * 1024;
-const VOLUME_MIB = 32;
+const VOLUME_MIB = 24;
 const RSS_LIMIT_MIB = 250;
 const SLOW_BYTES_PER_S = MIB;
 
