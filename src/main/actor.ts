@@ -10,7 +10,7 @@ import type {
   FetchAsk,
   LogLine,
 } from "../protocol/actor-contract.js";
-import { CHILD_TABLE_SLOTS } from "../protocol/child-table.js";
+import { createChildMemory } from "../protocol/child-table.js";
 import { comlinkEndpoint } from "../protocol/comlink-endpoint.js";
 import { fail, type Outcome, refusals } from "../protocol/failures.js";
 import { type Link, openLink } from "../protocol/link.js";
@@ -73,7 +73,7 @@ const starting = fail("pool.unavailable", "the pool's actor is starting, try aga
 export async function startActor(options: ActorOptions): Promise<Outcome<Actor>> {
   const { settings, log } = options;
   const { pool } = settings;
-  const children = new SharedArrayBuffer(CHILD_TABLE_SLOTS * Int32Array.BYTES_PER_ELEMENT);
+  const children = createChildMemory();
   let running: Running | undefined;
   let state: ActorState = "starting";
   let restarts = 0;

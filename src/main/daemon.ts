@@ -8,7 +8,8 @@ import { type Actor, startActor } from "./actor.js";
 import type { Config, PoolConfig } from "./config.js";
 import { createDownloads, type Downloads } from "./downloads.js";
 import { chooseTransport } from "./http/choose.js";
-import type { Headers, HttpReply, HttpRequest, Listener } from "./http/transport.js";
+import { allowing, JSON_TEXT, PLAIN_TEXT } from "./http/headers.js";
+import type { HttpReply, HttpRequest, Listener } from "./http/transport.js";
 import { createMetrics } from "./metrics.js";
 import { type CallReport, handleRpc, type RpcOptions } from "./rpc.js";
 import { startStreaming } from "./streaming.js";
@@ -25,8 +26,6 @@ export interface Daemon {
   stop(): Promise<void>;
 }
 
-const TEXT: Headers = [["Content-Type", "text/plain; charset=utf-8"]];
-const JSON_TEXT: Headers = [["Content-Type", "application/json; charset=utf-8"]];
 /** What is given up after graceMs needs a moment to end its processes. */
 const GIVE_UP_MS = 5_000;
 
@@ -144,7 +143,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
 
   const probe = (request: HttpRequest, reply: HttpReply, answer: () => void | Promise<void>) => {
     if (request.method !== "GET" && request.method !== "HEAD") {
-      return reply.send(405, [...TEXT, ["Allow", "GET, HEAD"]], `method not allowed: ${request.method}\n`);
+      return reply.send(405, allowing("GET, HEAD"), `method not allowed: ${request.method}\n`);
     }
     void answer();
   };
@@ -158,7 +157,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
       case "/snapshots/download":
         return handleDownload(request, reply);
       case "/healthz":
-        return probe(request, reply, () => reply.send(200, TEXT, "ok\n"));
+        return probe(request, reply, () => reply.send(200, PLAIN_TEXT, "ok\n"));
       case "/readyz":
         return probe(request, reply, () => ready(reply));
       case "/metrics":
@@ -167,7 +166,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
           reply.send(200, [["Content-Type", type]], text);
         });
       default:
-        reply.send(404, TEXT, "404 page not found\n");
+        reply.send(404, PLAIN_TEXT, "404 page not found\n");
     }
   };
 

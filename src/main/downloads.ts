@@ -5,6 +5,7 @@ import type { PoolName } from "../protocol/names.js";
 import type { SendTicket } from "../protocol/operations.js";
 import { readObject } from "../protocol/params.js";
 import type { Actor } from "./actor.js";
+import { allowing, PLAIN_TEXT, RETRY_AFTER } from "./http/headers.js";
 import type { BodySink, Headers, HttpReply, HttpRequest } from "./http/transport.js";
 import type { CallReport } from "./rpc.js";
 import type { SendHandle, Streaming } from "./streaming.js";
@@ -31,9 +32,7 @@ export interface Downloads {
   endAll(): Promise<void>;
 }
 
-const TEXT: Headers = [["Content-Type", "text/plain; charset=utf-8"]];
 const STREAM: Headers = [["Content-Type", "application/octet-stream"]];
-const RETRY_AFTER: Headers = [["Retry-After", "1"]];
 /** Tries to release a hold while its actor starts again. */
 const RELEASE_TRIES = 30;
 const RELEASE_PAUSE_MS = 1_000;
@@ -52,7 +51,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
 
   function refuse(reply: HttpReply, failure: Failure): void {
     const { http } = FAILURES[failure.code];
-    reply.send(http, http === 503 ? [...TEXT, ...RETRY_AFTER] : TEXT, `${failure.message}\n`);
+    reply.send(http, http === 503 ? [...PLAIN_TEXT, ...RETRY_AFTER] : PLAIN_TEXT, `${failure.message}\n`);
   }
 
   function handle(request: HttpRequest, reply: HttpReply): void {
@@ -70,9 +69,10 @@ export function createDownloads(options: DownloadOptions): Downloads {
       report(pool, failure);
     };
     if (request.method !== "GET" && request.method !== "POST") {
-      return reply.send(405, [...TEXT, ["Allow", "GET, POST"]], `method not allowed: ${request.method}\n`);
+      return reply.send(405, allowing("GET, POST"), `method not allowed: ${request.method}\n`);
     }
-    if (request.tooLarge) return reply.send(413, TEXT, "the body is larger than limits.bodyBytes allows\n");
+    if (request.tooLarge)
+      return reply.send(413, PLAIN_TEXT, "the body is larger than limits.bodyBytes allows\n");
     const read = readDownload(request);
     const planned = read.ok ? planDownload(read.value, options.pools) : read;
     if (!planned.ok) return refuseAndReport(planned.failure);

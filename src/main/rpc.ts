@@ -12,6 +12,7 @@ import { findMethod, type Method, type Routed } from "../protocol/methods.js";
 import type { PoolName } from "../protocol/names.js";
 import { readParams } from "../protocol/params.js";
 import { encodeBody } from "./http/encoding.js";
+import { allowing, JSON_TEXT, PLAIN_TEXT, RETRY_AFTER } from "./http/headers.js";
 import type { Headers, HttpReply, HttpRequest } from "./http/transport.js";
 
 /** How one call ended, for the log and the metrics. */
@@ -36,12 +37,9 @@ export interface RpcOptions {
 /** Which dialect a path speaks where a request itself does not tell. */
 export type Dialect = "1.0" | "2.0";
 
-const TEXT: Headers = [["Content-Type", "text/plain; charset=utf-8"]];
-const JSON_TYPE = ["Content-Type", "application/json; charset=utf-8"] as const;
 const NOSNIFF = ["X-Content-Type-Options", "nosniff"] as const;
 const VARY = ["Vary", "Accept-Encoding"] as const;
-const JSON_HEADERS: Headers = [JSON_TYPE, NOSNIFF, VARY];
-const RETRY_AFTER_S = 1;
+const JSON_HEADERS: Headers = [...JSON_TEXT, NOSNIFF, VARY];
 
 /** A reply to one call: its JSON text; undefined for a notification. */
 interface Answered {
@@ -65,7 +63,7 @@ export function handleRpc(
   const accept = request.header("accept-encoding");
   const problem = jsonProblem(text);
   if (problem !== undefined) {
-    if (dialect === "1.0") return reply.send(400, TEXT, `rpc: the body is no JSON: ${problem}`);
+    if (dialect === "1.0") return reply.send(400, PLAIN_TEXT, `rpc: the body is no JSON: ${problem}`);
     return sendJson20(reply, accept, encodeRpcError20("null", "parse", problem), false);
   }
   const whole = wholeValue(text);
@@ -75,7 +73,7 @@ export function handleRpc(
     if (dialect === "2.0" || elements.some((each) => isVersion2(text, each))) {
       return guard(options, reply, handleBatch(options, text, elements, accept, reply));
     }
-    return reply.send(400, TEXT, "rpc: expected an object, got an array: batches need JSON-RPC 2.0");
+    return reply.send(400, PLAIN_TEXT, "rpc: expected an object, got an array: batches need JSON-RPC 2.0");
   }
   if (isVersion2(text, whole) || (dialect === "2.0" && !isVersion1(text, whole))) {
     const answering = answer20(options, text, whole).then((answered) => {
@@ -84,14 +82,14 @@ export function handleRpc(
     });
     return guard(options, reply, answering);
   }
-  if (kind !== "object") return reply.send(400, TEXT, `rpc: expected an object, got ${kind}`);
+  if (kind !== "object") return reply.send(400, PLAIN_TEXT, `rpc: expected an object, got ${kind}`);
   answer10(options, text, whole, accept, reply);
 }
 
 function guard(options: RpcOptions, reply: HttpReply, answering: Promise<void>): void {
   answering.catch((error: unknown) => {
     options.onBug(error);
-    reply.send(500, TEXT, "rpc: internal error");
+    reply.send(500, PLAIN_TEXT, "rpc: internal error");
   });
 }
 
@@ -108,15 +106,18 @@ function isVersion1(text: string, span: Span): boolean {
 
 function httpRefusal(request: HttpRequest): { status: number; headers: Headers; text: string } | undefined {
   if (request.method !== "POST" && request.method !== "GET") {
-    const headers: Headers = [...TEXT, ["Allow", "GET, POST"]];
-    return { status: 405, headers, text: `rpc: POST method required, received ${request.method}` };
+    return {
+      status: 405,
+      headers: allowing("GET, POST"),
+      text: `rpc: POST method required, received ${request.method}`,
+    };
   }
   const [type = ""] = request.header("content-type").split(";");
   if (type !== "" && type.trim().toLowerCase() !== "application/json") {
-    return { status: 415, headers: TEXT, text: `rpc: unrecognized Content-Type: ${type}` };
+    return { status: 415, headers: PLAIN_TEXT, text: `rpc: unrecognized Content-Type: ${type}` };
   }
   if (request.tooLarge)
-    return { status: 413, headers: TEXT, text: "rpc: the body is larger than limits.bodyBytes allows" };
+    return { status: 413, headers: PLAIN_TEXT, text: "rpc: the body is larger than limits.bodyBytes allows" };
   return undefined;
 }
 
@@ -130,7 +131,7 @@ function sendJson(reply: HttpReply, accept: string, text: string, overloaded: bo
     if (encoding === undefined && !overloaded) return reply.send(200, JSON_HEADERS, body);
     const headers: (readonly [string, string])[] = [...JSON_HEADERS];
     if (encoding !== undefined) headers.push(["Content-Encoding", encoding]);
-    if (overloaded) headers.push(["Retry-After", String(RETRY_AFTER_S)]);
+    if (overloaded) headers.push(...RETRY_AFTER);
     reply.send(200, headers, body);
   };
   const encoded = encodeBody(text, accept);
@@ -174,7 +175,7 @@ function planCall(
 function answer10(options: RpcOptions, text: string, whole: Span, accept: string, reply: HttpReply): void {
   const refuse = (message: string) => {
     options.report({ method: "", pool: "", code: "request.malformed", ms: 0, detail: message });
-    reply.send(400, TEXT, message);
+    reply.send(400, PLAIN_TEXT, message);
   };
   const read = readRequest10(text, whole.start);
   if ("problem" in read) return refuse(read.problem);
@@ -185,7 +186,7 @@ function answer10(options: RpcOptions, text: string, whole: Span, accept: string
   const answering = call(options, lookup.found, text, params, false).then((outcome) => {
     // A field of the wrong type is a matter of the request, not of the method: 400.
     if (!outcome.ok && outcome.failure.code === "request.malformed") {
-      return reply.send(400, TEXT, outcome.failure.message);
+      return reply.send(400, PLAIN_TEXT, outcome.failure.message);
     }
     if (id === undefined) return reply.send(200, [], "");
     sendJson(reply, accept, encodeReply10(id, outcome), isOverload(outcome));

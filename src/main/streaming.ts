@@ -1,7 +1,7 @@
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import type { Logger } from "pino";
 import type { Piscina } from "piscina";
-import { CHILD_TABLE_SLOTS } from "../protocol/child-table.js";
+import { createChildMemory } from "../protocol/child-table.js";
 import { type Failure, type Outcome, refusals } from "../protocol/failures.js";
 import type { FetchOrder, FetchReport } from "../protocol/operations.js";
 import type { StreamNews, StreamOrder, StreamSettings, StreamTask } from "../protocol/stream-contract.js";
@@ -43,7 +43,7 @@ interface Flight {
 export function startStreaming(settings: StreamSettings, log: Logger): Streaming {
   const sends = new Map<number, SendListener>();
   const flights = new Map<number, Flight>();
-  const children = new SharedArrayBuffer(CHILD_TABLE_SLOTS * Int32Array.BYTES_PER_ELEMENT);
+  const children = createChildMemory();
   let lastId = 0;
   let stopped = false;
   let thread = startThread();
@@ -132,15 +132,9 @@ export function startStreaming(settings: StreamSettings, log: Logger): Streaming
     stop: async () => {
       stopped = true;
       for (const id of [...sends.keys(), ...flights.keys()]) order({ kind: "cancel", id });
-      await Promise.race([
-        Promise.all([...flights.values()].map((flight) => flight.settled)),
-        new Promise((resolve) => setTimeout(resolve, STOP_PATIENCE_MS).unref()),
-      ]);
+      await patiently(Promise.all([...flights.values()].map((flight) => flight.settled)));
       thread.port.close();
-      await Promise.race([
-        thread.ended,
-        new Promise((resolve) => setTimeout(resolve, STOP_PATIENCE_MS).unref()),
-      ]);
+      await patiently(thread.ended);
       await thread.piscina.destroy();
       await endOrphans(children);
     },
@@ -152,3 +146,7 @@ export function startStreaming(settings: StreamSettings, log: Logger): Streaming
 
 /** Killed children end at once, unless the kernel holds them. */
 const STOP_PATIENCE_MS = 2_000;
+
+async function patiently(end: Promise<unknown>): Promise<void> {
+  await Promise.race([end, new Promise((resolve) => setTimeout(resolve, STOP_PATIENCE_MS).unref())]);
+}

@@ -12,6 +12,11 @@ export interface ChildTable {
 /** Room for more children than any limit in the configuration allows at once. */
 export const CHILD_TABLE_SLOTS = 4096;
 
+/** The memory of an empty table. */
+export function createChildMemory(): SharedArrayBuffer {
+  return new SharedArrayBuffer(CHILD_TABLE_SLOTS * Int32Array.BYTES_PER_ELEMENT);
+}
+
 export function createChildTable(shared: SharedArrayBuffer): ChildTable {
   const slots = new Int32Array(shared);
   return {

@@ -1,13 +1,13 @@
 import { fail, type Outcome, refusals, succeed } from "./failures.js";
 import { quote } from "./json.js";
 import {
-  type ComponentId,
   choosePool,
   type PoolName,
   type PoolScope,
   parseComponentId,
   type ResolvedName,
   resolveName,
+  type SnapshotName,
   snapshotOf,
 } from "./names.js";
 import type { Answer, Operation, OperationName } from "./operations.js";
@@ -102,36 +102,44 @@ function explained<T>(name: Outcome<T>): Outcome<T> {
   return fail(name.failure.code, `${name.failure.message}: ${name.failure.detail}`);
 }
 
-/** Plans an operation on a name that must not be a snapshot's. */
-function onDataset(
-  pools: readonly PoolName[],
-  request: { pool: string; id: string },
-  plan: (name: ResolvedName) => Outcome<Operation>,
-): Outcome<Routed> {
-  if (request.id === "") return refusals.needId;
-  const name = explained(named(pools, request.pool, request.id));
-  return name.ok ? routed(name.value.pool, plan(name.value)) : name;
-}
-
 function routed(pool: PoolName, operation: Outcome<Operation>): Outcome<Routed> {
   return operation.ok ? succeed({ pool, operation: operation.value }) : operation;
 }
 
-/** Names a snapshot. Fails: the words that the contract gives for GetSnapshot. */
-export function planSnapshot(
-  request: SnapshotRequest,
+/** Plans an operation on a name. Fails: the contract's words for a missing or bad one. */
+function onName(
   pools: readonly PoolName[],
-  plan: (name: ResolvedName & Required<Pick<ResolvedName, "snapshot">>) => Operation,
+  request: { pool: string; id: string },
+  plan: (name: ResolvedName) => Outcome<Operation>,
+  refuse: (name: Outcome<ResolvedName>) => Outcome<ResolvedName> = (name) => name,
 ): Outcome<Routed> {
   if (request.id === "") return refusals.needId;
-  const name = named(pools, request.pool, request.id);
-  if (!name.ok) return name;
-  const { pool, dataset, snapshot } = name.value;
-  if (snapshot === undefined) return refusals.notSnapshot;
-  return succeed({ pool, operation: plan({ pool, dataset, snapshot }) });
+  const name = refuse(named(pools, request.pool, request.id));
+  return name.ok ? routed(name.value.pool, plan(name.value)) : name;
 }
 
-function onImage(
+/** As onName, for methods where a refusal may say what is wrong with the name. */
+function onNameExplained(
+  pools: readonly PoolName[],
+  request: { pool: string; id: string },
+  plan: (name: ResolvedName) => Outcome<Operation>,
+): Outcome<Routed> {
+  return onName(pools, request, plan, explained);
+}
+
+/** Plans an operation on a snapshot. Fails: the words that the contract gives for GetSnapshot. */
+function onSnapshot(
+  pools: readonly PoolName[],
+  request: SnapshotRequest,
+  plan: (name: SnapshotName) => Operation,
+): Outcome<Routed> {
+  return onName(pools, request, ({ snapshot }) =>
+    snapshot === undefined ? refusals.notSnapshot : succeed(plan(snapshot)),
+  );
+}
+
+/** Plans an operation that names no dataset, only perhaps its pool. */
+function inPool(
   pools: readonly PoolName[],
   request: { pool: string },
   plan: (scope: PoolScope) => Outcome<Operation>,
@@ -157,7 +165,7 @@ function guestRecord(wire: WireGuest): GuestRecord {
 /** Checks what VerifyDisks checks before it looks at the pool. Fails: `invalid argument`. */
 function checkGuest(wire: WireGuest | undefined, needDisks: boolean): Outcome<GuestRecord> {
   if (wire === undefined || wire.id === "") return refusals.invalidArgument;
-  const id: Outcome<ComponentId> = parseComponentId(wire.id);
+  const id = parseComponentId(wire.id);
   if (!id.ok) return id;
   if (!needDisks) return succeed(guestRecord(wire));
   if (wire.disks.length === 0) return refusals.invalidArgument;
@@ -165,6 +173,18 @@ function checkGuest(wire: WireGuest | undefined, needDisks: boolean): Outcome<Gu
   const record = guestRecord(wire);
   // More than a volume can have is more than any pool has.
   return record.disks.some((each) => each.size > MAX_VOLUME_BYTES) ? refusals.noSpace : succeed(record);
+}
+
+function onGuest(
+  pools: readonly PoolName[],
+  request: Wire<typeof guestRequest>,
+  needDisks: boolean,
+  plan: (record: GuestRecord) => Operation,
+): Outcome<Routed> {
+  return inPool(pools, request, () => {
+    const checked = checkGuest(request.guest, needDisks);
+    return checked.ok ? succeed(plan(checked.value)) : checked;
+  });
 }
 
 // --- answers ------------------------------------------------------------------
@@ -231,15 +251,14 @@ const METHODS: readonly Method[] = [
     operation: "ListImages",
     struct: "ImageRequest",
     request: imageRequest,
-    plan: (request, pools) =>
-      onImage(pools, request, () => succeed({ op: "ListImages", type: request.type })),
+    plan: (request, pools) => inPool(pools, request, () => succeed({ op: "ListImages", type: request.type })),
     encode: encodeImages,
   }),
   method({
     operation: "GetImage",
     struct: "ImageRequest",
     request: imageRequest,
-    plan: (request, pools) => onImage(pools, request, () => succeed({ op: "GetImage", id: request.id })),
+    plan: (request, pools) => inPool(pools, request, () => succeed({ op: "GetImage", id: request.id })),
     encode: (image: ImageRecord) => encodeImages([image]),
   }),
   method({
@@ -247,7 +266,7 @@ const METHODS: readonly Method[] = [
     struct: "ImageRequest",
     request: imageRequest,
     plan: ({ id, type, source, ...request }, pools) =>
-      onImage(pools, request, () => {
+      inPool(pools, request, () => {
         if (id === "") return refusals.needImageId;
         const checked = parseComponentId(id);
         if (!checked.ok) return checked;
@@ -268,7 +287,7 @@ const METHODS: readonly Method[] = [
     operation: "DeleteImage",
     struct: "ImageRequest",
     request: imageRequest,
-    plan: (request, pools) => onImage(pools, request, () => succeed({ op: "DeleteImage", id: request.id })),
+    plan: (request, pools) => inPool(pools, request, () => succeed({ op: "DeleteImage", id: request.id })),
     encode: (image: ImageRecord) => encodeImages([image]),
   }),
   method({
@@ -276,7 +295,7 @@ const METHODS: readonly Method[] = [
     struct: "ImageRequest",
     request: imageRequest,
     plan: (request, pools) =>
-      onImage(pools, request, (scope) => {
+      inPool(pools, request, (scope) => {
         if (request.dest === "") return refusals.needDest;
         const target = explained(named(pools, scope.pool, request.dest));
         if (!target.ok) return target;
@@ -291,7 +310,7 @@ const METHODS: readonly Method[] = [
     operation: "ListVolumes",
     struct: "VolumeRequest",
     request: volumeRequest,
-    plan: (request, pools) => onImage(pools, request, () => succeed({ op: "ListVolumes" })),
+    plan: (request, pools) => inPool(pools, request, () => succeed({ op: "ListVolumes" })),
     encode: encodeVolumes,
   }),
   method({
@@ -300,7 +319,7 @@ const METHODS: readonly Method[] = [
     request: volumeRequest,
     plan: (request, pools) => {
       if (request.size === 0n) return refusals.needSize;
-      return onDataset(pools, request, ({ dataset, snapshot }) => {
+      return onNameExplained(pools, request, ({ dataset, snapshot }) => {
         if (snapshot !== undefined) {
           return fail("name.invalid", 'not a valid dataset: a volume\'s name has no "@"');
         }
@@ -321,7 +340,7 @@ const METHODS: readonly Method[] = [
     struct: "VolumeRequest",
     request: volumeRequest,
     plan: (request, pools) =>
-      onDataset(pools, request, ({ dataset, snapshot }) =>
+      onNameExplained(pools, request, ({ dataset, snapshot }) =>
         snapshot === undefined ? succeed({ op: "GetVolume", name: dataset }) : refusals.notVolume,
       ),
     encode: (volume: VolumeRecord) => encodeVolumes([volume]),
@@ -330,16 +349,16 @@ const METHODS: readonly Method[] = [
     operation: "DeleteDataset",
     struct: "VolumeRequest",
     request: volumeRequest,
-    plan: (request, pools) => {
-      if (request.id === "") return refusals.needId;
-      const name = named(pools, request.pool, request.id);
-      if (!name.ok) return name;
-      const { pool, dataset, snapshot } = name.value;
-      if (snapshot === undefined && [pool, `${pool}/images`, `${pool}/guests`].includes(dataset)) {
-        return fail("dataset.protected", `${dataset} can't be deleted: imagestore keeps its own data in it`);
-      }
-      return succeed({ pool, operation: { op: "DeleteDataset", name: snapshot ?? dataset } });
-    },
+    plan: (request, pools) =>
+      onName(pools, request, ({ pool, dataset, snapshot }) => {
+        if (snapshot === undefined && [pool, `${pool}/images`, `${pool}/guests`].includes(dataset)) {
+          return fail(
+            "dataset.protected",
+            `${dataset} can't be deleted: imagestore keeps its own data in it`,
+          );
+        }
+        return succeed({ op: "DeleteDataset", name: snapshot ?? dataset });
+      }),
     encode: (volume: VolumeRecord) => encodeVolumes([volume]),
   }),
   method({
@@ -349,13 +368,13 @@ const METHODS: readonly Method[] = [
     request: snapshotRequest,
     plan: (request, pools) => {
       if (request.id === "") {
-        return onImage(pools, request, (scope) => succeed({ op: "ListSnapshots", root: scope.pool }));
+        return inPool(pools, request, (scope) => succeed({ op: "ListSnapshots", root: scope.pool }));
       }
-      const name = named(pools, request.pool, request.id);
-      if (!name.ok) return name;
-      const { pool, dataset, snapshot } = name.value;
-      if (snapshot !== undefined) return fail("name.invalid", "not a valid dataset", "snapshots have none");
-      return succeed({ pool, operation: { op: "ListSnapshots", root: dataset } });
+      return onName(pools, request, ({ dataset, snapshot }) =>
+        snapshot === undefined
+          ? succeed({ op: "ListSnapshots", root: dataset })
+          : fail("name.invalid", "not a valid dataset", "snapshots have none"),
+      );
     },
     encode: encodeSnapshots,
   }),
@@ -363,8 +382,7 @@ const METHODS: readonly Method[] = [
     operation: "GetSnapshot",
     struct: "SnapshotRequest",
     request: snapshotRequest,
-    plan: (request, pools) =>
-      planSnapshot(request, pools, ({ snapshot }) => ({ op: "GetSnapshot", name: snapshot })),
+    plan: (request, pools) => onSnapshot(pools, request, (name) => ({ op: "GetSnapshot", name })),
     encode: (snapshot: SnapshotRecord) => encodeSnapshots([snapshot]),
   }),
   method({
@@ -372,7 +390,7 @@ const METHODS: readonly Method[] = [
     struct: "SnapshotRequest",
     request: snapshotRequest,
     plan: (request, pools) =>
-      onDataset(pools, request, ({ dataset, snapshot }) => {
+      onNameExplained(pools, request, ({ dataset, snapshot }) => {
         if (snapshot !== undefined) return refusals.snapshotOfSnapshot;
         if (request.dest === "") return refusals.needSnapshotDest;
         const target = snapshotOf(dataset, request.dest);
@@ -391,9 +409,9 @@ const METHODS: readonly Method[] = [
     struct: "SnapshotRequest",
     request: snapshotRequest,
     plan: (request, pools) =>
-      planSnapshot(request, pools, ({ snapshot }) => ({
+      onSnapshot(pools, request, (name) => ({
         op: "DeleteSnapshot",
-        name: snapshot,
+        name,
         recursive: request.recursive,
       })),
     encode: encodeSnapshots,
@@ -403,9 +421,9 @@ const METHODS: readonly Method[] = [
     struct: "SnapshotRequest",
     request: snapshotRequest,
     plan: (request, pools) =>
-      planSnapshot(request, pools, ({ snapshot }) => ({
+      onSnapshot(pools, request, (name) => ({
         op: "RollbackSnapshot",
-        name: snapshot,
+        name,
         destroyMoreRecent: request.destroyMoreRecent,
       })),
     encode: (snapshot: SnapshotRecord) => encodeSnapshots([snapshot]),
@@ -415,10 +433,7 @@ const METHODS: readonly Method[] = [
     struct: "GuestRequest",
     request: guestRequest,
     plan: (request, pools) =>
-      onImage(pools, request, () => {
-        const checked = checkGuest(request.guest, true);
-        return checked.ok ? succeed({ op: "VerifyDisks", guest: checked.value }) : checked;
-      }),
+      onGuest(pools, request, true, (record) => ({ op: "VerifyDisks", guest: record })),
     encode: (record: GuestRecord) => encodeGuest(record, false),
   }),
   method({
@@ -426,10 +441,7 @@ const METHODS: readonly Method[] = [
     struct: "GuestRequest",
     request: guestRequest,
     plan: (request, pools) =>
-      onImage(pools, request, () => {
-        const checked = checkGuest(request.guest, true);
-        return checked.ok ? succeed({ op: "CreateGuestDisks", guest: checked.value }) : checked;
-      }),
+      onGuest(pools, request, true, (record) => ({ op: "CreateGuestDisks", guest: record })),
     encode: (record: GuestRecord) => encodeGuest(record, false),
   }),
   method({
@@ -438,10 +450,7 @@ const METHODS: readonly Method[] = [
     struct: "GuestRequest",
     request: guestRequest,
     plan: (request, pools) =>
-      onImage(pools, request, () => {
-        const checked = checkGuest(request.guest, false);
-        return checked.ok ? succeed({ op: "DeleteGuestsDisks", guest: checked.value }) : checked;
-      }),
+      onGuest(pools, request, false, (record) => ({ op: "DeleteGuestsDisks", guest: record })),
     encode: (record: GuestRecord) => encodeGuest(record, true),
   }),
 ];
@@ -468,5 +477,5 @@ export function findMethod(name: string): MethodLookup {
 
 /** Plans a download from its request. Fails: as GetSnapshot does. */
 export function planDownload(request: SnapshotRequest, pools: readonly PoolName[]): Outcome<Routed> {
-  return planSnapshot(request, pools, ({ snapshot }) => ({ op: "OpenSend", name: snapshot }));
+  return onSnapshot(pools, request, (name) => ({ op: "OpenSend", name }));
 }

@@ -11,7 +11,7 @@ import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemo
 import { startInProcess } from "../support/in-process.js";
 import { call, type Images, must, type Snapshots, type Volumes } from "../support/rpc.js";
 import { until } from "../support/until.js";
-import { createPool, type Vm, vmExec } from "../support/vm.js";
+import { createPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "life";
@@ -39,6 +39,8 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
   let images: Server;
 
   const zfs = (...args: string[]) => vmExec(running, ["zfs", ...args]);
+  /** Every filesystem and volume of the pool, a line each. */
+  const names = () => zfs("list", "-Hr", "-o", "name", POOL);
   const start = async (config: Record<string, unknown> = {}, pool: Record<string, unknown> = {}) => {
     const daemon = await startDaemonProcess(
       {
@@ -186,9 +188,7 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
   test("a daemon killed in mid-download releases its hold at the next start", async () => {
     const killed = await start();
     await must<Volumes>(killed.url, "CreateVolume", { id: "guests/bulk", size: 32 });
-    const device = `/dev/zvol/${POOL}/guests/bulk`;
-    const fill = `until [ -b ${device} ]; do sleep 0.1; done; dd if=/dev/urandom of=${device} bs=1M count=24 conv=fsync`;
-    vmExec(running, ["sh", "-c", fill]);
+    fillVolume(running, `${POOL}/guests/bulk`, 24);
     await must<Snapshots>(killed.url, "CreateSnapshot", { id: "guests/bulk", dest: "s" });
     const response = await fetch(`${killed.url}/snapshots/download?id=guests/bulk@s`);
     await response.body?.getReader().read();
@@ -233,16 +233,15 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
   test("an image that does not fit leaves nothing behind, and fits when there is room", async () => {
     const daemon = await start();
     await must<Volumes>(daemon.url, "CreateVolume", { id: "guests/large", size: 16 });
-    const device = `/dev/zvol/${POOL}/guests/large`;
-    const fill = `until [ -b ${device} ]; do sleep 0.1; done; dd if=/dev/urandom of=${device} bs=1M count=12 conv=fsync`;
-    vmExec(running, ["sh", "-c", fill]);
+    fillVolume(running, `${POOL}/guests/large`, 12);
     await must<Snapshots>(daemon.url, "CreateSnapshot", { id: "guests/large", dest: "s" });
     const response = await fetch(`${daemon.url}/snapshots/download?id=guests/large@s`);
     large = Buffer.from(await response.arrayBuffer());
     zfs("set", "quota=6M", `${POOL}/images`);
     const { error } = await call<Images>(daemon.url, "RequestImage", { id: "large" });
     expect(error).toBe("no space left on device");
-    expect(zfs("list", "-Hr", "-o", "name", POOL)).not.toContain("large@");
+    expect(names()).not.toContain(".partial-large");
+    expect(names()).not.toContain("images/large");
     expect((await call<Images>(daemon.url, "GetImage", { id: "large" })).error).toBe("not found");
     zfs("set", "quota=none", `${POOL}/images`);
     await must<Images>(daemon.url, "RequestImage", { id: "large" });
@@ -288,14 +287,12 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
     const daemon = await start();
     const ids = Array.from({ length: 12 }, (_, index) => `guests/term-${index}`);
     const creating = ids.map((id) => call<Volumes>(daemon.url, "CreateVolume", { id, size: 8 }));
-    await until("the first commands run", () =>
-      zfs("list", "-Hr", "-o", "name", POOL).includes("guests/term-"),
-    );
+    await until("the first commands run", () => names().includes("guests/term-"));
     daemon.process.kill("SIGTERM");
     const outcomes = await Promise.all(creating);
     expect(outcomes.map((outcome) => outcome.error)).toEqual(ids.map(() => null));
     expect(await daemon.exited).toBe(0);
-    const left = zfs("list", "-Hr", "-o", "name", POOL);
+    const left = names();
     for (const id of ids) expect(left).toContain(id);
     await expect(fetch(`${daemon.url}/healthz`)).rejects.toThrow();
   });
@@ -303,22 +300,19 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
   test("an operation that outlasts graceMs is given up and leaves nothing behind", async () => {
     const daemon = await start({ timeouts: { graceMs: 500 } });
     const fetching = call<Images>(daemon.url, "RequestImage", { id: "hang" });
-    await until("the receive runs", () => zfs("list", "-Hr", "-o", "name", POOL).includes(".partial-hang"));
+    await until("the receive runs", () => names().includes(".partial-hang"));
     const startedAt = performance.now();
     expect(await daemon.stop()).toBe(0);
     expect(performance.now() - startedAt).toBeLessThan(15_000);
     const { error } = await fetching;
     expect(error).toMatch(/given up/);
-    await until(
-      "the partial is gone",
-      () => !zfs("list", "-Hr", "-o", "name", POOL).includes(".partial-hang"),
-    );
+    await until("the partial is gone", () => !names().includes(".partial-hang"));
   });
 
   test("a second signal ends it at once", async () => {
     const daemon = await start({ timeouts: { graceMs: 60_000 } });
     const fetching = call<Images>(daemon.url, "RequestImage", { id: "hang2" }).catch((error: Error) => error);
-    await until("the receive runs", () => zfs("list", "-Hr", "-o", "name", POOL).includes(".partial-hang2"));
+    await until("the receive runs", () => names().includes(".partial-hang2"));
     daemon.process.kill("SIGTERM");
     await until("it is stopping", () => daemon.log().includes('"msg":"stopping"'));
     daemon.process.kill("SIGTERM");
@@ -326,7 +320,7 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
     expect(daemon.process.signalCode).toBe("SIGKILL");
     expect(await fetching).toBeInstanceOf(Error);
     const next = await start();
-    expect(zfs("list", "-Hr", "-o", "name", POOL)).not.toContain(".partial-hang2");
+    expect(names()).not.toContain(".partial-hang2");
     expect(await next.stop()).toBe(0);
   });
 
@@ -372,15 +366,11 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
     });
     try {
       await must<Volumes>(url, "CreateVolume", { id: "guests/crash", size: 32 });
-      const device = `/dev/zvol/${POOL}/guests/crash`;
-      const fill = `until [ -b ${device} ]; do sleep 0.1; done; dd if=/dev/urandom of=${device} bs=1M count=24 conv=fsync`;
-      vmExec(running, ["sh", "-c", fill]);
+      fillVolume(running, `${POOL}/guests/crash`, 24);
       await must<Snapshots>(url, "CreateSnapshot", { id: "guests/crash", dest: "s" });
       const response = await fetch(`${url}/snapshots/download?id=guests/crash@s`);
       const fetching = call<Images>(url, "RequestImage", { id: "hang3" });
-      await until("the receive runs", () =>
-        zfs("list", "-Hr", "-o", "name", POOL).includes(".partial-hang3"),
-      );
+      await until("the receive runs", () => names().includes(".partial-hang3"));
       await daemon.crashStreaming();
       await expect(response.arrayBuffer()).rejects.toThrow();
       expect((await fetching).error).toMatch(/ask again/);
@@ -388,7 +378,7 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
       const again = await fetch(`${url}/snapshots/download?id=guests/crash@s`);
       expect((await again.arrayBuffer()).byteLength).toBeGreaterThan(24 * 1024 * 1024);
       await must<Images>(url, "RequestImage", { id: "after-crash" });
-      expect(zfs("list", "-Hr", "-o", "name", POOL)).not.toContain(".partial-hang3");
+      expect(names()).not.toContain(".partial-hang3");
     } finally {
       await stop();
     }

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemon.js";
 import { call, must, type Snapshots, type Volumes } from "../support/rpc.js";
 import { until } from "../support/until.js";
-import { createPool, type Vm, vmExec } from "../support/vm.js";
+import { createPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "streams";
@@ -91,12 +91,7 @@ describe.skipIf("skip" in vm).each(["uws", "node"] as const)("downloads over %s"
       { OPENZFS_VM_RUN: running.run },
     );
     await must<Volumes>(daemon.url, "CreateVolume", { id, size: VOLUME_MIB });
-    const device = `/dev/zvol/${POOL}/${id}`;
-    vmExec(running, [
-      "sh",
-      "-c",
-      `until [ -b ${device} ]; do sleep 0.1; done; dd if=/dev/urandom of=${device} bs=1M count=${VOLUME_MIB - 1} conv=fsync`,
-    ]);
+    fillVolume(running, `${POOL}/${id}`, VOLUME_MIB - 1);
     await must<Snapshots>(daemon.url, "CreateSnapshot", { id, dest: "s" });
     reference = await digestOfSend(running, `${POOL}/${id}@s`);
   });

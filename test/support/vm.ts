@@ -98,6 +98,14 @@ export function vmExec(vm: Vm, command: readonly string[], input = ""): string {
   return stdout;
 }
 
+/** Writes random bytes to the device of a volume, when udev has made it. */
+export function fillVolume(vm: Vm, volume: string, sizeMib: number): void {
+  const device = `/dev/zvol/${volume}`;
+  const wait = `until [ -b ${device} ]; do sleep 0.1; done`;
+  const write = `dd if=/dev/urandom of=${device} bs=1M count=${sizeMib} conv=fsync`;
+  vmExec(vm, ["sh", "-c", `${wait}; ${write}`]);
+}
+
 /** Makes a pool on one of the VM's disks, which must not be in use. */
 export function createPool(vm: Vm, name: string, disk: string): void {
   vmExec(vm, ["zpool", "create", "-f", "-O", "mountpoint=none", name, disk]);

@@ -2,14 +2,14 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { CHILD_TABLE_SLOTS, createChildTable } from "../../src/protocol/child-table.js";
+import { createChildMemory, createChildTable } from "../../src/protocol/child-table.js";
 import { type CommandEnd, type CommandLimits, createCommandRunner } from "../../src/workers/zfs/command.js";
 import { STDERR_BYTES } from "../../src/workers/zfs/process.js";
 import { isAlive, until } from "../support/until.js";
 
 const LIMITS: CommandLimits = { timeoutMs: 20_000, stdoutBytes: 1024 * 1024 };
 
-const shared = new SharedArrayBuffer(CHILD_TABLE_SLOTS * Int32Array.BYTES_PER_ELEMENT);
+const shared = createChildMemory();
 const pids = () => [...new Int32Array(shared)].filter((pid) => pid !== 0);
 
 function createRunner(slots = 4) {

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { deflateRawSync, gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { CHILD_TABLE_SLOTS, createChildTable } from "../../src/protocol/child-table.js";
+import { createChildMemory, createChildTable } from "../../src/protocol/child-table.js";
 import type { Outcome } from "../../src/protocol/failures.js";
 import type { FetchReport } from "../../src/protocol/operations.js";
 import { fetchImage, statedSha256 } from "../../src/workers/streams/fetch.js";
@@ -15,7 +15,7 @@ import { until } from "../support/until.js";
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
-const shared = new SharedArrayBuffer(CHILD_TABLE_SLOTS * Int32Array.BYTES_PER_ELEMENT);
+const shared = createChildMemory();
 const children = createChildTable(shared);
 const pids = () => [...new Int32Array(shared)].filter((pid) => pid !== 0);
 

@@ -1,12 +1,12 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { CHILD_TABLE_SLOTS, createChildTable } from "../../src/protocol/child-table.js";
+import { createChildMemory, createChildTable } from "../../src/protocol/child-table.js";
 import type { Failure } from "../../src/protocol/failures.js";
 import { type Send, startSend } from "../../src/workers/streams/send.js";
 import { isAlive, turn, until } from "../support/until.js";
 
 const ONE_READ = 64 * 1024;
 
-const shared = new SharedArrayBuffer(CHILD_TABLE_SLOTS * Int32Array.BYTES_PER_ELEMENT);
+const shared = createChildMemory();
 const pids = () => [...new Int32Array(shared)].filter((pid) => pid !== 0);
 
 interface Sending {

@@ -7,6 +7,7 @@ import type { FetchQueue } from "../fetch-queue.js";
 import type { LockRequest } from "../locks.js";
 import type { ActorContext } from "./context.js";
 import { type CompleteImage, completeImage } from "./images.js";
+import { awaitDevice } from "./volumes.js";
 
 type GuestOperations = Pick<OperationHandlers, "VerifyDisks" | "CreateGuestDisks" | "DeleteGuestsDisks">;
 
@@ -102,9 +103,7 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Image
       ? await zfs.clone(plan.image.snapshot, plan.volume)
       : await zfs.createVolume(plan.volume, bytes(plan.record.size));
     if (!made.ok) return made;
-    if (!(await zfs.waitForDevice(plan.volume))) {
-      log.warn("the device did not appear in time", { volume: plan.volume });
-    }
+    await awaitDevice(context, plan.volume);
     return succeed(null);
   }
 

@@ -23,6 +23,11 @@ export function volumeRecord(info: Pick<DatasetInfo, "name" | "volsize">): Volum
   return { name: info.name, size: info.volsize, device: devicePath(info.name as DatasetName) };
 }
 
+/** Waits for a volume's device; an answer does not fail for it, the volume is there. */
+export async function awaitDevice({ zfs, log }: ActorContext, volume: DatasetName): Promise<void> {
+  if (!(await zfs.waitForDevice(volume))) log.warn("the device did not appear in time", { volume });
+}
+
 /** Receives under way are nobody's volumes yet. */
 export function isPublished(info: DatasetInfo): boolean {
   return !info.name.includes(`/images/${PARTIAL_PREFIX}`);
@@ -47,7 +52,7 @@ export async function forgetImagesWithin(
 }
 
 export function volumeOperations(context: ActorContext): VolumeOperations {
-  const { zfs, locks, log } = context;
+  const { zfs, locks } = context;
   return {
     async ListVolumes() {
       const found = await zfs.listVolumes();
@@ -63,7 +68,7 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
         if (!found.ok) return found;
         if (found.value === undefined) return refusals.notFound;
         if (found.value.volsize !== size) return refusals.exists;
-        if (!(await zfs.waitForDevice(name))) log.warn("the device did not appear in time", { volume: name });
+        await awaitDevice(context, name);
         return succeed(volumeRecord(found.value));
       }),
 

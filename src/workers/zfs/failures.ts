@@ -147,6 +147,11 @@ export function failureOf(end: CommandEnd): Refused {
   );
 }
 
+/** Whether a `zfs release` failed because there is no such hold (any more). */
+export function saysNoHold(stderr: string): boolean {
+  return /^cannot release .*: (?:no such tag|dataset does not exist)/m.test(stderr);
+}
+
 const MISSING = /^cannot open '(.*)': (?:dataset does not exist|no such pool)$/gm;
 
 /** The names that a `zfs list NAME…` says do not exist. */

@@ -6,7 +6,7 @@ import { type Bytes, bytes } from "../../protocol/units.js";
 import { createCoalescer } from "./coalesce.js";
 import type { CommandEnd, CommandLimits } from "./command.js";
 import type { AnyName, DatasetInfo, MarkedVolume, Properties, Space, Zfs } from "./driver.js";
-import { failureOf, missingNames } from "./failures.js";
+import { failureOf, missingNames, saysNoHold } from "./failures.js";
 
 export interface OpenZfsOptions {
   readonly pool: PoolName;
@@ -242,10 +242,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: Run): Zfs {
 
     async release(tag, name) {
       const end = await zfs(["release", tag, name]);
-      if (succeeded(end) || /^cannot release .*: (?:no such tag|dataset does not exist)/m.test(end.stderr)) {
-        return succeed(null);
-      }
-      return failureOf(end);
+      return succeeded(end) || saysNoHold(end.stderr) ? succeed(null) : failureOf(end);
     },
 
     async listHolds(prefix) {
