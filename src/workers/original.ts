@@ -1,4 +1,6 @@
-import { existsSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { isWithin, type PoolName, parseComponentId, resolveName } from "../protocol/names.js";
 import { readObject, string, struct, uint64 } from "../protocol/params.js";
 import type { ImageRecord } from "../protocol/records.js";
@@ -27,7 +29,20 @@ export interface OriginalImages {
  */
 export async function readOriginal(path: string, pool: PoolName): Promise<OriginalImages | undefined> {
   if (!existsSync(path)) return undefined;
-  const database = await openSqlite(path, false);
+  // A journal left by a crash can only be played back by writing: into a copy, not into another's file.
+  const journals = ["-journal", "-wal"].filter((suffix) => existsSync(path + suffix));
+  const scratch = mkdtempSync(join(tmpdir(), "imagestore-original-"));
+  try {
+    const copy = join(scratch, "images.db");
+    for (const suffix of ["", ...journals]) copyFileSync(path + suffix, copy + suffix);
+    return await readCopy(copy, pool);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+async function readCopy(path: string, pool: PoolName): Promise<OriginalImages> {
+  const database = await openSqlite(path);
   try {
     const rows = await database.all(
       `SELECT key, CAST(value AS TEXT) AS value FROM "mistify-agent-image" WHERE bucket = 'images'`,

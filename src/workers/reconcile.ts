@@ -32,10 +32,9 @@ export function partialOf(pool: PoolName, id: string): DatasetName {
 }
 
 /** A received partial is ours: it lies where we receive and carries our mark. */
-function isOurPartial(info: MarkedVolume, images: string): boolean {
-  return (
-    info.name.startsWith(`${images}/${PARTIAL_PREFIX}`) && !info.name.includes("@") && info.fetchMark !== ""
-  );
+export function isOurPartial(info: MarkedVolume, pool: PoolName): boolean {
+  const ours = info.name.startsWith(partialOf(pool, "")) && info.fetchMark !== "";
+  return ours && info.type !== "snapshot";
 }
 
 /**
@@ -58,7 +57,7 @@ export async function reconcile(options: {
   if (!listed.ok) return listed;
 
   const partialsRemoved: string[] = [];
-  for (const info of listed.value.filter((each) => isOurPartial(each, imagesRoot))) {
+  for (const info of listed.value.filter((each) => isOurPartial(each, pool))) {
     const destroyed = await zfs.destroy(info.name as DatasetName, true);
     if (destroyed.ok) partialsRemoved.push(info.name);
     else log.warn("a partial receive could not be removed", { dataset: info.name, ...destroyed.failure });

@@ -62,7 +62,7 @@ function imageOf(row: SqlRow): ImageRecord {
 }
 
 async function openChecked(path: string): Promise<{ database: Sqlite; rows: readonly SqlRow[] }> {
-  const database = await openSqlite(path, true);
+  const database = await openSqlite(path);
   try {
     for (const statement of SCHEMA) await database.run(statement);
     return { database, rows: await database.all("SELECT * FROM images") };

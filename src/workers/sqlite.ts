@@ -13,9 +13,9 @@ export interface Sqlite {
 /** A crashed thread's connection may need a moment to be closed. */
 const BUSY_TIMEOUT_MS = 2_000;
 
-/** Opens a file; without `create` it must exist and is only read. Rejects with sqlite3's error. */
-export async function openSqlite(path: string, create: boolean): Promise<Sqlite> {
-  const mode = create ? sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE : sqlite3.OPEN_READONLY;
+/** Opens a file, or makes it. Rejects with sqlite3's error. */
+export async function openSqlite(path: string): Promise<Sqlite> {
+  const mode = sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE;
   const database = await new Promise<sqlite3.Database>((resolve, reject) => {
     const opening = new sqlite3.Database(path, mode, (error) => (error ? reject(error) : resolve(opening)));
   });

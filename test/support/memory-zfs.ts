@@ -17,7 +17,7 @@ interface Entry extends MarkedVolume {
   readonly used: bigint;
 }
 
-/** A pool in memory that behaves as zfs does, with its refusals; every call takes a moment. */
+/** A pool in memory that behaves as zfs does, with its refusals; every call takes two moments. */
 export interface MemoryZfs extends Zfs {
   /** Names of everything in the pool, sorted, with what tells one from another. */
   state(): Record<string, string>;
@@ -33,6 +33,8 @@ export interface MemoryZfs extends Zfs {
   put(name: string, info?: Partial<DatasetInfo> & { imageType?: string; fetchMark?: string }): void;
   /** Called with the name of each call and its first argument; may refuse it. */
   intercept: (call: string, name: string) => Refused | undefined;
+  /** Waited for before each call takes effect, and again before it is answered. One turn of the event loop by itself. */
+  pause: () => Promise<void>;
   /** A copy that goes its own way. */
   copy(): MemoryZfs;
 }
@@ -143,16 +145,18 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     return succeed(null);
   }
 
-  /** Every call takes a moment; it takes effect at its end, at once. */
+  /** A call takes effect at one moment, some time after it is asked and before it is answered. */
   async function call<T>(what: string, name: string, act: () => Outcome<T>): Promise<Outcome<T>> {
     commandsRun++;
-    await turn();
-    const refused = zfs.intercept(what, name);
-    return refused ?? act();
+    await zfs.pause();
+    const answer = zfs.intercept(what, name) ?? act();
+    await zfs.pause();
+    return answer;
   }
 
   const zfs: MemoryZfs = {
     intercept: () => undefined,
+    pause: turn,
     get commandsRun() {
       return commandsRun;
     },

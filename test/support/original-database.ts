@@ -18,7 +18,7 @@ export async function writeOriginal(
   path: string,
   rows: readonly (readonly [key: string, value: string, as?: "text" | "blob"])[],
 ): Promise<void> {
-  const database = await openSqlite(path, true);
+  const database = await openSqlite(path);
   await database.run(
     `CREATE TABLE "mistify-agent-image" (key TEXT NOT NULL, bucket TEXT NOT NULL, value BLOB, PRIMARY KEY (bucket, key))`,
   );

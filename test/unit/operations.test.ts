@@ -5,13 +5,16 @@ import type { ComponentId, DatasetName, SnapshotName } from "../../src/protocol/
 import type { FetchOrder, FetchReport, Operation, OperationHandlers } from "../../src/protocol/operations.js";
 import type { DiskRecord, GuestRecord, ImageRecord } from "../../src/protocol/records.js";
 import { bytes } from "../../src/protocol/units.js";
+import { reconcile } from "../../src/workers/reconcile.js";
 import type { Records } from "../../src/workers/records.js";
 import {
   createMemoryActor,
   createMemoryRecords,
   type MemoryActor,
+  openRecordsOrThrow,
   POOL,
   receiveOf,
+  scratchFolder,
 } from "../support/memory-actor.js";
 import { createMemoryZfs, type MemoryZfs } from "../support/memory-zfs.js";
 import { turn, until } from "../support/until.js";
@@ -29,6 +32,7 @@ const goodFetch =
   async (order: FetchOrder): Promise<Outcome<FetchReport>> => {
     await turn();
     const { target, marks } = receiveOf(order);
+    if (zfs.has(target)) return fail("dataset.exists", "dataset already exists");
     zfs.receive(target, { type: "volume", size: IMAGE_BYTES, snapshots: ["s", "later"] }, marks);
     return succeed({ receivedBytes: 1, streamBytes: 1 });
   };
@@ -124,6 +128,13 @@ function applied(model: Model, operation: Operation): Model {
       }
       break;
     }
+    case "RollbackSnapshot": {
+      const [root] = operation.name.split("@");
+      // A map keeps the order in which the snapshots were made.
+      const all = [...next.keys()].filter((name) => name.startsWith(`${root}@`));
+      for (const newer of all.slice(all.indexOf(operation.name) + 1)) next.delete(newer);
+      break;
+    }
     case "DeleteSnapshot": {
       const [root = "", tag] = operation.name.split("@");
       remove((name) =>
@@ -200,6 +211,11 @@ const change: fc.Arbitrary<Operation> = fc.oneof(
     recursive,
   })),
   fc.record({ op: fc.constant("DeleteSnapshot" as const), name: anySnapshot, recursive: fc.boolean() }),
+  fc.record({
+    op: fc.constant("RollbackSnapshot" as const),
+    name: anySnapshot,
+    destroyMoreRecent: fc.boolean(),
+  }),
   fc
     .tuple(guestId, someDisks)
     .map(([id, disks]) => ({ op: "CreateGuestDisks" as const, guest: guest(id, ...disks) })),
@@ -216,6 +232,17 @@ const question: fc.Arbitrary<Operation> = fc.oneof(
     .tuple(guestId, someDisks)
     .map(([id, disks]) => ({ op: "VerifyDisks" as const, guest: guest(id, ...disks) })),
 );
+
+/** How many turns of the event loop calls of the pool take, one after the other, again and again. */
+const paces = fc.noShrink(fc.array(fc.nat({ max: 3 }), { minLength: 7, maxLength: 31 }));
+
+function paced(pace: readonly number[]): () => Promise<void> {
+  let calls = 0;
+  return async () => {
+    const turns = pace[calls++ % pace.length] ?? 0;
+    for (let taken = 0; taken < turns; taken++) await turn();
+  };
+}
 
 /** Records and pool tell the same: an image is recorded exactly when its snapshot is there. */
 function expectRecordsAgree({ zfs, records }: MemoryActor): void {
@@ -290,9 +317,11 @@ describe("operations at once", () => {
           minLength: 2,
           maxLength: 3,
         }),
-        async (before, atOnce) => {
+        paces,
+        async (before, atOnce, pace) => {
           const actor = start({ images: ["i", "j"] });
           for (const operation of before) await ask(actor.handlers, operation);
+          actor.zfs.pause = paced(pace);
           const from = { zfs: actor.zfs.copy(), records: copyOf(actor.records) };
 
           const outcomes = await Promise.all(atOnce.map((operation) => ask(actor.handlers, operation)));
@@ -319,6 +348,69 @@ describe("operations at once", () => {
     );
   });
 
+  test("and fetches that go well or badly leave nothing that a start would have to mend", async () => {
+    const requested = fc.record({
+      op: fc.constant("RequestImage" as const),
+      id: fc.constantFrom("i", "j", "k").map((id) => id as ComponentId),
+      type: fc.constant("kvm"),
+      source: fc.constant(""),
+    });
+    const fetched = fc.constantFrom("good", "cut short", "nothing", "no snapshot");
+    const step = fc.oneof({ weight: 3, arbitrary: change }, { weight: 2, arbitrary: requested });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.array(step, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 3 }),
+        fc.array(fetched, { minLength: 1, maxLength: 5 }),
+        paces,
+        async (rounds, fetches, pace) => {
+          using folder = scratchFolder();
+          const records = await openRecordsOrThrow(folder.path);
+          const zfs = createMemoryZfs(POOL, PLENTY);
+          for (const name of ["tank/images", "tank/guests"]) zfs.put(name);
+          zfs.pause = paced(pace);
+          let count = 0;
+          const actor = createMemoryActor(zfs, records, async (order) => {
+            const how = fetches[count++ % fetches.length];
+            await zfs.pause();
+            if (how === "good") return goodFetch(zfs)(order);
+            const { target, marks } = receiveOf(order);
+            const stream = { type: "volume" as const, size: IMAGE_BYTES };
+            if (how === "cut short") zfs.receive(target, { ...stream, snapshots: ["s"] }, marks);
+            if (how === "no snapshot") {
+              zfs.receive(target, { ...stream, snapshots: [] }, marks);
+              return succeed({ receivedBytes: 1, streamBytes: 1 });
+            }
+            return fail("image.cut_short", "cut short");
+          });
+          for (const round of rounds)
+            await Promise.all(round.map((operation) => ask(actor.handlers, operation)));
+          expect(actor.locks.size).toBe(0);
+          const known = new Map(records.images);
+          await records.close();
+
+          const reopened = await openRecordsOrThrow(folder.path);
+          expect(reopened.images).toEqual(known);
+          const report = await reconcile({
+            pool: POOL,
+            zfs,
+            records: reopened,
+            log: actor.log,
+            originalDatabase: `${folder.path}/none.db`,
+            liveTags: [],
+          });
+          await reopened.close();
+          // A record that was given up may leave an image with other snapshots: a start adopts it.
+          expect(report).toMatchObject({
+            ok: true,
+            value: { dropped: [], partialsRemoved: [], holdsReleased: 0 },
+          });
+          expect(actor.log.lines.filter(({ level }) => level === "error")).toEqual([]);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
   test("of two calls that delete one image, one is told that it is not found", async () => {
     const { handlers } = start({ images: ["i"] });
     const outcomes = await Promise.all([
@@ -342,8 +434,10 @@ describe("operations at once", () => {
     await fc.assert(
       fc.asyncProperty(
         fc.uniqueArray(request, { minLength: 2, maxLength: 5, selector: ({ id }) => id }),
-        async (requests) => {
+        paces,
+        async (requests, pace) => {
           const { handlers, zfs } = start({ images: ["i"], capacity: 40n * MIB });
+          zfs.pause = paced(pace);
           const outcomes = await Promise.all(
             requests.map(({ id, disks }) => handlers.CreateGuestDisks({ guest: guest(id, ...disks) })),
           );
@@ -425,6 +519,46 @@ describe("guests", () => {
     const more = guest("g", ...Array.from({ length: 3 }, () => disk({ size: bytes(MIB) })));
     expect((await handlers.CreateGuestDisks({ guest: more })).ok).toBe(false);
     expect(zfs.state()).toEqual(before);
+  });
+
+  test("whichever command is refused, a guest gets all of its disks or none", async () => {
+    await fc.assert(
+      fc.asyncProperty(someDisks, fc.boolean(), fc.nat({ max: 12 }), async (disks, repeated, refused) => {
+        const { handlers, zfs } = start({ images: ["i", "j"] });
+        if (repeated) await handlers.CreateGuestDisks({ guest: guest("g", disk({ size: bytes(MIB) })) });
+        const before = zfs.state();
+        let calls = 0;
+        zfs.intercept = (call) =>
+          call !== "destroy" && calls++ === refused ? fail("command.failed", "refused") : undefined;
+        const outcome = await handlers.CreateGuestDisks({ guest: guest("g", ...disks) });
+        if (!outcome.ok) expect(zfs.state()).toEqual(before);
+        else for (const { volume } of outcome.value.disks) expect(zfs.has(volume)).toBe(true);
+      }),
+    );
+  });
+
+  test("a disk that was made although its command was given up goes too", async () => {
+    const { handlers, zfs } = start();
+    const before = zfs.state();
+    zfs.intercept = (call, name) => {
+      if (call !== "createVolume" || !name.endsWith("disk-1")) return undefined;
+      zfs.put(name, { type: "volume", volsize: bytes(MIB) });
+      return fail("command.timed_out", "killed; the change may still happen");
+    };
+    const wanted = guest("g", disk({ size: bytes(MIB) }), disk({ size: bytes(MIB) }));
+    expect(await handlers.CreateGuestDisks({ guest: wanted })).toMatchObject({
+      failure: { code: "command.timed_out" },
+    });
+    expect(zfs.state()).toEqual(before);
+  });
+
+  test("a disk that is kept is answered with the size that it has", async () => {
+    const { handlers, zfs } = start();
+    const wanted = (size: bigint) => guest("g", disk({ size: bytes(size) }));
+    await handlers.CreateGuestDisks({ guest: wanted(MIB) });
+    const again = await handlers.CreateGuestDisks({ guest: wanted(4n * MIB) });
+    expect(zfs.state()).toMatchObject({ "tank/guests/g/disk-0": `volume ${MIB}` });
+    if (again.ok) expect(again.value.disks[0]?.size).toBe(MIB);
   });
 
   test("VerifyDisks fills in sizes and changes nothing", async () => {
@@ -543,6 +677,23 @@ describe("requesting an image", () => {
     expect(await actor.handlers.RequestImage(request)).toMatchObject({ ok: true });
   });
 
+  test("is not kept from fetching by what an earlier fetch left and could not remove", async () => {
+    let fails = true;
+    const { handlers, zfs } = start({
+      fetch: (pool) => async (order) => {
+        if (!fails) return goodFetch(pool)(order);
+        const { target, marks } = receiveOf(order);
+        pool.receive(target, { type: "volume", size: IMAGE_BYTES, snapshots: [] }, marks);
+        return fail("image.cut_short", "cut short");
+      },
+    });
+    zfs.intercept = (call) => (call === "destroy" ? fail("dataset.busy", "busy") : undefined);
+    expect(await handlers.RequestImage(request)).toMatchObject({ failure: { code: "image.cut_short" } });
+    zfs.intercept = () => undefined;
+    fails = false;
+    expect(await handlers.RequestImage(request)).toEqual(succeed(image("new")));
+  });
+
   test("adopts an image that others have put there, without a fetch", async () => {
     const actor = start({ fetch: () => () => Promise.reject(new Error("fetched")) });
     actor.zfs.receive(
@@ -551,6 +702,21 @@ describe("requesting an image", () => {
       {},
     );
     expect(await actor.handlers.RequestImage(request)).toEqual(succeed(image("new")));
+  });
+
+  test("adopts none that is deleted meanwhile", async () => {
+    await fc.assert(
+      fc.asyncProperty(paces, fc.boolean(), async (pace, wholeVolume) => {
+        const actor = start();
+        const { zfs, handlers } = actor;
+        const volume = dataset("tank/images/new");
+        zfs.receive(volume, { type: "volume", size: IMAGE_BYTES, snapshots: ["s"] }, {});
+        zfs.pause = paced(pace);
+        const name = wholeVolume ? volume : snapshot("tank/images/new@s");
+        await Promise.all([handlers.DeleteDataset({ name }), handlers.RequestImage(request)]);
+        expectRecordsAgree(actor);
+      }),
+    );
   });
 
   test("refuses when something else has its name", async () => {
@@ -666,6 +832,17 @@ describe("snapshots", () => {
       value: { name: "tank/v@a" },
     });
     expect(Object.keys(zfs.state()).filter((name) => name.includes("@"))).toEqual(["tank/v@a"]);
+  });
+
+  test("a rollback that removes an image's snapshot forgets the image", async () => {
+    const zfs = createMemoryZfs(POOL, PLENTY);
+    for (const name of ["tank/images", "tank/guests"]) zfs.put(name);
+    const stream = { type: "volume" as const, size: IMAGE_BYTES, snapshots: ["older", "s"] };
+    zfs.receive(dataset("tank/images/i"), stream, {});
+    const actor = createMemoryActor(zfs, createMemoryRecords([image("i")]), goodFetch(zfs));
+    const name = snapshot("tank/images/i@older");
+    expect((await actor.handlers.RollbackSnapshot({ name, destroyMoreRecent: true })).ok).toBe(true);
+    expectRecordsAgree(actor);
   });
 
   test("a recursive one answers all that were made, and its deletion all that went", async () => {

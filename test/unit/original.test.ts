@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readOriginal } from "../../src/workers/original.js";
@@ -81,7 +81,7 @@ describe("the original's database", () => {
     using folder = scratchFolder();
     const path = join(folder.path, ".images.db");
     await writeOriginal(path, [["a", originalImage("a")]]);
-    const database = await openSqlite(path, true);
+    const database = await openSqlite(path);
     await database.run(
       `INSERT INTO "mistify-agent-image" (key, bucket, value) VALUES ('o', 'others', '{}'), ('n', 'images', NULL)`,
     );
@@ -89,6 +89,43 @@ describe("the original's database", () => {
     const read = await readOriginal(path, POOL);
     expect(read?.images.map(({ id }) => id)).toEqual(["a"]);
     expect(read?.skipped.map(({ key }) => key)).toEqual(["n"]);
+  });
+
+  test.each([
+    [2n ** 43n - 1n, true],
+    [2n ** 43n, false],
+    [2n ** 63n, false],
+    [2n ** 64n - 1n, false],
+  ])("an image of %i MiB fits a volume or not: %j", async (size, fits) => {
+    using folder = scratchFolder();
+    const path = join(folder.path, ".images.db");
+    await writeOriginal(path, [["a", originalImage("a").replace('"size":8', `"size":${size}`)]]);
+    const read = await readOriginal(path, POOL);
+    expect(read?.images.map((image) => image.size)).toEqual(fits ? [size * 1_048_576n] : []);
+    expect(read?.skipped.map(({ reason }) => reason)).toEqual(fits ? [] : [`size is ${size} MiB`]);
+  });
+
+  test("is read as it was last committed when a crash left a journal beside it", async () => {
+    using crashed = scratchFolder();
+    using folder = scratchFolder();
+    const running = join(crashed.path, ".images.db");
+    const path = join(folder.path, ".images.db");
+    await writeOriginal(running, [["a", originalImage("a")]]);
+    const database = await openSqlite(running);
+    await database.run("PRAGMA cache_size = 1");
+    await database.run("BEGIN IMMEDIATE");
+    await database.run(`UPDATE "mistify-agent-image" SET value = '{}'`);
+    for (let index = 0; index < 50; index++) {
+      const values = [String(index), "x".repeat(10_000)];
+      await database.run(`INSERT INTO "mistify-agent-image" VALUES (?, 'images', ?)`, ...values);
+    }
+    expect(existsSync(`${running}-journal`)).toBe(true);
+    for (const suffix of ["", "-journal"]) copyFileSync(`${running}${suffix}`, `${path}${suffix}`);
+    await database.run("ROLLBACK");
+    await database.close();
+    const read = await readOriginal(path, POOL);
+    expect(read?.images.map(({ id }) => id)).toEqual(["a"]);
+    expect(read?.skipped).toEqual([]);
   });
 
   test("is not changed by being read", async () => {
@@ -111,7 +148,7 @@ describe("the original's database", () => {
     writeFileSync(noDatabase, "no database, but long enough to be looked at".repeat(50));
     await expect(readOriginal(noDatabase, POOL)).rejects.toThrow("SQLITE_NOTADB");
     const others = join(folder.path, "others.db");
-    const database = await openSqlite(others, true);
+    const database = await openSqlite(others);
     await database.run("CREATE TABLE t (x)");
     await database.close();
     await expect(readOriginal(others, POOL)).rejects.toThrow("no such table");

@@ -48,6 +48,16 @@ describe("the records of a pool", () => {
     await second.close();
   });
 
+  test.each([0n, 1n, 2n ** 53n + 1n, 2n ** 63n - 1n, 2n ** 63n])("keep a size of %i bytes", async (size) => {
+    using folder = scratchFolder();
+    const first = await openRecordsOrThrow(folder.path);
+    await first.putImage(image("i", size));
+    await first.close();
+    const second = await openRecordsOrThrow(folder.path);
+    expect(second.images.get("i")?.size).toBe(size);
+    await second.close();
+  });
+
   test("replace an image that is put again", async () => {
     using folder = scratchFolder();
     const first = await openRecordsOrThrow(folder.path);

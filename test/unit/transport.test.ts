@@ -178,6 +178,36 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
       expect(handed).toBeLessThanOrEqual(LIMIT);
     });
 
+    test("a body far beyond the limit is not read to its end", async () => {
+      let handed = 0;
+      const asked: boolean[] = [];
+      handler = (request, reply) => {
+        handed = Math.max(handed, request.body.length);
+        asked.push(request.tooLarge);
+        reply.send(413, [], "too large");
+      };
+      const socket = connect({ host: "127.0.0.1", port: listener.port });
+      socket.on("error", () => {});
+      socket.resume();
+      const piece = Buffer.alloc(65_536);
+      const length = 900_000_000;
+      socket.write(`POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n\r\n`);
+      socket.setMaxListeners(0);
+      let sent = 0;
+      while (!socket.destroyed && sent < length) {
+        sent += piece.length;
+        if (socket.write(piece)) continue;
+        await new Promise<void>((resolve) => {
+          socket.once("drain", resolve);
+          socket.once("close", () => resolve());
+        });
+      }
+      await until("the connection is closed", () => socket.destroyed);
+      expect([handed, asked]).toEqual([0, [true]]);
+      // What is discarded, and what the kernel's buffers hold.
+      expect(sent).toBeLessThan(100_000_000);
+    });
+
     test("a body of many pieces arrives in order", async () => {
       handler = (request, reply) => reply.send(200, [], request.body);
       const socket = connect({ host: "127.0.0.1", port: listener.port });
@@ -275,6 +305,27 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
       // What the kernel's buffers on both sides hold at most, and a few frames.
       expect(most).toBeLessThan(20_000_000);
       await until("the end is reported", () => stream?.flushed() === true);
+    });
+
+    test("readers that take nothing hold the server back, and its memory stays bounded", async () => {
+      const total = 400_000_000;
+      const streams: ReturnType<typeof streamTo>[] = [];
+      handler = (_request, reply) => {
+        streams.push(streamTo(reply, total));
+      };
+      const rssBefore = process.memoryUsage.rss();
+      const sockets = await Promise.all(Array.from({ length: 5 }, () => openRaw()));
+      const written = () => streams.reduce((sum, stream) => sum + stream.written(), 0);
+      let seen = -1;
+      let still = 0;
+      await until("all streams stand still", () => {
+        still = written() === seen ? still + 1 : 0;
+        seen = written();
+        return streams.length === sockets.length && still > 50;
+      });
+      for (const stream of streams) expect(stream.written()).toBeLessThan(20_000_000);
+      expect(process.memoryUsage.rss() - rssBefore).toBeLessThan(200_000_000);
+      for (const socket of sockets) socket.destroy();
     });
 
     test.each([0, 1, 2, 255, 256, 257, 65_537])("a stream of %i bytes arrives whole", async (total) => {

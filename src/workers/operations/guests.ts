@@ -42,19 +42,29 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Image
     return succeed(plans);
   }
 
-  /** The plans whose disks don't exist yet. Fails: dataset.exists where something else has a disk's name. */
-  async function missing(plans: readonly DiskPlan[]): Promise<Outcome<readonly DiskPlan[]>> {
+  /**
+   * Tells the disks that don't exist yet from those that are kept, which get the size they have.
+   * Fails: dataset.exists where something else has a disk's name.
+   */
+  async function sort(
+    plans: readonly DiskPlan[],
+  ): Promise<Outcome<{ readonly absent: readonly DiskPlan[]; readonly all: readonly DiskPlan[] }>> {
     const found = await Promise.all(plans.map((plan) => zfs.find(plan.volume)));
     const absent: DiskPlan[] = [];
+    const all: DiskPlan[] = [];
     for (const [index, plan] of plans.entries()) {
       const outcome = found[index];
       if (!outcome?.ok) return outcome ?? refusals.notFound;
-      if (outcome.value === undefined) absent.push(plan);
-      else if (outcome.value.type !== "volume") {
-        return fail("dataset.exists", `${plan.volume} exists and is no volume`);
+      if (outcome.value === undefined) {
+        absent.push(plan);
+        all.push(plan);
+        continue;
       }
+      const { type, volsize } = outcome.value;
+      if (type !== "volume") return fail("dataset.exists", `${plan.volume} exists and is no volume`);
+      all.push({ ...plan, record: { ...plan.record, size: volsize } });
     }
-    return succeed(absent);
+    return succeed({ absent, all });
   }
 
   /**
@@ -118,6 +128,8 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Image
         made.push(plan.volume);
         continue;
       }
+      // A command that was given up may have made its disk; what exists already was another's.
+      if (created.failure.code !== "dataset.exists") made.push(plan.volume);
       for (const name of made.reverse()) {
         const removed = await zfs.destroy(name, false);
         if (removed.ok || removed.failure.code === "dataset.not_found") continue;
@@ -139,11 +151,12 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Image
     async VerifyDisks({ guest }) {
       const plans = planDisks(guest);
       if (!plans.ok) return plans;
-      const absent = await missing(plans.value);
-      if (!absent.ok) return absent;
-      const checked = await checkRoom(absent.value, () => {});
+      const disks = await sort(plans.value);
+      if (!disks.ok) return disks;
+      const { absent, all } = disks.value;
+      const checked = await checkRoom(absent, () => {});
       if (!checked.ok) return checked;
-      return succeed({ ...guest, disks: plans.value.map((plan) => plan.record) });
+      return succeed({ ...guest, disks: all.map((plan) => plan.record) });
     },
 
     async CreateGuestDisks({ guest }) {
@@ -155,14 +168,15 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Image
         if (image) wanted.push({ name: datasetOf(image.snapshot), mode: "keep" });
       }
       return locks.with(wanted, async () => {
-        const absent = await missing(plans.value);
-        if (!absent.ok) return absent;
-        if (absent.value.length === 0) return succeed(withPlaces(guest, plans.value));
-        const promise = await promiseRoom(absent.value);
+        const disks = await sort(plans.value);
+        if (!disks.ok) return disks;
+        const { absent, all } = disks.value;
+        if (absent.length === 0) return succeed(withPlaces(guest, all));
+        const promise = await promiseRoom(absent);
         if (!promise.ok) return promise;
         try {
-          const created = await createAll(guestRoot, absent.value);
-          return created.ok ? succeed(withPlaces(guest, plans.value)) : created;
+          const created = await createAll(guestRoot, absent);
+          return created.ok ? succeed(withPlaces(guest, all)) : created;
         } finally {
           promise.value();
         }

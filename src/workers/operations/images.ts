@@ -11,10 +11,10 @@ import type { ImageRecord, VolumeRecord } from "../../protocol/records.js";
 import { bytes } from "../../protocol/units.js";
 import type { FetchQueue } from "../fetch-queue.js";
 import { type ImageServiceOptions, imageUrl } from "../image-url.js";
-import { partialOf } from "../reconcile.js";
+import { isOurPartial, partialOf } from "../reconcile.js";
 import type { DatasetInfo } from "../zfs/driver.js";
 import type { ActorContext } from "./context.js";
-import { volumeRecord } from "./volumes.js";
+import { awaitDevice, volumeRecord } from "./volumes.js";
 
 type ImageOperations = Pick<
   OperationHandlers,
@@ -65,9 +65,11 @@ export function imageOperations(
     const first = snapshots.value[0];
     if (!first) return fail("image.bad_stream", "no usable image: its stream holds no snapshot");
     const volume = childOf(pool, `images/${id}`);
-    const renamed = await locks.with([{ name: volume, mode: "tree" }], () => zfs.rename(partial, volume));
-    if (!renamed.ok) return renamed;
-    return record(id, type, volume, first);
+    // Recorded under the lock: who deletes the image next must find its record.
+    return locks.with([{ name: volume, mode: "tree" }], async () => {
+      const renamed = await zfs.rename(partial, volume);
+      return renamed.ok ? record(id, type, volume, first) : renamed;
+    });
   }
 
   async function record(
@@ -95,15 +97,17 @@ export function imageOperations(
     type: string,
     volume: DatasetName,
   ): Promise<Outcome<ImageRecord | undefined>> {
-    const found = await zfs.find(volume);
-    if (!found.ok) return found;
-    if (found.value === undefined) return succeed(undefined);
-    const snapshots = found.value.type === "volume" ? await zfs.snapshotsOf(volume) : succeed([]);
-    if (!snapshots.ok) return snapshots;
-    const first = snapshots.value[0];
-    if (!first) return fail("dataset.exists", `${volume} exists but is no image: it has no snapshot`);
-    log.info("an image that others made is adopted", { image: id });
-    return record(id, type, volume, first);
+    return locks.with([{ name: volume, mode: "one" }], async () => {
+      const found = await zfs.find(volume);
+      if (!found.ok) return found;
+      if (found.value === undefined) return succeed(undefined);
+      const snapshots = found.value.type === "volume" ? await zfs.snapshotsOf(volume) : succeed([]);
+      if (!snapshots.ok) return snapshots;
+      const first = snapshots.value[0];
+      if (!first) return fail("dataset.exists", `${volume} exists but is no image: it has no snapshot`);
+      log.info("an image that others made is adopted", { image: id });
+      return record(id, type, volume, first);
+    });
   }
 
   async function fetchImage(id: ComponentId, type: string, source: string): Promise<Outcome<ImageRecord>> {
@@ -116,6 +120,8 @@ export function imageOperations(
     if (!url.ok) return url;
     const marks = { "imagestore:fetch": runId, "imagestore:type": type, "imagestore:source": url.value };
     return locks.with([{ name: partial, mode: "tree" }], async () => {
+      const cleared = await clearLeftover(partial);
+      if (!cleared.ok) return cleared;
       const fetched = await context.fetch({ url: url.value, command: zfs.receiveCommand(partial, marks) });
       const published = fetched.ok ? await publish(id, type, partial) : fetched;
       if (!published.ok) await removePartial(partial);
@@ -123,10 +129,22 @@ export function imageOperations(
     });
   }
 
+  /** Removes what an earlier fetch left and could not remove. Fails: dataset.exists where it is another's. */
+  async function clearLeftover(partial: DatasetName): Promise<Outcome<null>> {
+    const found = await zfs.find(partial);
+    if (!found.ok) return found;
+    if (found.value === undefined) return succeed(null);
+    const images = await zfs.listImages();
+    if (!images.ok) return images;
+    const ours = images.value.some((info) => info.name === partial && isOurPartial(info, pool));
+    if (!ours) return fail("dataset.exists", `${partial} is in the way and carries no mark of ours`);
+    return zfs.destroy(partial, true);
+  }
+
   async function removePartial(partial: DatasetName): Promise<void> {
     const removed = await zfs.destroy(partial, true);
     if (removed.ok || removed.failure.code === "dataset.not_found") return;
-    log.warn("a partial receive could not be removed; the next start tries again", {
+    log.warn("a partial receive could not be removed; the next fetch of it or start tries again", {
       dataset: partial,
       ...removed.failure,
     });
@@ -181,7 +199,7 @@ export function imageOperations(
         }
         const cloned = await zfs.clone(snapshot, target);
         if (!cloned.ok) return cloned;
-        await zfs.waitForDevice(target);
+        await awaitDevice(context, target);
         return succeed(volumeRecord({ name: target, volsize: size }));
       });
     },

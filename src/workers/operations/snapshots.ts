@@ -11,7 +11,7 @@ import type { SnapshotRecord } from "../../protocol/records.js";
 import { HOLD_PREFIX } from "../reconcile.js";
 import type { DatasetInfo } from "../zfs/driver.js";
 import type { ActorContext } from "./context.js";
-import { forgetImagesWithin, isPublished } from "./volumes.js";
+import { forgetImagesWithin, forgetImagesWithoutSnapshot, isPublished } from "./volumes.js";
 
 type SnapshotOperations = Pick<
   OperationHandlers,
@@ -87,6 +87,7 @@ export function snapshotOperations(context: ActorContext): SnapshotOperations {
         if (!named.ok) return named;
         const rolledBack = await zfs.rollback(name, destroyMoreRecent);
         if (!rolledBack.ok) return rolledBack;
+        if (destroyMoreRecent) await forgetImagesWithoutSnapshot(context, datasetOf(name));
         return named;
       }),
 

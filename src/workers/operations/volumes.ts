@@ -51,6 +51,18 @@ export async function forgetImagesWithin(
   }
 }
 
+/** Forgets the images of `volume` whose snapshot is not there any more. */
+export async function forgetImagesWithoutSnapshot(
+  { zfs, records }: ActorContext,
+  volume: DatasetName,
+): Promise<void> {
+  for (const { id, snapshot } of [...records.images.values()]) {
+    if (snapshot === undefined || datasetOf(snapshot) !== volume) continue;
+    const found = await zfs.find(snapshot);
+    if (found.ok && found.value === undefined) await records.dropImage(id);
+  }
+}
+
 export function volumeOperations(context: ActorContext): VolumeOperations {
   const { zfs, locks } = context;
   return {

@@ -14,7 +14,7 @@ interface Pattern {
 const PATTERNS: readonly Pattern[] = [
   {
     match:
-      /^cannot (?:open|hold|create|destroy|rename|rollback to|release|send|list)\b.*: (?:dataset does not exist|no such pool(?: or dataset)?|no such snapshot)$/m,
+      /^cannot (?:open|hold|create|destroy|rename|rollback to|release|send|list)\b.*: (?:dataset does not exist|no such pool(?: or dataset| '.*')?|no such snapshot|no such tag on this dataset)$/m,
     refuse: () => refusals.notFound,
   },
   {
@@ -145,11 +145,6 @@ export function failureOf(end: CommandEnd): Refused {
     "command.failed",
     text.split("\n")[0]?.slice(0, DETAIL_CHARACTERS) || `exit status ${exit.code}`,
   );
-}
-
-/** Whether a `zfs release` failed because there is no such hold (any more). */
-export function saysNoHold(stderr: string): boolean {
-  return /^cannot release .*: (?:no such tag|dataset does not exist)/m.test(stderr);
 }
 
 const MISSING = /^cannot open '(.*)': (?:dataset does not exist|no such pool)$/gm;

@@ -6,7 +6,7 @@ import { type Bytes, bytes } from "../../protocol/units.js";
 import { createCoalescer } from "./coalesce.js";
 import type { CommandEnd, CommandLimits } from "./command.js";
 import type { AnyName, DatasetInfo, MarkedVolume, Properties, Space, Zfs } from "./driver.js";
-import { failureOf, missingNames, saysNoHold } from "./failures.js";
+import { failureOf, missingNames } from "./failures.js";
 
 export interface OpenZfsOptions {
   readonly pool: PoolName;
@@ -241,8 +241,8 @@ export function openOpenZfs(options: OpenZfsOptions, run: Run): Zfs {
     hold: (tag, name) => change(["hold", tag, name]),
 
     async release(tag, name) {
-      const end = await zfs(["release", tag, name]);
-      return succeeded(end) || saysNoHold(end.stderr) ? succeed(null) : failureOf(end);
+      const released = await change(["release", tag, name]);
+      return !released.ok && released.failure.code === "dataset.not_found" ? succeed(null) : released;
     },
 
     async listHolds(prefix) {
