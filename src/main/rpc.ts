@@ -7,7 +7,7 @@ import {
   readRequest20,
 } from "../protocol/envelope.js";
 import { internalFailure, type Outcome, succeed } from "../protocol/failures.js";
-import { elementsOf, jsonProblem, kindOf, type Span, wholeValue } from "../protocol/json.js";
+import { elementsOf, jsonProblem, kindOf, membersOf, type Span, wholeValue } from "../protocol/json.js";
 import { findMethod, type Method, type Routed } from "../protocol/methods.js";
 import type { PoolName } from "../protocol/names.js";
 import { readParams } from "../protocol/params.js";
@@ -101,7 +101,8 @@ function isVersion2(text: string, span: Span): boolean {
 function isVersion1(text: string, span: Span): boolean {
   if (kindOf(text, span.start) !== "object") return false;
   const read = readRequest10(text, span.start);
-  return "request" in read && read.request.method !== "" && !/"jsonrpc"/.test(text);
+  if ("problem" in read || read.request.method === "") return false;
+  return membersOf(text, span.start).every(({ key }) => key !== "jsonrpc");
 }
 
 function httpRefusal(request: HttpRequest): { status: number; headers: Headers; text: string } | undefined {

@@ -161,6 +161,13 @@ conformance("JSON-RPC 2.0", "json-rpc-2.0", ({ server, target, own }) => {
     );
   });
 
+  test("a request of 1.0 is answered as such on /rpc too, whatever its params hold", async () => {
+    const reply = await post(
+      '{"method":"ImageStore.GetImage","params":[{"id":"none","jsonrpc":"x"}],"id":1}',
+    );
+    expect(reply.text).toBe('{"result":null,"error":"not found","id":1}\n');
+  });
+
   test("on the old path an array without a 2.0 request is no batch", async () => {
     const reply = await post('[{"method":"GetImage","params":[{}],"id":1}]', RPC_PATH);
     expect(reply.status).toBe(400);
