@@ -1,0 +1,116 @@
+import {
+  FEATURE_BITS,
+  type Feature,
+  FLAG_CLONE,
+  HEADER_COMPOUND,
+  HEADER_SUBSTREAM,
+  MAGIC,
+  OBJSET_FILESYSTEM,
+  OBJSET_VOLUME,
+  PLACE,
+  RECORD_BYTES,
+} from "./records.js";
+import { StreamProblem } from "./stream-problem.js";
+
+/** What the first record says. `toName` is the sender's word: any bytes, read as UTF-8. */
+export interface StreamBegin {
+  /** "pool/volume@snapshot" where it was sent. */
+  readonly toName: string;
+  readonly toGuid: bigint;
+  /** The guid of the snapshot that the stream builds on; 0n: it is a full stream. */
+  readonly fromGuid: bigint;
+  /** Of the snapshot, in seconds since the epoch. */
+  readonly creationTime: bigint;
+  /** Whether the snapshot built on is another volume's. */
+  readonly isClone: boolean;
+  /** As zfs calls them: "embed_data", "large_blocks", … */
+  readonly features: readonly string[];
+  readonly byteOrder: "little" | "big";
+}
+
+const FEATURES_SHIFT = 2n;
+const FEATURES_BITS = 30;
+
+/** Why a stream with this feature is not read. The other features make no difference to a volume. */
+const REFUSED: Partial<Record<Feature, string>> = {
+  dedup: "it is deduplicated (zfs send -D); send it without",
+  dedupprops: "it is deduplicated (zfs send -D); send it without",
+  raw: "it is a raw, encrypted stream (zfs send -w); send it without",
+  redacted: "it is redacted (zfs send --redact), an image must be whole",
+  resuming: "it continues an interrupted transfer (zfs send -t); send it from the beginning",
+};
+
+const NAMES: ReadonlyMap<number, Feature> = new Map(
+  Object.entries(FEATURE_BITS).map(([name, bit]) => [bit, name as Feature]),
+);
+
+/** Tells whether a stream may begin with these bytes, of which there may be too few to be sure. */
+export function mayBeStream(start: Uint8Array): boolean {
+  return [true, false].some((littleEndian) => {
+    const expected = new DataView(new ArrayBuffer(PLACE.beginMagic + 8));
+    expected.setBigUint64(PLACE.beginMagic, MAGIC, littleEndian);
+    return start.subarray(0, expected.byteLength).every((byte, at) => {
+      const isLength = at >= PLACE.payloadBytes && at < PLACE.beginMagic;
+      return isLength || byte === expected.getUint8(at);
+    });
+  });
+}
+
+function featuresOf(version: bigint): Feature[] {
+  const features: Feature[] = [];
+  const flags = version >> FEATURES_SHIFT;
+  if (flags >> BigInt(FEATURES_BITS) !== 0n) {
+    throw new StreamProblem("unsupported", 0, "it uses bits of the version that OpenZFS 2.4 reserves");
+  }
+  for (let bit = 0; bit < FEATURES_BITS; bit++) {
+    if (((flags >> BigInt(bit)) & 1n) === 0n) continue;
+    const name = NAMES.get(bit);
+    if (name === undefined) throw new StreamProblem("unsupported", 0, `it has the unknown feature ${bit}`);
+    features.push(name);
+  }
+  return features;
+}
+
+/**
+ * Reads the stream's first 312 bytes. Throws StreamProblem, at 0, unless they begin the
+ * stream of one snapshot of one volume, of a kind that is read here.
+ */
+export function readBegin(header: DataView): StreamBegin {
+  const bytes = new Uint8Array(header.buffer, header.byteOffset, RECORD_BYTES);
+  if (!mayBeStream(bytes)) throw new StreamProblem("foreign", 0, "it does not begin as one");
+  const unsupported = (reason: string) => new StreamProblem("unsupported", 0, reason);
+  const littleEndian = header.getBigUint64(PLACE.beginMagic, true) === MAGIC;
+  const u64 = (at: number) => header.getBigUint64(at, littleEndian);
+
+  const version = u64(PLACE.beginVersion);
+  const headerType = Number(version & 3n);
+  if (headerType === HEADER_COMPOUND) {
+    throw unsupported("it is a package (zfs send -R, -I, -p, -b or -h); send one snapshot without them");
+  }
+  if (headerType !== HEADER_SUBSTREAM) {
+    throw new StreamProblem("corrupt", 0, `a stream header of type ${headerType}`);
+  }
+  const features = featuresOf(version);
+  for (const feature of features) {
+    const reason = REFUSED[feature];
+    if (reason !== undefined) throw unsupported(reason);
+  }
+  const objset = header.getUint32(PLACE.beginObjsetType, littleEndian);
+  if (objset === OBJSET_FILESYSTEM) throw unsupported("it is a filesystem's, not a volume's");
+  if (objset !== OBJSET_VOLUME) throw unsupported(`it is of an object set of type ${objset}, not a volume's`);
+  if (header.getUint32(PLACE.payloadBytes, littleEndian) !== 0) {
+    throw unsupported("its header carries a list, as only kinds of streams do that aren't read here");
+  }
+
+  const name = bytes.subarray(PLACE.beginToName);
+  const nameEnd = name.indexOf(0);
+  return {
+    toName: new TextDecoder().decode(nameEnd < 0 ? name : name.subarray(0, nameEnd)),
+    toGuid: u64(PLACE.beginToGuid),
+    fromGuid: u64(PLACE.beginFromGuid),
+    creationTime: u64(PLACE.beginCreationTime),
+    isClone: (header.getUint32(PLACE.beginFlags, littleEndian) & FLAG_CLONE) !== 0,
+    features,
+    byteOrder: littleEndian ? "little" : "big",
+  };
+}

@@ -1,0 +1,25 @@
+/**
+ * truncated: it ends too early. corrupt: it contradicts itself or its checksums.
+ * foreign: it is no ZFS stream at all. unsupported: a stream, but of a kind that isn't read here.
+ */
+export type StreamProblemKind = "truncated" | "corrupt" | "foreign" | "unsupported";
+
+const LEADS: Readonly<Record<StreamProblemKind, string>> = {
+  truncated: "cut short",
+  corrupt: "damaged",
+  foreign: "not a ZFS stream",
+  unsupported: "not usable",
+};
+
+/** A stream that can't be used. `offset`: where in it the trouble begins, in bytes. */
+export class StreamProblem extends Error {
+  override readonly name = "StreamProblem";
+  readonly kind: StreamProblemKind;
+  readonly offset: number;
+
+  constructor(kind: StreamProblemKind, offset: number, reason: string) {
+    super(`${LEADS[kind]} at byte ${offset}: ${reason}`);
+    this.kind = kind;
+    this.offset = offset;
+  }
+}

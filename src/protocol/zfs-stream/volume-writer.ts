@@ -1,0 +1,243 @@
+import { createFletcher4 } from "./fletcher4.js";
+import {
+  CHECKSUM_AT,
+  DATA_OBJECT,
+  FEATURE_BITS,
+  FLAG_FREERECORDS,
+  FLAG_SPILL_BLOCK,
+  HEADER_SUBSTREAM,
+  MAGIC,
+  MAX_OFFSET,
+  MAX_PAYLOAD_BYTES,
+  MAX_SMALL_BLOCK_BYTES,
+  OBJSET_VOLUME,
+  PLACE,
+  PROPERTIES_OBJECT,
+  RECORD,
+  RECORD_BYTES,
+  type RecordName,
+  TO_NAME_BYTES,
+  TYPE_VOLUME_DATA,
+  TYPE_VOLUME_PROPERTIES,
+} from "./records.js";
+import { PROPERTIES_BYTES, writeVolumeSize } from "./volume-properties.js";
+
+export interface VolumeStreamOptions {
+  /** "pool/volume@snapshot", 255 bytes of UTF-8 at most. */
+  readonly toName: string;
+  readonly toGuid: bigint;
+  /** The guid of the snapshot that the stream builds on; 0n: a full stream. */
+  readonly fromGuid: bigint;
+  /** Seconds since the epoch. */
+  readonly creationTime: bigint;
+  /** Bytes. */
+  readonly volsize: bigint;
+  /** Bytes: a power of two from 512 to 16 MiB. Above 128 KiB the stream has the feature large_blocks. */
+  readonly volblocksize: number;
+}
+
+/** Writes a stream piece by piece. Every buffer is new and the caller's. A misuse throws RangeError. */
+export interface VolumeWriter {
+  /** BEGIN and what else comes before the data. */
+  begin(): Uint8Array;
+  /**
+   * One record per block. `offset`: a multiple of volblocksize, not before the end of
+   * the last write, for `zfs receive` insists. `data`: whole blocks; what is missing of
+   * the last one is zeros if volsize ends there.
+   */
+  write(offset: number, data: Uint8Array): Uint8Array;
+  /** The volume reads as zeros there, unless something is written later. */
+  free(offset: number, length: number): Uint8Array;
+  /** What follows the data, with END. */
+  end(): Uint8Array;
+}
+
+/** DRR_FREE's length for "all that follows". */
+const TO_THE_END = 2n ** 64n - 1n;
+/** Objects that are described together: those of a volume that don't exist are freed up to here. */
+const OBJECTS_PER_BLOCK = 32n;
+/** zio_checksum: off. Other numbers vouch for a deduplication key. */
+const CHECKSUM_OFF = 2;
+const MIN_BLOCK_BYTES = 512;
+
+function checkOptions(options: VolumeStreamOptions): void {
+  const { toName, volsize, volblocksize } = options;
+  if (new TextEncoder().encode(toName).length >= TO_NAME_BYTES || toName.includes("\0")) {
+    throw new RangeError(`no name for a stream: ${toName}`);
+  }
+  if (!Number.isInteger(Math.log2(volblocksize)) || volblocksize < MIN_BLOCK_BYTES) {
+    throw new RangeError(`volblocksize is no power of two: ${volblocksize}`);
+  }
+  if (volblocksize > MAX_PAYLOAD_BYTES) throw new RangeError(`volblocksize is above 16 MiB: ${volblocksize}`);
+  if (volsize <= 0n || volsize > BigInt(MAX_OFFSET)) throw new RangeError(`volsize out of range: ${volsize}`);
+}
+
+/**
+ * Writes the stream of one snapshot of a volume, full or incremental, such as
+ * `zfs send` without options would, little-endian, but with large blocks whole.
+ */
+export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
+  checkOptions(options);
+  const { toGuid, volblocksize } = options;
+  const fletcher = createFletcher4();
+  const volumeEnd = Number(options.volsize);
+  /** The volume's end, up to which there are blocks. */
+  const blocksEnd = Math.ceil(volumeEnd / volblocksize) * volblocksize;
+  let phase: "new" | "data" | "ended" = "new";
+  let writtenEnd = 0;
+
+  function enter(from: typeof phase, to: typeof phase): void {
+    if (phase !== from) throw new RangeError(`a stream that is ${phase} can't become ${to}`);
+    phase = to;
+  }
+
+  /** Puts a record at `at`: `fill` writes its fields, at their places in the view it gets; then it is summed. */
+  function put(
+    to: Uint8Array,
+    at: number,
+    name: RecordName,
+    payloadBytes: number,
+    fill: (view: DataView) => void,
+  ): number {
+    const view = new DataView(to.buffer, to.byteOffset + at, RECORD_BYTES + payloadBytes);
+    view.setUint32(PLACE.type, RECORD[name], true);
+    fill(view);
+    fletcher.add(view, 0, CHECKSUM_AT, true);
+    // BEGIN's last bytes belong to the name.
+    if (name !== "BEGIN") fletcher.write(view, CHECKSUM_AT, true);
+    fletcher.add(view, CHECKSUM_AT, RECORD_BYTES + payloadBytes, true);
+    return at + RECORD_BYTES + payloadBytes;
+  }
+
+  function putBegin(to: Uint8Array, at: number): number {
+    return put(to, at, "BEGIN", 0, (view) => {
+      const features = volblocksize > MAX_SMALL_BLOCK_BYTES ? 1n << BigInt(FEATURE_BITS.large_blocks) : 0n;
+      view.setBigUint64(PLACE.beginMagic, MAGIC, true);
+      view.setBigUint64(PLACE.beginVersion, (features << 2n) | BigInt(HEADER_SUBSTREAM), true);
+      view.setBigUint64(PLACE.beginCreationTime, options.creationTime, true);
+      view.setUint32(PLACE.beginObjsetType, OBJSET_VOLUME, true);
+      view.setUint32(PLACE.beginFlags, FLAG_FREERECORDS | FLAG_SPILL_BLOCK, true);
+      view.setBigUint64(PLACE.beginToGuid, toGuid, true);
+      view.setBigUint64(PLACE.beginFromGuid, options.fromGuid, true);
+      to.set(new TextEncoder().encode(options.toName), at + PLACE.beginToName);
+    });
+  }
+
+  function putObject(to: Uint8Array, at: number, object: number, type: number, blockBytes: number): number {
+    return put(to, at, "OBJECT", 0, (view) => {
+      view.setBigUint64(PLACE.object, BigInt(object), true);
+      view.setUint32(PLACE.objectType, type, true);
+      view.setUint32(PLACE.objectBlockBytes, blockBytes, true);
+      view.setUint8(PLACE.objectDnodeSlots, 1);
+      view.setBigUint64(PLACE.objectToGuid, toGuid, true);
+    });
+  }
+
+  function putFree(to: Uint8Array, at: number, object: number, offset: number, length: bigint): number {
+    return put(to, at, "FREE", 0, (view) => {
+      view.setBigUint64(PLACE.object, BigInt(object), true);
+      view.setBigUint64(PLACE.freeOffset, BigInt(offset), true);
+      view.setBigUint64(PLACE.freeLength, length, true);
+      view.setBigUint64(PLACE.freeToGuid, toGuid, true);
+    });
+  }
+
+  /** `data` may be shorter than the block: the rest of `to` is zeros already. */
+  function putWrite(
+    to: Uint8Array,
+    at: number,
+    object: number,
+    type: number,
+    offset: number,
+    blockBytes: number,
+    data: Uint8Array,
+  ): number {
+    to.set(data, at + RECORD_BYTES);
+    return put(to, at, "WRITE", blockBytes, (view) => {
+      view.setBigUint64(PLACE.object, BigInt(object), true);
+      view.setUint32(PLACE.writeType, type, true);
+      view.setBigUint64(PLACE.writeOffset, BigInt(offset), true);
+      view.setBigUint64(PLACE.writeLogicalBytes, BigInt(blockBytes), true);
+      view.setBigUint64(PLACE.writeToGuid, toGuid, true);
+      view.setUint8(PLACE.writeChecksumType, CHECKSUM_OFF);
+    });
+  }
+
+  function putFreeObjects(to: Uint8Array, at: number): number {
+    return put(to, at, "FREEOBJECTS", 0, (view) => {
+      const first = BigInt(PROPERTIES_OBJECT + 1);
+      view.setBigUint64(PLACE.freeobjectsFirst, first, true);
+      view.setBigUint64(PLACE.freeobjectsCount, OBJECTS_PER_BLOCK - first, true);
+      view.setBigUint64(PLACE.freeobjectsToGuid, toGuid, true);
+    });
+  }
+
+  function putEnd(to: Uint8Array, at: number): number {
+    return put(to, at, "END", 0, (view) => {
+      fletcher.write(view, PLACE.endChecksum, true);
+      view.setBigUint64(PLACE.endToGuid, toGuid, true);
+    });
+  }
+
+  function requireInside(offset: number, length: number): void {
+    const isInside =
+      Number.isSafeInteger(offset) && offset >= 0 && length >= 0 && offset + length <= volumeEnd;
+    if (!isInside) throw new RangeError(`${length} bytes at ${offset} in a volume of ${volumeEnd}`);
+  }
+
+  return {
+    begin() {
+      enter("new", "data");
+      const to = new Uint8Array(3 * RECORD_BYTES);
+      let at = putBegin(to, 0);
+      at = putObject(to, at, DATA_OBJECT, TYPE_VOLUME_DATA, volblocksize);
+      // What a larger volume had behind this one's end.
+      putFree(to, at, DATA_OBJECT, blocksEnd, TO_THE_END);
+      return to;
+    },
+
+    write(offset, data) {
+      enter("data", "data");
+      requireInside(offset, data.length);
+      if (offset % volblocksize !== 0 || offset < writtenEnd) {
+        throw new RangeError(`a write at ${offset}: no block's place, or before the last write's end`);
+      }
+      const end = offset + data.length;
+      if (end % volblocksize !== 0 && end !== volumeEnd) {
+        throw new RangeError(
+          `a write of ${data.length} bytes at ${offset}, no whole blocks of ${volblocksize}`,
+        );
+      }
+      writtenEnd = end;
+      const blocks = Math.ceil(data.length / volblocksize);
+      const to = new Uint8Array(blocks * (RECORD_BYTES + volblocksize));
+      for (let block = 0, at = 0; block < blocks; block++) {
+        const from = block * volblocksize;
+        const part = data.subarray(from, from + volblocksize);
+        at = putWrite(to, at, DATA_OBJECT, TYPE_VOLUME_DATA, offset + from, volblocksize, part);
+      }
+      return to;
+    },
+
+    free(offset, length) {
+      enter("data", "data");
+      requireInside(offset, length);
+      if (length === 0) return new Uint8Array(0);
+      const to = new Uint8Array(RECORD_BYTES);
+      putFree(to, 0, DATA_OBJECT, offset, BigInt(length));
+      return to;
+    },
+
+    end() {
+      enter("data", "ended");
+      const to = new Uint8Array(5 * RECORD_BYTES + PROPERTIES_BYTES);
+      const properties = writeVolumeSize(options.volsize);
+      let at = putObject(to, 0, PROPERTIES_OBJECT, TYPE_VOLUME_PROPERTIES, PROPERTIES_BYTES);
+      at = putFree(to, at, PROPERTIES_OBJECT, PROPERTIES_BYTES, TO_THE_END);
+      at = putWrite(to, at, PROPERTIES_OBJECT, TYPE_VOLUME_PROPERTIES, 0, PROPERTIES_BYTES, properties);
+      at = putFreeObjects(to, at);
+      putEnd(to, at);
+      return to;
+    },
+  };
+}
