@@ -1,8 +1,8 @@
 import { defineConfig } from "vitest/config";
 
 /**
- * unit: no ZFS needed. conformance-*: HTTP only, against a daemon on real OpenZFS (or
- * IMAGESTORE_URL). openzfs: faults, streams and the whole round, inside the VM too.
+ * unit: no ZFS needed. conformance-*: HTTP only, against a daemon on pools in folders
+ * (embedded) or on real OpenZFS (or the server of IMAGESTORE_URL). openzfs: faults, streams and the whole round, inside the VM too.
  * The last three share one VM and run one file at a time.
  */
 const onOpenZfs = {
@@ -28,9 +28,19 @@ export default defineConfig({
       },
       {
         test: {
+          name: "conformance-embedded",
+          testTimeout: 60_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+          include: ["test/conformance/**/*.test.ts"],
+          globalSetup: ["test/support/conformance-embedded.ts"],
+        },
+      },
+      {
+        test: {
           ...onOpenZfs,
           name: "conformance-uws",
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
           include: ["test/conformance/**/*.test.ts"],
           globalSetup: ["test/support/conformance-uws.ts"],
         },
@@ -39,7 +49,7 @@ export default defineConfig({
         test: {
           ...onOpenZfs,
           name: "conformance-node",
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
           include: ["test/conformance/**/*.test.ts"],
           globalSetup: ["test/support/conformance-node.ts"],
         },
@@ -48,7 +58,7 @@ export default defineConfig({
         test: {
           ...onOpenZfs,
           name: "openzfs",
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 4 },
           include: ["test/openzfs/**/*.test.ts"],
           globalSetup: ["test/support/openzfs.ts"],
         },

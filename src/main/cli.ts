@@ -47,7 +47,21 @@ async function serve(flags: Flags): Promise<void> {
   process.on("SIGINT", onSignal);
   const { host, port, transport } = daemon;
   log.info({ host, port, transport, pools: [...daemon.actors.keys()], version }, "listening");
-  process.stdout.write(`imagestore ${version} listening on http://${host}:${port}\n`);
+  const url = `http://${host}:${port}`;
+  process.stdout.write(`imagestore ${version} listening on ${url}\n`);
+  if (config.pools[0]?.driver === "embedded") process.stdout.write(linesToTry(url));
+}
+
+/** What to paste first, for somebody who has just started an embedded pool. */
+function linesToTry(url: string): string {
+  const call = (method: string, params: string) =>
+    `  curl -s ${url}/rpc -H 'Content-Type: application/json' -d '{"jsonrpc":"2.0","method":"${method}","params":${params},"id":1}'\n`;
+  return [
+    "try:\n",
+    call("CreateGuestDisks", '{"guest":{"id":"try","disks":[{"size":64}]}}'),
+    call("CreateSnapshot", '{"id":"guests/try/disk-0","dest":"first"}'),
+    `  curl -sSf -o first.zfs '${url}/snapshots/download?id=guests/try/disk-0@first'\n`,
+  ].join("");
 }
 
 function notEmpty(value: string): string {

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
 import { z } from "zod";
 import { fail, type Outcome, succeed } from "../protocol/failures.js";
 import { poolNameProblem } from "../protocol/names.js";
@@ -28,9 +29,9 @@ const poolName = z.string().superRefine((name, context) => {
   if (problem !== undefined) context.addIssue({ code: "custom", message: `a pool's name ${problem}` });
 });
 
-const pool = z.strictObject({
+const openzfsPool = z.strictObject({
   name: poolName,
-  driver: z.literal("openzfs").default("openzfs"),
+  driver: z.literal("openzfs"),
   zfsCommand: command.default(["zfs"]),
   zpoolCommand: command.default(["zpool"]),
   /** How long an answer waits for /dev/zvol/…; 0 where the commands run on another machine. */
@@ -38,6 +39,25 @@ const pool = z.strictObject({
   /** The original's database; default `/POOL/images/.images.db`. */
   originalDatabase: z.string().min(1).optional(),
 });
+
+const embeddedPool = z.strictObject({
+  name: poolName,
+  driver: z.literal("embedded"),
+  /** Where the pool is kept; made when it is missing. */
+  folder: z.string().min(1),
+  /** The most that its files may take together; without it, what the file system has. */
+  quotaBytes: z.int().min(1).optional(),
+  originalDatabase: z.string().min(1).optional(),
+});
+
+/** A pool that names no driver is one of OpenZFS. */
+const pool = z.preprocess(
+  (value) => {
+    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+    return isObject && !("driver" in value) ? { ...value, driver: "openzfs" } : value;
+  },
+  z.discriminatedUnion("driver", [openzfsPool, embeddedPool]),
+);
 
 const schema = z.strictObject({
   listen: z
@@ -51,12 +71,17 @@ const schema = z.strictObject({
     .array(pool)
     .min(1)
     .superRefine((pools, context) => {
-      const seen = new Set<string>();
-      for (const [index, { name }] of pools.entries()) {
-        if (seen.has(name)) {
-          context.addIssue({ code: "custom", path: [index, "name"], message: "each pool is listed once" });
-        }
-        seen.add(name);
+      const names = new Set<string>();
+      const folders = new Set<string>();
+      for (const [index, pool] of pools.entries()) {
+        const refuse = (key: string, message: string) =>
+          context.addIssue({ code: "custom", path: [index, key], message });
+        if (names.has(pool.name)) refuse("name", "each pool is listed once");
+        names.add(pool.name);
+        if (pool.driver !== "embedded") continue;
+        const folder = resolve(pool.folder);
+        if (folders.has(folder)) refuse("folder", "a folder holds one pool");
+        folders.add(folder);
       }
     })
     .prefault([{ name: "mistify" }]),

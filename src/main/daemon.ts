@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
-import type { ActorSettings } from "../protocol/actor-contract.js";
+import type { ActorSettings, DriverSettings } from "../protocol/actor-contract.js";
 import { fail, type Outcome, refusals, succeed } from "../protocol/failures.js";
 import type { Routed } from "../protocol/methods.js";
 import type { PoolName } from "../protocol/names.js";
@@ -29,15 +29,21 @@ export interface Daemon {
 /** What is given up after graceMs needs a moment to end its processes. */
 const GIVE_UP_MS = 5_000;
 
+function driverSettings(config: Config, pool: PoolConfig): DriverSettings {
+  if (pool.driver === "embedded") {
+    return { kind: "embedded", folder: pool.folder, quotaBytes: pool.quotaBytes };
+  }
+  const { zfsCommand, zpoolCommand, deviceWaitMs } = pool;
+  const { volumeProperties } = config;
+  return { kind: "openzfs", zfsCommand, zpoolCommand, deviceWaitMs, volumeProperties };
+}
+
 function actorSettings(config: Config, pool: PoolConfig, runId: string): ActorSettings {
+  const isOpenZfs = pool.driver === "openzfs";
   return {
     pool: pool.name as PoolName,
-    driver: pool.driver,
-    zfsCommand: pool.zfsCommand,
-    zpoolCommand: pool.zpoolCommand,
-    volumeProperties: config.volumeProperties,
-    deviceWaitMs: pool.deviceWaitMs,
-    originalDatabase: pool.originalDatabase ?? `/${pool.name}/images/.images.db`,
+    driver: driverSettings(config, pool),
+    originalDatabase: pool.originalDatabase ?? (isOpenZfs ? `/${pool.name}/images/.images.db` : undefined),
     dataDir: config.dataDir,
     imageService: config.imageService,
     imageSources: config.imageSources,

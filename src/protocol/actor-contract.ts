@@ -2,15 +2,27 @@ import type { MessagePort } from "node:worker_threads";
 import type { Outcome } from "./failures.js";
 import type { PoolName } from "./names.js";
 
+/** How a pool is kept. */
+export type DriverSettings =
+  | {
+      readonly kind: "openzfs";
+      readonly zfsCommand: readonly string[];
+      readonly zpoolCommand: readonly string[];
+      readonly volumeProperties: Readonly<Record<string, string>>;
+      readonly deviceWaitMs: number;
+    }
+  | {
+      readonly kind: "embedded";
+      readonly folder: string;
+      /** The most that the pool's files may take together, bytes. */
+      readonly quotaBytes: number | undefined;
+    };
+
 /** All that an actor needs to know, as plain data: it travels to the thread that runs it. */
 export interface ActorSettings {
   readonly pool: PoolName;
-  readonly driver: "openzfs";
-  readonly zfsCommand: readonly string[];
-  readonly zpoolCommand: readonly string[];
-  readonly volumeProperties: Readonly<Record<string, string>>;
-  readonly deviceWaitMs: number;
-  readonly originalDatabase: string;
+  readonly driver: DriverSettings;
+  readonly originalDatabase: string | undefined;
   readonly dataDir: string;
   readonly imageService: string;
   readonly imageSources: readonly string[];

@@ -144,10 +144,13 @@ export function isWithin(name: string, root: string): boolean {
   return name === root || (name.startsWith(root) && (name[root.length] === "/" || name[root.length] === "@"));
 }
 
+/** Where udev puts the devices of volumes. */
+export const ZVOL_DEVICES = "/dev/zvol";
+
 /**
- * The device node of a volume. udev's zvol_id writes a space as "+".
+ * The device of a volume below `devices`. udev's zvol_id writes a space as "+".
  * Source: cmd/zvol_id in OpenZFS.
  */
-export function devicePath(dataset: DatasetName): string {
-  return `/dev/zvol/${dataset.replaceAll(" ", "+")}`;
+export function devicePath(dataset: DatasetName, devices: string): string {
+  return `${devices}/${dataset.replaceAll(" ", "+")}`;
 }

@@ -7,6 +7,8 @@ import { openLink } from "../protocol/link.js";
 import { childOf } from "../protocol/names.js";
 import type { FetchReport, Operation, OperationHandlers } from "../protocol/operations.js";
 import type { ImageRecord } from "../protocol/records.js";
+import { bytes } from "../protocol/units.js";
+import { openEmbeddedZfs } from "./embedded/embedded.js";
 import { createFetchQueue } from "./fetch-queue.js";
 import { createDatasetLocks } from "./locks.js";
 import { createActorLog } from "./log.js";
@@ -18,6 +20,7 @@ import { volumeOperations } from "./operations/volumes.js";
 import { reconcile } from "./reconcile.js";
 import { openRecords, type Records } from "./records.js";
 import { createCommandRunner } from "./zfs/command.js";
+import type { Zfs } from "./zfs/driver.js";
 import { openOpenZfs } from "./zfs/openzfs.js";
 
 /** How long a crashed actor waits for SQLite to finish what it is at. */
@@ -34,9 +37,9 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   const run = createCommandRunner(settings.commandSlots, createChildTable(children), (end) =>
     log.debug("command", { argv: end.argv, exit: end.exit, ms: Math.round(end.ms), stderr: end.stderr }),
   );
-  const zfs = openOpenZfs({ ...settings, timeoutMs: settings.commandTimeoutMs }, run);
   const locks = createDatasetLocks();
   const fetches = createFetchQueue<ImageRecord>(settings.numFetchers, settings.maxPending);
+  let zfs: Zfs | undefined;
   let records: Records | undefined;
   let handlers: OperationHandlers | undefined;
   let underWay = 0;
@@ -57,10 +60,18 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
 
   const link = openLink(hot, answer, refusals.interrupted);
 
-  function createHandlers(opened: Records): OperationHandlers {
+  async function openDriver(): Promise<Outcome<Zfs>> {
+    const { driver, commandTimeoutMs: timeoutMs } = settings;
+    if (driver.kind === "openzfs") return succeed(openOpenZfs({ ...driver, pool, timeoutMs }, run));
+    const { folder, quotaBytes } = driver;
+    const quota = quotaBytes === undefined ? undefined : bytes(quotaBytes);
+    return openEmbeddedZfs({ pool, folder, quota, log });
+  }
+
+  function createHandlers(driver: Zfs, opened: Records): OperationHandlers {
     const context: ActorContext = {
       pool,
-      zfs,
+      zfs: driver,
       locks,
       records: opened,
       log,
@@ -75,29 +86,40 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
     };
   }
 
+  async function openPool(liveTags: readonly string[]): ReturnType<ActorControl["open"]> {
+    const driver = await openDriver();
+    if (!driver.ok) return driver;
+    zfs = driver.value;
+    const checked = await zfs.checkPool();
+    if (!checked.ok) return checked;
+    for (const name of ["images", "guests"]) {
+      const ensured = await zfs.ensureFilesystem(childOf(pool, name));
+      if (!ensured.ok) return ensured;
+    }
+    const opened = await openRecords(settings.dataDir, pool, log);
+    if (!opened.ok) return opened;
+    records = opened.value;
+    const { originalDatabase } = settings;
+    const reconciled = await reconcile({ pool, zfs, records, log, originalDatabase, liveTags });
+    if (!reconciled.ok) return reconciled;
+    handlers = createHandlers(zfs, records);
+    return succeed(checked.value);
+  }
+
+  async function closeFiles(): Promise<void> {
+    handlers = undefined;
+    await Promise.all([records?.close(), zfs?.close()]);
+  }
+
   const controls: ActorControl = {
     async open(liveTags) {
-      const checked = await zfs.checkPool();
-      if (!checked.ok) return checked;
-      for (const name of ["images", "guests"]) {
-        const ensured = await zfs.ensureFilesystem(childOf(pool, name));
-        if (!ensured.ok) return ensured;
-      }
-      const opened = await openRecords(settings.dataDir, pool, log);
-      if (!opened.ok) return opened;
-      records = opened.value;
-      const { originalDatabase } = settings;
-      const reconciled = await reconcile({ pool, zfs, records, log, originalDatabase, liveTags });
-      if (!reconciled.ok) {
-        await records.close();
-        return reconciled;
-      }
-      handlers = createHandlers(records);
-      return succeed(checked.value);
+      const opened = await openPool(liveTags);
+      if (!opened.ok) await closeFiles();
+      return opened;
     },
     stats: () => ({
       operations: underWay,
-      commandsRun: zfs.commandsRun,
+      commandsRun: zfs?.commandsRun ?? 0,
       images: records?.images.size ?? 0,
       fetches: [...fetches.ids].length,
       lockedDatasets: locks.size,
@@ -111,10 +133,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
           resolve(true);
         });
       }),
-    async close() {
-      handlers = undefined;
-      await records?.close();
-    },
+    close: closeFiles,
     crash() {
       setImmediate(() => {
         throw new Error("a crash that was asked for");
@@ -128,10 +147,9 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   // and by that fail the calls that wait.
   process.once("uncaughtException", (error) => {
     log.error("the actor crashed", { error: error.stack ?? String(error) });
-    handlers = undefined;
     const patience = new Promise((resolve) => setTimeout(resolve, CRASH_CLOSE_MS));
     // Not from within SQLite's own callback either: hence setImmediate.
-    void Promise.race([records?.close(), patience]).finally(() => setImmediate(() => process.exit(1)));
+    void Promise.race([closeFiles(), patience]).finally(() => setImmediate(() => process.exit(1)));
   });
 
   return new Promise((resolve) => hot.on("close", resolve)).then(() => {

@@ -47,7 +47,7 @@ export async function reconcile(options: {
   readonly zfs: Zfs;
   readonly records: Records;
   readonly log: ActorLog;
-  readonly originalDatabase: string;
+  readonly originalDatabase: string | undefined;
   /** Holds of downloads that are still running: not ours to release. */
   readonly liveTags: readonly string[];
 }): Promise<Outcome<ReconcileReport>> {
@@ -128,10 +128,10 @@ async function importOriginal(options: {
   readonly pool: PoolName;
   readonly records: Records;
   readonly log: ActorLog;
-  readonly originalDatabase: string;
+  readonly originalDatabase: string | undefined;
 }): Promise<string[]> {
   const { records, log, originalDatabase: path } = options;
-  if (await records.importDone()) return [];
+  if (path === undefined || (await records.importDone())) return [];
   try {
     const original = await readOriginal(path, options.pool);
     if (original === undefined) return [];

@@ -7,7 +7,7 @@ import { conformance } from "./suite.js";
 const TOO_LARGE_MIB = 100_000 * 1024;
 
 conformance("Guests' disks", "guests", (subject) => {
-  const { server, target, pool, otherPool, own } = subject;
+  const { server, target, pool, otherPool, own, deviceOf } = subject;
   const golden = `${own}-golden`;
   let service: ImageService;
 
@@ -27,7 +27,7 @@ conformance("Guests' disks", "guests", (subject) => {
     size,
     volume: volumeOf(guest, index),
     image,
-    source: `/dev/zvol/${volumeOf(guest, index)}`,
+    source: deviceOf(volumeOf(guest, index)),
   });
 
   /** What stands on the wire around `disks` and comes back as it was. */

@@ -4,7 +4,7 @@ import { bytes, type ImageService, openImageService } from "./image-service.js";
 import { conformance } from "./suite.js";
 
 conformance("Images and their clones", "images", (subject) => {
-  const { server, target, pool, otherPool, own } = subject;
+  const { server, target, pool, otherPool, own, deviceOf } = subject;
   const golden = `${own}-golden`;
   const spare = `${own}-spare`;
   let service: ImageService;
@@ -20,7 +20,7 @@ conformance("Images and their clones", "images", (subject) => {
   const clone = (name: string) => ({
     id: `${pool}/${own}/${name}`,
     size: IMAGE_MIB,
-    device: `/dev/zvol/${pool}/${own}/${name}`,
+    device: deviceOf(`${pool}/${own}/${name}`),
   });
 
   beforeAll(async () => {

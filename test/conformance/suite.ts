@@ -10,6 +10,8 @@ export interface Subject {
   /** The default pool, and another. */
   readonly pool: string;
   readonly otherPool: string;
+  /** The device of a volume, by its full name. */
+  deviceOf(volume: string): string;
   /** Begins every dataset, image and guest of this file; one component, new in each run. */
   readonly own: string;
 }
@@ -29,7 +31,11 @@ export function conformance(title: string, file: string, define: (subject: Subje
   }
   const [pool, otherPool] = target.pools;
   const own = `${file}-${randomBytes(4).toString("hex")}`;
-  const subject = { target, server: createServer(target.url), pool, otherPool, own };
+  const deviceOf = (volume: string) => {
+    const [devices, others] = target.devices;
+    return `${volume.startsWith(`${pool}/`) ? devices : others}/${volume}`;
+  };
+  const subject = { target, server: createServer(target.url), pool, otherPool, own, deviceOf };
   describe(title, () => {
     afterAll(() => removeOwn(subject));
     define(subject);

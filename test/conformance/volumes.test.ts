@@ -4,11 +4,11 @@ import { conformance } from "./suite.js";
 /** More than any pool under test holds: 100000 GiB. */
 const TOO_LARGE_MIB = 100_000 * 1024;
 
-conformance("Volumes and datasets", "volumes", ({ server, pool, own }) => {
+conformance("Volumes and datasets", "volumes", ({ server, pool, own, deviceOf }) => {
   const volume = (name: string, size = 8) => ({
     id: `${pool}/${own}/${name}`,
     size,
-    device: `/dev/zvol/${pool}/${own}/${name}`,
+    device: deviceOf(`${pool}/${own}/${name}`),
   });
 
   beforeAll(async () => {
@@ -20,7 +20,7 @@ conformance("Volumes and datasets", "volumes", ({ server, pool, own }) => {
     const body = `{"method":"ImageStore.CreateVolume","params":[{"id":"${id}","size":8}],"id":1}`;
     const reply = await server.post(body);
     expect(reply.text).toBe(
-      `{"result":{"volumes":[{"id":"${pool}/${id}","size":8,"device":"/dev/zvol/${pool}/${id}"}]},"error":null,"id":1}\n`,
+      `{"result":{"volumes":[{"id":"${pool}/${id}","size":8,"device":"${deviceOf(`${pool}/${id}`)}"}]},"error":null,"id":1}\n`,
     );
     expect(await server.must("GetVolume", { id })).toEqual({ volumes: [volume("deep/er/v")] });
   });

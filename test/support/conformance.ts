@@ -1,12 +1,13 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { TestProject } from "vitest/node";
+import { ZVOL_DEVICES } from "../../src/protocol/names.js";
 import { type DaemonProcess, freePort, startDaemonProcess, vmPool } from "./daemon.js";
 import type { Target } from "./target.js";
-import { acquireVm, createPool, type Vm } from "./vm.js";
+import { acquireVm, createPool } from "./vm.js";
 
-const NUM_FETCHERS = 2;
-const MAX_PENDING = 2;
-const BODY_LIMIT_BYTES = 1024 * 1024;
-const BATCH_LENGTH = 100;
+const LIMITS = { numFetchers: 2, maxPending: 2, bodyLimitBytes: 1024 * 1024, batchLength: 100 };
 
 /** A server that somebody else runs, described by the environment. */
 function targetFromEnvironment(url: string): Target {
@@ -14,55 +15,55 @@ function targetFromEnvironment(url: string): Target {
     IMAGESTORE_POOLS_UNDER_TEST: pools = "",
     IMAGESTORE_IMAGE_PORT,
     IMAGESTORE_SOURCE_PORT,
+    IMAGESTORE_DEVICES = `${ZVOL_DEVICES},${ZVOL_DEVICES}`,
   } = process.env;
   const [first, second] = pools.split(",");
+  const [devices = "", others = devices] = IMAGESTORE_DEVICES.split(",");
   if (!first || !second) throw new Error("set IMAGESTORE_POOLS_UNDER_TEST to two pools: a,b");
   return {
     url: url.replace(/\/$/, ""),
     pools: [first, second],
     imageServicePort: Number(IMAGESTORE_IMAGE_PORT),
     sourcePort: Number(IMAGESTORE_SOURCE_PORT),
-    numFetchers: NUM_FETCHERS,
-    maxPending: MAX_PENDING,
-    bodyLimitBytes: BODY_LIMIT_BYTES,
-    batchLength: BATCH_LENGTH,
+    devices: [devices, others],
+    ...LIMITS,
   };
 }
 
+/** Starts a daemon on two pools, as the suite wants it. */
 async function startTarget(
-  vm: Vm,
-  transport: "uws" | "node",
-  disks: readonly [string, string],
+  pools: readonly [PoolConfiguration, PoolConfiguration],
+  transport: "auto" | "uws" | "node",
+  devices: readonly [string, string],
+  env: NodeJS.ProcessEnv,
 ): Promise<{ target: Target; daemon: DaemonProcess }> {
-  const pools = [`${transport}a`, `${transport}b`] as const;
-  createPool(vm, pools[0], disks[0]);
-  createPool(vm, pools[1], disks[1]);
   const [port, imageServicePort, sourcePort] = [await freePort(), await freePort(), await freePort()];
   const daemon = await startDaemonProcess(
     {
       listen: { host: "127.0.0.1", port, transport },
-      pools: pools.map((name) => vmPool(vm, name)),
+      pools,
       imageService: `127.0.0.1:${imageServicePort}`,
       imageSources: [`127.0.0.1:${sourcePort}`],
-      numFetchers: NUM_FETCHERS,
-      maxPending: MAX_PENDING,
-      limits: { bodyBytes: BODY_LIMIT_BYTES, batchLength: BATCH_LENGTH },
+      numFetchers: LIMITS.numFetchers,
+      maxPending: LIMITS.maxPending,
+      limits: { bodyBytes: LIMITS.bodyLimitBytes, batchLength: LIMITS.batchLength },
       timeouts: { fetchIdleMs: 5_000 },
       log: { level: process.env.IMAGESTORE_TEST_LOG ?? "warn" },
     },
-    { OPENZFS_VM_RUN: vm.run },
+    env,
   );
-  const target = {
-    url: daemon.url,
-    pools,
-    imageServicePort,
-    sourcePort,
-    numFetchers: NUM_FETCHERS,
-    maxPending: MAX_PENDING,
-    bodyLimitBytes: BODY_LIMIT_BYTES,
-    batchLength: BATCH_LENGTH,
-  };
+  const names = [pools[0].name, pools[1].name] as const;
+  const target = { url: daemon.url, pools: names, imageServicePort, sourcePort, devices, ...LIMITS };
   return { target, daemon };
+}
+
+type PoolConfiguration = Readonly<Record<string, unknown>> & { readonly name: string };
+
+async function stopTarget(daemon: DaemonProcess, name: string): Promise<void> {
+  const status = await daemon.stop();
+  const log = daemon.log();
+  if (log !== "") process.stderr.write(`--- log of the ${name} daemon\n${log}`);
+  if (status !== 0) throw new Error(`the ${name} daemon ended with status ${status}`);
 }
 
 /** The set-up of a conformance project: a daemon on two pools of the VM, or the server of IMAGESTORE_URL. */
@@ -82,13 +83,32 @@ export async function setUpConformance(
     project.provide("target", vm);
     return async () => release();
   }
-  const { target, daemon } = await startTarget(vm, transport, disks);
+  const names = [`${transport}a`, `${transport}b`] as const;
+  createPool(vm, names[0], disks[0]);
+  createPool(vm, names[1], disks[1]);
+  const pools = [vmPool(vm, names[0]), vmPool(vm, names[1])] as const;
+  const { target, daemon } = await startTarget(pools, transport, [ZVOL_DEVICES, ZVOL_DEVICES], {
+    OPENZFS_VM_RUN: vm.run,
+  });
   project.provide("target", target);
-  return async () => {
-    const status = await daemon.stop();
-    const log = daemon.log();
-    if (log !== "") process.stderr.write(`--- log of the ${transport} daemon\n${log}`);
-    release();
-    if (status !== 0) throw new Error(`the ${transport} daemon ended with status ${status}`);
-  };
+  return () => stopTarget(daemon, transport).finally(release);
+}
+
+/** Room for the suite's largest disks, whatever the machine has. */
+const EMBEDDED_QUOTA_BYTES = 4 * 1024 ** 3;
+
+/** The set-up of conformance-embedded: a daemon on two pools in folders, no OpenZFS needed. */
+export async function setUpEmbedded(project: TestProject): Promise<() => Promise<void>> {
+  const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
+  const pool = (name: string) => ({
+    name,
+    driver: "embedded",
+    folder: join(folder, name),
+    quotaBytes: EMBEDDED_QUOTA_BYTES,
+  });
+  const pools = [pool("tank"), pool("dozer")] as const;
+  const devices = [join(pools[0].folder, "zvol"), join(pools[1].folder, "zvol")] as const;
+  const { target, daemon } = await startTarget(pools, "auto", devices, {});
+  project.provide("target", target);
+  return () => stopTarget(daemon, "embedded").finally(() => rmSync(folder, { recursive: true, force: true }));
 }

@@ -35,7 +35,7 @@ export function freePort(): Promise<number> {
 }
 
 /** The configuration of a pool in the VM. */
-export function vmPool(vm: Vm, name: string): Record<string, unknown> {
+export function vmPool(vm: Vm, name: string): Record<string, unknown> & { readonly name: string } {
   return { name, zfsCommand: [vm.exec, "zfs"], zpoolCommand: [vm.exec, "zpool"], deviceWaitMs: 0 };
 }
 

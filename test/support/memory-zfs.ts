@@ -7,6 +7,7 @@ import {
   type PoolName,
   type SnapshotName,
   tagOf,
+  ZVOL_DEVICES,
 } from "../../src/protocol/names.js";
 import { type Bytes, bytes } from "../../src/protocol/units.js";
 import type { AnyName, DatasetInfo, MarkedVolume, Properties, Zfs } from "../../src/workers/zfs/driver.js";
@@ -327,6 +328,9 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
 
     sendCommand: (name) => ["send", name],
     receiveCommand: (target, marks) => ["receive", target, JSON.stringify(marks)],
+    finishReceive: async () => succeed(null),
+    devices: ZVOL_DEVICES,
+    close: async () => {},
     waitForDevice: async () => true,
   };
   return zfs;

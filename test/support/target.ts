@@ -15,6 +15,8 @@ export interface Target {
   readonly sourcePort: number;
   readonly numFetchers: number;
   readonly maxPending: number;
+  /** Of each pool, the folder of its volumes' devices: a volume POOL/X has its device at DEVICES/POOL/X. */
+  readonly devices: readonly [string, string];
   readonly bodyLimitBytes: number;
   readonly batchLength: number;
 }

@@ -86,9 +86,23 @@ describe("samples", () => {
     expect(pools[0]?.originalDatabase).toBeUndefined();
   });
 
+  test("a pool may be kept in a folder, beside one of OpenZFS", () => {
+    const { pools } = load({ config: join(folder("samples"), "embedded.json") });
+    expect(pools).toMatchObject([
+      { driver: "embedded", folder: "/srv/imagestore/tank", quotaBytes: 100 * 1024 ** 3 },
+      { driver: "openzfs", zfsCommand: ["zfs"] },
+    ]);
+  });
+
+  test("no pool is embedded unless its configuration says so", () => {
+    expect(load({ zpool: "a,b" }).pools.map(({ driver }) => driver)).toEqual(["openzfs", "openzfs"]);
+    const quickStart = fileURLToPath(new URL("../../config/embedded.json", import.meta.url));
+    expect(load({ config: quickStart }).pools).toMatchObject([{ name: "tank", driver: "embedded" }]);
+  });
+
   test("commands may have words in front of zfs", () => {
     const { pools } = load({ config: join(folder("samples"), "sudo.json") });
-    expect(pools[0]?.zfsCommand).toEqual(["sudo", "-n", "zfs"]);
+    expect(pools[0]).toMatchObject({ zfsCommand: ["sudo", "-n", "zfs"] });
   });
 });
 
@@ -116,7 +130,12 @@ const BROKEN: Readonly<Record<string, RegExp>> = {
     /^pools\[0\]\.name = "tank\/images": a pool's name must begin with a letter and hold only/,
   "pool-as-option.json": /^pools\[0\]\.name = "-tank": a pool's name must begin with a letter/,
   "pool-reserved.json": /^pools\[0\]\.name = "mirror-0": a pool's name is reserved by zpool/,
-  "driver-unknown.json": /^pools\[0\]\.driver = "btrfs": .*"openzfs"/,
+  "driver-unknown.json": /^pools\[0\]\.driver = "btrfs": .*'openzfs' \| 'embedded'/,
+  "embedded-folder-twice.json": /^pools\[1\]\.folder = "\/p": a folder holds one pool$/,
+  "embedded-quota-zero.json": /^pools\[0\]\.quotaBytes = 0: .*>=1/,
+  "embedded-with-command.json": /^pools\[0\]\.zfsCommand: unknown key$/,
+  "embedded-without-folder.json": /^pools\[0\]\.folder = undefined: .*expected string/,
+  "openzfs-with-folder.json": /^pools\[0\]\.folder: unknown key$/,
   "command-empty.json": /^pools\[0\]\.zfsCommand = \[\]: .*>=1/,
   "command-text.json": /^pools\[0\]\.zfsCommand = "sudo zfs": .*expected array/,
   "command-empty-word.json": /^pools\[0\]\.zfsCommand\[1\] = "": .*>=1/,
@@ -223,9 +242,9 @@ describe("precedence", () => {
 
   test("a pool that a flag names keeps the settings it has in the file", () => {
     const path = file({ pools: [{ name: "a" }, { name: "b", deviceWaitMs: 7 }] });
-    expect(load({ config: path, zpool: "b,c" }).pools.map((pool) => [pool.name, pool.deviceWaitMs])).toEqual([
-      ["b", 7],
-      ["c", 10_000],
+    expect(load({ config: path, zpool: "b,c" }).pools).toMatchObject([
+      { name: "b", deviceWaitMs: 7 },
+      { name: "c", deviceWaitMs: 10_000 },
     ]);
   });
 

@@ -15,6 +15,7 @@ import {
   type SnapshotName,
   snapshotOf,
   tagOf,
+  ZVOL_DEVICES,
 } from "../../src/protocol/names.js";
 
 const POOLS = ["tank", "tank2", "p.q-r_s:t"] as PoolName[];
@@ -287,5 +288,5 @@ test.each([
 });
 
 test("the device of a volume has plus signs for spaces, as udev writes it", () => {
-  expect(devicePath("tank/a b/c d" as DatasetName)).toBe("/dev/zvol/tank/a+b/c+d");
+  expect(devicePath("tank/a b/c d" as DatasetName, ZVOL_DEVICES)).toBe("/dev/zvol/tank/a+b/c+d");
 });

@@ -143,7 +143,11 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Image
   function withPlaces(guest: GuestRecord, plans: readonly DiskPlan[]): GuestRecord {
     return {
       ...guest,
-      disks: plans.map(({ record, volume }) => ({ ...record, volume, source: devicePath(volume) })),
+      disks: plans.map(({ record, volume }) => ({
+        ...record,
+        volume,
+        source: devicePath(volume, zfs.devices),
+      })),
     };
   }
 

@@ -123,7 +123,8 @@ export function imageOperations(
       const cleared = await clearLeftover(partial);
       if (!cleared.ok) return cleared;
       const fetched = await context.fetch({ url: url.value, command: zfs.receiveCommand(partial, marks) });
-      const published = fetched.ok ? await publish(id, type, partial) : fetched;
+      const finished = fetched.ok ? await zfs.finishReceive(partial) : fetched;
+      const published = finished.ok ? await publish(id, type, partial) : finished;
       if (!published.ok) await removePartial(partial);
       return published;
     });
@@ -195,12 +196,14 @@ export function imageOperations(
         if (!existing.ok) return existing;
         // `clone -p` succeeds where the target exists: a repeated call is answered, another's dataset is not.
         if (existing.value) {
-          return existing.value.origin === snapshot ? succeed(volumeRecord(existing.value)) : refusals.exists;
+          return existing.value.origin === snapshot
+            ? succeed(volumeRecord(context, existing.value))
+            : refusals.exists;
         }
         const cloned = await zfs.clone(snapshot, target);
         if (!cloned.ok) return cloned;
         await awaitDevice(context, target);
-        return succeed(volumeRecord({ name: target, volsize: size }));
+        return succeed(volumeRecord(context, { name: target, volsize: size }));
       });
     },
   };

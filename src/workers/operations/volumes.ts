@@ -19,8 +19,11 @@ type VolumeOperations = Pick<
   "ListVolumes" | "CreateVolume" | "GetVolume" | "DeleteDataset"
 >;
 
-export function volumeRecord(info: Pick<DatasetInfo, "name" | "volsize">): VolumeRecord {
-  return { name: info.name, size: info.volsize, device: devicePath(info.name as DatasetName) };
+export function volumeRecord(
+  { zfs }: ActorContext,
+  { name, volsize }: Pick<DatasetInfo, "name" | "volsize">,
+): VolumeRecord {
+  return { name, size: volsize, device: devicePath(name as DatasetName, zfs.devices) };
 }
 
 /** Waits for a volume's device; an answer does not fail for it, the volume is there. */
@@ -68,7 +71,9 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
   return {
     async ListVolumes() {
       const found = await zfs.listVolumes();
-      return found.ok ? succeed(found.value.filter(isPublished).map(volumeRecord)) : found;
+      return found.ok
+        ? succeed(found.value.filter(isPublished).map((info) => volumeRecord(context, info)))
+        : found;
     },
 
     CreateVolume: ({ name, size }) =>
@@ -81,14 +86,14 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
         if (found.value === undefined) return refusals.notFound;
         if (found.value.volsize !== size) return refusals.exists;
         await awaitDevice(context, name);
-        return succeed(volumeRecord(found.value));
+        return succeed(volumeRecord(context, found.value));
       }),
 
     async GetVolume({ name }) {
       const found = await zfs.find(name);
       if (!found.ok) return found;
       if (found.value === undefined) return refusals.notFound;
-      return found.value.type === "volume" ? succeed(volumeRecord(found.value)) : refusals.notVolume;
+      return found.value.type === "volume" ? succeed(volumeRecord(context, found.value)) : refusals.notVolume;
     },
 
     DeleteDataset: ({ name }) => {
@@ -100,7 +105,7 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
         const destroyed = await zfs.destroy(name, true);
         if (!destroyed.ok) return destroyed;
         await forgetImagesWithin(context, [name]);
-        return succeed(volumeRecord(found.value));
+        return succeed(volumeRecord(context, found.value));
       });
     },
   };

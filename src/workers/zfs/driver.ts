@@ -72,8 +72,14 @@ export interface Zfs {
   sendCommand(name: SnapshotName): readonly string[];
   /** argv that makes `target` of the stream on its stdin. */
   receiveCommand(target: DatasetName, marks: Properties): readonly string[];
+  /** Called when the last receiveCommand for `target` has ended well: now it must be found. */
+  finishReceive(target: DatasetName): Promise<Outcome<null>>;
+  /** The folder in which each volume has its device, under the volume's name (devicePath). */
+  readonly devices: string;
   /** The device of a volume is there, or the patience for it is over (false). */
   waitForDevice(volume: DatasetName): Promise<boolean>;
   /** Processes started so far. */
   readonly commandsRun: number;
+  /** Nothing may be asked afterwards. */
+  close(): Promise<void>;
 }

@@ -1,7 +1,13 @@
 import { access } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fail, type Outcome, type Refused, refusals, succeed } from "../../protocol/failures.js";
-import { type DatasetName, devicePath, type PoolName, type SnapshotName } from "../../protocol/names.js";
+import {
+  type DatasetName,
+  devicePath,
+  type PoolName,
+  type SnapshotName,
+  ZVOL_DEVICES,
+} from "../../protocol/names.js";
 import { type Bytes, bytes } from "../../protocol/units.js";
 import { createCoalescer } from "./coalesce.js";
 import type { CommandEnd, CommandLimits } from "./command.js";
@@ -271,9 +277,14 @@ export function openOpenZfs(options: OpenZfsOptions, run: Run): Zfs {
       target,
     ],
 
+    // zfs itself shows what it has received.
+    finishReceive: async () => succeed(null),
+    devices: ZVOL_DEVICES,
+    close: async () => {},
+
     async waitForDevice(volume) {
       if (options.deviceWaitMs === 0) return true;
-      const device = devicePath(volume);
+      const device = devicePath(volume, ZVOL_DEVICES);
       const until = performance.now() + options.deviceWaitMs;
       for (let pauseMs = 5; ; pauseMs = Math.min(pauseMs * 2, 200)) {
         if (await exists(device)) return true;

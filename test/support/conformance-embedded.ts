@@ -1,0 +1,3 @@
+import { setUpEmbedded } from "./conformance.js";
+
+export default setUpEmbedded;
