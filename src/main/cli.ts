@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { Command, InvalidArgumentError } from "commander";
 import { type Config, type Flags, loadConfig } from "./config.js";
 import { startDaemon } from "./daemon.js";
+import { imageCommand } from "./image/commands.js";
 import { createLog } from "./log.js";
 
 const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
@@ -102,5 +103,7 @@ withFlags(program.command("check-config"))
   .action((flags: Flags) => {
     process.stdout.write(`${JSON.stringify(configOrExit(flags), null, 2)}\n`);
   });
+
+program.addCommand(imageCommand());
 
 await program.parseAsync();

@@ -106,8 +106,9 @@ interface Incoming {
 
 /**
  * Applies the stream of a volume to the file that `openTarget` gives: data is written in
- * place, what a FREE names is zeroed as far as the file holds anything there (in a fresh
- * file that is nothing), in the end the size is set and the data is on the disk.
+ * place; what a FREE names is cut off where it reaches the end of the file's data, else
+ * zeroed where there is anything but zeros (in a fresh file there is nothing); in the end
+ * the size is set, and the data is on the disk.
  * Rejects with a StreamProblem for a bad stream, else with what `source`, `openTarget` or
  * the file threw; the file is of no use then, and nothing is under way on it any more.
  */
@@ -151,10 +152,14 @@ export async function receiveVolume({ source, openTarget }: ReceiveVolumeOptions
           }
           case "free": {
             const volume = started();
-            const end = Math.min(volume.dataEnd, event.offset + event.length);
-            if (end <= event.offset) break;
+            if (event.offset >= volume.dataEnd) break;
             await volume.writes.settle();
-            await clear(volume.file, event.offset, end);
+            if (event.offset + event.length >= volume.dataEnd) {
+              await volume.file.truncate(event.offset);
+              volume.dataEnd = event.offset;
+            } else {
+              await clear(volume.file, event.offset, event.offset + event.length);
+            }
             break;
           }
           case "end":

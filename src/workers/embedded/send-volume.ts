@@ -7,7 +7,7 @@ export interface SendVolumeOptions {
   /** The raw disk of the older snapshot, whose guid is `stream.fromGuid`; without it the stream is a full one. */
   readonly from?: string;
   readonly stream: VolumeStreamOptions;
-  /** Takes the next bytes of the stream. They may be used until the promise settles; nothing is read ahead of it but one piece. */
+  /** Takes the next bytes of the stream, to keep; they are gone on with when the promise settles. */
   write(chunk: Uint8Array): Promise<void> | void;
   /** How many bytes of `file` have been looked at, some times a second. */
   onProgress?(bytesRead: number): void;
@@ -70,14 +70,16 @@ interface Run {
 function* runsOf(piece: Buffer, before: Buffer, zeros: Buffer, blockBytes: number): Generator<Run> {
   if (piece.equals(before)) return;
   const kindAt = (start: number) => {
-    const end = start + blockBytes;
+    const end = Math.min(start + blockBytes, piece.length);
     if (piece.compare(before, start, end, start, end) === 0) return "same";
-    return piece.compare(zeros, 0, blockBytes, start, end) === 0 ? "hole" : "data";
+    return piece.compare(zeros, 0, end - start, start, end) === 0 ? "hole" : "data";
   };
   for (let start = 0; start < piece.length; ) {
     const kind = kindAt(start);
     let end = start + blockBytes;
     while (end < piece.length && kindAt(end) === kind) end += blockBytes;
+    // The last block of a volume may be a part of one.
+    end = Math.min(end, piece.length);
     yield { kind, start, end };
     start = end;
   }

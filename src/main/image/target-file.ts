@@ -1,0 +1,103 @@
+import { randomBytes } from "node:crypto";
+import { unlinkSync } from "node:fs";
+import { type FileHandle, lstat, open, realpath, rename, unlink } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { Refusal } from "./refusal.js";
+
+/** A file that is there whole or not at all. */
+export interface TargetFile {
+  /** For reading and writing; empty at first. */
+  readonly handle: FileHandle;
+  /** Adds to the end what nobody changes afterwards. Settles when the piece before is written. */
+  append(piece: Uint8Array): Promise<void>;
+  /** Puts the file in its place when its data is on the disk. */
+  commit(): Promise<void>;
+  /** Removes what was written; nothing after a commit. */
+  discard(): Promise<void>;
+}
+
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** The path that a rename may replace: a link's end, and a regular file if anything. */
+async function replaceablePath(path: string, inputs: readonly string[]): Promise<string> {
+  const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+  });
+  if (!found) return join(await realpath(dirname(path)), path.slice(path.lastIndexOf("/") + 1));
+  const real = found.isSymbolicLink() ? await realpath(path) : path;
+  const target = await lstat(real);
+  if (!target.isFile()) throw new Refusal(`${path} is no regular file, it can't be replaced`);
+  for (const input of inputs) {
+    const { dev, ino } = await lstat(await realpath(input));
+    if (dev === target.dev && ino === target.ino)
+      throw new Refusal(`${path} is read, it can't be written too`);
+  }
+  return real;
+}
+
+async function writeOn(file: FileHandle, piece: Uint8Array): Promise<void> {
+  for (let written = 0; written < piece.length; ) {
+    written += (await file.write(piece, written)).bytesWritten;
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Opens a new file under a temporary name beside `path`, whose place it takes in the end.
+ * A signal that ends the process removes it first; only SIGKILL leaves it.
+ * Fails: a Refusal where `path` is no regular file or one of `inputs`; errors of open(2).
+ */
+export async function createTargetFile(path: string, inputs: readonly string[]): Promise<TargetFile> {
+  const place = await replaceablePath(path, inputs);
+  const temporary = join(dirname(place), `.imagestore-${randomBytes(8).toString("hex")}.partial`);
+  const handle = await open(temporary, "wx+");
+  const onSignal = (signal: NodeJS.Signals) => {
+    unlinkSync(temporary);
+    process.off(signal, onSignal);
+    process.kill(process.pid, signal);
+  };
+  for (const signal of SIGNALS) process.on(signal, onSignal);
+  let underWay: Promise<void> = Promise.resolve();
+  let settled = false;
+  const settle = async (end: () => Promise<void>) => {
+    if (settled) return;
+    settled = true;
+    try {
+      await end();
+    } finally {
+      for (const signal of SIGNALS) process.off(signal, onSignal);
+    }
+  };
+  return {
+    handle,
+    append: async (piece) => {
+      await underWay;
+      underWay = writeOn(handle, piece);
+      // It may fail while nobody waits for it; the next one, or the commit, is told.
+      underWay.catch(() => {});
+    },
+    commit: async () => {
+      await underWay;
+      await handle.sync();
+      await settle(async () => {
+        await handle.close();
+        await rename(temporary, place);
+        await syncFolder(dirname(place));
+      });
+    },
+    discard: () =>
+      settle(async () => {
+        await underWay.catch(() => {});
+        await handle.close();
+        await unlink(temporary);
+      }),
+  };
+}
