@@ -2,7 +2,8 @@ import { defineConfig } from "vitest/config";
 
 /**
  * unit: no ZFS needed. conformance-*: HTTP only, against a daemon on pools in folders
- * (embedded) or on real OpenZFS (or the server of IMAGESTORE_URL). openzfs: faults, streams and the whole round, inside the VM too.
+ * (embedded) or on real OpenZFS (or the server of IMAGESTORE_URL). embedded: faults and streams
+ * of embedded pools. openzfs: faults, streams and the whole round, inside the VM too.
  * The last three share one VM and run one file at a time.
  */
 const onOpenZfs = {
@@ -34,6 +35,16 @@ export default defineConfig({
           sequence: { groupOrder: 1 },
           include: ["test/conformance/**/*.test.ts"],
           globalSetup: ["test/support/conformance-embedded.ts"],
+        },
+      },
+      {
+        test: {
+          name: "embedded",
+          testTimeout: 60_000,
+          fileParallelism: false,
+          pool: "forks" as const,
+          sequence: { groupOrder: 1 },
+          include: ["test/embedded/**/*.test.ts"],
         },
       },
       {

@@ -1,132 +1,23 @@
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { describe, inject } from "vitest";
 import { vmPool } from "../support/daemon.js";
-import { type InProcessDaemon, startInProcess } from "../support/in-process.js";
-import { call, must, type Reply, type Snapshots, type Volumes } from "../support/rpc.js";
-import { until } from "../support/until.js";
+import { startInProcess } from "../support/in-process.js";
+import { DATASETS, describeLoad, REQUESTS } from "../support/load.js";
 import { createPool, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "load";
-const DATASETS = 32;
-const REQUESTS = 500;
-
-/** One request of the mix, and what its answer says about the pool. */
-interface Sent {
-  readonly method: "CreateSnapshot" | "DeleteSnapshot" | "GetSnapshot" | "ListSnapshots";
-  readonly dataset: string;
-  readonly tag: string;
-  readonly reply: Reply<Snapshots>;
-}
-
-/** A fixed sequence of numbers below 1, so that a failure can be run again. */
-function randomNumbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 describe.skipIf("skip" in vm)(`${REQUESTS} concurrent mixed requests on ${DATASETS} datasets`, () => {
-  let server: InProcessDaemon;
   const running = vm as Vm;
-  const names = Array.from({ length: DATASETS }, (_, index) => `guests/load-${index}`);
-
-  beforeAll(async () => {
-    createPool(running, POOL, "/dev/vde");
-    process.env.OPENZFS_VM_RUN = running.run;
-    server = await startInProcess({ pools: [vmPool(running, POOL)] });
-    await Promise.all(names.map((id) => must<Volumes>(server.url, "CreateVolume", { id, size: 8 })));
-  });
-  afterAll(async () => {
-    await server?.stop();
-    vmExec(running, ["zpool", "destroy", POOL]);
-  });
-
-  /** Sends the mix at once. Each snapshot name is created by one request and deleted by at most one. */
-  async function sendMix(round: string, onReply: (sent: Sent) => void = () => {}): Promise<Sent[]> {
-    const random = randomNumbers(round.length);
-    const created: { dataset: string; tag: string }[] = [];
-    const send = async (
-      method: Sent["method"],
-      dataset: string,
-      tag: string,
-      params: object,
-    ): Promise<Sent> => {
-      const sent = { method, dataset, tag, reply: await call<Snapshots>(server.url, method, params) };
-      onReply(sent);
-      return sent;
-    };
-    const requests: Promise<Sent>[] = [];
-    for (let index = 0; index < REQUESTS; index++) {
-      const dataset = names[Math.floor(random() * DATASETS)] as string;
-      const kind = random();
-      if (kind < 0.4 || created.length === 0) {
-        const tag = `${round}-${index}`;
-        created.push({ dataset, tag });
-        requests.push(send("CreateSnapshot", dataset, tag, { id: dataset, dest: tag }));
-      } else if (kind < 0.6) {
-        const [victim] = created.splice(Math.floor(random() * created.length), 1);
-        if (!victim) continue;
-        const id = `${victim.dataset}@${victim.tag}`;
-        requests.push(send("DeleteSnapshot", victim.dataset, victim.tag, { id }));
-      } else if (kind < 0.95) {
-        requests.push(send("GetSnapshot", dataset, "any", { id: `${dataset}@any` }));
-      } else requests.push(send("ListSnapshots", dataset, "", { id: dataset }));
-    }
-    return Promise.all(requests);
-  }
-
-  function snapshotsInPool(round: string): Set<string> {
-    const lines = vmExec(running, ["zfs", "list", "-Hp", "-t", "snapshot", "-r", "-o", "name", POOL]);
-    return new Set(lines.split("\n").filter((line) => line.includes(`@${round}-`)));
-  }
-
-  const nameOf = ({ dataset, tag }: Sent) => `${POOL}/${dataset}@${tag}`;
-
-  test("the pool ends in the state that the answers claim", async () => {
-    const sent = await sendMix("mix");
-    const created = sent.filter((each) => each.method === "CreateSnapshot");
-    expect(created.filter((each) => each.reply.error !== null)).toEqual([]);
-    const deletions = sent.filter((each) => each.method === "DeleteSnapshot");
-    expect(deletions.length).toBeGreaterThan(50);
-    // A deletion that came before its creation finds nothing; every other must have happened.
-    for (const each of deletions) expect([null, "not found"]).toContain(each.reply.error);
-    const deleted = new Set(deletions.filter((each) => each.reply.error === null).map(nameOf));
-    const claimed = created.map(nameOf).filter((name) => !deleted.has(name));
-    expect(snapshotsInPool("mix")).toEqual(new Set(claimed));
-  });
-
-  test("killing the actor's thread in the middle loses no acknowledged change", async () => {
-    const actor = [...server.daemon.actors.values()][0];
-    let creations = 0;
-    const mix = sendMix("kill", ({ method }) => {
-      if (method === "CreateSnapshot") creations++;
-    });
-    await until("some changes are acknowledged and many under way", () => creations > 20);
-    expect(actor?.pending).toBeGreaterThan(50);
-    await actor?.crash();
-    const sent = await mix;
-    await until("the actor is up again", () => actor?.state === "ready", 60_000);
-    expect(actor?.restarts).toBe(1);
-
-    const interrupted = sent.filter((each) => /ask again|try again/.test(each.reply.error ?? ""));
-    expect(interrupted.length).toBeGreaterThan(0);
-    const inPool = snapshotsInPool("kill");
-    const unclear = new Set(interrupted.filter((each) => each.method === "DeleteSnapshot").map(nameOf));
-    const deleted = new Set(
-      sent.filter((each) => each.method === "DeleteSnapshot" && each.reply.error === null).map(nameOf),
-    );
-    const acknowledged = sent.filter((each) => each.method === "CreateSnapshot" && each.reply.error === null);
-    expect(acknowledged.length).toBeGreaterThan(0);
-    for (const name of acknowledged.map(nameOf)) {
-      if (deleted.has(name)) expect(inPool, `${name} was deleted`).not.toContain(name);
-      else if (!unclear.has(name)) expect(inPool, `${name} was created`).toContain(name);
-    }
-    // And it works on: nothing is locked for ever.
-    const after = await Promise.all(
-      names.map((id) => call<Snapshots>(server.url, "CreateSnapshot", { id, dest: "after" })),
-    );
-    expect(after.filter((each) => each.error !== null)).toEqual([]);
+  describeLoad({
+    pool: POOL,
+    start: () => {
+      createPool(running, POOL, "/dev/vde");
+      process.env.OPENZFS_VM_RUN = running.run;
+      return startInProcess({ pools: [vmPool(running, POOL)] });
+    },
+    remove: () => void vmExec(running, ["zpool", "destroy", POOL]),
+    snapshots: async () =>
+      vmExec(running, ["zfs", "list", "-Hp", "-t", "snapshot", "-r", "-o", "name", POOL]).split("\n"),
   });
 });
