@@ -61,7 +61,7 @@ async function startVm(): Promise<Vm | NoTarget> {
     VM_SHARE: "/",
     VM_POOL: "",
     VM_MEM: "3G",
-    VM_DISKS: "4G,4G,4G,4G,4G,4G,4G,4G,4G,4G",
+    VM_DISKS: "4G,4G,4G,4G,4G,4G,4G,4G,4G,4G,4G,4G",
     VM_OWNER: String(process.pid),
   });
   if (started.status !== 0) throw new Error(`test/openzfs-vm/start.sh failed: ${started.output}`);

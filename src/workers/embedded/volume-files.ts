@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { constants, rmSync } from "node:fs";
 import {
   copyFile,
@@ -105,6 +106,11 @@ export async function copyVolume(from: string, to: string): Promise<void> {
     await rm(to, { force: true });
     await copySparse(from, to);
   }
+}
+
+/** A name in `volumes/` that nobody has had. */
+export function newFile(): string {
+  return `${Date.now().toString(36)}-${randomBytes(8).toString("hex")}`;
 }
 
 /** Opens the files of the pool in `folder`, making the folders that are missing. */
