@@ -1,14 +1,16 @@
 import { Mutex } from "async-mutex";
-import type { DatasetName, PoolName } from "../protocol/names.js";
+import type { DatasetName, PoolName, SnapshotName } from "../protocol/names.js";
 
 /**
  * What an operation does to a dataset. `keep`: it must not be destroyed meanwhile;
- * `one`: it is changed, what is below it is not; `tree`: it and everything below it.
+ * `part`: a snapshot of it, locked by its own name, is destroyed, and others may do the
+ * same to others; `one`: it is changed, what is below it is not; `tree`: it and
+ * everything below it. A snapshot's name is locked in mode `one` only.
  */
-export type LockMode = "keep" | "one" | "tree";
+export type LockMode = "keep" | "part" | "one" | "tree";
 
 export interface LockRequest {
-  readonly name: PoolName | DatasetName;
+  readonly name: PoolName | DatasetName | SnapshotName;
   readonly mode: LockMode;
 }
 
@@ -46,13 +48,14 @@ class SharedMutex {
 }
 
 /**
- * The two locks of a dataset. `self` is its mutex. `subtree` is owned by who changes
- * the tree rooted here and shared by everybody who works at or below this dataset,
- * so that a recursive change waits for them and they for it.
+ * The two locks of a dataset. `self` is its mutex, shared by who changes parts of it.
+ * `subtree` is owned by who changes the tree rooted here and shared by everybody who
+ * works at or below this dataset, so that a recursive change waits for them and they
+ * for it.
  */
 interface Node {
   readonly subtree: SharedMutex;
-  readonly self: Mutex;
+  readonly self: SharedMutex;
   users: number;
 }
 
@@ -90,7 +93,7 @@ function plan(requests: readonly LockRequest[]): Step[] {
     for (const ancestor of ancestorsOf(name)) {
       add(ancestor, "subtree", ancestor === name && mode === "tree");
     }
-    if (mode === "one") add(name, "self", true);
+    if (mode === "one" || mode === "part") add(name, "self", mode === "one");
   }
   return [...steps.values()].sort((a, b) => (sortKey(a) < sortKey(b) ? -1 : 1));
 }
@@ -101,7 +104,7 @@ export function createDatasetLocks(): DatasetLocks {
   function enter(name: string): Node {
     let node = nodes.get(name);
     if (!node) {
-      node = { subtree: new SharedMutex(), self: new Mutex(), users: 0 };
+      node = { subtree: new SharedMutex(), self: new SharedMutex(), users: 0 };
       nodes.set(name, node);
     }
     node.users++;
@@ -113,8 +116,7 @@ export function createDatasetLocks(): DatasetLocks {
   }
 
   function acquire(node: Node, { lock, owned }: Step): Promise<Release> {
-    if (lock === "self") return node.self.acquire();
-    return owned ? node.subtree.own() : node.subtree.share();
+    return owned ? node[lock].own() : node[lock].share();
   }
 
   return {

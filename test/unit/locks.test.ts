@@ -12,7 +12,8 @@ function conflict(one: LockRequest, other: LockRequest): boolean {
   const below = (inner: string, outer: string) => inner === outer || inner.startsWith(`${outer}/`);
   if (one.mode === "tree" && below(other.name, one.name)) return true;
   if (other.mode === "tree" && below(one.name, other.name)) return true;
-  return one.mode === "one" && other.mode === "one" && one.name === other.name;
+  const excluding = [one.mode, other.mode].filter((mode) => mode === "one" || mode === "part");
+  return one.name === other.name && excluding.length === 2 && excluding.includes("one");
 }
 
 const conflicts = (some: readonly LockRequest[], others: readonly LockRequest[]) =>
@@ -20,7 +21,7 @@ const conflicts = (some: readonly LockRequest[], others: readonly LockRequest[])
 
 const lockRequest: fc.Arbitrary<LockRequest> = fc.record({
   name: fc.constantFrom(...NAMES).map(name),
-  mode: fc.constantFrom("keep", "one", "tree"),
+  mode: fc.constantFrom("keep", "part", "one", "tree"),
 });
 
 /** Lets every promise that can settle do so. */

@@ -6,6 +6,7 @@ import { bytes } from "../../src/protocol/units.js";
 import type { CommandEnd } from "../../src/workers/zfs/command.js";
 import type { Zfs } from "../../src/workers/zfs/driver.js";
 import { openOpenZfs } from "../../src/workers/zfs/openzfs.js";
+import { turn, until } from "../support/until.js";
 
 const FOLDER = fileURLToPath(new URL("../fixtures/zfs-2.3.2", import.meta.url));
 
@@ -23,6 +24,15 @@ function captured(name: string): Answer {
 
 const SUCCESS: Answer = {};
 
+const DRIVER_OPTIONS = {
+  pool: "ut" as PoolName,
+  zfsCommand: ["sudo", "zfs"],
+  zpoolCommand: ["sudo", "zpool"],
+  volumeProperties: { compression: "lz4" },
+  timeoutMs: 1,
+  deviceWaitMs: 0,
+};
+
 /** A driver whose commands are answered by `answer`, and what it ran. */
 function driver(answer: (argv: readonly string[], run: number) => Answer): {
   zfs: Zfs;
@@ -34,15 +44,7 @@ function driver(answer: (argv: readonly string[], run: number) => Answer): {
     const { stdout = "", stderr = "", code = 0 } = answer(argv, ran.length);
     return { argv, stdout, stderr, exit: { kind: "exited", code }, ms: 1 };
   };
-  const options = {
-    pool: "ut" as PoolName,
-    zfsCommand: ["sudo", "zfs"],
-    zpoolCommand: ["sudo", "zpool"],
-    volumeProperties: { compression: "lz4" },
-    timeoutMs: 1,
-    deviceWaitMs: 0,
-  };
-  return { zfs: openOpenZfs(options, run), ran };
+  return { zfs: openOpenZfs(DRIVER_OPTIONS, run), ran };
 }
 
 const volume = (name: string) => name as DatasetName;
@@ -150,6 +152,89 @@ describe("changes", () => {
     expect(ran).toEqual([
       ["sudo", "zfs", "create", "-p", "-o", "compression=lz4", "-V", "9223372036853727232", "ut/v"],
     ]);
+  });
+});
+
+describe("changes in groups", () => {
+  const snap = (name: string) => name as SnapshotName;
+  const ok = { ok: true, value: null };
+
+  test("snapshots of different datasets that are ready together go out in one command", async () => {
+    const { zfs, ran } = driver(() => SUCCESS);
+    const names = Array.from({ length: 64 }, (_, index) => snap(`ut/v${index}@s`));
+    expect(await Promise.all(names.map((name) => zfs.snapshot(name, false)))).toEqual(names.map(() => ok));
+    expect(ran).toEqual([["sudo", "zfs", "snapshot", ...names]]);
+  });
+
+  test("snapshots of one dataset never stand in one command", async () => {
+    const { zfs, ran } = driver(() => SUCCESS);
+    const names = ["ut/a@1", "ut/a@2", "ut/b@1", "ut/a@3"].map(snap);
+    await Promise.all(names.map((name) => zfs.snapshot(name, false)));
+    const commands = ran.map((argv) => argv.slice(3));
+    expect(commands.flat().sort()).toEqual([...names].sort());
+    for (const command of commands) {
+      expect(new Set(command.map((name) => name.split("@")[0])).size).toBe(command.length);
+    }
+  });
+
+  test("deletions in one dataset go out in one command, those in others in their own", async () => {
+    const { zfs, ran } = driver(() => SUCCESS);
+    await Promise.all(["ut/a@1", "ut/a@2", "ut/b@1"].map((name) => zfs.destroy(snap(name), false)));
+    expect(ran.map((argv) => argv.at(-1))).toEqual(["ut/a@1,2", "ut/b@1"]);
+  });
+
+  test("what comes while groups are under way waits for one of them and goes out together", async () => {
+    const ends: (() => void)[] = [];
+    const ran: (readonly string[])[] = [];
+    const zfs = openOpenZfs(DRIVER_OPTIONS, async (argv) => {
+      ran.push(argv.slice(3));
+      await new Promise<void>((end) => ends.push(end));
+      return { argv, stdout: "", stderr: "", exit: { kind: "exited", code: 0 }, ms: 1 };
+    });
+    const settled: Promise<unknown>[] = [];
+    for (let index = 0; index < 6; index++) {
+      settled.push(zfs.snapshot(snap(`ut/v${index}@s`), false));
+      await turn();
+      await turn();
+    }
+    expect(ran).toEqual([["ut/v0@s"], ["ut/v1@s"]]);
+    ends.shift()?.();
+    await until("the others went out", () => ran.length === 3);
+    expect(ran[2]).toEqual(["ut/v2@s", "ut/v3@s", "ut/v4@s", "ut/v5@s"]);
+    for (const end of ends) end();
+    await Promise.all(settled);
+  });
+
+  test("of a group that fails those to blame get answers of their own, and the others go out again", async () => {
+    const { zfs, ran } = driver((argv) => {
+      const names = argv.slice(3);
+      if (names.length === 3) return captured("snapshot-group-exists");
+      return names[0] === "ut/c@s" ? SUCCESS : captured("snapshot-exists");
+    });
+    const names = ["ut/a@s", "ut/c@s", "ut/b@s"].map(snap);
+    const outcomes = await Promise.all(names.map((name) => zfs.snapshot(name, false)));
+    expect(outcomes).toMatchObject([{ failure: { code: "dataset.exists" } }, ok, { failure: {} }]);
+    expect(ran.map((argv) => argv.slice(3).join(" ")).sort()).toEqual(
+      ["ut/a@s", "ut/a@s ut/c@s ut/b@s", "ut/b@s", "ut/c@s"].sort(),
+    );
+  });
+
+  test("a group that fails for a reason that names nobody is run one by one", async () => {
+    const { zfs, ran } = driver((argv) => (argv.length > 4 ? captured("suspended-snapshot") : SUCCESS));
+    const names = ["ut/a@s", "ut/b@s"].map(snap);
+    expect(await Promise.all(names.map((name) => zfs.snapshot(name, false)))).toEqual([ok, ok]);
+    expect(ran.length).toBe(3);
+  });
+
+  test("a group whose outcome nobody knows is not run again", async () => {
+    let runs = 0;
+    const zfs = openOpenZfs(DRIVER_OPTIONS, async (argv) => {
+      runs++;
+      return { argv, stdout: "", stderr: "", exit: { kind: "timed_out", afterMs: 1 }, ms: 1 };
+    });
+    const outcomes = await Promise.all(["ut/a@s", "ut/b@s"].map((name) => zfs.snapshot(snap(name), false)));
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ failure: { code: "command.timed_out" } });
+    expect(runs).toBe(1);
   });
 });
 

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import type { FailureCode } from "../../src/protocol/failures.js";
 import { poolNameProblem } from "../../src/protocol/names.js";
 import type { CommandEnd } from "../../src/workers/zfs/command.js";
-import { failureOf, missingNames } from "../../src/workers/zfs/failures.js";
+import { blamedNames, failureOf, missingNames } from "../../src/workers/zfs/failures.js";
 
 /**
  * What OpenZFS 2.3.2 wrote to stderr: a file a case, the command on its first line. Not here, for
@@ -48,6 +48,7 @@ const CODES: Partial<Record<FailureCode, readonly string[]>> = {
     "release-missing-snapshot",
     "release-missing-dataset",
     "snapshot-missing-dataset",
+    "snapshot-group-missing",
     "clone-missing-origin",
     "rename-missing",
     "rollback-missing",
@@ -57,6 +58,7 @@ const CODES: Partial<Record<FailureCode, readonly string[]>> = {
   "dataset.exists": [
     "snapshot-exists",
     "snapshot-exists-recursive",
+    "snapshot-group-exists",
     "clone-exists",
     "create-volume-exists",
     "rename-exists",
@@ -73,6 +75,7 @@ const CODES: Partial<Record<FailureCode, readonly string[]>> = {
     "receive-below-volume",
   ],
   "dataset.has_clones": [
+    "destroy-group-clones",
     "destroy-snapshot-with-clones",
     "destroy-snapshots-with-clones-recursive",
     "destroy-volume-with-clones-recursive",
@@ -81,7 +84,7 @@ const CODES: Partial<Record<FailureCode, readonly string[]>> = {
   ],
   "dataset.busy": ["destroy-busy", "destroy-sending", "destroy-receiving", "rollback-sending"],
   "snapshot.newer_exist": ["rollback-newer", "rollback-newer-clones"],
-  "snapshot.held": ["destroy-held-snapshot", "destroy-held-recursive"],
+  "snapshot.held": ["destroy-group-held", "destroy-held-snapshot", "destroy-held-recursive"],
   "pool.no_space": [
     "create-volume-no-space",
     "create-volume-quota",
@@ -227,6 +230,16 @@ describe("names in messages", () => {
     expect(missingNames(captured("open-missing-pool-dataset"))).toEqual(new Set(["nopool/x"]));
     expect(missingNames(captured("perm-device-list"))).toEqual(new Set());
     expect(missingNames("")).toEqual(new Set());
+  });
+
+  test("a command on several tells on which of them it failed", () => {
+    const blamed = (name: string) => [...blamedNames(captured(name))];
+    expect(blamed("snapshot-group-exists")).toEqual(["ut/a@s", "ut/b@s"]);
+    expect(blamed("snapshot-group-missing")).toEqual(["ut/none"]);
+    expect(blamed("destroy-group-held")).toEqual(["ut/a@held"]);
+    expect(blamed("destroy-group-clones")).toEqual(["ut/a@cloned"]);
+    expect(blamed("snapshot-exists")).toHaveLength(1);
+    expect(blamedNames("")).toEqual(new Set());
   });
 });
 

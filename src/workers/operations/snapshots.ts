@@ -65,7 +65,12 @@ export function snapshotOperations(context: ActorContext): SnapshotOperations {
 
     DeleteSnapshot: ({ name, recursive }) =>
       locks.with(
-        [{ name: datasetOf(name), mode: recursive ? "tree" : "one" }],
+        recursive
+          ? [{ name: datasetOf(name), mode: "tree" }]
+          : [
+              { name: datasetOf(name), mode: "part" },
+              { name, mode: "one" },
+            ],
         async (): Promise<Outcome<readonly SnapshotRecord[]>> => {
           const named = await getSnapshot(name);
           if (!named.ok) return named;

@@ -147,6 +147,13 @@ export function failureOf(end: CommandEnd): Refused {
   );
 }
 
+const BLAMED = /^cannot (?:open|create snapshot|destroy(?: snapshot)?) '?([^']*?)'?: /gm;
+
+/** The names, of datasets or snapshots, that a command on several says it failed on. */
+export function blamedNames(stderr: string): Set<string> {
+  return new Set([...stderr.matchAll(BLAMED)].map((match) => match[1] as string));
+}
+
 const MISSING = /^cannot open '(.*)': (?:dataset does not exist|no such pool)$/gm;
 
 /** The names that a `zfs list NAME…` says do not exist. */

@@ -3,16 +3,21 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fail, type Outcome, type Refused, refusals, succeed } from "../../protocol/failures.js";
 import {
   type DatasetName,
+  datasetOf,
   devicePath,
+  isSnapshotName,
   type PoolName,
   type SnapshotName,
+  tagOf,
   ZVOL_DEVICES,
 } from "../../protocol/names.js";
 import { type Bytes, bytes } from "../../protocol/units.js";
 import { createCoalescer } from "./coalesce.js";
 import type { CommandEnd, CommandLimits } from "./command.js";
 import type { AnyName, DatasetInfo, MarkedVolume, Properties, Space, Zfs } from "./driver.js";
-import { failureOf, missingNames } from "./failures.js";
+import { blamedNames, failureOf, missingNames } from "./failures.js";
+import { createGrouper } from "./group.js";
+import { perKey } from "./per-key.js";
 
 export interface OpenZfsOptions {
   readonly pool: PoolName;
@@ -31,8 +36,10 @@ type Run = (argv: readonly string[], limits: CommandLimits) => Promise<CommandEn
 /** 100,000 snapshots with names of full length and their numbers. */
 const LIST_BYTES = 64 * 1024 * 1024;
 const SHORT_BYTES = 1024 * 1024;
-/** Names in one `zfs list`: 300 of 255 bytes stay below the 128 KiB that Linux gives one argv string list at least. */
-const NAMES_PER_LIST = 300;
+/** Names in one command: 300 of 255 bytes stay below the 128 KiB that Linux gives one argv string list at least. */
+const NAMES_PER_COMMAND = 300;
+/** Each waits for a transaction group; two may share one. */
+const GROUPS_AT_ONCE = 2;
 /** A busy zvol is mostly udev or a disk scan that goes away: pauses between tries. */
 const BUSY_PAUSES_MS = [50, 100, 200, 400, 800];
 /** Each try loses at most one race, and a name has few parents. */
@@ -78,6 +85,7 @@ function propertyFlags(properties: Properties): string[] {
 /** Opens a pool of the `zfs` and `zpool` commands of OpenZFS 2.1 or newer. */
 export function openOpenZfs(options: OpenZfsOptions, run: Run): Zfs {
   const { pool, timeoutMs } = options;
+  const destroyLimits = { timeoutMs: timeoutMs * DESTROY_TIMEOUT_FACTOR };
   let commandsRun = 0;
 
   function zfs(args: readonly string[], limits?: Partial<CommandLimits>): Promise<CommandEnd> {
@@ -142,35 +150,72 @@ export function openOpenZfs(options: OpenZfsOptions, run: Run): Zfs {
   const find = createCoalescer<AnyName, Outcome<DatasetInfo | undefined>>(async (names) => {
     const found = new Map<AnyName, Outcome<DatasetInfo | undefined>>();
     const chunks: Promise<void>[] = [];
-    for (let at = 0; at < names.length; at += NAMES_PER_LIST) {
-      chunks.push(findChunk(names.slice(at, at + NAMES_PER_LIST), found));
+    for (let at = 0; at < names.length; at += NAMES_PER_COMMAND) {
+      chunks.push(findChunk(names.slice(at, at + NAMES_PER_COMMAND), found));
     }
     await Promise.all(chunks);
     return (name) => found.get(name) ?? refusals.notFound;
   });
 
+  /**
+   * One command for several changes, all of which happen or none. Where it fails, those
+   * that it blames run alone, each for an answer of its own, and the others together.
+   */
+  async function changeTogether(
+    args: (names: readonly SnapshotName[]) => readonly string[],
+    names: readonly SnapshotName[],
+    limits?: Partial<CommandLimits>,
+  ): Promise<readonly Outcome<null>[]> {
+    const alone = (name: SnapshotName) => change(args([name]), limits);
+    if (names.length <= 1) return Promise.all(names.map(alone));
+    const end = await zfs(args(names), limits);
+    if (succeeded(end)) return names.map(() => succeed(null));
+    // Given up: nobody knows what became of it, so nothing may be tried again.
+    if (end.exit.kind !== "exited") return names.map(() => failureOf(end));
+    const blamed = blamedNames(end.stderr);
+    const others = names.filter((name) => !blamed.has(name) && !blamed.has(datasetOf(name)));
+    if (others.length === names.length) return Promise.all(names.map(alone));
+    const together = changeTogether(args, others, limits);
+    return Promise.all(
+      names.map(async (name) => {
+        const index = others.indexOf(name);
+        return index < 0 ? alone(name) : ((await together)[index] ?? refusals.notFound);
+      }),
+    );
+  }
+
+  /** `zfs snapshot` takes one snapshot of each dataset. */
+  const snapshotTogether = createGrouper<SnapshotName, Outcome<null>>({
+    atOnce: GROUPS_AT_ONCE,
+    members: NAMES_PER_COMMAND,
+    key: datasetOf,
+    run: (names) => changeTogether((group) => ["snapshot", ...group], names),
+  });
+
+  /** `zfs destroy DATASET@a,b` destroys snapshots of one dataset. */
+  const destroyTogether = perKey((dataset: DatasetName) =>
+    createGrouper<SnapshotName, Outcome<null>>({
+      atOnce: GROUPS_AT_ONCE,
+      members: NAMES_PER_COMMAND,
+      key: (name) => name,
+      run: (names) =>
+        changeTogether(
+          (group) => ["destroy", `${dataset}@${group.map(tagOf).join(",")}`],
+          names,
+          destroyLimits,
+        ),
+    }),
+  );
+
   /** Listings of one root that wait at one moment share a process too. */
   function coalesced<Root extends string, Value>(list: (root: Root) => Promise<Value>) {
-    const perRoot = new Map<Root, () => Promise<Value>>();
-    return async (root: Root) => {
-      const ready = perRoot.get(root);
-      if (ready) return ready();
-      const join = createCoalescer<Root, Value>(async () => {
+    const join = perKey((root: Root) =>
+      createCoalescer<Root, Value>(async () => {
         const answer = await list(root);
         return () => answer;
-      });
-      let users = 0;
-      const ask = async () => {
-        users++;
-        try {
-          return await join(root);
-        } finally {
-          if (--users === 0) perRoot.delete(root);
-        }
-      };
-      perRoot.set(root, ask);
-      return ask();
-    };
+      }),
+    );
+    return (root: Root) => join(root, root);
   }
 
   const volumesBelow = coalesced((root: PoolName) => infos(["-t", "volume", "-r", root]));
@@ -235,14 +280,14 @@ export function openOpenZfs(options: OpenZfsOptions, run: Run): Zfs {
         ["create", "-p", ...propertyFlags(options.volumeProperties), "-V", String(size)],
         name,
       ),
-    snapshot: (name, recursive) => change(["snapshot", ...(recursive ? ["-r"] : []), name]),
+    snapshot: (name, recursive) => (recursive ? change(["snapshot", "-r", name]) : snapshotTogether(name)),
     clone: (origin, target) =>
       changeWithParents(["clone", "-p", ...propertyFlags(options.volumeProperties), origin], target),
     rename: (from, to) => change(["rename", from, to]),
     destroy: (name, recursive) =>
-      change(["destroy", ...(recursive ? ["-r"] : []), name], {
-        timeoutMs: timeoutMs * DESTROY_TIMEOUT_FACTOR,
-      }),
+      isSnapshotName(name) && !recursive
+        ? destroyTogether(datasetOf(name), name)
+        : change(["destroy", ...(recursive ? ["-r"] : []), name], destroyLimits),
     rollback: (name, destroyMoreRecent) => change(["rollback", ...(destroyMoreRecent ? ["-r"] : []), name]),
     hold: (tag, name) => change(["hold", tag, name]),
 
@@ -256,8 +301,8 @@ export function openOpenZfs(options: OpenZfsOptions, run: Run): Zfs {
       if (!snapshots.ok) return snapshots;
       const held = snapshots.value.filter(([, refs]) => numberOf(refs) > 0n).map(([name]) => name as string);
       const holds: { name: SnapshotName; tag: string }[] = [];
-      for (let at = 0; at < held.length; at += NAMES_PER_LIST) {
-        const end = await zfs(["holds", "-H", ...held.slice(at, at + NAMES_PER_LIST)], {
+      for (let at = 0; at < held.length; at += NAMES_PER_COMMAND) {
+        const end = await zfs(["holds", "-H", ...held.slice(at, at + NAMES_PER_COMMAND)], {
           stdoutBytes: LIST_BYTES,
         });
         if (!succeeded(end)) return failureOf(end);

@@ -1,0 +1,71 @@
+export interface GroupOptions<Item, Answer> {
+  /** Groups under way at once: more than one, so that one alone need not wait for a group to end. */
+  readonly atOnce: number;
+  /** The most members of a group. */
+  readonly members: number;
+  /** Of two members with the same key the later waits for another group. */
+  key(item: Item): string;
+  /** Runs a group. @returns the members' answers, in their order. */
+  run(items: readonly Item[]): Promise<readonly Answer[]>;
+}
+
+/**
+ * Joins changes: those that are ready while others are under way go out together when
+ * one of these has ended. The waiting forms the groups; who comes alone goes at once.
+ */
+export function createGrouper<Item, Answer>(
+  options: GroupOptions<Item, Answer>,
+): (item: Item) => Promise<Answer> {
+  interface Member {
+    readonly item: Item;
+    resolve(answer: Answer): void;
+    reject(error: unknown): void;
+  }
+  let waiting: Member[] = [];
+  let underWay = 0;
+  let isScheduled = false;
+
+  /** Takes the next group out of those who wait, in the order they came. */
+  function take(): Member[] {
+    const keys = new Set<string>();
+    const group: Member[] = [];
+    const left: Member[] = [];
+    for (const member of waiting) {
+      const key = options.key(member.item);
+      if (group.length < options.members && !keys.has(key)) group.push(member);
+      else left.push(member);
+      keys.add(key);
+    }
+    waiting = left;
+    return group;
+  }
+
+  async function runGroup(group: readonly Member[]): Promise<void> {
+    underWay++;
+    try {
+      const answers = await options.run(group.map(({ item }) => item));
+      for (const [index, member] of group.entries()) member.resolve(answers[index] as Answer);
+    } catch (error) {
+      for (const member of group) member.reject(error);
+    } finally {
+      underWay--;
+      start();
+    }
+  }
+
+  function start(): void {
+    while (underWay < options.atOnce && waiting.length > 0) void runGroup(take());
+  }
+
+  return (item) =>
+    new Promise<Answer>((resolve, reject) => {
+      waiting.push({ item, resolve, reject });
+      if (isScheduled) return;
+      // After the current turn: what came in one frame goes out in one group.
+      isScheduled = true;
+      setImmediate(() => {
+        isScheduled = false;
+        start();
+      });
+    });
+}
