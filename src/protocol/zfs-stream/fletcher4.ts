@@ -18,72 +18,84 @@ const RUN_BYTES = RUN_WORDS * WORD_BYTES;
 const HALF = 2 ** 32;
 const INVERSE_HALF = 2 ** -32;
 
-export function createFletcher4(): Fletcher4 {
-  // The halves of a, b, c and d, low before high: whole numbers below 2^32. An array of
-  // doubles, for a closure's variables would each be a number on the heap.
-  const sums = new Float64Array(8);
-
-  /** Sum `index` becomes low + high * 2^32, both of which may be larger than a half. */
-  function set(index: number, low: number, high: number): void {
-    const carry = Math.floor(low * INVERSE_HALF);
-    const top = high + carry;
-    sums[index] = low - carry * HALF;
-    sums[index + 1] = top - Math.floor(top * INVERSE_HALF) * HALF;
-  }
-
-  /**
-   * Continues the sums by those of a run of `n` words that began at zero. What was there
-   * before counts once more in b for each word of the run, and so on: hence the
-   * binomial factors. Nothing here reaches 2^53, so nothing is rounded.
-   */
-  function fold(n: number, a: number, b: number, c: number, d: number): void {
-    const aLow = sums[0] as number;
-    const aHigh = sums[1] as number;
-    const bLow = sums[2] as number;
-    const bHigh = sums[3] as number;
-    const cLow = sums[4] as number;
-    const cHigh = sums[5] as number;
-    const dLow = sums[6] as number;
-    const dHigh = sums[7] as number;
+/** Adds to `sums`, the halves of a, b, c and d, low before high: whole numbers below 2^32. */
+function addTo(sums: Float64Array, bytes: DataView, start: number, end: number, littleEndian: boolean): void {
+  let aLow = sums[0] as number;
+  let aHigh = sums[1] as number;
+  let bLow = sums[2] as number;
+  let bHigh = sums[3] as number;
+  let cLow = sums[4] as number;
+  let cHigh = sums[5] as number;
+  let dLow = sums[6] as number;
+  let dHigh = sums[7] as number;
+  for (let at = start; at < end; at += RUN_BYTES) {
+    const stop = Math.min(end, at + RUN_BYTES);
+    let a = 0;
+    let b = 0;
+    let c = 0;
+    let d = 0;
+    for (let word = at; word < stop; word += WORD_BYTES) {
+      a += bytes.getUint32(word, littleEndian);
+      b += a;
+      c += b;
+      d += c;
+    }
+    // The sums go on by those of this run of n words, which began at zero. What was there
+    // before counts once more in b for each word, and so on: hence the binomial factors.
+    // From the last to the first, for each needs the others as they were; none reaches 2^53.
+    const n = (stop - at) / WORD_BYTES;
     const n2 = (n * (n + 1)) / 2;
     const n3 = (n2 * (n + 2)) / 3;
-    set(0, aLow + a, aHigh);
-    set(2, n * aLow + bLow + b, n * aHigh + bHigh);
-    set(4, n2 * aLow + n * bLow + cLow + c, n2 * aHigh + n * bHigh + cHigh);
-    set(6, n3 * aLow + n2 * bLow + n * cLow + dLow + d, n3 * aHigh + n2 * bHigh + n * cHigh + dHigh);
+    const dSum = n3 * aLow + n2 * bLow + n * cLow + dLow + d;
+    const cSum = n2 * aLow + n * bLow + cLow + c;
+    const bSum = n * aLow + bLow + b;
+    const aSum = aLow + a;
+    const dCarry = Math.floor(dSum * INVERSE_HALF);
+    const cCarry = Math.floor(cSum * INVERSE_HALF);
+    const bCarry = Math.floor(bSum * INVERSE_HALF);
+    const aCarry = Math.floor(aSum * INVERSE_HALF);
+    dLow = dSum - dCarry * HALF;
+    cLow = cSum - cCarry * HALF;
+    bLow = bSum - bCarry * HALF;
+    aLow = aSum - aCarry * HALF;
+    dHigh = lowHalf(n3 * aHigh + n2 * bHigh + n * cHigh + dHigh + dCarry);
+    cHigh = lowHalf(n2 * aHigh + n * bHigh + cHigh + cCarry);
+    bHigh = lowHalf(n * aHigh + bHigh + bCarry);
+    aHigh = lowHalf(aHigh + aCarry);
   }
+  sums[0] = aLow;
+  sums[1] = aHigh;
+  sums[2] = bLow;
+  sums[3] = bHigh;
+  sums[4] = cLow;
+  sums[5] = cHigh;
+  sums[6] = dLow;
+  sums[7] = dHigh;
+}
 
-  /** Where half `index` of the sums stands in a checksum field. */
-  function placeOf(index: number, littleEndian: boolean): number {
-    return WORD_BYTES * (littleEndian ? index : index ^ 1);
-  }
+function lowHalf(value: number): number {
+  return value - Math.floor(value * INVERSE_HALF) * HALF;
+}
 
+/** Where half `index` of the sums stands in a checksum field. */
+function placeOf(index: number, littleEndian: boolean): number {
+  return WORD_BYTES * (littleEndian ? index : index ^ 1);
+}
+
+export function createFletcher4(): Fletcher4 {
+  const sums = new Float64Array(8);
   return {
-    add(bytes, start, end, littleEndian) {
-      for (let at = start; at < end; at += RUN_BYTES) {
-        const stop = Math.min(end, at + RUN_BYTES);
-        let a = 0;
-        let b = 0;
-        let c = 0;
-        let d = 0;
-        for (let word = at; word < stop; word += WORD_BYTES) {
-          a += bytes.getUint32(word, littleEndian);
-          b += a;
-          c += b;
-          d += c;
-        }
-        fold((stop - at) / WORD_BYTES, a, b, c, d);
-      }
-    },
+    add: (bytes, start, end, littleEndian) => addTo(sums, bytes, start, end, littleEndian),
     write(to, at, littleEndian) {
-      for (const [index, half] of sums.entries()) {
-        to.setUint32(at + placeOf(index, littleEndian), half, littleEndian);
+      for (let index = 0; index < sums.length; index++) {
+        to.setUint32(at + placeOf(index, littleEndian), sums[index] as number, littleEndian);
       }
     },
     matches(stated, at, littleEndian) {
-      return sums.every(
-        (half, index) => stated.getUint32(at + placeOf(index, littleEndian), littleEndian) === half,
-      );
+      for (let index = 0; index < sums.length; index++) {
+        if (stated.getUint32(at + placeOf(index, littleEndian), littleEndian) !== sums[index]) return false;
+      }
+      return true;
     },
   };
 }
