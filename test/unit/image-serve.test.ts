@@ -3,6 +3,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   renameSync,
   rmSync,
@@ -19,8 +20,9 @@ import { request } from "undici";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { parseByteRange } from "../../src/main/image/byte-range.js";
 import { type ImageService, startImageService } from "../../src/main/image/serve.js";
+import { createChildMemory, createChildTable } from "../../src/protocol/child-table.js";
 import { imageUrl } from "../../src/workers/image-url.js";
-import { statedSha256 } from "../../src/workers/streams/fetch.js";
+import { fetchImage, statedSha256 } from "../../src/workers/streams/fetch.js";
 import { until } from "../support/until.js";
 
 let scratch = "";
@@ -116,6 +118,27 @@ describe("an image", () => {
     const { headers } = await get(urlOf("golden"));
     expect(statedSha256({ "repr-digest": headers["repr-digest"] })).toBe(hex(golden));
     expect(statedSha256({ digest: headers.digest })).toBe(hex(golden));
+  });
+
+  test("is taken by the daemon's fetch, gunzipped, its digest checked", async () => {
+    const fetch = (digest?: string) =>
+      fetchImage({
+        order: {
+          url: urlOf("zipped"),
+          command: ["dd", `of=${join(scratch, "received")}`, "status=none"],
+          ...(digest === undefined ? {} : { digest }),
+        },
+        connectMs: 5_000,
+        idleMs: 5_000,
+        children: createChildTable(createChildMemory()),
+        signal: new AbortController().signal,
+      });
+    expect(await fetch()).toEqual({
+      ok: true,
+      value: { receivedBytes: zipped.length, streamBytes: golden.length },
+    });
+    expect(readFileSync(join(scratch, "received")).equals(golden)).toBe(true);
+    expect(await fetch(hex(golden))).toMatchObject({ failure: { code: "image.digest_mismatch" } });
   });
 
   test("is found under the URL that the daemon makes of its id", async () => {
