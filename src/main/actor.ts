@@ -9,6 +9,7 @@ import type {
   ActorTask,
   FetchAsk,
   LogLine,
+  SpawnReport,
 } from "../protocol/actor-contract.js";
 import { createChildMemory } from "../protocol/child-table.js";
 import { comlinkEndpoint } from "../protocol/comlink-endpoint.js";
@@ -53,6 +54,8 @@ export interface ActorOptions {
   readonly mailbox: number;
   readonly log: Logger;
   fetch(order: FetchOrder): Promise<Outcome<FetchReport>>;
+  /** Told how long the spawn of each command took. */
+  onSpawn(ms: number): void;
   /** Ends what other threads still do for a crashed actor, before it starts again. */
   abandonFetches(): Promise<void>;
   /** Tags of holds of downloads that still run. */
@@ -90,7 +93,11 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     const hot = new MessageChannel();
     const control = new MessageChannel();
     const lines = new MessageChannel();
-    lines.port1.on("message", ([level, message, fields]: LogLine) => log[level](fields, message));
+    lines.port1.on("message", (report: LogLine | SpawnReport) => {
+      if ("spawnMs" in report) return options.onSpawn(report.spawnMs);
+      const [level, message, fields] = report;
+      log[level](fields, message);
+    });
     const task: ActorTask = { settings, hot: hot.port2, control: control.port2, log: lines.port2, children };
     const ended = piscina
       .run(task, { transferList: [hot.port2, control.port2, lines.port2] })

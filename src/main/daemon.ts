@@ -68,6 +68,17 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const streaming = startStreaming(config.timeouts, log);
   let downloads: Downloads | undefined;
 
+  const metrics = createMetrics({
+    actors: () =>
+      [...actors.values()].map(({ pool, pending, restarts, state }) => ({
+        pool,
+        pending,
+        restarts,
+        ready: state === "ready",
+      })),
+    downloads: () => downloads?.active ?? 0,
+    fetches: () => streaming.fetches,
+  });
   const stopWorkers = async () => {
     await Promise.all([...actors.values()].map((actor) => actor.stop()));
     await streaming.stop();
@@ -81,6 +92,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
         mailbox: config.limits.mailbox,
         log,
         fetch: (order) => streaming.fetch(pool.name, order),
+        onSpawn: (ms) => metrics.spawned(pool.name, ms),
         abandonFetches: () => streaming.abandonFetches(pool.name),
         liveTags: () => downloads?.liveTags(pool.name as PoolName) ?? [],
       }).catch((error: unknown) => fail("internal", `pool ${pool.name}: ${String(error)}`)),
@@ -94,17 +106,6 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   }
 
   let stopping = false;
-  const metrics = createMetrics({
-    actors: () =>
-      [...actors.values()].map(({ pool, pending, restarts, state }) => ({
-        pool,
-        pending,
-        restarts,
-        ready: state === "ready",
-      })),
-    downloads: () => downloads?.active ?? 0,
-    fetches: () => streaming.fetches,
-  });
   const report = (call: CallReport) => {
     metrics.observe(call);
     log.info({ ...call, ms: Math.round(call.ms * 100) / 100 }, "call");

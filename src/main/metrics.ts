@@ -16,6 +16,7 @@ export interface MetricSources {
 export interface Metrics {
   observe(call: CallReport): void;
   streamed(bytes: number): void;
+  spawned(pool: string, ms: number): void;
   /** The text exposition format of Prometheus. */
   render(): Promise<{ readonly type: string; readonly text: string }>;
 }
@@ -40,6 +41,13 @@ export function createMetrics(sources: MetricSources): Metrics {
   const streamedBytes = new Counter({
     name: "imagestore_streamed_bytes_total",
     help: "Bytes of snapshots handed to clients' sockets.",
+    registers,
+  });
+  const spawnSeconds = new Histogram({
+    name: "imagestore_spawn_seconds",
+    help: "Time that the runner of a pool's actor took to spawn a command, its fork and exec.",
+    labelNames: ["pool"],
+    buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5],
     registers,
   });
   const perPool = (
@@ -84,6 +92,7 @@ export function createMetrics(sources: MetricSources): Metrics {
       seconds.observe({ method }, ms / 1000);
     },
     streamed: (bytes) => streamedBytes.inc(bytes),
+    spawned: (pool, ms) => spawnSeconds.observe({ pool }, ms / 1000),
     render: async () => ({ type: registry.contentType, text: await registry.metrics() }),
   };
 }

@@ -44,7 +44,7 @@ export interface ActorTask {
   readonly hot: MessagePort;
   /** ActorControl through comlink. */
   readonly control: MessagePort;
-  /** Log lines to main. */
+  /** LogLine and SpawnReport to main. */
   readonly log: MessagePort;
   /** pids of running children, for main to end if the thread crashes. */
   readonly children: SharedArrayBuffer;
@@ -85,3 +85,8 @@ export type LogLine = readonly [
   string,
   Readonly<Record<string, unknown>>,
 ];
+
+/** How long the spawn of a command took. */
+export interface SpawnReport {
+  readonly spawnMs: number;
+}

@@ -7,6 +7,8 @@
 export interface ChildTable {
   /** Notes a running child. Call the result once it has been waited for. */
   add(pid: number | undefined): () => void;
+  /** Notes a child that leads a group of processes, which all end with it. */
+  addGroup(pid: number | undefined): () => void;
 }
 
 /** Room for more children than any limit in the configuration allows at once. */
@@ -19,15 +21,17 @@ export function createChildMemory(): SharedArrayBuffer {
 
 export function createChildTable(shared: SharedArrayBuffer): ChildTable {
   const slots = new Int32Array(shared);
+  const note = (id: number) => {
+    const index = slots.indexOf(0);
+    if (index < 0) return () => {};
+    Atomics.store(slots, index, id);
+    return () => {
+      Atomics.compareExchange(slots, index, id, 0);
+    };
+  };
   return {
-    add: (pid) => {
-      if (pid === undefined) return () => {};
-      const index = slots.indexOf(0);
-      if (index < 0) return () => {};
-      Atomics.store(slots, index, pid);
-      return () => {
-        Atomics.compareExchange(slots, index, pid, 0);
-      };
-    },
+    add: (pid) => (pid === undefined ? () => {} : note(pid)),
+    // As kill(2) has it: a negative id is a group's.
+    addGroup: (pid) => (pid === undefined ? () => {} : note(-pid)),
   };
 }

@@ -1,5 +1,6 @@
+import { fileURLToPath } from "node:url";
 import * as comlink from "comlink";
-import type { ActorControl, ActorTask, FetchAsk, LogLine } from "../protocol/actor-contract.js";
+import type { ActorControl, ActorTask, FetchAsk, LogLine, SpawnReport } from "../protocol/actor-contract.js";
 import { createChildTable } from "../protocol/child-table.js";
 import { comlinkEndpoint } from "../protocol/comlink-endpoint.js";
 import { type Outcome, refusals, succeed } from "../protocol/failures.js";
@@ -19,9 +20,12 @@ import { snapshotOperations } from "./operations/snapshots.js";
 import { volumeOperations } from "./operations/volumes.js";
 import { reconcile } from "./reconcile.js";
 import { openRecords, type Records } from "./records.js";
-import { createCommandRunner } from "./zfs/command.js";
+import { type CommandEnd, limitCommands } from "./zfs/command.js";
 import type { Zfs } from "./zfs/driver.js";
 import { openOpenZfs } from "./zfs/openzfs.js";
+import { type Runner, startRunner } from "./zfs/runner-link.js";
+
+const RUNNER = fileURLToPath(new URL("./runner.js", import.meta.url));
 
 /** How long a crashed actor waits for SQLite to finish what it is at. */
 const CRASH_CLOSE_MS = 5_000;
@@ -34,9 +38,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   const { settings, hot, control, children } = task;
   const { pool } = settings;
   const log = createActorLog((...line: LogLine) => task.log.postMessage(line), settings.debug);
-  const run = createCommandRunner(settings.commandSlots, createChildTable(children), (end) =>
-    log.debug("command", { argv: end.argv, exit: end.exit, ms: Math.round(end.ms), stderr: end.stderr }),
-  );
+  let runner: Runner | undefined;
   const locks = createDatasetLocks();
   const fetches = createFetchQueue<ImageRecord>(settings.numFetchers, settings.maxPending);
   let zfs: Zfs | undefined;
@@ -60,9 +62,18 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
 
   const link = openLink(hot, answer, refusals.interrupted);
 
+  function reportCommand({ argv, exit, ms, stderr, spawnMs }: CommandEnd): void {
+    log.debug("command", { argv, exit, ms: Math.round(ms), stderr });
+    if (spawnMs !== undefined) task.log.postMessage({ spawnMs } satisfies SpawnReport);
+  }
+
   async function openDriver(): Promise<Outcome<Zfs>> {
     const { driver, commandTimeoutMs: timeoutMs } = settings;
-    if (driver.kind === "openzfs") return succeed(openOpenZfs({ ...driver, pool, timeoutMs }, run));
+    if (driver.kind === "openzfs") {
+      runner = startRunner({ script: RUNNER, children: createChildTable(children), log });
+      const run = limitCommands(settings.commandSlots, runner.run, reportCommand);
+      return succeed(openOpenZfs({ ...driver, pool, timeoutMs }, run));
+    }
     const { folder, quotaBytes } = driver;
     const quota = quotaBytes === undefined ? undefined : bytes(quotaBytes);
     return openEmbeddedZfs({ pool, folder, quota, log });
@@ -108,7 +119,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
 
   async function closeFiles(): Promise<void> {
     handlers = undefined;
-    await Promise.all([records?.close(), zfs?.close()]);
+    await Promise.all([records?.close(), zfs?.close(), runner?.close()]);
   }
 
   const controls: ActorControl = {

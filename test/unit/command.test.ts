@@ -3,7 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { createChildMemory, createChildTable } from "../../src/protocol/child-table.js";
-import { type CommandEnd, type CommandLimits, createCommandRunner } from "../../src/workers/zfs/command.js";
+import {
+  type CommandEnd,
+  type CommandLimits,
+  limitCommands,
+  runCommand,
+} from "../../src/workers/zfs/command.js";
 import { STDERR_BYTES } from "../../src/workers/zfs/process.js";
 import { isAlive, until } from "../support/until.js";
 
@@ -14,7 +19,12 @@ const pids = () => [...new Int32Array(shared)].filter((pid) => pid !== 0);
 
 function createRunner(slots = 4) {
   const ends: CommandEnd[] = [];
-  const run = createCommandRunner(slots, createChildTable(shared), (end) => ends.push(end));
+  const children = createChildTable(shared);
+  const run = limitCommands(
+    slots,
+    (argv, limits) => runCommand(argv, limits, children),
+    (end) => ends.push(end),
+  );
   return { run, ends };
 }
 

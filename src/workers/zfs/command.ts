@@ -8,9 +8,13 @@ export interface CommandEnd {
   readonly stderr: string;
   readonly exit:
     | ProcessExit
+    /** Its runner died: nobody knows what became of it. */
+    | { readonly kind: "lost" }
     | { readonly kind: "timed_out"; readonly afterMs: number }
     | { readonly kind: "too_much_output"; readonly limitBytes: number };
   readonly ms: number;
+  /** How long the spawn alone took. */
+  readonly spawnMs?: number;
 }
 
 export interface CommandLimits {
@@ -18,12 +22,10 @@ export interface CommandLimits {
   readonly stdoutBytes: number;
 }
 
+export type RunCommand = (argv: readonly string[], limits: CommandLimits) => Promise<CommandEnd>;
+
 /** Runs commands with at most `slots` at once; the others wait their turn, first come first served. */
-export function createCommandRunner(
-  slots: number,
-  children: ChildTable,
-  onEnd: (end: CommandEnd) => void,
-): (argv: readonly string[], limits: CommandLimits) => Promise<CommandEnd> {
+export function limitCommands(slots: number, run: RunCommand, onEnd: (end: CommandEnd) => void): RunCommand {
   let free = slots;
   const waiting: (() => void)[] = [];
 
@@ -31,7 +33,7 @@ export function createCommandRunner(
     if (free > 0) free--;
     else await new Promise<void>((start) => waiting.push(start));
     try {
-      const end = await runCommand(argv, limits, children);
+      const end = await run(argv, limits);
       onEnd(end);
       return end;
     } finally {
@@ -45,13 +47,15 @@ export function createCommandRunner(
 /** A killed process that hangs in the kernel, or is another user's by sudo, is not waited for longer. */
 const KILL_PATIENCE_MS = 5_000;
 
-async function runCommand(
+/** Runs one command in a child of this process. Never rejects. */
+export async function runCommand(
   argv: readonly string[],
   limits: CommandLimits,
   children: ChildTable,
 ): Promise<CommandEnd> {
   const startedAt = performance.now();
   const command = startProcess(argv, { stdin: false, stdout: true }, children);
+  const spawnMs = performance.now() - startedAt;
   const stdout: Buffer[] = [];
   let stdoutBytes = 0;
   let forced: CommandEnd["exit"] | undefined;
@@ -82,5 +86,6 @@ async function runCommand(
     stderr: command.stderrText(),
     exit: forced ?? exit,
     ms: performance.now() - startedAt,
+    spawnMs,
   };
 }

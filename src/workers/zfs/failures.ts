@@ -132,6 +132,8 @@ export function failureOf(end: CommandEnd): Refused {
       );
     case "too_much_output":
       return general("command.failed", `more than ${exit.limitBytes} bytes of output`);
+    case "lost":
+      return general("service.interrupted", "its runner ended; the outcome is unknown, ask again");
     case "signalled":
       return general("service.interrupted", `killed by ${exit.signal}; the outcome is unknown, ask again`);
     case "exited":

@@ -13,7 +13,7 @@ import {
 } from "../../protocol/names.js";
 import { type Bytes, bytes } from "../../protocol/units.js";
 import { createCoalescer } from "./coalesce.js";
-import type { CommandEnd, CommandLimits } from "./command.js";
+import type { CommandEnd, CommandLimits, RunCommand } from "./command.js";
 import type { AnyName, DatasetInfo, MarkedVolume, Properties, Space, Zfs } from "./driver.js";
 import { blamedNames, failureOf, missingNames } from "./failures.js";
 import { createGrouper } from "./group.js";
@@ -30,8 +30,6 @@ export interface OpenZfsOptions {
   /** How long to wait for /dev/zvol/…; 0 where the devices are on another machine. */
   readonly deviceWaitMs: number;
 }
-
-type Run = (argv: readonly string[], limits: CommandLimits) => Promise<CommandEnd>;
 
 /** 100,000 snapshots with names of full length and their numbers. */
 const LIST_BYTES = 64 * 1024 * 1024;
@@ -83,7 +81,7 @@ function propertyFlags(properties: Properties): string[] {
 }
 
 /** Opens a pool of the `zfs` and `zpool` commands of OpenZFS 2.1 or newer. */
-export function openOpenZfs(options: OpenZfsOptions, run: Run): Zfs {
+export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
   const { pool, timeoutMs } = options;
   const destroyLimits = { timeoutMs: timeoutMs * DESTROY_TIMEOUT_FACTOR };
   let commandsRun = 0;
