@@ -1,10 +1,9 @@
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { createReadStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createHash, randomBytes } from "node:crypto";
+import { createReadStream, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import type { DatasetName, PoolName, SnapshotName } from "../../src/protocol/names.js";
 import { bytes as sizeInBytes } from "../../src/protocol/units.js";
@@ -18,6 +17,10 @@ type EmbeddedModule = typeof import("../../src/workers/embedded/embedded.js");
 const vm = inject("vm");
 const POOL = "interop";
 const MIB = 1_048_576;
+
+/** Where the volumes have their data: at the beginning, and at the end. */
+const HEAD_BYTES = 6 * MIB;
+const TAIL_BYTES = 4096;
 
 /** What `zfs send` may be asked for, and the volume that is sent. */
 const SENDS: [title: string, flags: string, volume: string][] = [
@@ -35,10 +38,21 @@ describe.skipIf("skip" in vm)("streams between OpenZFS and embedded pools", () =
   let zfs: Zfs;
 
   const inVm = (script: string) => vmExec(running, ["sh", "-ec", script]);
-  const vmSha256 = (device: string) => inVm(`sha256sum < ${device}`).split(" ")[0];
+  const vmSha256 = (device: string) =>
+    inVm(`(head -c ${HEAD_BYTES} ${device}; tail -c ${TAIL_BYTES} ${device}) | sha256sum`).split(" ")[0];
+  /** Of head and tail; between them there must be nothing but zeros. */
   const sha256 = async (path: string): Promise<string> => {
+    const { size } = statSync(path);
     const hash = createHash("sha256");
-    await pipeline(createReadStream(path), hash);
+    const zeros = Buffer.alloc(MIB);
+    let at = 0;
+    for await (const chunk of createReadStream(path, { highWaterMark: MIB }) as AsyncIterable<Buffer>) {
+      const head = Math.min(chunk.length, Math.max(0, HEAD_BYTES - at));
+      const tail = Math.max(head, Math.min(chunk.length, size - TAIL_BYTES - at));
+      expect(chunk.subarray(head, tail).equals(zeros.subarray(0, tail - head))).toBe(true);
+      hash.update(chunk.subarray(0, head)).update(chunk.subarray(tail));
+      at += chunk.length;
+    }
     return hash.digest("hex");
   };
   /** Runs argv with a file as its stdin or stdout. */
@@ -61,10 +75,7 @@ describe.skipIf("skip" in vm)("streams between OpenZFS and embedded pools", () =
   const receive = async (target: string, input: string) => {
     const name = target as DatasetName;
     const { status, stderr } = through(zfs.receiveCommand(name, {}), { input });
-    if (status !== 0) {
-      await zfs.destroy(name, true);
-      return stderr;
-    }
+    if (status !== 0) return stderr;
     const finished = await zfs.finishReceive(name);
     return finished.ok ? "" : finished.failure.message;
   };
@@ -146,7 +157,7 @@ describe.skipIf("skip" in vm)("streams between OpenZFS and embedded pools", () =
     expect(await zfs.createVolume(name as DatasetName, sizeInBytes(48 * MIB))).toMatchObject({ ok: true });
     {
       await using file = await open(device(name), "r+");
-      await file.write(readFileSync(join(folder, "base.zfs")), 0, 3 * MIB, 7 * MIB);
+      await file.write(randomBytes(3 * MIB), 0, 3 * MIB, 2 * MIB);
       await file.write("the last bytes", 48 * MIB - 14);
     }
     expect(await zfs.snapshot(`${name}@s` as SnapshotName, false)).toMatchObject({ ok: true });
@@ -162,7 +173,7 @@ describe.skipIf("skip" in vm)("streams between OpenZFS and embedded pools", () =
       const raw = join(folder, "disk.raw");
       await using file = await open(raw, "w");
       await file.truncate(8 * MIB);
-      await file.write(readFileSync(join(folder, "base.zfs")), 0, MIB, MIB + 512);
+      await file.write(randomBytes(MIB), 0, MIB, MIB + 512);
       await file.write("end", 8 * MIB - 3);
       const output = join(folder, "packed.zfs");
       const args = ["image", "pack", raw, "-o", output, "--volblocksize", String(volblocksize)];
