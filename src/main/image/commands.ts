@@ -63,6 +63,9 @@ async function inspect(file: string, { json }: { json?: boolean }): Promise<void
 /** `imagestore image pack | inspect | unpack | serve`, see docs/images.md. */
 export function imageCommand(): Command {
   const image = new Command("image").description("make, check, unpack and serve images");
+  image.hook("preAction", () => {
+    process.stdout.on("error", endWith);
+  });
   image
     .command("serve")
     .description("serve the images of a folder, for development and tests")

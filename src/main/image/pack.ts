@@ -90,8 +90,6 @@ export async function packDisk(file: string, { output, name, volblocksize }: Pac
   const disk = await openRawDisk(file);
   try {
     if (output === undefined) {
-      // What went wrong is told to the write that it befell.
-      process.stdout.on("error", () => {});
       await pack(disk, toName, volblocksize, writeToStdout);
       return;
     }
