@@ -81,13 +81,20 @@ async function done(args: readonly string[], input?: Buffer): Promise<Buffer> {
   return stdout;
 }
 
-/** It must refuse with one line, and leave nothing in the output folder. */
-async function refusal(args: readonly string[], input?: Buffer): Promise<string> {
-  const { status, stdout, stderr } = await image(args, input);
-  expect({ status, stdout: stdout.length }).toEqual({ status: 1, stdout: 0 });
-  expect(stderr).toMatch(/^imagestore: [^\n]+\n$/);
+/** All at once: each must refuse with one line, and they leave nothing in the output folder. */
+async function refusals(commands: readonly (readonly string[])[], input?: Buffer): Promise<string[]> {
+  const ended = await Promise.all(commands.map((args) => image(args, input)));
   expect(readdirSync(out)).toEqual([]);
-  return stderr.slice("imagestore: ".length, -1);
+  return ended.map(({ status, stdout, stderr }) => {
+    expect({ status, stdout: stdout.length }).toEqual({ status: 1, stdout: 0 });
+    expect(stderr).toMatch(/^imagestore: [^\n]+\n$/);
+    return stderr.slice("imagestore: ".length, -1);
+  });
+}
+
+async function refusal(args: readonly string[], input?: Buffer): Promise<string> {
+  const [line = ""] = await refusals([args], input);
+  return line;
 }
 
 /** A file of `bytes` with random data at some places, holes elsewhere. */
@@ -200,12 +207,14 @@ describe("image pack", () => {
     expect(back.subarray(MIB + 1).every((byte) => byte === 0)).toBe(true);
   });
 
-  test("replaces a file, and through a link the file it leads to", async () => {
-    writeFileSync(join(out, "real.zfs"), "old");
+  test("replaces a file but for its mode, and through a link the file it leads to", async () => {
+    writeFileSync(join(out, "real.zfs"), "old", { mode: 0o600 });
     symlinkSync("real.zfs", join(out, "link.zfs"));
     await done(["pack", at("disk.raw"), "-o", join(out, "link.zfs")]);
     expect(readlinkSync(join(out, "link.zfs"))).toBe("real.zfs");
-    expect(statSync(join(out, "real.zfs")).size).toBeGreaterThan(4 * MIB);
+    const { size, mode } = statSync(join(out, "real.zfs"));
+    expect(size).toBeGreaterThan(4 * MIB);
+    expect(mode & 0o777).toBe(0o600);
   });
 
   test("ends with status 1 and without a word when the reader of stdout goes", async () => {
@@ -249,8 +258,8 @@ describe("image pack", () => {
       [[at("disk.raw"), "-o", at("disk.raw")], itself],
       [[at("disk.raw"), "-o", at("hard.raw")], itself],
     ];
-    const refusals = await Promise.all(cases.map(([args]) => refusal(["pack", ...args])));
-    for (const [index, [, reason]] of cases.entries()) expect(refusals[index]).toMatch(reason);
+    const lines = await refusals(cases.map(([args]) => ["pack", ...args]));
+    for (const [index, [, reason]] of cases.entries()) expect(lines[index]).toMatch(reason);
     expect(await refusal(["pack", "-", ...output], Buffer.alloc(0))).toBe("the disk is empty");
     expect(statSync(at("disk.raw")).size).toBe(24 * MIB);
   });
@@ -363,16 +372,15 @@ describe("a bad stream is refused with its kind, the place and the reason", () =
     ["of something else", () => randomBytes(5_000), /^not a ZFS stream at byte 0: /],
   ])("%s, by inspect and unpack, in one line and with status 1", async (_what, stream, reason) => {
     writeFileSync(at("bad.zfs"), stream());
-    const [inspected, unpacked, piped] = await Promise.all([
-      refusal(["inspect", at("bad.zfs")]),
-      refusal(["unpack", at("bad.zfs"), "-o", join(out, "x.raw")]),
-      refusal(["inspect", "-"], stream()),
+    const [inspected = "", unpacked] = await refusals([
+      ["inspect", at("bad.zfs")],
+      ["unpack", at("bad.zfs"), "-o", join(out, "x.raw")],
     ]);
     const named = `${at("bad.zfs")}: `;
     expect(inspected).toBe(unpacked);
     expect(inspected.slice(0, named.length)).toBe(named);
     expect(inspected.slice(named.length)).toMatch(reason);
-    expect(piped).toBe(`stdin: ${inspected.slice(named.length)}`);
+    expect(await refusal(["inspect", "-"], stream())).toBe(`stdin: ${inspected.slice(named.length)}`);
   });
 
   test.each<[string, () => Buffer, RegExp]>([

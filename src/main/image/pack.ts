@@ -98,7 +98,7 @@ export async function packDisk(file: string, { output, name, volblocksize }: Pac
       await pack(disk, toName, volblocksize, target.append);
       await target.commit();
     } finally {
-      await target.discard();
+      await target.close();
     }
   } finally {
     await disk.close();

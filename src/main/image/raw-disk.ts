@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { fstatSync } from "node:fs";
 import { type FileHandle, open, readFile, stat, unlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -30,7 +31,7 @@ async function openFile(path: string, name: string): Promise<RawDisk> {
 
 /** Keeps what a pipe gives in a file without a name, as the size must be known before the first byte goes out. */
 async function spool(pipe: AsyncIterable<Buffer>): Promise<RawDisk> {
-  const temporary = join(tmpdir(), `imagestore-pack-${process.pid}`);
+  const temporary = join(tmpdir(), `imagestore-${randomBytes(8).toString("hex")}`);
   const handle = await open(temporary, "wx+");
   await unlink(temporary);
   try {

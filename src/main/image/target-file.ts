@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { unlinkSync } from "node:fs";
-import { type FileHandle, lstat, open, realpath, rename, unlink } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { rmSync } from "node:fs";
+import { type FileHandle, lstat, open, realpath, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { Refusal } from "./refusal.js";
 
 /** A file that is there whole or not at all. */
@@ -12,18 +12,21 @@ export interface TargetFile {
   append(piece: Uint8Array): Promise<void>;
   /** Puts the file in its place when its data is on the disk. */
   commit(): Promise<void>;
-  /** Removes what was written; nothing after a commit. */
-  discard(): Promise<void>;
+  /** Closes the file, and removes it unless it was committed. */
+  close(): Promise<void>;
 }
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
-/** The path that a rename may replace: a link's end, and a regular file if anything. */
-async function replaceablePath(path: string, inputs: readonly string[]): Promise<string> {
+/** What a rename may replace: a link's end, and a regular file, whose mode is kept, if anything. */
+async function replaceable(
+  path: string,
+  inputs: readonly string[],
+): Promise<{ place: string; mode?: number }> {
   const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOENT") throw error;
   });
-  if (!found) return join(await realpath(dirname(path)), path.slice(path.lastIndexOf("/") + 1));
+  if (!found) return { place: join(await realpath(dirname(path)), basename(path)) };
   const real = found.isSymbolicLink() ? await realpath(path) : path;
   const target = await lstat(real);
   if (!target.isFile()) throw new Refusal(`${path} is no regular file, it can't be replaced`);
@@ -32,7 +35,7 @@ async function replaceablePath(path: string, inputs: readonly string[]): Promise
     if (dev === target.dev && ino === target.ino)
       throw new Refusal(`${path} is read, it can't be written too`);
   }
-  return real;
+  return { place: real, mode: target.mode };
 }
 
 async function writeOn(file: FileHandle, piece: Uint8Array): Promise<void> {
@@ -56,26 +59,17 @@ async function syncFolder(folder: string): Promise<void> {
  * Fails: a Refusal where `path` is no regular file or one of `inputs`; errors of open(2).
  */
 export async function createTargetFile(path: string, inputs: readonly string[]): Promise<TargetFile> {
-  const place = await replaceablePath(path, inputs);
+  const { place, mode } = await replaceable(path, inputs);
   const temporary = join(dirname(place), `.imagestore-${randomBytes(8).toString("hex")}.partial`);
   const handle = await open(temporary, "wx+");
   const onSignal = (signal: NodeJS.Signals) => {
-    unlinkSync(temporary);
+    rmSync(temporary, { force: true });
     process.off(signal, onSignal);
     process.kill(process.pid, signal);
   };
   for (const signal of SIGNALS) process.on(signal, onSignal);
   let underWay: Promise<void> = Promise.resolve();
-  let settled = false;
-  const settle = async (end: () => Promise<void>) => {
-    if (settled) return;
-    settled = true;
-    try {
-      await end();
-    } finally {
-      for (const signal of SIGNALS) process.off(signal, onSignal);
-    }
-  };
+  let isCommitted = false;
   return {
     handle,
     append: async (piece) => {
@@ -86,18 +80,17 @@ export async function createTargetFile(path: string, inputs: readonly string[]):
     },
     commit: async () => {
       await underWay;
+      if (mode !== undefined) await handle.chmod(mode);
       await handle.sync();
-      await settle(async () => {
-        await handle.close();
-        await rename(temporary, place);
-        await syncFolder(dirname(place));
-      });
+      await rename(temporary, place);
+      isCommitted = true;
+      await syncFolder(dirname(place));
     },
-    discard: () =>
-      settle(async () => {
-        await underWay.catch(() => {});
-        await handle.close();
-        await unlink(temporary);
-      }),
+    close: async () => {
+      await underWay.catch(() => {});
+      await handle.close();
+      if (!isCommitted) await rm(temporary, { force: true });
+      for (const signal of SIGNALS) process.off(signal, onSignal);
+    },
   };
 }

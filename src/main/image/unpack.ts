@@ -48,6 +48,6 @@ export async function unpackStreams(files: readonly string[], output: string): P
     }
     await target.commit();
   } finally {
-    await target.discard();
+    await target.close();
   }
 }
