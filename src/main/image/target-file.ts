@@ -61,13 +61,24 @@ async function syncFolder(folder: string): Promise<void> {
 export async function createTargetFile(path: string, inputs: readonly string[]): Promise<TargetFile> {
   const { place, mode } = await replaceable(path, inputs);
   const temporary = join(dirname(place), `.imagestore-${randomBytes(8).toString("hex")}.partial`);
-  const handle = await open(temporary, "wx+");
+  const opening = open(temporary, "wx+");
   const onSignal = (signal: NodeJS.Signals) => {
-    rmSync(temporary, { force: true });
-    process.off(signal, onSignal);
-    process.kill(process.pid, signal);
+    const end = () => {
+      rmSync(temporary, { force: true });
+      stopListening();
+      process.kill(process.pid, signal);
+    };
+    // The file may be there before we hear of it.
+    opening.then(end, end);
+  };
+  const stopListening = () => {
+    for (const signal of SIGNALS) process.off(signal, onSignal);
   };
   for (const signal of SIGNALS) process.on(signal, onSignal);
+  const handle = await opening.catch((error: unknown) => {
+    stopListening();
+    throw error;
+  });
   let underWay: Promise<void> = Promise.resolve();
   let isCommitted = false;
   return {
@@ -90,7 +101,7 @@ export async function createTargetFile(path: string, inputs: readonly string[]):
       await underWay.catch(() => {});
       await handle.close();
       if (!isCommitted) await rm(temporary, { force: true });
-      for (const signal of SIGNALS) process.off(signal, onSignal);
+      stopListening();
     },
   };
 }
