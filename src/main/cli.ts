@@ -2,7 +2,6 @@
 import { createRequire } from "node:module";
 import { Command, InvalidArgumentError } from "commander";
 import { type Config, type Flags, loadConfig } from "./config.js";
-import { startDaemon } from "./daemon.js";
 import { imageCommand } from "./image/commands.js";
 import { createLog } from "./log.js";
 
@@ -23,6 +22,8 @@ function configOrExit(flags: Flags): Config {
 async function serve(flags: Flags): Promise<void> {
   const config = configOrExit(flags);
   const log = createLog(config.log.level);
+  // The other commands need none of it.
+  const { startDaemon } = await import("./daemon.js");
   process.on("unhandledRejection", (error) => log.error({ err: error }, "unhandled rejection"));
   const started = await startDaemon(config, log);
   if (!started.ok) {
