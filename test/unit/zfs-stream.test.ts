@@ -443,7 +443,7 @@ describe("a kind of stream that isn't read", () => {
     ["deduplicated", withFeature(0), "deduplicated"],
     ["resumed", withFeature(20), "continues an interrupted transfer"],
     ["of a feature that nobody knows", withFeature(5), "the unknown feature 5"],
-    ["of a later version", begin([16, 8, (1n << 40n) | 1n]), "reserves"],
+    ["of a later version", begin([16, 8, (1n << 40n) | 1n]), "reserved bits"],
     ["a package", begin([16, 8, 2]), "package"],
     ["a filesystem's", begin([32, 4, 2]), "filesystem"],
     ["of a pool's own objects", begin([32, 4, 1]), "object set of type 1"],

@@ -60,7 +60,7 @@ function featuresOf(version: bigint): Feature[] {
   const features: Feature[] = [];
   const flags = version >> FEATURES_SHIFT;
   if (flags >> BigInt(FEATURES_BITS) !== 0n) {
-    throw new StreamProblem("unsupported", 0, "it uses bits of the version that OpenZFS 2.4 reserves");
+    throw new StreamProblem("unsupported", 0, "it uses reserved bits of its version");
   }
   for (let bit = 0; bit < FEATURES_BITS; bit++) {
     if (((flags >> BigInt(bit)) & 1n) === 0n) continue;
