@@ -260,6 +260,23 @@ describe.skipIf("skip" in vm)("streams of volumes and OpenZFS", () => {
       // The same data is read where the stream has another form.
       expect(sha256(applied(read(send(`${POOL}/zstd@s`))))).toBe(deviceSha("zstd"));
     });
+
+    test("redacted and resumed streams are refused from their first record", () => {
+      must(running, ["zfs", "clone", `${POOL}/v@a`, `${POOL}/redaction`]);
+      awaitDevice("redaction");
+      put("redaction", 0, new Uint8Array(BLOCK));
+      snapshot("redaction@r");
+      must(running, ["zfs", "redact", `${POOL}/v@a`, "book", `${POOL}/redaction@r`]);
+      const redacted = problemOf(send("--redact", "book", `${POOL}/v@a`));
+      expect(redacted).toMatchObject({ kind: "unsupported", offset: 0 });
+      expect(redacted.message).toContain("redacted");
+
+      const part = send(`${POOL}/v@a`).subarray(0, 150_000);
+      expect(run(running, ["zfs", "receive", "-s", `${POOL}/part`], part).status).not.toBe(0);
+      const resumed = problemOf(send("-t", property("part", "receive_resume_token")));
+      expect(resumed).toMatchObject({ kind: "unsupported", offset: 0 });
+      expect(resumed.message).toContain("continues an interrupted transfer");
+    });
   });
 
   describe("writing what zfs receive takes", () => {
