@@ -34,6 +34,8 @@ const openzfsPool = z.strictObject({
   driver: z.literal("openzfs"),
   zfsCommand: command.default(["zfs"]),
   zpoolCommand: command.default(["zpool"]),
+  /** `single`: a process for each request, nothing shared. For the bench to compare with. */
+  dispatch: z.enum(["grouped", "single"]).default("grouped"),
   /** How long an answer waits for /dev/zvol/…; 0 where the commands run on another machine. */
   deviceWaitMs: z.int().min(0).max(MAX_MS).default(10_000),
   /** The original's database; default `/POOL/images/.images.db`. */

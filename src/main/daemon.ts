@@ -33,9 +33,9 @@ function driverSettings(config: Config, pool: PoolConfig): DriverSettings {
   if (pool.driver === "embedded") {
     return { kind: "embedded", folder: pool.folder, quotaBytes: pool.quotaBytes };
   }
-  const { zfsCommand, zpoolCommand, deviceWaitMs } = pool;
+  const { zfsCommand, zpoolCommand, dispatch, deviceWaitMs } = pool;
   const { volumeProperties } = config;
-  return { kind: "openzfs", zfsCommand, zpoolCommand, deviceWaitMs, volumeProperties };
+  return { kind: "openzfs", zfsCommand, zpoolCommand, dispatch, deviceWaitMs, volumeProperties };
 }
 
 function actorSettings(config: Config, pool: PoolConfig, runId: string): ActorSettings {

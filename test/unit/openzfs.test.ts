@@ -28,6 +28,7 @@ const DRIVER_OPTIONS = {
   pool: "ut" as PoolName,
   zfsCommand: ["sudo", "zfs"],
   zpoolCommand: ["sudo", "zpool"],
+  dispatch: "grouped" as const,
   volumeProperties: { compression: "lz4" },
   timeoutMs: 1,
   deviceWaitMs: 0,
@@ -236,6 +237,26 @@ describe("changes in groups", () => {
     for (const outcome of outcomes) expect(outcome).toMatchObject({ failure: { code: "command.timed_out" } });
     expect(runs).toBe(1);
   });
+});
+
+test("single dispatch, for the bench, runs a process for each request", async () => {
+  const ran: (readonly string[])[] = [];
+  const zfs = openOpenZfs({ ...DRIVER_OPTIONS, dispatch: "single" }, async (argv) => {
+    ran.push(argv.slice(2));
+    return { argv, stdout: row("ut/a"), stderr: "", exit: { kind: "exited", code: 0 }, ms: 1 };
+  });
+  const names = ["ut/a@1", "ut/b@1"] as SnapshotName[];
+  await Promise.all([
+    ...names.map((name) => zfs.snapshot(name, false)),
+    ...names.map((name) => zfs.destroy(name, false)),
+    zfs.find(volume("ut/a")),
+    zfs.find(volume("ut/a")),
+    zfs.listSnapshots(volume("ut/a")),
+    zfs.listSnapshots(volume("ut/a")),
+  ]);
+  expect(ran.map(([verb]) => verb).sort()).toEqual(
+    [...Array(2).fill("destroy"), ...Array(4).fill("list"), ...Array(2).fill("snapshot")].sort(),
+  );
 });
 
 describe("space", () => {

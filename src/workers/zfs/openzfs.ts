@@ -24,6 +24,8 @@ export interface OpenZfsOptions {
   /** argv in front of the arguments of zfs, such as `["sudo", "zfs"]`. */
   readonly zfsCommand: readonly string[];
   readonly zpoolCommand: readonly string[];
+  /** `single`: a process for each request, nothing shared. For the bench to compare with. */
+  readonly dispatch: "grouped" | "single";
   /** Properties of new volumes, clones and images. */
   readonly volumeProperties: Properties;
   readonly timeoutMs: number;
@@ -84,6 +86,7 @@ function propertyFlags(properties: Properties): string[] {
 export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
   const { pool, timeoutMs } = options;
   const destroyLimits = { timeoutMs: timeoutMs * DESTROY_TIMEOUT_FACTOR };
+  const isGrouped = options.dispatch === "grouped";
   let commandsRun = 0;
 
   function zfs(args: readonly string[], limits?: Partial<CommandLimits>): Promise<CommandEnd> {
@@ -145,7 +148,13 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     }
   }
 
-  const find = createCoalescer<AnyName, Outcome<DatasetInfo | undefined>>(async (names) => {
+  async function findAlone(name: AnyName): Promise<Outcome<DatasetInfo | undefined>> {
+    const found = new Map<AnyName, Outcome<DatasetInfo | undefined>>();
+    await findChunk([name], found);
+    return found.get(name) ?? refusals.notFound;
+  }
+
+  const findTogether = createCoalescer<AnyName, Outcome<DatasetInfo | undefined>>(async (names) => {
     const found = new Map<AnyName, Outcome<DatasetInfo | undefined>>();
     const chunks: Promise<void>[] = [];
     for (let at = 0; at < names.length; at += NAMES_PER_COMMAND) {
@@ -206,7 +215,10 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
   );
 
   /** Listings of one root that wait at one moment share a process too. */
-  function coalesced<Root extends string, Value>(list: (root: Root) => Promise<Value>) {
+  function coalesced<Root extends string, Value>(
+    list: (root: Root) => Promise<Value>,
+  ): (root: Root) => Promise<Value> {
+    if (!isGrouped) return list;
     const join = perKey((root: Root) =>
       createCoalescer<Root, Value>(async () => {
         const answer = await list(root);
@@ -216,6 +228,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     return (root: Root) => join(root, root);
   }
 
+  const find = isGrouped ? findTogether : findAlone;
   const volumesBelow = coalesced((root: PoolName) => infos(["-t", "volume", "-r", root]));
 
   return {
@@ -278,12 +291,15 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
         ["create", "-p", ...propertyFlags(options.volumeProperties), "-V", String(size)],
         name,
       ),
-    snapshot: (name, recursive) => (recursive ? change(["snapshot", "-r", name]) : snapshotTogether(name)),
+    snapshot: (name, recursive) =>
+      isGrouped && !recursive
+        ? snapshotTogether(name)
+        : change(["snapshot", ...(recursive ? ["-r"] : []), name]),
     clone: (origin, target) =>
       changeWithParents(["clone", "-p", ...propertyFlags(options.volumeProperties), origin], target),
     rename: (from, to) => change(["rename", from, to]),
     destroy: (name, recursive) =>
-      isSnapshotName(name) && !recursive
+      isGrouped && isSnapshotName(name) && !recursive
         ? destroyTogether(datasetOf(name), name)
         : change(["destroy", ...(recursive ? ["-r"] : []), name], destroyLimits),
     rollback: (name, destroyMoreRecent) => change(["rollback", ...(destroyMoreRecent ? ["-r"] : []), name]),
