@@ -141,7 +141,7 @@ describe.skipIf("skip" in vm)("streams of volumes and OpenZFS", () => {
       { options: "-L", features: [] },
       { options: "-e", features: embedding },
       { options: "-c -L -e", features: [...embedding, "compressed"] },
-    ])("full, with options '$options'", ({ options, features }) => {
+    ])("full, with options $options", ({ options, features }) => {
       const streamed = read(send(...options.split(" ").filter(Boolean), `${POOL}/v@a`));
       expect(streamed.features).toEqual(features);
       expect("WRITE_EMBEDDED" in streamed.counts).toBe(options.includes("-e"));

@@ -284,6 +284,7 @@ describe("a stream that was written", () => {
     expect(() => writer.free(3584, 512)).toThrow(RangeError);
     expect(writer.write(3584, block.subarray(0, 416))).toHaveLength(RECORD_BYTES + 512);
     expect(() => writer.write(0, block)).toThrow(RangeError);
+    expect(() => writer.free(3584, 416)).toThrow(RangeError);
     writer.end();
     expect(() => writer.end()).toThrow(RangeError);
     expect(() => writer.free(0, 512)).toThrow(RangeError);
@@ -556,6 +557,9 @@ describe("a stream that contradicts itself under right checksums", () => {
     ["data at 2^53", "unsupported", around(write(1, 2n ** 53n, block))],
     ["data at 2^64 - 512", "unsupported", around(write(1, 2n ** 64n - 512n, block))],
     ["holes at 2^53", "unsupported", around(free(1, 2n ** 53n, 512))],
+    ["data out of order", "corrupt", around(write(1, 512, block), write(1, 0, block))],
+    ["data in the same place twice", "corrupt", around(write(1, 512, block), write(1, 512, block))],
+    ["a hole in data that came before", "corrupt", around(write(1, 512, block), free(1, 512, 512))],
     ["data before its object", "corrupt", [begin(), write(1, 0, block), end]],
     ["a bonus above 16 MiB", "corrupt", around(object(9, 19, 512, [28, 4, 0xffff_ffff]))],
     ["blocks of no size", "corrupt", [begin(), object(1, 23, 0), end]],

@@ -129,7 +129,8 @@ export function createVolumeReader(): VolumeReader {
     if (place % blockBytes !== 0 || logicalBytes % blockBytes !== 0) {
       throw new StreamProblem("corrupt", offset, "its data is no whole block in the place of one");
     }
-    dataEnd = Math.max(dataEnd, place + logicalBytes);
+    if (place < dataEnd) throw new StreamProblem("corrupt", offset, "its data is out of order");
+    dataEnd = place + logicalBytes;
     checkDataEnd(offset);
     yield { kind: "write", offset: place, data: decode(record, payload, offset) } as const;
   }
@@ -151,6 +152,10 @@ export function createVolumeReader(): VolumeReader {
     if (record.object !== DATA_OBJECT || record.length === 0) return;
     if (record.offset >= MAX_OFFSET) {
       throw new StreamProblem("unsupported", offset, "it frees data behind the first 8 PiB");
+    }
+    // OpenZFS sends none, and its receive keeps the data: there must not be two readings.
+    if (record.offset < dataEnd) {
+      throw new StreamProblem("corrupt", offset, "it frees what it may have written before");
     }
     const length = Math.min(record.length, MAX_OFFSET - record.offset);
     yield { kind: "free", offset: record.offset, length } as const;

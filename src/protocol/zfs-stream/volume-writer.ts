@@ -46,7 +46,10 @@ export interface VolumeWriter {
    * the last one is zeros if volsize ends there.
    */
   write(offset: number, data: Uint8Array): Uint8Array;
-  /** The volume reads as zeros there, unless something is written later. */
+  /**
+   * The volume reads as zeros there, unless something is written later. Not before the
+   * end of the last write: `zfs receive` would keep what was written.
+   */
   free(offset: number, length: number): Uint8Array;
   /** What follows the data, with END. */
   end(): Uint8Array;
@@ -223,6 +226,7 @@ export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
       enter("data", "data");
       requireInside(offset, length);
       if (length === 0) return new Uint8Array(0);
+      if (offset < writtenEnd) throw new RangeError(`a hole at ${offset}, before the last write's end`);
       const to = new Uint8Array(RECORD_BYTES);
       putFree(to, 0, DATA_OBJECT, offset, BigInt(length));
       return to;
