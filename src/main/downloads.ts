@@ -8,6 +8,7 @@ import type { Actor } from "./actor.js";
 import { allowing, PLAIN_TEXT, RETRY_AFTER } from "./http/headers.js";
 import type { BodySink, Headers, HttpReply, HttpRequest } from "./http/transport.js";
 import type { CallReport } from "./rpc.js";
+import { createSharedSends } from "./shared-sends.js";
 import type { SendHandle, Streaming } from "./streaming.js";
 
 export interface DownloadOptions {
@@ -33,6 +34,10 @@ export interface Downloads {
 }
 
 const STREAM: Headers = [["Content-Type", "application/octet-stream"]];
+/** Clients that come while a stream is no longer than this share it from its beginning. */
+const RING_BYTES = 4 * 1024 * 1024;
+/** Longer than a busy client is away for once, shorter than others should wait for it. */
+const LAG_MS = 250;
 /** Tries to release a hold while its actor starts again. */
 const RELEASE_TRIES = 30;
 const RELEASE_PAUSE_MS = 1_000;
@@ -47,6 +52,12 @@ interface Download {
 
 export function createDownloads(options: DownloadOptions): Downloads {
   const active = new Set<Download>();
+  const sends = createSharedSends({
+    send: options.streaming.send,
+    windowBytes: options.windowBytes,
+    ringBytes: RING_BYTES,
+    lagMs: LAG_MS,
+  });
   let opening = 0;
 
   function refuse(reply: HttpReply, failure: Failure): void {
@@ -95,7 +106,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
     reply: HttpReply,
     report: (failure: Failure | undefined) => void,
   ): void {
-    const pump = createPump(ticket, reply);
+    const pump = createPump(actor.pool, ticket, reply);
     const done = pump.ended.then(async (failure) => {
       report(failure);
       await release(actor, ticket);
@@ -116,6 +127,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
 
   /** Moves frames to the client, as fast as it takes them; gives back credit for each. */
   function createPump(
+    pool: PoolName,
     ticket: SendTicket,
     reply: HttpReply,
   ): { abort(): void; ended: Promise<Failure | undefined> } {
@@ -174,7 +186,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
       if (sent) settle(gone);
     };
 
-    const handle: SendHandle = options.streaming.send(ticket.command, options.windowBytes, {
+    const handle: SendHandle = sends.send(`${pool} ${ticket.tag}`, ticket.command, {
       onFrame: (frame) => {
         if (reply.gone) return;
         if (!sink) {

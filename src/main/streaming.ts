@@ -22,7 +22,13 @@ export interface SendListener {
 
 /** The streaming worker's handle. It survives its thread: after a crash the next order starts another. */
 export interface Streaming {
-  send(command: readonly string[], creditBytes: number, listener: SendListener): SendHandle;
+  /** `skipBytes` of the output are thrown away before the first frame. */
+  send(
+    command: readonly string[],
+    creditBytes: number,
+    listener: SendListener,
+    skipBytes?: number,
+  ): SendHandle;
   /** `owner` groups fetches, to give them up together. */
   fetch(owner: string, order: FetchOrder): Promise<Outcome<FetchReport>>;
   /** Gives up the owner's fetches; resolves when their processes are gone. */
@@ -105,10 +111,10 @@ export function startStreaming(settings: StreamSettings, log: Logger): Streaming
     get fetches() {
       return flights.size;
     },
-    send: (command, creditBytes, listener) => {
+    send: (command, creditBytes, listener, skipBytes = 0) => {
       const id = ++lastId;
       sends.set(id, listener);
-      order({ kind: "send", id, command, credit: creditBytes });
+      order({ kind: "send", id, command, credit: creditBytes, skipBytes });
       return {
         credit: (bytes) => order({ kind: "credit", id, bytes }),
         cancel: () => order({ kind: "cancel", id }),

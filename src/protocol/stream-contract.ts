@@ -22,6 +22,8 @@ export type StreamOrder =
       readonly id: number;
       readonly command: readonly string[];
       readonly credit: number;
+      /** Bytes at the beginning of the output that nobody wants; they cost no credit. */
+      readonly skipBytes: number;
     }
   | { readonly kind: "credit"; readonly id: number; readonly bytes: number }
   | { readonly kind: "cancel"; readonly id: number }

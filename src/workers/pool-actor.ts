@@ -15,6 +15,7 @@ import { createDatasetLocks } from "./locks.js";
 import { createActorLog } from "./log.js";
 import type { ActorContext } from "./operations/context.js";
 import { guestOperations } from "./operations/guests.js";
+import { createHolds } from "./operations/holds.js";
 import { imageOperations } from "./operations/images.js";
 import { snapshotOperations } from "./operations/snapshots.js";
 import { volumeOperations } from "./operations/volumes.js";
@@ -79,7 +80,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
     return openEmbeddedZfs({ pool, folder, quota, log });
   }
 
-  function createHandlers(driver: Zfs, opened: Records): OperationHandlers {
+  function createHandlers(driver: Zfs, opened: Records, liveTags: readonly string[]): OperationHandlers {
     const context: ActorContext = {
       pool,
       zfs: driver,
@@ -92,7 +93,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
     return {
       ...imageOperations(context, fetches, settings),
       ...volumeOperations(context),
-      ...snapshotOperations(context),
+      ...snapshotOperations(context, createHolds(context, liveTags)),
       ...guestOperations(context, fetches),
     };
   }
@@ -113,7 +114,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
     const { originalDatabase } = settings;
     const reconciled = await reconcile({ pool, zfs, records, log, originalDatabase, liveTags });
     if (!reconciled.ok) return reconciled;
-    handlers = createHandlers(zfs, records);
+    handlers = createHandlers(zfs, records, liveTags);
     return succeed(checked.value);
   }
 

@@ -17,10 +17,11 @@ export default function runStreaming(task: StreamTask): Promise<void> {
 
   const tell = (news: StreamNews, transfer: ArrayBuffer[] = []) => port.postMessage(news, transfer);
 
-  function send({ id, command, credit }: Extract<StreamOrder, { kind: "send" }>): void {
+  function send({ id, command, credit, skipBytes }: Extract<StreamOrder, { kind: "send" }>): void {
     const started = startSend({
       command,
       credit,
+      skipBytes,
       children,
       onFrame: (frame) => tell({ kind: "frame", id, frame }, [frame]),
       onEnd: (failure) => {

@@ -166,10 +166,18 @@ describe("streams of an embedded pool", () => {
       const [, kib = "0"] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${daemon.pid}/status`, "utf8")) ?? [];
       highestRss = Math.max(highestRss, Number(kib) * 1024);
     }, 20);
+    const senders = new Set<number>();
+    const count = setInterval(() => {
+      for (const pid of processes("send")) senders.add(pid);
+    }, 50);
     const bodies = await Promise.all(
       Array.from({ length: READERS }, async () => digest(await download("seed@golden"))),
     );
     clearInterval(watch);
+    clearInterval(count);
+    // They start together, so they share a process, but for one that comes late or lags.
+    expect(senders.size).toBeGreaterThan(0);
+    expect(senders.size).toBeLessThan(READERS / 2);
     expect(new Set(bodies)).toEqual(new Set([digest(stream)]));
     expect(highestRss).toBeGreaterThan(0);
     expect(highestRss).toBeLessThan(RSS_LIMIT_BYTES);

@@ -9,6 +9,7 @@ import { createFetchQueue } from "../../src/workers/fetch-queue.js";
 import { createDatasetLocks, type DatasetLocks } from "../../src/workers/locks.js";
 import type { ActorLog, LogFields, LogLevel } from "../../src/workers/log.js";
 import { guestOperations } from "../../src/workers/operations/guests.js";
+import { createHolds } from "../../src/workers/operations/holds.js";
 import { imageOperations } from "../../src/workers/operations/images.js";
 import { snapshotOperations } from "../../src/workers/operations/snapshots.js";
 import { volumeOperations } from "../../src/workers/operations/volumes.js";
@@ -96,7 +97,7 @@ export function createMemoryActor(
   const handlers: OperationHandlers = {
     ...imageOperations(context, fetches, service),
     ...volumeOperations(context),
-    ...snapshotOperations(context),
+    ...snapshotOperations(context, createHolds(context, [])),
     ...guestOperations(context, fetches),
   };
   return { zfs, records, locks, log, handlers };

@@ -5,6 +5,7 @@ import type { ComponentId, DatasetName, SnapshotName } from "../../src/protocol/
 import type { FetchOrder, FetchReport, Operation, OperationHandlers } from "../../src/protocol/operations.js";
 import type { DiskRecord, GuestRecord, ImageRecord } from "../../src/protocol/records.js";
 import { bytes } from "../../src/protocol/units.js";
+import { createHolds } from "../../src/workers/operations/holds.js";
 import { reconcile } from "../../src/workers/reconcile.js";
 import type { Records } from "../../src/workers/records.js";
 import {
@@ -880,10 +881,50 @@ describe("a download", () => {
     expect([zfs.holdsOf(name), await records.holds()]).toEqual([[], []]);
   });
 
-  test("two of one snapshot have a hold each", async () => {
+  test("two of one snapshot share a hold, which the last one releases", async () => {
+    const { handlers, zfs, records } = start({ images: ["i"] });
+    const opened = await Promise.all([handlers.OpenSend({ name }), handlers.OpenSend({ name })]);
+    const tags = opened.map((each) => (each.ok ? each.value.tag : ""));
+    expect(new Set(tags).size).toBe(1);
+    expect(zfs.holdsOf(name)).toEqual([tags[0]]);
+    await handlers.CloseSend({ name, tag: tags[0] as string });
+    expect(zfs.holdsOf(name)).toEqual([tags[0]]);
+    await handlers.CloseSend({ name, tag: tags[1] as string });
+    expect([zfs.holdsOf(name), await records.holds()]).toEqual([[], []]);
+  });
+
+  test("that comes while a hold is released gets one of its own", async () => {
     const { handlers, zfs } = start({ images: ["i"] });
-    await Promise.all([handlers.OpenSend({ name }), handlers.OpenSend({ name })]);
-    expect(new Set(zfs.holdsOf(name)).size).toBe(2);
+    const first = await handlers.OpenSend({ name });
+    if (!first.ok) throw new Error(first.failure.message);
+    const [, second] = await Promise.all([
+      handlers.CloseSend({ name, tag: first.value.tag }),
+      handlers.OpenSend({ name }),
+    ]);
+    if (!second?.ok) throw new Error("not opened");
+    expect(second.value.tag).not.toBe(first.value.tag);
+    expect(zfs.holdsOf(name)).toEqual([second.value.tag]);
+  });
+
+  test("a hold that several share outlives a restart of the actor until the last of them", async () => {
+    const { zfs, records } = start({ images: ["i"] });
+    const before = createHolds({ zfs, records, runId: "r" }, []);
+    const taken = [await before.take(name), await before.take(name)];
+    const [tag = ""] = taken.map((each) => (each.ok ? each.value : ""));
+    const after = createHolds({ zfs, records, runId: "r" }, [tag, tag]);
+    await after.giveBack(name, tag);
+    expect(zfs.holdsOf(name)).toEqual([tag]);
+    await after.giveBack(name, tag);
+    expect(zfs.holdsOf(name)).toEqual([]);
+  });
+
+  test("whose hold is refused leaves nothing for the next to share", async () => {
+    const { handlers, zfs } = start({ images: ["i"] });
+    zfs.intercept = (call) => (call === "hold" ? fail("dataset.busy", "busy") : undefined);
+    const refused = await Promise.all([handlers.OpenSend({ name }), handlers.OpenSend({ name })]);
+    for (const each of refused) expect(each).toMatchObject({ failure: { code: "dataset.busy" } });
+    zfs.intercept = () => undefined;
+    expect((await handlers.OpenSend({ name })).ok).toBe(true);
   });
 
   test("of what is not there leaves no hold behind", async () => {

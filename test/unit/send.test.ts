@@ -24,6 +24,7 @@ function start(command: readonly string[], credit: number): Sending {
   let end: { readonly failure: Failure | undefined } | undefined;
   let ends = 0;
   const send = startSend({
+    skipBytes: 0,
     command,
     credit,
     children: createChildTable(shared),

@@ -8,9 +8,9 @@ import {
 } from "../../protocol/names.js";
 import type { OperationHandlers, SendTicket } from "../../protocol/operations.js";
 import type { SnapshotRecord } from "../../protocol/records.js";
-import { HOLD_PREFIX } from "../reconcile.js";
 import type { DatasetInfo } from "../zfs/driver.js";
 import type { ActorContext } from "./context.js";
+import type { Holds } from "./holds.js";
 import { forgetImagesWithin, forgetImagesWithoutSnapshot, isPublished } from "./volumes.js";
 
 type SnapshotOperations = Pick<
@@ -28,9 +28,8 @@ function snapshotRecord(info: DatasetInfo): SnapshotRecord {
   return { name: info.name as SnapshotName, written: info.written };
 }
 
-export function snapshotOperations(context: ActorContext): SnapshotOperations {
-  const { zfs, locks, records, runId } = context;
-  let lastSend = 0;
+export function snapshotOperations(context: ActorContext, holds: Holds): SnapshotOperations {
+  const { zfs, locks } = context;
 
   async function getSnapshot(name: SnapshotName): Promise<Outcome<SnapshotRecord>> {
     const found = await zfs.find(name);
@@ -99,19 +98,10 @@ export function snapshotOperations(context: ActorContext): SnapshotOperations {
     async OpenSend({ name }): Promise<Outcome<SendTicket>> {
       const found = await getSnapshot(name);
       if (!found.ok) return found;
-      const tag = `${HOLD_PREFIX}${runId}-${++lastSend}`;
-      await records.putHold({ name, tag });
-      const held = await zfs.hold(tag, name);
-      if (held.ok) return succeed({ name, tag, command: zfs.sendCommand(name) });
-      await records.dropHold({ name, tag });
-      return held;
+      const tag = await holds.take(name);
+      return tag.ok ? succeed({ name, tag: tag.value, command: zfs.sendCommand(name) }) : tag;
     },
 
-    async CloseSend({ name, tag }) {
-      const released = await zfs.release(tag, name);
-      if (!released.ok) return released;
-      await records.dropHold({ name, tag });
-      return succeed(null);
-    },
+    CloseSend: ({ name, tag }) => holds.giveBack(name, tag),
   };
 }

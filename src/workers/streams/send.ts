@@ -15,6 +15,8 @@ export interface SendOptions {
   readonly command: readonly string[];
   /** Bytes that may be sent before more credit comes. Overdrawn by at most one read (64 KiB). */
   readonly credit: number;
+  /** Bytes at the beginning that are thrown away, and cost no credit. */
+  readonly skipBytes: number;
   readonly children: ChildTable;
   onFrame(frame: ArrayBuffer): void;
   /** Called once, after the last frame and when the process is gone. */
@@ -34,10 +36,13 @@ export function startSend(options: SendOptions): Send {
   const running = startProcess(command, { stdin: false, stdout: true }, options.children);
   const { stdout } = running;
   let credit = options.credit;
+  let skipBytes = options.skipBytes;
   let cancelled = false;
 
-  stdout?.on("data", (chunk: Buffer) => {
-    if (cancelled) return;
+  stdout?.on("data", (data: Buffer) => {
+    const chunk = skipBytes > 0 ? data.subarray(skipBytes) : data;
+    skipBytes = Math.max(0, skipBytes - data.byteLength);
+    if (cancelled || chunk.byteLength === 0) return;
     credit -= chunk.byteLength;
     if (credit <= 0) stdout.pause();
     options.onFrame(ownedBuffer(chunk));
