@@ -179,7 +179,7 @@ export function createRecordReader(): RecordReader {
       if (!begin && !mayBeStream(cutter.started())) {
         throw new StreamProblem("foreign", 0, "it does not begin as one");
       }
-      throw new StreamProblem("truncated", fed, "the stream goes on behind this place");
+      throw new StreamProblem("truncated", fed, fed === 0 ? "it is empty" : "its end is missing");
     },
     recordCounts: counts,
     get offset() {
