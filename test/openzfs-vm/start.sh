@@ -101,8 +101,16 @@ until grep -qs '^vm: ready' "$RUN/console.log"; do
   sleep 0.1
 done
 # Opened here and not by the first exec.sh, whose caller's pipes the background ssh would keep open.
-ssh -F none -i "$RUN/key" -p "$port" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR \
-  -o ServerAliveInterval=60 -o ControlPath="$RUN/ssh" -fNM root@127.0.0.1 </dev/null >/dev/null 2>"$RUN/ssh.log"
+open_ssh() {
+  ssh -F none -i "$RUN/key" -p "$port" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR \
+    -o ServerAliveInterval=60 -o ControlPath="$RUN/ssh" -fNM root@127.0.0.1 </dev/null >/dev/null 2>"$RUN/ssh.log"
+}
+# On a busy machine the VM says that it is ready a moment before its sshd listens.
+until open_ssh; do
+  kill -0 "$qemu" || fail "the VM died while booting"
+  ((SECONDS < BOOT_LIMIT_S)) || fail "the VM does not answer to ssh within $BOOT_LIMIT_S s"
+  sleep 0.5
+done
 if [[ $pool ]]; then
   "$SCRIPTS/exec.sh" sh -c "zpool create -f -O mountpoint=none $pool /dev/vd[a-z]" </dev/null
 fi
