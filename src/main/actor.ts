@@ -13,7 +13,14 @@ import type {
 } from "../protocol/actor-contract.js";
 import { createChildMemory } from "../protocol/child-table.js";
 import { comlinkEndpoint } from "../protocol/comlink-endpoint.js";
-import { fail, type Outcome, refusals } from "../protocol/failures.js";
+import { fail, type Outcome, refusals, succeed } from "../protocol/failures.js";
+import {
+  createImageMirror,
+  getImage,
+  type ImageMirror,
+  type ImageNews,
+  listImages,
+} from "../protocol/image-reads.js";
 import { type Link, openLink } from "../protocol/link.js";
 import type { PoolName } from "../protocol/names.js";
 import type { FetchOrder, FetchReport, Operation } from "../protocol/operations.js";
@@ -64,6 +71,8 @@ export interface ActorOptions {
 
 interface Running {
   readonly piscina: Piscina;
+  /** The actor's images; it goes with the thread. */
+  readonly mirror: ImageMirror;
   readonly link: Link;
   readonly control: comlink.Remote<ActorControl>;
   /** Settles when the thread's one task has ended, however. */
@@ -110,8 +119,17 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
         control.port1.close();
         lines.port1.close();
       });
-    const link = openLink(hot.port1, answerActor, refusals.interrupted);
-    return { piscina, link, control: comlink.wrap<ActorControl>(comlinkEndpoint(control.port1)), ended };
+    const mirror = createImageMirror();
+    const link = openLink(hot.port1, answerActor, refusals.interrupted, (news) =>
+      mirror.apply(news as ImageNews),
+    );
+    return {
+      piscina,
+      mirror,
+      link,
+      control: comlink.wrap<ActorControl>(comlinkEndpoint(control.port1)),
+      ended,
+    };
   }
 
   /** Starts a thread and has it open its pool; a thread that fails is ended. */
@@ -185,10 +203,12 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     get restarts() {
       return restarts;
     },
-    call: (operation) => {
+    call: <T>(operation: Operation) => {
       if (!running) return Promise.resolve(state === "stopped" ? refusals.stopping : starting);
+      const read = readRecords(running.mirror, operation);
+      if (read) return Promise.resolve(read as Outcome<T>);
       if (running.link.pending >= options.mailbox) return Promise.resolve(refusals.overloaded);
-      return running.link.call(operation);
+      return running.link.call<T>(operation);
     },
     callAlways: (operation) => running?.link.call(operation) ?? Promise.resolve(starting),
     stats: async (timeoutMs) => {
@@ -218,6 +238,14 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
   if (!opened.ok) return opened;
   log.info({ pool, ...opened.value }, "the pool is open");
   return { ok: true, value: actor };
+}
+
+/** Answers what needs nothing but the image records, or undefined. */
+function readRecords({ known }: ImageMirror, operation: Operation): Outcome<unknown> | undefined {
+  if (!known) return undefined;
+  if (operation.op === "GetImage") return getImage(known, operation.id);
+  if (operation.op === "ListImages") return succeed(listImages(known, operation.type));
+  return undefined;
 }
 
 function withTimeout<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {

@@ -34,6 +34,8 @@ export interface Downloads {
 }
 
 const STREAM: Headers = [["Content-Type", "application/octet-stream"]];
+/** In how many parts the credit of a window is given back. */
+const CREDIT_STEPS = 4;
 /** Clients that come while a stream is no longer than this share it from its beginning. */
 const RING_BYTES = 4 * 1024 * 1024;
 /** Longer than a busy client is away for once, shorter than others should wait for it. */
@@ -158,8 +160,11 @@ export function createDownloads(options: DownloadOptions): Downloads {
         }
       }
       if (blocked) return;
-      if (owedCredit > 0 && !sent) handle.credit(owedCredit);
-      owedCredit = 0;
+      // In steps: a message a frame would cost more than the frame.
+      if (owedCredit >= options.windowBytes / CREDIT_STEPS && !sent) {
+        handle.credit(owedCredit);
+        owedCredit = 0;
+      }
       if (sent && queue.length === 0) finish(sent.failure);
     };
     const finish = (failure: Failure | undefined) => {

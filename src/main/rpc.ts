@@ -113,9 +113,13 @@ function httpRefusal(request: HttpRequest): { status: number; headers: Headers; 
       text: `rpc: POST method required, received ${request.method}`,
     };
   }
-  const [type = ""] = request.header("content-type").split(";");
-  if (type !== "" && type.trim().toLowerCase() !== "application/json") {
-    return { status: 415, headers: PLAIN_TEXT, text: `rpc: unrecognized Content-Type: ${type}` };
+  const contentType = request.header("content-type");
+  // What nearly everybody sends, before it is taken apart.
+  if (contentType !== "application/json") {
+    const [type = ""] = contentType.split(";");
+    if (type !== "" && type.trim().toLowerCase() !== "application/json") {
+      return { status: 415, headers: PLAIN_TEXT, text: `rpc: unrecognized Content-Type: ${type}` };
+    }
   }
   if (request.tooLarge)
     return { status: 413, headers: PLAIN_TEXT, text: "rpc: the body is larger than limits.bodyBytes allows" };

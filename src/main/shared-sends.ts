@@ -125,10 +125,11 @@ export function createSharedSends(options: SharedSendOptions): SharedSends {
     }, options.lagMs);
   }
 
-  /** Who has not taken everything, while nothing more may come and somebody waits for it. */
+  /** Who is far behind, while nothing more may come and somebody waits for it. Credit comes in steps: half a window. */
   function laggardsOf({ members, sentBytes, grantedBytes }: Source): Member[] {
     if (members.size < 2 || sentBytes < grantedBytes) return [];
-    const laggards = [...members].filter(({ takenBytes }) => takenBytes < sentBytes);
+    const farBehind = sentBytes - options.windowBytes / 2;
+    const laggards = [...members].filter(({ takenBytes }) => takenBytes < farBehind);
     return laggards.length < members.size ? laggards : [];
   }
 

@@ -13,13 +13,18 @@ export interface FramePort {
 export interface Link {
   /** Asks the other side. Never rejects, and never hangs: a lost link settles every call. */
   call<T>(ask: unknown): Promise<Outcome<T>>;
+  /** Tells the other side something, in order with asks and answers. */
+  tell(news: unknown): void;
   /** Calls under way from this side. */
   readonly pending: number;
   /** Settles every pending call with `lost` and closes the port. */
   close(): void;
 }
 
-type Message = readonly ["ask", number, unknown] | readonly ["answer", number, Outcome<unknown>];
+type Message =
+  | readonly ["ask", number, unknown]
+  | readonly ["answer", number, Outcome<unknown>]
+  | readonly ["tell", number, unknown];
 
 /**
  * Opens a link on a port. All messages of one turn of the event loop travel in one
@@ -30,6 +35,7 @@ export function openLink(
   port: FramePort,
   answer: (ask: unknown) => Promise<Outcome<unknown>>,
   lost: Refused,
+  onTold: (news: unknown) => void = () => {},
 ): Link {
   // A packer of its own: shared structures across threads break msgpackr.
   const packr = new Packr();
@@ -85,6 +91,7 @@ export function openLink(
   port.on("message", (frame) => {
     for (const [kind, seq, body] of packr.unpack(frame) as Message[]) {
       if (kind === "ask") void serve(seq, body);
+      else if (kind === "tell") onTold(body);
       else {
         calls.get(seq)?.(body as Outcome<never>);
         calls.delete(seq);
@@ -100,6 +107,9 @@ export function openLink(
         calls.set(++lastSeq, resolve);
         post(["ask", lastSeq, ask]);
       }),
+    tell: (news) => {
+      if (!closed) post(["tell", 0, news]);
+    },
     get pending() {
       return calls.size;
     },

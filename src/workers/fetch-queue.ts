@@ -4,12 +4,16 @@ export interface FetchQueue<T> {
   /** Runs `fetch` for `id`, or joins the one under way. Fails at once when the queue is full. */
   request(id: string, fetch: () => Promise<Outcome<T>>): Promise<Outcome<T>>;
   /** Ids being fetched or waiting for it. */
-  readonly ids: Iterable<string>;
+  keys(): Iterable<string>;
   has(id: string): boolean;
 }
 
-/** Single-flight per id; at most `running` at once, at most `waiting` behind them. */
-export function createFetchQueue<T>(running: number, waiting: number): FetchQueue<T> {
+/** Single-flight per id, told to `onChange` at its begin and end; at most `running` at once, at most `waiting` behind them. */
+export function createFetchQueue<T>(
+  running: number,
+  waiting: number,
+  onChange: (id: string, isUnderWay: boolean) => void = () => {},
+): FetchQueue<T> {
   const flights = new Map<string, Promise<Outcome<T>>>();
   const queue: (() => void)[] = [];
   let active = 0;
@@ -27,16 +31,18 @@ export function createFetchQueue<T>(running: number, waiting: number): FetchQueu
   }
 
   return {
-    get ids() {
-      return flights.keys();
-    },
+    keys: () => flights.keys(),
     has: (id) => flights.has(id),
     request: (id, fetch) => {
       const flight = flights.get(id);
       if (flight) return flight;
       if (active >= running && queue.length >= waiting) return Promise.resolve(refusals.overloaded);
-      const started = fly(fetch).finally(() => flights.delete(id));
+      const started = fly(fetch).finally(() => {
+        flights.delete(id);
+        onChange(id, false);
+      });
       flights.set(id, started);
+      onChange(id, true);
       return started;
     },
   };

@@ -4,6 +4,7 @@ import type { ActorControl, ActorTask, FetchAsk, LogLine, SpawnReport } from "..
 import { createChildTable } from "../protocol/child-table.js";
 import { comlinkEndpoint } from "../protocol/comlink-endpoint.js";
 import { type Outcome, refusals, succeed } from "../protocol/failures.js";
+import type { ImageNews } from "../protocol/image-reads.js";
 import { openLink } from "../protocol/link.js";
 import { childOf } from "../protocol/names.js";
 import type { FetchReport, Operation, OperationHandlers } from "../protocol/operations.js";
@@ -41,7 +42,9 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   const log = createActorLog((...line: LogLine) => task.log.postMessage(line), settings.debug);
   let runner: Runner | undefined;
   const locks = createDatasetLocks();
-  const fetches = createFetchQueue<ImageRecord>(settings.numFetchers, settings.maxPending);
+  const fetches = createFetchQueue<ImageRecord>(settings.numFetchers, settings.maxPending, (id, isUnderWay) =>
+    tell(isUnderWay ? { fetching: id } : { settled: id }),
+  );
   let zfs: Zfs | undefined;
   let records: Records | undefined;
   let handlers: OperationHandlers | undefined;
@@ -62,6 +65,25 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   }
 
   const link = openLink(hot, answer, refusals.interrupted);
+
+  /** Main answers GetImage and ListImages itself, by what it is told here. */
+  function tell(news: ImageNews): void {
+    link.tell(news);
+  }
+
+  function told(opened: Records): Records {
+    return {
+      ...opened,
+      putImage: (image) => {
+        tell({ put: image });
+        return opened.putImage(image);
+      },
+      dropImage: (id) => {
+        tell({ drop: id });
+        return opened.dropImage(id);
+      },
+    };
+  }
 
   function reportCommand({ argv, exit, ms, stderr, spawnMs }: CommandEnd): void {
     log.debug("command", { argv, exit, ms: Math.round(ms), stderr });
@@ -114,7 +136,8 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
     const { originalDatabase } = settings;
     const reconciled = await reconcile({ pool, zfs, records, log, originalDatabase, liveTags });
     if (!reconciled.ok) return reconciled;
-    handlers = createHandlers(zfs, records, liveTags);
+    handlers = createHandlers(zfs, told(records), liveTags);
+    tell({ all: [...records.images.values()] });
     return succeed(checked.value);
   }
 
@@ -133,7 +156,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       operations: underWay,
       commandsRun: zfs?.commandsRun ?? 0,
       images: records?.images.size ?? 0,
-      fetches: [...fetches.ids].length,
+      fetches: [...fetches.keys()].length,
       lockedDatasets: locks.size,
     }),
     drain: (graceMs) =>

@@ -17,7 +17,7 @@ pool=${VM_POOL-tank}
 share=${VM_SHARE:-}
 IFS=', ' read -ra sizes <<<"${VM_DISKS:-4G}"
 IFS=', ' read -ra forwards <<<"${VM_FWD:-}"
-BOOT_LIMIT_S=120
+BOOT_LIMIT_S=300
 
 [[ -f $CACHE/recipe ]] || fail "nothing is built in $CACHE: run build.sh"
 [[ ! -e $RUN ]] || fail "$RUN exists: is a VM running? stop.sh ends it"

@@ -55,7 +55,7 @@ describe("the queue of fetches", () => {
           }
           await turn();
           expect(flights.length).toBe(Math.min(known.size, running));
-          expect([...queue.ids].sort()).toEqual([...known].sort());
+          expect([...queue.keys()].sort()).toEqual([...known].sort());
           for (const id of ["a", "b", "c", "d", "e", "f"]) expect(queue.has(id)).toBe(known.has(id));
         }
         while (flights.length > 0) {
@@ -63,7 +63,7 @@ describe("the queue of fetches", () => {
           await turn();
         }
         await Promise.all(answers);
-        expect([...queue.ids]).toEqual([]);
+        expect([...queue.keys()]).toEqual([]);
       }),
     );
   });

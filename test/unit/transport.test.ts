@@ -307,6 +307,34 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
       await until("the end is reported", () => stream?.flushed() === true);
     });
 
+    test.each([0, 1, 5_119, 5_120, 5_121, 16_384, 65_537, 12_000_000])(
+      "a whole reply of %i bytes reaches a reader that is slow to begin, to the last byte",
+      async (length) => {
+        const body = patterned(0, 4 * Math.ceil(length / 4)).subarray(0, length);
+        handler = (_request, reply) => reply.send(200, [["X-Kind", "whole"]], body);
+        const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
+          httpRequest({ host: "127.0.0.1", port: listener.port, agent: false }, (response) => {
+            response.pause();
+            setTimeout(() => resolve(response), 100);
+          })
+            .on("error", reject)
+            .end();
+        });
+        const pieces: Buffer[] = [];
+        for await (const piece of incoming as AsyncIterable<Buffer>) pieces.push(piece);
+        expect(incoming.headers).toMatchObject({ "content-length": String(length), "x-kind": "whole" });
+        expect(Buffer.concat(pieces).equals(body)).toBe(true);
+      },
+    );
+
+    test("a large reply of text is counted in bytes", async () => {
+      const text = "é€😀".repeat(20_000);
+      handler = (_request, reply) => reply.send(200, [], text);
+      const response = await fetch(`http://127.0.0.1:${listener.port}/`);
+      expect(response.headers.get("content-length")).toBe(String(Buffer.byteLength(text)));
+      expect(await response.text()).toBe(text);
+    });
+
     test("readers that take nothing hold the server back, and its memory stays bounded", async () => {
       const total = 400_000_000;
       const streams: ReturnType<typeof streamTo>[] = [];

@@ -26,6 +26,17 @@ const DRIP_INTERVAL_MS = 5_000;
 /** Bytes held back at the end of a stream to drip from: enough for 20 minutes. */
 const DRIP_RESERVE_BYTES = 256;
 
+/**
+ * Of what does not fit into its cork buffer of 16 KiB, uWebSockets.js loses the body when
+ * the socket can't take the head that waits in the buffer (docs/decisions/uws.md). So
+ * pieces of a stream fit with their chunk's head, and larger replies go by tryEnd, which
+ * tells how much was taken.
+ */
+const PIECE_BYTES = 16 * 1024 - 256;
+
+/** A character takes three bytes of UTF-8 at most; the rest of the buffer is for the head. */
+const MAX_WHOLE_CHARACTERS = 5 * 1024;
+
 /** uWebSockets.js needs a moment between its close and the end of the process. */
 const CLOSE_PAUSE_MS = 200;
 
@@ -134,16 +145,16 @@ function receive(response: HttpResponse, request: UwsRequest, options: Transport
 
 /** The request object dies with the handler: read what may be needed now. */
 function requestParts(request: UwsRequest): Omit<HttpRequest, "body" | "tooLarge"> {
-  const kept = new Map<string, string>(KEPT_HEADERS.map((name) => [name, request.getHeader(name)]));
+  const contentType = request.getHeader("content-type");
+  const acceptEncoding = request.getHeader("accept-encoding");
   return {
     method: request.getMethod().toUpperCase(),
     path: request.getUrl(),
     query: request.getQuery() ?? "",
-    header: (name) => kept.get(name) ?? "",
+    header: (name) =>
+      name === "content-type" ? contentType : name === "accept-encoding" ? acceptEncoding : "",
   };
 }
-
-const KEPT_HEADERS = ["content-type", "accept-encoding"] as const;
 
 class ReplyState implements HttpReply {
   gone = false;
@@ -172,7 +183,8 @@ class ReplyState implements HttpReply {
       response.writeStatus(STATUS_TEXT[status] ?? String(status));
       for (const [name, value] of headers) response.writeHeader(name, value);
       if (this.withoutBody) response.endWithoutBody(Buffer.byteLength(body), closeAfter);
-      else response.end(body, closeAfter);
+      else if (body.length <= MAX_WHOLE_CHARACTERS) response.end(body, closeAfter);
+      else endLarge(response, typeof body === "string" ? Buffer.from(body) : body);
     });
   }
 
@@ -187,51 +199,77 @@ class ReplyState implements HttpReply {
   }
 }
 
+/** Ends a reply of known length as the socket takes it. */
+function endLarge(response: HttpResponse, body: Uint8Array): void {
+  const more = (): boolean => {
+    let taken = false;
+    response.cork(() => {
+      const rest = body.subarray(response.getWriteOffset());
+      [taken] = response.tryEnd(rest, body.length);
+    });
+    return taken;
+  };
+  if (!more()) response.onWritable(more);
+}
+
 /**
- * A body that keeps the last frame back until the next one (or the end) comes, so
- * that there is always a real byte to write while a reader takes nothing, and to
- * find out with whether all before it has left: uWebSockets.js calls `onWritable`
- * at the first room in the socket, and only a write tells if its buffer is empty.
+ * A body that keeps the last frame back until the next one (or the end) comes, so that
+ * there is always a real byte to write while a reader takes nothing, and to find out with
+ * whether all before it has left: uWebSockets.js calls `onWritable` at the first room in
+ * the socket, and only a write tells if its buffer is empty.
  */
 function createSink(response: HttpResponse, state: ReplyState): BodySink {
-  let held: Uint8Array = new Uint8Array(0);
+  /** Not written yet, in order. */
+  const frames: Uint8Array[] = [];
   let blocked = false;
   let ready = () => {};
-  let afterDrain: (() => void) | undefined;
+  let conclude: (() => void) | undefined;
   let drip: NodeJS.Timeout | undefined;
 
   const stopDrip = () => {
     clearInterval(drip);
     drip = undefined;
   };
-  /** @returns whether everything written so far has left uWebSockets.js. */
-  const push = (bytes: Uint8Array): boolean => {
+  /** Writes the next bytes, `length` at most. `blocked` tells afterwards whether what was before them has left. */
+  const push = (length: number): void => {
+    const [frame] = frames;
+    if (!frame) return;
+    if (frame.length <= length) frames.shift();
+    else frames[0] = frame.subarray(length);
     let drained = true;
     response.cork(() => {
-      drained = response.write(bytes);
+      drained = response.write(frame.subarray(0, length));
     });
-    return drained;
+    blocked = !drained;
+    // The system may have taken all in the meantime: then onWritable does not come.
+    if (blocked) drip ??= setInterval(probe, DRIP_INTERVAL_MS);
+    else stopDrip();
   };
-  const pushByte = (): boolean => {
-    if (held.length <= 1) return true;
-    const byte = held.subarray(0, 1);
-    held = held.subarray(1);
-    return push(byte);
+  /** A single byte, unless it is the last one. */
+  const pushByte = (): void => {
+    if (frames.length > 1 || (frames[0]?.length ?? 0) > 1) push(1);
+    else blocked = false;
+  };
+  const goOn = (): void => {
+    while (!blocked && !state.gone && frames.length > 1) push(PIECE_BYTES);
+    if (!conclude) return;
+    for (;;) {
+      const left = (frames[0]?.length ?? 0) - DRIP_RESERVE_BYTES;
+      if (blocked || state.gone || frames.length > 1 || left <= 0) break;
+      push(Math.min(PIECE_BYTES, left));
+    }
+    // A piece that was taken may still wait: the byte behind it tells.
+    if (!blocked && !state.gone) pushByte();
+    if (!blocked && !state.gone) conclude();
   };
   /** Goes on if everything has left; otherwise the byte written has re-armed the timer. */
   const probe = (): void => {
-    if (state.gone || !blocked || !pushByte()) return;
-    blocked = false;
-    stopDrip();
-    const next = afterDrain ?? ready;
-    afterDrain = undefined;
-    next();
-  };
-  const write = (bytes: Uint8Array): void => {
-    if (state.gone || bytes.length === 0 || push(bytes)) return;
-    blocked = true;
-    // The system may have taken all in the meantime: then onWritable does not come.
-    drip ??= setInterval(probe, DRIP_INTERVAL_MS);
+    if (state.gone) return;
+    const wasBlocked = blocked;
+    pushByte();
+    if (blocked || !wasBlocked) return;
+    goOn();
+    if (!blocked && !state.gone && !conclude) ready();
   };
 
   response.onWritable(() => {
@@ -242,29 +280,19 @@ function createSink(response: HttpResponse, state: ReplyState): BodySink {
 
   return {
     write: (frame) => {
-      write(held);
-      held = frame;
+      if (state.gone || frame.length === 0) return !blocked;
+      frames.push(frame);
+      goOn();
       return !blocked;
     },
     end: (onFlushed) => {
-      const finish = () => {
-        if (state.gone) return;
+      conclude = () => {
         state.gone = true;
         stopDrip();
-        response.cork(() => response.end(held));
+        response.cork(() => response.end(frames[0] ?? ""));
         onFlushed();
       };
-      const flushMost = () => {
-        if (state.gone) return;
-        const kept = Math.min(held.length, DRIP_RESERVE_BYTES);
-        const most = held.subarray(0, held.length - kept);
-        held = held.subarray(held.length - kept);
-        write(most);
-        if (blocked) afterDrain = finish;
-        else finish();
-      };
-      if (blocked) afterDrain = flushMost;
-      else flushMost();
+      goOn();
     },
     reset: () => {
       if (state.gone) return;

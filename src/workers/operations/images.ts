@@ -1,4 +1,5 @@
 import { fail, type Outcome, type Refused, refusals, succeed } from "../../protocol/failures.js";
+import { getImage, listImages } from "../../protocol/image-reads.js";
 import {
   type ComponentId,
   childOf,
@@ -8,7 +9,6 @@ import {
 } from "../../protocol/names.js";
 import type { OperationHandlers } from "../../protocol/operations.js";
 import type { ImageRecord, VolumeRecord } from "../../protocol/records.js";
-import { bytes } from "../../protocol/units.js";
 import type { FetchQueue } from "../fetch-queue.js";
 import { type ImageServiceOptions, imageUrl } from "../image-url.js";
 import { isOurPartial, partialOf } from "../reconcile.js";
@@ -39,16 +39,13 @@ function beingFetched(id: string): Refused {
   return fail("dataset.busy", `image ${id} is being fetched, try again when it is complete`);
 }
 
-function pending(id: string): ImageRecord {
-  return { id, type: "", size: bytes(0), status: "pending" };
-}
-
 export function imageOperations(
   context: ActorContext,
   fetches: FetchQueue<ImageRecord>,
   service: ImageServiceOptions,
 ): ImageOperations {
   const { pool, zfs, locks, records, log, runId } = context;
+  const known = { images: records.images, fetching: fetches };
 
   /** Checks what was received and publishes it under its final name. */
   async function publish(id: ComponentId, type: string, partial: DatasetName): Promise<Outcome<ImageRecord>> {
@@ -152,16 +149,9 @@ export function imageOperations(
   }
 
   return {
-    async ListImages({ type }) {
-      const waiting = [...fetches.ids].filter((id) => !records.images.has(id)).map(pending);
-      const images = [...records.images.values(), ...waiting];
-      return succeed(type === "" ? images : images.filter((image) => image.type === type));
-    },
+    ListImages: async ({ type }) => succeed(listImages(known, type)),
 
-    async GetImage({ id }) {
-      const image = records.images.get(id) ?? (fetches.has(id) ? pending(id) : undefined);
-      return image ? succeed(image) : refusals.imageNotFound;
-    },
+    GetImage: async ({ id }) => getImage(known, id),
 
     async RequestImage({ id, type, source }) {
       const image = records.images.get(id);
