@@ -108,7 +108,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   let stopping = false;
   const report = (call: CallReport) => {
     metrics.observe(call);
-    log.info({ ...call, ms: Math.round(call.ms * 100) / 100 }, "call");
+    if (log.isLevelEnabled("info")) log.info({ ...call, ms: Math.round(call.ms * 100) / 100 }, "call");
   };
   const rpc: RpcOptions = {
     pools,

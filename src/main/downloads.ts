@@ -10,6 +10,7 @@ import type { BodySink, Headers, HttpReply, HttpRequest } from "./http/transport
 import type { CallReport } from "./rpc.js";
 import { createSharedSends } from "./shared-sends.js";
 import type { SendHandle, Streaming } from "./streaming.js";
+import { createTurns } from "./turns.js";
 
 export interface DownloadOptions {
   readonly pools: readonly PoolName[];
@@ -34,12 +35,14 @@ export interface Downloads {
 }
 
 const STREAM: Headers = [["Content-Type", "application/octet-stream"]];
+/** What all downloads together write before other requests get their turn. */
+const TURN_BYTES = 256 * 1024;
 /** In how many parts the credit of a window is given back. */
 const CREDIT_STEPS = 4;
 /** Clients that come while a stream is no longer than this share it from its beginning. */
 const RING_BYTES = 4 * 1024 * 1024;
 /** Longer than a busy client is away for once, shorter than others should wait for it. */
-const LAG_MS = 250;
+const LAG_MS = 2_000;
 /** Tries to release a hold while its actor starts again. */
 const RELEASE_TRIES = 30;
 const RELEASE_PAUSE_MS = 1_000;
@@ -54,6 +57,7 @@ interface Download {
 
 export function createDownloads(options: DownloadOptions): Downloads {
   const active = new Set<Download>();
+  const turns = createTurns(TURN_BYTES);
   const sends = createSharedSends({
     send: options.streaming.send,
     windowBytes: options.windowBytes,
@@ -137,6 +141,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
     let sink: BodySink | undefined;
     let blocked = false;
     let owedCredit = 0;
+    let isFinished = false;
     let sent: { failure: Failure | undefined } | undefined;
     let patience: NodeJS.Timeout | undefined;
     let settle: (failure: Failure | undefined) => void = () => {};
@@ -149,25 +154,27 @@ export function createDownloads(options: DownloadOptions): Downloads {
       clearTimeout(patience);
       patience = setTimeout(abort, options.stalledReaderMs);
     };
-    const flush = () => {
-      for (let frame = queue[0]; frame && !blocked; frame = queue[0]) {
-        queue.shift();
+    /** Writes a frame. @returns its bytes, 0 when there is none or the client must take some first. */
+    const step = (): number => {
+      if (blocked) return 0;
+      const frame = queue.shift();
+      if (frame) {
         options.onBytes(frame.length);
         owedCredit += frame.length;
-        if (sink && !sink.write(frame)) {
-          blocked = true;
-          wait();
-        }
+        blocked = sink?.write(frame) === false;
       }
-      if (blocked) return;
-      // In steps: a message a frame would cost more than the frame.
-      if (owedCredit >= options.windowBytes / CREDIT_STEPS && !sent) {
+      if (blocked) wait();
+      else if (sent) {
+        if (!frame && !isFinished) finish(sent.failure);
+      } else if (owedCredit >= options.windowBytes / CREDIT_STEPS) {
+        // In steps: a message a frame would cost more than the frame.
         handle.credit(owedCredit);
         owedCredit = 0;
       }
-      if (sent && queue.length === 0) finish(sent.failure);
+      return frame?.length ?? 0;
     };
     const finish = (failure: Failure | undefined) => {
+      isFinished = true;
       clearTimeout(patience);
       if (reply.gone) return settle(gone);
       if (failure) {
@@ -199,17 +206,17 @@ export function createDownloads(options: DownloadOptions): Downloads {
           sink.onReady(() => {
             blocked = false;
             clearTimeout(patience);
-            flush();
+            turns.add(step);
           });
         }
         queue.push(frame);
-        flush();
+        turns.add(step);
       },
       onEnd: (failure) => {
         sent = { failure };
         if (reply.gone) settle(failure ?? gone);
         else if (failure) finish(failure);
-        else flush();
+        else turns.add(step);
       },
     });
     reply.onGone(() => {

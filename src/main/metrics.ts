@@ -86,10 +86,24 @@ export function createMetrics(sources: MetricSources): Metrics {
     });
   gauge("imagestore_downloads", "Snapshot downloads under way.", sources.downloads);
   gauge("imagestore_fetches", "Image fetches under way.", sources.fetches);
+  /** By method, pool and code, which are few: finding a metric by its labels costs more than counting. */
+  const series = new Map<
+    string,
+    { readonly calls: Counter.Internal; readonly seconds: Histogram.Internal<string> }
+  >();
+  const seriesOf = ({ method, pool, code }: CallReport) => {
+    const key = `${method} ${pool} ${code}`;
+    const known = series.get(key);
+    if (known) return known;
+    const added = { calls: calls.labels({ method, pool, code }), seconds: seconds.labels({ method }) };
+    series.set(key, added);
+    return added;
+  };
   return {
-    observe: ({ method, pool, code, ms }) => {
-      calls.inc({ method, pool, code });
-      seconds.observe({ method }, ms / 1000);
+    observe: (call) => {
+      const found = seriesOf(call);
+      found.calls.inc();
+      found.seconds.observe(call.ms / 1000);
     },
     streamed: (bytes) => streamedBytes.inc(bytes),
     spawned: (pool, ms) => spawnSeconds.observe({ pool }, ms / 1000),
