@@ -43,7 +43,7 @@ export default defineConfig({
           testTimeout: 60_000,
           fileParallelism: false,
           pool: "forks" as const,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
           include: ["test/embedded/**/*.test.ts"],
         },
       },
@@ -51,7 +51,7 @@ export default defineConfig({
         test: {
           ...onOpenZfs,
           name: "conformance-uws",
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
           include: ["test/conformance/**/*.test.ts"],
           globalSetup: ["test/support/conformance-uws.ts"],
         },
@@ -60,7 +60,7 @@ export default defineConfig({
         test: {
           ...onOpenZfs,
           name: "conformance-node",
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 4 },
           include: ["test/conformance/**/*.test.ts"],
           globalSetup: ["test/support/conformance-node.ts"],
         },
@@ -69,7 +69,7 @@ export default defineConfig({
         test: {
           ...onOpenZfs,
           name: "openzfs",
-          sequence: { groupOrder: 4 },
+          sequence: { groupOrder: 5 },
           include: ["test/openzfs/**/*.test.ts"],
           globalSetup: ["test/support/openzfs.ts"],
         },
