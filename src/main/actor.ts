@@ -43,6 +43,8 @@ export interface Actor {
   readonly restarts: number;
   /** Runs an operation. Never hangs: a crash settles it with service.interrupted. */
   call<T>(operation: Operation): Promise<Outcome<T>>;
+  /** The answer to what needs nothing but the image records, at once; undefined: it must be called. */
+  read(operation: Operation): Outcome<unknown> | undefined;
   /** As `call`, but never refused for a full mailbox: for what gives resources back. */
   callAlways<T>(operation: Operation): Promise<Outcome<T>>;
   /** Asks for numbers, which shows too that the actor answers. Rejects when it doesn't in time. */
@@ -203,10 +205,9 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     get restarts() {
       return restarts;
     },
+    read: (operation) => running && readRecords(running.mirror, operation),
     call: <T>(operation: Operation) => {
       if (!running) return Promise.resolve(state === "stopped" ? refusals.stopping : starting);
-      const read = readRecords(running.mirror, operation);
-      if (read) return Promise.resolve(read as Outcome<T>);
       if (running.link.pending >= options.mailbox) return Promise.resolve(refusals.overloaded);
       return running.link.call<T>(operation);
     },

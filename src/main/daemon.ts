@@ -115,7 +115,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     batchLength: config.limits.batchLength,
     run: ({ pool, operation }: Routed) => {
       const actor = stopping ? undefined : actors.get(pool);
-      return actor?.call<unknown>(operation) ?? Promise.resolve(refusals.stopping);
+      if (!actor) return refusals.stopping;
+      return actor.read(operation) ?? actor.call<unknown>(operation);
     },
     report,
     onBug: (error) => log.error({ err: error }, "a request could not be answered"),

@@ -28,7 +28,8 @@ export interface CallReport {
 export interface RpcOptions {
   readonly pools: readonly PoolName[];
   readonly batchLength: number;
-  run(routed: Routed): Promise<Outcome<unknown>>;
+  /** Answers at once where no other thread is needed. */
+  run(routed: Routed): Outcome<unknown> | Promise<Outcome<unknown>>;
   report(call: CallReport): void;
   /** A bug while answering: the client gets a 500, the daemon goes on. */
   onBug(error: unknown): void;
@@ -57,6 +58,14 @@ export function handleRpc(
   request: HttpRequest,
   reply: HttpReply,
 ): void {
+  try {
+    dispatch(options, dialect, request, reply);
+  } catch (error) {
+    replyToBug(options, reply, error);
+  }
+}
+
+function dispatch(options: RpcOptions, dialect: Dialect, request: HttpRequest, reply: HttpReply): void {
   const refusal = httpRefusal(request);
   if (refusal) return reply.send(refusal.status, refusal.headers, refusal.text);
   const text = request.body.toString("utf8");
@@ -87,10 +96,12 @@ export function handleRpc(
 }
 
 function guard(options: RpcOptions, reply: HttpReply, answering: Promise<void>): void {
-  answering.catch((error: unknown) => {
-    options.onBug(error);
-    reply.send(500, PLAIN_TEXT, "rpc: internal error");
-  });
+  answering.catch((error: unknown) => replyToBug(options, reply, error));
+}
+
+function replyToBug(options: RpcOptions, reply: HttpReply, error: unknown): void {
+  options.onBug(error);
+  reply.send(500, PLAIN_TEXT, "rpc: internal error");
 }
 
 function isVersion2(text: string, span: Span): boolean {
@@ -145,25 +156,25 @@ function sendJson(reply: HttpReply, accept: string, text: string, overloaded: bo
 }
 
 /** Plans, runs and encodes one call; reports how it ended. */
-async function call(
+function call(
   options: RpcOptions,
   method: Method,
   text: string,
   params: Span | undefined,
   allowObject: boolean,
-): Promise<Outcome<string>> {
+): Outcome<string> | Promise<Outcome<string>> {
   const startedAt = performance.now();
   const planned = planCall(options, method, text, params, allowObject);
-  const outcome = planned.ok ? await options.run(planned.value).catch(internalFailure) : planned;
-  const failure = outcome.ok ? undefined : outcome.failure;
-  options.report({
-    method: method.name,
-    pool: planned.ok ? planned.value.pool : "",
-    code: failure?.code ?? "ok",
-    ms: performance.now() - startedAt,
-    detail: failure?.detail,
-  });
-  return outcome.ok ? succeed(method.encode(outcome.value)) : outcome;
+  const pool = planned.ok ? planned.value.pool : "";
+  const finish = (outcome: Outcome<unknown>): Outcome<string> => {
+    const failure = outcome.ok ? undefined : outcome.failure;
+    const ms = performance.now() - startedAt;
+    options.report({ method: method.name, pool, code: failure?.code ?? "ok", ms, detail: failure?.detail });
+    return outcome.ok ? succeed(method.encode(outcome.value)) : outcome;
+  };
+  if (!planned.ok) return finish(planned);
+  const running = options.run(planned.value);
+  return running instanceof Promise ? running.catch(internalFailure).then(finish) : finish(running);
 }
 
 function planCall(
@@ -188,15 +199,17 @@ function answer10(options: RpcOptions, text: string, whole: Span, accept: string
   const lookup = findMethod(name);
   if ("missing" in lookup) return refuse(MISSING_10[lookup.missing](name));
   if (params === undefined) return refuse("rpc: method request ill-formed: missing params field");
-  const answering = call(options, lookup.found, text, params, false).then((outcome) => {
+  const answer = (outcome: Outcome<string>) => {
     // A field of the wrong type is a matter of the request, not of the method: 400.
     if (!outcome.ok && outcome.failure.code === "request.malformed") {
       return reply.send(400, PLAIN_TEXT, outcome.failure.message);
     }
     if (id === undefined) return reply.send(200, [], "");
     sendJson(reply, accept, encodeReply10(id, outcome), isOverload(outcome));
-  });
-  guard(options, reply, answering);
+  };
+  const running = call(options, lookup.found, text, params, false);
+  if (running instanceof Promise) guard(options, reply, running.then(answer));
+  else answer(running);
 }
 
 const MISSING_10 = {

@@ -22,6 +22,8 @@ export type Read20 = { readonly request: Request20 } | { readonly invalid: strin
 
 /** @returns whether the object at `start` carries `"jsonrpc":"2.0"`. */
 export function claimsVersion2(text: string, start: number): boolean {
+  // A key may be written with escapes; most texts have neither those nor the word.
+  if (!text.includes("jsonrpc") && !text.includes("\\")) return false;
   return membersOf(text, start).some(
     (member) => member.key === "jsonrpc" && isString(text, member) && stringValue(text, member) === "2.0",
   );

@@ -145,9 +145,12 @@ function escapeUnsafe(json: string): string {
   return json.replace(UNSAFE, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
+/** Names and numbers, which stand in a string as they are. */
+const PLAIN = /^[\w./@: -]*$/;
+
 /** A JSON string token, as the original writes it. */
 export function quote(value: string): string {
-  return escapeUnsafe(JSON.stringify(value));
+  return PLAIN.test(value) ? `"${value}"` : escapeUnsafe(JSON.stringify(value));
 }
 
 /** The token at `span` without the space between its parts, otherwise as written. */

@@ -456,7 +456,14 @@ const METHODS: readonly Method[] = [
 ];
 
 const SERVICE = "ImageStore.";
-const byName = new Map(METHODS.flatMap((each) => [each.name, ...each.aliases].map((name) => [name, each])));
+const byName: ReadonlyMap<string, MethodLookup> = new Map(
+  METHODS.flatMap((found) =>
+    [found.name, ...found.aliases].flatMap((name) => [
+      [name, { found }],
+      [`${SERVICE}${name}`, { found }],
+    ]),
+  ),
+);
 
 export const METHOD_NAMES: readonly string[] = METHODS.map((each) => each.name);
 
@@ -466,13 +473,10 @@ export type MethodLookup =
 
 /** Finds `ImageStore.X`, or plain `X`. Go asks for exactly one dot; a plain name is ours. */
 export function findMethod(name: string): MethodLookup {
-  const plain = byName.get(name);
-  if (plain !== undefined) return { found: plain };
-  const parts = name.split(".");
-  if (parts.length !== 2) return { missing: "ill-formed" };
-  if (!name.startsWith(SERVICE)) return { missing: "service" };
-  const found = byName.get(name.slice(SERVICE.length));
-  return found === undefined ? { missing: "method" } : { found };
+  const known = byName.get(name);
+  if (known) return known;
+  if (name.split(".").length !== 2) return { missing: "ill-formed" };
+  return { missing: name.startsWith(SERVICE) ? "method" : "service" };
 }
 
 /** Plans a download from its request. Fails: as GetSnapshot does. */
