@@ -38,7 +38,7 @@ const STREAM: Headers = [["Content-Type", "application/octet-stream"]];
 /** What all downloads together write before other requests get their turn. */
 const TURN_BYTES = 256 * 1024;
 /** In how many parts the credit of a window is given back. */
-const CREDIT_STEPS = 4;
+const CREDIT_STEPS = 2;
 /** Clients that come while a stream is no longer than this share it from its beginning. */
 const RING_BYTES = 4 * 1024 * 1024;
 /** Longer than a busy client is away for once, shorter than others should wait for it. */
