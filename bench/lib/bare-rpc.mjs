@@ -1,0 +1,29 @@
+// @ts-check
+/**
+ * The reference of `rpc`: uWebSockets.js that reads the body and answers with fixed
+ * bytes, and nothing else. Usage: node bare-rpc.mjs BODY HEADERS-AS-JSON-PAIRS
+ */
+import uWS from "uWebSockets.js";
+
+const [body = "", headersText = "[]"] = process.argv.slice(2);
+/** @type {[string, string][]} */
+const headers = JSON.parse(headersText);
+
+uWS
+  .App()
+  .any("/*", (response) => {
+    response.onAborted(() => {});
+    response.onData((_chunk, isLast) => {
+      if (!isLast) return;
+      response.cork(() => {
+        response.writeStatus("200 OK");
+        for (const [name, value] of headers) response.writeHeader(name, value);
+        response.end(body);
+      });
+    });
+  })
+  .listen("127.0.0.1", 0, 1, (socket) => {
+    if (!socket) process.exit(1);
+    process.stdout.write(`http://127.0.0.1:${uWS.us_socket_local_port(socket)}\n`);
+  });
+process.on("SIGTERM", () => process.exit(0));

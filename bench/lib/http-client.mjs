@@ -1,0 +1,99 @@
+// @ts-check
+import { connect } from "node:net";
+
+/**
+ * A lean HTTP/1.1 client for one request at a time on a connection that stays: a client
+ * that costs more than the daemon would measure itself. It knows replies with a
+ * Content-Length and nothing else, which is what the daemon's calls have.
+ * @typedef {object} Connection
+ * @property {(request: string) => Promise<string>} send gives the whole reply, head and body
+ * @property {() => void} close
+ */
+
+const HEAD_END = "\r\n\r\n";
+const LENGTH = /\r\ncontent-length: *(\d+)/i;
+
+/** @param {number} port of loopback @returns {Promise<Connection>} */
+export function openConnection(port) {
+  const socket = connect({ host: "127.0.0.1", port, noDelay: true });
+  // One character a byte, so that lengths are lengths.
+  socket.setEncoding("latin1");
+  let text = "";
+  let wanted = -1;
+  /** @type {((reply: string) => void) | undefined} */
+  let settle;
+  /** @type {((error: Error) => void) | undefined} */
+  let fail;
+  let broken = /** @type {Error | undefined} */ (undefined);
+
+  socket.on("data", (chunk) => {
+    text += chunk;
+    if (wanted < 0) {
+      const end = text.indexOf(HEAD_END);
+      if (end < 0) return;
+      wanted = end + HEAD_END.length + Number(LENGTH.exec(text.slice(0, end))?.[1] ?? 0);
+    }
+    if (text.length < wanted) return;
+    const reply = text;
+    text = "";
+    wanted = -1;
+    settle?.(reply);
+  });
+  const onBroken = (/** @type {Error} */ error) => {
+    broken = error;
+    fail?.(error);
+  };
+  socket.on("error", onBroken);
+  socket.on("close", () => onBroken(new Error("the connection was closed")));
+
+  /** @type {Connection} */
+  const connection = {
+    send: (request) =>
+      new Promise((resolve, reject) => {
+        if (broken) return reject(broken);
+        settle = resolve;
+        fail = reject;
+        socket.write(request, "latin1");
+      }),
+    close: () => socket.destroy(),
+  };
+  return new Promise((resolve, reject) => {
+    socket.once("connect", () => resolve(connection));
+    socket.once("error", reject);
+  });
+}
+
+/** The bytes of a call, as an agent sends them. @param {string} method @param {object} params */
+export function requestText(method, params) {
+  const body = callBody(method, params);
+  return `POST /_mistify_RPC_ HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+}
+
+/** @param {string} method @param {object} params */
+export function callBody(method, params) {
+  return JSON.stringify({ method: `ImageStore.${method}`, params: [params], id: 1 });
+}
+
+/**
+ * @typedef {{ result: any, error: string | null }} Reply a 1.0 reply
+ * @param {string} text of a whole HTTP reply @returns {Reply}
+ */
+export function replyOf(text) {
+  if (!text.startsWith("HTTP/1.1 200")) throw new Error(`not answered: ${text.slice(0, 300)}`);
+  return JSON.parse(text.slice(text.indexOf(HEAD_END) + HEAD_END.length));
+}
+
+/**
+ * One call that must succeed, on a connection of its own.
+ * @param {number} port @param {string} method @param {object} params
+ */
+export async function must(port, method, params) {
+  const connection = await openConnection(port);
+  try {
+    const { result, error } = replyOf(await connection.send(requestText(method, params)));
+    if (error !== null) throw new Error(`${method} ${JSON.stringify(params)}: ${error}`);
+    return result;
+  } finally {
+    connection.close();
+  }
+}

@@ -1,0 +1,40 @@
+// @ts-check
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { cpus, release, totalmem } from "node:os";
+
+const ROOT = new URL("../../", import.meta.url);
+const PACKAGES = ["uWebSockets.js", "autocannon", "msgpackr", "piscina", "sqlite3", "undici"];
+
+/** What a measurement depends on besides the code. */
+export function describeMachine() {
+  return {
+    cpu: cpus()[0]?.model.trim() ?? "unknown",
+    cores: cpus().length,
+    memoryGib: Math.round(totalmem() / 2 ** 30),
+    kernel: release(),
+    node: process.version,
+    packages: Object.fromEntries(PACKAGES.map((name) => [name, versionOf(name)])),
+  };
+}
+
+/** @param {string} name of a package */
+function versionOf(name) {
+  return JSON.parse(readFileSync(new URL(`node_modules/${name}/package.json`, ROOT), "utf8")).version;
+}
+
+/** The commit that is measured, with `+` where src has changes on top. */
+export function commitMeasured() {
+  const git = (/** @type {string[]} */ ...args) =>
+    execFileSync("git", args, { cwd: ROOT, encoding: "utf8" }).trim();
+  try {
+    return git("rev-parse", "--short", "HEAD") + (git("status", "--porcelain", "src") === "" ? "" : "+");
+  } catch {
+    return "unknown";
+  }
+}
+
+/** Processes that ran on average in the last minute, ours and those of others. */
+export function loadAverage() {
+  return Number(readFileSync("/proc/loadavg", "utf8").split(" ")[0]);
+}

@@ -1,0 +1,36 @@
+// @ts-check
+
+/**
+ * @typedef {object} Settings
+ * @property {number} seconds length of one run
+ * @property {number} runs
+ * @property {boolean} full soak and overload at full length
+ * @property {boolean} brief a try whose figures mean nothing: less of everything
+ * @property {number} soakSeconds
+ * @property {number} overloadSeconds
+ */
+
+const DEFAULT_SECONDS = 5;
+
+/** @param {string} name @param {number} otherwise */
+function numberFrom(name, otherwise) {
+  const text = process.env[name];
+  const value = text ? Number(text) : otherwise;
+  if (!(value > 0)) throw new Error(`${name}=${text}: expected a number above 0`);
+  return value;
+}
+
+/** From the environment, as run.mjs says. @returns {Settings} */
+export function readSettings() {
+  const seconds = numberFrom("BENCH_SECONDS", DEFAULT_SECONDS);
+  const brief = seconds < DEFAULT_SECONDS;
+  const full = process.env.BENCH_FULL === "1";
+  return {
+    seconds,
+    runs: numberFrom("BENCH_RUNS", brief ? 1 : 3),
+    full,
+    brief,
+    soakSeconds: brief ? seconds * 6 : full ? 600 : 30,
+    overloadSeconds: brief ? seconds * 2 : full ? 60 : 10,
+  };
+}

@@ -1,0 +1,31 @@
+// @ts-check
+
+/** @param {readonly number[]} values of at least one */
+export function median(values) {
+  return percentile(values, 50);
+}
+
+/** @param {readonly number[]} values @param {number} percent */
+export function percentile(values, percent) {
+  const sorted = Float64Array.from(values).sort();
+  const index = Math.ceil((percent / 100) * sorted.length) - 1;
+  return sorted[Math.max(index, 0)] ?? Number.NaN;
+}
+
+/** Growth of `ys` for each unit of `xs`, by least squares. @param {readonly number[]} xs @param {readonly number[]} ys */
+export function slope(xs, ys) {
+  const meanX = mean(xs);
+  const meanY = mean(ys);
+  let covariance = 0;
+  let variance = 0;
+  for (const [index, x] of xs.entries()) {
+    covariance += (x - meanX) * ((ys[index] ?? 0) - meanY);
+    variance += (x - meanX) ** 2;
+  }
+  return variance === 0 ? 0 : covariance / variance;
+}
+
+/** @param {readonly number[]} values */
+function mean(values) {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

@@ -1,0 +1,95 @@
+// @ts-check
+import { startEmbedded } from "./lib/daemon.mjs";
+import { callBody, must, openConnection, requestText } from "./lib/http-client.mjs";
+import { packImage, serveImage } from "./lib/image-service.mjs";
+import { repeatCall } from "./lib/load.mjs";
+import { cpuSeconds, scriptOf, startService } from "./lib/process.mjs";
+
+const CONNECTIONS = [1, 100, 1000];
+const BARE = "bare uWebSockets.js";
+/** Made by uWebSockets.js itself. */
+const OWN_HEADERS = ["date", "uwebsockets", "content-length"];
+
+/** @type {import("./run.mjs").Bench} */
+export default {
+  title: "small calls on an embedded pool, a second",
+  run: async (tools) => {
+    const { settings, add, compare, note, say } = tools;
+    const imageService = await serveImage(tools, await packImage(tools, 1));
+    const daemon = await startEmbedded(tools, { imageService });
+    await must(daemon.port, "RequestImage", { id: "golden", type: "kvm" });
+    await must(daemon.port, "CreateVolume", { id: "guests/g/disk", size: 8 });
+    await must(daemon.port, "CreateSnapshot", { id: "guests/g/disk", dest: "s" });
+    const calls = [
+      { method: "GetImage", params: { id: "golden" } },
+      { method: "ListImages", params: {} },
+      { method: "GetSnapshot", params: { id: "guests/g/disk@s" } },
+      { method: "GetVolume", params: { id: "guests/g/disk" } },
+    ];
+    const targets = await Promise.all(
+      calls.map(async ({ method, params }) => {
+        const { body } = await answerOf(daemon.port, method, params);
+        const request = callBody(method, params);
+        return { label: method, url: daemon.url, pid: daemon.pid, body: request, expected: body };
+      }),
+    );
+    const { body: expected, headers } = await answerOf(daemon.port, "GetImage", { id: "golden" });
+    const argv = [process.execPath, scriptOf("bare-rpc.mjs"), expected, JSON.stringify(headers)];
+    const bare = await startService(tools, argv);
+    const body = callBody("GetImage", { id: "golden" });
+    targets.unshift({ label: BARE, url: bare.firstLine, pid: bare.pid, body, expected });
+
+    for (const { url, body, expected } of targets) {
+      await repeatCall({ url, body, expected, connections: 10, seconds: Math.min(settings.seconds, 2) });
+    }
+    for (let run = 0; run < settings.runs; run++) {
+      for (const connections of CONNECTIONS) {
+        for (const { label, url, pid, body, expected } of targets) {
+          const cpuBefore = cpuSeconds(pid);
+          const { seconds } = settings;
+          const report = await repeatCall({ url, body, expected, connections, seconds });
+          const cpuUs = ((cpuSeconds(pid) - cpuBefore) / report.replies) * 1e6;
+          const name = `${label}, ${connections}`;
+          add(`${connections} connections`, name, "calls/s", report.perSecond);
+          add("latency", `${name}: p50`, "ms", report.p50Ms);
+          add("latency", `${name}: p99`, "ms", report.p99Ms);
+          add("processor time of the server", `${name}: processor`, "µs/call", cpuUs);
+          say(
+            `run ${run + 1}: ${name}: ${Math.round(report.perSecond)} calls/s, ${cpuUs.toFixed(1)} µs/call`,
+          );
+        }
+      }
+    }
+    for (const connections of CONNECTIONS) {
+      for (const { method } of calls) {
+        const isTarget = method === "GetImage" && connections > 1;
+        compare({
+          label: `${method} to ${BARE}, ${connections} connections`,
+          of: `${method}, ${connections}`,
+          to: `${BARE}, ${connections}`,
+          ...(isTarget ? { atLeast: 0.7 } : {}),
+        });
+      }
+    }
+    note(
+      "autocannon takes a core for itself. On two cores the daemon, which has a thread for HTTP and one for the pool, " +
+        "shares the other; the processor time of a call does not depend on that.",
+    );
+  },
+};
+
+/**
+ * @param {number} port @param {string} method @param {object} params
+ * @returns {Promise<{ body: string, headers: string[][] }>} as the daemon sends them
+ */
+async function answerOf(port, method, params) {
+  const connection = await openConnection(port);
+  const [head = "", body = ""] = (await connection.send(requestText(method, params))).split("\r\n\r\n");
+  connection.close();
+  const headers = head
+    .split("\r\n")
+    .slice(1)
+    .map((line) => line.split(/: (.*)/).slice(0, 2))
+    .filter(([name = ""]) => !OWN_HEADERS.includes(name.toLowerCase()));
+  return { body, headers };
+}
