@@ -2,8 +2,9 @@
 import { startEmbedded } from "./lib/daemon.mjs";
 import { callBody, must, openConnection, requestText } from "./lib/http-client.mjs";
 import { packImage, serveImage } from "./lib/image-service.mjs";
-import { repeatCall } from "./lib/load.mjs";
+import { repeatByAutocannon } from "./lib/load.mjs";
 import { cpuSeconds, scriptOf, startService } from "./lib/process.mjs";
+import { repeatCall } from "./lib/repeat-call.mjs";
 
 const CONNECTIONS = [1, 100, 1000];
 const BARE = "bare uWebSockets.js";
@@ -29,25 +30,26 @@ export default {
     const targets = await Promise.all(
       calls.map(async ({ method, params }) => {
         const { body } = await answerOf(daemon.port, method, params);
-        const request = callBody(method, params);
-        return { label: method, url: daemon.url, pid: daemon.pid, body: request, expected: body };
+        const request = requestText(method, params);
+        return { label: method, port: daemon.port, pid: daemon.pid, request, expected: body };
       }),
     );
     const { body: expected, headers } = await answerOf(daemon.port, "GetImage", { id: "golden" });
     const argv = [process.execPath, scriptOf("bare-rpc.mjs"), expected, JSON.stringify(headers)];
     const bare = await startService(tools, argv);
-    const body = callBody("GetImage", { id: "golden" });
-    targets.unshift({ label: BARE, url: bare.firstLine, pid: bare.pid, body, expected });
+    const request = requestText("GetImage", { id: "golden" });
+    const barePort = Number(new URL(bare.firstLine).port);
+    targets.unshift({ label: BARE, port: barePort, pid: bare.pid, request, expected });
 
-    for (const { url, body, expected } of targets) {
-      await repeatCall({ url, body, expected, connections: 10, seconds: Math.min(settings.seconds, 2) });
+    for (const { port, request, expected } of targets) {
+      await repeatCall({ port, request, expected, connections: 100, seconds: Math.min(settings.seconds, 2) });
     }
     for (let run = 0; run < settings.runs; run++) {
       for (const connections of CONNECTIONS) {
-        for (const { label, url, pid, body, expected } of targets) {
+        for (const { label, port, pid, request, expected } of targets) {
           const cpuBefore = cpuSeconds(pid);
           const { seconds } = settings;
-          const report = await repeatCall({ url, body, expected, connections, seconds });
+          const report = await repeatCall({ port, request, expected, connections, seconds });
           const cpuUs = ((cpuSeconds(pid) - cpuBefore) / report.replies) * 1e6;
           const name = `${label}, ${connections}`;
           add(`${connections} connections`, name, "calls/s", report.perSecond);
@@ -59,6 +61,7 @@ export default {
           );
         }
       }
+      await addAutocannon(tools, [`http://127.0.0.1:${barePort}`, daemon.url], expected);
     }
     for (const connections of CONNECTIONS) {
       for (const { method } of calls) {
@@ -71,12 +74,35 @@ export default {
         });
       }
     }
+    compare({
+      label: `GetImage to ${BARE}, 100 connections, by autocannon`,
+      of: "GetImage, 100, autocannon",
+      to: `${BARE}, 100, autocannon`,
+    });
     note(
-      "autocannon takes a core for itself. On two cores the daemon, which has a thread for HTTP and one for the pool, " +
-        "shares the other; the processor time of a call does not depend on that.",
+      "The client is a lean one of the bench in a process of its own. autocannon needs more processor time for a call " +
+        "than both servers and bounds them alike: its figures are given for comparison. On two cores the daemon's two " +
+        "threads and the client share what the reference's one thread and the client have for themselves; the processor " +
+        "time of a call does not depend on that.",
     );
   },
 };
+
+/**
+ * The same two servers as autocannon sees them.
+ * @param {import("./run.mjs").Tools} tools
+ * @param {readonly string[]} urls of the bare server and of the daemon
+ * @param {string} expected
+ */
+async function addAutocannon({ settings, add }, urls, expected) {
+  const body = callBody("GetImage", { id: "golden" });
+  for (const [index, url] of urls.entries()) {
+    const { seconds } = settings;
+    const { perSecond } = await repeatByAutocannon({ url, body, expected, connections: 100, seconds });
+    const label = `${index === 0 ? BARE : "GetImage"}, 100, autocannon`;
+    add("100 connections by autocannon", label, "calls/s", perSecond);
+  }
+}
 
 /**
  * @param {number} port @param {string} method @param {object} params

@@ -9,21 +9,20 @@ const [body = "", headersText = "[]"] = process.argv.slice(2);
 /** @type {[string, string][]} */
 const headers = JSON.parse(headersText);
 
-uWS
-  .App()
-  .any("/*", (response) => {
-    response.onAborted(() => {});
-    response.onData((_chunk, isLast) => {
-      if (!isLast) return;
-      response.cork(() => {
-        response.writeStatus("200 OK");
-        for (const [name, value] of headers) response.writeHeader(name, value);
-        response.end(body);
-      });
+/** The type declarations lack the host. @typedef {(host: string, port: number, done: (socket: any) => void) => void} Listen */
+const app = uWS.App().any("/*", (response) => {
+  response.onAborted(() => {});
+  response.onData((_chunk, isLast) => {
+    if (!isLast) return;
+    response.cork(() => {
+      response.writeStatus("200 OK");
+      for (const [name, value] of headers) response.writeHeader(name, value);
+      response.end(body);
     });
-  })
-  .listen("127.0.0.1", 0, 1, (socket) => {
-    if (!socket) process.exit(1);
-    process.stdout.write(`http://127.0.0.1:${uWS.us_socket_local_port(socket)}\n`);
   });
+});
+/** @type {Listen} */ (app.listen.bind(app))("127.0.0.1", 0, (socket) => {
+  if (!socket) process.exit(1);
+  process.stdout.write(`http://127.0.0.1:${uWS.us_socket_local_port(socket)}\n`);
+});
 process.on("SIGTERM", () => process.exit(0));

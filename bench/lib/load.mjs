@@ -17,7 +17,7 @@ import { percentile } from "./statistics.mjs";
  * @param {{ url: string, body: string, expected: string, connections: number, seconds: number }} options
  * @returns {Promise<LoadReport>}
  */
-export function repeatCall({ url, body, expected, connections, seconds }) {
+export function repeatByAutocannon({ url, body, expected, connections, seconds }) {
   return new Promise((resolve, reject) => {
     /** @type {number[]} */
     const latencies = [];
