@@ -95,9 +95,9 @@ export function reportOf(latencies, tookS) {
 }
 
 /**
- * Sends at a fixed rate whatever becomes of the answers, as independent clients do; a reply's
- * time counts from the moment at which its request was due, so that a stall is not hidden.
- * A request that finds no free connection waits for one.
+ * Sends at a fixed rate whatever becomes of the answers, as independent clients do. A request
+ * that finds no free connection waits for one, and its time counts from when it was due, so
+ * that a stall is not hidden.
  * @param {object} options
  * @param {number} options.port
  * @param {number} options.connections
@@ -121,10 +121,13 @@ export async function sendAtRate({ port, connections, perSecond, seconds, reques
   const running = [];
 
   const run = async (/** @type {import("./http-client.mjs").Connection} */ connection) => {
+    // The first finds its connection free: what passed since it was due is this client's own slowness.
+    let since = performance.now();
     for (let task = waiting.shift(); task; task = waiting.shift()) {
       sent++;
       const reply = await connection.send(request(task.index));
-      const ms = performance.now() - task.dueAt;
+      const ms = performance.now() - Math.max(since, task.dueAt);
+      since = 0;
       latencies.push(ms);
       onReply?.(reply, ms, task.index);
     }

@@ -1,0 +1,158 @@
+// @ts-check
+import { startDownloads } from "./lib/download.mjs";
+import { downloadPath, sendCommand, startOnFakePool } from "./lib/fake-pool.mjs";
+import { requestText } from "./lib/http-client.mjs";
+import { sendAtRate } from "./lib/load.mjs";
+import { cpuSeconds, highestRssMib, rssMib, scriptOf, startService } from "./lib/process.mjs";
+
+const MIB = 1024 * 1024;
+const ONE_MIB = 1024;
+const EACH_OF_EIGHT_MIB = 256;
+/** More than can be read in a run. */
+const ENDLESS_MIB = 64 * 1024;
+const CALLS_PER_SECOND = 500;
+const CALL_CONNECTIONS = 10;
+const REFERENCES = /** @type {const} */ ({ worker: "bare worker and uWS", http: "bare node:http" });
+
+/** @typedef {{ label: string, pid: number, url: (mib: number) => string }} Server */
+
+/** @type {import("./run.mjs").Bench} */
+export default {
+  title: "downloads of zeros that cost nothing to make, MB/s",
+  run: async (tools) => {
+    const { settings, add, compare, bound, note, say } = tools;
+    const daemon = await startOnFakePool(tools);
+    const sizes = settings.brief ? { one: 256, eight: 64 } : { one: ONE_MIB, eight: EACH_OF_EIGHT_MIB };
+    /** @type {Server[]} */
+    const servers = [{ label: "imagestore", pid: daemon.pid, url: (mib) => daemon.url + downloadPath(mib) }];
+    for (const [kind, label] of Object.entries(REFERENCES)) {
+      const bare = async (/** @type {number} */ mib) => {
+        const argv = [process.execPath, scriptOf("bare-streams.mjs"), kind, ...sendCommand(mib)];
+        const { pid, firstLine } = await startService(tools, argv);
+        return { pid, url: `http://127.0.0.1:${firstLine}/` };
+      };
+      const one = await bare(sizes.one);
+      const eight = await bare(sizes.eight);
+      servers.push({ label, pid: one.pid, url: (mib) => (mib === sizes.one ? one : eight).url });
+    }
+    for (const { url } of servers)
+      await startDownloads({ url: url(sizes.eight), count: 1, bytes: sizes.eight * MIB }).seconds;
+    const floor = await startFloor(tools);
+    const rssBefore = rssMib(daemon.pid);
+
+    for (let run = 0; run < settings.runs; run++) {
+      for (const [count, mib] of /** @type {const} */ ([
+        [1, sizes.one],
+        [8, sizes.eight],
+      ])) {
+        /** @type {number[]} */
+        const references = [];
+        for (const { label, pid, url } of servers) {
+          const cpuBefore = cpuSeconds(pid);
+          const seconds = await startDownloads({ url: url(mib), count, bytes: mib * MIB }).seconds;
+          const megabytes = (count * mib * MIB) / 1e6;
+          const rate = megabytes / seconds;
+          add(`${count} at once`, `${label}, ${count} at once`, "MB/s", rate);
+          say(`run ${run + 1}: ${label}, ${count} at once: ${Math.round(rate)} MB/s`);
+          if (label !== "imagestore") references.push(rate);
+          else
+            add(
+              "processor time",
+              `processor time, ${count} at once`,
+              "ms/GB",
+              ((cpuSeconds(pid) - cpuBefore) * 1e6) / megabytes,
+            );
+        }
+        add(`${count} at once`, `best bare, ${count} at once`, "MB/s", Math.max(...references));
+      }
+      const { port, url } = daemon;
+      const request = requestText("GetImage", { id: "none" });
+      await addLatencies(tools, {
+        name: "GetImage",
+        port,
+        request,
+        downloadUrl: url + downloadPath(ENDLESS_MIB),
+      });
+      await addLatencies(tools, { name: "bare call", request, ...floor });
+    }
+    add("memory", "RSS before", "MiB", rssBefore);
+    add("memory", "highest RSS", "MiB", highestRssMib(daemon.pid));
+    compare({
+      label: "one download to the best bare pipe",
+      of: "imagestore, 1 at once",
+      to: "best bare, 1 at once",
+      atLeast: 0.8,
+    });
+    compare({
+      label: "eight downloads to the best bare pipe",
+      of: "imagestore, 8 at once",
+      to: "best bare, 8 at once",
+      atLeast: 0.9,
+    });
+    compare({
+      label: "p99 of GetImage during eight downloads to that without",
+      of: "GetImage p99 during eight downloads",
+      to: "GetImage p99 alone",
+      atMost: 3,
+    });
+    compare({
+      label: "p99 of a bare call during eight bare downloads to that without",
+      of: "bare call p99 during eight downloads",
+      to: "bare call p99 alone",
+    });
+    bound({ label: "highest RSS", of: "highest RSS" });
+    note(
+      `A download of ${sizes.one} MiB, and eight of ${sizes.eight} MiB; the daemon runs five commands for each besides. ` +
+        `GetImage is asked ${CALLS_PER_SECOND} times a second over ${CALL_CONNECTIONS} connections. The best reference is chosen anew in each run. The bare call is answered by a process that does nothing else, ` +
+        "beside another one that serves the downloads: what the machine itself allows.",
+    );
+  },
+};
+
+/**
+ * What calls can be like at best on this machine: a bare server of calls, and beside it, in a process
+ * of its own, a bare server of downloads.
+ * @param {import("./run.mjs").Tools} tools
+ */
+async function startFloor(tools) {
+  const calls = await startService(tools, [process.execPath, scriptOf("bare-rpc.mjs"), "{}"]);
+  const argv = [process.execPath, scriptOf("bare-streams.mjs"), "http", ...sendCommand(ENDLESS_MIB)];
+  const streams = await startService(tools, argv);
+  const port = Number(new URL(calls.firstLine).port);
+  return { port, downloadUrl: `http://127.0.0.1:${streams.firstLine}/` };
+}
+
+/**
+ * How long calls take with and without downloads beside them.
+ * @param {import("./run.mjs").Tools} tools
+ * @param {{ name: string, port: number, request: string, downloadUrl: string }} server
+ */
+async function addLatencies({ settings, add, say, defer }, { name, port, request, downloadUrl }) {
+  const load = {
+    port,
+    connections: CALL_CONNECTIONS,
+    perSecond: CALLS_PER_SECOND,
+    seconds: settings.seconds,
+    request: () => request,
+  };
+  const alone = await sendAtRate(load);
+  const downloads = startDownloads({ url: downloadUrl, count: 8, bytes: ENDLESS_MIB * MIB });
+  defer(downloads.cancel);
+  const during = await sendAtRate(load);
+  downloads.cancel();
+  const reports = /** @type {const} */ ([
+    ["alone", alone],
+    ["during eight downloads", during],
+  ]);
+  for (const [when, { p50Ms, p99Ms, replies }] of reports) {
+    add("latency of calls", `${name} p50 ${when}`, "ms", p50Ms);
+    add("latency of calls", `${name} p99 ${when}`, "ms", p99Ms);
+    add(
+      "calls answered of those due",
+      `${name} answered ${when}`,
+      "%",
+      (replies / (CALLS_PER_SECOND * settings.seconds)) * 100,
+    );
+    say(`${name} ${when}: p50 ${p50Ms.toFixed(2)} ms, p99 ${p99Ms.toFixed(2)} ms, ${replies} replies`);
+  }
+}
