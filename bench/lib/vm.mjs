@@ -34,7 +34,13 @@ export async function startVm(releasers) {
   releasers.defer(() => rmSync(parent, { recursive: true, force: true }));
   const env = { OPENZFS_VM_RUN: join(parent, "vm") };
   releasers.defer(() => runCommand([join(SCRIPTS, "stop.sh")], { env }));
-  const machine = { VM_SHARE: "/", VM_POOL: "", VM_DISKS: "8G", VM_MEM: "3G", VM_OWNER: String(process.pid) };
+  const machine = {
+    VM_SHARE: "/",
+    VM_POOL: "",
+    VM_DISKS: "8G,8G",
+    VM_MEM: "3G",
+    VM_OWNER: String(process.pid),
+  };
   await runCommand([join(SCRIPTS, "start.sh")], { env: { ...env, ...machine } });
   const run = (/** @type {string[]} */ ...argv) => runCommand([EXEC, ...argv], { env });
   await run("zpool", "create", "-f", "-O", "mountpoint=none", "bench", "/dev/vda");

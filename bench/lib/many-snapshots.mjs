@@ -1,0 +1,50 @@
+// @ts-check
+import { join } from "node:path";
+import sqlite3 from "sqlite3";
+import { startDaemon } from "./daemon.mjs";
+import { must } from "./http-client.mjs";
+import { openFolder } from "./process.mjs";
+
+const VOLUMES = 10;
+
+/** The dataset and tag of the one snapshot that is made by the API, from which the others are copied. */
+export const SNAPSHOT = "guests/g0/disk@s";
+
+/**
+ * A daemon on an embedded pool with so many snapshots. They are rows of its catalog
+ * (src/workers/embedded/catalog.ts) that share the one file of an empty snapshot: 100,000 by the
+ * API would take minutes, and what a call costs does not depend on their files.
+ * @param {import("./releasers.mjs").Releasers} releasers @param {number} count
+ */
+export async function startWithSnapshots(releasers, count) {
+  const folder = join(openFolder(releasers), "pool");
+  const config = { pools: [{ name: "bench", driver: "embedded", folder }] };
+  const first = await startDaemon(releasers, config);
+  for (let index = 0; index < VOLUMES; index++) {
+    await must(first.port, "CreateVolume", { id: `guests/g${index}/disk`, size: 8 });
+  }
+  const [id, dest] = SNAPSHOT.split("@");
+  await must(first.port, "CreateSnapshot", { id, dest });
+  await first.stop();
+  await insertCopies(join(folder, "pool.db"), count - 1);
+  const startedAt = performance.now();
+  const daemon = await startDaemon(releasers, config);
+  return { daemon, startMs: performance.now() - startedAt };
+}
+
+const COPIES = `
+  WITH RECURSIVE numbers(n) AS (SELECT 1 WHERE ?1 > 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1)
+  INSERT INTO datasets SELECT
+    last.id + n, 'bench/guests/g' || (n % ${VOLUMES}) || '/disk@copy-' || n, type, '1' || (100000000 + n),
+    last.txg + n, created, volsize, volblocksize, written, file, held, reserved, readonly, origin, properties
+  FROM numbers, datasets, (SELECT max(id) AS id, max(createtxg) AS txg FROM datasets) AS last
+  WHERE name = 'bench/${SNAPSHOT}'`;
+
+/** @param {string} path @param {number} count @returns {Promise<void>} */
+function insertCopies(path, count) {
+  return new Promise((resolve, reject) => {
+    const done = (/** @type {Error | null} */ error) => (error ? reject(error) : resolve());
+    const database = new sqlite3.Database(path);
+    database.run(COPIES, [count], (error) => database.close((closing) => done(error ?? closing)));
+  });
+}

@@ -1,0 +1,161 @@
+// @ts-check
+import { setTimeout as sleep } from "node:timers/promises";
+import { POOL, startEmbedded } from "./lib/daemon.mjs";
+import { must, openConnection, replyOf, requestText } from "./lib/http-client.mjs";
+import { sendAtRate } from "./lib/load.mjs";
+import { percentile } from "./lib/statistics.mjs";
+import { watchProcess } from "./lib/watch.mjs";
+
+const MAILBOX = 64;
+const VOLUMES = 32;
+/** Half of the mailbox: what may be under way without a refusal. */
+const SUSTAINED_CONNECTIONS = 32;
+const OVERLOAD_CONNECTIONS = 512;
+const FACTOR = 10;
+const RECOVERY_MS = 1_000;
+const HIGHEST_RATE = 20_000;
+
+/** @type {import("./run.mjs").Bench} */
+export default {
+  title: `${FACTOR} times more than an embedded pool can take: creations and look-ups of snapshots, half each`,
+  run: async (tools) => {
+    const { settings, add, compare, bound, note, say } = tools;
+    const daemon = await startEmbedded(tools, { limits: { mailbox: MAILBOX } });
+    const volumes = Array.from({ length: VOLUMES }, (_, index) => `guests/g${index}/disk`);
+    for (const id of volumes) await must(daemon.port, "CreateVolume", { id, size: 1 });
+    await must(daemon.port, "CreateSnapshot", { id: volumes[0], dest: "s" });
+    /** @type {string[]} full names of what was acknowledged */
+    const acknowledged = [`${POOL}/${volumes[0]}@s`];
+    const mix = createMix(volumes);
+
+    const sustained = await sustain(daemon.port, mix, acknowledged, settings.seconds);
+    say(`sustained: ${Math.round(sustained)} calls/s`);
+
+    const perSecond = Math.min(sustained * FACTOR, HIGHEST_RATE);
+    const seconds = settings.overloadSeconds;
+    const watch = watchProcess(tools, daemon.pid);
+    /** @type {number[]} */
+    const refusedMs = [];
+    let served = 0;
+    const report = await sendAtRate({
+      port: daemon.port,
+      connections: OVERLOAD_CONNECTIONS,
+      perSecond,
+      seconds,
+      request: mix.request,
+      onReply: (reply, ms, index) => {
+        if (isRefusal(reply)) return refusedMs.push(ms);
+        served++;
+        noteCreation(reply, mix.creates(index), acknowledged);
+      },
+    });
+    const { values, trend } = watch.stop();
+    await sleep(RECOVERY_MS);
+    const after = await sustain(daemon.port, mix, acknowledged, settings.seconds);
+
+    const { snapshots } = await must(daemon.port, "ListSnapshots", {});
+    const inPool = new Set(snapshots.map((/** @type {{ id: string }} */ each) => each.id));
+    const lost = acknowledged.filter((name) => !inPool.has(name)).length;
+    const unasked = inPool.size - (acknowledged.length - lost);
+
+    const memory = trend("rssMib");
+    add("rates", "sustained before", "calls/s", sustained);
+    add("rates", "offered", "calls/s", report.sent / seconds);
+    add("rates", "served under overload", "calls/s", served / seconds);
+    add("rates", "refused", "calls/s", refusedMs.length / seconds);
+    add("rates", "sustained 1 s after", "calls/s", after);
+    add("refusals", "share of refusals", "%", (refusedMs.length / report.sent) * 100);
+    add("refusals", "refusal p50", "ms", percentile(refusedMs, 50));
+    add("refusals", "refusal p99", "ms", percentile(refusedMs, 99));
+    add("memory", "RSS at the begin", "MiB", memory.begin);
+    add("memory", "RSS at the end", "MiB", memory.end);
+    add("memory", "highest RSS", "MiB", memory.highest);
+    add("changes", "acknowledged creations", "snapshots", acknowledged.length);
+    add("changes", "acknowledged and not there", "snapshots", lost);
+    add("changes", "there and not acknowledged", "snapshots", unasked);
+    compare({
+      label: "RSS at the end to that at the begin",
+      of: "RSS at the end",
+      to: "RSS at the begin",
+      atMost: 1.2,
+    });
+    compare({
+      label: "sustained 1 s after to before",
+      of: "sustained 1 s after",
+      to: "sustained before",
+      atLeast: 0.9,
+    });
+    compare({
+      label: "served under overload to sustained",
+      of: "served under overload",
+      to: "sustained before",
+    });
+    bound({ label: "lost creations", of: "acknowledged and not there", atMost: 0 });
+    bound({ label: "creations without an acknowledgement", of: "there and not acknowledged", atMost: 0 });
+    bound({ label: "refusal p99", of: "refusal p99" });
+    note(
+      `One run of ${seconds} s${settings.full ? "" : " (BENCH_FULL=1: 60 s)"} at ${Math.round(perSecond)} calls/s due, over ${OVERLOAD_CONNECTIONS} connections, ` +
+        `limits.mailbox ${MAILBOX}. RSS once a second: ${values.rssMib.map(Math.round).join(" ")} MiB.`,
+    );
+  },
+};
+
+/** @param {string} reply */
+const isRefusal = (reply) => /\r\nretry-after:/i.test(reply);
+
+/**
+ * Every second call makes a snapshot of a name of its own, the others look one up.
+ * @param {readonly string[]} volumes
+ */
+function createMix(volumes) {
+  const lookUp = requestText("GetSnapshot", { id: `${volumes[0]}@s` });
+  let lastName = 0;
+  /** @type {Map<number, string>} */
+  const names = new Map();
+  return {
+    request: (/** @type {number} */ index) => {
+      if (index % 2 === 0) return lookUp;
+      const number = ++lastName;
+      const id = volumes[number % volumes.length] ?? "";
+      names.set(index, `${POOL}/${id}@n${number}`);
+      return requestText("CreateSnapshot", { id, dest: `n${number}` });
+    },
+    /** The full name that a call was to make, undefined for a look-up. */
+    creates: (/** @type {number} */ index) => {
+      const name = names.get(index);
+      names.delete(index);
+      return name;
+    },
+  };
+}
+
+/** @param {string} reply @param {string | undefined} name @param {string[]} acknowledged */
+function noteCreation(reply, name, acknowledged) {
+  const { error } = replyOf(reply);
+  if (error !== null) throw new Error(`${name ?? "GetSnapshot"}: ${error}`);
+  if (name !== undefined) acknowledged.push(name);
+}
+
+/**
+ * As fast as it is answered, without a refusal. @returns calls a second
+ * @param {number} port @param {ReturnType<typeof createMix>} mix @param {string[]} acknowledged @param {number} seconds
+ */
+async function sustain(port, mix, acknowledged, seconds) {
+  const connections = await Promise.all(
+    Array.from({ length: SUSTAINED_CONNECTIONS }, () => openConnection(port)),
+  );
+  const startedAt = performance.now();
+  let calls = 0;
+  await Promise.all(
+    connections.map(async (connection) => {
+      while (performance.now() - startedAt < seconds * 1000) {
+        const index = calls++;
+        const reply = await connection.send(mix.request(index));
+        if (isRefusal(reply)) throw new Error("refused although the mailbox had room");
+        noteCreation(reply, mix.creates(index), acknowledged);
+      }
+      connection.close();
+    }),
+  );
+  return calls / ((performance.now() - startedAt) / 1000);
+}
