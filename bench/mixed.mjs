@@ -7,9 +7,9 @@ import { startVm } from "./lib/vm.mjs";
 const CONNECTIONS = 64;
 const DATASETS = 64;
 const NAMES = 200;
-/** How much one run does. The naive way takes about 60 ms a command in the emulated VM. */
-const GETS = 640;
-const CREATIONS = 256;
+/** How much one run does. A process a request may be as slow as three a second in the emulated VM. */
+const GETS = 400;
+const CREATIONS = 128;
 const MODES = /** @type {const} */ ({ single: "a process a request", grouped: "imagestore" });
 
 /** @type {import("./run.mjs").Bench} */

@@ -44,7 +44,10 @@ export default {
       seconds,
       request: mix.request,
       onReply: (reply, ms, index) => {
-        if (isRefusal(reply)) return refusedMs.push(ms);
+        if (isRefusal(reply)) {
+          refusedMs.push(ms);
+          return;
+        }
         served++;
         noteCreation(reply, mix.creates(index), acknowledged);
       },
