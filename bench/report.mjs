@@ -26,13 +26,21 @@ function readResult(name) {
   return existsSync(file) ? [JSON.parse(readFileSync(file, "utf8"))] : [];
 }
 
+/** More bars than this are for a table. */
+const MOST_BARS = 12;
+
 /** The groups of a record's measures that are worth a picture: of one unit, with something to compare. @param {Record} record */
 function chartsOf(record) {
   const groups = new Map(
     record.measures.map(({ group }) => [group, record.measures.filter((each) => each.group === group)]),
   );
   return [...groups]
-    .filter(([, measures]) => measures.length > 1 && new Set(measures.map(({ unit }) => unit)).size === 1)
+    .filter(
+      ([, measures]) =>
+        measures.length > 1 &&
+        measures.length <= MOST_BARS &&
+        new Set(measures.map(({ unit }) => unit)).size === 1,
+    )
     .map(([group, measures], index) => ({
       file: `${record.name}-${index + 1}.svg`,
       title: group,

@@ -11,6 +11,9 @@ const BARE = "bare uWebSockets.js";
 /** Made by uWebSockets.js itself. */
 const OWN_HEADERS = ["date", "uwebsockets", "content-length"];
 
+/** @param {number} count */
+const connectionsText = (count) => (count === 1 ? "1 connection" : `${count} connections`);
+
 /** @type {import("./run.mjs").Bench} */
 export default {
   title: "small calls on an embedded pool, a second",
@@ -52,7 +55,7 @@ export default {
           const report = await repeatCall({ port, request, expected, connections, seconds });
           const cpuUs = ((cpuSeconds(pid) - cpuBefore) / report.replies) * 1e6;
           const name = `${label}, ${connections}`;
-          add(`${connections} connections`, name, "calls/s", report.perSecond);
+          add(connectionsText(connections), name, "calls/s", report.perSecond);
           add("latency", `${name}: p50`, "ms", report.p50Ms);
           add("latency", `${name}: p99`, "ms", report.p99Ms);
           add("processor time of the server", `${name}: processor`, "µs/call", cpuUs);
@@ -67,7 +70,7 @@ export default {
       for (const { method } of calls) {
         const isTarget = method === "GetImage" && connections > 1;
         compare({
-          label: `${method} to ${BARE}, ${connections} connections`,
+          label: `${method} to ${BARE}, ${connectionsText(connections)}`,
           of: `${method}, ${connections}`,
           to: `${BARE}, ${connections}`,
           ...(isTarget ? { atLeast: 0.7 } : {}),

@@ -40,8 +40,10 @@ if (unknown.length > 0) {
 }
 
 const releasers = createReleasers();
+let interrupted = false;
 for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
   process.once(signal, () => {
+    interrupted = true;
     process.stderr.write(`${signal}: cleaning up\n`);
     void releasers.releaseAll().then(() => process.exit(130));
   });
@@ -52,6 +54,7 @@ for (const name of names.length > 0 ? names : ALL) {
   try {
     await runBench(name);
   } catch (error) {
+    if (interrupted) break;
     if (error instanceof VmUnavailable) process.stdout.write(`${name}: skipped: ${error.message}\n`);
     else {
       failed = true;
@@ -61,7 +64,7 @@ for (const name of names.length > 0 ? names : ALL) {
     await releasers.releaseAll();
   }
 }
-process.exit(failed ? 1 : 0);
+process.exit(interrupted ? 130 : failed ? 1 : 0);
 
 /** @param {string} name */
 async function runBench(name) {

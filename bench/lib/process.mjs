@@ -9,6 +9,8 @@ import { fileURLToPath } from "node:url";
 
 /** Linux counts a process's time in these. */
 const TICKS_PER_S = 100;
+/** A service that does not end by then is killed. */
+const STOP_PATIENCE_MS = 20_000;
 
 /** @param {string} name a script of this folder */
 export const scriptOf = (name) => fileURLToPath(new URL(name, import.meta.url));
@@ -50,8 +52,10 @@ export async function startService(releasers, argv, env = {}) {
   /** @type {Promise<number | null>} */
   const exited = new Promise((resolve) => child.once("close", resolve));
   const stop = (/** @type {NodeJS.Signals} */ signal = "SIGTERM") => {
-    if (child.exitCode === null && child.signalCode === null) child.kill(signal);
-    return exited;
+    if (child.exitCode !== null || child.signalCode !== null) return exited;
+    child.kill(signal);
+    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_PATIENCE_MS);
+    return exited.finally(() => clearTimeout(timer));
   };
   releasers.defer(() => stop());
   const firstLine = await new Promise((resolve, reject) => {

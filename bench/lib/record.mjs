@@ -101,6 +101,12 @@ function judgement({ label, atLeast, atMost }, runs, unit) {
   if (limit === undefined) return { label, value, runs, unit, target: "", met: undefined, verdict: "" };
   const met = atLeast !== undefined ? value >= limit : value <= limit;
   const target = `${atLeast !== undefined ? "≥" : "≤"} ${limit} ${unit}`;
-  const missedBy = limit === 0 ? `${value}` : `${Math.round(Math.abs(value / limit - 1) * 100)} %`;
-  return { label, value, runs, unit, target, met, verdict: met ? "met" : `missed by ${missedBy}` };
+  return { label, value, runs, unit, target, met, verdict: met ? "met" : missedBy(value, limit) };
+}
+
+/** @param {number} value @param {number} limit */
+function missedBy(value, limit) {
+  const factor = value / limit;
+  if (limit === 0 || factor > 10) return "missed by far";
+  return `missed by ${Math.round(Math.abs(factor - 1) * 100)} %`;
 }

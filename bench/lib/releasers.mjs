@@ -11,18 +11,26 @@
 export function createReleasers() {
   /** @type {(() => unknown)[]} */
   const stack = [];
+  let last = Promise.resolve();
+
+  async function releaseRest() {
+    for (let release = stack.pop(); release; release = stack.pop()) {
+      try {
+        await release();
+      } catch (error) {
+        process.stderr.write(`could not clean up: ${error}\n`);
+      }
+    }
+  }
+
   return {
     defer: (release) => {
       stack.push(release);
     },
-    releaseAll: async () => {
-      for (let release = stack.pop(); release; release = stack.pop()) {
-        try {
-          await release();
-        } catch (error) {
-          process.stderr.write(`could not clean up: ${error}\n`);
-        }
-      }
+    // A bench that fails because it is being interrupted waits for what the interruption releases.
+    releaseAll: () => {
+      last = last.then(releaseRest);
+      return last;
     },
   };
 }
