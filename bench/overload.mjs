@@ -43,9 +43,9 @@ export default {
       perSecond,
       seconds,
       request: mix.request,
-      onReply: (reply, ms, index) => {
+      onReply: (reply, index, sinceSentMs) => {
         if (isRefusal(reply)) {
-          refusedMs.push(ms);
+          refusedMs.push(sinceSentMs);
           return;
         }
         served++;

@@ -104,7 +104,7 @@ export function reportOf(latencies, tookS) {
  * @param {number} options.perSecond
  * @param {number} options.seconds
  * @param {(index: number) => string} options.request
- * @param {(reply: string, ms: number, index: number) => void} [options.onReply]
+ * @param {(reply: string, index: number, sinceSentMs: number) => void} [options.onReply]
  * @returns {Promise<LoadReport & { sent: number }>}
  */
 export async function sendAtRate({ port, connections, perSecond, seconds, request, onReply }) {
@@ -125,11 +125,12 @@ export async function sendAtRate({ port, connections, perSecond, seconds, reques
     let since = performance.now();
     for (let task = waiting.shift(); task; task = waiting.shift()) {
       sent++;
+      const sentAt = performance.now();
       const reply = await connection.send(request(task.index));
       const ms = performance.now() - Math.max(since, task.dueAt);
       since = 0;
       latencies.push(ms);
-      onReply?.(reply, ms, task.index);
+      onReply?.(reply, task.index, performance.now() - sentAt);
     }
     free.push(connection);
   };
