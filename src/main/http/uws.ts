@@ -114,52 +114,68 @@ export const uwsTransport: Transport = {
 function receive(response: HttpResponse, request: UwsRequest, options: TransportOptions): void {
   // Both before anything can be asynchronous: the request dies with this call, and once the
   // client has gone `response` must not be touched.
-  const parts = requestParts(request);
-  const state = new ReplyState(response, parts.method === "HEAD");
-  let chunks: Buffer[] = [];
+  const received = new ReceivedRequest(request);
+  const state = new ReplyState(response, received.method === "HEAD");
+  let chunks: Buffer[] | undefined;
   let size = 0;
   let handled = false;
   const handle = (body: Buffer) => {
     handled = true;
-    const tooLarge = size > options.bodyLimitBytes;
-    options.handle({ ...parts, body, tooLarge }, state);
+    received.body = body;
+    received.tooLarge = size > options.bodyLimitBytes;
+    options.handle(received, state);
   };
   response.onData((chunk, isLast) => {
     if (handled) return;
     size += chunk.byteLength;
     if (size > options.bodyLimitBytes) {
-      chunks = [];
+      chunks = undefined;
       if (size > options.bodyLimitBytes * DISCARD_FACTOR) {
         state.closeAfter = true;
-        handle(Buffer.alloc(0));
-      } else if (isLast) handle(Buffer.alloc(0));
+        handle(NO_BODY);
+      } else if (isLast) handle(NO_BODY);
       return;
     }
     // The chunk dies with this callback. A handler reads the body before it returns, so
     // only what must wait for more is copied.
-    if (!isLast) chunks.push(Buffer.from(new Uint8Array(chunk)));
-    else if (chunks.length === 0) handle(Buffer.from(chunk));
-    else handle(Buffer.concat([...chunks, Buffer.from(chunk)]));
+    if (!isLast) {
+      chunks ??= [];
+      chunks.push(Buffer.from(new Uint8Array(chunk)));
+    } else handle(chunks ? Buffer.concat([...chunks, Buffer.from(chunk)]) : Buffer.from(chunk));
   });
 }
 
-/** The request object dies with the handler: read what may be needed now. */
-function requestParts(request: UwsRequest): Omit<HttpRequest, "body" | "tooLarge"> {
-  const contentType = request.getHeader("content-type");
-  const acceptEncoding = request.getHeader("accept-encoding");
-  return {
-    method: request.getMethod().toUpperCase(),
-    path: request.getUrl(),
-    query: request.getQuery() ?? "",
-    header: (name) =>
-      name === "content-type" ? contentType : name === "accept-encoding" ? acceptEncoding : "",
-  };
+const NO_BODY = Buffer.alloc(0);
+
+/** What uWebSockets.js's request, which dies with the handler, is asked for while it lives. */
+class ReceivedRequest implements HttpRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: string;
+  body: Buffer = NO_BODY;
+  tooLarge = false;
+  private readonly contentType: string;
+  private readonly acceptEncoding: string;
+
+  constructor(request: UwsRequest) {
+    const method = request.getMethod();
+    this.method = method === "post" ? "POST" : method.toUpperCase();
+    this.path = request.getUrl();
+    this.query = request.getQuery() ?? "";
+    this.contentType = request.getHeader("content-type");
+    this.acceptEncoding = request.getHeader("accept-encoding");
+  }
+
+  header(name: string): string {
+    if (name === "content-type") return this.contentType;
+    return name === "accept-encoding" ? this.acceptEncoding : "";
+  }
 }
 
 class ReplyState implements HttpReply {
   gone = false;
   closeAfter = false;
-  private readonly goneListeners: (() => void)[] = [];
+  private goneListeners: (() => void)[] | undefined;
 
   constructor(
     private readonly response: HttpResponse,
@@ -167,11 +183,12 @@ class ReplyState implements HttpReply {
   ) {
     response.onAborted(() => {
       this.gone = true;
-      for (const listener of this.goneListeners) listener();
+      for (const listener of this.goneListeners ?? []) listener();
     });
   }
 
   onGone(listener: () => void): void {
+    this.goneListeners ??= [];
     this.goneListeners.push(listener);
   }
 
