@@ -11,12 +11,12 @@ interface Run {
 }
 
 /** A coalescer whose runs end when the test says so, and a clock of events. */
-function controlled() {
+function controlled(atOnce = 1) {
   const runs: Run[] = [];
   let clock = 0;
   let underWay = 0;
-  const ask = createCoalescer<string, { key: string; startedAt: number; run: number }>((keys) => {
-    expect(++underWay).toBe(1);
+  const ask = createCoalescer<string, { key: string; startedAt: number; run: number }>(atOnce, (keys) => {
+    expect(++underWay).toBeLessThanOrEqual(atOnce);
     const startedAt = ++clock;
     const run = runs.length;
     return new Promise((resolve, reject) => {
@@ -44,8 +44,8 @@ describe("a coalescer", () => {
       fc.constantFrom("end" as const, "turn" as const),
     );
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
-        const { ask, runs, tick } = controlled();
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), fc.constantFrom(1, 2, 3), async (steps, atOnce) => {
+        const { ask, runs, tick } = controlled(atOnce);
         const answers: Promise<void>[] = [];
         let ended = 0;
         const endOne = async () => {
@@ -107,7 +107,7 @@ describe("a coalescer", () => {
 
   test("works on after a run that failed", async () => {
     let fails = true;
-    const ask = createCoalescer<string, string>(async () => {
+    const ask = createCoalescer<string, string>(1, async () => {
       if (fails) throw new Error("broken");
       return (key) => key;
     });

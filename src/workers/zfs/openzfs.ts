@@ -40,6 +40,8 @@ const SHORT_BYTES = 1024 * 1024;
 const NAMES_PER_COMMAND = 300;
 /** Each waits for a transaction group; two may share one. */
 const GROUPS_AT_ONCE = 2;
+/** Look-ups wait for no transaction group, but zfs uses one processor for a command. */
+const READS_AT_ONCE = 2;
 /** A busy zvol is mostly udev or a disk scan that goes away: pauses between tries. */
 const BUSY_PAUSES_MS = [50, 100, 200, 400, 800];
 /** Each try loses at most one race, and a name has few parents. */
@@ -154,15 +156,18 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     return found.get(name) ?? refusals.notFound;
   }
 
-  const findTogether = createCoalescer<AnyName, Outcome<DatasetInfo | undefined>>(async (names) => {
-    const found = new Map<AnyName, Outcome<DatasetInfo | undefined>>();
-    const chunks: Promise<void>[] = [];
-    for (let at = 0; at < names.length; at += NAMES_PER_COMMAND) {
-      chunks.push(findChunk(names.slice(at, at + NAMES_PER_COMMAND), found));
-    }
-    await Promise.all(chunks);
-    return (name) => found.get(name) ?? refusals.notFound;
-  });
+  const findTogether = createCoalescer<AnyName, Outcome<DatasetInfo | undefined>>(
+    READS_AT_ONCE,
+    async (names) => {
+      const found = new Map<AnyName, Outcome<DatasetInfo | undefined>>();
+      const chunks: Promise<void>[] = [];
+      for (let at = 0; at < names.length; at += NAMES_PER_COMMAND) {
+        chunks.push(findChunk(names.slice(at, at + NAMES_PER_COMMAND), found));
+      }
+      await Promise.all(chunks);
+      return (name) => found.get(name) ?? refusals.notFound;
+    },
+  );
 
   /**
    * One command for several changes, all of which happen or none. Where it fails, those
@@ -220,7 +225,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
   ): (root: Root) => Promise<Value> {
     if (!isGrouped) return list;
     const join = perKey((root: Root) =>
-      createCoalescer<Root, Value>(async () => {
+      createCoalescer<Root, Value>(1, async () => {
         const answer = await list(root);
         return () => answer;
       }),
