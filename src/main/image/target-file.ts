@@ -61,7 +61,6 @@ async function syncFolder(folder: string): Promise<void> {
 export async function createTargetFile(path: string, inputs: readonly string[]): Promise<TargetFile> {
   const { place, mode } = await replaceable(path, inputs);
   const temporary = join(dirname(place), `.imagestore-${randomBytes(8).toString("hex")}.partial`);
-  const opening = open(temporary, "wx+");
   const onSignal = (signal: NodeJS.Signals) => {
     const end = () => {
       rmSync(temporary, { force: true });
@@ -69,12 +68,14 @@ export async function createTargetFile(path: string, inputs: readonly string[]):
       process.kill(process.pid, signal);
     };
     // The file may be there before we hear of it.
-    opening.then(end, end);
+    void opening.then(end, end);
   };
   const stopListening = () => {
     for (const signal of SIGNALS) process.off(signal, onSignal);
   };
+  // First of all: the file is there, and may be seen, before `open` returns.
   for (const signal of SIGNALS) process.on(signal, onSignal);
+  const opening = open(temporary, "wx+");
   const handle = await opening.catch((error: unknown) => {
     stopListening();
     throw error;
