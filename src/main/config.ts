@@ -121,7 +121,7 @@ const schema = z.strictObject({
         .int()
         .min(64 * 1024)
         .max(64 * 1024 * 1024)
-        .default(256 * 1024),
+        .default(1024 * 1024),
     })
     .prefault({}),
   timeouts: z

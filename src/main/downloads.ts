@@ -38,7 +38,7 @@ const STREAM: Headers = [["Content-Type", "application/octet-stream"]];
 /** What all downloads together write before other requests get their turn. */
 const TURN_BYTES = 256 * 1024;
 /** In how many parts the credit of a window is given back. */
-const CREDIT_STEPS = 2;
+const CREDIT_STEPS = 4;
 /** Clients that come while a stream is no longer than this share it from its beginning. */
 const RING_BYTES = 4 * 1024 * 1024;
 /** Longer than a busy client is away for once, shorter than others should wait for it. */
@@ -141,6 +141,8 @@ export function createDownloads(options: DownloadOptions): Downloads {
     let sink: BodySink | undefined;
     let blocked = false;
     let owedCredit = 0;
+    /** Of the frame that the client must take before others. */
+    let blockedBytes = 0;
     let isFinished = false;
     let sent: { failure: Failure | undefined } | undefined;
     let patience: NodeJS.Timeout | undefined;
@@ -160,17 +162,17 @@ export function createDownloads(options: DownloadOptions): Downloads {
       const frame = queue.shift();
       if (frame) {
         options.onBytes(frame.length);
-        owedCredit += frame.length;
         blocked = sink?.write(frame) === false;
+        if (blocked) blockedBytes = frame.length;
+        else owedCredit += frame.length;
       }
-      if (blocked) wait();
-      else if (sent) {
-        if (!frame && !isFinished) finish(sent.failure);
-      } else if (owedCredit >= options.windowBytes / CREDIT_STEPS) {
-        // In steps: a message a frame would cost more than the frame.
+      // In steps: a message a frame would cost more than the frame.
+      if (!sent && owedCredit >= options.windowBytes / CREDIT_STEPS) {
         handle.credit(owedCredit);
         owedCredit = 0;
       }
+      if (blocked) wait();
+      else if (sent && !frame && !isFinished) finish(sent.failure);
       return frame?.length ?? 0;
     };
     const finish = (failure: Failure | undefined) => {
@@ -205,6 +207,8 @@ export function createDownloads(options: DownloadOptions): Downloads {
           sink = reply.stream(200, STREAM);
           sink.onReady(() => {
             blocked = false;
+            owedCredit += blockedBytes;
+            blockedBytes = 0;
             clearTimeout(patience);
             turns.add(step);
           });
