@@ -14,16 +14,20 @@ function work(name: string, amount: number, log: string[]): () => number {
 }
 
 describe("work in turns", () => {
-  test("is done whole, a step for each before one gets another", async () => {
+  test("is done at once while there is room, and then a step for each before one gets another", async () => {
     const log: string[] = [];
-    const turns = createTurns(100);
+    const turns = createTurns(4);
+    turns.add(work("x", 4, log));
+    expect(log.join("")).toBe("xxxx");
+    log.length = 0;
     for (const [name, amount] of [
       ["a", 3],
       ["b", 1],
       ["c", 2],
     ] as const)
       turns.add(work(name, amount, log));
-    await turn();
+    expect(log).toEqual([]);
+    await until("it is done", () => log.length === 6);
     expect(log.join("")).toBe("abcaca");
   });
 
@@ -31,7 +35,7 @@ describe("work in turns", () => {
     const log: string[] = [];
     const turns = createTurns(10);
     turns.add(work("a", 35, log));
-    const seen: number[] = [];
+    const seen = [log.length];
     while (log.length < 35) {
       await turn();
       seen.push(log.length);
