@@ -112,7 +112,7 @@ describe.skipIf("skip" in vm)("processes started for many requests at once", () 
       while (!isOver) await call(server.url, "GetSnapshot", { id: names[index] as string });
     });
     try {
-      for (let round = 0; round < 10; round++) {
+      for (let round = 0; round < 5; round++) {
         const id = `d1@round-${round}`;
         expect((await call(server.url, "GetSnapshot", { id })).error).toBe("not found");
         await must(server.url, "CreateSnapshot", { id: "d1", dest: `round-${round}` });
