@@ -797,6 +797,17 @@ describe("images", () => {
     });
   });
 
+  test("a clone is not claimed whose name another clone has made its parent meanwhile", async () => {
+    const { handlers, zfs } = start({ images: ["i"] });
+    zfs.intercept = (call, name) => {
+      if (call === "clone" && name === "tank/v") zfs.put("tank/v", { type: "filesystem" });
+      return undefined;
+    };
+    expect(await handlers.CloneImage({ id: "i", target: dataset("tank/v") })).toMatchObject({
+      failure: { code: "dataset.exists" },
+    });
+  });
+
   test("are listed by type", async () => {
     const { handlers } = start({ images: ["i"] });
     expect(await handlers.ListImages({ type: "kvm" })).toEqual(succeed([image("i")]));

@@ -176,24 +176,22 @@ export function imageOperations(
     async CloneImage({ id, target }) {
       const image = completeImage(context, fetches, id);
       if (!image.ok) return image;
-      const { snapshot, size } = image.value;
+      const { snapshot } = image.value;
       const wanted = [
         { name: datasetOf(snapshot), mode: "keep" },
         { name: target, mode: "one" },
       ] as const;
       return locks.with(wanted, async (): Promise<Outcome<VolumeRecord>> => {
-        const existing = await zfs.find(target);
-        if (!existing.ok) return existing;
-        // `clone -p` succeeds where the target exists: a repeated call is answered, another's dataset is not.
-        if (existing.value) {
-          return existing.value.origin === snapshot
-            ? succeed(volumeRecord(context, existing.value))
-            : refusals.exists;
-        }
         const cloned = await zfs.clone(snapshot, target);
-        if (!cloned.ok) return cloned;
+        if (!cloned.ok && cloned.failure.code !== "dataset.exists") return cloned;
+        // `clone -p` succeeds where the target exists: only its origin tells whose it is. A repeated
+        // call is answered; what others put there, or made a parent of theirs meanwhile, is not.
+        const found = await zfs.find(target);
+        if (!found.ok) return found;
+        if (found.value === undefined) return refusals.notFound;
+        if (found.value.origin !== snapshot) return refusals.exists;
         await awaitDevice(context, target);
-        return succeed(volumeRecord(context, { name: target, volsize: size }));
+        return succeed(volumeRecord(context, found.value));
       });
     },
   };
