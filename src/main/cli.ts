@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { createRequire } from "node:module";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
+import { notEmpty } from "./arguments.js";
 import { type Config, type Flags, loadConfig } from "./config.js";
 import { imageCommand } from "./image/commands.js";
 import { createLog } from "./log.js";
@@ -64,11 +65,6 @@ function linesToTry(url: string): string {
     call("CreateSnapshot", '{"id":"guests/try/disk-0","dest":"first"}'),
     `  curl -sSf -o first.zfs '${url}/snapshots/download?id=guests/try/disk-0@first'\n`,
   ].join("");
-}
-
-function notEmpty(value: string): string {
-  if (value === "") throw new InvalidArgumentError("must not be empty");
-  return value;
 }
 
 function withFlags(command: Command): Command {

@@ -5,7 +5,7 @@ import type { DatasetName, PoolName, SnapshotName } from "../protocol/names.js";
 import type { ImageRecord } from "../protocol/records.js";
 import { bytes } from "../protocol/units.js";
 import type { ActorLog } from "./log.js";
-import { openSqlite, type Sqlite, type SqlRow } from "./sqlite.js";
+import { openOwnSqlite, type Sqlite, type SqlRow } from "./sqlite.js";
 
 export interface HoldRecord {
   readonly name: SnapshotName;
@@ -33,19 +33,11 @@ export interface Records {
   close(): Promise<void>;
 }
 
-const SCHEMA = [
-  // One daemon a file: a second one is refused before it can touch what the first has under way.
-  "PRAGMA locking_mode = EXCLUSIVE",
-  // WAL with synchronous=NORMAL: a power cut may lose the last records, which the pool gives back.
-  "PRAGMA journal_mode = WAL",
-  "PRAGMA synchronous = NORMAL",
+const TABLES = [
   `CREATE TABLE IF NOT EXISTS images (
     id TEXT PRIMARY KEY, type TEXT NOT NULL, volume TEXT NOT NULL, snapshot TEXT NOT NULL, bytes TEXT NOT NULL
   ) STRICT`,
   "CREATE TABLE IF NOT EXISTS holds (name TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (name, tag)) STRICT",
-  "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
-  // Only a write takes the exclusive lock.
-  "INSERT OR REPLACE INTO facts VALUES ('opened', datetime('now'))",
 ];
 
 const IMPORT_DONE = "original_imported";
@@ -62,9 +54,9 @@ function imageOf(row: SqlRow): ImageRecord {
 }
 
 async function openChecked(path: string): Promise<{ database: Sqlite; rows: readonly SqlRow[] }> {
-  const database = await openSqlite(path);
+  // A power cut may lose the last records, which the pool gives back.
+  const database = await openOwnSqlite(path, "NORMAL", TABLES);
   try {
-    for (const statement of SCHEMA) await database.run(statement);
     return { database, rows: await database.all("SELECT * FROM images") };
   } catch (error) {
     await database.close();

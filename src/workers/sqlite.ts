@@ -36,3 +36,32 @@ export async function openSqlite(path: string): Promise<Sqlite> {
       }),
   };
 }
+
+/**
+ * Opens a file of ours for this process alone, with its tables: a second process is refused
+ * (SQLITE_BUSY) before it can touch what the first has under way. `synchronous` FULL: what
+ * was answered outlasts a power cut; NORMAL: the last writes may be lost by one.
+ */
+export async function openOwnSqlite(
+  path: string,
+  synchronous: "FULL" | "NORMAL",
+  tables: readonly string[],
+): Promise<Sqlite> {
+  const database = await openSqlite(path);
+  const statements = [
+    "PRAGMA locking_mode = EXCLUSIVE",
+    "PRAGMA journal_mode = WAL",
+    `PRAGMA synchronous = ${synchronous}`,
+    ...tables,
+    "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+    // Only a write takes the exclusive lock.
+    "INSERT OR REPLACE INTO facts VALUES ('opened', datetime('now'))",
+  ];
+  try {
+    for (const statement of statements) await database.run(statement);
+    return database;
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}

@@ -1,13 +1,18 @@
-/** The part of autocannon that the suite uses; the package has no declarations of its own. */
+/** The part of autocannon that the suite and the benches use; the package has no declarations of its own. */
 declare module "autocannon" {
+  import type { EventEmitter } from "node:events";
+
   interface Options {
     readonly url: string;
     readonly method: "POST";
     readonly headers: Readonly<Record<string, string>>;
     readonly body: string;
     readonly expectBody: string;
-    readonly amount: number;
     readonly connections: number;
+    /** Requests in all. */
+    readonly amount?: number;
+    /** Seconds, where there is no amount. */
+    readonly duration?: number;
   }
 
   interface Result {
@@ -16,7 +21,13 @@ declare module "autocannon" {
     readonly errors: number;
     readonly timeouts: number;
     readonly mismatches: number;
+    /** Seconds, as it took. */
+    readonly duration: number;
   }
 
   export default function autocannon(options: Options): Promise<Result>;
+  export default function autocannon(
+    options: Options,
+    done: (error: Error | null, result: Result) => void,
+  ): EventEmitter;
 }

@@ -64,7 +64,10 @@ async function startVm(): Promise<Vm | NoTarget> {
     VM_DISKS: "4G,4G,4G,4G,4G,4G,4G,4G,4G,4G,4G,4G",
     VM_OWNER: String(process.pid),
   });
-  if (started.status !== 0) throw new Error(`test/openzfs-vm/start.sh failed: ${started.output}`);
+  if (started.status !== 0) {
+    rmSync(parent, { recursive: true, force: true });
+    throw new Error(`test/openzfs-vm/start.sh failed: ${started.output}`);
+  }
   return { run, exec: join(SCRIPTS, "exec.sh") };
 }
 

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from "commander";
+import { notEmpty } from "../arguments.js";
 import { inspectionJson, inspectionText, inspectStream } from "./inspect.js";
 import { type PackOptions, packDisk } from "./pack.js";
 import { aboutFile, problemLine } from "./refusal.js";
@@ -11,11 +12,6 @@ const MAX_PORT = 65535;
 const DEFAULT_BLOCK_BYTES = 16384;
 const MIN_BLOCK_BYTES = 512;
 const MAX_BLOCK_BYTES = 131072;
-
-function notEmpty(value: string): string {
-  if (value === "") throw new InvalidArgumentError("must not be empty");
-  return value;
-}
 
 function parsePort(value: string): number {
   if (/^\d{1,5}$/.test(value) && Number(value) <= MAX_PORT) return Number(value);

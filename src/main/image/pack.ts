@@ -1,7 +1,8 @@
-import { randomBytes } from "node:crypto";
 import { basename } from "node:path";
 import { type PoolName, poolNameProblem, resolveName } from "../../protocol/names.js";
+import { newGuid } from "../../workers/embedded/guid.js";
 import { sendVolume } from "../../workers/embedded/send-volume.js";
+import { writeToStdout } from "../../workers/embedded/stdout.js";
 import { createProgress } from "./progress.js";
 import { openRawDisk, type RawDisk } from "./raw-disk.js";
 import { Refusal } from "./refusal.js";
@@ -33,17 +34,6 @@ export function streamName(file: string, name: string | undefined): string {
   return text;
 }
 
-/** A guid as ZFS makes them: 64 random bits, of which 0 would mean none. */
-function randomGuid(): bigint {
-  return randomBytes(8).readBigUInt64LE() || 1n;
-}
-
-function writeToStdout(chunk: Uint8Array): Promise<void> {
-  return new Promise((resolve, reject) => {
-    process.stdout.write(chunk, (error) => (error ? reject(error) : resolve()));
-  });
-}
-
 async function pack(
   disk: RawDisk,
   toName: string,
@@ -63,7 +53,7 @@ async function pack(
       file: disk.path,
       stream: {
         toName,
-        toGuid: randomGuid(),
+        toGuid: newGuid(),
         fromGuid: 0n,
         creationTime: BigInt(Math.floor(Date.now() / 1000)),
         volsize: BigInt(volumeBytes),

@@ -3,6 +3,7 @@ import { fstatSync } from "node:fs";
 import { type FileHandle, open, readFile, stat, unlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { writeSparse } from "../../workers/embedded/file-writes.js";
 import { Refusal } from "./refusal.js";
 
 /** A raw disk to read from: a path that may be opened again, and its size. */
@@ -45,14 +46,8 @@ async function spool(pipe: AsyncIterable<Buffer>): Promise<RawDisk> {
 
 async function copySparse(pipe: AsyncIterable<Buffer>, file: FileHandle): Promise<number> {
   let offset = 0;
-  let zeros = Buffer.alloc(0);
   for await (const piece of pipe) {
-    if (piece.length > zeros.length) zeros = Buffer.alloc(piece.length);
-    if (piece.compare(zeros, 0, piece.length) !== 0) {
-      for (let written = 0; written < piece.length; ) {
-        written += (await file.write(piece, written, piece.length - written, offset + written)).bytesWritten;
-      }
-    }
+    await writeSparse(file, piece, offset);
     offset += piece.length;
   }
   await file.truncate(offset);

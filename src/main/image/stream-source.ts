@@ -1,10 +1,10 @@
 import { createReadStream, fstatSync } from "node:fs";
 import { pipeline, type Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
+import { detectGzip } from "../../protocol/gzip.js";
 import { StreamProblem } from "../../protocol/zfs-stream/stream-problem.js";
 
 const READ_BYTES = 1024 * 1024;
-const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
 
 function openBytes(file: string): Readable {
   if (file !== "-") return createReadStream(file, { highWaterMark: READ_BYTES });
@@ -13,11 +13,7 @@ function openBytes(file: string): Readable {
   return createReadStream("", { fd: 0, autoClose: false, highWaterMark: READ_BYTES });
 }
 
-async function* gunzipped(head: readonly Buffer[], rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
-  async function* whole() {
-    yield* head;
-    for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value;
-  }
+async function* gunzipped(whole: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
   const gunzip = createGunzip({ chunkSize: READ_BYTES });
   // Whoever reads the far end is told.
   pipeline(whole, gunzip, () => {});
@@ -42,22 +38,9 @@ async function* gunzipped(head: readonly Buffer[], rest: AsyncIterator<Buffer>):
  */
 export async function* openStreamSource(file: string): AsyncGenerator<Buffer> {
   const bytes = openBytes(file);
-  const pieces: AsyncIterator<Buffer> = bytes[Symbol.asyncIterator]();
   try {
-    const head: Buffer[] = [];
-    let length = 0;
-    while (length < GZIP_MAGIC.length) {
-      const next = await pieces.next();
-      if (next.done) break;
-      head.push(next.value);
-      length += next.value.length;
-    }
-    if (Buffer.concat(head).subarray(0, 2).equals(GZIP_MAGIC)) {
-      yield* gunzipped(head, pieces);
-    } else {
-      yield* head;
-      for (let next = await pieces.next(); !next.done; next = await pieces.next()) yield next.value;
-    }
+    const { gzipped, whole } = await detectGzip(bytes);
+    yield* gzipped ? gunzipped(whole) : whole;
   } finally {
     bytes.destroy();
   }

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { type FileHandle, lstat, open, realpath, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { sync, writeWhole } from "../../workers/embedded/file-writes.js";
 import { Refusal } from "./refusal.js";
 
 /** A file that is there whole or not at all. */
@@ -38,21 +39,6 @@ async function replaceable(
   return { place: real, mode: target.mode };
 }
 
-async function writeOn(file: FileHandle, piece: Uint8Array): Promise<void> {
-  for (let written = 0; written < piece.length; ) {
-    written += (await file.write(piece, written)).bytesWritten;
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
 /**
  * Opens a new file under a temporary name beside `path`, whose place it takes in the end.
  * A signal that ends the process removes it first; only SIGKILL leaves it.
@@ -86,7 +72,7 @@ export async function createTargetFile(path: string, inputs: readonly string[]):
     handle,
     append: async (piece) => {
       await underWay;
-      underWay = writeOn(handle, piece);
+      underWay = writeWhole(handle, piece);
       // It may fail while nobody waits for it; the next one, or the commit, is told.
       underWay.catch(() => {});
     },
@@ -96,7 +82,7 @@ export async function createTargetFile(path: string, inputs: readonly string[]):
       await handle.sync();
       await rename(temporary, place);
       isCommitted = true;
-      await syncFolder(dirname(place));
+      await sync(dirname(place));
     },
     close: async () => {
       await underWay.catch(() => {});

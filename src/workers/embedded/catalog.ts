@@ -1,6 +1,6 @@
 import type { SnapshotName } from "../../protocol/names.js";
 import { type Bytes, bytes } from "../../protocol/units.js";
-import { openSqlite, type Sqlite, type SqlRow, type SqlValue } from "../sqlite.js";
+import { openOwnSqlite, type Sqlite, type SqlRow, type SqlValue } from "../sqlite.js";
 import type { AnyName, Properties } from "../zfs/driver.js";
 
 /** A dataset of an embedded pool. */
@@ -67,12 +67,7 @@ export interface Catalog {
   close(): Promise<void>;
 }
 
-const SCHEMA = [
-  // One daemon a pool: a second one is refused before it can touch what the first has under way.
-  "PRAGMA locking_mode = EXCLUSIVE",
-  "PRAGMA journal_mode = WAL",
-  // The pool is the truth: what was answered must outlast a power cut.
-  "PRAGMA synchronous = FULL",
+const TABLES = [
   `CREATE TABLE IF NOT EXISTS datasets (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, type TEXT NOT NULL, guid TEXT NOT NULL,
     createtxg INTEGER NOT NULL, created INTEGER NOT NULL, volsize TEXT NOT NULL, volblocksize INTEGER NOT NULL,
@@ -80,9 +75,6 @@ const SCHEMA = [
     readonly INTEGER NOT NULL, origin INTEGER, properties TEXT NOT NULL
   ) STRICT`,
   "CREATE TABLE IF NOT EXISTS holds (id INTEGER NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (id, tag)) STRICT",
-  "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
-  // Only a write takes the exclusive lock.
-  "INSERT OR REPLACE INTO facts VALUES ('opened', datetime('now'))",
 ];
 
 function entryOf(row: SqlRow): Entry {
@@ -186,9 +178,9 @@ function createIndex() {
 
 /** Opens the catalog in the file `path`, or makes an empty one. Rejects with SQLite's error. */
 export async function openCatalog(path: string): Promise<Catalog> {
-  const database = await openSqlite(path);
+  // The pool is the truth: what was answered must outlast a power cut.
+  const database = await openOwnSqlite(path, "FULL", TABLES);
   try {
-    for (const statement of SCHEMA) await database.run(statement);
     const rows = await database.all("SELECT * FROM datasets");
     const holds = await database.all("SELECT id, tag FROM holds");
     return createCatalog(database, rows.map(entryOf), holds);

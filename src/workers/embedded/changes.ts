@@ -6,11 +6,11 @@ import {
   type SnapshotName,
   tagOf,
 } from "../../protocol/names.js";
-import { type Bytes, bytes } from "../../protocol/units.js";
+import type { Bytes } from "../../protocol/units.js";
 import type { AnyName, Zfs } from "../zfs/driver.js";
 import type { Catalog, Change, Entry } from "./catalog.js";
 import type { Commits } from "./commits.js";
-import { missingParents, newEntry, obstacle, VOLBLOCKSIZE } from "./entries.js";
+import { growth, missingParents, newEntry, obstacle, VOLBLOCKSIZE } from "./entries.js";
 import { attempt } from "./errors.js";
 import type { Usage } from "./usage.js";
 import { newFile, type VolumeFiles } from "./volume-files.js";
@@ -61,13 +61,12 @@ export function embeddedChanges(
     if (target.type !== "volume") return newEntry(catalog, name, { type: "snapshot" });
     const file = newFile();
     const held = await files.copy(target.file, file);
-    const before = catalog.snapshotsOf(target.name).at(-1)?.held ?? heldByOrigin(target);
-    const written = bytes(held > before ? held - before : 0n);
+    const written = growth(held, catalog.snapshotsOf(target.name).at(-1)?.held ?? heldByOrigin(target));
     return newEntry(catalog, name, { type: "snapshot", volsize, volblocksize, file, held, written });
   }
 
-  function heldByOrigin({ origin }: Entry): Bytes {
-    return (origin === undefined ? undefined : catalog.withId(origin)?.held) ?? bytes(0);
+  function heldByOrigin({ origin }: Entry): Bytes | undefined {
+    return origin === undefined ? undefined : catalog.withId(origin)?.held;
   }
 
   return {

@@ -1,17 +1,12 @@
-import { randomBytes } from "node:crypto";
 import { fail, type Outcome, type Refused, succeed } from "../../protocol/failures.js";
 import type { DatasetName } from "../../protocol/names.js";
-import { bytes } from "../../protocol/units.js";
+import { type Bytes, bytes } from "../../protocol/units.js";
 import type { AnyName } from "../zfs/driver.js";
 import type { Catalog, Entry } from "./catalog.js";
+import { newGuid } from "./guid.js";
 
 /** What OpenZFS gives new volumes since 2.2. */
 export const VOLBLOCKSIZE = 16 * 1024;
-
-function newGuid(): string {
-  // A guid of zero means "none" in a stream.
-  return String(randomBytes(8).readBigUInt64BE() || 1n);
-}
 
 function nowSeconds(): number {
   return Math.floor(Date.now() / 1000);
@@ -26,7 +21,7 @@ export function newEntry(
   return {
     id: catalog.nextId(),
     name,
-    guid: newGuid(),
+    guid: String(newGuid()),
     createtxg: catalog.nextTxg(),
     created: nowSeconds(),
     volsize: bytes(0),
@@ -40,6 +35,11 @@ export function newEntry(
     properties: {},
     ...parts,
   };
+}
+
+/** What a snapshot holds more than was held before, by its dataset's last one or its origin. */
+export function growth(held: Bytes, before: Bytes | undefined): Bytes {
+  return before === undefined || before < held ? bytes(held - (before ?? 0n)) : bytes(0);
 }
 
 /** What `create -p` makes on the way to `name`. Fails: dataset.wrong_type. */

@@ -1,5 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
 import { createVolumeReader, type StreamBegin } from "../../protocol/zfs-stream/volume-reader.js";
+import { writeWhole } from "./file-writes.js";
 
 export interface ReceiveVolumeOptions {
   /** The stream, gunzipped. It is read to its end, or given up at the first thing wrong. */
@@ -25,13 +26,6 @@ export interface ReceivedVolume {
 
 const BATCH_BYTES = 1024 * 1024;
 const ZERO_STEP_BYTES = 128 * 1024;
-
-async function writeWhole(file: FileHandle, data: Buffer, offset: number): Promise<void> {
-  for (let written = 0; written < data.length; ) {
-    const { bytesWritten } = await file.write(data, written, data.length - written, offset + written);
-    written += bytesWritten;
-  }
-}
 
 /** Writes in the order given, neighbours in one go, and one go at a time while the next is gathered. */
 interface BatchedWrites {

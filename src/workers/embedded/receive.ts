@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { type PoolName, resolveName } from "../../protocol/names.js";
 import { StreamProblem } from "../../protocol/zfs-stream/stream-problem.js";
 import type { StreamBegin } from "../../protocol/zfs-stream/volume-reader.js";
+import { sync } from "./file-writes.js";
 import { RECEIVED_FILE, type ReceivedStream, type ReceiveOrder } from "./orders.js";
 import { receiveVolume } from "./receive-volume.js";
 import { copyVolume } from "./volume-files.js";
@@ -56,8 +57,7 @@ async function leaveReport(report: ReceivedStream): Promise<void> {
   await file.writeFile(JSON.stringify(report));
   await file.sync();
   await rename(`${path}.new`, path);
-  await using folder = await open(order.folder, "r");
-  await folder.sync();
+  await sync(order.folder);
 }
 
 /** In the words of OpenZFS, which failures.ts knows, with the reason behind them. */

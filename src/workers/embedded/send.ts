@@ -4,12 +4,7 @@
  */
 import type { SendOrder } from "./orders.js";
 import { sendVolume } from "./send-volume.js";
-
-function write(chunk: Uint8Array): Promise<void> {
-  return new Promise((resolve, reject) => {
-    process.stdout.write(chunk, (error) => (error ? reject(error) : resolve()));
-  });
-}
+import { writeToStdout } from "./stdout.js";
 
 const { name, file, guid, created, volsize, volblocksize } = JSON.parse(process.argv[2] ?? "") as SendOrder;
 // Whoever reads has gone: the error of the write says so, an event besides it would end us with a trace.
@@ -25,7 +20,7 @@ try {
       volsize: BigInt(volsize),
       volblocksize,
     },
-    write,
+    write: writeToStdout,
   });
 } catch (error) {
   process.stderr.write(`cannot send '${name}': ${(error as Error).message}\n`);

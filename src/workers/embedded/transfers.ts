@@ -7,7 +7,7 @@ import { type Bytes, bytes } from "../../protocol/units.js";
 import type { Zfs } from "../zfs/driver.js";
 import type { Catalog, Change, Entry } from "./catalog.js";
 import type { Commits } from "./commits.js";
-import { missingParents, newEntry, VOLBLOCKSIZE } from "./entries.js";
+import { growth, missingParents, newEntry, VOLBLOCKSIZE } from "./entries.js";
 import { attempt } from "./errors.js";
 import { RECEIVED_FILE, type ReceivedStream, type ReceiveOrder, type SendOrder } from "./orders.js";
 import type { Usage } from "./usage.js";
@@ -45,8 +45,7 @@ export function embeddedTransfers(
     const volume: Entry = existing
       ? { ...existing, ...data }
       : newEntry(catalog, target, { type: "volume", readonly: true, properties, ...data });
-    const before = existing ? (catalog.snapshotsOf(target).at(-1)?.held ?? 0n) : 0n;
-    const written = bytes(held > before ? held - before : 0n);
+    const written = growth(held, catalog.snapshotsOf(target).at(-1)?.held);
     const snapshot = newEntry(catalog, name, { type: "snapshot", guid, created, held, written, ...data });
     return succeed({ put: [...parents.value, volume, snapshot] });
   }

@@ -1,21 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { constants, rmSync } from "node:fs";
-import {
-  copyFile,
-  type FileHandle,
-  lstat,
-  mkdir,
-  open,
-  readdir,
-  rename,
-  rm,
-  rmdir,
-  statfs,
-  symlink,
-} from "node:fs/promises";
+import { copyFile, lstat, mkdir, open, readdir, rename, rm, rmdir, statfs, symlink } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { type DatasetName, devicePath } from "../../protocol/names.js";
 import { type Bytes, bytes } from "../../protocol/units.js";
+import { sync, writeSparse } from "./file-writes.js";
 
 /**
  * The files of an embedded pool. `volumes/FILE` holds the data of volumes and
@@ -47,39 +36,15 @@ export interface VolumeFiles {
 }
 
 const COPY_BYTES = 1024 * 1024;
-/** What is left out of a copy when it is zero: the block of common file systems. */
-const HOLE_BYTES = 4096;
-const ZEROS = Buffer.alloc(COPY_BYTES);
 /** stat's unit, whatever the file system's block is. */
 const STAT_BLOCK_BYTES = 512;
 
 /** The codes of a file system that can't share blocks between files. */
 const NO_REFLINK = new Set(["ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EINVAL", "EXDEV", "ENOTTY"]);
 
-async function sync(path: string): Promise<void> {
-  await using file = await open(path, "r");
-  await file.sync();
-}
-
 async function heldByFile(path: string): Promise<Bytes> {
   const { blocks } = await lstat(path, { bigint: true });
   return bytes(blocks * BigInt(STAT_BLOCK_BYTES));
-}
-
-/** Writes the runs of `chunk` that are not zero. */
-async function writeSparse(to: FileHandle, chunk: Buffer, at: number): Promise<void> {
-  if (chunk.equals(ZEROS.subarray(0, chunk.length))) return;
-  let start = -1;
-  const flush = async (end: number) => {
-    if (start >= 0) await to.write(chunk, start, end - start, at + start);
-    start = -1;
-  };
-  for (let offset = 0; offset < chunk.length; offset += HOLE_BYTES) {
-    const block = chunk.subarray(offset, offset + HOLE_BYTES);
-    if (block.equals(ZEROS.subarray(0, block.length))) await flush(offset);
-    else if (start < 0) start = offset;
-  }
-  await flush(chunk.length);
 }
 
 /** Copies what is not zero. Reads holes too: Node can't ask where they are. */

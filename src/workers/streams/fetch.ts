@@ -5,6 +5,7 @@ import { createGunzip } from "node:zlib";
 import { Agent, interceptors, request } from "undici";
 import type { ChildTable } from "../../protocol/child-table.js";
 import { fail, type Outcome, type Refused, succeed } from "../../protocol/failures.js";
+import { detectGzip } from "../../protocol/gzip.js";
 import type { FetchOrder, FetchReport } from "../../protocol/operations.js";
 import type { CommandEnd } from "../zfs/command.js";
 import { failureOf } from "../zfs/failures.js";
@@ -20,7 +21,6 @@ export interface FetchOptions {
 }
 
 const MAX_REDIRECTS = 10;
-const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
 
 /** The digest that the image service states, in hex. Source: RFC 9530 and the older RFC 3230. */
 export function statedSha256(
@@ -43,23 +43,6 @@ async function* observed(
     onChunk(chunk);
     yield chunk;
   }
-}
-
-/** Splits off the first two bytes, which tell gzip from a bare stream, and gives the whole back. */
-async function detectGzip(
-  body: AsyncGenerator<Buffer>,
-): Promise<{ gzipped: boolean; whole: AsyncGenerator<Buffer> }> {
-  let head: Buffer = Buffer.alloc(0);
-  while (head.length < GZIP_MAGIC.length) {
-    const next = await body.next();
-    if (next.done) break;
-    head = head.length === 0 ? next.value : Buffer.concat([head, next.value]);
-  }
-  async function* whole(): AsyncGenerator<Buffer> {
-    if (head.length > 0) yield head;
-    yield* body;
-  }
-  return { gzipped: head.subarray(0, 2).equals(GZIP_MAGIC), whole: whole() };
 }
 
 /** Errors of a pipe whose reader has gone: what the reader says counts, not they. */

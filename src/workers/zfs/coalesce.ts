@@ -1,3 +1,5 @@
+import { createGrouper } from "./group.js";
+
 /**
  * Joins reads: all that wait at one moment share one run, and a read never joins a
  * run that began before it arrived, so an answer is never older than its question.
@@ -7,41 +9,8 @@ export function createCoalescer<Key, Value>(
   atOnce: number,
   run: (keys: readonly Key[]) => Promise<(key: Key) => Value>,
 ): (key: Key) => Promise<Value> {
-  interface Waiter {
-    readonly key: Key;
-    resolve(value: Value): void;
-    reject(error: unknown): void;
-  }
-  let waiting: Waiter[] = [];
-  let running = 0;
-  let isScheduled = false;
-
-  async function runAll(): Promise<void> {
-    const joined = waiting;
-    waiting = [];
-    running++;
-    try {
-      const answer = await run([...new Set(joined.map((waiter) => waiter.key))]);
-      for (const waiter of joined) waiter.resolve(answer(waiter.key));
-    } catch (error) {
-      for (const waiter of joined) waiter.reject(error);
-    } finally {
-      running--;
-      start();
-    }
-  }
-
-  function start(): void {
-    isScheduled = false;
-    if (running < atOnce && waiting.length > 0) void runAll();
-  }
-
-  return (key) =>
-    new Promise<Value>((resolve, reject) => {
-      waiting.push({ key, resolve, reject });
-      if (isScheduled || running >= atOnce) return;
-      // After the current turn, so that what came in one frame shares one run.
-      isScheduled = true;
-      setImmediate(start);
-    });
+  return createGrouper<Key, Value>({
+    atOnce,
+    run: async (keys) => keys.map(await run([...new Set(keys)])),
+  });
 }

@@ -1,17 +1,17 @@
 export interface GroupOptions<Item, Answer> {
   /** Groups under way at once: more than one, so that one alone need not wait for a group to end. */
   readonly atOnce: number;
-  /** The most members of a group. */
-  readonly members: number;
-  /** Of two members with the same key the later waits for another group. */
-  key(item: Item): string;
+  /** The most members of a group; without it all that wait. */
+  readonly members?: number;
+  /** Of two members with the same key the later waits for another group; without it nobody does. */
+  key?(item: Item): string;
   /** Runs a group. @returns the members' answers, in their order. */
   run(items: readonly Item[]): Promise<readonly Answer[]>;
 }
 
 /**
- * Joins changes: those that are ready while others are under way go out together when
- * one of these has ended. The waiting forms the groups; who comes alone goes at once.
+ * Joins what is asked for: those that wait while groups are under way go out together
+ * when one of these has ended. The waiting forms the groups; who comes alone goes at once.
  */
 export function createGrouper<Item, Answer>(
   options: GroupOptions<Item, Answer>,
@@ -27,12 +27,13 @@ export function createGrouper<Item, Answer>(
 
   /** Takes the next group out of those who wait, in the order they came. */
   function take(): Member[] {
-    const keys = new Set<string>();
+    const { members = Number.POSITIVE_INFINITY } = options;
+    const keys = new Set<unknown>();
     const group: Member[] = [];
     const left: Member[] = [];
     for (const member of waiting) {
-      const key = options.key(member.item);
-      if (group.length < options.members && !keys.has(key)) group.push(member);
+      const key = options.key ? options.key(member.item) : member;
+      if (group.length < members && !keys.has(key)) group.push(member);
       else left.push(member);
       keys.add(key);
     }

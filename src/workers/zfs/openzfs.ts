@@ -150,24 +150,22 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     }
   }
 
-  async function findAlone(name: AnyName): Promise<Outcome<DatasetInfo | undefined>> {
+  /** Looks up names, in chunks. @returns the answer for each of them. */
+  async function lookUp(
+    names: readonly AnyName[],
+  ): Promise<(name: AnyName) => Outcome<DatasetInfo | undefined>> {
     const found = new Map<AnyName, Outcome<DatasetInfo | undefined>>();
-    await findChunk([name], found);
-    return found.get(name) ?? refusals.notFound;
+    const chunks: Promise<void>[] = [];
+    for (let at = 0; at < names.length; at += NAMES_PER_COMMAND) {
+      chunks.push(findChunk(names.slice(at, at + NAMES_PER_COMMAND), found));
+    }
+    await Promise.all(chunks);
+    return (name) => found.get(name) ?? refusals.notFound;
   }
 
-  const findTogether = createCoalescer<AnyName, Outcome<DatasetInfo | undefined>>(
-    READS_AT_ONCE,
-    async (names) => {
-      const found = new Map<AnyName, Outcome<DatasetInfo | undefined>>();
-      const chunks: Promise<void>[] = [];
-      for (let at = 0; at < names.length; at += NAMES_PER_COMMAND) {
-        chunks.push(findChunk(names.slice(at, at + NAMES_PER_COMMAND), found));
-      }
-      await Promise.all(chunks);
-      return (name) => found.get(name) ?? refusals.notFound;
-    },
-  );
+  const find = isGrouped
+    ? createCoalescer(READS_AT_ONCE, lookUp)
+    : async (name: AnyName) => (await lookUp([name]))(name);
 
   /**
    * One command for several changes, all of which happen or none. Where it fails, those
@@ -233,7 +231,6 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     return (root: Root) => join(root, root);
   }
 
-  const find = isGrouped ? findTogether : findAlone;
   const volumesBelow = coalesced((root: PoolName) => infos(["-t", "volume", "-r", root]));
 
   return {

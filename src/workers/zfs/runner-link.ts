@@ -102,10 +102,14 @@ export function startRunner({ script, children, log }: RunnerOptions): Runner {
   };
 }
 
+/** How long what a dead runner left may take to go: it may sit in the kernel, or as a zombie that nobody reaps. */
+const GONE_WITHIN_MS = 30_000;
+const GROUP_PAUSE_MS = 10;
+
 /** Ends what a dead runner has left running, and waits until it is gone. */
 async function endGroup(pid: number | undefined): Promise<void> {
   if (pid === undefined) return;
-  for (;;) {
+  for (const until = performance.now() + GONE_WITHIN_MS; performance.now() < until; ) {
     try {
       process.kill(-pid, "SIGKILL");
     } catch {
@@ -115,5 +119,3 @@ async function endGroup(pid: number | undefined): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, GROUP_PAUSE_MS));
   }
 }
-
-const GROUP_PAUSE_MS = 10;

@@ -1,0 +1,23 @@
+const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
+
+/** Splits off the first two bytes, which tell gzip from anything else, and gives the whole back. */
+export async function detectGzip(
+  bytes: AsyncIterable<Buffer>,
+): Promise<{ readonly gzipped: boolean; readonly whole: AsyncGenerator<Buffer> }> {
+  const pieces = bytes[Symbol.asyncIterator]();
+  let head: Buffer = Buffer.alloc(0);
+  while (head.length < GZIP_MAGIC.length) {
+    const next = await pieces.next();
+    if (next.done) break;
+    head = head.length === 0 ? next.value : Buffer.concat([head, next.value]);
+  }
+  async function* whole(): AsyncGenerator<Buffer> {
+    try {
+      if (head.length > 0) yield head;
+      for (let next = await pieces.next(); !next.done; next = await pieces.next()) yield next.value;
+    } finally {
+      await pieces.return?.();
+    }
+  }
+  return { gzipped: head.subarray(0, GZIP_MAGIC.length).equals(GZIP_MAGIC), whole: whole() };
+}
