@@ -253,7 +253,8 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     clone: (origin, target) =>
       call("clone", target, () => {
         const snapshot = entries.get(origin);
-        if (snapshot?.type !== "snapshot") return refusals.notFound;
+        // Of a filesystem, as with recursive ones: nothing here makes clones of those.
+        if (snapshot?.type !== "snapshot" || snapshot.volsize === 0n) return refusals.notFound;
         if (entries.has(target)) return succeed(null);
         const refused = ensureParents(target);
         if (refused) return refused;
