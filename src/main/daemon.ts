@@ -65,7 +65,12 @@ function actorSettings(config: Config, pool: PoolConfig, runId: string): ActorSe
 export async function startDaemon(config: Config, log: Logger): Promise<Outcome<Daemon>> {
   const runId = randomBytes(4).toString("hex");
   const actors = new Map<PoolName, Actor>();
-  const streaming = startStreaming(config.timeouts, log);
+  const streaming = startStreaming({
+    settings: config.timeouts,
+    windowBytes: config.limits.streamWindowBytes,
+    folder: config.dataDir,
+    log,
+  });
   let downloads: Downloads | undefined;
 
   const metrics = createMetrics({

@@ -8,8 +8,8 @@ import type { Actor } from "./actor.js";
 import { allowing, PLAIN_TEXT, RETRY_AFTER } from "./http/headers.js";
 import type { BodySink, Headers, HttpReply, HttpRequest } from "./http/transport.js";
 import type { CallReport } from "./rpc.js";
-import { createSharedSends } from "./shared-sends.js";
-import type { SendHandle, Streaming } from "./streaming.js";
+import { createSharedSends, type SharedSend } from "./shared-sends.js";
+import type { Streaming } from "./streaming.js";
 import { createTurns } from "./turns.js";
 
 export interface DownloadOptions {
@@ -36,11 +36,11 @@ export interface Downloads {
 
 const STREAM: Headers = [["Content-Type", "application/octet-stream"]];
 /** What all downloads together write before other requests get their turn. */
-const TURN_BYTES = 256 * 1024;
-/** In how many parts the credit of a window is given back. */
-const CREDIT_STEPS = 4;
+const TURN_BYTES = 128 * 1024;
+/** What one download writes before another one does: a client that is woken for less costs more. */
+const STEP_BYTES = 64 * 1024;
 /** Clients that come while a stream is no longer than this share it from its beginning. */
-const RING_BYTES = 4 * 1024 * 1024;
+const BEGINNING_BYTES = 4 * 1024 * 1024;
 /** Longer than a busy client is away for once, shorter than others should wait for it. */
 const LAG_MS = 2_000;
 /** Tries to release a hold while its actor starts again. */
@@ -61,7 +61,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
   const sends = createSharedSends({
     send: options.streaming.send,
     windowBytes: options.windowBytes,
-    ringBytes: RING_BYTES,
+    beginningBytes: BEGINNING_BYTES,
     lagMs: LAG_MS,
   });
   let opening = 0;
@@ -131,24 +131,23 @@ export function createDownloads(options: DownloadOptions): Downloads {
     }
   }
 
-  /** Moves frames to the client, as fast as it takes them; gives back credit for each. */
+  /** Moves bytes to the client, as fast as it takes them. */
   function createPump(
     pool: PoolName,
     ticket: SendTicket,
     reply: HttpReply,
   ): { abort(): void; ended: Promise<Failure | undefined> } {
-    const queue: Uint8Array[] = [];
     let sink: BodySink | undefined;
-    let blocked = false;
-    let owedCredit = 0;
-    /** Of the frame that the client must take before others. */
-    let blockedBytes = 0;
     let isFinished = false;
     let sent: { failure: Failure | undefined } | undefined;
     let patience: NodeJS.Timeout | undefined;
     let settle: (failure: Failure | undefined) => void = () => {};
     const ended = new Promise<Failure | undefined>((resolve) => {
-      settle = resolve;
+      settle = (failure) => {
+        clearTimeout(patience);
+        send.close();
+        resolve(failure);
+      };
     });
     const gone = fail("service.interrupted", "the client went away").failure;
 
@@ -156,66 +155,47 @@ export function createDownloads(options: DownloadOptions): Downloads {
       clearTimeout(patience);
       patience = setTimeout(abort, options.stalledReaderMs);
     };
-    /** Writes a frame. @returns its bytes, 0 when there is none or the client must take some first. */
+    const openSink = () =>
+      reply.stream(200, STREAM, send, () => {
+        clearTimeout(patience);
+        turns.add(step);
+      });
+    /** Writes some pieces. @returns their bytes, 0 when there are none or the client must take some first. */
     const step = (): number => {
-      if (blocked) return 0;
-      const frame = queue.shift();
-      if (frame) {
-        options.onBytes(frame.length);
-        blocked = sink?.write(frame) === false;
-        if (blocked) blockedBytes = frame.length;
-        else owedCredit += frame.length;
-      }
-      // In steps: a message a frame would cost more than the frame.
-      if (!sent && owedCredit >= options.windowBytes / CREDIT_STEPS) {
-        handle.credit(owedCredit);
-        owedCredit = 0;
-      }
-      if (blocked) wait();
-      else if (sent && !frame && !isFinished) finish(sent.failure);
-      return frame?.length ?? 0;
+      if (isFinished || reply.gone || sink?.isBlocked) return 0;
+      if (send.available > 0) sink ??= openSink();
+      let bytes = 0;
+      for (let piece = 1; piece > 0 && bytes < STEP_BYTES; bytes += piece) piece = sink?.pump() ?? 0;
+      if (bytes > 0) options.onBytes(bytes);
+      if (sink?.isBlocked) wait();
+      else if (bytes === 0 && sent) finish(sent.failure);
+      return bytes;
     };
     const finish = (failure: Failure | undefined) => {
       isFinished = true;
-      clearTimeout(patience);
-      if (reply.gone) return settle(gone);
       if (failure) {
         if (sink) sink.reset();
         else refuse(reply, failure);
         return settle(failure);
       }
-      sink ??= reply.stream(200, STREAM);
+      sink ??= openSink();
+      options.onBytes(send.available);
       wait();
-      sink.end(() => {
-        clearTimeout(patience);
-        settle(undefined);
-      });
+      sink.end(() => settle(undefined));
     };
-    const abort = () => {
+    const giveUp = () => {
       clearTimeout(patience);
-      queue.length = 0;
-      handle.cancel();
-      if (sink) sink.reset();
+      send.close();
       // The process may be gone already: then nobody else will say that this is the end.
       if (sent) settle(gone);
     };
+    const abort = () => {
+      sink?.reset();
+      giveUp();
+    };
 
-    const handle: SendHandle = sends.send(`${pool} ${ticket.tag}`, ticket.command, {
-      onFrame: (frame) => {
-        if (reply.gone) return;
-        if (!sink) {
-          sink = reply.stream(200, STREAM);
-          sink.onReady(() => {
-            blocked = false;
-            owedCredit += blockedBytes;
-            blockedBytes = 0;
-            clearTimeout(patience);
-            turns.add(step);
-          });
-        }
-        queue.push(frame);
-        turns.add(step);
-      },
+    const send: SharedSend = sends.send(`${pool} ${ticket.tag}`, ticket.command, {
+      onBytes: () => turns.add(step),
       onEnd: (failure) => {
         sent = { failure };
         if (reply.gone) settle(failure ?? gone);
@@ -223,13 +203,8 @@ export function createDownloads(options: DownloadOptions): Downloads {
         else turns.add(step);
       },
     });
-    reply.onGone(() => {
-      clearTimeout(patience);
-      queue.length = 0;
-      handle.cancel();
-      if (sent) settle(gone);
-    });
-    if (reply.gone) handle.cancel();
+    reply.onGone(giveUp);
+    if (reply.gone) giveUp();
     return { abort, ended };
   }
 

@@ -1,4 +1,6 @@
-import { fail } from "../protocol/failures.js";
+import { type Failure, fail } from "../protocol/failures.js";
+import { type Beginning, createBeginning } from "./beginning.js";
+import type { BodySource } from "./http/transport.js";
 import type { SendHandle, SendListener, Streaming } from "./streaming.js";
 
 export interface SharedSendOptions {
@@ -6,7 +8,7 @@ export interface SharedSendOptions {
   /** Bytes that may be under way between the streaming worker and the slowest client. */
   readonly windowBytes: number;
   /** How much of its beginning a stream keeps for those who come late. */
-  readonly ringBytes: number;
+  readonly beginningBytes: number;
   /** How long one client may hold up the others before it gets a process of its own. */
   readonly lagMs: number;
 }
@@ -14,100 +16,119 @@ export interface SharedSendOptions {
 /** One send for all downloads of a snapshot that start at about the same time. */
 export interface SharedSends {
   /** Joins the send of the same `key` if its beginning is still there, else starts one. */
-  send(key: string, command: readonly string[], listener: SendListener): SendHandle;
+  send(key: string, command: readonly string[], listener: SendListener): SharedSend;
+}
+
+/** A download's own view of a send. After `onEnd` it still has what has not been taken. */
+export interface SharedSend extends BodySource {
+  /** Nothing more will be taken. `onEnd` comes in any case. */
+  close(): void;
 }
 
 interface Member {
   readonly listener: SendListener;
-  /** Bytes that the client has taken, as its credit tells. */
-  takenBytes: number;
-  /** It has got what came before it, and gets frames as they come. */
-  isLive: boolean;
+  /** How far the client is, in bytes of the stream. */
+  position: number;
+  isClosed: boolean;
   source: Source;
 }
 
-/** A process and those who share it. Frames go to all; credit comes from the slowest. */
+/** A process and those who share it. All read where its bytes are; the slowest makes room. */
 interface Source {
   /** Under which others find it; undefined: it is one member's own. */
   readonly key: string | undefined;
   readonly command: readonly string[];
   readonly members: Set<Member>;
-  handle: SendHandle;
-  sentBytes: number;
-  grantedBytes: number;
-  /** All frames from the beginning, as long as others may join. */
-  beginning: Uint8Array[] | undefined;
+  readonly send: SendHandle;
+  /** Where in the stream its process began. */
+  readonly start: number;
+  /** How far the stream has come. */
+  end: number;
+  /** From here on the bytes are in the ring; what is before, for those who came late, in `beginning`. */
+  released: number;
+  readonly beginning: Beginning;
+  isJoinable: boolean;
+  hasEnded: boolean;
   lag: NodeJS.Timeout | undefined;
 }
+
+/** Who has this much to take does not look for more: each look costs a message. */
+const ENOUGH_BYTES = 64 * 1024;
 
 const GIVEN_UP = fail("service.interrupted", "the download was given up").failure;
 
 export function createSharedSends(options: SharedSendOptions): SharedSends {
   const joinable = new Map<string, Source>();
 
-  function start(key: string | undefined, command: readonly string[], member: Member, skip: number): Source {
+  function start(key: string | undefined, command: readonly string[], member: Member): Source {
+    const { position } = member;
+    const listener: SendListener = {
+      onBytes: () => look(source),
+      onEnd: (failure) => finish(source, failure),
+    };
     const source: Source = {
       key,
       command,
       members: new Set([member]),
-      handle: { credit: () => {}, cancel: () => {} },
-      sentBytes: skip,
-      grantedBytes: Math.max(skip, member.takenBytes + options.windowBytes),
-      beginning: key === undefined ? undefined : [],
+      send: options.send(command, listener, position),
+      start: position,
+      end: position,
+      released: position,
+      beginning: createBeginning(),
+      isJoinable: key !== undefined,
+      hasEnded: false,
       lag: undefined,
     };
-    const listener: SendListener = {
-      onFrame: (frame) => {
-        source.sentBytes += frame.length;
-        source.beginning?.push(frame);
-        if (source.sentBytes > options.ringBytes) close(source);
-        for (const each of source.members) if (each.isLive) each.listener.onFrame(frame);
-        watch(source);
-      },
-      onEnd: (failure) => {
-        const waiting = source.beginning ?? [];
-        close(source);
-        clearTimeout(source.lag);
-        for (const each of source.members) {
-          if (!each.isLive) catchUp(each, waiting);
-          each.listener.onEnd(failure);
-        }
-        source.members.clear();
-      },
-    };
-    source.handle = options.send(command, source.grantedBytes - skip, listener, skip);
     if (key !== undefined) joinable.set(key, source);
     return source;
   }
 
+  /** Takes note of what has come, and wakes those who may wait for it. */
+  function look(source: Source): void {
+    const end = source.start + source.send.look();
+    if (end === source.end) return;
+    if (end > options.beginningBytes) close(source);
+    if (source.isJoinable) keep(source, end);
+    source.end = end;
+    for (const { listener } of source.members) listener.onBytes();
+    watch(source);
+  }
+
+  /** Copies what has come, before its place in the ring is used again. */
+  function keep({ send, beginning }: Source, end: number): void {
+    while (beginning.length < end) beginning.append(send.view(beginning.length, end - beginning.length));
+  }
+
+  function finish(source: Source, failure: Failure | undefined): void {
+    look(source);
+    close(source);
+    clearTimeout(source.lag);
+    source.hasEnded = true;
+    for (const member of source.members) {
+      member.listener.onEnd(failure);
+      if (member.isClosed) dismiss(member);
+    }
+  }
+
+  function dismiss(member: Member): void {
+    const { source } = member;
+    if (source.members.delete(member) && source.members.size === 0 && source.hasEnded) source.send.close();
+  }
+
   /** From now on nobody may join. */
   function close(source: Source): void {
-    source.beginning = undefined;
+    source.isJoinable = false;
     if (source.key !== undefined && joinable.get(source.key) === source) joinable.delete(source.key);
   }
 
-  /** Gives a member what came before it. */
-  function catchUp(member: Member, frames: readonly Uint8Array[]): void {
-    member.isLive = true;
-    for (const frame of frames) member.listener.onFrame(frame);
-  }
-
-  function join(source: Source, member: Member): void {
-    source.members.add(member);
-    // Not before the caller has its handle; no frame can come in between.
-    queueMicrotask(() => {
-      if (!member.isLive && source.members.has(member)) catchUp(member, source.beginning ?? []);
-      watch(source);
-    });
-  }
-
-  function grant(source: Source): void {
-    let slowest = Number.POSITIVE_INFINITY;
-    for (const { takenBytes } of source.members) slowest = Math.min(slowest, takenBytes);
-    const bytes = slowest + options.windowBytes - source.grantedBytes;
-    if (source.members.size === 0 || bytes <= 0) return;
-    source.grantedBytes += bytes;
-    source.handle.credit(bytes);
+  /** Makes room as far as all have come. */
+  function release(source: Source): void {
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const { position } of source.members) lowest = Math.min(lowest, position);
+    if (lowest < source.released || source.members.size === 0) return;
+    source.released = lowest;
+    source.send.release(lowest - source.start);
+    if (!source.isJoinable) source.beginning.clear();
   }
 
   /** Looks whether some wait for others, and ends that when it lasts. */
@@ -121,51 +142,72 @@ export function createSharedSends(options: SharedSendOptions): SharedSends {
     source.lag ??= setTimeout(() => {
       source.lag = undefined;
       for (const member of laggardsOf(source)) part(source, member);
-      grant(source);
+      release(source);
     }, options.lagMs);
   }
 
-  /** Who is far behind, while nothing more may come and somebody waits for it. Credit comes in steps: half a window. */
-  function laggardsOf({ members, sentBytes, grantedBytes }: Source): Member[] {
-    if (members.size < 2 || sentBytes < grantedBytes) return [];
-    const farBehind = sentBytes - options.windowBytes / 2;
-    const laggards = [...members].filter(({ takenBytes }) => takenBytes < farBehind);
+  /** Who is far behind, while there may be no room for more and somebody waits for it. */
+  function laggardsOf({ members, end, released, hasEnded }: Source): Member[] {
+    // A ring's writer waits while less than a quarter is free.
+    const isFull = end - released > (options.windowBytes * 3) / 4;
+    if (members.size < 2 || hasEnded || !isFull) return [];
+    const farBehind = end - options.windowBytes / 2;
+    const laggards = [...members].filter(({ position }) => position < farBehind);
     return laggards.length < members.size ? laggards : [];
   }
 
   /** Goes on for one member with a process of its own, from where it is: a send gives the same bytes each time. */
   function part(source: Source, member: Member): void {
     source.members.delete(member);
-    member.source = start(undefined, source.command, member, source.sentBytes);
+    member.source = start(undefined, source.command, member);
+  }
+
+  function join(source: Source, member: Member): void {
+    source.members.add(member);
+    // Not before the caller has its view.
+    queueMicrotask(member.listener.onBytes);
+  }
+
+  function giveUp(member: Member): void {
+    const { source } = member;
+    if (source.hasEnded) return dismiss(member);
+    if (source.members.size === 1) {
+      // The last one waits for the end of the process.
+      close(source);
+      return source.send.cancel();
+    }
+    dismiss(member);
+    release(source);
+    watch(source);
+    queueMicrotask(() => member.listener.onEnd(GIVEN_UP));
   }
 
   return {
     send: (key, command, listener) => {
-      const member = { listener, takenBytes: 0, isLive: true } as Member;
+      const member = { listener, position: 0, isClosed: false } as Member;
       const found = joinable.get(key);
-      if (found) {
-        member.isLive = false;
-        member.source = found;
-        join(found, member);
-      } else member.source = start(key, command, member, 0);
+      if (found) join(found, member);
+      member.source = found ?? start(key, command, member);
       return {
-        credit: (bytes) => {
-          member.takenBytes += bytes;
-          grant(member.source);
+        get available() {
+          const { source, position } = member;
+          if (source.end - position < ENOUGH_BYTES && !source.hasEnded) look(source);
+          return source.end - position;
+        },
+        peek: (limit) => {
+          const { source, position } = member;
+          if (position < source.released) return source.beginning.view(position, limit);
+          return source.send.view(position - source.start, limit);
+        },
+        take: (bytes) => {
+          member.position += bytes;
+          release(member.source);
           watch(member.source);
         },
-        cancel: () => {
-          const { source } = member;
-          if (!source.members.has(member)) return;
-          if (source.members.size === 1) {
-            // The last one waits for the end of the process.
-            close(source);
-            return source.handle.cancel();
-          }
-          source.members.delete(member);
-          grant(source);
-          watch(source);
-          queueMicrotask(() => listener.onEnd(GIVEN_UP));
+        close: () => {
+          if (member.isClosed) return;
+          member.isClosed = true;
+          giveUp(member);
         },
       };
     },

@@ -1,6 +1,7 @@
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import type { Logger } from "pino";
 import type { Piscina } from "piscina";
+import { clearRing, createRingMemory, createRingReader } from "../protocol/byte-ring.js";
 import { createChildMemory } from "../protocol/child-table.js";
 import { type Failure, type Outcome, refusals } from "../protocol/failures.js";
 import type { FetchOrder, FetchReport } from "../protocol/operations.js";
@@ -8,27 +9,31 @@ import type { StreamNews, StreamOrder, StreamSettings, StreamTask } from "../pro
 import { endOrphans } from "./orphans.js";
 import { createSoloThread } from "./thread.js";
 
-/** A send under way in the streaming worker. */
+/** The output of a send under way in the streaming worker. Positions are bytes since its beginning. */
 export interface SendHandle {
-  credit(bytes: number): void;
+  /** The end of what has come so far. */
+  look(): number;
+  /** The bytes from a position on, `limit` at most, in one piece; good until they are released. */
+  view(position: number, limit: number): Uint8Array;
+  /** Makes room: what is before `position` is not needed any more. */
+  release(position: number): void;
+  /** Ends the command at once; `onEnd` still comes. */
   cancel(): void;
+  /** Nothing will be looked at any more. To be called once, after `onEnd`. */
+  close(): void;
 }
 
 export interface SendListener {
-  onFrame(frame: Uint8Array): void;
+  /** More has come since the last look. */
+  onBytes(): void;
   /** Called once. `failure` unless all bytes came and the command ended well. */
   onEnd(failure: Failure | undefined): void;
 }
 
 /** The streaming worker's handle. It survives its thread: after a crash the next order starts another. */
 export interface Streaming {
-  /** `skipBytes` of the output are thrown away before the first frame. */
-  send(
-    command: readonly string[],
-    creditBytes: number,
-    listener: SendListener,
-    skipBytes?: number,
-  ): SendHandle;
+  /** `skipBytes` at the beginning of the output are thrown away and not counted. */
+  send(command: readonly string[], listener: SendListener, skipBytes?: number): SendHandle;
   /** `owner` groups fetches, to give them up together. */
   fetch(owner: string, order: FetchOrder): Promise<Outcome<FetchReport>>;
   /** Gives up the owner's fetches; resolves when their processes are gone. */
@@ -46,10 +51,21 @@ interface Flight {
   readonly settled: Promise<unknown>;
 }
 
-export function startStreaming(settings: StreamSettings, log: Logger): Streaming {
+export interface StreamingOptions {
+  readonly settings: StreamSettings;
+  /** Bytes of a send that may be under way between the threads. */
+  readonly windowBytes: number;
+  /** A folder that the daemon may write to. */
+  readonly folder: string;
+  readonly log: Logger;
+}
+
+export function startStreaming({ settings, windowBytes, folder, log }: StreamingOptions): Streaming {
   const sends = new Map<number, SendListener>();
   const flights = new Map<number, Flight>();
   const children = createChildMemory();
+  /** Used again: memory between threads is freed late, when both have collected their garbage. */
+  const freeRings: SharedArrayBuffer[] = [];
   let lastId = 0;
   let stopped = false;
   let thread = startThread();
@@ -58,7 +74,7 @@ export function startStreaming(settings: StreamSettings, log: Logger): Streaming
     const piscina = createSoloThread("streaming");
     const { port1, port2 } = new MessageChannel();
     port1.on("message", onNews);
-    const task: StreamTask = { settings, port: port2, children };
+    const task: StreamTask = { settings, folder, port: port2, children };
     const ended = piscina.run(task, { transferList: [port2] }).then(
       () => undefined,
       (error: unknown) => error,
@@ -85,8 +101,8 @@ export function startStreaming(settings: StreamSettings, log: Logger): Streaming
 
   function onNews(news: StreamNews): void {
     switch (news.kind) {
-      case "frame":
-        sends.get(news.id)?.onFrame(new Uint8Array(news.frame));
+      case "bytes":
+        sends.get(news.id)?.onBytes();
         break;
       case "sent": {
         const listener = sends.get(news.id);
@@ -111,13 +127,23 @@ export function startStreaming(settings: StreamSettings, log: Logger): Streaming
     get fetches() {
       return flights.size;
     },
-    send: (command, creditBytes, listener, skipBytes = 0) => {
+    send: (command, listener, skipBytes = 0) => {
       const id = ++lastId;
+      const ring = freeRings.pop() ?? createRingMemory(windowBytes);
+      const reader = createRingReader(ring);
       sends.set(id, listener);
-      order({ kind: "send", id, command, credit: creditBytes, skipBytes });
+      order({ kind: "send", id, command, ring, skipBytes });
       return {
-        credit: (bytes) => order({ kind: "credit", id, bytes }),
+        look: reader.look,
+        view: reader.view,
+        release: (position) => {
+          if (reader.release(position)) order({ kind: "room", id });
+        },
         cancel: () => order({ kind: "cancel", id }),
+        close: () => {
+          clearRing(ring);
+          freeRings.push(ring);
+        },
       };
     },
     fetch: (owner, fetchOrder) => {

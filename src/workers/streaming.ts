@@ -5,25 +5,26 @@ import { fetchImage } from "./streams/fetch.js";
 import { type Send, startSend } from "./streams/send.js";
 
 /**
- * The streaming worker: moves bulk bytes and decides nothing. Downloads go out as
- * frames against credit; image fetches run from socket to `zfs receive` without
+ * The streaming worker: moves bulk bytes and decides nothing. Downloads go into a ring
+ * that main reads; image fetches run from socket to `zfs receive` without
  * leaving this thread. Ends, with everything it started, when main closes the port.
  */
 export default function runStreaming(task: StreamTask): Promise<void> {
-  const { port, settings } = task;
+  const { port, settings, folder } = task;
   const children = createChildTable(task.children);
   const sends = new Map<number, Send>();
   const fetches = new Map<number, AbortController>();
 
-  const tell = (news: StreamNews, transfer: ArrayBuffer[] = []) => port.postMessage(news, transfer);
+  const tell = (news: StreamNews) => port.postMessage(news);
 
-  function send({ id, command, credit, skipBytes }: Extract<StreamOrder, { kind: "send" }>): void {
+  function send({ id, command, ring, skipBytes }: Extract<StreamOrder, { kind: "send" }>): void {
     const started = startSend({
       command,
-      credit,
+      ring,
       skipBytes,
       children,
-      onFrame: (frame) => tell({ kind: "frame", id, frame }, [frame]),
+      folder,
+      onBytes: () => tell({ kind: "bytes", id }),
       onEnd: (failure) => {
         sends.delete(id);
         tell({ kind: "sent", id, failure });
@@ -49,8 +50,8 @@ export default function runStreaming(task: StreamTask): Promise<void> {
         return send(order);
       case "fetch":
         return void fetch(order);
-      case "credit":
-        return sends.get(order.id)?.credit(order.bytes);
+      case "room":
+        return sends.get(order.id)?.goOn();
       case "cancel":
         sends.get(order.id)?.cancel();
         fetches.get(order.id)?.abort();

@@ -1,6 +1,4 @@
-import type { HttpReply } from "../../src/main/http/transport.js";
-
-const FRAME_BYTES = 65_536;
+import type { BodySource, HttpReply } from "../../src/main/http/transport.js";
 
 /** Bytes of which each four tell where they stand; `start` and `length` in fours. */
 export function patterned(start: number, length: number): Buffer {
@@ -12,27 +10,53 @@ export function patterned(start: number, length: number): Buffer {
 export interface PatternedStream {
   written(): number;
   flushed(): boolean;
+  isBlocked(): boolean;
+  reset(): void;
 }
 
-/** Streams `total` patterned bytes as downloads do: no frame before the one before has been taken. */
+/** At most so many bytes are there at once, as with downloads. */
+const WINDOW_BYTES = 65_536;
+
+/** Streams `total` patterned bytes as downloads do: memory of taken bytes is used again at once. */
 export function streamTo(reply: HttpReply, total: number): PatternedStream {
-  const sink = reply.stream(200, [["Content-Type", "application/octet-stream"]]);
   let written = 0;
-  let ended = false;
   let flushed = false;
+  let hasEnded = false;
+  const memory = new Uint8Array(new SharedArrayBuffer(WINDOW_BYTES));
+  const source: BodySource = {
+    get available() {
+      return Math.min(total - written, WINDOW_BYTES);
+    },
+    peek: (limit) => {
+      const length = Math.min(limit, source.available);
+      const before = written % 4;
+      const fours = patterned(written - before, 4 * Math.ceil((before + length) / 4));
+      memory.set(fours.subarray(before, before + length));
+      return memory.subarray(0, length);
+    },
+    take: (bytes) => {
+      memory.fill(0xee, 0, bytes);
+      written += bytes;
+    },
+  };
   const more = (): void => {
-    while (written < total) {
-      const frame = patterned(written, Math.min(FRAME_BYTES, total - written));
-      written += frame.length;
-      if (!sink.write(frame)) return;
-    }
-    if (ended) return;
-    ended = true;
+    while (sink.pump() > 0);
+    if (sink.isBlocked || hasEnded) return;
+    hasEnded = true;
     sink.end(() => {
       flushed = true;
     });
   };
-  sink.onReady(more);
+  const headers = [
+    ["Content-Type", "application/octet-stream"],
+    ["X-Kind", "stream"],
+  ] as const;
+  const sink = reply.stream(200, headers, source, more);
   more();
-  return { written: () => written, flushed: () => flushed };
+  return {
+    written: () => written,
+    flushed: () => flushed,
+    isBlocked: () => sink.isBlocked,
+    reset: sink.reset,
+  };
 }

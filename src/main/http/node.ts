@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import {
   type BodySink,
+  type BodySource,
   DISCARD_FACTOR,
   type Headers,
   type HttpReply,
@@ -103,25 +104,40 @@ function replyOf(outgoing: ServerResponse): HttpReply {
       writeHead(status, headers, Buffer.byteLength(body));
       outgoing.end(body);
     },
-    stream: (status, headers) => {
+    stream: (status, headers, source, onReady) => {
       if (!gone) writeHead(status, headers, undefined);
-      return sinkOf(outgoing);
+      return sinkOf(outgoing, source, onReady);
     },
   };
 }
 
-function sinkOf(outgoing: ServerResponse): BodySink {
+const PIECE_BYTES = 64 * 1024;
+
+function sinkOf(outgoing: ServerResponse, source: BodySource, onReady: () => void): BodySink {
+  let isBlocked = false;
+  outgoing.on("drain", () => {
+    isBlocked = false;
+    onReady();
+  });
   return {
-    write: (frame) => outgoing.write(frame),
+    get isBlocked() {
+      return isBlocked;
+    },
+    pump: () => {
+      if (isBlocked) return 0;
+      // node:http keeps what it can't write at once: a copy, for the source's memory is used again.
+      const piece = Buffer.from(source.peek(PIECE_BYTES));
+      if (piece.length === 0) return 0;
+      source.take(piece.length);
+      isBlocked = !outgoing.write(piece);
+      return piece.length;
+    },
     end: (onFlushed) => {
       outgoing.once("finish", onFlushed);
       outgoing.end();
     },
     reset: () => {
       outgoing.socket?.resetAndDestroy();
-    },
-    onReady: (listener) => {
-      outgoing.on("drain", listener);
     },
   };
 }

@@ -24,19 +24,36 @@ export interface HttpReply {
   onGone(listener: () => void): void;
   /** A whole reply. A `Content-Length` is added. */
   send(status: number, headers: Headers, body: string | Uint8Array): void;
-  /** Begins a reply of unknown length. */
-  stream(status: number, headers: Headers): BodySink;
+  /**
+   * Begins a reply of unknown length, whose body comes from `source`. `onReady` is called when
+   * a sink that was blocked can go on.
+   */
+  stream(status: number, headers: Headers, source: BodySource, onReady: () => void): BodySink;
 }
 
-/** The body of a streamed reply. Frames are kept in order; one is given only after `onReady`. */
+/** Where a streamed body comes from. */
+export interface BodySource {
+  /** How many bytes can be taken now. */
+  readonly available: number;
+  /** The next of them, `limit` at most, in one piece; good until they are taken. */
+  peek(limit: number): Uint8Array;
+  /** The first `bytes` of them are on their way. */
+  take(bytes: number): void;
+}
+
+/** The body of a streamed reply. */
 export interface BodySink {
-  /** @returns whether the next frame may follow at once; else wait for `onReady`. */
-  write(frame: Uint8Array): boolean;
-  /** Ends the reply cleanly; `onFlushed` is called when the last byte has left for the client. */
+  /** Whether the client must take some of what it was given before there can be more. */
+  readonly isBlocked: boolean;
+  /** Writes one piece. @returns its bytes; 0 when blocked, or when too little is there. */
+  pump(): number;
+  /**
+   * To be called when the source has all it will ever have, and `pump` did nothing, not being
+   * blocked. Ends the reply cleanly; `onFlushed` is called when the last byte has left.
+   */
   end(onFlushed: () => void): void;
   /** Cuts the connection, so that nobody takes half a stream for a whole one. */
   reset(): void;
-  onReady(listener: () => void): void;
 }
 
 export interface Listener {

@@ -8,6 +8,7 @@ import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   type BodySink,
+  type BodySource,
   DISCARD_FACTOR,
   type HttpReply,
   type HttpRequest,
@@ -239,14 +240,19 @@ class ReplyState implements HttpReply {
     });
   }
 
-  stream(status: number, headers: readonly (readonly [string, string])[]): BodySink {
+  stream(
+    status: number,
+    headers: readonly (readonly [string, string])[],
+    source: BodySource,
+    onReady: () => void,
+  ): BodySink {
     if (!this.gone) {
       this.response.cork(() => {
         this.response.writeStatus(STATUS_TEXT[status] ?? String(status));
         for (const [name, value] of headers) this.response.writeHeader(name, value);
       });
     }
-    return createSink(this.response, this);
+    return createSink(this.response, this, source, onReady);
   }
 }
 
@@ -264,16 +270,18 @@ function endLarge(response: HttpResponse, body: Uint8Array): void {
 }
 
 /**
- * A body that keeps the last frame back until the next one (or the end) comes, so that
- * there is always a real byte to write while a reader takes nothing, and to find out with
- * whether all before it has left: uWebSockets.js calls `onWritable` at the first room in
- * the socket, and only a write tells if its buffer is empty.
+ * A body that keeps some bytes back until the end, so that there is always a real byte to
+ * write while a reader takes nothing, and to find out with whether all before it has left:
+ * uWebSockets.js calls `onWritable` at the first room in the socket, and only a write tells
+ * if its buffer is empty.
  */
-function createSink(response: HttpResponse, state: ReplyState): BodySink {
-  /** Not written yet, in order. */
-  const frames: Uint8Array[] = [];
-  let blocked = false;
-  let ready = () => {};
+function createSink(
+  response: HttpResponse,
+  state: ReplyState,
+  source: BodySource,
+  onReady: () => void,
+): BodySink {
+  let isBlocked = false;
   let conclude: (() => void) | undefined;
   let drip: NodeJS.Timeout | undefined;
 
@@ -281,77 +289,68 @@ function createSink(response: HttpResponse, state: ReplyState): BodySink {
     clearInterval(drip);
     drip = undefined;
   };
-  /** Writes the next bytes, `length` at most. `blocked` tells afterwards whether what was before them has left. */
-  const push = (length: number): void => {
-    const [frame] = frames;
-    if (!frame) return;
-    if (frame.length <= length) frames.shift();
-    else frames[0] = frame.subarray(length);
-    let drained = true;
+  /** Writes the next bytes, `limit` at most. `isBlocked` tells afterwards whether what was before them has left. */
+  const push = (limit: number): number => {
+    const piece = source.peek(limit);
     response.cork(() => {
-      drained = response.write(frame.subarray(0, length));
+      isBlocked = !response.write(piece);
     });
-    blocked = !drained;
+    source.take(piece.length);
     // The system may have taken all in the meantime: then onWritable does not come.
-    if (blocked) drip ??= setInterval(probe, DRIP_INTERVAL_MS);
+    if (isBlocked) drip ??= setInterval(probe, DRIP_INTERVAL_MS);
     else stopDrip();
+    return piece.length;
   };
   /** A single byte, unless it is the last one. */
   const pushByte = (): void => {
-    if (frames.length > 1 || (frames[0]?.length ?? 0) > 1) push(1);
-    else blocked = false;
+    if (source.available > 1) push(1);
+    else isBlocked = false;
   };
-  const goOn = (): void => {
-    while (!blocked && !state.gone && frames.length > 1) push(PIECE_BYTES);
-    if (!conclude) return;
-    for (;;) {
-      const left = (frames[0]?.length ?? 0) - DRIP_RESERVE_BYTES;
-      if (blocked || state.gone || frames.length > 1 || left <= 0) break;
-      push(Math.min(PIECE_BYTES, left));
-    }
-    // A piece that was taken may still wait: the byte behind it tells.
-    if (!blocked && !state.gone) pushByte();
-    if (!blocked && !state.gone) conclude();
+  const pump = (): number => {
+    const bytes = Math.min(PIECE_BYTES, source.available - DRIP_RESERVE_BYTES);
+    return isBlocked || state.gone || bytes <= 0 ? 0 : push(bytes);
   };
   /** Goes on if everything has left; otherwise the byte written has re-armed the timer. */
   const probe = (): void => {
     if (state.gone) return;
-    const wasBlocked = blocked;
     pushByte();
-    if (blocked || !wasBlocked) return;
-    goOn();
-    if (!blocked && !state.gone && !conclude) ready();
+    if (!isBlocked) (conclude ?? onReady)();
+  };
+  const writeRest = (): void => {
+    state.gone = true;
+    stopDrip();
+    const rest: Uint8Array[] = [];
+    while (source.available > 0) {
+      const piece = Buffer.from(source.peek(source.available));
+      source.take(piece.length);
+      rest.push(piece);
+    }
+    response.cork(() => response.end(Buffer.concat(rest)));
   };
 
   response.onWritable(() => {
-    probe();
+    if (isBlocked) probe();
     return true;
   });
   state.onGone(stopDrip);
 
   return {
-    write: (frame) => {
-      if (state.gone || frame.length === 0) return !blocked;
-      frames.push(frame);
-      goOn();
-      return !blocked;
+    get isBlocked() {
+      return isBlocked;
     },
+    pump,
     end: (onFlushed) => {
       conclude = () => {
-        state.gone = true;
-        stopDrip();
-        response.cork(() => response.end(frames[0] ?? ""));
+        writeRest();
         onFlushed();
       };
-      goOn();
+      // A piece that was taken may still wait: the byte behind it tells.
+      if (!state.gone) probe();
     },
     reset: () => {
       if (state.gone) return;
       stopDrip();
       response.close();
-    },
-    onReady: (listener) => {
-      ready = listener;
     },
   };
 }

@@ -1,69 +1,96 @@
+import type { Socket } from "node:net";
+import { createRingWriter } from "../../protocol/byte-ring.js";
 import type { ChildTable } from "../../protocol/child-table.js";
-import { type Failure, fail } from "../../protocol/failures.js";
+import { type Failure, fail, internalFailure } from "../../protocol/failures.js";
 import { failureOf } from "../zfs/failures.js";
-import { type ProcessExit, startProcess } from "../zfs/process.js";
+import { type CommandProcess, type ProcessExit, startProcess } from "../zfs/process.js";
+import { openPipe, type Pipe } from "./pipe.js";
 
-/** A command whose output goes out in frames, no faster than there is credit for. */
+/** A command whose output goes into a ring, as fast as the ring's reader makes room. */
 export interface Send {
-  /** Leave to send `bytes` more. */
-  credit(bytes: number): void;
+  /** The reader has made room. */
+  goOn(): void;
   /** Ends the command at once; `onEnd` is told that it was interrupted. */
   cancel(): void;
 }
 
 export interface SendOptions {
   readonly command: readonly string[];
-  /** Bytes that may be sent before more credit comes. Overdrawn by at most one read (64 KiB). */
-  readonly credit: number;
-  /** Bytes at the beginning that are thrown away, and cost no credit. */
+  /** The memory of an empty ring, for us alone to write to until `onEnd`. */
+  readonly ring: SharedArrayBuffer;
+  /** Bytes at the beginning that are thrown away. */
   readonly skipBytes: number;
   readonly children: ChildTable;
-  onFrame(frame: ArrayBuffer): void;
-  /** Called once, after the last frame and when the process is gone. */
+  /** A folder that we may write to, for what must have a place for a moment. */
+  readonly folder: string;
+  /** There are bytes in the ring that its reader doesn't know of. */
+  onBytes(): void;
+  /** Called once, after the last byte and when the process is gone. */
   onEnd(failure: Failure | undefined): void;
 }
 
-/** The bytes of a chunk in a buffer of their own, without a copy where Node gave us one. */
-function ownedBuffer(chunk: Buffer): ArrayBuffer {
-  const { buffer, byteOffset, byteLength } = chunk;
-  const whole = byteOffset === 0 && byteLength === buffer.byteLength;
-  return (whole ? buffer : buffer.slice(byteOffset, byteOffset + byteLength)) as ArrayBuffer;
+/** Resolves when the socket has closed, with what went wrong unless everything was read. */
+function readToEnd(reading: Socket): Promise<Error | undefined> {
+  return new Promise((resolve) => {
+    let failure: Error | undefined;
+    reading.once("end", () => reading.destroy());
+    reading.on("error", (error) => {
+      if (!reading.readableEnded) failure = error;
+    });
+    reading.once("close", () => resolve(failure));
+  });
 }
 
 export function startSend(options: SendOptions): Send {
   const startedAt = performance.now();
-  const { command } = options;
-  const running = startProcess(command, { stdin: false, stdout: true }, options.children);
-  const { stdout } = running;
-  let credit = options.credit;
+  const { command, children } = options;
+  const ring = createRingWriter(options.ring);
   let skipBytes = options.skipBytes;
-  let cancelled = false;
+  let isCancelled = false;
+  let pipe: Pipe | undefined;
+  let running: CommandProcess | undefined;
 
-  stdout?.on("data", (data: Buffer) => {
-    const chunk = skipBytes > 0 ? data.subarray(skipBytes) : data;
-    skipBytes = Math.max(0, skipBytes - data.byteLength);
-    if (cancelled || chunk.byteLength === 0) return;
-    credit -= chunk.byteLength;
-    if (credit <= 0) stdout.pause();
-    options.onFrame(ownedBuffer(chunk));
-  });
-
-  const failureAfter = (exit: ProcessExit): Failure | undefined => {
-    if (cancelled) return fail("service.interrupted", "the download was given up").failure;
-    if (exit.kind === "exited" && exit.code === 0) return undefined;
-    const ms = performance.now() - startedAt;
-    return failureOf({ argv: command, stdout: "", stderr: running.stderrText(), exit, ms }).failure;
+  /** The first `bytes` of the ring's region have come. */
+  const take = (bytes: number): boolean => {
+    const skipped = Math.min(skipBytes, bytes);
+    skipBytes -= skipped;
+    if (isCancelled || skipped === bytes) return true;
+    if (skipped > 0) ring.region().copyWithin(0, skipped, bytes);
+    if (ring.commit(bytes - skipped)) options.onBytes();
+    if (!ring.hasRoom()) pipe?.reading.pause();
+    return true;
   };
-  void running.exited.then((exit) => options.onEnd(failureAfter(exit)));
+
+  async function run(): Promise<Failure | undefined> {
+    pipe = await openPipe(options.folder, { buffer: ring.region, callback: take });
+    const { reading, writing } = pipe;
+    const drained = readToEnd(reading);
+    if (isCancelled) reading.destroy();
+    else running = startProcess(command, { stdin: false, stdout: writing }, children);
+    writing.destroy();
+    const exit = await running?.exited;
+    const readError = await drained;
+    if (isCancelled || !exit) return fail("service.interrupted", "the download was given up").failure;
+    return readError ? internalFailure(readError).failure : failureAfter(exit, running?.stderrText() ?? "");
+  }
+
+  function failureAfter(exit: ProcessExit, stderr: string): Failure | undefined {
+    if (exit.kind === "exited" && exit.code === 0) return undefined;
+    return failureOf({ argv: command, stdout: "", stderr, exit, ms: performance.now() - startedAt }).failure;
+  }
+
+  void run()
+    .catch((error: unknown) => internalFailure(error).failure)
+    .then(options.onEnd);
 
   return {
-    credit: (bytes) => {
-      credit += bytes;
-      if (credit > 0 && !cancelled) stdout?.resume();
+    goOn: () => {
+      if (!isCancelled && ring.hasRoom()) pipe?.reading.resume();
     },
     cancel: () => {
-      cancelled = true;
-      running.kill();
+      isCancelled = true;
+      running?.kill();
+      pipe?.reading.destroy();
     },
   };
 }

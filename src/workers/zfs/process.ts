@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import type { ChildTable } from "../../protocol/child-table.js";
 
@@ -28,14 +29,15 @@ function commandEnvironment(): NodeJS.ProcessEnv {
   return { ...process.env, LC_ALL: "C", LANG: "C" };
 }
 
-/** Starts `argv` with a pipe where we feed it (`stdin`) or read it (`stdout`). */
+/** Starts `argv` with a pipe where we feed it (`stdin`) or read it (`stdout`), or with a socket that takes its output. */
 export function startProcess(
   argv: readonly string[],
-  pipes: { readonly stdin: boolean; readonly stdout: boolean },
+  pipes: { readonly stdin: boolean; readonly stdout: boolean | Socket },
   children: ChildTable,
 ): CommandProcess {
   const [program = "", ...args] = argv;
-  const pipe = (wanted: boolean) => (wanted ? "pipe" : "ignore");
+  const pipe = (wanted: boolean | Socket) =>
+    typeof wanted !== "boolean" ? wanted : wanted ? "pipe" : "ignore";
   let child: ChildProcess;
   try {
     const stdio = [pipe(pipes.stdin), pipe(pipes.stdout), "pipe"] as const;
