@@ -226,5 +226,5 @@ function readDownload(request: HttpRequest): Outcome<SnapshotRequest> {
   const query = new URLSearchParams(request.query);
   const id = query.get("id");
   if (id !== null) return { ok: true, value: { ...snapshotRequest.zero, id, pool: query.get("pool") ?? "" } };
-  return readObject(snapshotRequest, "SnapshotRequest", request.body.toString("utf8"));
+  return readObject(snapshotRequest, "SnapshotRequest", request.body);
 }

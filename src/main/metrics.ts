@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { createCallTally } from "./call-tally.js";
 import type { CallReport } from "./rpc.js";
 
 /** What the gauges read at each scrape. */
@@ -25,18 +26,16 @@ export function createMetrics(sources: MetricSources): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
-  const calls = new Counter({
+  const tally = createCallTally();
+  new Counter({
     name: "imagestore_calls_total",
     help: "Calls answered, by method, pool and outcome code.",
     labelNames: ["method", "pool", "code"],
     registers,
-  });
-  const seconds = new Histogram({
-    name: "imagestore_call_seconds",
-    help: "Time from a parsed call to its outcome.",
-    labelNames: ["method"],
-    buckets: [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120, 600],
-    registers,
+    collect() {
+      this.reset();
+      for (const { labels, count } of tally.series()) this.inc(labels, count);
+    },
   });
   const streamedBytes = new Counter({
     name: "imagestore_streamed_bytes_total",
@@ -86,27 +85,13 @@ export function createMetrics(sources: MetricSources): Metrics {
     });
   gauge("imagestore_downloads", "Snapshot downloads under way.", sources.downloads);
   gauge("imagestore_fetches", "Image fetches under way.", sources.fetches);
-  /** By method, pool and code, which are few: finding a metric by its labels costs more than counting. */
-  const series = new Map<
-    string,
-    { readonly calls: Counter.Internal; readonly seconds: Histogram.Internal<string> }
-  >();
-  const seriesOf = ({ method, pool, code }: CallReport) => {
-    const key = `${method} ${pool} ${code}`;
-    const known = series.get(key);
-    if (known) return known;
-    const added = { calls: calls.labels({ method, pool, code }), seconds: seconds.labels({ method }) };
-    series.set(key, added);
-    return added;
-  };
   return {
-    observe: (call) => {
-      const found = seriesOf(call);
-      found.calls.inc();
-      found.seconds.observe(call.ms / 1000);
-    },
+    observe: tally.observe,
     streamed: (bytes) => streamedBytes.inc(bytes),
     spawned: (pool, ms) => spawnSeconds.observe({ pool }, ms / 1000),
-    render: async () => ({ type: registry.contentType, text: await registry.metrics() }),
+    render: async () => ({
+      type: registry.contentType,
+      text: `${await registry.metrics()}\n${tally.secondsText()}`,
+    }),
   };
 }

@@ -68,7 +68,7 @@ export function handleRpc(
 function dispatch(options: RpcOptions, dialect: Dialect, request: HttpRequest, reply: HttpReply): void {
   const refusal = httpRefusal(request);
   if (refusal) return reply.send(refusal.status, refusal.headers, refusal.text);
-  const text = request.body.toString("utf8");
+  const text = request.body;
   const accept = request.header("accept-encoding");
   const problem = jsonProblem(text);
   if (problem !== undefined) {
@@ -143,6 +143,7 @@ function sendJson20(reply: HttpReply, accept: string, text: string, overloaded: 
 }
 
 function sendJson(reply: HttpReply, accept: string, text: string, overloaded: boolean): void {
+  if (accept === "" && !overloaded) return reply.send(200, JSON_HEADERS, text);
   const send = ({ body, encoding }: Awaited<ReturnType<typeof encodeBody>>) => {
     if (encoding === undefined && !overloaded) return reply.send(200, JSON_HEADERS, body);
     const headers: (readonly [string, string])[] = [...JSON_HEADERS];

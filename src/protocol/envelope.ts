@@ -37,25 +37,25 @@ function isNull(text: string, span: Span): boolean {
   return kindOf(text, span.start) === "null";
 }
 
+/** `name` in lower case. */
+function isCalled({ key }: Member, name: string): boolean {
+  // Lower case is rarely asked for: nearly everybody writes keys as they are.
+  return key === name || (key.length === name.length && key.toLowerCase() === name);
+}
+
 /** Reads the object at `start` as 1.0: keys in any case, the last duplicate wins (Go's rules). */
 export function readRequest10(text: string, start: number): Read10 {
   let method = "";
   let params: Member | undefined;
   let id: Member | undefined;
   for (const member of membersOf(text, start)) {
-    switch (member.key.toLowerCase()) {
-      case "method":
-        if (isString(text, member)) method = stringValue(text, member);
-        else if (!isNull(text, member)) {
-          return { problem: `rpc: method: expected string, got ${kindOf(text, member.start)}` };
-        }
-        break;
-      case "params":
-        params = isNull(text, member) ? undefined : member;
-        break;
-      case "id":
-        id = isNull(text, member) ? undefined : member;
-    }
+    if (isCalled(member, "method")) {
+      if (isString(text, member)) method = stringValue(text, member);
+      else if (!isNull(text, member)) {
+        return { problem: `rpc: method: expected string, got ${kindOf(text, member.start)}` };
+      }
+    } else if (isCalled(member, "params")) params = isNull(text, member) ? undefined : member;
+    else if (isCalled(member, "id")) id = isNull(text, member) ? undefined : member;
   }
   return { request: { method, params, id: id && compactToken(text, id) } };
 }

@@ -189,7 +189,18 @@ function onGuest(
 
 // --- answers ------------------------------------------------------------------
 
+/** Records are never changed, and one is asked for many times. */
+const encodedImages = new WeakMap<ImageRecord, string>();
+
 function encodeImage(image: ImageRecord): string {
+  const known = encodedImages.get(image);
+  if (known !== undefined) return known;
+  const encoded = encodeNewImage(image);
+  encodedImages.set(image, encoded);
+  return encoded;
+}
+
+function encodeNewImage(image: ImageRecord): string {
   const volume = image.volume === undefined ? "" : `,"volume":${quote(image.volume)}`;
   const snapshot = image.snapshot === undefined ? "" : `,"snapshot":${quote(image.snapshot)}`;
   return `{"id":${quote(image.id)},"type":${quote(image.type)}${volume}${snapshot},"size":${mibFromBytes(image.size)},"status":${quote(image.status)}}`;

@@ -122,6 +122,40 @@ describe("spans", () => {
     expect(compactToken(text, wholeValue(text)).length).toBe(2 * depth);
   });
 
+  test("a text is good exactly if JSON.parse takes it, wherever a good one is cut or changed", () => {
+    const character = fc.constantFrom(...'{}[]",:\\ 019-+.eEtrufalsn\n\t\u0000\u001f\u00e9\ufeff');
+    const edit = fc.record({
+      at: fc.nat(),
+      drop: fc.nat(3),
+      put: fc.string({ unit: character, maxLength: 3 }),
+    });
+    const base = fc.oneof(
+      fc.jsonValue({ maxDepth: 10 }).map((value) => JSON.stringify(value)),
+      fc.tuple(jsonTree, spaces).map(([tree, gap]) => write(tree, gap).text),
+      fc.constant('{"method":"ImageStore.GetImage","params":[{"id":"golden","size":8}],"id":7}'),
+    );
+    let good = 0;
+    fc.assert(
+      fc.property(base, fc.array(edit, { maxLength: 2 }), (start, edits) => {
+        let text = start;
+        for (const { at, drop, put } of edits) {
+          const from = at % (text.length + 1);
+          text = text.slice(0, from) + put + text.slice(from + drop);
+        }
+        let isGood = true;
+        try {
+          JSON.parse(text);
+          good++;
+        } catch {
+          isGood = false;
+        }
+        expect([text, jsonProblem(text) === undefined]).toEqual([text, isGood]);
+      }),
+      { numRuns: 5_000 },
+    );
+    expect(good).toBeGreaterThan(500);
+  });
+
   test.each(["", " ", "{", "[1,]", "{'a':1}", "01", "+1", "nul", '"\n"', "[1] 2", "\ufeff[]", "NaN"])(
     "%j is called no JSON, with a reason",
     (text) => {

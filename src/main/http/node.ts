@@ -45,7 +45,7 @@ function receive(incoming: IncomingMessage, outgoing: ServerResponse, options: T
     handled = true;
     const tooLarge = size > options.bodyLimitBytes;
     options.handle(
-      requestOf(incoming, tooLarge ? Buffer.alloc(0) : Buffer.concat(chunks), tooLarge),
+      requestOf(incoming, tooLarge ? "" : Buffer.concat(chunks).toString("utf8"), tooLarge),
       replyOf(outgoing),
     );
   };
@@ -62,7 +62,7 @@ function receive(incoming: IncomingMessage, outgoing: ServerResponse, options: T
   incoming.on("error", () => {});
 }
 
-function requestOf(incoming: IncomingMessage, body: Buffer, tooLarge: boolean): HttpRequest {
+function requestOf(incoming: IncomingMessage, body: string, tooLarge: boolean): HttpRequest {
   const url = incoming.url ?? "/";
   const mark = url.indexOf("?");
   return {

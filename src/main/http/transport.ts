@@ -13,7 +13,8 @@ export interface HttpRequest {
   readonly query: string;
   /** A header's value, "" when absent. `name` in lower case. */
   header(name: string): string;
-  readonly body: Buffer;
+  /** As UTF-8; what is none reads as U+FFFD. */
+  readonly body: string;
   /** The body was longer than the limit; `body` is empty then. */
   readonly tooLarge: boolean;
 }
