@@ -90,6 +90,17 @@ describe("a coalescer", () => {
     expect(runs.length).toBe(2);
   });
 
+  test("shares many keys among its runs, and asks for none of them twice", async () => {
+    const { ask, runs } = controlled(2);
+    const asked = Array.from({ length: 1_000 }, (_, index) => ask(`k${index % 100}`));
+    await turn();
+    expect(runs.map(({ keys }) => keys.length)).toEqual([50, 50]);
+    expect(new Set(runs.flatMap(({ keys }) => keys)).size).toBe(100);
+    for (const run of runs) run.end();
+    const answers = await Promise.all(asked);
+    expect(answers.map(({ key }) => key)).toEqual(answers.map((_, index) => `k${index % 100}`));
+  });
+
   test("tells an error to all who waited for that run and to nobody else", async () => {
     const { ask, runs } = controlled();
     const first = [ask("a"), ask("b"), ask("a")];

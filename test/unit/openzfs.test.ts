@@ -162,9 +162,17 @@ describe("changes in groups", () => {
 
   test("snapshots of different datasets that are ready together go out in one command", async () => {
     const { zfs, ran } = driver(() => SUCCESS);
-    const names = Array.from({ length: 64 }, (_, index) => snap(`ut/v${index}@s`));
+    const names = Array.from({ length: 16 }, (_, index) => snap(`ut/v${index}@s`));
     expect(await Promise.all(names.map((name) => zfs.snapshot(name, false)))).toEqual(names.map(() => ok));
     expect(ran).toEqual([["sudo", "zfs", "snapshot", ...names]]);
+  });
+
+  test("many that are ready together are shared among the groups that may run at once", async () => {
+    const { zfs, ran } = driver(() => SUCCESS);
+    const names = Array.from({ length: 65 }, (_, index) => snap(`ut/v${index}@s`));
+    expect(await Promise.all(names.map((name) => zfs.snapshot(name, false)))).toEqual(names.map(() => ok));
+    expect(ran.map((argv) => argv.length - 3)).toEqual([33, 32]);
+    expect(ran.flatMap((argv) => argv.slice(3))).toEqual(names);
   });
 
   test("snapshots of one dataset never stand in one command", async () => {

@@ -9,8 +9,20 @@ export function createCoalescer<Key, Value>(
   atOnce: number,
   run: (keys: readonly Key[]) => Promise<(key: Key) => Value>,
 ): (key: Key) => Promise<Value> {
-  return createGrouper<Key, Value>({
+  /** Keys that wait for a run to begin. */
+  const waiting = new Map<Key, Promise<Value>>();
+  const ask = createGrouper<Key, Value>({
     atOnce,
-    run: async (keys) => keys.map(await run([...new Set(keys)])),
+    run: async (keys) => {
+      for (const key of keys) waiting.delete(key);
+      return keys.map(await run(keys));
+    },
   });
+  return (key) => {
+    const known = waiting.get(key);
+    if (known) return known;
+    const asked = ask(key);
+    waiting.set(key, asked);
+    return asked;
+  };
 }

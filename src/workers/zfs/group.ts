@@ -9,6 +9,9 @@ export interface GroupOptions<Item, Answer> {
   run(items: readonly Item[]): Promise<readonly Answer[]>;
 }
 
+/** Fewer than this are not parted to have more groups at once. */
+const SMALLEST_SHARE = 16;
+
 /**
  * Joins what is asked for: those that wait while groups are under way go out together
  * when one of these has ended. The waiting forms the groups; who comes alone goes at once.
@@ -27,7 +30,10 @@ export function createGrouper<Item, Answer>(
 
   /** Takes the next group out of those who wait, in the order they came. */
   function take(): Member[] {
-    const { members = Number.POSITIVE_INFINITY } = options;
+    // With a whole crowd in one group the others would do nothing, now and ever after:
+    // those who are answered together come back together.
+    const share = Math.max(SMALLEST_SHARE, Math.ceil(waiting.length / (options.atOnce - underWay)));
+    const members = Math.min(share, options.members ?? share);
     const keys = new Set<unknown>();
     const group: Member[] = [];
     const left: Member[] = [];
