@@ -139,7 +139,8 @@ export async function sendAtRate({ port, connections, perSecond, seconds, reques
     const due = Math.min(total, Math.floor(((performance.now() - startedAt) / 1000) * perSecond));
     for (; made < due; made++) waiting.push({ index: made, dueAt: startedAt + (made / perSecond) * 1000 });
     while (waiting.length > 0 && free.length > 0) {
-      const connection = free.pop();
+      // In turns: the daemon closes a connection that has been idle for 10 s.
+      const connection = free.shift();
       if (connection) running.push(run(connection));
     }
     await new Promise((resolve) => setTimeout(resolve, 1));
