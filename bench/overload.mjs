@@ -43,7 +43,10 @@ export default {
     bound({ label: "refusal p99", of: "refusal p99" });
     note(
       `${settings.overloadSeconds} s a run${settings.full ? "" : " (BENCH_FULL=1: 60 s)"}, each on a new pool, over ${OVERLOAD_CONNECTIONS} connections, ` +
-        `limits.mailbox ${MAILBOX}. Client and daemon share the processors: a refusal's time has the client's own in it.`,
+        `limits.mailbox ${MAILBOX}. Client and daemon share the processors: a refusal's time has the client's own in it. ` +
+        "Creations sync files, so that their rate is the disk's, which varies on this machine from minute to minute; " +
+        "where it is lower after the overload look whether it already was lower under it. Tried: creations " +
+        "alone, whose rate doesn't fall as snapshots become many. No cause in the daemon was found.",
     );
   },
 };
