@@ -49,6 +49,12 @@ for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
   });
 }
 
+// As where a load fails while it is not awaited: nothing that was started may stay.
+process.once("unhandledRejection", (error) => {
+  process.stderr.write(`${error instanceof Error ? error.stack : error}\n`);
+  void releasers.releaseAll().then(() => process.exit(1));
+});
+
 let failed = false;
 for (const name of names.length > 0 ? names : ALL) {
   try {
