@@ -143,7 +143,6 @@ function sendJson20(reply: HttpReply, accept: string, text: string, overloaded: 
 }
 
 function sendJson(reply: HttpReply, accept: string, text: string, overloaded: boolean): void {
-  if (accept === "" && !overloaded) return reply.send(200, JSON_HEADERS, text);
   const send = ({ body, encoding }: Awaited<ReturnType<typeof encodeBody>>) => {
     if (encoding === undefined && !overloaded) return reply.send(200, JSON_HEADERS, body);
     const headers: (readonly [string, string])[] = [...JSON_HEADERS];

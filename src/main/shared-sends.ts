@@ -1,3 +1,4 @@
+import { LONGEST_WRITE } from "../protocol/byte-ring.js";
 import { type Failure, fail } from "../protocol/failures.js";
 import { type Beginning, createBeginning } from "./beginning.js";
 import type { BodySource } from "./http/transport.js";
@@ -148,8 +149,7 @@ export function createSharedSends(options: SharedSendOptions): SharedSends {
 
   /** Who is far behind, while there may be no room for more and somebody waits for it. */
   function laggardsOf({ members, end, released, hasEnded }: Source): Member[] {
-    // A ring's writer waits while less than a quarter is free.
-    const isFull = end - released > (options.windowBytes * 3) / 4;
+    const isFull = end - released > options.windowBytes * (1 - LONGEST_WRITE);
     if (members.size < 2 || hasEnded || !isFull) return [];
     const farBehind = end - options.windowBytes / 2;
     const laggards = [...members].filter(({ position }) => position < farBehind);

@@ -14,8 +14,8 @@ const READER_TOLD = 2;
 const WRITER_WAITS = 3;
 
 const HEAD_BYTES = 64;
-/** Of a ring, for the longest single write. */
-const LONGEST_WRITE = 1 / 4;
+/** Of a ring, for the longest single write: with less free its writer may wait. */
+export const LONGEST_WRITE = 1 / 4;
 /** Of a ring, that must be free before a writer that waits is told. */
 const ENOUGH_ROOM = 1 / 2;
 

@@ -239,9 +239,7 @@ class ReplyState implements HttpReply {
   private write(status: number, headers: Headers, body: string | Uint8Array): void {
     const { response, closeAfter } = this;
     response.cork(() => {
-      response.writeStatus(STATUS_TEXT[status] ?? String(status));
-      const [name, rest] = oneHeader(headers);
-      if (name !== "") response.writeHeader(name, rest);
+      writeHead(response, status, headers);
       if (this.withoutBody) response.endWithoutBody(Buffer.byteLength(body), closeAfter);
       else if (body.length <= MAX_WHOLE_CHARACTERS) response.end(body, closeAfter);
       else endLarge(response, typeof body === "string" ? Buffer.from(body) : body);
@@ -250,13 +248,16 @@ class ReplyState implements HttpReply {
 
   stream(status: number, headers: Headers, source: BodySource, onReady: () => void): BodySink {
     if (!this.gone) {
-      this.response.cork(() => {
-        this.response.writeStatus(STATUS_TEXT[status] ?? String(status));
-        for (const [name, value] of headers) this.response.writeHeader(name, value);
-      });
+      this.response.cork(() => writeHead(this.response, status, headers));
     }
     return createSink(this.response, this, source, onReady);
   }
+}
+
+function writeHead(response: HttpResponse, status: number, headers: Headers): void {
+  response.writeStatus(STATUS_TEXT[status] ?? String(status));
+  const [name, rest] = oneHeader(headers);
+  if (name !== "") response.writeHeader(name, rest);
 }
 
 const oneHeaders = new WeakMap<Headers, readonly [name: string, rest: string]>();

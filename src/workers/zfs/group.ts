@@ -1,7 +1,7 @@
 export interface GroupOptions<Item, Answer> {
   /** Groups under way at once: more than one, so that one alone need not wait for a group to end. */
   readonly atOnce: number;
-  /** The most members of a group; without it all that wait. */
+  /** The most members of a group; without it as many as its share of those that wait. */
   readonly members?: number;
   /** Of two members with the same key the later waits for another group; without it nobody does. */
   key?(item: Item): string;
