@@ -31,7 +31,11 @@ export default {
     const creations = settings.brief ? DATASETS : CREATIONS;
     for (let run = 0; run < settings.runs; run++) {
       for (const [dispatch, label] of Object.entries(MODES)) {
-        const daemon = await startDaemon(tools, { pools: [{ ...vm.pool, dispatch }] }, { env: vm.env });
+        const daemon = await startDaemon(
+          tools,
+          { pools: [{ ...vm.pool, dispatch, kstatCommand: [vm.exec, "cat"] }] },
+          { env: vm.env },
+        );
         await must(daemon.port, "GetSnapshot", { id: names[0] });
 
         const getNames = Array.from({ length: gets }, (_, index) => names[index % NAMES] ?? "");

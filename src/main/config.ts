@@ -34,6 +34,8 @@ const openzfsPool = z.strictObject({
   driver: z.literal("openzfs"),
   zfsCommand: command.default(["zfs"]),
   zpoolCommand: command.default(["zpool"]),
+  /** What prints a kstat of the pool, `["ssh", "node", "cat"]`; without it the daemon reads it. Empty: never read. */
+  kstatCommand: z.array(z.string().min(1)).optional(),
   /** `single`: a process for each request, nothing shared. For the bench to compare with. */
   dispatch: z.enum(["grouped", "single"]).default("grouped"),
   /** How long an answer waits for /dev/zvol/…; 0 where the commands run on another machine. */

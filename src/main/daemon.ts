@@ -33,9 +33,17 @@ function driverSettings(config: Config, pool: PoolConfig): DriverSettings {
   if (pool.driver === "embedded") {
     return { kind: "embedded", folder: pool.folder, quotaBytes: pool.quotaBytes };
   }
-  const { zfsCommand, zpoolCommand, dispatch, deviceWaitMs } = pool;
+  const { zfsCommand, zpoolCommand, kstatCommand, dispatch, deviceWaitMs } = pool;
   const { volumeProperties } = config;
-  return { kind: "openzfs", zfsCommand, zpoolCommand, dispatch, deviceWaitMs, volumeProperties };
+  return {
+    kind: "openzfs",
+    zfsCommand,
+    zpoolCommand,
+    kstatCommand,
+    dispatch,
+    deviceWaitMs,
+    volumeProperties,
+  };
 }
 
 function actorSettings(config: Config, pool: PoolConfig, runId: string): ActorSettings {

@@ -8,6 +8,7 @@ export type DriverSettings =
       readonly kind: "openzfs";
       readonly zfsCommand: readonly string[];
       readonly zpoolCommand: readonly string[];
+      readonly kstatCommand: readonly string[] | undefined;
       readonly dispatch: "grouped" | "single";
       readonly volumeProperties: Readonly<Record<string, string>>;
       readonly deviceWaitMs: number;

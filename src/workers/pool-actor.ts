@@ -95,7 +95,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
     if (driver.kind === "openzfs") {
       runner = startRunner({ script: RUNNER, children: createChildTable(children), log });
       const run = limitCommands(settings.commandSlots, runner.run, reportCommand);
-      return succeed(openOpenZfs({ ...driver, pool, timeoutMs }, run));
+      return succeed(openOpenZfs({ ...driver, pool, timeoutMs, log }, run));
     }
     const { folder, quotaBytes } = driver;
     const quota = quotaBytes === undefined ? undefined : bytes(quotaBytes);

@@ -248,7 +248,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
         const named = targets.map((each) => [`${each.name}@${tagOf(name)}`, each] as const);
         if (named.some(([snapshot]) => entries.has(snapshot))) return refusals.exists;
         for (const [snapshot, { volsize }] of named) add(snapshot, { volsize, written: bytes(4096) });
-        return succeed(null);
+        return succeed(undefined);
       }),
     clone: (origin, target) =>
       call("clone", target, () => {

@@ -66,6 +66,21 @@ describe("a command that ends by itself", () => {
     expect(await run(["cat"], LIMITS)).toMatchObject({ stdout: "", exit: { kind: "exited", code: 0 } });
   });
 
+  test("reads what it is given, and nothing behind it", async () => {
+    const { run } = createRunner();
+    const stdin = `é${"x".repeat(200_000)}`;
+    const end = await run(["cat"], { ...LIMITS, stdin });
+    expect(end.stdout).toBe(stdin);
+    expect(end.exit).toEqual({ kind: "exited", code: 0 });
+  });
+
+  test("need not read what it is given", async () => {
+    const { run } = createRunner();
+    const argv = ["sh", "-c", "exec <&-; echo why >&2; sleep 0.1; exit 2"];
+    const end = await run(argv, { ...LIMITS, stdin: "x".repeat(1_000_000) });
+    expect(end).toMatchObject({ stderr: "why\n", exit: { kind: "exited", code: 2 } });
+  });
+
   test("speaks the C locale, whatever ours is", async () => {
     const { run } = createRunner();
     const end = await run(["sh", "-c", 'echo "$LC_ALL $LANG"'], LIMITS);
@@ -91,6 +106,7 @@ describe("a command that can't be started", () => {
     const end = await run(["/no/such/program", "x"], LIMITS);
     expect(end).toMatchObject({ stdout: "", stderr: "", exit: { kind: "not_started", errno: "ENOENT" } });
     expect(ends).toEqual([end]);
+    expect((await run(["/no/such/program"], { ...LIMITS, stdin: "x" })).exit).toEqual(end.exit);
   });
 
   test("because it is no program: EACCES", async () => {

@@ -103,6 +103,16 @@ describe("samples", () => {
   test("commands may have words in front of zfs", () => {
     const { pools } = load({ config: join(folder("samples"), "sudo.json") });
     expect(pools[0]).toMatchObject({ zfsCommand: ["sudo", "-n", "zfs"] });
+    expect(pools[0]).not.toHaveProperty("kstatCommand");
+  });
+
+  test("the kstats of a pool on another machine are shown by a command, or not read at all", () => {
+    const { pools } = load({ config: join(folder("samples"), "ssh.json") });
+    expect(pools[0]).toMatchObject({
+      kstatCommand: ["ssh", "-o", "BatchMode=yes", "storage.example", "cat"],
+    });
+    const path = file({ pools: [{ name: "tank", kstatCommand: [] }] });
+    expect(load({ config: path }).pools[0]).toMatchObject({ kstatCommand: [] });
   });
 });
 
@@ -139,6 +149,7 @@ const BROKEN: Readonly<Record<string, RegExp>> = {
   "command-empty.json": /^pools\[0\]\.zfsCommand = \[\]: .*>=1/,
   "command-text.json": /^pools\[0\]\.zfsCommand = "sudo zfs": .*expected array/,
   "command-empty-word.json": /^pools\[0\]\.zfsCommand\[1\] = "": .*>=1/,
+  "kstat-command-text.json": /^pools\[0\]\.kstatCommand = "cat": .*expected array/,
   "image-service-url.json": /^imageService = "http:\/\/images\.example\/": must be HOST or HOST:PORT$/,
   "image-service-port.json": /^imageService = "images\.example:port": must be HOST or HOST:PORT$/,
   "image-source-space.json": /^imageSources\[1\] = "mir ror": must be HOST or HOST:PORT$/,

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import type { DatasetName, PoolName, SnapshotName } from "../../src/protocol/names.js";
 import { bytes } from "../../src/protocol/units.js";
+import { createActorLog } from "../../src/workers/log.js";
 import type { CommandEnd } from "../../src/workers/zfs/command.js";
 import type { Zfs } from "../../src/workers/zfs/driver.js";
 import { openOpenZfs } from "../../src/workers/zfs/openzfs.js";
@@ -28,10 +29,12 @@ const DRIVER_OPTIONS = {
   pool: "ut" as PoolName,
   zfsCommand: ["sudo", "zfs"],
   zpoolCommand: ["sudo", "zpool"],
+  kstatCommand: [],
   dispatch: "grouped" as const,
   volumeProperties: { compression: "lz4" },
   timeoutMs: 1,
   deviceWaitMs: 0,
+  log: createActorLog(() => {}, false),
 };
 
 /** A driver whose commands are answered by `answer`, and what it ran. */
@@ -156,49 +159,54 @@ describe("changes", () => {
   });
 });
 
-describe("changes in groups", () => {
+/** What `zfs program` prints where it makes these, each with 512 B written, and not those that are missing here. */
+function programMade(argv: readonly string[], makes: (name: string) => boolean): Answer {
+  const names = namesOf(argv);
+  const made = names.flatMap((name, index) => (makes(name) ? [[String(index + 1), "512"]] : []));
+  return { stdout: `${JSON.stringify({ return: Object.fromEntries(made) })}\n` };
+}
+
+const namesOf = (argv: readonly string[]) => argv.filter((word) => word.includes("@"));
+const isProgram = (argv: readonly string[]) => argv[2] === "program";
+
+describe("snapshots in groups", () => {
   const snap = (name: string) => name as SnapshotName;
-  const ok = { ok: true, value: null };
+  const made = { ok: true, value: 512n };
+  const programs = (argv: readonly string[]) => programMade(argv, () => true);
 
-  test("snapshots of different datasets that are ready together go out in one command", async () => {
-    const { zfs, ran } = driver(() => SUCCESS);
+  test("of different datasets that are ready together go out in one program, which tells what they have written", async () => {
+    const { zfs, ran } = driver(programs);
     const names = Array.from({ length: 16 }, (_, index) => snap(`ut/v${index}@s`));
-    expect(await Promise.all(names.map((name) => zfs.snapshot(name, false)))).toEqual(names.map(() => ok));
-    expect(ran).toEqual([["sudo", "zfs", "snapshot", ...names]]);
+    expect(await Promise.all(names.map((name) => zfs.snapshot(name, false)))).toEqual(names.map(() => made));
+    expect(ran).toEqual([["sudo", "zfs", "program", "-j", "ut", "-", ...names]]);
   });
 
-  test("many that are ready together are shared among the groups that may run at once", async () => {
-    const { zfs, ran } = driver(() => SUCCESS);
+  test("that are many are shared among the groups that may run at once", async () => {
+    const { zfs, ran } = driver(programs);
     const names = Array.from({ length: 65 }, (_, index) => snap(`ut/v${index}@s`));
-    expect(await Promise.all(names.map((name) => zfs.snapshot(name, false)))).toEqual(names.map(() => ok));
-    expect(ran.map((argv) => argv.length - 3)).toEqual([33, 32]);
-    expect(ran.flatMap((argv) => argv.slice(3))).toEqual(names);
+    expect(await Promise.all(names.map((name) => zfs.snapshot(name, false)))).toEqual(names.map(() => made));
+    expect(ran.map((argv) => namesOf(argv).length)).toEqual([33, 32]);
+    expect(ran.flatMap(namesOf)).toEqual(names);
   });
 
-  test("snapshots of one dataset never stand in one command", async () => {
-    const { zfs, ran } = driver(() => SUCCESS);
+  test("of one dataset never stand in one command", async () => {
+    const { zfs, ran } = driver(programs);
     const names = ["ut/a@1", "ut/a@2", "ut/b@1", "ut/a@3"].map(snap);
     await Promise.all(names.map((name) => zfs.snapshot(name, false)));
-    const commands = ran.map((argv) => argv.slice(3));
+    const commands = ran.map(namesOf);
     expect(commands.flat().sort()).toEqual([...names].sort());
     for (const command of commands) {
       expect(new Set(command.map((name) => name.split("@")[0])).size).toBe(command.length);
     }
   });
 
-  test("deletions in one dataset go out in one command, those in others in their own", async () => {
-    const { zfs, ran } = driver(() => SUCCESS);
-    await Promise.all(["ut/a@1", "ut/a@2", "ut/b@1"].map((name) => zfs.destroy(snap(name), false)));
-    expect(ran.map((argv) => argv.at(-1))).toEqual(["ut/a@1,2", "ut/b@1"]);
-  });
-
   test("what comes while groups are under way waits for one of them and goes out together", async () => {
     const ends: (() => void)[] = [];
     const ran: (readonly string[])[] = [];
     const zfs = openOpenZfs(DRIVER_OPTIONS, async (argv) => {
-      ran.push(argv.slice(3));
+      ran.push(namesOf(argv));
       await new Promise<void>((end) => ends.push(end));
-      return { argv, stdout: "", stderr: "", exit: { kind: "exited", code: 0 }, ms: 1 };
+      return { argv, stdout: "", stderr: "", ...programs(argv), exit: { kind: "exited", code: 0 }, ms: 1 };
     });
     const settled: Promise<unknown>[] = [];
     for (let index = 0; index < 6; index++) {
@@ -214,35 +222,102 @@ describe("changes in groups", () => {
     await Promise.all(settled);
   });
 
-  test("of a group that fails those to blame get answers of their own, and the others go out again", async () => {
+  test("that the program can't make are told why by zfs snapshot, and hide no other", async () => {
     const { zfs, ran } = driver((argv) => {
-      const names = argv.slice(3);
-      if (names.length === 3) return captured("snapshot-group-exists");
-      return names[0] === "ut/c@s" ? SUCCESS : captured("snapshot-exists");
+      if (isProgram(argv)) return programMade(argv, (name) => name === "ut/c@s");
+      return captured(namesOf(argv).length === 2 ? "snapshot-group-exists" : "snapshot-exists");
     });
     const names = ["ut/a@s", "ut/c@s", "ut/b@s"].map(snap);
     const outcomes = await Promise.all(names.map((name) => zfs.snapshot(name, false)));
-    expect(outcomes).toMatchObject([{ failure: { code: "dataset.exists" } }, ok, { failure: {} }]);
-    expect(ran.map((argv) => argv.slice(3).join(" ")).sort()).toEqual(
-      ["ut/a@s", "ut/a@s ut/c@s ut/b@s", "ut/b@s", "ut/c@s"].sort(),
-    );
+    expect(outcomes).toMatchObject([{ failure: { code: "dataset.exists" } }, made, { ok: false }]);
+    expect(ran.map((argv) => `${argv[2]} ${namesOf(argv).join(" ")}`).sort()).toEqual([
+      "program ut/a@s ut/c@s ut/b@s",
+      "snapshot ut/a@s",
+      "snapshot ut/a@s ut/b@s",
+      "snapshot ut/b@s",
+    ]);
   });
 
-  test("a group that fails for a reason that names nobody is run one by one", async () => {
-    const { zfs, ran } = driver((argv) => (argv.length > 4 ? captured("suspended-snapshot") : SUCCESS));
+  test("are made by zfs snapshot from then on where programs are refused", async () => {
+    const { zfs, ran } = driver((argv) => (isProgram(argv) ? captured("perm-program") : SUCCESS));
     const names = ["ut/a@s", "ut/b@s"].map(snap);
-    expect(await Promise.all(names.map((name) => zfs.snapshot(name, false)))).toEqual([ok, ok]);
+    const unknown = { ok: true, value: undefined };
+    expect(await Promise.all(names.map((name) => zfs.snapshot(name, false)))).toEqual([unknown, unknown]);
+    expect(await zfs.snapshot(snap("ut/c@s"), false)).toEqual(unknown);
+    expect(ran.map(({ 2: verb }) => verb)).toEqual(["program", "snapshot", "snapshot"]);
+  });
+
+  test("are tried as a program again where zfs snapshot is refused too", async () => {
+    let isReadOnly = true;
+    const { zfs, ran } = driver((argv) => (isReadOnly ? captured("readonly-snapshot") : programs(argv)));
+    const refused = { failure: { code: "pool.read_only" } };
+    expect(await zfs.snapshot(snap("ut/a@s"), false)).toMatchObject(refused);
+    isReadOnly = false;
+    expect(await zfs.snapshot(snap("ut/a@s"), false)).toEqual(made);
+    expect(ran.map(({ 2: verb }) => verb)).toEqual(["program", "snapshot", "program"]);
+  });
+
+  test.each([
+    ["a program", isProgram],
+    ["a zfs snapshot", (argv: readonly string[]) => !isProgram(argv)],
+  ])("are not run again where nobody knows what became of %s", async (_what, isLost) => {
+    let runs = 0;
+    const zfs = openOpenZfs(DRIVER_OPTIONS, async (argv) => {
+      runs++;
+      if (isLost(argv))
+        return { argv, stdout: "", stderr: "", exit: { kind: "timed_out", afterMs: 1 }, ms: 1 };
+      const { stderr = "" } = captured("perm-program");
+      return { argv, stdout: "", stderr, exit: { kind: "exited", code: 1 }, ms: 1 };
+    });
+    const outcomes = await Promise.all(["ut/a@s", "ut/b@s"].map((name) => zfs.snapshot(snap(name), false)));
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ failure: { code: "command.timed_out" } });
+    expect(runs).toBe(isLost(["", "", "program"]) ? 1 : 2);
+  });
+
+  test("that have written more than JSON's numbers hold are told digit for digit", async () => {
+    const { zfs } = driver(() => ({ stdout: '{"return":{"1":"18446744073709551615"}}\n' }));
+    expect(await zfs.snapshot(snap("ut/a@s"), false)).toEqual({ ok: true, value: 2n ** 64n - 1n });
+  });
+});
+
+describe("deletions in groups", () => {
+  const ok = { ok: true, value: null };
+  const destroyAll = (zfs: Zfs, names: readonly string[]) =>
+    Promise.all(names.map((name) => zfs.destroy(name as SnapshotName, false)));
+
+  test("go out in one command for a dataset, those in others in their own", async () => {
+    const { zfs, ran } = driver(() => SUCCESS);
+    expect(await destroyAll(zfs, ["ut/a@1", "ut/a@2", "ut/b@1"])).toEqual([ok, ok, ok]);
+    expect(ran.map((argv) => argv.at(-1))).toEqual(["ut/a@1,2", "ut/b@1"]);
+  });
+
+  test("that fail: those to blame get answers of their own, and the others go out again", async () => {
+    const { zfs, ran } = driver((argv) => {
+      if (argv.at(-1) === "ut/a@held,x,y") return captured("destroy-group-held");
+      return argv.at(-1) === "ut/a@held" ? captured("destroy-held-snapshot") : SUCCESS;
+    });
+    const outcomes = await destroyAll(zfs, ["ut/a@held", "ut/a@x", "ut/a@y"]);
+    expect(outcomes).toMatchObject([{ failure: { code: "snapshot.held" } }, ok, ok]);
+    expect(ran.map((argv) => argv.at(-1)).sort()).toEqual(["ut/a@held", "ut/a@held,x,y", "ut/a@x,y"]);
+  });
+
+  test("that fail for a reason that names nobody are run one by one", async () => {
+    const { zfs, ran } = driver((argv) =>
+      argv.at(-1) === "ut/a@1,2" ? captured("suspended-list") : SUCCESS,
+    );
+    expect(await destroyAll(zfs, ["ut/a@1", "ut/a@2"])).toEqual([ok, ok]);
     expect(ran.length).toBe(3);
   });
 
-  test("a group whose outcome nobody knows is not run again", async () => {
+  test("whose outcome nobody knows are not run again", async () => {
     let runs = 0;
     const zfs = openOpenZfs(DRIVER_OPTIONS, async (argv) => {
       runs++;
       return { argv, stdout: "", stderr: "", exit: { kind: "timed_out", afterMs: 1 }, ms: 1 };
     });
-    const outcomes = await Promise.all(["ut/a@s", "ut/b@s"].map((name) => zfs.snapshot(snap(name), false)));
-    for (const outcome of outcomes) expect(outcome).toMatchObject({ failure: { code: "command.timed_out" } });
+    for (const outcome of await destroyAll(zfs, ["ut/a@1", "ut/a@2"])) {
+      expect(outcome).toMatchObject({ failure: { code: "command.timed_out" } });
+    }
     expect(runs).toBe(1);
   });
 });

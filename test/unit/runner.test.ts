@@ -58,6 +58,12 @@ describe("the runner", () => {
     expect(end.spawnMs).toBeGreaterThan(0);
   });
 
+  test("gives a command what it is to read", async () => {
+    const { runner } = open();
+    const stdin = 'a "line"\nand é\n';
+    expect((await runner.run(["cat"], { ...LIMITS, stdin })).stdout).toBe(stdin);
+  });
+
   test("keeps time limits and says what could not be started", async () => {
     const { runner } = open();
     const [slow, none] = await Promise.all([

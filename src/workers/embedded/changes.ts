@@ -122,7 +122,8 @@ export function embeddedChanges(
         };
         try {
           for (const entry of targets) made.push(await snapshotEntry(entry, nameOf(entry)));
-          return await change(`cannot create snapshot '${name}'`, decide);
+          const changed = await change(`cannot create snapshot '${name}'`, decide);
+          return changed.ok ? succeed(made.find((entry) => entry.name === name)?.written) : changed;
         } finally {
           await removeUnused(made.map(({ file }) => file));
         }

@@ -58,6 +58,7 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
         const created = await zfs.snapshot(snapshot, recursive);
         if (!created.ok) return created;
         if (recursive) return likeNamed(snapshot);
+        if (created.value !== undefined) return succeed([{ name: snapshot, written: created.value }]);
         const made = await getSnapshot(snapshot);
         return made.ok ? succeed([made.value]) : made;
       }),

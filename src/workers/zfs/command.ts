@@ -20,6 +20,8 @@ export interface CommandEnd {
 export interface CommandLimits {
   readonly timeoutMs: number;
   readonly stdoutBytes: number;
+  /** What the command reads; without it, nothing. */
+  readonly stdin?: string;
 }
 
 export type RunCommand = (argv: readonly string[], limits: CommandLimits) => Promise<CommandEnd>;
@@ -54,7 +56,10 @@ export async function runCommand(
   children: ChildTable,
 ): Promise<CommandEnd> {
   const startedAt = performance.now();
-  const command = startProcess(argv, { stdin: false, stdout: true }, children);
+  const command = startProcess(argv, { stdin: limits.stdin !== undefined, stdout: true }, children);
+  // One that ends without having read it all says why on stderr.
+  command.stdin?.on("error", () => {});
+  command.stdin?.end(limits.stdin);
   const spawnMs = performance.now() - startedAt;
   const stdout: Buffer[] = [];
   let stdoutBytes = 0;

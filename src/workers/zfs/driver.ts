@@ -55,8 +55,11 @@ export interface Zfs {
   ensureFilesystem(name: DatasetName): Promise<Outcome<null>>;
   /** Creates missing parents too. Succeeds when a volume of that name exists. */
   createVolume(name: DatasetName, size: Bytes): Promise<Outcome<null>>;
-  /** One atomic snapshot; with `recursive` of everything below too. */
-  snapshot(name: SnapshotName, recursive: boolean): Promise<Outcome<null>>;
+  /**
+   * One atomic snapshot; with `recursive` of everything below too.
+   * @returns what the snapshot has written, where that needs no look-up.
+   */
+  snapshot(name: SnapshotName, recursive: boolean): Promise<Outcome<Bytes | undefined>>;
   clone(origin: SnapshotName, target: DatasetName): Promise<Outcome<null>>;
   rename(from: DatasetName, to: DatasetName): Promise<Outcome<null>>;
   /** Fails: dataset.not_found, dataset.has_clones, dataset.busy, snapshot.held. */

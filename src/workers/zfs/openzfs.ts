@@ -1,6 +1,6 @@
 import { access } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fail, type Outcome, type Refused, refusals, succeed } from "../../protocol/failures.js";
+import { fail, type Outcome, refusals, succeed } from "../../protocol/failures.js";
 import {
   type DatasetName,
   datasetOf,
@@ -12,18 +12,25 @@ import {
   ZVOL_DEVICES,
 } from "../../protocol/names.js";
 import { type Bytes, bytes } from "../../protocol/units.js";
+import type { ActorLog } from "../log.js";
 import { createCoalescer } from "./coalesce.js";
 import type { CommandEnd, CommandLimits, RunCommand } from "./command.js";
 import type { AnyName, DatasetInfo, MarkedVolume, Properties, Space, Zfs } from "./driver.js";
-import { blamedNames, failureOf, missingNames } from "./failures.js";
+import { blamedNames, failureOf } from "./failures.js";
 import { createGrouper } from "./group.js";
+import { createLookUp, listNames } from "./look-ups.js";
 import { perKey } from "./per-key.js";
+import { createPoolStates } from "./pool-state.js";
+import { COLUMNS, infoOf, numberOf, rowsOf } from "./rows.js";
+import { SNAPSHOT_PROGRAM, writtenByName } from "./snapshot-program.js";
 
 export interface OpenZfsOptions {
   readonly pool: PoolName;
   /** argv in front of the arguments of zfs, such as `["sudo", "zfs"]`. */
   readonly zfsCommand: readonly string[];
   readonly zpoolCommand: readonly string[];
+  /** argv to put before the path of a kstat of the pool; undefined: it is read here; empty: none is. */
+  readonly kstatCommand: readonly string[] | undefined;
   /** `single`: a process for each request, nothing shared. For the bench to compare with. */
   readonly dispatch: "grouped" | "single";
   /** Properties of new volumes, clones and images. */
@@ -31,6 +38,7 @@ export interface OpenZfsOptions {
   readonly timeoutMs: number;
   /** How long to wait for /dev/zvol/…; 0 where the devices are on another machine. */
   readonly deviceWaitMs: number;
+  readonly log: ActorLog;
 }
 
 /** 100,000 snapshots with names of full length and their numbers. */
@@ -40,8 +48,6 @@ const SHORT_BYTES = 1024 * 1024;
 const NAMES_PER_COMMAND = 300;
 /** Each waits for a transaction group; two may share one. */
 const GROUPS_AT_ONCE = 2;
-/** Look-ups wait for no transaction group, but zfs uses one processor for a command. */
-const READS_AT_ONCE = 2;
 /** A busy zvol is mostly udev or a disk scan that goes away: pauses between tries. */
 const BUSY_PAUSES_MS = [50, 100, 200, 400, 800];
 /** Each try loses at most one race, and a name has few parents. */
@@ -49,32 +55,7 @@ const PARENT_TRIES = 10;
 /** "destroy -r" of many snapshots takes minutes. */
 const DESTROY_TIMEOUT_FACTOR = 10;
 
-const COLUMNS = "name,type,guid,createtxg,volsize,written,origin";
 const MARKS = "imagestore:type,imagestore:fetch";
-
-function numberOf(field: string | undefined): bigint {
-  return field !== undefined && /^\d+$/.test(field) ? BigInt(field) : 0n;
-}
-
-function infoOf(fields: readonly string[]): DatasetInfo {
-  const [name, type, guid = "", createtxg, volsize, written, origin] = fields;
-  return {
-    name: name as AnyName,
-    type: type as DatasetInfo["type"],
-    guid,
-    createtxg: numberOf(createtxg),
-    volsize: bytes(numberOf(volsize)),
-    written: bytes(numberOf(written)),
-    origin: origin === undefined || origin === "-" ? undefined : (origin as SnapshotName),
-  };
-}
-
-function rowsOf(end: CommandEnd): string[][] {
-  return end.stdout
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => line.split("\t"));
-}
 
 function succeeded(end: CommandEnd): boolean {
   return end.exit.kind === "exited" && end.exit.code === 0;
@@ -121,7 +102,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
   }
 
   async function rows(args: readonly string[]): Promise<Outcome<string[][]>> {
-    const end = await zfs(["list", "-Hp", ...args], { stdoutBytes: LIST_BYTES });
+    const end = await list(args);
     return succeeded(end) ? succeed(rowsOf(end)) : failureOf(end);
   }
 
@@ -130,42 +111,22 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     return found.ok ? succeed(found.value.map(infoOf)) : found;
   }
 
-  /** One process for a chunk of names; a missing one does not hide the others. */
-  async function findChunk(
-    names: readonly AnyName[],
-    found: Map<AnyName, Outcome<DatasetInfo | undefined>>,
-  ): Promise<void> {
-    // -d 0: a volume's name stands for itself only, although snapshots are listed too.
-    const args = ["list", "-Hp", "-t", "all", "-d", "0", "-o", COLUMNS, ...names];
-    const end = await zfs(args, { stdoutBytes: LIST_BYTES });
-    for (const row of rowsOf(end)) {
-      const info = infoOf(row);
-      found.set(info.name, succeed(info));
-    }
-    const missing = missingNames(end.stderr);
-    const other: Refused = succeeded(end) ? refusals.notFound : failureOf(end);
-    for (const name of names) {
-      if (found.has(name)) continue;
-      found.set(name, missing.has(name) ? succeed(undefined) : other);
-    }
-  }
+  const list = (args: readonly string[]) => zfs(["list", "-Hp", ...args], { stdoutBytes: LIST_BYTES });
 
-  /** Looks up names, in chunks. @returns the answer for each of them. */
-  async function lookUp(
-    names: readonly AnyName[],
-  ): Promise<(name: AnyName) => Outcome<DatasetInfo | undefined>> {
-    const found = new Map<AnyName, Outcome<DatasetInfo | undefined>>();
-    const chunks: Promise<void>[] = [];
-    for (let at = 0; at < names.length; at += NAMES_PER_COMMAND) {
-      chunks.push(findChunk(names.slice(at, at + NAMES_PER_COMMAND), found));
-    }
-    await Promise.all(chunks);
-    return (name) => found.get(name) ?? refusals.notFound;
-  }
+  const states = createPoolStates({
+    pool,
+    command: options.kstatCommand,
+    log: options.log,
+    run: async (argv) => {
+      commandsRun++;
+      const end = await run(argv, { timeoutMs, stdoutBytes: SHORT_BYTES });
+      return succeeded(end) ? end.stdout : undefined;
+    },
+  });
 
   const find = isGrouped
-    ? createCoalescer(READS_AT_ONCE, lookUp)
-    : async (name: AnyName) => (await lookUp([name]))(name);
+    ? createLookUp({ list, poolState: states.read, namesPerCommand: NAMES_PER_COMMAND })
+    : async (name: AnyName) => (await listNames({ list }, [name])).get(name) ?? refusals.notFound;
 
   /**
    * One command for several changes, all of which happen or none. Where it fails, those
@@ -194,12 +155,39 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     );
   }
 
-  /** `zfs snapshot` takes one snapshot of each dataset. */
-  const snapshotTogether = createGrouper<SnapshotName, Outcome<null>>({
+  /** Channel programs need root. */
+  let mayRunPrograms = true;
+
+  /**
+   * Snapshots of different datasets, with what they have written, from one command. Those
+   * that the program does not make are tried by `zfs snapshot`, which tells why.
+   */
+  async function makeSnapshots(
+    names: readonly SnapshotName[],
+  ): Promise<readonly Outcome<Bytes | undefined>[]> {
+    let made: Map<SnapshotName, Bytes> | undefined;
+    if (mayRunPrograms) {
+      const end = await zfs(["program", "-j", pool, "-", ...names], { stdin: SNAPSHOT_PROGRAM });
+      // Given up: nobody knows what became of it, so nothing may be tried again.
+      if (end.exit.kind !== "exited") return names.map(() => failureOf(end));
+      made = writtenByName(end, names);
+    }
+    const others = names.filter((name) => !made?.has(name));
+    const outcomes = await changeTogether((group) => ["snapshot", ...group], others);
+    // Refused as a program, and not for what it was to do.
+    if (!made && outcomes.some(({ ok }) => ok)) mayRunPrograms = false;
+    return names.map((name) => {
+      const outcome = outcomes[others.indexOf(name)];
+      return outcome && !outcome.ok ? outcome : succeed(made?.get(name));
+    });
+  }
+
+  /** One snapshot of each dataset, for more in a transaction group are refused. */
+  const snapshotTogether = createGrouper<SnapshotName, Outcome<Bytes | undefined>>({
     atOnce: GROUPS_AT_ONCE,
     members: NAMES_PER_COMMAND,
     key: datasetOf,
-    run: (names) => changeTogether((group) => ["snapshot", ...group], names),
+    run: makeSnapshots,
   });
 
   /** `zfs destroy DATASET@a,b` destroys snapshots of one dataset. */
@@ -241,15 +229,17 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     async checkPool() {
       commandsRun++;
       const limits = { timeoutMs, stdoutBytes: SHORT_BYTES };
-      const end = await run([...options.zpoolCommand, "list", "-Hp", "-o", "health", pool], limits);
+      const end = await run([...options.zpoolCommand, "list", "-Hp", "-o", "health,guid", pool], limits);
       if (!succeeded(end)) {
         const refused = failureOf(end);
         if (refused.failure.code !== "dataset.not_found") return refused;
         return fail("pool.not_found", `pool ${pool} does not exist or is not imported`);
       }
+      const [health = "", guid = ""] = end.stdout.trim().split("\t");
+      if (isGrouped) await states.open(guid);
       const version = await zfs(["version"]);
       return succeed({
-        health: end.stdout.trim(),
+        health,
         version: version.stdout.split("\n")[0]?.trim() || "unknown",
       });
     },
@@ -293,10 +283,11 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
         ["create", "-p", ...propertyFlags(options.volumeProperties), "-V", String(size)],
         name,
       ),
-    snapshot: (name, recursive) =>
-      isGrouped && !recursive
-        ? snapshotTogether(name)
-        : change(["snapshot", ...(recursive ? ["-r"] : []), name]),
+    async snapshot(name, recursive) {
+      if (isGrouped && !recursive) return snapshotTogether(name);
+      const made = await change(["snapshot", ...(recursive ? ["-r"] : []), name]);
+      return made.ok ? succeed(undefined) : made;
+    },
     clone: (origin, target) =>
       changeWithParents(["clone", "-p", ...propertyFlags(options.volumeProperties), origin], target),
     rename: (from, to) => change(["rename", from, to]),
