@@ -58,23 +58,25 @@ export function repeatByAutocannon({ url, body, expected, connections, seconds }
 }
 
 /**
- * Sends every request once, on so many connections, as fast as they are answered.
- * @param {{ port: number, connections: number, requests: readonly string[] }} options
+ * Keeps so many connections busy for a time: each sends its next request when the last one is answered.
+ * @param {{ port: number, connections: number, seconds: number, request: (index: number) => string }} options
  * @returns {Promise<LoadReport & { answers: string[] }>} the answers in the order of the requests
  */
-export async function sendAll({ port, connections, requests }) {
+export async function sendFor({ port, connections, seconds, request }) {
   const opened = await Promise.all(Array.from({ length: connections }, () => openConnection(port)));
   /** @type {string[]} */
-  const answers = new Array(requests.length);
+  const answers = [];
   /** @type {number[]} */
   const latencies = [];
   let next = 0;
   const startedAt = performance.now();
+  const isOver = () => performance.now() - startedAt > seconds * 1000;
   await Promise.all(
     opened.map(async (connection) => {
-      for (let index = next++; index < requests.length; index = next++) {
+      while (!isOver()) {
+        const index = next++;
         const sentAt = performance.now();
-        answers[index] = await connection.send(/** @type {string} */ (requests[index]));
+        answers[index] = await connection.send(request(index));
         latencies.push(performance.now() - sentAt);
       }
     }),

@@ -135,6 +135,7 @@ const CODES: Partial<Record<FailureCode, readonly string[]>> = {
     "perm-create",
     "perm-destroy-r",
     "perm-snapshot",
+    "perm-program",
     "perm-rollback",
     "perm-clone",
     "perm-rename",

@@ -86,7 +86,7 @@ const PATTERNS: readonly Pattern[] = [
   { match: /^cannot .*: pool is read-only$/m, refuse: (match) => fail("pool.read_only", match[0]) },
   {
     match:
-      /^(?:(?:warning: )?cannot .*: permission denied|Permission denied the ZFS utilities must be run as root\.|Unable to open \/dev\/zfs: Permission denied\.|.*a password is required|cannot .*: Insufficient privileges)/im,
+      /^(?:(?:warning: )?cannot .*: permission denied|Permission denied the ZFS utilities must be run as root\.|Permission denied\. Channel programs must be run as root\.|Unable to open \/dev\/zfs: Permission denied\.|.*a password is required|cannot .*: Insufficient privileges)/im,
     refuse: (match) => fail("command.not_permitted", match[0]),
   },
   {
