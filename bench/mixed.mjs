@@ -13,11 +13,22 @@ const GET_SECONDS = 20;
 const CREATE_SECONDS = 30;
 const MODES = /** @type {const} */ ({ single: "a process a request", grouped: "imagestore" });
 
-/** What else happens to the pool during look-ups: a line of sh, run again and again in the VM. */
+const WRITER = `/dev/zvol/${POOL}/writer`;
+
+/**
+ * What else happens to the pool during look-ups, as sh in the VM: once, then again and again. A guest
+ * keeps its disk open, for closing it ends a transaction group, and has its data flushed.
+ */
 const BESIDE = {
   "": undefined,
-  ", a guest writing": `dd if=/dev/urandom of=/dev/zvol/${POOL}/writer bs=64k count=4 conv=notrunc 2>/dev/null; sleep 0.5`,
-  ", a snapshot made by hand each second": `zfs snapshot ${POOL}/writer@$i; sleep 1`,
+  ", a guest writing": {
+    first: `exec 9>${WRITER}`,
+    again: "dd if=/dev/urandom bs=64k count=4 conv=fsync >&9 2>/dev/null; sleep 0.5",
+  },
+  ", a snapshot made by hand each second": {
+    first: "i=0",
+    again: `i=$((i+1)); zfs snapshot ${POOL}/writer@$i; sleep 1`,
+  },
 };
 const STOP = "/tmp/over";
 
@@ -28,7 +39,7 @@ export default {
     const { settings, add, compare, note, say } = tools;
     const vm = await startVm(tools);
     const volumes = Array.from({ length: DATASETS }, (_, index) => `guests/g${index}/disk`);
-    await vm.run("sh", "-c", makeVolumes([...volumes, "writer"]));
+    await vm.run("sh", "-c", `${makeVolumes(volumes)}\nzfs create -s -V 256M ${POOL}/writer`);
     const tags = Array.from({ length: Math.ceil(NAMES / DATASETS) }, (_, index) => `s${index}`);
     for (const tag of tags) await vm.run("zfs", "snapshot", ...volumes.map((id) => `${POOL}/${id}@${tag}`));
     const names = tags.flatMap((tag) => volumes.map((id) => `${id}@${tag}`)).slice(0, NAMES);
@@ -57,9 +68,9 @@ export default {
           say(`run ${run + 1}: ${label}: ${report.perSecond.toFixed(1)} calls/s`);
         };
 
-        for (const [beside, script] of Object.entries(BESIDE)) {
+        for (const [beside, work] of Object.entries(BESIDE)) {
           const name = (/** @type {number} */ index) => /** @type {string} */ (names[index % NAMES]);
-          const end = await startBeside(vm, script);
+          const end = await startBeside(vm, work);
           const got = await sendFor({
             port: daemon.port,
             connections: CONNECTIONS,
@@ -110,14 +121,14 @@ export default {
 };
 
 /**
- * Runs a line in the VM again and again, with $i counting.
- * @param {import("./lib/vm.mjs").Vm} vm @param {string | undefined} line
+ * Does something in the VM until it is ended.
+ * @param {import("./lib/vm.mjs").Vm} vm @param {{ first: string, again: string } | undefined} work
  * @returns {Promise<() => Promise<void>>} ends it, and undoes what it did to the volume `writer`
  */
-async function startBeside(vm, line) {
-  if (line === undefined) return async () => {};
+async function startBeside(vm, work) {
+  if (work === undefined) return async () => {};
   await vm.run("rm", "-f", STOP);
-  const loop = vm.run("sh", "-ec", `i=0; while [ ! -e ${STOP} ]; do i=$((i+1)); ${line}; done`);
+  const loop = vm.run("sh", "-ec", `${work.first}; while [ ! -e ${STOP} ]; do ${work.again}; done`);
   return async () => {
     await vm.run("touch", STOP);
     await loop;

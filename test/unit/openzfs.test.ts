@@ -222,6 +222,26 @@ describe("snapshots in groups", () => {
     await Promise.all(settled);
   });
 
+  test("that come in a crowd go out in equal groups, though one alone went first", async () => {
+    const ran: string[][] = [];
+    const ends: (() => void)[] = [];
+    const zfs = openOpenZfs(DRIVER_OPTIONS, async (argv) => {
+      ran.push(namesOf(argv));
+      await new Promise<void>((end) => ends.push(end));
+      return { argv, stdout: "", stderr: "", ...programs(argv), exit: { kind: "exited", code: 0 }, ms: 1 };
+    });
+    const lone = zfs.snapshot(snap("ut/v@s"), false);
+    await until("the first went out", () => ran.length === 1);
+    const crowd = Array.from({ length: 63 }, (_, index) => zfs.snapshot(snap(`ut/v${index}@s`), false));
+    await until("some of the others went out", () => ran.length === 2);
+    ends.shift()?.();
+    await lone;
+    await until("the rest went out", () => ran.length === 3);
+    expect(ran.map((names) => names.length)).toEqual([1, 32, 31]);
+    for (const end of ends) end();
+    expect(await Promise.all(crowd)).toEqual(crowd.map(() => made));
+  });
+
   test("that the program can't make are told why by zfs snapshot, and hide no other", async () => {
     const { zfs, ran } = driver((argv) => {
       if (isProgram(argv)) return programMade(argv, (name) => name === "ut/c@s");

@@ -1,7 +1,7 @@
 export interface GroupOptions<Item, Answer> {
   /** Groups under way at once: more than one, so that one alone need not wait for a group to end. */
   readonly atOnce: number;
-  /** The most members of a group; without it as many as its share of those that wait. */
+  /** The most members of a group; without it as many as its share of all that wait or are under way. */
   readonly members?: number;
   /** Of two members with the same key the later waits for another group; without it nobody does. */
   key?(item: Item): string;
@@ -25,14 +25,16 @@ export function createGrouper<Item, Answer>(
     reject(error: unknown): void;
   }
   let waiting: Member[] = [];
-  let underWay = 0;
+  let groupsUnderWay = 0;
+  let membersUnderWay = 0;
   let isScheduled = false;
 
   /** Takes the next group out of those who wait, in the order they came. */
   function take(): Member[] {
-    // With a whole crowd in one group the others would do nothing, now and ever after:
-    // those who are answered together come back together.
-    const share = Math.max(SMALLEST_SHARE, Math.ceil(waiting.length / (options.atOnce - underWay)));
+    // A crowd goes out in equal groups. With most of it in one the others would have little
+    // to do, now and ever after: those who are answered together come back together.
+    const crowd = waiting.length + membersUnderWay;
+    const share = Math.max(SMALLEST_SHARE, Math.ceil(crowd / options.atOnce));
     const members = Math.min(share, options.members ?? share);
     const keys = new Set<unknown>();
     const group: Member[] = [];
@@ -48,20 +50,22 @@ export function createGrouper<Item, Answer>(
   }
 
   async function runGroup(group: readonly Member[]): Promise<void> {
-    underWay++;
+    groupsUnderWay++;
+    membersUnderWay += group.length;
     try {
       const answers = await options.run(group.map(({ item }) => item));
       for (const [index, member] of group.entries()) member.resolve(answers[index] as Answer);
     } catch (error) {
       for (const member of group) member.reject(error);
     } finally {
-      underWay--;
+      groupsUnderWay--;
+      membersUnderWay -= group.length;
       start();
     }
   }
 
   function start(): void {
-    while (underWay < options.atOnce && waiting.length > 0) void runGroup(take());
+    while (groupsUnderWay < options.atOnce && waiting.length > 0) void runGroup(take());
   }
 
   return (item) =>
