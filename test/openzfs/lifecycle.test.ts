@@ -36,6 +36,7 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
   const daemons: DaemonProcess[] = [];
   let stream: Buffer;
   let large: Buffer;
+  let files: Buffer;
   let images: Server;
 
   const zfs = (...args: string[]) => vmExec(running, ["zfs", ...args]);
@@ -64,10 +65,15 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
     zfs("create", "-V", "8M", `${POOL}/seed`);
     zfs("snapshot", `${POOL}/seed@s`);
     stream = Buffer.from(vmExec(running, ["sh", "-c", `zfs send ${POOL}/seed@s | base64`]), "base64");
+    zfs("create", `${POOL}/files`);
+    zfs("snapshot", `${POOL}/files@s`);
+    files = Buffer.from(vmExec(running, ["sh", "-c", `zfs send ${POOL}/files@s | base64`]), "base64");
+    zfs("destroy", "-r", `${POOL}/files`);
     images = createServer((request, response) => {
       // "hang": the head of an image, and then nothing.
       if (request.url?.includes("hang")) response.write(stream.subarray(0, 1000));
       else if (request.url?.includes("/large/")) response.end(large);
+      else if (request.url?.includes("/files/")) response.end(files);
       else response.end(stream);
     });
     await new Promise<void>((resolve) => images.listen(0, "127.0.0.1", resolve));
@@ -247,6 +253,15 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
     await must<Images>(daemon.url, "RequestImage", { id: "large" });
     await must<Images>(daemon.url, "DeleteImage", { id: "large" });
     await must<Volumes>(daemon.url, "DeleteDataset", { id: "guests/large" });
+    expect(await daemon.stop()).toBe(0);
+  });
+
+  test("an image that is no volume is refused and leaves nothing behind", async () => {
+    const daemon = await start();
+    const { error } = await call<Images>(daemon.url, "RequestImage", { id: "files" });
+    expect(error).toBe("no usable image: its stream holds no volume");
+    expect(names()).not.toContain("files");
+    expect(await imageIds(daemon)).not.toContain("files");
     expect(await daemon.stop()).toBe(0);
   });
 

@@ -171,14 +171,14 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
       ),
     put: (name, info) => add(name, info ?? {}),
     receive: (target, stream, marks) => {
+      const volsize = stream.type === "volume" ? stream.size : bytes(0);
       add(target, {
         type: stream.type,
-        volsize: stream.size,
+        volsize,
         imageType: marks["imagestore:type"] ?? "",
         fetchMark: marks["imagestore:fetch"] ?? "",
       });
-      for (const tag of stream.snapshots)
-        add(`${target}@${tag}`, { volsize: stream.size, written: bytes(4096) });
+      for (const tag of stream.snapshots) add(`${target}@${tag}`, { volsize, written: bytes(4096) });
     },
     copy: () =>
       createOn(pool, capacity, {

@@ -49,18 +49,12 @@ export function imageOperations(
 
   /** Checks what was received and publishes it under its final name. */
   async function publish(id: ComponentId, type: string, partial: DatasetName): Promise<Outcome<ImageRecord>> {
-    const received = await zfs.find(partial);
-    if (!received.ok) return received;
-    if (received.value?.type !== "volume") {
-      return fail(
-        "image.bad_stream",
-        `no usable image: its stream holds a ${received.value?.type ?? "nothing"}, not a volume`,
-      );
-    }
     const snapshots = await zfs.snapshotsOf(partial);
     if (!snapshots.ok) return snapshots;
     const first = snapshots.value[0];
     if (!first) return fail("image.bad_stream", "no usable image: its stream holds no snapshot");
+    // Only snapshots of volumes have a size.
+    if (first.volsize === 0n) return fail("image.bad_stream", "no usable image: its stream holds no volume");
     const volume = childOf(pool, `images/${id}`);
     // Recorded under the lock: who deletes the image next must find its record.
     return locks.with([{ name: volume, mode: "tree" }], async () => {
@@ -110,14 +104,19 @@ export function imageOperations(
   async function fetchImage(id: ComponentId, type: string, source: string): Promise<Outcome<ImageRecord>> {
     const partial = partialOf(pool, id);
     if (partial.length > MAX_NAME_BYTES) return fail("name.invalid", "invalid id: too long for this pool");
-    const adopted = await adopt(id, type, childOf(pool, `images/${id}`));
+    const volume = childOf(pool, `images/${id}`);
+    // Mostly neither is there; if one is, it is looked at again under its lock.
+    const [there, leftover] = await Promise.all([zfs.find(volume), zfs.find(partial)]);
+    if (!there.ok) return there;
+    if (!leftover.ok) return leftover;
+    const adopted = there.value ? await adopt(id, type, volume) : succeed(undefined);
     if (!adopted.ok) return adopted;
     if (adopted.value) return succeed(adopted.value);
     const url = await imageUrl(service, id, source);
     if (!url.ok) return url;
     const marks = { "imagestore:fetch": runId, "imagestore:type": type, "imagestore:source": url.value };
     return locks.with([{ name: partial, mode: "tree" }], async () => {
-      const cleared = await clearLeftover(partial);
+      const cleared = leftover.value ? await clearLeftover(partial) : succeed(null);
       if (!cleared.ok) return cleared;
       const fetched = await context.fetch({ url: url.value, command: zfs.receiveCommand(partial, marks) });
       const finished = fetched.ok ? await zfs.finishReceive(partial) : fetched;
