@@ -1,8 +1,8 @@
 // @ts-check
 import { setTimeout as sleep } from "node:timers/promises";
 import { POOL, startEmbedded } from "./lib/daemon.mjs";
-import { must, openConnection, replyOf, requestText } from "./lib/http-client.mjs";
-import { sendAtRate } from "./lib/load.mjs";
+import { must, replyOf, requestText } from "./lib/http-client.mjs";
+import { sendAtRate, sendFor } from "./lib/load.mjs";
 import { percentile } from "./lib/statistics.mjs";
 import { watchProcess } from "./lib/watch.mjs";
 
@@ -176,21 +176,11 @@ function noteCreation(reply, name, acknowledged) {
  * @param {number} port @param {ReturnType<typeof createMix>} mix @param {string[]} acknowledged @param {number} seconds
  */
 async function sustain(port, mix, acknowledged, seconds) {
-  const connections = await Promise.all(
-    Array.from({ length: SUSTAINED_CONNECTIONS }, () => openConnection(port)),
-  );
-  const startedAt = performance.now();
-  let calls = 0;
-  await Promise.all(
-    connections.map(async (connection) => {
-      while (performance.now() - startedAt < seconds * 1000) {
-        const index = calls++;
-        const reply = await connection.send(mix.request(index));
-        if (isRefusal(reply)) throw new Error("refused although the mailbox had room");
-        noteCreation(reply, mix.creates(index), acknowledged);
-      }
-      connection.close();
-    }),
-  );
-  return calls / ((performance.now() - startedAt) / 1000);
+  const connections = SUSTAINED_CONNECTIONS;
+  const { perSecond, answers } = await sendFor({ port, connections, seconds, request: mix.request });
+  for (const [index, reply] of answers.entries()) {
+    if (isRefusal(reply)) throw new Error("refused although the mailbox had room");
+    noteCreation(reply, mix.creates(index), acknowledged);
+  }
+  return perSecond;
 }
