@@ -12,7 +12,7 @@ export const SNAPSHOT = "guests/g0/disk@s";
 
 /**
  * A daemon on an embedded pool with so many snapshots. They are rows of its catalog
- * (src/workers/embedded/catalog.ts) that share the one file of an empty snapshot: 100,000 by the
+ * (src/workers/drivers/embedded/catalog.ts) that share the one file of an empty snapshot: 100,000 by the
  * API would take minutes, and what a call costs does not depend on their files.
  * @param {import("./releasers.mjs").Releasers} releasers @param {number} count
  */

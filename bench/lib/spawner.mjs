@@ -36,10 +36,10 @@ function direct() {
 async function throughRunner() {
   const dist = new URL("../../dist/", import.meta.url);
   const compiled = (/** @type {string} */ path) => new URL(path, dist).href;
-  /** @type {typeof import("../../src/workers/zfs/runner-link.js")} */
-  const { startRunner } = await import(compiled("workers/zfs/runner-link.js"));
-  /** @type {typeof import("../../src/protocol/child-table.js")} */
-  const { createChildMemory, createChildTable } = await import(compiled("protocol/child-table.js"));
+  /** @type {typeof import("../../src/workers/processes/runner-link.js")} */
+  const { startRunner } = await import(compiled("workers/processes/runner-link.js"));
+  /** @type {typeof import("../../src/protocol/threads/child-table.js")} */
+  const { createChildMemory, createChildTable } = await import(compiled("protocol/threads/child-table.js"));
   const print = (/** @type {string} */ message) => process.stderr.write(`${message}\n`);
   const runner = startRunner({
     script: fileURLToPath(compiled("workers/runner.js")),

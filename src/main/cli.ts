@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 import { createRequire } from "node:module";
 import { Command } from "commander";
-import { notEmpty } from "./arguments.js";
-import { type Config, type Flags, loadConfig } from "./config.js";
-import { imageCommand } from "./image/commands.js";
-import { createLog } from "./log.js";
+import { imageCommand } from "./commands/image/image-command.js";
+import { notEmpty } from "./commands/option-parsers.js";
+import { type Config, type Flags, loadConfig } from "./config/config.js";
+import { createLog } from "./observability/log.js";
 
 const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
 

@@ -1,18 +1,18 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
-import type { ActorSettings, DriverSettings } from "../protocol/actor-contract.js";
-import { fail, type Outcome, refusals, succeed } from "../protocol/failures.js";
-import type { Routed } from "../protocol/methods.js";
-import type { PoolName } from "../protocol/names.js";
-import { type Actor, startActor } from "./actor.js";
-import type { Config, PoolConfig } from "./config.js";
-import { createDownloads, type Downloads } from "./downloads.js";
+import type { Routed } from "../protocol/json-rpc/methods.js";
+import { fail, type Outcome, refusals, succeed } from "../protocol/storage/failures.js";
+import type { PoolName } from "../protocol/storage/names.js";
+import type { ActorSettings, DriverSettings } from "../protocol/threads/actor-contract.js";
+import type { Config, PoolConfig } from "./config/config.js";
+import { createDownloads, type Downloads } from "./downloads/downloads.js";
+import { startStreaming } from "./downloads/streaming-handle.js";
 import { chooseTransport } from "./http/choose.js";
 import { allowing, JSON_TEXT, PLAIN_TEXT } from "./http/headers.js";
 import type { HttpReply, HttpRequest, Listener } from "./http/transport.js";
-import { createMetrics } from "./metrics.js";
-import { type CallReport, handleRpc, type RpcOptions } from "./rpc.js";
-import { startStreaming } from "./streaming.js";
+import { createMetrics } from "./observability/metrics.js";
+import { type Actor, startActor } from "./pools/actor-handle.js";
+import { type CallReport, handleRpc, type RpcOptions } from "./rpc/rpc.js";
 
 /** A running imagestore. */
 export interface Daemon {

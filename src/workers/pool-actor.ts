@@ -1,31 +1,37 @@
 import { fileURLToPath } from "node:url";
 import * as comlink from "comlink";
-import type { ActorControl, ActorTask, FetchAsk, LogLine, SpawnReport } from "../protocol/actor-contract.js";
-import { createChildTable } from "../protocol/child-table.js";
-import { comlinkEndpoint } from "../protocol/comlink-endpoint.js";
-import { type Outcome, refusals, succeed } from "../protocol/failures.js";
-import type { ImageNews } from "../protocol/image-reads.js";
-import { openLink } from "../protocol/link.js";
-import { childOf } from "../protocol/names.js";
-import type { FetchReport, Operation, OperationHandlers } from "../protocol/operations.js";
-import type { ImageRecord } from "../protocol/records.js";
-import { bytes } from "../protocol/units.js";
-import { openEmbeddedZfs } from "./embedded/embedded.js";
-import { createFetchQueue } from "./fetch-queue.js";
-import { createDatasetLocks } from "./locks.js";
-import { createActorLog } from "./log.js";
-import type { ActorContext } from "./operations/context.js";
-import { guestOperations } from "./operations/guests.js";
-import { createHolds } from "./operations/holds.js";
-import { imageOperations } from "./operations/images.js";
-import { snapshotOperations } from "./operations/snapshots.js";
-import { volumeOperations } from "./operations/volumes.js";
-import { reconcile } from "./reconcile.js";
-import { openRecords, type Records } from "./records.js";
-import { type CommandEnd, limitCommands } from "./zfs/command.js";
-import type { Zfs } from "./zfs/driver.js";
-import { openOpenZfs } from "./zfs/openzfs.js";
-import { type Runner, startRunner } from "./zfs/runner-link.js";
+import { type Outcome, refusals, succeed } from "../protocol/storage/failures.js";
+import type { ImageNews } from "../protocol/storage/known-images.js";
+import { childOf } from "../protocol/storage/names.js";
+import type { FetchReport, Operation, OperationHandlers } from "../protocol/storage/operations.js";
+import type { ImageRecord } from "../protocol/storage/records.js";
+import { bytes } from "../protocol/storage/units.js";
+import type {
+  ActorControl,
+  ActorTask,
+  FetchAsk,
+  LogLine,
+  SpawnReport,
+} from "../protocol/threads/actor-contract.js";
+import { createActorLog } from "../protocol/threads/actor-log.js";
+import { createChildTable } from "../protocol/threads/child-table.js";
+import { comlinkEndpoint } from "../protocol/threads/comlink-endpoint.js";
+import { openLink } from "../protocol/threads/link.js";
+import { createDatasetLocks } from "./actor/dataset-locks.js";
+import { createFetchQueue } from "./actor/fetch-queue.js";
+import type { ActorContext } from "./actor/operations/context.js";
+import { guestOperations } from "./actor/operations/guests.js";
+import { createHolds } from "./actor/operations/holds.js";
+import { imageOperations } from "./actor/operations/images.js";
+import { snapshotOperations } from "./actor/operations/snapshots.js";
+import { volumeOperations } from "./actor/operations/volumes.js";
+import { reconcile } from "./actor/reconcile.js";
+import { openRecords, type Records } from "./actor/record-file.js";
+import type { Zfs } from "./drivers/driver.js";
+import { openEmbeddedZfs } from "./drivers/embedded/embedded-driver.js";
+import { openOpenZfs } from "./drivers/openzfs/openzfs-driver.js";
+import { type CommandEnd, limitCommands } from "./processes/run-command.js";
+import { type Runner, startRunner } from "./processes/runner-link.js";
 
 const RUNNER = fileURLToPath(new URL("./runner.js", import.meta.url));
 

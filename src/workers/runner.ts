@@ -5,9 +5,9 @@
  * the actor has gone, and so go the commands.
  */
 import { PackrStream, UnpackrStream } from "msgpackr";
-import { createChildMemory, createChildTable } from "../protocol/child-table.js";
-import { runCommand } from "./zfs/command.js";
-import type { RunEnd, RunOrder } from "./zfs/runner-link.js";
+import { createChildMemory, createChildTable } from "../protocol/threads/child-table.js";
+import { runCommand } from "./processes/run-command.js";
+import type { RunEnd, RunOrder } from "./processes/runner-link.js";
 
 const children = createChildTable(createChildMemory());
 const orders = new UnpackrStream();

@@ -1,8 +1,8 @@
-import { createChildTable } from "../protocol/child-table.js";
-import { internalFailure } from "../protocol/failures.js";
-import type { StreamNews, StreamOrder, StreamTask } from "../protocol/stream-contract.js";
-import { fetchImage } from "./streams/fetch.js";
-import { type Send, startSend } from "./streams/send.js";
+import { internalFailure } from "../protocol/storage/failures.js";
+import { createChildTable } from "../protocol/threads/child-table.js";
+import type { StreamNews, StreamOrder, StreamTask } from "../protocol/threads/streaming-contract.js";
+import { fetchImage } from "./streams/image-fetch.js";
+import { type Send, startSend } from "./streams/snapshot-send.js";
 
 /**
  * The streaming worker: moves bulk bytes and decides nothing. Downloads go into a ring

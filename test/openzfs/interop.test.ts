@@ -5,14 +5,14 @@ import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import type { DatasetName, PoolName, SnapshotName } from "../../src/protocol/names.js";
-import { bytes as sizeInBytes } from "../../src/protocol/units.js";
-import { createActorLog } from "../../src/workers/log.js";
-import type { Zfs } from "../../src/workers/zfs/driver.js";
+import type { DatasetName, PoolName, SnapshotName } from "../../src/protocol/storage/names.js";
+import { bytes as sizeInBytes } from "../../src/protocol/storage/units.js";
+import { createActorLog } from "../../src/protocol/threads/actor-log.js";
+import type { Zfs } from "../../src/workers/drivers/driver.js";
 import { CLI } from "../support/daemon.js";
 import { createPool, type Vm, vmExec } from "../support/vm.js";
 
-type EmbeddedModule = typeof import("../../src/workers/embedded/embedded.js");
+type EmbeddedModule = typeof import("../../src/workers/drivers/embedded/embedded-driver.js");
 
 const vm = inject("vm");
 const POOL = "interop";
@@ -84,7 +84,7 @@ describe.skipIf("skip" in vm)("streams between OpenZFS and embedded pools", () =
   beforeAll(async () => {
     createPool(running, POOL, "/dev/vdl");
     const { openEmbeddedZfs } = (await import(
-      new URL("../../dist/workers/embedded/embedded.js", import.meta.url).pathname
+      new URL("../../dist/workers/drivers/embedded/embedded-driver.js", import.meta.url).pathname
     )) as EmbeddedModule;
     const log = createActorLog(() => {}, false);
     const opened = await openEmbeddedZfs({

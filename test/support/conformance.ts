@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
-import { ZVOL_DEVICES } from "../../src/protocol/names.js";
+import { ZVOL_DEVICES } from "../../src/protocol/storage/names.js";
 import { type DaemonProcess, freePort, startDaemonProcess, vmPool } from "./daemon.js";
 import type { Target } from "./target.js";
 import { acquireVm, createPool } from "./vm.js";

@@ -1,4 +1,4 @@
-import { fail, type Outcome, type Refused, refusals, succeed } from "../../src/protocol/failures.js";
+import { fail, type Outcome, type Refused, refusals, succeed } from "../../src/protocol/storage/failures.js";
 import {
   type DatasetName,
   datasetOf,
@@ -8,9 +8,15 @@ import {
   type SnapshotName,
   tagOf,
   ZVOL_DEVICES,
-} from "../../src/protocol/names.js";
-import { type Bytes, bytes } from "../../src/protocol/units.js";
-import type { AnyName, DatasetInfo, MarkedVolume, Properties, Zfs } from "../../src/workers/zfs/driver.js";
+} from "../../src/protocol/storage/names.js";
+import { type Bytes, bytes } from "../../src/protocol/storage/units.js";
+import type {
+  AnyName,
+  DatasetInfo,
+  MarkedVolume,
+  Properties,
+  Zfs,
+} from "../../src/workers/drivers/driver.js";
 import { turn } from "./until.js";
 
 interface Entry extends MarkedVolume {

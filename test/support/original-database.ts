@@ -1,4 +1,4 @@
-import { openSqlite } from "../../src/workers/sqlite.js";
+import { openSqlite } from "../../src/workers/sqlite/sqlite-file.js";
 
 /** An Image of the original as the JSON it keeps. */
 export function originalImage(id: string, changes: Record<string, unknown> = {}): string {

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { parseConfig } from "../../src/main/config.js";
-import { FAILURES } from "../../src/protocol/failures.js";
-import { METHOD_NAMES } from "../../src/protocol/methods.js";
+import { parseConfig } from "../../src/main/config/config.js";
+import { METHOD_NAMES } from "../../src/protocol/json-rpc/methods.js";
+import { FAILURES } from "../../src/protocol/storage/failures.js";
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
 

@@ -1,4 +1,6 @@
 import { createFletcher4 } from "./fletcher4.js";
+import { mayBeStream, readBegin, type StreamBegin } from "./stream-begin.js";
+import { StreamProblem } from "./stream-problem.js";
 import {
   CHECKSUM_AT,
   PLACE,
@@ -6,9 +8,7 @@ import {
   readRecord,
   readRecordName,
   type StreamRecord,
-} from "./records.js";
-import { mayBeStream, readBegin, type StreamBegin } from "./stream-begin.js";
-import { StreamProblem } from "./stream-problem.js";
+} from "./stream-records.js";
 
 /** A record whose every byte, payload included, was covered by a checksum that is right. */
 export type CheckedRecord =

@@ -1,3 +1,4 @@
+import { StreamProblem } from "./stream-problem.js";
 import {
   FEATURE_BITS,
   type Feature,
@@ -9,8 +10,7 @@ import {
   OBJSET_VOLUME,
   PLACE,
   RECORD_BYTES,
-} from "./records.js";
-import { StreamProblem } from "./stream-problem.js";
+} from "./stream-records.js";
 
 /** What the first record says. `toName` is the sender's word: any bytes, read as UTF-8. */
 export interface StreamBegin {

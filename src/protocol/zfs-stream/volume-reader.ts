@@ -1,7 +1,9 @@
 import { inflateSync } from "node:zlib";
-import { MAX_VOLUME_BYTES } from "../units.js";
+import { MAX_VOLUME_BYTES } from "../storage/units.js";
 import { decodeLz4 } from "./lz4.js";
 import { type CheckedRecord, createRecordReader } from "./record-reader.js";
+import type { StreamBegin } from "./stream-begin.js";
+import { StreamProblem } from "./stream-problem.js";
 import {
   DATA_OBJECT,
   MAX_OFFSET,
@@ -9,9 +11,7 @@ import {
   type StreamRecord,
   TYPE_VOLUME_DATA,
   TYPE_VOLUME_PROPERTIES,
-} from "./records.js";
-import type { StreamBegin } from "./stream-begin.js";
-import { StreamProblem } from "./stream-problem.js";
+} from "./stream-records.js";
 import { readVolumeSize } from "./volume-properties.js";
 
 export type { StreamBegin } from "./stream-begin.js";

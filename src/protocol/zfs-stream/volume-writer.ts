@@ -19,7 +19,7 @@ import {
   TO_NAME_BYTES,
   TYPE_VOLUME_DATA,
   TYPE_VOLUME_PROPERTIES,
-} from "./records.js";
+} from "./stream-records.js";
 import { PROPERTIES_BYTES, writeVolumeSize } from "./volume-properties.js";
 
 export interface VolumeStreamOptions {

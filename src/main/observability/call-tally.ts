@@ -1,0 +1,81 @@
+import type { CallReport } from "../rpc/rpc.js";
+
+/** Upper bounds in seconds, of the last but for "+Inf". */
+const BUCKETS = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120, 600];
+const SECONDS = "imagestore_call_seconds";
+
+interface Series {
+  readonly labels: { readonly method: string; readonly pool: string; readonly code: string };
+  count: number;
+}
+
+interface Latency {
+  /** Of each bucket, those that are in no smaller one; the last is "+Inf". */
+  readonly counts: number[];
+  sum: number;
+}
+
+/**
+ * Counts calls for the next scrape. A library's counter and histogram look their labels up
+ * at every call, which took a twentieth of what a small call takes.
+ */
+export interface CallTally {
+  observe(call: CallReport): void;
+  series(): Iterable<Series>;
+  /** A histogram by method, in the text exposition format. */
+  secondsText(): string;
+}
+
+export function createCallTally(): CallTally {
+  const methods = new Map<string, { readonly latency: Latency; readonly series: Series[] }>();
+
+  function methodOf(name: string) {
+    const known = methods.get(name);
+    if (known) return known;
+    const added = { latency: { counts: new Array<number>(BUCKETS.length + 1).fill(0), sum: 0 }, series: [] };
+    methods.set(name, added);
+    return added;
+  }
+
+  function histogramLines(method: string, { counts, sum }: Latency): string[] {
+    let total = 0;
+    const buckets = counts.map((count, index) => {
+      total += count;
+      return `${SECONDS}_bucket{le="${BUCKETS[index] ?? "+Inf"}",method="${method}"} ${total}`;
+    });
+    return [
+      ...buckets,
+      `${SECONDS}_sum{method="${method}"} ${sum}`,
+      `${SECONDS}_count{method="${method}"} ${total}`,
+    ];
+  }
+
+  return {
+    observe: ({ method, pool, code, ms }) => {
+      const { latency, series } = methodOf(method);
+      const seconds = ms / 1000;
+      let bucket = 0;
+      while (bucket < BUCKETS.length && seconds > (BUCKETS[bucket] as number)) bucket++;
+      latency.counts[bucket] = (latency.counts[bucket] ?? 0) + 1;
+      latency.sum += seconds;
+      // Pools and codes of a method are few, and the first is nearly always the one.
+      for (const each of series) {
+        if (each.labels.pool !== pool || each.labels.code !== code) continue;
+        each.count++;
+        return;
+      }
+      series.push({ labels: { method, pool, code }, count: 1 });
+    },
+    series: function* () {
+      for (const { series } of methods.values()) yield* series;
+    },
+    secondsText: () => {
+      const lines = [...methods].flatMap(([method, { latency }]) => histogramLines(method, latency));
+      const head = [
+        `# HELP ${SECONDS} Time from a parsed call to its outcome.`,
+        `# TYPE ${SECONDS} histogram`,
+      ];
+      return `${[...head, ...lines].join("\n")}\n`;
+    },
+  };
+}

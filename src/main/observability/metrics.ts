@@ -1,0 +1,97 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { CallReport } from "../rpc/rpc.js";
+import { createCallTally } from "./call-tally.js";
+
+/** What the gauges read at each scrape. */
+export interface MetricSources {
+  actors(): readonly {
+    readonly pool: string;
+    readonly pending: number;
+    readonly restarts: number;
+    readonly ready: boolean;
+  }[];
+  downloads(): number;
+  fetches(): number;
+}
+
+export interface Metrics {
+  observe(call: CallReport): void;
+  streamed(bytes: number): void;
+  spawned(pool: string, ms: number): void;
+  /** The text exposition format of Prometheus. */
+  render(): Promise<{ readonly type: string; readonly text: string }>;
+}
+
+export function createMetrics(sources: MetricSources): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  const tally = createCallTally();
+  new Counter({
+    name: "imagestore_calls_total",
+    help: "Calls answered, by method, pool and outcome code.",
+    labelNames: ["method", "pool", "code"],
+    registers,
+    collect() {
+      this.reset();
+      for (const { labels, count } of tally.series()) this.inc(labels, count);
+    },
+  });
+  const streamedBytes = new Counter({
+    name: "imagestore_streamed_bytes_total",
+    help: "Bytes of snapshots handed to clients' sockets.",
+    registers,
+  });
+  const spawnSeconds = new Histogram({
+    name: "imagestore_spawn_seconds",
+    help: "Time that the runner of a pool's actor took to spawn a command, its fork and exec.",
+    labelNames: ["pool"],
+    buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5],
+    registers,
+  });
+  const perPool = (
+    name: string,
+    help: string,
+    value: (actor: ReturnType<MetricSources["actors"]>[number]) => number,
+  ) =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ["pool"],
+      registers,
+      collect() {
+        for (const actor of sources.actors()) this.set({ pool: actor.pool }, value(actor));
+      },
+    });
+  perPool(
+    "imagestore_actor_pending",
+    "Operations under way or waiting in a pool's actor.",
+    (actor) => actor.pending,
+  );
+  perPool(
+    "imagestore_actor_restarts",
+    "Times a pool's actor was started again after a crash.",
+    (actor) => actor.restarts,
+  );
+  perPool("imagestore_actor_ready", "1 when the pool's actor takes work.", (actor) => Number(actor.ready));
+  const gauge = (name: string, help: string, value: () => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(value());
+      },
+    });
+  gauge("imagestore_downloads", "Snapshot downloads under way.", sources.downloads);
+  gauge("imagestore_fetches", "Image fetches under way.", sources.fetches);
+  return {
+    observe: tally.observe,
+    streamed: (bytes) => streamedBytes.inc(bytes),
+    spawned: (pool, ms) => spawnSeconds.observe({ pool }, ms / 1000),
+    render: async () => ({
+      type: registry.contentType,
+      text: `${await registry.metrics()}\n${tally.secondsText()}`,
+    }),
+  };
+}

@@ -1,0 +1,20 @@
+import type { Outcome } from "../../../protocol/storage/failures.js";
+import type { PoolName } from "../../../protocol/storage/names.js";
+import type { FetchOrder, FetchReport } from "../../../protocol/storage/operations.js";
+import type { ActorLog } from "../../../protocol/threads/actor-log.js";
+import type { Zfs } from "../../drivers/driver.js";
+import type { DatasetLocks } from "../dataset-locks.js";
+import type { Records } from "../record-file.js";
+
+/** What the operations of one pool work with. */
+export interface ActorContext {
+  readonly pool: PoolName;
+  readonly zfs: Zfs;
+  readonly locks: DatasetLocks;
+  readonly records: Records;
+  readonly log: ActorLog;
+  /** Tells this run of the daemon from others in tags and marks. */
+  readonly runId: string;
+  /** Has the streaming worker fetch an image. */
+  fetch(order: FetchOrder): Promise<Outcome<FetchReport>>;
+}

@@ -1,0 +1,197 @@
+import { fail, type Outcome, type Refused, refusals, succeed } from "../../../protocol/storage/failures.js";
+import { getImage, listImages } from "../../../protocol/storage/known-images.js";
+import {
+  type ComponentId,
+  childOf,
+  type DatasetName,
+  datasetOf,
+  MAX_NAME_BYTES,
+} from "../../../protocol/storage/names.js";
+import type { OperationHandlers } from "../../../protocol/storage/operations.js";
+import type { ImageRecord, VolumeRecord } from "../../../protocol/storage/records.js";
+import type { DatasetInfo } from "../../drivers/driver.js";
+import type { FetchQueue } from "../fetch-queue.js";
+import { type ImageServiceOptions, imageUrl } from "../image-url.js";
+import { isOurPartial, partialOf } from "../reconcile.js";
+import type { ActorContext } from "./context.js";
+import { awaitDevice, volumeRecord } from "./volumes.js";
+
+type ImageOperations = Pick<
+  OperationHandlers,
+  "ListImages" | "GetImage" | "RequestImage" | "DeleteImage" | "CloneImage"
+>;
+
+/** A usable image: fetched, with the snapshot that guests' disks are cloned from. */
+export type CompleteImage = ImageRecord & Required<Pick<ImageRecord, "volume" | "snapshot">>;
+
+/** Finds the image that a disk is to be cloned from. Fails: image.not_found, dataset.busy while it is fetched. */
+export function completeImage(
+  context: ActorContext,
+  fetches: FetchQueue<ImageRecord>,
+  id: string,
+): Outcome<CompleteImage> {
+  const image = context.records.images.get(id);
+  if (image?.volume !== undefined && image.snapshot !== undefined) return succeed(image as CompleteImage);
+  return fetches.has(id) ? beingFetched(id) : refusals.imageNotFound;
+}
+
+function beingFetched(id: string): Refused {
+  return fail("dataset.busy", `image ${id} is being fetched, try again when it is complete`);
+}
+
+export function imageOperations(
+  context: ActorContext,
+  fetches: FetchQueue<ImageRecord>,
+  service: ImageServiceOptions,
+): ImageOperations {
+  const { pool, zfs, locks, records, log, runId } = context;
+  const known = { images: records.images, fetching: fetches };
+
+  /** Checks what was received and publishes it under its final name. */
+  async function publish(id: ComponentId, type: string, partial: DatasetName): Promise<Outcome<ImageRecord>> {
+    const snapshots = await zfs.snapshotsOf(partial);
+    if (!snapshots.ok) return snapshots;
+    const first = snapshots.value[0];
+    if (!first) return fail("image.bad_stream", "no usable image: its stream holds no snapshot");
+    // Only snapshots of volumes have a size.
+    if (first.volsize === 0n) return fail("image.bad_stream", "no usable image: its stream holds no volume");
+    const volume = childOf(pool, `images/${id}`);
+    // Recorded under the lock: who deletes the image next must find its record.
+    return locks.with([{ name: volume, mode: "tree" }], async () => {
+      const renamed = await zfs.rename(partial, volume);
+      return renamed.ok ? record(id, type, volume, first) : renamed;
+    });
+  }
+
+  async function record(
+    id: string,
+    type: string,
+    volume: DatasetName,
+    first: DatasetInfo,
+  ): Promise<Outcome<ImageRecord>> {
+    const tag = first.name.slice(first.name.indexOf("@"));
+    const image: ImageRecord = {
+      id,
+      type,
+      volume,
+      snapshot: `${volume}${tag}` as ImageRecord["snapshot"] & string,
+      size: first.volsize,
+      status: "complete",
+    };
+    await records.putImage(image);
+    return succeed(image);
+  }
+
+  /** An image that is in the pool already, put there by others since the start. */
+  async function adopt(
+    id: string,
+    type: string,
+    volume: DatasetName,
+  ): Promise<Outcome<ImageRecord | undefined>> {
+    return locks.with([{ name: volume, mode: "one" }], async () => {
+      const found = await zfs.find(volume);
+      if (!found.ok) return found;
+      if (found.value === undefined) return succeed(undefined);
+      const snapshots = found.value.type === "volume" ? await zfs.snapshotsOf(volume) : succeed([]);
+      if (!snapshots.ok) return snapshots;
+      const first = snapshots.value[0];
+      if (!first) return fail("dataset.exists", `${volume} exists but is no image: it has no snapshot`);
+      log.info("an image that others made is adopted", { image: id });
+      return record(id, type, volume, first);
+    });
+  }
+
+  async function fetchImage(id: ComponentId, type: string, source: string): Promise<Outcome<ImageRecord>> {
+    const partial = partialOf(pool, id);
+    if (partial.length > MAX_NAME_BYTES) return fail("name.invalid", "invalid id: too long for this pool");
+    const volume = childOf(pool, `images/${id}`);
+    // Mostly neither is there; if one is, it is looked at again under its lock.
+    const [there, leftover] = await Promise.all([zfs.find(volume), zfs.find(partial)]);
+    if (!there.ok) return there;
+    if (!leftover.ok) return leftover;
+    const adopted = there.value ? await adopt(id, type, volume) : succeed(undefined);
+    if (!adopted.ok) return adopted;
+    if (adopted.value) return succeed(adopted.value);
+    const url = await imageUrl(service, id, source);
+    if (!url.ok) return url;
+    const marks = { "imagestore:fetch": runId, "imagestore:type": type, "imagestore:source": url.value };
+    return locks.with([{ name: partial, mode: "tree" }], async () => {
+      const cleared = leftover.value ? await clearLeftover(partial) : succeed(null);
+      if (!cleared.ok) return cleared;
+      const fetched = await context.fetch({ url: url.value, command: zfs.receiveCommand(partial, marks) });
+      const finished = fetched.ok ? await zfs.finishReceive(partial) : fetched;
+      const published = finished.ok ? await publish(id, type, partial) : finished;
+      if (!published.ok) await removePartial(partial);
+      return published;
+    });
+  }
+
+  /** Removes what an earlier fetch left and could not remove. Fails: dataset.exists where it is another's. */
+  async function clearLeftover(partial: DatasetName): Promise<Outcome<null>> {
+    const found = await zfs.find(partial);
+    if (!found.ok) return found;
+    if (found.value === undefined) return succeed(null);
+    const images = await zfs.listImages();
+    if (!images.ok) return images;
+    const ours = images.value.some((info) => info.name === partial && isOurPartial(info, pool));
+    if (!ours) return fail("dataset.exists", `${partial} is in the way and carries no mark of ours`);
+    return zfs.destroy(partial, true);
+  }
+
+  async function removePartial(partial: DatasetName): Promise<void> {
+    const removed = await zfs.destroy(partial, true);
+    if (removed.ok || removed.failure.code === "dataset.not_found") return;
+    log.warn("a partial receive could not be removed; the next fetch of it or start tries again", {
+      dataset: partial,
+      ...removed.failure,
+    });
+  }
+
+  return {
+    ListImages: async ({ type }) => succeed(listImages(known, type)),
+
+    GetImage: async ({ id }) => getImage(known, id),
+
+    async RequestImage({ id, type, source }) {
+      const image = records.images.get(id);
+      return image ? succeed(image) : fetches.request(id, () => fetchImage(id, type, source));
+    },
+
+    async DeleteImage({ id }) {
+      if (fetches.has(id)) return beingFetched(id);
+      const image = records.images.get(id);
+      if (!image) return refusals.imageNotFound;
+      const volume = image.volume ?? childOf(pool, `images/${id}`);
+      return locks.with([{ name: volume, mode: "tree" }], async (): Promise<Outcome<ImageRecord>> => {
+        // Another call may have deleted it while this one waited.
+        if (records.images.get(id) !== image) return refusals.imageNotFound;
+        const destroyed = await zfs.destroy(volume, true);
+        if (!destroyed.ok && destroyed.failure.code !== "dataset.not_found") return destroyed;
+        await records.dropImage(id);
+        return succeed(image);
+      });
+    },
+
+    async CloneImage({ id, target }) {
+      const image = completeImage(context, fetches, id);
+      if (!image.ok) return image;
+      const { snapshot } = image.value;
+      const wanted = [
+        { name: datasetOf(snapshot), mode: "keep" },
+        { name: target, mode: "one" },
+      ] as const;
+      return locks.with(wanted, async (): Promise<Outcome<VolumeRecord>> => {
+        const cloned = await zfs.clone(snapshot, target);
+        if (!cloned.ok && cloned.failure.code !== "dataset.exists") return cloned;
+        // `clone -p` succeeds where the target exists: only its origin tells whose it is. A repeated
+        // call is answered; what others put there, or made a parent of theirs meanwhile, is not.
+        const found = await zfs.find(target);
+        if (!found.ok) return found;
+        if (found.value === undefined) return refusals.notFound;
+        if (found.value.origin !== snapshot) return refusals.exists;
+        await awaitDevice(context, target);
+        return succeed(volumeRecord(context, found.value));
+      });
+    },
+  };
+}

@@ -1,0 +1,102 @@
+import { existsSync, readdirSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { fail, type Outcome, type Refused, succeed } from "../../../protocol/storage/failures.js";
+import { type DatasetName, isSnapshotName, type PoolName } from "../../../protocol/storage/names.js";
+import type { Bytes } from "../../../protocol/storage/units.js";
+import type { ActorLog } from "../../../protocol/threads/actor-log.js";
+import type { Zfs } from "../driver.js";
+import { type Catalog, openCatalog } from "./catalog.js";
+import { createCommits } from "./catalog-transaction.js";
+import { embeddedChanges } from "./changes.js";
+import { newEntry } from "./dataset-rules.js";
+import { embeddedReads } from "./reads.js";
+import { createUsage } from "./space-accounting.js";
+import { attempt } from "./storage-errors.js";
+import { embeddedTransfers } from "./transfers.js";
+import { openVolumeFiles, type VolumeFiles } from "./volume-files.js";
+
+export interface EmbeddedOptions {
+  readonly pool: PoolName;
+  readonly folder: string;
+  /** The most that the pool's files may take together; undefined: what the file system has. */
+  readonly quota: Bytes | undefined;
+  readonly log: ActorLog;
+}
+
+const CATALOG_FILE = "pool.db";
+
+/** A folder that holds something else must not become a pool by a slip in the configuration. */
+function folderProblem(folder: string): string | undefined {
+  if (!existsSync(folder) || existsSync(join(folder, CATALOG_FILE))) return undefined;
+  return readdirSync(folder).length > 0 ? `${folder} holds other files and is no pool` : undefined;
+}
+
+/**
+ * Opens the pool in a folder, or makes it there; removes what a crash has left.
+ * Fails: pool.not_found (the folder is something else, or can't be made),
+ * pool.unavailable (another daemon has it open, or it can't be read).
+ */
+export async function openEmbeddedZfs(options: EmbeddedOptions): Promise<Outcome<Zfs>> {
+  const { pool, log } = options;
+  const folder = resolve(options.folder);
+  const open = async (): Promise<Outcome<Zfs>> => {
+    const problem = folderProblem(folder);
+    if (problem !== undefined) return fail("pool.not_found", `pool ${pool}: ${problem}`);
+    const files = await openVolumeFiles(folder);
+    const catalog = await openCatalog(join(folder, CATALOG_FILE));
+    const opened = await settle(pool, catalog, files, log).catch((error: unknown) => ({ error }));
+    if (opened === undefined) return succeed(assemble(options, catalog, files));
+    await catalog.close();
+    if ("error" in opened) throw opened.error;
+    return opened;
+  };
+  return attempt(`pool ${pool} in ${folder} can't be opened`, open).then((opened) => {
+    if (opened.ok || !opened.failure.message.includes("SQLITE_BUSY")) return opened;
+    return fail("pool.unavailable", `pool ${pool} in ${folder} is open in another imagestore`);
+  });
+}
+
+/** Makes the pool's root where it is new, and removes what nobody uses. */
+async function settle(
+  pool: PoolName,
+  catalog: Catalog,
+  files: VolumeFiles,
+  log: ActorLog,
+): Promise<Refused | undefined> {
+  const [first] = catalog.entries();
+  const root = first?.name.split(/[/@]/)[0];
+  if (root === undefined) await catalog.commit({ put: [newEntry(catalog, pool, { type: "filesystem" })] });
+  else if (root !== pool) return fail("pool.not_found", `the folder's pool is called ${root}, not ${pool}`);
+  const volumes = [...catalog.entries()].filter(({ type }) => type === "volume");
+  const links = volumes.map(({ name, file }): [DatasetName, string] => [name as DatasetName, file]);
+  const removed = await files.sweep(catalog.uses, links);
+  if (removed > 0) log.warn("files that a crash left are removed", { pool, files: removed });
+  return undefined;
+}
+
+function assemble({ pool, quota, log }: EmbeddedOptions, catalog: Catalog, files: VolumeFiles): Zfs {
+  const usage = createUsage(catalog, files, quota);
+  const commits = createCommits(catalog, files, log);
+  const changes = embeddedChanges(catalog, files, commits, usage);
+  const { dropReceived, ...streams } = embeddedTransfers(catalog, files, commits, usage);
+  return {
+    ...embeddedReads(pool, catalog),
+    ...changes,
+    ...streams,
+    async destroy(name, recursive) {
+      const what = `cannot destroy '${name}'`;
+      if (!isSnapshotName(name)) {
+        const dropped = await attempt(what, async () => succeed(await dropReceived(name)));
+        if (!dropped.ok) return dropped;
+      }
+      return changes.destroy(name, recursive);
+    },
+    space: () => attempt("the pool's space can't be told", async () => succeed(await usage.space())),
+    checkPool: async () => succeed({ health: "ONLINE", version: "imagestore embedded" }),
+    // The link is there before the answer.
+    waitForDevice: async () => true,
+    devices: files.devices,
+    commandsRun: 0,
+    close: () => catalog.close(),
+  };
+}

@@ -1,0 +1,348 @@
+import { spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Config, type Flags, loadConfig, parseConfig } from "../../../../src/main/config/config.js";
+import { CLI } from "../../../support/daemon.js";
+
+const folder = (name: string) => fileURLToPath(new URL(`../../../../config/${name}`, import.meta.url));
+
+function load(flags: Flags, env: NodeJS.ProcessEnv = {}): Config {
+  const config = loadConfig(flags, env);
+  if (!config.ok) throw new Error(config.failure.message);
+  return config.value;
+}
+
+function refusal(flags: Flags, env: NodeJS.ProcessEnv = {}): string {
+  const config = loadConfig(flags, env);
+  if (config.ok) throw new Error("accepted");
+  return config.failure.message;
+}
+
+let scratch = "";
+beforeAll(() => {
+  scratch = mkdtempSync(join(tmpdir(), "imagestore-config-"));
+});
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+function file(value: unknown): string {
+  const path = join(scratch, `${Math.random().toString(36).slice(2)}.json`);
+  writeFileSync(path, JSON.stringify(value));
+  return path;
+}
+
+describe("the defaults", () => {
+  test("config/default.json is what one gets without any configuration", () => {
+    expect(load({ config: folder("default.json") })).toEqual(load({}));
+  });
+
+  test("config/default.json writes out every setting but those that depend on the machine", () => {
+    const written: unknown = JSON.parse(readFileSync(folder("default.json"), "utf8"));
+    const { numFetchers, ...rest } = load({});
+    expect(written).toEqual(rest);
+    expect(numFetchers).toBe(Math.min(availableParallelism(), 1024));
+  });
+
+  test("are the original's where it had them", () => {
+    expect(load({})).toMatchObject({
+      listen: { host: "127.0.0.1", port: 19999 },
+      pools: [{ name: "mistify" }],
+      log: { level: "warn" },
+      imageService: "image.services.lochness.local",
+      volumeProperties: { compression: "lz4" },
+    });
+  });
+
+  test("are not shared: what one changes in a configuration another does not see", () => {
+    const first = load({}) as { pools: { name: string }[] };
+    first.pools.push({ name: "evil" });
+    expect(load({}).pools.map(({ name }) => name)).toEqual(["mistify"]);
+  });
+});
+
+describe("samples", () => {
+  const samples = readdirSync(folder("samples"));
+
+  test("there are some", () => expect(samples.length).toBeGreaterThanOrEqual(4));
+
+  test.each(samples)("%s loads", (name) => {
+    const config = load({ config: join(folder("samples"), name) });
+    expect(config.pools.length).toBeGreaterThan(0);
+  });
+
+  test("a checked configuration, printed, loads as the same", () => {
+    for (const name of samples) {
+      const config = load({ config: join(folder("samples"), name) });
+      expect(load({ config: file(config) })).toEqual(config);
+    }
+  });
+
+  test("several pools keep their order, and their own settings", () => {
+    const { pools } = load({ config: join(folder("samples"), "several-pools.json") });
+    expect(pools.map(({ name }) => name)).toEqual(["fast", "bulk", "p.q-r_s:t"]);
+    expect(pools[1]?.originalDatabase).toBe("/bulk/images/.images.db");
+    expect(pools[0]?.originalDatabase).toBeUndefined();
+  });
+
+  test("a pool may be kept in a folder, beside one of OpenZFS", () => {
+    const { pools } = load({ config: join(folder("samples"), "embedded.json") });
+    expect(pools).toMatchObject([
+      { driver: "embedded", folder: "/srv/imagestore/tank", quotaBytes: 100 * 1024 ** 3 },
+      { driver: "openzfs", zfsCommand: ["zfs"] },
+    ]);
+  });
+
+  test("no pool is embedded unless its configuration says so", () => {
+    expect(load({ zpool: "a,b" }).pools.map(({ driver }) => driver)).toEqual(["openzfs", "openzfs"]);
+    const quickStart = fileURLToPath(new URL("../../../../config/embedded.json", import.meta.url));
+    expect(load({ config: quickStart }).pools).toMatchObject([{ name: "tank", driver: "embedded" }]);
+  });
+
+  test("commands may have words in front of zfs", () => {
+    const { pools } = load({ config: join(folder("samples"), "sudo.json") });
+    expect(pools[0]).toMatchObject({ zfsCommand: ["sudo", "-n", "zfs"] });
+    expect(pools[0]).not.toHaveProperty("kstatCommand");
+  });
+
+  test("the kstats of a pool on another machine are shown by a command, or not read at all", () => {
+    const { pools } = load({ config: join(folder("samples"), "ssh.json") });
+    expect(pools[0]).toMatchObject({
+      kstatCommand: ["ssh", "-o", "BatchMode=yes", "storage.example", "cat"],
+    });
+    const path = file({ pools: [{ name: "tank", kstatCommand: [] }] });
+    expect(load({ config: path }).pools[0]).toMatchObject({ kstatCommand: [] });
+  });
+});
+
+/** What the refusal of each broken file has to say: path, value, rule. */
+const BROKEN: Readonly<Record<string, RegExp>> = {
+  "no-json.json": /configuration .*no-json\.json: .*JSON/,
+  "empty-file.json": /configuration .*empty-file\.json: .*JSON/,
+  "array.json": /configuration .*array\.json: expected a JSON object/,
+  "string.json": /configuration .*string\.json: expected a JSON object/,
+  "unknown-key.json": /^port: unknown key$/,
+  "unknown-nested-key.json": /^limits\.boddyBytes: unknown key$/,
+  "unknown-pool-key.json": /^pools\[0\]\.zfs: unknown key$/,
+  "port-text.json": /^listen\.port = "19999": .*expected (?:int|number), received string/,
+  "port-too-high.json": /^listen\.port = 65536: .*<=65535/,
+  "port-negative.json": /^listen\.port = -1: .*>=0/,
+  "port-fraction.json": /^listen\.port = 80\.5: .*expected int/,
+  "host-empty.json": /^listen\.host = "": .*>=1/,
+  "transport-unknown.json": /^listen\.transport = "express": .*"auto"\|"uws"\|"node"/,
+  "listen-array.json": /^listen = \[\]: .*expected object, received array/,
+  "pools-empty.json": /^pools = \[\]: .*>=1/,
+  "pools-text.json": /^pools = "tank": .*expected array, received string/,
+  "pool-without-name.json": /^pools\[0\]\.name = undefined: .*expected string/,
+  "pool-twice.json": /^pools\[2\]\.name = "tank": each pool is listed once$/,
+  "pool-with-slash.json":
+    /^pools\[0\]\.name = "tank\/images": a pool's name must begin with a letter and hold only/,
+  "pool-as-option.json": /^pools\[0\]\.name = "-tank": a pool's name must begin with a letter/,
+  "pool-reserved.json": /^pools\[0\]\.name = "mirror-0": a pool's name is reserved by zpool/,
+  "driver-unknown.json": /^pools\[0\]\.driver = "btrfs": .*'openzfs' \| 'embedded'/,
+  "embedded-folder-twice.json": /^pools\[1\]\.folder = "\/p": a folder holds one pool$/,
+  "embedded-quota-zero.json": /^pools\[0\]\.quotaBytes = 0: .*>=1/,
+  "embedded-with-command.json": /^pools\[0\]\.zfsCommand: unknown key$/,
+  "embedded-without-folder.json": /^pools\[0\]\.folder = undefined: .*expected string/,
+  "openzfs-with-folder.json": /^pools\[0\]\.folder: unknown key$/,
+  "command-empty.json": /^pools\[0\]\.zfsCommand = \[\]: .*>=1/,
+  "command-text.json": /^pools\[0\]\.zfsCommand = "sudo zfs": .*expected array/,
+  "command-empty-word.json": /^pools\[0\]\.zfsCommand\[1\] = "": .*>=1/,
+  "kstat-command-text.json": /^pools\[0\]\.kstatCommand = "cat": .*expected array/,
+  "image-service-url.json": /^imageService = "http:\/\/images\.example\/": must be HOST or HOST:PORT$/,
+  "image-service-port.json": /^imageService = "images\.example:port": must be HOST or HOST:PORT$/,
+  "image-source-space.json": /^imageSources\[1\] = "mir ror": must be HOST or HOST:PORT$/,
+  "no-fetchers.json": /^numFetchers = 0: .*>=1/,
+  "pending-negative.json": /^maxPending = -1: .*>=0/,
+  "log-level-unknown.json": /^log\.level = "verbose": .*"debug"\|"info"\|"warn"/,
+  "timeout-zero.json": /^timeouts\.commandMs = 0: .*>=1/,
+  "timeout-too-long.json": /^timeouts\.stalledReaderMs = 2147483648: .*<=2147483647/,
+  "property-name.json": /^volumeProperties\.Compression=off = "lz4": /,
+  "property-value.json": /^volumeProperties\.compression = true: .*expected string, received boolean/,
+  "data-dir-null.json": /^dataDir = null: .*expected string, received null/,
+  "three-mistakes.json": /^listen\.port = 70000: .*\nnumFetchers = "many": .*\ncolour: unknown key$/,
+};
+
+describe("broken configurations", () => {
+  test("each file in config/broken has its expected refusal here", () => {
+    expect(readdirSync(folder("broken")).sort()).toEqual(Object.keys(BROKEN).sort());
+  });
+
+  test.each(Object.entries(BROKEN))("%s is refused with path, value and rule", (name, message) => {
+    expect(refusal({ config: join(folder("broken"), name) })).toMatch(message);
+  });
+
+  test("a file that is not there is refused by its name", () => {
+    expect(refusal({ config: join(scratch, "none.json") })).toMatch(/configuration .*none\.json: ENOENT/);
+  });
+
+  test("port 99999 is impossible for an image service too", () => {
+    expect(parseConfig({ imageService: "images.example:99999" }).ok).toBe(false);
+  });
+});
+
+describe("precedence", () => {
+  const inFile = {
+    listen: { host: "10.0.0.1", port: 1000 },
+    pools: [{ name: "filepool", deviceWaitMs: 7 }],
+    imageService: "file.example:1",
+    log: { level: "error" },
+    maxPending: 1,
+    dataDir: "/file",
+  };
+  const env = {
+    IMAGESTORE_PORT: "2000",
+    IMAGESTORE_POOLS: "envpool",
+    IMAGESTORE_IMAGE_SERVICE: "env.example:2",
+    IMAGESTORE_LOG_LEVEL: "info",
+    IMAGESTORE_MAX_PENDING: "2",
+    IMAGESTORE_NUM_FETCHERS: "3",
+    IMAGESTORE_DATA_DIR: "/env",
+    IMAGESTORE_TRANSPORT: "node",
+    IMAGESTORE_HOST: "::1",
+  };
+  const flags = {
+    port: "3000",
+    zpool: "flagpool",
+    imageService: "flag.example:3",
+    logLevel: "debug",
+    dataDir: "/flag",
+    transport: "uws",
+    host: "127.0.0.9",
+  };
+
+  test("the file is over the defaults", () => {
+    expect(load({ config: file(inFile) })).toMatchObject(inFile);
+  });
+
+  test("the environment is over the file", () => {
+    expect(load({ config: file(inFile) }, env)).toMatchObject({
+      listen: { host: "::1", port: 2000, transport: "node" },
+      pools: [{ name: "envpool" }],
+      imageService: "env.example:2",
+      log: { level: "info" },
+      maxPending: 2,
+      numFetchers: 3,
+      dataDir: "/env",
+    });
+  });
+
+  test("flags are over both", () => {
+    expect(load({ config: file(inFile), ...flags }, env)).toMatchObject({
+      listen: { host: "127.0.0.9", port: 3000, transport: "uws" },
+      pools: [{ name: "flagpool" }],
+      imageService: "flag.example:3",
+      log: { level: "debug" },
+      maxPending: 2,
+      dataDir: "/flag",
+    });
+  });
+
+  test("a setting that one layer does not give comes from the layer below", () => {
+    const config = load({ config: file(inFile), port: "3000" }, { IMAGESTORE_LOG_LEVEL: "info" });
+    expect(config.listen).toEqual({ host: "10.0.0.1", port: 3000, transport: "auto" });
+    expect(config).toMatchObject({ log: { level: "info" }, maxPending: 1, dataDir: "/file" });
+  });
+
+  test("the file may be named by the environment, and a flag names another", () => {
+    const env = { IMAGESTORE_CONFIG: file({ dataDir: "/a" }) };
+    expect(load({}, env).dataDir).toBe("/a");
+    expect(load({ config: file({ dataDir: "/b" }) }, env).dataDir).toBe("/b");
+  });
+
+  test("a pool that a flag names keeps the settings it has in the file", () => {
+    const path = file({ pools: [{ name: "a" }, { name: "b", deviceWaitMs: 7 }] });
+    expect(load({ config: path, zpool: "b,c" }).pools).toMatchObject([
+      { name: "b", deviceWaitMs: 7 },
+      { name: "c", deviceWaitMs: 10_000 },
+    ]);
+  });
+
+  test.each([
+    [{ port: "many" }, /^listen\.port = "many": /],
+    [{ port: "70000" }, /^listen\.port = 70000: /],
+    [{ zpool: "tank,tank" }, /^pools\[1\]\.name = "tank": each pool is listed once/],
+    [{ zpool: "../x" }, /^pools\[0\]\.name = "\.\.\/x": a pool's name/],
+    [{ zpool: "a,,b" }, /^pools\[1\]\.name = "": a pool's name/],
+    [{ logLevel: "loud" }, /^log\.level = "loud": /],
+    [{ transport: "apache" }, /^listen\.transport = "apache": /],
+  ] as const)("flags %j are refused as a file's values are", (flags, message) => {
+    expect(refusal(flags)).toMatch(message);
+  });
+
+  test("bad values of the environment are refused too", () => {
+    expect(refusal({}, { IMAGESTORE_PORT: "" })).toMatch(/^listen\.port = "": /);
+    expect(refusal({}, { IMAGESTORE_NUM_FETCHERS: "0" })).toMatch(/^numFetchers = 0: /);
+  });
+});
+
+describe("the original's names of log levels", () => {
+  test.each([
+    ["warning", "warn"],
+    ["panic", "fatal"],
+    ["debug", "debug"],
+    ["info", "info"],
+    ["error", "error"],
+    ["fatal", "fatal"],
+  ])("%s means %s", (level, ours) => {
+    expect(load({ logLevel: level }).log.level).toBe(ours);
+  });
+});
+
+function cli(...args: string[]): Promise<{ status: number | null; stdout: string; stderr: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [CLI, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    const output = { stdout: "", stderr: "" };
+    child.stdout.on("data", (chunk: Buffer) => {
+      output.stdout += chunk.toString();
+    });
+    child.stderr.on("data", (chunk: Buffer) => {
+      output.stderr += chunk.toString();
+    });
+    child.once("error", reject);
+    child.once("close", (status) => resolve({ status, ...output }));
+  });
+}
+
+describe("the command line", () => {
+  test("check-config prints a good configuration with its defaults and exits 0", async () => {
+    const { status, stdout, stderr } = await cli("check-config", "-c", folder("default.json"));
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(JSON.parse(stdout)).toEqual(load({}));
+  });
+
+  test("check-config takes the original's flags", async () => {
+    const { status, stdout } = await cli(
+      ...["check-config", "-p", "1234", "-z", "tank", "-l", "warning", "-i", "images.example:80"],
+    );
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      listen: { port: 1234 },
+      pools: [{ name: "tank" }],
+      log: { level: "warn" },
+      imageService: "images.example:80",
+    });
+    const long = await cli(
+      ...["check-config", "--port", "1234", "--zpool", "tank", "--log-level", "warning"],
+      ...["--image-service", "images.example:80"],
+    );
+    expect(long.stdout).toBe(stdout);
+  });
+
+  test.each([
+    [
+      ["check-config", "-c", join(folder("broken"), "pool-twice.json")],
+      /^imagestore: pools\[2\]\.name = "tank"/,
+    ],
+    [["check-config", "-p", "70000"], /^imagestore: listen\.port = 70000: /],
+    [["-p", "70000"], /^imagestore: listen\.port = 70000: /],
+    [["check-config", "--no-such-flag"], /unknown option/],
+    [["check-config", "-c", ""], /must not be empty/],
+    [["check-config", "surplus"], /too many arguments/],
+  ])("%j exits 1 with the reason on stderr and nothing on stdout", async (args, message) => {
+    const { status, stdout, stderr } = await cli(...args);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
+    expect(stderr).toMatch(message);
+  });
+});

@@ -1,0 +1,492 @@
+import { spawn } from "node:child_process";
+import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
+import { connect, type Socket } from "node:net";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { nodeTransport } from "../../../../src/main/http/node.js";
+import type { HttpReply, HttpRequest, Listener, Transport } from "../../../../src/main/http/transport.js";
+import { isNative, uwsTransport } from "../../../../src/main/http/uws.js";
+import { patterned, streamTo } from "../../../support/streams.js";
+import { until } from "../../../support/until.js";
+
+const LIMIT = 10_000;
+const CHOOSE = fileURLToPath(new URL("../../../../dist/main/http/choose.js", import.meta.url));
+
+type Handler = (request: HttpRequest, reply: HttpReply) => void;
+
+interface Answer {
+  readonly status: number;
+  readonly headers: IncomingMessage["headers"];
+  readonly body: Buffer;
+}
+
+interface Ask {
+  readonly method?: string;
+  readonly path?: string;
+  readonly headers?: Record<string, string>;
+  readonly body?: string | Buffer;
+  readonly agent?: Agent;
+}
+
+const transports: readonly Transport[] = isNative() ? [uwsTransport, nodeTransport] : [nodeTransport];
+
+test("uWebSockets.js has a native build here, so that both transports are tested", () => {
+  expect(isNative()).toBe(true);
+});
+
+describe.each(transports.map((transport) => [transport.name, transport] as const))(
+  "the %s transport",
+  (_name, transport) => {
+    let listener: Listener;
+    let handler: Handler = (_request, reply) => reply.send(200, [], "");
+
+    beforeAll(async () => {
+      listener = await transport.listen({
+        host: "127.0.0.1",
+        port: 0,
+        bodyLimitBytes: LIMIT,
+        handle: (request, reply) => handler(request, reply),
+      });
+    });
+    afterAll(() => listener.close());
+
+    function ask({ method = "POST", path = "/", headers = {}, body = "", agent }: Ask = {}): Promise<Answer> {
+      return new Promise((resolve, reject) => {
+        const length = { "content-length": String(Buffer.byteLength(body)) };
+        const options = {
+          host: "127.0.0.1",
+          port: listener.port,
+          method,
+          path,
+          headers: { ...length, ...headers },
+        };
+        const outgoing = httpRequest({ ...options, agent: agent ?? false }, (incoming) => {
+          const chunks: Buffer[] = [];
+          incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
+          incoming.on("error", reject);
+          incoming.on("end", () =>
+            resolve({
+              status: incoming.statusCode ?? 0,
+              headers: incoming.headers,
+              body: Buffer.concat(chunks),
+            }),
+          );
+        });
+        outgoing.on("error", reject);
+        outgoing.end(body);
+      });
+    }
+
+    /** A client that reads only when told to. */
+    async function openRaw(path = "/"): Promise<Socket> {
+      const socket = connect({ host: "127.0.0.1", port: listener.port });
+      await new Promise((resolve) => socket.once("connect", resolve));
+      socket.on("error", () => {});
+      socket.pause();
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+      return socket;
+    }
+
+    test("hands over method, path, query, headers and body", async () => {
+      let seen: unknown;
+      handler = (request, reply) => {
+        const { method, path, query, tooLarge } = request;
+        const type = request.header("content-type");
+        const encoding = request.header("accept-encoding");
+        seen = { method, path, query, tooLarge, type, encoding, body: request.body };
+        reply.send(200, [], "");
+      };
+      await ask({
+        path: "/a/b?x=1&y=%20",
+        headers: { "Content-Type": "application/json", "Accept-Encoding": "gzip, br" },
+        body: "héllo",
+      });
+      expect(seen).toEqual({
+        method: "POST",
+        path: "/a/b",
+        query: "x=1&y=%20",
+        tooLarge: false,
+        type: "application/json",
+        encoding: "gzip, br",
+        body: "héllo",
+      });
+    });
+
+    test("gives an empty text for what is absent", async () => {
+      let seen: unknown;
+      handler = (request, reply) => {
+        seen = [
+          request.query,
+          request.header("content-type"),
+          request.header("accept-encoding"),
+          request.body.length,
+        ];
+        reply.send(200, [], "");
+      };
+      await ask({ method: "GET" });
+      expect(seen).toEqual(["", "", "", 0]);
+    });
+
+    test.each(["GET", "POST", "PUT", "DELETE", "PATCH"])("hands over the body of %s", async (method) => {
+      handler = (request, reply) => reply.send(200, [], `${request.method} ${request.body}`);
+      expect((await ask({ method, body: "body" })).body.toString()).toBe(`${method} body`);
+    });
+
+    test("sends status, headers and a length", async () => {
+      handler = (_request, reply) =>
+        reply.send(
+          415,
+          [
+            ["X-One", "1"],
+            ["Content-Type", "text/plain"],
+          ],
+          "no é",
+        );
+      const { status, headers, body } = await ask();
+      expect(status).toBe(415);
+      expect(headers).toMatchObject({ "x-one": "1", "content-type": "text/plain", "content-length": "5" });
+      expect(body.toString()).toBe("no é");
+    });
+
+    test.each([200, 204, 400, 403, 404, 405, 409, 413, 415, 500, 502, 503, 504, 507])(
+      "sends status %i",
+      async (status) => {
+        handler = (_request, reply) => reply.send(status, [], "");
+        expect((await ask()).status).toBe(status);
+      },
+    );
+
+    test("a body of the limit passes; one byte more is too large and is not handed over", async () => {
+      handler = (request, reply) => reply.send(200, [], `${request.tooLarge} ${request.body.length}`);
+      expect((await ask({ body: Buffer.alloc(LIMIT) })).body.toString()).toBe(`false ${LIMIT}`);
+      expect((await ask({ body: Buffer.alloc(LIMIT + 1) })).body.toString()).toBe("true 0");
+      expect((await ask({ body: Buffer.alloc(LIMIT * 10) })).body.toString()).toBe("true 0");
+    });
+
+    test("a chunked body without a length is bounded too", async () => {
+      handler = (request, reply) => reply.send(200, [], `${request.tooLarge} ${request.body.length}`);
+      const chunked = (bytes: number) =>
+        ask({ headers: { "transfer-encoding": "chunked", "content-length": "" }, body: Buffer.alloc(bytes) });
+      await expect(chunked(1_000).catch(() => "refused")).resolves.toBeDefined();
+      // A client may be cut off, but what it sent must never be handed over whole.
+      let handed = 0;
+      handler = (request, reply) => {
+        handed = Math.max(handed, request.body.length);
+        reply.send(200, [], "");
+      };
+      await chunked(LIMIT * 3).catch(() => undefined);
+      expect(handed).toBeLessThanOrEqual(LIMIT);
+    });
+
+    test("a body far beyond the limit is not read to its end", async () => {
+      let handed = 0;
+      const asked: boolean[] = [];
+      handler = (request, reply) => {
+        handed = Math.max(handed, request.body.length);
+        asked.push(request.tooLarge);
+        reply.send(413, [], "too large");
+      };
+      const socket = connect({ host: "127.0.0.1", port: listener.port });
+      socket.on("error", () => {});
+      socket.resume();
+      const piece = Buffer.alloc(65_536);
+      const length = 900_000_000;
+      socket.write(`POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n\r\n`);
+      socket.setMaxListeners(0);
+      let sent = 0;
+      while (!socket.destroyed && sent < length) {
+        sent += piece.length;
+        if (socket.write(piece)) continue;
+        await new Promise<void>((resolve) => {
+          socket.once("drain", resolve);
+          socket.once("close", () => resolve());
+        });
+      }
+      await until("the connection is closed", () => socket.destroyed);
+      expect([handed, asked]).toEqual([0, [true]]);
+      // What is discarded, and what the kernel's buffers hold.
+      expect(sent).toBeLessThan(100_000_000);
+    });
+
+    test("a body of many pieces arrives in order", async () => {
+      handler = (request, reply) => reply.send(200, [], request.body);
+      const socket = connect({ host: "127.0.0.1", port: listener.port });
+      const chunks: Buffer[] = [];
+      socket.on("data", (chunk) => chunks.push(chunk));
+      socket.write("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 26\r\n\r\n");
+      for (const letter of "abcdefghijklmnopqrstuvwxyz") {
+        await new Promise((resolve) => socket.write(letter, resolve));
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await until("the reply is there", () =>
+        Buffer.concat(chunks).toString().endsWith("abcdefghijklmnopqrstuvwxyz"),
+      );
+      socket.destroy();
+    });
+
+    test("many requests share a connection", async () => {
+      handler = (request, reply) => reply.send(200, [], request.body);
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+      for (let round = 0; round < 20; round++) {
+        expect((await ask({ agent, body: `r${round}` })).body.toString()).toBe(`r${round}`);
+      }
+      agent.destroy();
+    });
+
+    test("a reply may come later, and replies to others meanwhile", async () => {
+      let late: HttpReply | undefined;
+      handler = (request, reply) => {
+        if (request.path === "/late") late = reply;
+        else reply.send(200, [], "at once");
+      };
+      const waiting = ask({ path: "/late" });
+      await until("the late request is there", () => late !== undefined);
+      expect((await ask()).body.toString()).toBe("at once");
+      late?.send(200, [], "late");
+      expect((await waiting).body.toString()).toBe("late");
+    });
+
+    test("a client that goes away is told of once, and writing to it then does nothing", async () => {
+      let gone = 0;
+      let reply: HttpReply | undefined;
+      handler = (_request, each) => {
+        reply = each;
+        each.onGone(() => gone++);
+      };
+      const socket = await openRaw();
+      await until("the request is there", () => reply !== undefined);
+      expect(reply?.gone).toBe(false);
+      socket.destroy();
+      await until("the client is gone", () => gone > 0);
+      expect(reply?.gone).toBe(true);
+      reply?.send(200, [], "too late");
+      expect(gone).toBe(1);
+    });
+
+    test("a client that goes away within a stream is told of", async () => {
+      let gone = false;
+      handler = (_request, reply) => {
+        reply.onGone(() => {
+          gone = true;
+        });
+        streamTo(reply, Number.POSITIVE_INFINITY);
+      };
+      const socket = await openRaw();
+      socket.resume();
+      await new Promise((resolve) => socket.once("data", resolve));
+      socket.destroy();
+      await until("the client is gone", () => gone);
+    });
+
+    test("a reader that is slow gets every byte, and the server keeps few of them meanwhile", async () => {
+      const total = 40_000_000;
+      let stream: ReturnType<typeof streamTo> | undefined;
+      handler = (_request, reply) => {
+        stream = streamTo(reply, total);
+      };
+      const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
+        httpRequest({ host: "127.0.0.1", port: listener.port, agent: false }, resolve)
+          .on("error", reject)
+          .end();
+      });
+      let received = 0;
+      let wrong = 0;
+      let most = 0;
+      let rest: Buffer = Buffer.alloc(0);
+      for await (const piece of incoming as AsyncIterable<Buffer>) {
+        const chunk = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
+        const whole = chunk.length - (chunk.length % 4);
+        if (!chunk.subarray(0, whole).equals(patterned(received, whole))) wrong++;
+        received += whole;
+        rest = chunk.subarray(whole);
+        most = Math.max(most, (stream?.written() ?? 0) - received);
+      }
+      expect([received, wrong, rest.length]).toEqual([total, 0, 0]);
+      // What the kernel's buffers on both sides hold at most, and a few frames.
+      expect(most).toBeLessThan(20_000_000);
+      await until("the end is reported", () => stream?.flushed() === true);
+    });
+
+    test.each([0, 1, 5_119, 5_120, 5_121, 16_384, 65_537, 12_000_000])(
+      "a whole reply of %i bytes reaches a reader that is slow to begin, to the last byte",
+      async (length) => {
+        const body = patterned(0, 4 * Math.ceil(length / 4)).subarray(0, length);
+        handler = (_request, reply) => reply.send(200, [["X-Kind", "whole"]], body);
+        const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
+          httpRequest({ host: "127.0.0.1", port: listener.port, agent: false }, (response) => {
+            response.pause();
+            setTimeout(() => resolve(response), 100);
+          })
+            .on("error", reject)
+            .end();
+        });
+        const pieces: Buffer[] = [];
+        for await (const piece of incoming as AsyncIterable<Buffer>) pieces.push(piece);
+        expect(incoming.headers).toMatchObject({ "content-length": String(length), "x-kind": "whole" });
+        expect(Buffer.concat(pieces).equals(body)).toBe(true);
+      },
+    );
+
+    test("a large reply of text is counted in bytes", async () => {
+      const text = "é€😀".repeat(20_000);
+      handler = (_request, reply) => reply.send(200, [], text);
+      const response = await fetch(`http://127.0.0.1:${listener.port}/`);
+      expect(response.headers.get("content-length")).toBe(String(Buffer.byteLength(text)));
+      expect(await response.text()).toBe(text);
+    });
+
+    test("readers that take nothing hold the server back, and its memory stays bounded", async () => {
+      const total = 400_000_000;
+      const streams: ReturnType<typeof streamTo>[] = [];
+      handler = (_request, reply) => {
+        streams.push(streamTo(reply, total));
+      };
+      const rssBefore = process.memoryUsage.rss();
+      const sockets = await Promise.all(Array.from({ length: 5 }, () => openRaw()));
+      const written = () => streams.reduce((sum, stream) => sum + stream.written(), 0);
+      let seen = -1;
+      let still = 0;
+      await until("all streams stand still", () => {
+        still = written() === seen ? still + 1 : 0;
+        seen = written();
+        return streams.length === sockets.length && still > 50;
+      });
+      for (const stream of streams) expect(stream.written()).toBeLessThan(20_000_000);
+      expect(process.memoryUsage.rss() - rssBefore).toBeLessThan(200_000_000);
+      for (const socket of sockets) socket.destroy();
+    });
+
+    test.each([0, 1, 2, 255, 256, 257, 65_537])("a stream of %i bytes arrives whole", async (total) => {
+      handler = (_request, reply) => void streamTo(reply, total);
+      const { status, headers, body } = await ask({ method: "GET" });
+      expect([status, headers["x-kind"], body.length]).toEqual([200, "stream", total]);
+      expect(body.equals(patterned(0, 4 * Math.ceil(total / 4)).subarray(0, total))).toBe(true);
+    });
+
+    test("a reset within a stream is an error for the client, whatever it had read", async () => {
+      handler = (_request, reply) => {
+        const stream = streamTo(reply, Number.POSITIVE_INFINITY);
+        setImmediate(stream.reset);
+      };
+      await expect(ask({ method: "GET" })).rejects.toThrow();
+      handler = (_request, reply) => streamTo(reply, Number.POSITIVE_INFINITY).reset();
+      await expect(ask({ method: "GET" })).rejects.toThrow();
+    });
+
+    test("a reset reaches a client that reads nothing", async () => {
+      let gone = false;
+      handler = (_request, reply) => {
+        reply.onGone(() => {
+          gone = true;
+        });
+        const stream = streamTo(reply, Number.POSITIVE_INFINITY);
+        expect(stream.isBlocked()).toBe(true);
+        stream.reset();
+      };
+      const socket = await openRaw();
+      await until("the stream is reset", () => gone);
+      socket.resume();
+      await until("the client sees the end", () => socket.destroyed);
+    });
+
+    test("a port in use is refused by its code", async () => {
+      const options = { host: "127.0.0.1", port: listener.port, bodyLimitBytes: 1, handle: () => {} };
+      await expect(transport.listen(options)).rejects.toMatchObject({ code: "EADDRINUSE" });
+    });
+
+    test("an address that isn't ours is refused by its code", async () => {
+      const options = { host: "192.0.2.1", port: 0, bodyLimitBytes: 1, handle: () => {} };
+      await expect(transport.listen(options)).rejects.toMatchObject({ code: "EADDRNOTAVAIL" });
+    });
+
+    test("after stopAccepting the port is free, and what was under way still ends", async () => {
+      let under: HttpReply | undefined;
+      const own = await transport.listen({
+        host: "127.0.0.1",
+        port: 0,
+        bodyLimitBytes: LIMIT,
+        handle: (_request, reply) => {
+          under = reply;
+        },
+      });
+      const answer = new Promise<string>((resolve, reject) => {
+        httpRequest({ host: "127.0.0.1", port: own.port, agent: false }, (incoming) => {
+          incoming.on("data", (chunk: Buffer) => resolve(chunk.toString()));
+          incoming.on("error", reject);
+        })
+          .on("error", reject)
+          .end();
+      });
+      await until("the request is there", () => under !== undefined);
+      own.stopAccepting();
+      own.stopAccepting();
+      const refused = new Promise((resolve) => connect(own.port, "127.0.0.1").once("error", resolve));
+      await expect(refused).resolves.toMatchObject({ code: "ECONNREFUSED" });
+      under?.send(200, [], "whole");
+      await expect(answer).resolves.toBe("whole");
+      await own.close();
+    });
+
+    test("close cuts what is still open", async () => {
+      let asked = false;
+      const own = await transport.listen({
+        host: "127.0.0.1",
+        port: 0,
+        bodyLimitBytes: LIMIT,
+        handle: () => {
+          asked = true;
+        },
+      });
+      const cut = new Promise((resolve) => {
+        httpRequest({ host: "127.0.0.1", port: own.port, agent: false }).once("error", resolve).end();
+      });
+      await until("the request is there", () => asked);
+      await own.close();
+      await expect(cut).resolves.toBeInstanceOf(Error);
+    });
+  },
+);
+
+/** Runs chooseTransport in a process of its own. */
+function choose(wanted: string, env: NodeJS.ProcessEnv = {}): Promise<unknown> {
+  const script = `
+    const { chooseTransport } = await import(${JSON.stringify(CHOOSE)});
+    const warnings = [];
+    try {
+      const transport = await chooseTransport(${JSON.stringify(wanted)}, (message) => warnings.push(message));
+      console.log(JSON.stringify({ name: transport.name, warnings }));
+    } catch (error) {
+      console.log(JSON.stringify({ error: error.message, warnings }));
+    }`;
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    let output = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      output += chunk.toString();
+    });
+    child.once("error", reject);
+    child.once("close", () => resolve(JSON.parse(output.trim().split("\n").at(-1) ?? "null")));
+  });
+}
+
+describe("choosing a transport", () => {
+  const WITHOUT = { UWS_USE_FALLBACK: "1" };
+  const why = expect.stringContaining("no native build");
+
+  test("auto and uws take uWebSockets.js where its native build loads", async () => {
+    expect(await choose("auto")).toEqual({ name: "uws", warnings: [] });
+    expect(await choose("uws")).toEqual({ name: "uws", warnings: [] });
+  });
+
+  test("node takes node:http without a word", async () => {
+    expect(await choose("node", WITHOUT)).toEqual({ name: "node", warnings: [] });
+  });
+
+  test("without a native build auto takes node:http and warns, uws throws", async () => {
+    expect(await choose("auto", WITHOUT)).toEqual({ name: "node", warnings: [why] });
+    expect(await choose("uws", WITHOUT)).toEqual({ error: why, warnings: [] });
+  });
+});

@@ -1,0 +1,394 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { wholeValue } from "../../../../src/protocol/json-rpc/json.js";
+import {
+  findMethod,
+  METHOD_NAMES,
+  type Method,
+  planDownload,
+  type Routed,
+  snapshotRequest,
+} from "../../../../src/protocol/json-rpc/methods.js";
+import { readObject, readParams } from "../../../../src/protocol/json-rpc/params.js";
+import { type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
+import type { PoolName } from "../../../../src/protocol/storage/names.js";
+import { bytes } from "../../../../src/protocol/storage/units.js";
+
+const POOLS = ["tank", "fast"] as PoolName[];
+const MIB = 1_048_576n;
+
+const TABLE = [
+  ["ListImages", []],
+  ["GetImage", []],
+  ["RequestImage", []],
+  ["DeleteImage", []],
+  ["CloneImage", []],
+  ["ListVolumes", []],
+  ["CreateVolume", []],
+  ["GetVolume", []],
+  ["DeleteDataset", []],
+  ["ListSnapshots", ["ListSnapshot"]],
+  ["GetSnapshot", []],
+  ["CreateSnapshot", []],
+  ["DeleteSnapshot", []],
+  ["RollbackSnapshot", []],
+  ["VerifyDisks", []],
+  ["CreateGuestDisks", []],
+  ["DeleteGuestsDisks", ["DeleteGuestDisks"]],
+] as const;
+
+function methodOf(name: string): Method {
+  const lookup = findMethod(name);
+  if (!("found" in lookup)) throw new Error(`${name}: ${lookup.missing}`);
+  return lookup.found;
+}
+
+/** Plans a call as the dispatcher does: `request` is the JSON text of the one parameter. */
+function plan(name: string, request: string): Outcome<Routed> {
+  const method = methodOf(name);
+  const text = `[${request}]`;
+  const read = readParams(method.request, method.struct, text, wholeValue(text), false);
+  return read.ok ? method.plan(read.value, POOLS) : read;
+}
+
+function operation(name: string, request: string): Routed {
+  const planned = plan(name, request);
+  if (!planned.ok) throw new Error(`${name} ${request}: ${planned.failure.message}`);
+  return planned.value;
+}
+
+describe("names of methods", () => {
+  test("there are exactly the seventeen of the contract", () => {
+    expect([...METHOD_NAMES].sort()).toEqual(TABLE.map(([name]) => name).sort());
+  });
+
+  test.each(TABLE)("%s is found by its full name, its plain name and its aliases %j", (name, aliases) => {
+    for (const each of [name, ...aliases]) {
+      expect(methodOf(each).name).toBe(name);
+      expect(methodOf(`ImageStore.${each}`).name).toBe(name);
+    }
+  });
+
+  test.each([
+    ["", "ill-formed"],
+    ["Nope", "ill-formed"],
+    ["getimage", "ill-formed"],
+    ["ImageStore.a.b", "ill-formed"],
+    ["ImageStore", "ill-formed"],
+    ["Nope.GetImage", "service"],
+    [".GetImage", "service"],
+    ["imagestore.GetImage", "service"],
+    ["ImageStore.Nope", "method"],
+    ["ImageStore.", "method"],
+    ["ImageStore.getImage", "method"],
+    ["ImageStore.constructor", "method"],
+    ["__proto__", "ill-formed"],
+  ])("%j is missing: %s", (name, missing) => {
+    expect(findMethod(name)).toEqual({ missing });
+  });
+});
+
+describe("requests that are refused before any process starts", () => {
+  const INVALID = "invalid argument";
+  test.each([
+    ["RequestImage", "{}", "request.missing_field", "need id"],
+    ["CloneImage", '{"id":"i"}', "request.missing_field", "need dest"],
+    ["CreateVolume", '{"id":"v"}', "request.missing_field", "need a valid size"],
+    ["CreateVolume", '{"id":"v","size":0}', "request.missing_field", "need a valid size"],
+    ["CreateVolume", '{"size":1}', "request.missing_field", "need an id"],
+    ["GetVolume", "{}", "request.missing_field", "need an id"],
+    ["GetVolume", '{"id":"v@s"}', "dataset.wrong_type", "not a volume"],
+    ["DeleteDataset", "{}", "request.missing_field", "need an id"],
+    ["DeleteDataset", '{"id":"a//b"}', "name.invalid", "not a valid dataset"],
+    ["DeleteDataset", '{"id":"../x"}', "name.invalid", "not a valid dataset"],
+    ["GetSnapshot", "{}", "request.missing_field", "need an id"],
+    ["GetSnapshot", '{"id":"v"}', "dataset.wrong_type", "not a snapshot"],
+    ["GetSnapshot", '{"id":"v@a@b"}', "name.invalid", "not a valid dataset"],
+    ["CreateSnapshot", '{"dest":"s"}', "request.missing_field", "need an id"],
+    ["CreateSnapshot", '{"id":"v"}', "request.missing_field", "need a dest"],
+    ["CreateSnapshot", '{"id":"v","dest":"a/b"}', "name.invalid", "invalid snapshot dest"],
+    ["CreateSnapshot", '{"id":"v","dest":"a b"}', "name.invalid", "invalid snapshot dest"],
+    [
+      "CreateSnapshot",
+      '{"id":"v@s","dest":"s"}',
+      "dataset.wrong_type",
+      "cannot create a snapshot of a snapshot",
+    ],
+    ["DeleteSnapshot", "{}", "request.missing_field", "need an id"],
+    ["DeleteSnapshot", '{"id":"v"}', "dataset.wrong_type", "not a snapshot"],
+    ["RollbackSnapshot", "{}", "request.missing_field", "need an id"],
+    ["RollbackSnapshot", '{"id":"v"}', "dataset.wrong_type", "not a snapshot"],
+    ["VerifyDisks", "{}", "request.invalid", INVALID],
+    ["VerifyDisks", '{"guest":null}', "request.invalid", INVALID],
+    ["VerifyDisks", '{"guest":{"disks":[{"size":1}]}}', "request.invalid", INVALID],
+    ["VerifyDisks", '{"guest":{"id":"g"}}', "request.invalid", INVALID],
+    ["VerifyDisks", '{"guest":{"id":"g","disks":[]}}', "request.invalid", INVALID],
+    ["VerifyDisks", '{"guest":{"id":"g","disks":[{"size":1},{}]}}', "request.invalid", INVALID],
+    ["CreateGuestDisks", "{}", "request.invalid", INVALID],
+    ["CreateGuestDisks", '{"guest":{"id":"g","disks":[{}]}}', "request.invalid", INVALID],
+    ["DeleteGuestsDisks", "{}", "request.invalid", INVALID],
+    ["DeleteGuestsDisks", '{"guest":{}}', "request.invalid", INVALID],
+  ])("%s %s fails with %s: %s", (name, request, code, message) => {
+    expect(plan(name, request)).toMatchObject({ ok: false, failure: { code, message } });
+  });
+
+  test.each([
+    ["RequestImage", '{"id":"../x"}', "name.invalid"],
+    ["RequestImage", '{"id":".partial-x"}', "name.invalid"],
+    ["CloneImage", '{"id":"i","dest":"x@s"}', "name.invalid"],
+    ["CloneImage", '{"id":"i","dest":"../x"}', "name.invalid"],
+    ["CloneImage", '{"id":"i","pool":"tank","dest":"fast/x"}', "name.invalid"],
+    ["CreateVolume", '{"id":"v@s","size":1}', "name.invalid"],
+    ["CreateVolume", '{"id":"a//b","size":1}', "name.invalid"],
+    ["CreateVolume", '{"id":"v","size":18446744073709551615}', "request.invalid"],
+    ["CreateVolume", '{"id":"v","size":8796093022208}', "request.invalid"],
+    ["CreateVolume", '{"id":"v","size":18446744073709551616}', "request.malformed"],
+    ["GetVolume", '{"id":"x/.."}', "name.invalid"],
+    ["ListSnapshots", '{"id":"v@s"}', "name.invalid"],
+    ["ListSnapshots", '{"id":"x\\u0000"}', "name.invalid"],
+    ["CreateGuestDisks", '{"guest":{"id":"a/b","disks":[{"size":1}]}}', "name.invalid"],
+    ["DeleteGuestsDisks", '{"guest":{"id":".."}}', "name.invalid"],
+    ["DeleteGuestsDisks", '{"guest":{"id":"a/b"}}', "name.invalid"],
+    ["VerifyDisks", '{"guest":{"id":"a@b","disks":[{"size":1}]}}', "name.invalid"],
+    ["GetVolume", '{"id":"v","pool":"nope"}', "pool.not_found"],
+    ["ListImages", '{"pool":"nope"}', "pool.not_found"],
+    ["DeleteGuestsDisks", '{"guest":{"id":"g"},"pool":"nope"}', "pool.not_found"],
+    ["GetVolume", '{"id":"fast/v","pool":"tank"}', "name.invalid"],
+  ])("%s %s fails with %s", (name, request, code) => {
+    expect(plan(name, request)).toMatchObject({ ok: false, failure: { code } });
+  });
+
+  test.each(["tank", "images", "guests", "tank/images", "fast", "fast/guests"])(
+    "DeleteDataset refuses %s, in which we keep our own",
+    (id) => {
+      expect(plan("DeleteDataset", JSON.stringify({ id }))).toMatchObject({
+        ok: false,
+        failure: { code: "dataset.protected" },
+      });
+    },
+  );
+});
+
+describe("requests that are planned", () => {
+  test.each([
+    ["ListImages", '{"type":"kvm"}', "tank", { op: "ListImages", type: "kvm" }],
+    ["GetImage", "{}", "tank", { op: "GetImage", id: "" }],
+    ["GetImage", '{"id":"i","pool":"fast"}', "fast", { op: "GetImage", id: "i" }],
+    [
+      "RequestImage",
+      '{"id":"i","type":"kvm","source":"u"}',
+      "tank",
+      { op: "RequestImage", id: "i", type: "kvm", source: "u" },
+    ],
+    ["DeleteImage", '{"id":"i"}', "tank", { op: "DeleteImage", id: "i" }],
+    [
+      "CloneImage",
+      '{"id":"i","dest":"tank/guests/g/x"}',
+      "tank",
+      { op: "CloneImage", id: "i", target: "tank/guests/g/x" },
+    ],
+    [
+      "CloneImage",
+      '{"id":"i","dest":"guests/g/x"}',
+      "tank",
+      { op: "CloneImage", id: "i", target: "tank/guests/g/x" },
+    ],
+    ["ListVolumes", "{}", "tank", { op: "ListVolumes" }],
+    ["ListVolumes", '{"pool":"fast"}', "fast", { op: "ListVolumes" }],
+    ["CreateVolume", '{"id":"v","size":10}', "tank", { op: "CreateVolume", name: "tank/v", size: 10n * MIB }],
+    [
+      "CreateVolume",
+      '{"id":"v","size":8796093022207}',
+      "tank",
+      { op: "CreateVolume", name: "tank/v", size: 8_796_093_022_207n * MIB },
+    ],
+    ["GetVolume", '{"id":"fast/v"}', "fast", { op: "GetVolume", name: "fast/v" }],
+    ["GetVolume", '{"id":"v","pool":"fast"}', "fast", { op: "GetVolume", name: "fast/v" }],
+    ["DeleteDataset", '{"id":"guests/g"}', "tank", { op: "DeleteDataset", name: "tank/guests/g" }],
+    ["DeleteDataset", '{"id":"images@s"}', "tank", { op: "DeleteDataset", name: "tank/images@s" }],
+    ["ListSnapshots", "{}", "tank", { op: "ListSnapshots", root: "tank" }],
+    ["ListSnapshots", '{"id":"v"}', "tank", { op: "ListSnapshots", root: "tank/v" }],
+    ["GetSnapshot", '{"id":"v@s"}', "tank", { op: "GetSnapshot", name: "tank/v@s" }],
+    [
+      "CreateSnapshot",
+      '{"id":"v","dest":"s","recursive":true}',
+      "tank",
+      { op: "CreateSnapshot", dataset: "tank/v", snapshot: "tank/v@s", recursive: true },
+    ],
+    ["DeleteSnapshot", '{"id":"v@s"}', "tank", { op: "DeleteSnapshot", name: "tank/v@s", recursive: false }],
+    [
+      "RollbackSnapshot",
+      '{"id":"v@s","destroyMoreRecent":true}',
+      "tank",
+      { op: "RollbackSnapshot", name: "tank/v@s", destroyMoreRecent: true },
+    ],
+    [
+      "DeleteGuestsDisks",
+      '{"guest":{"id":"g"}}',
+      "tank",
+      { op: "DeleteGuestsDisks", guest: { id: "g", disks: [], rest: {} } },
+    ],
+  ])("%s %s goes to %s as the operation of its name", (name, request, pool, expected) => {
+    expect(operation(name, request)).toEqual({ pool, operation: expected });
+  });
+
+  test("a guest keeps the members we don't use as they were written", () => {
+    const { operation: planned } = operation(
+      "CreateGuestDisks",
+      '{"guest":{"id":"g","memory": 18446744073709551615,"nics":[ {"a":1.0} ],"cpu":0,"metadata":{"k":"v w"},"disks":[{"bus":"b","size":3,"image":"i"}]}}',
+    );
+    expect(planned).toEqual({
+      op: "CreateGuestDisks",
+      guest: {
+        id: "g",
+        // The image will say how large its disk is.
+        disks: [{ bus: "b", device: "", size: 0n, volume: "", image: "i", source: "" }],
+        rest: { memory: "18446744073709551615", nics: '[{"a":1.0}]', metadata: '{"k":"v w"}' },
+      },
+    });
+  });
+
+  test("no plan of any request names anything outside its pool", () => {
+    const word = fc.oneof(
+      fc.constantFrom("..", "tank", "fast", "other", "-r", "images", "a@b", "a/b", "", "/", "x"),
+      fc.string({ maxLength: 8 }),
+    );
+    const text = fc.array(word, { maxLength: 4 }).map((parts) => parts.join("/"));
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...METHOD_NAMES),
+        text,
+        text,
+        fc.constantFrom("", "tank", "fast"),
+        (name, id, dest, pool) => {
+          const planned = plan(
+            name,
+            JSON.stringify({ id, dest, pool, size: 1, guest: { id, disks: [{ size: 1 }] } }),
+          );
+          if (!planned.ok) return;
+          const { operation: op } = planned.value;
+          if (pool !== "") expect(planned.value.pool).toBe(pool);
+          for (const key of ["name", "dataset", "snapshot", "root", "target"]) {
+            const value: unknown = Reflect.get(op, key);
+            if (typeof value !== "string") continue;
+            const [first, ...others] = value.split(/[/@]/);
+            expect(first).toBe(planned.value.pool);
+            expect(others.filter((part) => part === "" || part === "." || part === "..")).toEqual([]);
+          }
+        },
+      ),
+      { numRuns: 2_000 },
+    );
+  });
+});
+
+describe("answers, byte for byte", () => {
+  const encode = (name: string, answer: unknown) => methodOf(name).encode(answer);
+  const complete = {
+    id: "i",
+    type: "kvm",
+    volume: "tank/images/i",
+    snapshot: "tank/images/i@s",
+    size: bytes(10n * MIB),
+    status: "complete",
+  };
+
+  test("an empty list of images is null, of volumes and snapshots []", () => {
+    expect(encode("ListImages", [])).toBe('{"images":null}');
+    expect(encode("ListVolumes", [])).toBe('{"volumes":[]}');
+    expect(encode("ListSnapshots", [])).toBe('{"snapshots":[]}');
+    expect(encode("CreateSnapshot", [])).toBe('{"snapshots":[]}');
+  });
+
+  test("an image has its members in order", () => {
+    const text =
+      '{"images":[{"id":"i","type":"kvm","volume":"tank/images/i","snapshot":"tank/images/i@s","size":10,"status":"complete"}]}';
+    for (const name of ["GetImage", "RequestImage", "DeleteImage"]) expect(encode(name, complete)).toBe(text);
+    expect(encode("ListImages", [complete])).toBe(text);
+  });
+
+  test("an image under way has neither volume nor snapshot", () => {
+    expect(encode("GetImage", { id: "<i>", type: "", size: bytes(0), status: "pending" })).toBe(
+      '{"images":[{"id":"\\u003ci\\u003e","type":"","size":0,"status":"pending"}]}',
+    );
+  });
+
+  test("volumes have id, size in whole MiB and device", () => {
+    const volume = { name: "tank/v", size: bytes(3n * MIB - 1n), device: "/dev/zvol/tank/v" };
+    const text = '{"volumes":[{"id":"tank/v","size":2,"device":"/dev/zvol/tank/v"}]}';
+    for (const name of ["CreateVolume", "GetVolume", "DeleteDataset", "CloneImage"]) {
+      expect(encode(name, volume)).toBe(text);
+    }
+    expect(encode("ListVolumes", [volume, volume])).toBe(
+      `{"volumes":[${Array(2).fill('{"id":"tank/v","size":2,"device":"/dev/zvol/tank/v"}').join(",")}]}`,
+    );
+  });
+
+  test("a size beyond what a double holds keeps its last digit", () => {
+    const volume = { name: "v", size: bytes((2n ** 64n - 1n) * MIB), device: "d" };
+    expect(encode("GetVolume", volume)).toBe(
+      '{"volumes":[{"id":"v","size":18446744073709551615,"device":"d"}]}',
+    );
+  });
+
+  test("snapshots have id and size", () => {
+    const snapshot = { name: "tank/v@s", written: bytes(5n * MIB) };
+    expect(encode("GetSnapshot", snapshot)).toBe('{"snapshots":[{"id":"tank/v@s","size":5}]}');
+    expect(encode("RollbackSnapshot", snapshot)).toBe('{"snapshots":[{"id":"tank/v@s","size":5}]}');
+    expect(encode("DeleteSnapshot", [snapshot])).toBe('{"snapshots":[{"id":"tank/v@s","size":5}]}');
+  });
+
+  const disk = { bus: "", device: "", size: bytes(MIB), volume: "v", image: "", source: "s" };
+  const diskText = '{"bus":"","device":"","size":1,"volume":"v","image":"","source":"s"}';
+
+  test("a guest has its members in the wire's order, whatever order they came in", () => {
+    const rest = {
+      metadata: '{"a":1}',
+      vnc: "5900",
+      cpu: "1",
+      memory: "2",
+      state: '"up"',
+      nics: "[{}]",
+      image: '"i"',
+      type: '"kvm"',
+    };
+    expect(encode("CreateGuestDisks", { id: "g", disks: [disk], rest })).toBe(
+      `{"guest":{"id":"g","type":"kvm","image":"i","nics":[{}],"disks":[${diskText}],"state":"up","memory":2,"cpu":1,"vnc":5900,"metadata":{"a":1}}}`,
+    );
+  });
+
+  test("empty members of a guest are omitted, but the disks of a deleted one are []", () => {
+    const bare = { id: "g", disks: [], rest: {} };
+    expect(encode("VerifyDisks", bare)).toBe('{"guest":{"id":"g"}}');
+    expect(encode("DeleteGuestsDisks", bare)).toBe('{"guest":{"id":"g","disks":[]}}');
+  });
+
+  test("a guest that was read and is written again says the same", () => {
+    const text = `{"guest":{"id":"g","nics":[{"mac":"x"}],"disks":[${diskText}],"memory":9007199254740993}}`;
+    const { operation: planned } = operation("VerifyDisks", text);
+    if (planned.op !== "VerifyDisks") throw new Error(planned.op);
+    expect(encode("VerifyDisks", planned.guest)).toBe(text);
+  });
+});
+
+describe("downloads", () => {
+  const download = (text: string) => {
+    const read = readObject(snapshotRequest, "SnapshotRequest", text);
+    return read.ok ? planDownload(read.value, POOLS) : read;
+  };
+
+  test("a snapshot is opened for sending", () => {
+    expect(download('{"id":"v@s"}')).toEqual(
+      succeed({ pool: "tank", operation: { op: "OpenSend", name: "tank/v@s" } }),
+    );
+  });
+
+  test.each([
+    ["{}", "need an id"],
+    ["null", "need an id"],
+    ['{"id":"v"}', "not a snapshot"],
+    ['{"id":"v@"}', "not a valid dataset"],
+  ])("%s is refused: %s", (text, message) => {
+    expect(download(text)).toMatchObject({ ok: false, failure: { message } });
+  });
+});

@@ -1,0 +1,121 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { type Outcome, refusals, succeed } from "../../../../src/protocol/storage/failures.js";
+import { createFetchQueue } from "../../../../src/workers/actor/fetch-queue.js";
+import { turn } from "../../../support/until.js";
+
+interface Flight {
+  readonly id: string;
+  land(outcome: Outcome<string>): void;
+  crash(error: Error): void;
+}
+
+function controlled(running: number, waiting: number) {
+  const queue = createFetchQueue<string>(running, waiting);
+  const flights: Flight[] = [];
+  let started = 0;
+  const request = (id: string) =>
+    queue.request(id, () => {
+      started++;
+      return new Promise((land, crash) => flights.push({ id, land, crash }));
+    });
+  return { queue, flights, request, started: () => started };
+}
+
+describe("the queue of fetches", () => {
+  test("runs no more than it may, lets no more wait, and fetches each id once at a time", async () => {
+    const step = fc.oneof(
+      fc.constantFrom("a", "b", "c", "d", "e", "f").map((ask) => ({ ask })),
+      fc.nat().map((land) => ({ land })),
+    );
+    const limits = [fc.integer({ min: 1, max: 3 }), fc.integer({ min: 0, max: 2 })] as const;
+    await fc.assert(
+      fc.asyncProperty(...limits, fc.array(step, { maxLength: 40 }), async (running, waiting, steps) => {
+        const { queue, flights, request } = controlled(running, waiting);
+        const answers: Promise<unknown>[] = [];
+        const known = new Set<string>();
+        const landOne = (choice: number) => {
+          const [flight] = flights.splice(choice % flights.length, 1);
+          if (flight) {
+            known.delete(flight.id);
+            flight.land(succeed(flight.id));
+          }
+        };
+        for (const each of steps) {
+          if ("land" in each) {
+            if (flights.length > 0) landOne(each.land);
+          } else {
+            const full = !known.has(each.ask) && known.size >= running + waiting;
+            if (!full) known.add(each.ask);
+            answers.push(
+              request(each.ask).then((outcome) => {
+                expect(outcome).toEqual(full ? refusals.overloaded : succeed(each.ask));
+              }),
+            );
+          }
+          await turn();
+          expect(flights.length).toBe(Math.min(known.size, running));
+          expect([...queue.keys()].sort()).toEqual([...known].sort());
+          for (const id of ["a", "b", "c", "d", "e", "f"]) expect(queue.has(id)).toBe(known.has(id));
+        }
+        while (flights.length > 0) {
+          landOne(0);
+          await turn();
+        }
+        await Promise.all(answers);
+        expect([...queue.keys()]).toEqual([]);
+      }),
+    );
+  });
+
+  test("a hundred requests for one id share one fetch and its outcome", async () => {
+    const { flights, request, started } = controlled(4, 4);
+    const answers = Array.from({ length: 100 }, () => request("i"));
+    await turn();
+    expect(started()).toBe(1);
+    flights[0]?.land(refusals.imageNotFound);
+    expect(await Promise.all(answers)).toEqual(Array(100).fill(refusals.imageNotFound));
+  });
+
+  test("a full queue refuses at once, and the same id again still joins", async () => {
+    const { flights, request } = controlled(1, 1);
+    const first = request("a");
+    const second = request("b");
+    await expect(request("c")).resolves.toEqual(refusals.overloaded);
+    const joined = request("a");
+    await turn();
+    flights.shift()?.land(succeed("a"));
+    await expect(first).resolves.toEqual(succeed("a"));
+    await expect(joined).resolves.toEqual(succeed("a"));
+    await turn();
+    flights.shift()?.land(succeed("b"));
+    await expect(second).resolves.toEqual(succeed("b"));
+  });
+
+  test("those who wait start in the order they came", async () => {
+    const { flights, request } = controlled(1, 10);
+    const answers = ["a", "b", "c", "d"].map(request);
+    const order: string[] = [];
+    for (let left = answers.length; left > 0; left--) {
+      await turn();
+      const flight = flights.shift();
+      order.push(flight?.id ?? "none");
+      flight?.land(succeed(""));
+    }
+    await Promise.all(answers);
+    expect(order).toEqual(["a", "b", "c", "d"]);
+  });
+
+  test("a fetch that throws gives its place back", async () => {
+    const { queue, flights, request } = controlled(1, 0);
+    const crashed = request("a");
+    await turn();
+    flights.shift()?.crash(new Error("bug"));
+    await expect(crashed).rejects.toThrow("bug");
+    expect(queue.has("a")).toBe(false);
+    const again = request("a");
+    await turn();
+    flights.shift()?.land(succeed("a"));
+    await expect(again).resolves.toEqual(succeed("a"));
+  });
+});

@@ -1,0 +1,951 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { fail, type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
+import type { ComponentId, DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
+import type {
+  FetchOrder,
+  FetchReport,
+  Operation,
+  OperationHandlers,
+} from "../../../../src/protocol/storage/operations.js";
+import type { DiskRecord, GuestRecord, ImageRecord } from "../../../../src/protocol/storage/records.js";
+import { bytes } from "../../../../src/protocol/storage/units.js";
+import { createHolds } from "../../../../src/workers/actor/operations/holds.js";
+import { reconcile } from "../../../../src/workers/actor/reconcile.js";
+import type { Records } from "../../../../src/workers/actor/record-file.js";
+import {
+  createMemoryActor,
+  createMemoryRecords,
+  type MemoryActor,
+  openRecordsOrThrow,
+  POOL,
+  receiveOf,
+  scratchFolder,
+} from "../../../support/memory-actor.js";
+import { createMemoryZfs, type MemoryZfs } from "../../../support/memory-zfs.js";
+import { turn, until } from "../../../support/until.js";
+
+const MIB = 1_048_576n;
+const IMAGE_BYTES = bytes(8n * MIB);
+const PLENTY = bytes(2n ** 50n);
+
+const dataset = (name: string) => name as DatasetName;
+const snapshot = (name: string) => name as SnapshotName;
+
+/** Fetches that leave a good image in the pool, as `zfs receive` would. */
+const goodFetch =
+  (zfs: MemoryZfs) =>
+  async (order: FetchOrder): Promise<Outcome<FetchReport>> => {
+    await turn();
+    const { target, marks } = receiveOf(order);
+    if (zfs.has(target)) return fail("dataset.exists", "dataset already exists");
+    zfs.receive(target, { type: "volume", size: IMAGE_BYTES, snapshots: ["s", "later"] }, marks);
+    return succeed({ receivedBytes: 1, streamBytes: 1 });
+  };
+
+interface Options {
+  readonly capacity?: bigint;
+  readonly images?: readonly string[];
+  readonly fetch?: (zfs: MemoryZfs) => (order: FetchOrder) => Promise<Outcome<FetchReport>>;
+}
+
+function image(id: string): ImageRecord {
+  return {
+    id,
+    type: "kvm",
+    volume: dataset(`tank/images/${id}`),
+    snapshot: snapshot(`tank/images/${id}@s`),
+    size: IMAGE_BYTES,
+    status: "complete",
+  };
+}
+
+function start({ capacity = PLENTY, images = [], fetch = goodFetch }: Options = {}): MemoryActor {
+  const zfs = createMemoryZfs(POOL, bytes(capacity));
+  for (const name of ["tank/images", "tank/guests"]) zfs.put(name);
+  for (const id of images) {
+    zfs.receive(dataset(`tank/images/${id}`), { type: "volume", size: IMAGE_BYTES, snapshots: ["s"] }, {});
+  }
+  return createMemoryActor(zfs, createMemoryRecords(images.map(image)), fetch(zfs));
+}
+
+/** Runs an operation as the actor does. */
+function ask(handlers: OperationHandlers, operation: Operation): Promise<Outcome<unknown>> {
+  const handle = handlers[operation.op] as (ask: Operation) => Promise<Outcome<unknown>>;
+  return handle(operation);
+}
+
+const disk = (changes: Partial<DiskRecord> = {}): DiskRecord => ({
+  bus: "",
+  device: "",
+  size: bytes(0),
+  volume: "",
+  image: "",
+  source: "",
+  ...changes,
+});
+
+const guest = (id: string, ...disks: DiskRecord[]): GuestRecord => ({ id, disks, rest: {} });
+
+// --- a model of what answers claim, for one operation at a time ----------------
+
+type Model = Map<string, { readonly kind: "volume" | "snapshot" | "filesystem"; readonly origin?: string }>;
+
+const below = (name: string, root: string) =>
+  name === root || name.startsWith(`${root}/`) || name.startsWith(`${root}@`);
+
+/** What an operation that succeeded has made of the pool; one that failed must have made nothing of it. */
+function applied(model: Model, operation: Operation): Model {
+  const next: Model = new Map(model);
+  const withParents = (name: string, entry: { kind: "volume"; origin?: string }) => {
+    const parts = name.split("/");
+    for (let length = 1; length < parts.length; length++) {
+      const parent = parts.slice(0, length).join("/");
+      if (!next.has(parent)) next.set(parent, { kind: "filesystem" });
+    }
+    if (!next.has(name)) next.set(name, entry);
+  };
+  const remove = (gone: (name: string) => boolean) => {
+    for (const name of [...next.keys()]) if (gone(name)) next.delete(name);
+  };
+  switch (operation.op) {
+    case "CreateVolume":
+      withParents(operation.name, { kind: "volume" });
+      break;
+    case "CloneImage":
+      withParents(operation.target, { kind: "volume", origin: `tank/images/${operation.id}@s` });
+      break;
+    case "DeleteDataset": {
+      const [root = "", tag] = operation.name.split("@");
+      remove((name) =>
+        tag === undefined ? below(name, root) : below(name, root) && name.endsWith(`@${tag}`),
+      );
+      break;
+    }
+    case "DeleteImage":
+      remove((name) => below(name, `tank/images/${operation.id}`));
+      break;
+    case "CreateSnapshot": {
+      const tag = operation.snapshot.split("@")[1];
+      for (const [name, { kind }] of model) {
+        if (kind === "snapshot" || !below(name, operation.dataset)) continue;
+        if (operation.recursive || name === operation.dataset)
+          next.set(`${name}@${tag}`, { kind: "snapshot" });
+      }
+      break;
+    }
+    case "RollbackSnapshot": {
+      const [root] = operation.name.split("@");
+      // A map keeps the order in which the snapshots were made.
+      const all = [...next.keys()].filter((name) => name.startsWith(`${root}@`));
+      for (const newer of all.slice(all.indexOf(operation.name) + 1)) next.delete(newer);
+      break;
+    }
+    case "DeleteSnapshot": {
+      const [root = "", tag] = operation.name.split("@");
+      remove((name) =>
+        operation.recursive ? below(name, root) && name.endsWith(`@${tag}`) : name === operation.name,
+      );
+      break;
+    }
+    case "CreateGuestDisks":
+      for (const [index, each] of operation.guest.disks.entries()) {
+        const name = `tank/guests/${operation.guest.id}/disk-${index}`;
+        withParents(
+          name,
+          each.image === "" ? { kind: "volume" } : { kind: "volume", origin: `tank/images/${each.image}@s` },
+        );
+      }
+      break;
+    case "DeleteGuestsDisks":
+      remove((name) => below(name, `tank/guests/${operation.guest.id}`));
+  }
+  return next;
+}
+
+const seen = (zfs: MemoryZfs) =>
+  Object.entries(zfs.state()).map(([name, text]) => {
+    const [kind, , origin] = text.split(" ");
+    return [name, kind, origin ?? ""].join(" ");
+  });
+
+const claimed = (model: Model) =>
+  [...model].map(([name, { kind, origin }]) => [name, kind, origin ?? ""].join(" ")).sort();
+
+const volumeName = fc
+  .constantFrom(
+    "tank/v",
+    "tank/w",
+    "tank/d/v",
+    "tank/guests/g/disk-0",
+    "tank/guests/g/disk-1",
+    "tank/v/below",
+  )
+  .map(dataset);
+const anyDataset = fc.oneof(
+  volumeName,
+  fc.constantFrom("tank/d", "tank/guests/g", "tank/images/i").map(dataset),
+);
+const tag = fc.constantFrom("s", "t");
+const anySnapshot = fc.tuple(anyDataset, tag).map(([name, each]) => snapshot(`${name}@${each}`));
+const imageId = fc.constantFrom("i", "j", "none");
+const someDisks = fc.array(
+  fc.oneof(
+    fc.bigInt({ min: 1n, max: 4n }).map((size) => disk({ size: bytes(size * MIB) })),
+    imageId.map((id) => disk({ image: id })),
+  ),
+  { minLength: 1, maxLength: 2 },
+);
+const guestId = fc.constantFrom("g", "h");
+
+const change: fc.Arbitrary<Operation> = fc.oneof(
+  fc.record({
+    op: fc.constant("CreateVolume" as const),
+    name: volumeName,
+    size: fc.constantFrom(bytes(MIB), bytes(2n * MIB)),
+  }),
+  fc.record({
+    op: fc.constant("DeleteDataset" as const),
+    name: fc.oneof(anyDataset, anySnapshot),
+  }),
+  fc.record({ op: fc.constant("CloneImage" as const), id: imageId, target: volumeName }),
+  fc.record({ op: fc.constant("DeleteImage" as const), id: imageId }),
+  fc.tuple(anyDataset, tag, fc.boolean()).map(([name, each, recursive]) => ({
+    op: "CreateSnapshot" as const,
+    dataset: name,
+    snapshot: snapshot(`${name}@${each}`),
+    recursive,
+  })),
+  fc.record({ op: fc.constant("DeleteSnapshot" as const), name: anySnapshot, recursive: fc.boolean() }),
+  fc.record({
+    op: fc.constant("RollbackSnapshot" as const),
+    name: anySnapshot,
+    destroyMoreRecent: fc.boolean(),
+  }),
+  fc
+    .tuple(guestId, someDisks)
+    .map(([id, disks]) => ({ op: "CreateGuestDisks" as const, guest: guest(id, ...disks) })),
+  guestId.map((id) => ({ op: "DeleteGuestsDisks" as const, guest: guest(id) })),
+);
+
+const question: fc.Arbitrary<Operation> = fc.oneof(
+  fc.constant({ op: "ListVolumes" as const }),
+  fc.constant({ op: "ListImages" as const, type: "" }),
+  fc.record({ op: fc.constant("GetVolume" as const), name: anyDataset }),
+  fc.record({ op: fc.constant("GetSnapshot" as const), name: anySnapshot }),
+  anyDataset.map((root) => ({ op: "ListSnapshots" as const, root })),
+  fc
+    .tuple(guestId, someDisks)
+    .map(([id, disks]) => ({ op: "VerifyDisks" as const, guest: guest(id, ...disks) })),
+);
+
+/** How many turns of the event loop calls of the pool take, one after the other, again and again. */
+const paces = fc.noShrink(fc.array(fc.nat({ max: 3 }), { minLength: 7, maxLength: 31 }));
+
+function paced(pace: readonly number[]): () => Promise<void> {
+  let calls = 0;
+  return async () => {
+    const turns = pace[calls++ % pace.length] ?? 0;
+    for (let taken = 0; taken < turns; taken++) await turn();
+  };
+}
+
+/** Records and pool tell the same: an image is recorded exactly when its snapshot is there. */
+function expectRecordsAgree({ zfs, records }: MemoryActor): void {
+  for (const { id, snapshot: name } of records.images.values()) {
+    expect({ id, there: zfs.has(name ?? "") }).toEqual({ id, there: true });
+  }
+}
+
+describe("one operation at a time", () => {
+  test("a success has made of the pool what its answer claims, a failure nothing", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.oneof(change, question), { maxLength: 25 }), async (operations) => {
+        const actor = start({ images: ["i", "j"] });
+        let model: Model = new Map();
+        for (const [name, text] of Object.entries(actor.zfs.state())) {
+          const [kind = "filesystem"] = text.split(" ");
+          model.set(name, { kind: kind as "filesystem" });
+        }
+        for (const operation of operations) {
+          const before = claimed(model);
+          const outcome = await ask(actor.handlers, operation);
+          if (outcome.ok) model = applied(model, operation);
+          expect(seen(actor.zfs), `after ${operation.op}`).toEqual(outcome.ok ? claimed(model) : before);
+          expectRecordsAgree(actor);
+          expect(actor.locks.size).toBe(0);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test("deleting a snapshot through DeleteDataset forgets the images that lose theirs by it", async () => {
+    const actor = start({ images: ["i", "j"] });
+    await ask(actor.handlers, {
+      op: "CreateSnapshot",
+      dataset: dataset("tank/images"),
+      snapshot: snapshot("tank/images@t"),
+      recursive: false,
+    });
+    actor.zfs.put("tank/images@s");
+    const outcome = await ask(actor.handlers, { op: "DeleteDataset", name: snapshot("tank/images@s") });
+    expect(outcome.ok).toBe(true);
+    expect(actor.zfs.has("tank/images/i@s")).toBe(false);
+    expectRecordsAgree(actor);
+  });
+});
+
+/** Every order of a few things. */
+function orders<T>(items: readonly T[]): T[][] {
+  if (items.length <= 1) return [[...items]];
+  return items.flatMap((item, index) =>
+    orders([...items.slice(0, index), ...items.slice(index + 1)]).map((rest) => [item, ...rest]),
+  );
+}
+
+/** An outcome without what depends on the moment: a refusal's code may tell more or less of the same. */
+function told(outcome: Outcome<unknown>): string {
+  const value: unknown = outcome.ok ? outcome.value : outcome.failure.message;
+  return JSON.stringify([outcome.ok, value], (_key, each: unknown) =>
+    typeof each === "bigint" ? String(each) : each,
+  );
+}
+
+const copyOf = (records: Records) => createMemoryRecords(records.images.values());
+
+describe("operations at once", () => {
+  test("answer and leave the pool as in some order one after the other", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(change, { maxLength: 5 }),
+        fc.array(fc.oneof({ weight: 3, arbitrary: change }, { weight: 1, arbitrary: question }), {
+          minLength: 2,
+          maxLength: 3,
+        }),
+        paces,
+        async (before, atOnce, pace) => {
+          const actor = start({ images: ["i", "j"] });
+          for (const operation of before) await ask(actor.handlers, operation);
+          actor.zfs.pause = paced(pace);
+          const from = { zfs: actor.zfs.copy(), records: copyOf(actor.records) };
+
+          const outcomes = await Promise.all(atOnce.map((operation) => ask(actor.handlers, operation)));
+          const result = JSON.stringify([
+            outcomes.map(told),
+            actor.zfs.state(),
+            [...actor.records.images.keys()],
+          ]);
+          expect(actor.locks.size).toBe(0);
+
+          const possible: string[] = [];
+          for (const order of orders(atOnce.map((operation, index) => ({ operation, index })))) {
+            const zfs = from.zfs.copy();
+            const other = createMemoryActor(zfs, copyOf(from.records), goodFetch(zfs));
+            const answers: string[] = [];
+            for (const { operation, index } of order)
+              answers[index] = told(await ask(other.handlers, operation));
+            possible.push(JSON.stringify([answers, zfs.state(), [...other.records.images.keys()]]));
+          }
+          expect(possible).toContain(result);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  test("and fetches that go well or badly leave nothing that a start would have to mend", async () => {
+    const requested = fc.record({
+      op: fc.constant("RequestImage" as const),
+      id: fc.constantFrom("i", "j", "k").map((id) => id as ComponentId),
+      type: fc.constant("kvm"),
+      source: fc.constant(""),
+    });
+    const fetched = fc.constantFrom("good", "cut short", "nothing", "no snapshot");
+    const step = fc.oneof({ weight: 3, arbitrary: change }, { weight: 2, arbitrary: requested });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.array(step, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 3 }),
+        fc.array(fetched, { minLength: 1, maxLength: 5 }),
+        paces,
+        async (rounds, fetches, pace) => {
+          using folder = scratchFolder();
+          const records = await openRecordsOrThrow(folder.path);
+          const zfs = createMemoryZfs(POOL, PLENTY);
+          for (const name of ["tank/images", "tank/guests"]) zfs.put(name);
+          zfs.pause = paced(pace);
+          let count = 0;
+          const actor = createMemoryActor(zfs, records, async (order) => {
+            const how = fetches[count++ % fetches.length];
+            await zfs.pause();
+            if (how === "good") return goodFetch(zfs)(order);
+            const { target, marks } = receiveOf(order);
+            const stream = { type: "volume" as const, size: IMAGE_BYTES };
+            if (how === "cut short") zfs.receive(target, { ...stream, snapshots: ["s"] }, marks);
+            if (how === "no snapshot") {
+              zfs.receive(target, { ...stream, snapshots: [] }, marks);
+              return succeed({ receivedBytes: 1, streamBytes: 1 });
+            }
+            return fail("image.cut_short", "cut short");
+          });
+          for (const round of rounds)
+            await Promise.all(round.map((operation) => ask(actor.handlers, operation)));
+          expect(actor.locks.size).toBe(0);
+          const known = new Map(records.images);
+          await records.close();
+
+          const reopened = await openRecordsOrThrow(folder.path);
+          expect(reopened.images).toEqual(known);
+          const report = await reconcile({
+            pool: POOL,
+            zfs,
+            records: reopened,
+            log: actor.log,
+            originalDatabase: `${folder.path}/none.db`,
+            liveTags: [],
+          });
+          await reopened.close();
+          // A record that was given up may leave an image with other snapshots: a start adopts it.
+          expect(report).toMatchObject({
+            ok: true,
+            value: { dropped: [], partialsRemoved: [], holdsReleased: 0 },
+          });
+          expect(actor.log.lines.filter(({ level }) => level === "error")).toEqual([]);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  test("of two calls that delete one image, one is told that it is not found", async () => {
+    const { handlers } = start({ images: ["i"] });
+    const outcomes = await Promise.all([
+      handlers.DeleteImage({ id: "i" }),
+      handlers.DeleteImage({ id: "i" }),
+    ]);
+    expect(outcomes.map(({ ok }) => ok).sort()).toEqual([false, true]);
+  });
+
+  test("creations never promise more room than there is", async () => {
+    const request = fc.record({
+      id: fc.constantFrom("a", "b", "c", "d", "e"),
+      disks: fc.array(
+        fc.oneof(
+          fc.constant(disk({ image: "i" })),
+          fc.bigInt({ min: 1n, max: 20n }).map((size) => disk({ size: bytes(size * MIB) })),
+        ),
+        { minLength: 1, maxLength: 3 },
+      ),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.uniqueArray(request, { minLength: 2, maxLength: 5, selector: ({ id }) => id }),
+        paces,
+        async (requests, pace) => {
+          const { handlers, zfs } = start({ images: ["i"], capacity: 40n * MIB });
+          zfs.pause = paced(pace);
+          const outcomes = await Promise.all(
+            requests.map(({ id, disks }) => handlers.CreateGuestDisks({ guest: guest(id, ...disks) })),
+          );
+          for (const outcome of outcomes) {
+            if (!outcome.ok) expect(outcome.failure.message).toBe("no space left on device");
+          }
+          const space = await zfs.space(dataset("tank/guests"));
+          if (!space.ok) throw new Error(space.failure.message);
+          expect(space.value.available - space.value.promised >= 0n).toBe(true);
+          // A guest is there whole or not at all.
+          for (const [index, { id, disks }] of requests.entries()) {
+            const there = disks.filter((_, each) => zfs.has(`tank/guests/${id}/disk-${each}`)).length;
+            expect(there).toBe(outcomes[index]?.ok ? disks.length : 0);
+          }
+        },
+      ),
+    );
+  });
+});
+
+describe("guests", () => {
+  test("the disks of a new guest are volumes and clones, with their places in the answer", async () => {
+    const { handlers, zfs } = start({ images: ["i"] });
+    const wanted = guest("g", disk({ image: "i", bus: "b" }), disk({ size: bytes(2n * MIB) }));
+    const created = await handlers.CreateGuestDisks({ guest: { ...wanted, rest: { nics: "[1]" } } });
+    expect(created).toEqual(
+      succeed({
+        id: "g",
+        rest: { nics: "[1]" },
+        disks: [
+          disk({
+            image: "i",
+            bus: "b",
+            size: IMAGE_BYTES,
+            volume: "tank/guests/g/disk-0",
+            source: "/dev/zvol/tank/guests/g/disk-0",
+          }),
+          disk({
+            size: bytes(2n * MIB),
+            volume: "tank/guests/g/disk-1",
+            source: "/dev/zvol/tank/guests/g/disk-1",
+          }),
+        ],
+      }),
+    );
+    expect(zfs.state()).toMatchObject({
+      "tank/guests/g/disk-0": `volume ${IMAGE_BYTES} tank/images/i@s`,
+      "tank/guests/g/disk-1": `volume ${2n * MIB}`,
+    });
+    const before = zfs.state();
+    expect(await handlers.CreateGuestDisks({ guest: wanted })).toMatchObject({ ok: true });
+    expect(zfs.state()).toEqual(before);
+  });
+
+  test.each([0, 1, 2])(
+    "when disk %i fails those made before it are gone, and those of others stay",
+    async (failing) => {
+      const { handlers, zfs } = start({ images: ["i"] });
+      const before = zfs.state();
+      zfs.intercept = (call, name) =>
+        (call === "clone" || call === "createVolume") && name.endsWith(`disk-${failing}`)
+          ? fail("dataset.busy", "busy")
+          : undefined;
+      const wanted = guest("g", disk({ image: "i" }), disk({ size: bytes(MIB) }), disk({ image: "i" }));
+      expect(await handlers.CreateGuestDisks({ guest: wanted })).toMatchObject({
+        failure: { code: "dataset.busy" },
+      });
+      expect(zfs.state()).toEqual(before);
+    },
+  );
+
+  test("when a further disk fails those that were there before stay", async () => {
+    const { handlers, zfs } = start();
+    const first = guest("g", disk({ size: bytes(MIB) }));
+    await handlers.CreateGuestDisks({ guest: first });
+    const before = zfs.state();
+    zfs.intercept = (call, name) =>
+      call === "createVolume" && name.endsWith("disk-2") ? fail("dataset.busy", "busy") : undefined;
+    const more = guest("g", ...Array.from({ length: 3 }, () => disk({ size: bytes(MIB) })));
+    expect((await handlers.CreateGuestDisks({ guest: more })).ok).toBe(false);
+    expect(zfs.state()).toEqual(before);
+  });
+
+  test("whichever command is refused, a guest gets all of its disks or none", async () => {
+    await fc.assert(
+      fc.asyncProperty(someDisks, fc.boolean(), fc.nat({ max: 12 }), async (disks, repeated, refused) => {
+        const { handlers, zfs } = start({ images: ["i", "j"] });
+        if (repeated) await handlers.CreateGuestDisks({ guest: guest("g", disk({ size: bytes(MIB) })) });
+        const before = zfs.state();
+        let calls = 0;
+        zfs.intercept = (call) =>
+          call !== "destroy" && calls++ === refused ? fail("command.failed", "refused") : undefined;
+        const outcome = await handlers.CreateGuestDisks({ guest: guest("g", ...disks) });
+        if (!outcome.ok) expect(zfs.state()).toEqual(before);
+        else for (const { volume } of outcome.value.disks) expect(zfs.has(volume)).toBe(true);
+      }),
+    );
+  });
+
+  test("a disk that was made although its command was given up goes too", async () => {
+    const { handlers, zfs } = start();
+    const before = zfs.state();
+    zfs.intercept = (call, name) => {
+      if (call !== "createVolume" || !name.endsWith("disk-1")) return undefined;
+      zfs.put(name, { type: "volume", volsize: bytes(MIB) });
+      return fail("command.timed_out", "killed; the change may still happen");
+    };
+    const wanted = guest("g", disk({ size: bytes(MIB) }), disk({ size: bytes(MIB) }));
+    expect(await handlers.CreateGuestDisks({ guest: wanted })).toMatchObject({
+      failure: { code: "command.timed_out" },
+    });
+    expect(zfs.state()).toEqual(before);
+  });
+
+  test("a disk that is kept is answered with the size that it has", async () => {
+    const { handlers, zfs } = start();
+    const wanted = (size: bigint) => guest("g", disk({ size: bytes(size) }));
+    await handlers.CreateGuestDisks({ guest: wanted(MIB) });
+    const again = await handlers.CreateGuestDisks({ guest: wanted(4n * MIB) });
+    expect(zfs.state()).toMatchObject({ "tank/guests/g/disk-0": `volume ${MIB}` });
+    if (again.ok) expect(again.value.disks[0]?.size).toBe(MIB);
+  });
+
+  test("VerifyDisks fills in sizes and changes nothing", async () => {
+    const { handlers, zfs } = start({ images: ["i"] });
+    const before = zfs.state();
+    expect(await handlers.VerifyDisks({ guest: guest("g", disk({ image: "i" })) })).toEqual(
+      succeed(guest("g", disk({ image: "i", size: IMAGE_BYTES }))),
+    );
+    expect(zfs.state()).toEqual(before);
+  });
+
+  test("a guest that needs more room than there is, is refused and promises nothing", async () => {
+    const { handlers } = start({ capacity: 10n * MIB });
+    const large = guest("g", disk({ size: bytes(11n * MIB) }));
+    for (let round = 0; round < 3; round++) {
+      for (const outcome of [
+        await handlers.VerifyDisks({ guest: large }),
+        await handlers.CreateGuestDisks({ guest: large }),
+      ]) {
+        expect(outcome).toMatchObject({
+          failure: { code: "pool.no_space", message: "no space left on device" },
+        });
+      }
+    }
+    expect(
+      (await handlers.CreateGuestDisks({ guest: guest("h", disk({ size: bytes(10n * MIB) })) })).ok,
+    ).toBe(true);
+  });
+
+  test("deleting a guest without disks is a success with no disks", async () => {
+    const { handlers } = start();
+    expect(await handlers.DeleteGuestsDisks({ guest: guest("none", disk()) })).toEqual(
+      succeed(guest("none")),
+    );
+  });
+});
+
+describe("requesting an image", () => {
+  const id = "new" as ComponentId;
+  const request = { id, type: "kvm", source: "" };
+
+  test("fetches it once for all who ask, and publishes and records it", async () => {
+    let fetches = 0;
+    const actor = start({
+      fetch: (zfs) => (order) => {
+        fetches++;
+        return goodFetch(zfs)(order);
+      },
+    });
+    const outcomes = await Promise.all(
+      Array.from({ length: 50 }, () => actor.handlers.RequestImage(request)),
+    );
+    expect(outcomes).toEqual(Array(50).fill(succeed(image("new"))));
+    expect(fetches).toBe(1);
+    expect(actor.records.images.get("new")).toEqual(image("new"));
+    expect(Object.keys(actor.zfs.state()).filter((name) => name.includes(".partial"))).toEqual([]);
+    expect(await actor.handlers.RequestImage(request)).toEqual(succeed(image("new")));
+    expect(fetches).toBe(1);
+  });
+
+  test("shows it as pending meanwhile, and neither deletes nor clones it", async () => {
+    const landings: (() => void)[] = [];
+    const { handlers } = start({
+      fetch: (zfs) => async (order) => {
+        await new Promise<void>((resolve) => landings.push(resolve));
+        return goodFetch(zfs)(order);
+      },
+    });
+    const fetched = handlers.RequestImage(request);
+    const pending = { id: "new", type: expect.any(String), size: 0n, status: "pending" };
+    expect(await handlers.GetImage({ id: "new" })).toEqual(succeed(pending));
+    expect(await handlers.ListImages({ type: "" })).toEqual(succeed([pending]));
+    expect(await handlers.DeleteImage({ id: "new" })).toMatchObject({ failure: { code: "dataset.busy" } });
+    expect(await handlers.CloneImage({ id: "new", target: dataset("tank/x") })).toMatchObject({
+      failure: { code: "dataset.busy" },
+    });
+    await until("the fetch is under way", () => landings.length === 1);
+    landings[0]?.();
+    expect(await fetched).toMatchObject({ ok: true });
+  });
+
+  test.each([
+    ["a filesystem", { type: "filesystem" as const, size: IMAGE_BYTES, snapshots: ["s"] }],
+    ["a volume without a snapshot", { type: "volume" as const, size: IMAGE_BYTES, snapshots: [] }],
+  ])("refuses a stream that holds %s, and leaves nothing of it", async (_what, stream) => {
+    const actor = start({
+      fetch: (zfs) => async (order) => {
+        zfs.receive(receiveOf(order).target, stream, {});
+        return succeed({ receivedBytes: 1, streamBytes: 1 });
+      },
+    });
+    const before = actor.zfs.state();
+    expect(await actor.handlers.RequestImage(request)).toMatchObject({
+      failure: { code: "image.bad_stream" },
+    });
+    expect(actor.zfs.state()).toEqual(before);
+    expect(actor.records.images.size).toBe(0);
+    expect(await actor.handlers.GetImage({ id: "new" })).toMatchObject({ failure: { message: "not found" } });
+  });
+
+  test("removes what a failed fetch has left, and may be asked again", async () => {
+    let fails = true;
+    const actor = start({
+      fetch: (zfs) => async (order) => {
+        if (!fails) return goodFetch(zfs)(order);
+        zfs.receive(receiveOf(order).target, { type: "volume", size: IMAGE_BYTES, snapshots: ["s"] }, {});
+        return fail("image.cut_short", "cut short");
+      },
+    });
+    const before = actor.zfs.state();
+    expect(await actor.handlers.RequestImage(request)).toMatchObject({
+      failure: { code: "image.cut_short" },
+    });
+    expect(actor.zfs.state()).toEqual(before);
+    fails = false;
+    expect(await actor.handlers.RequestImage(request)).toMatchObject({ ok: true });
+  });
+
+  test("is not kept from fetching by what an earlier fetch left and could not remove", async () => {
+    let fails = true;
+    const { handlers, zfs } = start({
+      fetch: (pool) => async (order) => {
+        if (!fails) return goodFetch(pool)(order);
+        const { target, marks } = receiveOf(order);
+        pool.receive(target, { type: "volume", size: IMAGE_BYTES, snapshots: [] }, marks);
+        return fail("image.cut_short", "cut short");
+      },
+    });
+    zfs.intercept = (call) => (call === "destroy" ? fail("dataset.busy", "busy") : undefined);
+    expect(await handlers.RequestImage(request)).toMatchObject({ failure: { code: "image.cut_short" } });
+    zfs.intercept = () => undefined;
+    fails = false;
+    expect(await handlers.RequestImage(request)).toEqual(succeed(image("new")));
+  });
+
+  test("adopts an image that others have put there, without a fetch", async () => {
+    const actor = start({ fetch: () => () => Promise.reject(new Error("fetched")) });
+    actor.zfs.receive(
+      dataset("tank/images/new"),
+      { type: "volume", size: IMAGE_BYTES, snapshots: ["s"] },
+      {},
+    );
+    expect(await actor.handlers.RequestImage(request)).toEqual(succeed(image("new")));
+  });
+
+  test("adopts none that is deleted meanwhile", async () => {
+    await fc.assert(
+      fc.asyncProperty(paces, fc.boolean(), async (pace, wholeVolume) => {
+        const actor = start();
+        const { zfs, handlers } = actor;
+        const volume = dataset("tank/images/new");
+        zfs.receive(volume, { type: "volume", size: IMAGE_BYTES, snapshots: ["s"] }, {});
+        zfs.pause = paced(pace);
+        const name = wholeVolume ? volume : snapshot("tank/images/new@s");
+        await Promise.all([handlers.DeleteDataset({ name }), handlers.RequestImage(request)]);
+        expectRecordsAgree(actor);
+      }),
+    );
+  });
+
+  test("refuses when something else has its name", async () => {
+    const actor = start({ fetch: () => () => Promise.reject(new Error("fetched")) });
+    actor.zfs.put("tank/images/new", { type: "filesystem" });
+    expect(await actor.handlers.RequestImage(request)).toMatchObject({ failure: { code: "dataset.exists" } });
+  });
+
+  test.each(["ftp://mirror.example/x", "http://evil.example/x", "file:///etc/passwd", "x"])(
+    "from the source %s is refused without a fetch",
+    async (source) => {
+      const { handlers } = start({ fetch: () => () => Promise.reject(new Error("fetched")) });
+      expect(await handlers.RequestImage({ ...request, source })).toMatchObject({
+        failure: { code: "image.source_refused" },
+      });
+    },
+  );
+
+  test("goes to the image service, or to a source whose host is allowed", async () => {
+    const urls: string[] = [];
+    const { handlers } = start({
+      fetch: (zfs) => (order) => {
+        urls.push(order.url);
+        return goodFetch(zfs)(order);
+      },
+    });
+    await handlers.RequestImage({ ...request, id: "a b" as ComponentId });
+    await handlers.RequestImage({ ...request, source: "https://mirror.example/deep/x?y=1" });
+    expect(urls).toEqual(["http://127.0.0.1:1/images/a%20b/download", "https://mirror.example/deep/x?y=1"]);
+  });
+
+  test("is refused at once when as many as may are fetched and wait", async () => {
+    const landings: (() => void)[] = [];
+    const { handlers } = start({
+      fetch: (zfs) => async (order) => {
+        await new Promise<void>((resolve) => landings.push(resolve));
+        return goodFetch(zfs)(order);
+      },
+    });
+    const ids = ["a", "b", "c", "d"].map((each) => each as ComponentId);
+    const fetched = ids.map((each) => handlers.RequestImage({ ...request, id: each }));
+    expect(await handlers.RequestImage({ ...request, id: "e" as ComponentId })).toMatchObject({
+      failure: { code: "service.overloaded", message: "resource temporarily unavailable" },
+    });
+    for (let landed = 0; landed < ids.length; landed++) {
+      await until("a fetch is under way", () => landings.length > 0);
+      landings.shift()?.();
+    }
+    expect((await Promise.all(fetched)).every(({ ok }) => ok)).toBe(true);
+  });
+});
+
+describe("images", () => {
+  test("deleting one that has clones names them and changes nothing", async () => {
+    const actor = start({ images: ["i"] });
+    await actor.handlers.CloneImage({ id: "i", target: dataset("tank/guests/a") });
+    await actor.handlers.CloneImage({ id: "i", target: dataset("tank/guests/b") });
+    const before = actor.zfs.state();
+    expect(await actor.handlers.DeleteImage({ id: "i" })).toMatchObject({
+      failure: {
+        code: "dataset.has_clones",
+        message: expect.stringContaining("tank/guests/a, tank/guests/b"),
+      },
+    });
+    expect(actor.zfs.state()).toEqual(before);
+    expect(actor.records.images.has("i")).toBe(true);
+  });
+
+  test("a repeated clone is answered, another's dataset is not", async () => {
+    const { handlers } = start({ images: ["i", "j"] });
+    const target = dataset("tank/guests/c");
+    const first = await handlers.CloneImage({ id: "i", target });
+    expect(first).toEqual(succeed({ name: target, size: IMAGE_BYTES, device: "/dev/zvol/tank/guests/c" }));
+    expect(await handlers.CloneImage({ id: "i", target })).toEqual(first);
+    expect(await handlers.CloneImage({ id: "j", target })).toMatchObject({
+      failure: { code: "dataset.exists" },
+    });
+  });
+
+  test("a clone is not claimed whose name another clone has made its parent meanwhile", async () => {
+    const { handlers, zfs } = start({ images: ["i"] });
+    zfs.intercept = (call, name) => {
+      if (call === "clone" && name === "tank/v") zfs.put("tank/v", { type: "filesystem" });
+      return undefined;
+    };
+    expect(await handlers.CloneImage({ id: "i", target: dataset("tank/v") })).toMatchObject({
+      failure: { code: "dataset.exists" },
+    });
+  });
+
+  test("are listed by type", async () => {
+    const { handlers } = start({ images: ["i"] });
+    expect(await handlers.ListImages({ type: "kvm" })).toEqual(succeed([image("i")]));
+    expect(await handlers.ListImages({ type: "container" })).toEqual(succeed([]));
+  });
+});
+
+describe("snapshots", () => {
+  const volume = dataset("tank/v");
+  const at = (tag: string) => snapshot(`tank/v@${tag}`);
+
+  async function withSnapshots(...tags: string[]): Promise<MemoryActor> {
+    const actor = start();
+    await actor.handlers.CreateVolume({ name: volume, size: bytes(MIB) });
+    for (const tag of tags) {
+      await actor.handlers.CreateSnapshot({ dataset: volume, snapshot: at(tag), recursive: false });
+    }
+    return actor;
+  }
+
+  test("a rollback behind newer ones is refused and names each of them", async () => {
+    const { handlers, zfs } = await withSnapshots("a", "b", "c");
+    const before = zfs.state();
+    expect(await handlers.RollbackSnapshot({ name: at("a"), destroyMoreRecent: false })).toMatchObject({
+      failure: { code: "snapshot.newer_exist", message: expect.stringContaining("tank/v@b, tank/v@c") },
+    });
+    expect(zfs.state()).toEqual(before);
+  });
+
+  test("a rollback that may removes the newer ones and answers the one it went to", async () => {
+    const { handlers, zfs } = await withSnapshots("a", "b", "c");
+    expect(await handlers.RollbackSnapshot({ name: at("a"), destroyMoreRecent: true })).toMatchObject({
+      ok: true,
+      value: { name: "tank/v@a" },
+    });
+    expect(Object.keys(zfs.state()).filter((name) => name.includes("@"))).toEqual(["tank/v@a"]);
+  });
+
+  test("a rollback that removes an image's snapshot forgets the image", async () => {
+    const zfs = createMemoryZfs(POOL, PLENTY);
+    for (const name of ["tank/images", "tank/guests"]) zfs.put(name);
+    const stream = { type: "volume" as const, size: IMAGE_BYTES, snapshots: ["older", "s"] };
+    zfs.receive(dataset("tank/images/i"), stream, {});
+    const actor = createMemoryActor(zfs, createMemoryRecords([image("i")]), goodFetch(zfs));
+    const name = snapshot("tank/images/i@older");
+    expect((await actor.handlers.RollbackSnapshot({ name, destroyMoreRecent: true })).ok).toBe(true);
+    expectRecordsAgree(actor);
+  });
+
+  test("a recursive one answers all that were made, and its deletion all that went", async () => {
+    const { handlers, zfs } = await withSnapshots();
+    const root = dataset("tank/d");
+    for (const name of ["tank/d/x", "tank/d/y"]) {
+      await handlers.CreateVolume({ name: dataset(name), size: bytes(MIB) });
+    }
+    const all = [
+      { name: "tank/d/x@s", written: 4096n },
+      { name: "tank/d/y@s", written: 4096n },
+      { name: "tank/d@s", written: 4096n },
+    ];
+    const named = snapshot("tank/d@s");
+    const made = await handlers.CreateSnapshot({ dataset: root, snapshot: named, recursive: true });
+    expect(made).toEqual(succeed(all));
+    expect(await handlers.DeleteSnapshot({ name: named, recursive: true })).toEqual(succeed(all));
+    expect(Object.keys(zfs.state()).filter((name) => name.includes("@"))).toEqual([]);
+  });
+});
+
+describe("a download", () => {
+  const name = snapshot("tank/images/i@s");
+
+  test("holds its snapshot until it is closed", async () => {
+    const { handlers, zfs, records } = start({ images: ["i"] });
+    const opened = await handlers.OpenSend({ name });
+    if (!opened.ok) throw new Error(opened.failure.message);
+    const { tag: held, command } = opened.value;
+    expect(command).toEqual(["send", name]);
+    expect(zfs.holdsOf(name)).toEqual([held]);
+    expect(await records.holds()).toEqual([{ name, tag: held }]);
+    expect(await handlers.DeleteImage({ id: "i" })).toMatchObject({ failure: { code: "snapshot.held" } });
+    expect(await handlers.CloseSend({ name, tag: held })).toEqual(succeed(null));
+    expect([zfs.holdsOf(name), await records.holds()]).toEqual([[], []]);
+  });
+
+  test("two of one snapshot share a hold, which the last one releases", async () => {
+    const { handlers, zfs, records } = start({ images: ["i"] });
+    const opened = await Promise.all([handlers.OpenSend({ name }), handlers.OpenSend({ name })]);
+    const tags = opened.map((each) => (each.ok ? each.value.tag : ""));
+    expect(new Set(tags).size).toBe(1);
+    expect(zfs.holdsOf(name)).toEqual([tags[0]]);
+    await handlers.CloseSend({ name, tag: tags[0] as string });
+    expect(zfs.holdsOf(name)).toEqual([tags[0]]);
+    await handlers.CloseSend({ name, tag: tags[1] as string });
+    expect([zfs.holdsOf(name), await records.holds()]).toEqual([[], []]);
+  });
+
+  test("that comes while a hold is released gets one of its own", async () => {
+    const { handlers, zfs } = start({ images: ["i"] });
+    const first = await handlers.OpenSend({ name });
+    if (!first.ok) throw new Error(first.failure.message);
+    const [, second] = await Promise.all([
+      handlers.CloseSend({ name, tag: first.value.tag }),
+      handlers.OpenSend({ name }),
+    ]);
+    if (!second?.ok) throw new Error("not opened");
+    expect(second.value.tag).not.toBe(first.value.tag);
+    expect(zfs.holdsOf(name)).toEqual([second.value.tag]);
+  });
+
+  test("a hold that several share outlives a restart of the actor until the last of them", async () => {
+    const { zfs, records } = start({ images: ["i"] });
+    const before = createHolds({ zfs, records, runId: "r" }, []);
+    const taken = [await before.take(name), await before.take(name)];
+    const [tag = ""] = taken.map((each) => (each.ok ? each.value : ""));
+    const after = createHolds({ zfs, records, runId: "r" }, [tag, tag]);
+    await after.giveBack(name, tag);
+    expect(zfs.holdsOf(name)).toEqual([tag]);
+    await after.giveBack(name, tag);
+    expect(zfs.holdsOf(name)).toEqual([]);
+  });
+
+  test("whose hold is refused leaves nothing for the next to share", async () => {
+    const { handlers, zfs } = start({ images: ["i"] });
+    zfs.intercept = (call) => (call === "hold" ? fail("dataset.busy", "busy") : undefined);
+    const refused = await Promise.all([handlers.OpenSend({ name }), handlers.OpenSend({ name })]);
+    for (const each of refused) expect(each).toMatchObject({ failure: { code: "dataset.busy" } });
+    zfs.intercept = () => undefined;
+    expect((await handlers.OpenSend({ name })).ok).toBe(true);
+  });
+
+  test("of what is not there leaves no hold behind", async () => {
+    const { handlers, records } = start();
+    expect(await handlers.OpenSend({ name })).toMatchObject({ failure: { message: "not found" } });
+    expect(await records.holds()).toEqual([]);
+  });
+});

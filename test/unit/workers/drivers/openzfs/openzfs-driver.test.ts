@@ -1,0 +1,397 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import type { DatasetName, PoolName, SnapshotName } from "../../../../../src/protocol/storage/names.js";
+import { bytes } from "../../../../../src/protocol/storage/units.js";
+import { createActorLog } from "../../../../../src/protocol/threads/actor-log.js";
+import type { Zfs } from "../../../../../src/workers/drivers/driver.js";
+import { openOpenZfs } from "../../../../../src/workers/drivers/openzfs/openzfs-driver.js";
+import type { CommandEnd } from "../../../../../src/workers/processes/run-command.js";
+import { turn, until } from "../../../../support/until.js";
+
+const FOLDER = fileURLToPath(new URL("../../../../fixtures/zfs-2.3.2", import.meta.url));
+
+interface Answer {
+  readonly stdout?: string;
+  readonly stderr?: string;
+  readonly code?: number;
+}
+
+/** What OpenZFS wrote when a command failed. */
+function captured(name: string): Answer {
+  const text = readFileSync(`${FOLDER}/${name}.txt`, "utf8");
+  return { stderr: text.slice(text.indexOf("\n") + 1), code: 1 };
+}
+
+const SUCCESS: Answer = {};
+
+const DRIVER_OPTIONS = {
+  pool: "ut" as PoolName,
+  zfsCommand: ["sudo", "zfs"],
+  zpoolCommand: ["sudo", "zpool"],
+  kstatCommand: [],
+  dispatch: "grouped" as const,
+  volumeProperties: { compression: "lz4" },
+  timeoutMs: 1,
+  deviceWaitMs: 0,
+  log: createActorLog(() => {}, false),
+};
+
+/** A driver whose commands are answered by `answer`, and what it ran. */
+function driver(answer: (argv: readonly string[], run: number) => Answer): {
+  zfs: Zfs;
+  ran: (readonly string[])[];
+} {
+  const ran: (readonly string[])[] = [];
+  const run = async (argv: readonly string[]): Promise<CommandEnd> => {
+    ran.push(argv);
+    const { stdout = "", stderr = "", code = 0 } = answer(argv, ran.length);
+    return { argv, stdout, stderr, exit: { kind: "exited", code }, ms: 1 };
+  };
+  return { zfs: openOpenZfs(DRIVER_OPTIONS, run), ran };
+}
+
+const volume = (name: string) => name as DatasetName;
+const row = (name: string, volsize = "-") => `${name}\tvolume\t1\t2\t${volsize}\t0\t-\n`;
+
+describe("releasing a hold", () => {
+  test.each(["release-missing-tag", "release-missing-snapshot", "release-missing-dataset"])(
+    "that is not there any more succeeds: %s",
+    async (name) => {
+      const { zfs } = driver(() => captured(name));
+      expect(await zfs.release("tag", "ut/none@none" as SnapshotName)).toEqual({ ok: true, value: null });
+    },
+  );
+
+  test.each([
+    ["readonly-release", "pool.read_only"],
+    ["suspended-release", "pool.unavailable"],
+    ["perm-release", "command.not_permitted"],
+  ])("is refused when it could not be tried: %s", async (name, code) => {
+    const { zfs } = driver(() => captured(name));
+    expect(await zfs.release("tag", "ut/v@s" as SnapshotName)).toMatchObject({ failure: { code } });
+  });
+});
+
+describe("finding datasets", () => {
+  test("many that are asked for at one moment share a process, and a missing one hides no other", async () => {
+    const { zfs, ran } = driver(() => ({
+      stdout: row("ut/vol", "9223372036854775807"),
+      ...captured("open-missing-many"),
+    }));
+    const names = ["ut/none", "ut/vol", "ut/vol@none", "ut/vol"] as (DatasetName | SnapshotName)[];
+    const found = await Promise.all(names.map((name) => zfs.find(name)));
+    const info = { ok: true, value: expect.objectContaining({ name: "ut/vol", volsize: 2n ** 63n - 1n }) };
+    const absent = { ok: true, value: undefined };
+    expect(found).toEqual([absent, info, absent, info]);
+    expect(ran.length).toBe(1);
+    expect(ran[0]?.slice(-3)).toEqual(["ut/none", "ut/vol", "ut/vol@none"]);
+  });
+
+  test("a suspended pool is no missing dataset", async () => {
+    const { zfs } = driver(() => captured("suspended-list-missing"));
+    expect(await zfs.find(volume("sp/none"))).toMatchObject({ failure: { code: "pool.unavailable" } });
+  });
+
+  test("a thousand names are asked for in processes of at most 300", async () => {
+    const { zfs, ran } = driver((argv) => ({
+      stdout: argv
+        .filter((word) => word.startsWith("ut/"))
+        .map((name) => row(name))
+        .join(""),
+    }));
+    const names = Array.from({ length: 1_000 }, (_, index) => volume(`ut/v${index}`));
+    const found = await Promise.all(names.map((name) => zfs.find(name)));
+    expect(found).toEqual(
+      names.map((name) => ({ ok: true, value: expect.objectContaining({ name, volsize: 0n }) })),
+    );
+    expect(ran.length).toBe(4);
+    expect(zfs.commandsRun).toBe(4);
+  });
+});
+
+describe("changes", () => {
+  test("a busy dataset is tried again, a bounded number of times", async () => {
+    const freed = driver((_argv, run) => (run < 3 ? captured("destroy-busy") : SUCCESS));
+    expect((await freed.zfs.destroy(volume("ut/v"), false)).ok).toBe(true);
+    expect(freed.ran).toEqual(Array(3).fill(["sudo", "zfs", "destroy", "ut/v"]));
+    const stuck = driver(() => captured("destroy-busy"));
+    expect(await stuck.zfs.destroy(volume("ut/v"), false)).toMatchObject({
+      failure: { code: "dataset.busy" },
+    });
+    expect(stuck.ran.length).toBe(6);
+  });
+
+  test("what else is refused is tried once", async () => {
+    const { zfs, ran } = driver(() => captured("destroy-held-snapshot"));
+    expect(await zfs.destroy("ut/vol@s1" as SnapshotName, false)).toMatchObject({
+      failure: { code: "snapshot.held" },
+    });
+    expect(ran.length).toBe(1);
+  });
+
+  test("a volume whose parent another command made first is tried again", async () => {
+    let creations = 0;
+    const { zfs } = driver(({ 2: verb }) => {
+      if (verb === "list") return captured("open-missing-dataset");
+      return ++creations < 3 ? captured("create-volume-exists") : SUCCESS;
+    });
+    expect((await zfs.createVolume(volume("ut/none"), bytes(1024))).ok).toBe(true);
+    expect(creations).toBe(3);
+  });
+
+  test("a clone whose target is there is refused at once", async () => {
+    const { zfs, ran } = driver(({ 2: verb }) =>
+      verb === "list" ? { stdout: row("ut/images/img") } : captured("clone-exists"),
+    );
+    expect(await zfs.clone("ut/vol@s1" as SnapshotName, volume("ut/images/img"))).toMatchObject({
+      failure: { code: "dataset.exists" },
+    });
+    expect(ran.map(({ 2: verb }) => verb)).toEqual(["clone", "list"]);
+  });
+
+  test("a volume of the largest size is asked for digit for digit", async () => {
+    const { zfs, ran } = driver(() => SUCCESS);
+    await zfs.createVolume(volume("ut/v"), bytes(2n ** 63n - 2n ** 20n));
+    expect(ran).toEqual([
+      ["sudo", "zfs", "create", "-p", "-o", "compression=lz4", "-V", "9223372036853727232", "ut/v"],
+    ]);
+  });
+});
+
+/** What `zfs program` prints where it makes these, each with 512 B written, and not those that are missing here. */
+function programMade(argv: readonly string[], makes: (name: string) => boolean): Answer {
+  const names = namesOf(argv);
+  const made = names.flatMap((name, index) => (makes(name) ? [[String(index + 1), "512"]] : []));
+  return { stdout: `${JSON.stringify({ return: Object.fromEntries(made) })}\n` };
+}
+
+const namesOf = (argv: readonly string[]) => argv.filter((word) => word.includes("@"));
+const isProgram = (argv: readonly string[]) => argv[2] === "program";
+
+describe("snapshots in groups", () => {
+  const snap = (name: string) => name as SnapshotName;
+  const made = { ok: true, value: 512n };
+  const programs = (argv: readonly string[]) => programMade(argv, () => true);
+
+  test("of different datasets that are ready together go out in one program, which tells what they have written", async () => {
+    const { zfs, ran } = driver(programs);
+    const names = Array.from({ length: 16 }, (_, index) => snap(`ut/v${index}@s`));
+    expect(await Promise.all(names.map((name) => zfs.snapshot(name, false)))).toEqual(names.map(() => made));
+    expect(ran).toEqual([["sudo", "zfs", "program", "-j", "ut", "-", ...names]]);
+  });
+
+  test("that are many are shared among the groups that may run at once", async () => {
+    const { zfs, ran } = driver(programs);
+    const names = Array.from({ length: 65 }, (_, index) => snap(`ut/v${index}@s`));
+    expect(await Promise.all(names.map((name) => zfs.snapshot(name, false)))).toEqual(names.map(() => made));
+    expect(ran.map((argv) => namesOf(argv).length)).toEqual([33, 32]);
+    expect(ran.flatMap(namesOf)).toEqual(names);
+  });
+
+  test("of one dataset never stand in one command", async () => {
+    const { zfs, ran } = driver(programs);
+    const names = ["ut/a@1", "ut/a@2", "ut/b@1", "ut/a@3"].map(snap);
+    await Promise.all(names.map((name) => zfs.snapshot(name, false)));
+    const commands = ran.map(namesOf);
+    expect(commands.flat().sort()).toEqual([...names].sort());
+    for (const command of commands) {
+      expect(new Set(command.map((name) => name.split("@")[0])).size).toBe(command.length);
+    }
+  });
+
+  test("what comes while groups are under way waits for one of them and goes out together", async () => {
+    const ends: (() => void)[] = [];
+    const ran: (readonly string[])[] = [];
+    const zfs = openOpenZfs(DRIVER_OPTIONS, async (argv) => {
+      ran.push(namesOf(argv));
+      await new Promise<void>((end) => ends.push(end));
+      return { argv, stdout: "", stderr: "", ...programs(argv), exit: { kind: "exited", code: 0 }, ms: 1 };
+    });
+    const settled: Promise<unknown>[] = [];
+    for (let index = 0; index < 6; index++) {
+      settled.push(zfs.snapshot(snap(`ut/v${index}@s`), false));
+      await turn();
+      await turn();
+    }
+    expect(ran).toEqual([["ut/v0@s"], ["ut/v1@s"]]);
+    ends.shift()?.();
+    await until("the others went out", () => ran.length === 3);
+    expect(ran[2]).toEqual(["ut/v2@s", "ut/v3@s", "ut/v4@s", "ut/v5@s"]);
+    for (const end of ends) end();
+    await Promise.all(settled);
+  });
+
+  test("that come in a crowd go out in equal groups, though one alone went first", async () => {
+    const ran: string[][] = [];
+    const ends: (() => void)[] = [];
+    const zfs = openOpenZfs(DRIVER_OPTIONS, async (argv) => {
+      ran.push(namesOf(argv));
+      await new Promise<void>((end) => ends.push(end));
+      return { argv, stdout: "", stderr: "", ...programs(argv), exit: { kind: "exited", code: 0 }, ms: 1 };
+    });
+    const lone = zfs.snapshot(snap("ut/v@s"), false);
+    await until("the first went out", () => ran.length === 1);
+    const crowd = Array.from({ length: 63 }, (_, index) => zfs.snapshot(snap(`ut/v${index}@s`), false));
+    await until("some of the others went out", () => ran.length === 2);
+    ends.shift()?.();
+    await lone;
+    await until("the rest went out", () => ran.length === 3);
+    expect(ran.map((names) => names.length)).toEqual([1, 32, 31]);
+    for (const end of ends) end();
+    expect(await Promise.all(crowd)).toEqual(crowd.map(() => made));
+  });
+
+  test("that the program can't make are told why by zfs snapshot, and hide no other", async () => {
+    const { zfs, ran } = driver((argv) => {
+      if (isProgram(argv)) return programMade(argv, (name) => name === "ut/c@s");
+      return captured(namesOf(argv).length === 2 ? "snapshot-group-exists" : "snapshot-exists");
+    });
+    const names = ["ut/a@s", "ut/c@s", "ut/b@s"].map(snap);
+    const outcomes = await Promise.all(names.map((name) => zfs.snapshot(name, false)));
+    expect(outcomes).toMatchObject([{ failure: { code: "dataset.exists" } }, made, { ok: false }]);
+    expect(ran.map((argv) => `${argv[2]} ${namesOf(argv).join(" ")}`).sort()).toEqual([
+      "program ut/a@s ut/c@s ut/b@s",
+      "snapshot ut/a@s",
+      "snapshot ut/a@s ut/b@s",
+      "snapshot ut/b@s",
+    ]);
+  });
+
+  test("are made by zfs snapshot from then on where programs are refused", async () => {
+    const { zfs, ran } = driver((argv) => (isProgram(argv) ? captured("perm-program") : SUCCESS));
+    const names = ["ut/a@s", "ut/b@s"].map(snap);
+    const unknown = { ok: true, value: undefined };
+    expect(await Promise.all(names.map((name) => zfs.snapshot(name, false)))).toEqual([unknown, unknown]);
+    expect(await zfs.snapshot(snap("ut/c@s"), false)).toEqual(unknown);
+    expect(ran.map(({ 2: verb }) => verb)).toEqual(["program", "snapshot", "snapshot"]);
+  });
+
+  test("are tried as a program again where zfs snapshot is refused too", async () => {
+    let isReadOnly = true;
+    const { zfs, ran } = driver((argv) => (isReadOnly ? captured("readonly-snapshot") : programs(argv)));
+    const refused = { failure: { code: "pool.read_only" } };
+    expect(await zfs.snapshot(snap("ut/a@s"), false)).toMatchObject(refused);
+    isReadOnly = false;
+    expect(await zfs.snapshot(snap("ut/a@s"), false)).toEqual(made);
+    expect(ran.map(({ 2: verb }) => verb)).toEqual(["program", "snapshot", "program"]);
+  });
+
+  test.each([
+    ["a program", isProgram],
+    ["a zfs snapshot", (argv: readonly string[]) => !isProgram(argv)],
+  ])("are not run again where nobody knows what became of %s", async (_what, isLost) => {
+    let runs = 0;
+    const zfs = openOpenZfs(DRIVER_OPTIONS, async (argv) => {
+      runs++;
+      if (isLost(argv))
+        return { argv, stdout: "", stderr: "", exit: { kind: "timed_out", afterMs: 1 }, ms: 1 };
+      const { stderr = "" } = captured("perm-program");
+      return { argv, stdout: "", stderr, exit: { kind: "exited", code: 1 }, ms: 1 };
+    });
+    const outcomes = await Promise.all(["ut/a@s", "ut/b@s"].map((name) => zfs.snapshot(snap(name), false)));
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ failure: { code: "command.timed_out" } });
+    expect(runs).toBe(isLost(["", "", "program"]) ? 1 : 2);
+  });
+
+  test("that have written more than JSON's numbers hold are told digit for digit", async () => {
+    const { zfs } = driver(() => ({ stdout: '{"return":{"1":"18446744073709551615"}}\n' }));
+    expect(await zfs.snapshot(snap("ut/a@s"), false)).toEqual({ ok: true, value: 2n ** 64n - 1n });
+  });
+});
+
+describe("deletions in groups", () => {
+  const ok = { ok: true, value: null };
+  const destroyAll = (zfs: Zfs, names: readonly string[]) =>
+    Promise.all(names.map((name) => zfs.destroy(name as SnapshotName, false)));
+
+  test("go out in one command for a dataset, those in others in their own", async () => {
+    const { zfs, ran } = driver(() => SUCCESS);
+    expect(await destroyAll(zfs, ["ut/a@1", "ut/a@2", "ut/b@1"])).toEqual([ok, ok, ok]);
+    expect(ran.map((argv) => argv.at(-1))).toEqual(["ut/a@1,2", "ut/b@1"]);
+  });
+
+  test("that fail: those to blame get answers of their own, and the others go out again", async () => {
+    const { zfs, ran } = driver((argv) => {
+      if (argv.at(-1) === "ut/a@held,x,y") return captured("destroy-group-held");
+      return argv.at(-1) === "ut/a@held" ? captured("destroy-held-snapshot") : SUCCESS;
+    });
+    const outcomes = await destroyAll(zfs, ["ut/a@held", "ut/a@x", "ut/a@y"]);
+    expect(outcomes).toMatchObject([{ failure: { code: "snapshot.held" } }, ok, ok]);
+    expect(ran.map((argv) => argv.at(-1)).sort()).toEqual(["ut/a@held", "ut/a@held,x,y", "ut/a@x,y"]);
+  });
+
+  test("that fail for a reason that names nobody are run one by one", async () => {
+    const { zfs, ran } = driver((argv) =>
+      argv.at(-1) === "ut/a@1,2" ? captured("suspended-list") : SUCCESS,
+    );
+    expect(await destroyAll(zfs, ["ut/a@1", "ut/a@2"])).toEqual([ok, ok]);
+    expect(ran.length).toBe(3);
+  });
+
+  test("whose outcome nobody knows are not run again", async () => {
+    let runs = 0;
+    const zfs = openOpenZfs(DRIVER_OPTIONS, async (argv) => {
+      runs++;
+      return { argv, stdout: "", stderr: "", exit: { kind: "timed_out", afterMs: 1 }, ms: 1 };
+    });
+    for (const outcome of await destroyAll(zfs, ["ut/a@1", "ut/a@2"])) {
+      expect(outcome).toMatchObject({ failure: { code: "command.timed_out" } });
+    }
+    expect(runs).toBe(1);
+  });
+});
+
+test("single dispatch, for the bench, runs a process for each request", async () => {
+  const ran: (readonly string[])[] = [];
+  const zfs = openOpenZfs({ ...DRIVER_OPTIONS, dispatch: "single" }, async (argv) => {
+    ran.push(argv.slice(2));
+    return { argv, stdout: row("ut/a"), stderr: "", exit: { kind: "exited", code: 0 }, ms: 1 };
+  });
+  const names = ["ut/a@1", "ut/b@1"] as SnapshotName[];
+  await Promise.all([
+    ...names.map((name) => zfs.snapshot(name, false)),
+    ...names.map((name) => zfs.destroy(name, false)),
+    zfs.find(volume("ut/a")),
+    zfs.find(volume("ut/a")),
+    zfs.listSnapshots(volume("ut/a")),
+    zfs.listSnapshots(volume("ut/a")),
+  ]);
+  expect(ran.map(([verb]) => verb).sort()).toEqual(
+    [...Array(2).fill("destroy"), ...Array(4).fill("list"), ...Array(2).fill("snapshot")].sort(),
+  );
+});
+
+describe("space", () => {
+  test("counts what thin volumes may grow, and neither thick ones nor images", async () => {
+    const { zfs } = driver((argv) =>
+      argv.includes("available")
+        ? { stdout: "1000\n" }
+        : { stdout: "500\t100\t0\toff\n500\t0\t600\toff\n500\t0\t0\ton\n500\t700\t0\toff\n" },
+    );
+    expect(await zfs.space(volume("ut/guests"))).toEqual({
+      ok: true,
+      value: { available: 1000n, promised: 400n },
+    });
+  });
+
+  test("of a pool that can't be read is a failure", async () => {
+    const { zfs } = driver(() => captured("suspended-list"));
+    expect(await zfs.space(volume("sp/guests"))).toMatchObject({ failure: { code: "pool.unavailable" } });
+  });
+});
+
+describe("holds of the pool", () => {
+  test("are read of held snapshots only, and only ours are told", async () => {
+    const { zfs, ran } = driver(({ 2: verb }) =>
+      verb === "list"
+        ? { stdout: "ut/a@s\t0\nut/b@s\t2\nut/c@s\t-\n" }
+        : { stdout: "ut/b@s\timagestore:x\tTue\nut/b@s\tbackup\tTue\n" },
+    );
+    expect(await zfs.listHolds("imagestore:")).toEqual({
+      ok: true,
+      value: [{ name: "ut/b@s", tag: "imagestore:x" }],
+    });
+    expect(ran.at(-1)).toEqual(["sudo", "zfs", "holds", "-H", "ut/b@s"]);
+  });
+});
