@@ -1,10 +1,9 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import type { Routed } from "../protocol/json-rpc/methods.js";
-import { fail, type Outcome, refusals, succeed } from "../protocol/storage/failures.js";
+import { fail, failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { PoolName } from "../protocol/storage/names.js";
-import type { ActorSettings, DriverSettings } from "../protocol/threads/actor-contract.js";
-import type { Config, PoolConfig } from "./config/config.js";
+import type { Config } from "./config/config.js";
 import { createDownloads, type Downloads } from "./downloads/downloads.js";
 import { startStreaming } from "./downloads/streaming-handle.js";
 import { chooseTransport } from "./http/choose.js";
@@ -28,43 +27,6 @@ export interface Daemon {
 
 /** What is given up after graceMs needs a moment to end its processes. */
 const GIVE_UP_MS = 5_000;
-
-function driverSettings(config: Config, pool: PoolConfig): DriverSettings {
-  if (pool.driver === "embedded") {
-    return { kind: "embedded", folder: pool.folder, quotaBytes: pool.quotaBytes };
-  }
-  const { zfsCommand, zpoolCommand, kstatCommand, dispatch, deviceWaitMs } = pool;
-  const { volumeProperties } = config;
-  return {
-    kind: "openzfs",
-    zfsCommand,
-    zpoolCommand,
-    kstatCommand,
-    dispatch,
-    deviceWaitMs,
-    volumeProperties,
-  };
-}
-
-function actorSettings(config: Config, pool: PoolConfig, runId: string): ActorSettings {
-  const isOpenZfs = pool.driver === "openzfs";
-  return {
-    pool: pool.name as PoolName,
-    driver: driverSettings(config, pool),
-    originalDatabase: pool.originalDatabase ?? (isOpenZfs ? `/${pool.name}/images/.images.db` : undefined),
-    dataDir: config.dataDir,
-    imageService: config.imageService,
-    imageSources: config.imageSources,
-    dnsServers: config.dnsServers,
-    dnsTimeoutMs: config.timeouts.dnsMs,
-    numFetchers: config.numFetchers,
-    maxPending: config.maxPending,
-    commandSlots: config.limits.commands,
-    commandTimeoutMs: config.timeouts.commandMs,
-    debug: config.log.level === "debug",
-    runId,
-  };
-}
 
 /**
  * Starts everything, or nothing: what was started before a failure is stopped again.
@@ -97,17 +59,17 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     await streaming.stop();
   };
 
-  const pools = config.pools.map((pool) => pool.name as PoolName);
+  const pools = config.pools.map((pool) => pool.name);
   const started = await Promise.all(
     config.pools.map((pool) =>
       startActor({
-        settings: actorSettings(config, pool, runId),
+        settings: { pool, node: config, runId },
         mailbox: config.limits.mailbox,
         log,
         fetch: (order) => streaming.fetch(pool.name, order),
         onSpawn: (ms) => metrics.spawned(pool.name, ms),
         abandonFetches: () => streaming.abandonFetches(pool.name),
-        liveTags: () => downloads?.liveTags(pool.name as PoolName) ?? [],
+        liveTags: () => downloads?.liveTags(pool.name) ?? [],
       }).catch((error: unknown) => fail("internal", `pool ${pool.name}: ${String(error)}`)),
     ),
   );
@@ -128,7 +90,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     batchLength: config.limits.batchLength,
     run: ({ pool, operation }: Routed) => {
       const actor = stopping ? undefined : actors.get(pool);
-      if (!actor) return refusals.stopping;
+      if (!actor) return failed.stopping;
       return actor.read(operation) ?? actor.call<unknown>(operation);
     },
     report,

@@ -1,11 +1,11 @@
 import { fileURLToPath } from "node:url";
 import * as comlink from "comlink";
-import { type Outcome, refusals, succeed } from "../protocol/storage/failures.js";
+import { failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { ImageNews } from "../protocol/storage/known-images.js";
 import { childOf } from "../protocol/storage/names.js";
 import type { FetchReport, Operation, OperationHandlers } from "../protocol/storage/operations.js";
+import type { PoolSettings } from "../protocol/storage/pool-settings.js";
 import type { ImageRecord } from "../protocol/storage/records.js";
-import { bytes } from "../protocol/storage/units.js";
 import type {
   ActorControl,
   ActorTask,
@@ -32,11 +32,18 @@ import { openEmbeddedZfs } from "./drivers/embedded/embedded-driver.js";
 import { openOpenZfs } from "./drivers/openzfs/openzfs-driver.js";
 import { type CommandEnd, limitCommands } from "./processes/run-command.js";
 import { type Runner, startRunner } from "./processes/runner-link.js";
+import { createSlots } from "./processes/slots.js";
 
 const RUNNER = fileURLToPath(new URL("./runner.js", import.meta.url));
 
 /** How long a crashed actor waits for SQLite to finish what it is at. */
 const CRASH_CLOSE_MS = 5_000;
+
+/** Where mistify-agent-image kept its records of the pool. */
+function originalDatabaseOf({ name, driver, originalDatabase }: PoolSettings): string | undefined {
+  if (originalDatabase !== undefined || driver === "embedded") return originalDatabase;
+  return `/${name}/images/.images.db`;
+}
 
 /**
  * The actor of one pool: the only writer of its pool. Runs as the one task of a
@@ -44,11 +51,12 @@ const CRASH_CLOSE_MS = 5_000;
  */
 export default function runPoolActor(task: ActorTask): Promise<void> {
   const { settings, hot, control, children } = task;
-  const { pool } = settings;
-  const log = createActorLog((...line: LogLine) => task.log.postMessage(line), settings.debug);
+  const { node, runId } = settings;
+  const { name: pool } = settings.pool;
+  const log = createActorLog((...line: LogLine) => task.log.postMessage(line), node.log.level === "debug");
   let runner: Runner | undefined;
   const locks = createDatasetLocks();
-  const fetches = createFetchQueue<ImageRecord>(settings.numFetchers, settings.maxPending, (id, isUnderWay) =>
+  const fetches = createFetchQueue<ImageRecord>(node.numFetchers, node.maxPending, (id, isUnderWay) =>
     tell(isUnderWay ? { fetching: id } : { settled: id }),
   );
   let zfs: Zfs | undefined;
@@ -58,7 +66,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   let idle: (() => void)[] = [];
 
   async function answer(ask: unknown): Promise<Outcome<unknown>> {
-    if (!handlers) return refusals.interrupted;
+    if (!handlers) return failed.interrupted;
     const operation = ask as Operation;
     underWay++;
     try {
@@ -70,7 +78,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
     }
   }
 
-  const link = openLink(hot, answer, refusals.interrupted);
+  const link = openLink(hot, answer, failed.interrupted);
 
   /** Main answers GetImage and ListImages itself, by what it is told here. */
   function tell(news: ImageNews): void {
@@ -97,15 +105,15 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   }
 
   async function openDriver(): Promise<Outcome<Zfs>> {
-    const { driver, commandTimeoutMs: timeoutMs } = settings;
-    if (driver.kind === "openzfs") {
+    const { pool: poolSettings } = settings;
+    if (poolSettings.driver === "openzfs") {
+      const { volumeProperties } = node;
+      const { commandMs: timeoutMs } = node.timeouts;
       runner = startRunner({ script: RUNNER, children: createChildTable(children), log });
-      const run = limitCommands(settings.commandSlots, runner.run, reportCommand);
-      return succeed(openOpenZfs({ ...driver, pool, timeoutMs, log }, run));
+      const run = limitCommands(createSlots(node.limits.commands), runner.run, reportCommand);
+      return succeed(openOpenZfs({ settings: poolSettings, volumeProperties, timeoutMs, log }, run));
     }
-    const { folder, quotaBytes } = driver;
-    const quota = quotaBytes === undefined ? undefined : bytes(quotaBytes);
-    return openEmbeddedZfs({ pool, folder, quota, log });
+    return openEmbeddedZfs(poolSettings, log);
   }
 
   function createHandlers(driver: Zfs, opened: Records, liveTags: readonly string[]): OperationHandlers {
@@ -115,11 +123,11 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       locks,
       records: opened,
       log,
-      runId: settings.runId,
+      runId,
       fetch: (order) => link.call<FetchReport>({ fetch: order } satisfies FetchAsk),
     };
     return {
-      ...imageOperations(context, fetches, settings),
+      ...imageOperations(context, fetches, node),
       ...volumeOperations(context),
       ...snapshotOperations(context, createHolds(context, liveTags)),
       ...guestOperations(context, fetches),
@@ -136,10 +144,10 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       const ensured = await zfs.ensureFilesystem(childOf(pool, name));
       if (!ensured.ok) return ensured;
     }
-    const opened = await openRecords(settings.dataDir, pool, log);
+    const opened = await openRecords(node.dataDir, pool, log);
     if (!opened.ok) return opened;
     records = opened.value;
-    const { originalDatabase } = settings;
+    const originalDatabase = originalDatabaseOf(settings.pool);
     const reconciled = await reconcile({ pool, zfs, records, log, originalDatabase, liveTags });
     if (!reconciled.ok) return reconciled;
     handlers = createHandlers(zfs, told(records), liveTags);

@@ -87,12 +87,10 @@ describe.skipIf("skip" in vm)("streams between OpenZFS and embedded pools", () =
       new URL("../../dist/workers/drivers/embedded/embedded-driver.js", import.meta.url).pathname
     )) as EmbeddedModule;
     const log = createActorLog(() => {}, false);
-    const opened = await openEmbeddedZfs({
-      pool: "tank" as PoolName,
-      folder: join(folder, "pool"),
-      quota: undefined,
+    const opened = await openEmbeddedZfs(
+      { name: "tank" as PoolName, driver: "embedded", folder: join(folder, "pool") },
       log,
-    });
+    );
     if (!opened.ok) throw new Error(opened.failure.message);
     zfs = opened.value;
     // Noise, text that compresses, a block small enough to be embedded, holes, and the end of the volume.

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { StreamProblem } from "../../src/protocol/zfs-stream/stream-problem.js";
+import { StreamFailure } from "../../src/protocol/zfs-stream/stream-failure.js";
 import { createVolumeReader, type VolumeEvent } from "../../src/protocol/zfs-stream/volume-reader.js";
 import { createVolumeWriter, type VolumeStreamOptions } from "../../src/protocol/zfs-stream/volume-writer.js";
 import { createPool, type Vm, vmExec } from "../support/vm.js";
@@ -66,11 +66,11 @@ function applied({ events }: Streamed, before: Uint8Array = new Uint8Array(0)): 
   return volume;
 }
 
-function problemOf(stream: Uint8Array): StreamProblem {
+function problemOf(stream: Uint8Array): StreamFailure {
   try {
     read(stream);
   } catch (error) {
-    if (error instanceof StreamProblem) return error;
+    if (error instanceof StreamFailure) return error;
     throw error;
   }
   throw new Error("the stream was taken");

@@ -92,7 +92,7 @@ export function createMemoryActor(
     imageService: "127.0.0.1:1",
     imageSources: ["mirror.example"],
     dnsServers: [],
-    dnsTimeoutMs: 1,
+    timeouts: { dnsMs: 1 },
   };
   const handlers: OperationHandlers = {
     ...imageOperations(context, fetches, service),

@@ -1,4 +1,10 @@
-import { fail, type Outcome, type Refused, refusals, succeed } from "../../src/protocol/storage/failures.js";
+import {
+  type FailedOutcome,
+  fail,
+  failed,
+  type Outcome,
+  succeed,
+} from "../../src/protocol/storage/failures.js";
 import {
   type DatasetName,
   datasetOf,
@@ -24,7 +30,7 @@ interface Entry extends MarkedVolume {
   readonly used: bigint;
 }
 
-/** A pool in memory that behaves as zfs does, with its refusals; every call takes two moments. */
+/** A pool in memory that behaves as zfs does, with its failed; every call takes two moments. */
 export interface MemoryZfs extends Zfs {
   /** Names of everything in the pool, sorted, with what tells one from another. */
   state(): Record<string, string>;
@@ -39,7 +45,7 @@ export interface MemoryZfs extends Zfs {
   /** Puts a dataset or snapshot there as somebody else would. */
   put(name: string, info?: Partial<DatasetInfo> & { imageType?: string; fetchMark?: string }): void;
   /** Called with the name of each call and its first argument; may refuse it. */
-  intercept: (call: string, name: string) => Refused | undefined;
+  intercept: (call: string, name: string) => FailedOutcome | undefined;
   /** Waited for before each call takes effect, and again before it is answered. One turn of the event loop by itself. */
   pause: () => Promise<void>;
   /** A copy that goes its own way. */
@@ -95,7 +101,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
   const available = () => capacity - [...entries.values()].reduce((sum, { used }) => sum + used, 0n);
 
   /** `create -p`: missing parents become filesystems. Fails where one of them is none. */
-  function ensureParents(name: string): Refused | undefined {
+  function ensureParents(name: string): FailedOutcome | undefined {
     const parts = name.split("/").slice(0, -1);
     const parents = parts.map((_, index) => parts.slice(0, index + 1).join("/"));
     for (const parent of parents) {
@@ -116,7 +122,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
   }
 
   /** Why these can't all go at once. */
-  function obstacle(names: readonly string[], asked: string): Refused | undefined {
+  function obstacle(names: readonly string[], asked: string): FailedOutcome | undefined {
     const doomed = new Set(names);
     const held = names.find((name) => (holds.get(name)?.size ?? 0) > 0);
     const clones = clonesOf(doomed).filter(({ name }) => !doomed.has(name));
@@ -134,7 +140,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     const doomed = recursive
       ? within(datasetOf(name)).filter((each) => each.type === "snapshot" && each.name.endsWith(`@${tag}`))
       : within(name);
-    if (doomed.length === 0) return refusals.notFound;
+    if (doomed.length === 0) return failed.notFound;
     const names = doomed.map((each) => each.name);
     const refused = obstacle(names, name);
     if (refused) return refused;
@@ -143,7 +149,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
   }
 
   function destroyDataset(name: string, recursive: boolean): Outcome<null> {
-    if (!entries.has(name)) return refusals.notFound;
+    if (!entries.has(name)) return failed.notFound;
     const names = within(name).map((each) => each.name);
     if (!recursive && names.length > 1) return hasChildren(name);
     const refused = obstacle(names, name);
@@ -207,15 +213,15 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
                 .filter(({ type }) => type === "snapshot")
                 .sort(byName),
             )
-          : refusals.notFound,
+          : failed.notFound,
       ),
     snapshotsOf: (volume) =>
       call("snapshotsOf", volume, () =>
-        entries.has(volume) ? succeed(snapshotsOn(volume)) : refusals.notFound,
+        entries.has(volume) ? succeed(snapshotsOn(volume)) : failed.notFound,
       ),
     listImages: () =>
       call("listImages", pool, () =>
-        entries.has(`${pool}/images`) ? succeed(within(`${pool}/images`).sort(byName)) : refusals.notFound,
+        entries.has(`${pool}/images`) ? succeed(within(`${pool}/images`).sort(byName)) : failed.notFound,
       ),
     space: (root) =>
       call("space", root, () => {
@@ -238,7 +244,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     createVolume: (name, size) =>
       call("createVolume", name, () => {
         if (entries.has(name)) return succeed(null);
-        if (size > available()) return refusals.noSpace;
+        if (size > available()) return failed.noSpace;
         const refused = ensureParents(name);
         if (refused) return refused;
         add(name, { type: "volume", volsize: size, used: size });
@@ -247,12 +253,12 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     snapshot: (name, recursive) =>
       call("snapshot", name, () => {
         const dataset = datasetOf(name);
-        if (!entries.has(dataset)) return refusals.notFound;
+        if (!entries.has(dataset)) return failed.notFound;
         const targets = within(dataset).filter(
           (each) => each.type !== "snapshot" && (recursive || each.name === dataset),
         );
         const named = targets.map((each) => [`${each.name}@${tagOf(name)}`, each] as const);
-        if (named.some(([snapshot]) => entries.has(snapshot))) return refusals.exists;
+        if (named.some(([snapshot]) => entries.has(snapshot))) return failed.exists;
         for (const [snapshot, { volsize }] of named) add(snapshot, { volsize, written: bytes(4096) });
         return succeed(undefined);
       }),
@@ -260,7 +266,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
       call("clone", target, () => {
         const snapshot = entries.get(origin);
         // Of a filesystem, as with recursive ones: nothing here makes clones of those.
-        if (snapshot?.type !== "snapshot" || snapshot.volsize === 0n) return refusals.notFound;
+        if (snapshot?.type !== "snapshot" || snapshot.volsize === 0n) return failed.notFound;
         if (entries.has(target)) return succeed(null);
         const refused = ensureParents(target);
         if (refused) return refused;
@@ -269,8 +275,8 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
       }),
     rename: (from, to) =>
       call("rename", from, () => {
-        if (!entries.has(from)) return refusals.notFound;
-        if (entries.has(to)) return refusals.exists;
+        if (!entries.has(from)) return failed.notFound;
+        if (entries.has(to)) return failed.exists;
         if (entries.get(parentOf(to))?.type !== "filesystem") {
           return fail("dataset.wrong_type", `cannot create '${to}': parent does not exist`);
         }
@@ -295,7 +301,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     rollback: (name, destroyMoreRecent) =>
       call("rollback", name, () => {
         const target = entries.get(name);
-        if (!target) return refusals.notFound;
+        if (!target) return failed.notFound;
         const newer = snapshotsOn(datasetOf(name)).filter(({ createtxg }) => createtxg > target.createtxg);
         const names = newer.map((each) => each.name);
         if (names.length > 0 && !destroyMoreRecent) {
@@ -311,7 +317,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
       }),
     hold: (tag, name) =>
       call("hold", name, () => {
-        if (!entries.has(name)) return refusals.notFound;
+        if (!entries.has(name)) return failed.notFound;
         const tags = holds.get(name) ?? new Set();
         if (tags.has(tag)) return fail("command.failed", "zfs hold: tag already exists on this dataset");
         holds.set(name, tags.add(tag));

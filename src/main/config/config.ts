@@ -3,7 +3,8 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
-import { poolNameProblem } from "../../protocol/storage/names.js";
+import { type PoolName, poolNameProblem } from "../../protocol/storage/names.js";
+import type { EmbeddedSettings, OpenZfsSettings } from "../../protocol/storage/pool-settings.js";
 
 const LOG_LEVELS = ["debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevelName = (typeof LOG_LEVELS)[number];
@@ -24,35 +25,32 @@ const hostPort = z
   .regex(HOST_PORT, "must be HOST or HOST:PORT")
   .refine((text) => Number(/:(\d+)$/.exec(text)?.[1] ?? 1) <= MAX_PORT, `a port is at most ${MAX_PORT}`);
 
-const poolName = z.string().superRefine((name, context) => {
-  const problem = poolNameProblem(name);
-  if (problem !== undefined) context.addIssue({ code: "custom", message: `a pool's name ${problem}` });
-});
+const poolName = z
+  .string()
+  .superRefine((name, context) => {
+    const problem = poolNameProblem(name);
+    if (problem !== undefined) context.addIssue({ code: "custom", message: `a pool's name ${problem}` });
+  })
+  .transform((name) => name as PoolName);
 
 const openzfsPool = z.strictObject({
   name: poolName,
   driver: z.literal("openzfs"),
   zfsCommand: command.default(["zfs"]),
   zpoolCommand: command.default(["zpool"]),
-  /** What prints a kstat of the pool, `["ssh", "node", "cat"]`; without it the daemon reads it. Empty: never read. */
   kstatCommand: z.array(z.string().min(1)).optional(),
-  /** `single`: a process for each request, nothing shared. For the bench to compare with. */
   dispatch: z.enum(["grouped", "single"]).default("grouped"),
-  /** How long an answer waits for /dev/zvol/…; 0 where the commands run on another machine. */
   deviceWaitMs: z.int().min(0).max(MAX_MS).default(10_000),
-  /** The original's database; default `/POOL/images/.images.db`. */
   originalDatabase: z.string().min(1).optional(),
-});
+}) satisfies z.ZodType<OpenZfsSettings>;
 
 const embeddedPool = z.strictObject({
   name: poolName,
   driver: z.literal("embedded"),
-  /** Where the pool is kept; made when it is missing. */
   folder: z.string().min(1),
-  /** The most that its files may take together; without it, what the file system has. */
   quotaBytes: z.int().min(1).optional(),
   originalDatabase: z.string().min(1).optional(),
-});
+}) satisfies z.ZodType<EmbeddedSettings>;
 
 /** A pool that names no driver is one of OpenZFS. */
 const pool = z.preprocess(
@@ -144,7 +142,6 @@ const schema = z.strictObject({
 
 /** The whole configuration, checked and with its defaults. */
 export type Config = z.output<typeof schema>;
-export type PoolConfig = Config["pools"][number];
 
 /** What the command line may set; undefined: not given. */
 export interface Flags {

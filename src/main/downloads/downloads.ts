@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { planDownload, type SnapshotRequest, snapshotRequest } from "../../protocol/json-rpc/methods.js";
 import { readObject } from "../../protocol/json-rpc/params.js";
-import { FAILURES, type Failure, fail, type Outcome, refusals } from "../../protocol/storage/failures.js";
+import { FAILURES, type Failure, fail, failed, type Outcome } from "../../protocol/storage/failures.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import type { SendTicket } from "../../protocol/storage/operations.js";
 import { allowing, PLAIN_TEXT, RETRY_AFTER } from "../http/headers.js";
@@ -95,9 +95,9 @@ export function createDownloads(options: DownloadOptions): Downloads {
     if (!planned.ok) return refuseAndReport(planned.failure);
     const { pool, operation } = planned.value;
     const actor = options.actorOf(pool);
-    if (!actor) return refuseAndReport(refusals.stopping.failure, pool);
+    if (!actor) return refuseAndReport(failed.stopping.failure, pool);
     if (active.size + opening >= options.maxDownloads)
-      return refuseAndReport(refusals.overloaded.failure, pool);
+      return refuseAndReport(failed.overloaded.failure, pool);
     opening++;
     void actor.call<SendTicket>(operation).then((ticket) => {
       opening--;

@@ -1,7 +1,7 @@
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import type { Logger } from "pino";
 import type { Piscina } from "piscina";
-import { type Failure, type Outcome, refusals } from "../../protocol/storage/failures.js";
+import { type Failure, failed, type Outcome } from "../../protocol/storage/failures.js";
 import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
 import { clearRing, createRingMemory, createRingReader } from "../../protocol/threads/byte-ring.js";
 import { createChildMemory } from "../../protocol/threads/child-table.js";
@@ -100,8 +100,8 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
     sends.clear();
     flights.clear();
     if (!stopped) thread = startThread();
-    for (const listener of brokenSends) listener.onEnd(refusals.interrupted.failure);
-    for (const flight of brokenFlights) flight.settle(refusals.interrupted);
+    for (const listener of brokenSends) listener.onEnd(failed.interrupted.failure);
+    for (const flight of brokenFlights) flight.settle(failed.interrupted);
   }
 
   function onNews(news: StreamNews): void {

@@ -2,7 +2,7 @@ import { MessageChannel } from "node:worker_threads";
 import * as comlink from "comlink";
 import type { Logger } from "pino";
 import type { Piscina } from "piscina";
-import { fail, type Outcome, refusals, succeed } from "../../protocol/storage/failures.js";
+import { fail, failed, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import {
   createImageMirror,
   getImage,
@@ -86,7 +86,7 @@ const starting = fail("pool.unavailable", "the pool's actor is starting, try aga
 /** Starts an actor. Fails as ActorControl.open does when the pool can't be served. */
 export async function startActor(options: ActorOptions): Promise<Outcome<Actor>> {
   const { settings, log } = options;
-  const { pool } = settings;
+  const { name: pool } = settings.pool;
   const children = createChildMemory();
   let running: Running | undefined;
   let state: ActorState = "starting";
@@ -122,7 +122,7 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
         lines.port1.close();
       });
     const mirror = createImageMirror();
-    const link = openLink(hot.port1, answerActor, refusals.interrupted, (news) =>
+    const link = openLink(hot.port1, answerActor, failed.interrupted, (news) =>
       mirror.apply(news as ImageNews),
     );
     return {
@@ -152,7 +152,7 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     // Stopped while it opened: it must close its records like any other.
     if (isStopped()) {
       await close(thread);
-      return refusals.stopping;
+      return failed.stopping;
     }
     running = thread;
     state = "ready";
@@ -207,8 +207,8 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     },
     read: (operation) => running && readRecords(running.mirror, operation),
     call: <T>(operation: Operation) => {
-      if (!running) return Promise.resolve(state === "stopped" ? refusals.stopping : starting);
-      if (running.link.pending >= options.mailbox) return Promise.resolve(refusals.overloaded);
+      if (!running) return Promise.resolve(state === "stopped" ? failed.stopping : starting);
+      if (running.link.pending >= options.mailbox) return Promise.resolve(failed.overloaded);
       return running.link.call<T>(operation);
     },
     callAlways: (operation) => running?.link.call(operation) ?? Promise.resolve(starting),

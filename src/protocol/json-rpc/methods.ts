@@ -1,4 +1,4 @@
-import { fail, type Outcome, refusals, succeed } from "../storage/failures.js";
+import { fail, failed, type Outcome, succeed } from "../storage/failures.js";
 import {
   choosePool,
   type PoolName,
@@ -31,7 +31,7 @@ export interface Routed {
 export interface Method {
   readonly name: string;
   readonly aliases: readonly string[];
-  /** The name of the request's struct, for refusals. */
+  /** The name of the request's struct, for messages. */
   readonly struct: string;
   readonly request: FieldType<unknown>;
   /** Checks a request without any process started. Fails: the contract's words for its method. */
@@ -119,7 +119,7 @@ function onName(
   plan: (name: ResolvedName) => Outcome<Operation>,
   refuse: (name: Outcome<ResolvedName>) => Outcome<ResolvedName> = (name) => name,
 ): Outcome<Routed> {
-  if (request.id === "") return refusals.needId;
+  if (request.id === "") return failed.needId;
   const name = refuse(named(pools, request.pool, request.id));
   return name.ok ? routed(name.value.pool, plan(name.value)) : name;
 }
@@ -140,7 +140,7 @@ function onSnapshot(
   plan: (name: SnapshotName) => Operation,
 ): Outcome<Routed> {
   return onName(pools, request, ({ snapshot }) =>
-    snapshot === undefined ? refusals.notSnapshot : succeed(plan(snapshot)),
+    snapshot === undefined ? failed.notSnapshot : succeed(plan(snapshot)),
   );
 }
 
@@ -170,15 +170,15 @@ function guestRecord(wire: WireGuest): GuestRecord {
 
 /** Checks what VerifyDisks checks before it looks at the pool. Fails: `invalid argument`. */
 function checkGuest(wire: WireGuest | undefined, needDisks: boolean): Outcome<GuestRecord> {
-  if (wire === undefined || wire.id === "") return refusals.invalidArgument;
+  if (wire === undefined || wire.id === "") return failed.invalidArgument;
   const id = parseComponentId(wire.id);
   if (!id.ok) return id;
   if (!needDisks) return succeed(guestRecord(wire));
-  if (wire.disks.length === 0) return refusals.invalidArgument;
-  if (wire.disks.some((each) => each.image === "" && each.size === 0n)) return refusals.invalidArgument;
+  if (wire.disks.length === 0) return failed.invalidArgument;
+  if (wire.disks.some((each) => each.image === "" && each.size === 0n)) return failed.invalidArgument;
   const record = guestRecord(wire);
   // More than a volume can have is more than any pool has.
-  return record.disks.some((each) => each.size > MAX_VOLUME_BYTES) ? refusals.noSpace : succeed(record);
+  return record.disks.some((each) => each.size > MAX_VOLUME_BYTES) ? failed.noSpace : succeed(record);
 }
 
 function onGuest(
@@ -284,7 +284,7 @@ const METHODS: readonly Method[] = [
     request: imageRequest,
     plan: ({ id, type, source, ...request }, pools) =>
       inPool(pools, request, () => {
-        if (id === "") return refusals.needImageId;
+        if (id === "") return failed.needImageId;
         const checked = parseComponentId(id);
         if (!checked.ok) return checked;
         // Both are kept as properties of the image's volume.
@@ -313,7 +313,7 @@ const METHODS: readonly Method[] = [
     request: imageRequest,
     plan: (request, pools) =>
       inPool(pools, request, (scope) => {
-        if (request.dest === "") return refusals.needDest;
+        if (request.dest === "") return failed.needDest;
         const target = explained(named(pools, scope.pool, request.dest));
         if (!target.ok) return target;
         if (target.value.snapshot !== undefined) {
@@ -335,7 +335,7 @@ const METHODS: readonly Method[] = [
     struct: "VolumeRequest",
     request: volumeRequest,
     plan: (request, pools) => {
-      if (request.size === 0n) return refusals.needSize;
+      if (request.size === 0n) return failed.needSize;
       return onNameExplained(pools, request, ({ dataset, snapshot }) => {
         if (snapshot !== undefined) {
           return fail("name.invalid", 'not a valid dataset: a volume\'s name has no "@"');
@@ -358,7 +358,7 @@ const METHODS: readonly Method[] = [
     request: volumeRequest,
     plan: (request, pools) =>
       onNameExplained(pools, request, ({ dataset, snapshot }) =>
-        snapshot === undefined ? succeed({ op: "GetVolume", name: dataset }) : refusals.notVolume,
+        snapshot === undefined ? succeed({ op: "GetVolume", name: dataset }) : failed.notVolume,
       ),
     encode: (volume: VolumeRecord) => encodeVolumes([volume]),
   }),
@@ -408,8 +408,8 @@ const METHODS: readonly Method[] = [
     request: snapshotRequest,
     plan: (request, pools) =>
       onNameExplained(pools, request, ({ dataset, snapshot }) => {
-        if (snapshot !== undefined) return refusals.snapshotOfSnapshot;
-        if (request.dest === "") return refusals.needSnapshotDest;
+        if (snapshot !== undefined) return failed.snapshotOfSnapshot;
+        if (request.dest === "") return failed.needSnapshotDest;
         const target = snapshotOf(dataset, request.dest);
         if (!target.ok) return target;
         return succeed({

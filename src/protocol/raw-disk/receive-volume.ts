@@ -103,7 +103,7 @@ interface Incoming {
  * place; what a FREE names is cut off where it reaches the end of the file's data, else
  * zeroed where there is anything but zeros (in a fresh file there is nothing); in the end
  * the size is set, and the data is on the disk.
- * Rejects with a StreamProblem for a bad stream, else with what `source`, `openTarget` or
+ * Rejects with a StreamFailure for a bad stream, else with what `source`, `openTarget` or
  * the file threw; the file is of no use then, and nothing is under way on it any more.
  */
 export async function receiveVolume({ source, openTarget }: ReceiveVolumeOptions): Promise<ReceivedVolume> {

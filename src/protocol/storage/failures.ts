@@ -56,13 +56,13 @@ export type Outcome<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly failure: Failure };
 
-export type Refused = Extract<Outcome<never>, { ok: false }>;
+export type FailedOutcome = Extract<Outcome<never>, { ok: false }>;
 
 export function succeed<T>(value: T): Outcome<T> {
   return { ok: true, value };
 }
 
-export function fail(code: FailureCode, message: string, detail?: string): Refused {
+export function fail(code: FailureCode, message: string, detail?: string): FailedOutcome {
   return {
     ok: false,
     failure: detail === undefined ? { code, message } : { code, message, detail },
@@ -70,7 +70,7 @@ export function fail(code: FailureCode, message: string, detail?: string): Refus
 }
 
 /** The failures whose words are part of the contract, so that they are written once. */
-export const refusals = {
+export const failed = {
   needId: fail("request.missing_field", "need an id"),
   needImageId: fail("request.missing_field", "need id"),
   needDest: fail("request.missing_field", "need dest"),
@@ -94,7 +94,7 @@ export const refusals = {
 } as const;
 
 /** An unexpected exception, as a failure: a bug is reported, never swallowed. */
-export function internalFailure(error: unknown): Refused {
+export function internalFailure(error: unknown): FailedOutcome {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return fail("internal", "internal error", text);
 }

@@ -1,4 +1,4 @@
-import { type Outcome, refusals, succeed } from "./failures.js";
+import { failed, type Outcome, succeed } from "./failures.js";
 import type { ImageRecord } from "./records.js";
 import { bytes } from "./units.js";
 
@@ -23,7 +23,7 @@ function pending(id: string): ImageRecord {
 /** Fails: image.not_found. */
 export function getImage({ images, fetching }: KnownImages, id: string): Outcome<ImageRecord> {
   const image = images.get(id) ?? (fetching.has(id) ? pending(id) : undefined);
-  return image ? succeed(image) : refusals.imageNotFound;
+  return image ? succeed(image) : failed.imageNotFound;
 }
 
 /** `type`: only images of that type, "" for all. */

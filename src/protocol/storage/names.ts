@@ -1,4 +1,4 @@
-import { type Failure, fail, type Outcome, refusals, succeed } from "./failures.js";
+import { type Failure, fail, failed, type Outcome, succeed } from "./failures.js";
 
 declare const poolBrand: unique symbol;
 declare const datasetBrand: unique symbol;
@@ -115,7 +115,7 @@ export function parseComponentId(text: string): Outcome<ComponentId> {
 /** The name of snapshot `dest` of `dataset`. Fails: the contract's words for a bad `dest`. */
 export function snapshotOf(dataset: DatasetName, dest: string): Outcome<SnapshotName> {
   if (!SNAPSHOT_DEST.test(dest) || dest === "." || dest === "..") {
-    return refusals.invalidSnapshotDest;
+    return failed.invalidSnapshotDest;
   }
   const name = `${dataset}@${dest}`;
   if (name.length > MAX_NAME_BYTES) return invalid(`more than ${MAX_NAME_BYTES} bytes`);

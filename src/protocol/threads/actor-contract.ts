@@ -1,40 +1,11 @@
 import type { MessagePort } from "node:worker_threads";
 import type { Outcome } from "../storage/failures.js";
-import type { PoolName } from "../storage/names.js";
-
-/** How a pool is kept. */
-export type DriverSettings =
-  | {
-      readonly kind: "openzfs";
-      readonly zfsCommand: readonly string[];
-      readonly zpoolCommand: readonly string[];
-      readonly kstatCommand: readonly string[] | undefined;
-      readonly dispatch: "grouped" | "single";
-      readonly volumeProperties: Readonly<Record<string, string>>;
-      readonly deviceWaitMs: number;
-    }
-  | {
-      readonly kind: "embedded";
-      readonly folder: string;
-      /** The most that the pool's files may take together, bytes. */
-      readonly quotaBytes: number | undefined;
-    };
+import type { NodeSettings, PoolSettings } from "../storage/pool-settings.js";
 
 /** All that an actor needs to know, as plain data: it travels to the thread that runs it. */
 export interface ActorSettings {
-  readonly pool: PoolName;
-  readonly driver: DriverSettings;
-  readonly originalDatabase: string | undefined;
-  readonly dataDir: string;
-  readonly imageService: string;
-  readonly imageSources: readonly string[];
-  readonly dnsServers: readonly string[];
-  readonly dnsTimeoutMs: number;
-  readonly numFetchers: number;
-  readonly maxPending: number;
-  readonly commandSlots: number;
-  readonly commandTimeoutMs: number;
-  readonly debug: boolean;
+  readonly pool: PoolSettings;
+  readonly node: NodeSettings;
   /** Tells this run of the daemon from others. */
   readonly runId: string;
 }

@@ -1,5 +1,5 @@
 import { Packr } from "msgpackr";
-import { internalFailure, type Outcome, type Refused } from "../storage/failures.js";
+import { type FailedOutcome, internalFailure, type Outcome } from "../storage/failures.js";
 
 /** What a link needs of a node:worker_threads MessagePort. */
 export interface FramePort {
@@ -34,7 +34,7 @@ type Message =
 export function openLink(
   port: FramePort,
   answer: (ask: unknown) => Promise<Outcome<unknown>>,
-  lost: Refused,
+  lost: FailedOutcome,
   onTold: (news: unknown) => void = () => {},
 ): Link {
   // A packer of its own: shared structures across threads break msgpackr.

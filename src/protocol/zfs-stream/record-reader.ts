@@ -1,6 +1,6 @@
 import { createFletcher4 } from "./fletcher4.js";
 import { mayBeStream, readBegin, type StreamBegin } from "./stream-begin.js";
-import { StreamProblem } from "./stream-problem.js";
+import { StreamFailure } from "./stream-failure.js";
 import {
   CHECKSUM_AT,
   PLACE,
@@ -23,9 +23,9 @@ export type CheckedRecord =
 
 /** Reads records out of chunks, see createRecordReader. */
 export interface RecordReader {
-  /** What `chunk` completes. All of it must be taken before the next push. Throws StreamProblem. */
+  /** What `chunk` completes. All of it must be taken before the next push. Throws StreamFailure. */
   push(chunk: Uint8Array): Generator<CheckedRecord>;
-  /** Throws StreamProblem unless END was the last record and nothing came after it. */
+  /** Throws StreamFailure unless END was the last record and nothing came after it. */
   finish(): void;
   /** Records read so far, by name. */
   readonly recordCounts: Readonly<Record<string, number>>;
@@ -84,7 +84,7 @@ export function createRecordReader(): RecordReader {
   const cutter = createCutter();
   const fletcher = createFletcher4();
   const counts: Record<string, number> = {};
-  let problem: StreamProblem | undefined;
+  let problem: StreamFailure | undefined;
   let isTaking = false;
   /** Bytes of the stream that were fed, and bytes that were cut off as whole pieces. */
   let fed = 0;
@@ -114,7 +114,7 @@ export function createRecordReader(): RecordReader {
     const statesAll = fletcher.matches(view, at + PLACE.endChecksum, littleEndian);
     fletcher.add(view, at, at + CHECKSUM_AT, littleEndian);
     if (!fletcher.matches(view, at + CHECKSUM_AT, littleEndian)) {
-      throw new StreamProblem(
+      throw new StreamFailure(
         "corrupt",
         offset,
         "the checksum of this record, or of the data before it, is wrong",
@@ -123,7 +123,7 @@ export function createRecordReader(): RecordReader {
     fletcher.add(view, at + CHECKSUM_AT, at + RECORD_BYTES, littleEndian);
     const header = new DataView(view.buffer, view.byteOffset + at, RECORD_BYTES);
     if (readRecordName(header, littleEndian, offset) === "END" && !statesAll) {
-      throw new StreamProblem("corrupt", offset, "the checksum of the whole stream is wrong");
+      throw new StreamFailure("corrupt", offset, "the checksum of the whole stream is wrong");
     }
     return readRecord(header, littleEndian, offset);
   }
@@ -146,7 +146,7 @@ export function createRecordReader(): RecordReader {
   function* take(): Generator<CheckedRecord> {
     for (;;) {
       if (isEnded) {
-        if (cutter.left() > 0) throw new StreamProblem("corrupt", cut, "data follows the end of the stream");
+        if (cutter.left() > 0) throw new StreamFailure("corrupt", cut, "data follows the end of the stream");
         return;
       }
       const piece = cutter.take(payloadBytes + RECORD_BYTES);
@@ -167,7 +167,7 @@ export function createRecordReader(): RecordReader {
       try {
         yield* take();
       } catch (error) {
-        if (error instanceof StreamProblem) problem = error;
+        if (error instanceof StreamFailure) problem = error;
         throw error;
       }
       isTaking = false;
@@ -177,9 +177,9 @@ export function createRecordReader(): RecordReader {
       if (isTaking) throw new Error("finish: what the last push gave was not all taken");
       if (isEnded) return;
       if (!begin && !mayBeStream(cutter.started())) {
-        throw new StreamProblem("foreign", 0, "it does not begin as one");
+        throw new StreamFailure("foreign", 0, "it does not begin as one");
       }
-      throw new StreamProblem("truncated", fed, fed === 0 ? "it is empty" : "its end is missing");
+      throw new StreamFailure("truncated", fed, fed === 0 ? "it is empty" : "its end is missing");
     },
     recordCounts: counts,
     get offset() {

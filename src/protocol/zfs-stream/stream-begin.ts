@@ -1,4 +1,4 @@
-import { StreamProblem } from "./stream-problem.js";
+import { StreamFailure } from "./stream-failure.js";
 import {
   FEATURE_BITS,
   type Feature,
@@ -60,25 +60,25 @@ function featuresOf(version: bigint): Feature[] {
   const features: Feature[] = [];
   const flags = version >> FEATURES_SHIFT;
   if (flags >> BigInt(FEATURES_BITS) !== 0n) {
-    throw new StreamProblem("unsupported", 0, "it uses reserved bits of its version");
+    throw new StreamFailure("unsupported", 0, "it uses reserved bits of its version");
   }
   for (let bit = 0; bit < FEATURES_BITS; bit++) {
     if (((flags >> BigInt(bit)) & 1n) === 0n) continue;
     const name = NAMES.get(bit);
-    if (name === undefined) throw new StreamProblem("unsupported", 0, `it has the unknown feature ${bit}`);
+    if (name === undefined) throw new StreamFailure("unsupported", 0, `it has the unknown feature ${bit}`);
     features.push(name);
   }
   return features;
 }
 
 /**
- * Reads the stream's first 312 bytes. Throws StreamProblem, at 0, unless they begin the
+ * Reads the stream's first 312 bytes. Throws StreamFailure, at 0, unless they begin the
  * stream of one snapshot of one volume, of a kind that is read here.
  */
 export function readBegin(header: DataView): StreamBegin {
   const bytes = new Uint8Array(header.buffer, header.byteOffset, RECORD_BYTES);
-  if (!mayBeStream(bytes)) throw new StreamProblem("foreign", 0, "it does not begin as one");
-  const unsupported = (reason: string) => new StreamProblem("unsupported", 0, reason);
+  if (!mayBeStream(bytes)) throw new StreamFailure("foreign", 0, "it does not begin as one");
+  const unsupported = (reason: string) => new StreamFailure("unsupported", 0, reason);
   const littleEndian = header.getBigUint64(PLACE.beginMagic, true) === MAGIC;
   const u64 = (at: number) => header.getBigUint64(at, littleEndian);
 
@@ -88,7 +88,7 @@ export function readBegin(header: DataView): StreamBegin {
     throw unsupported("it is a package (zfs send -R, -I, -p, -b or -h); send one snapshot without them");
   }
   if (headerType !== HEADER_SUBSTREAM) {
-    throw new StreamProblem("corrupt", 0, `a stream header of type ${headerType}`);
+    throw new StreamFailure("corrupt", 0, `a stream header of type ${headerType}`);
   }
   const features = featuresOf(version);
   for (const feature of features) {

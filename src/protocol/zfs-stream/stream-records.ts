@@ -1,4 +1,4 @@
-import { StreamProblem } from "./stream-problem.js";
+import { StreamFailure } from "./stream-failure.js";
 
 /**
  * The records of a replication stream, as bytes. Layout: dmu_replay_record_t in
@@ -160,32 +160,32 @@ function compressionOf(code: number, name: RecordName, offset: number): Compress
   if (code >= 5 && code <= 13) return "gzip";
   const known = COMPRESSIONS[code];
   if (known === undefined)
-    throw new StreamProblem("corrupt", offset, `a ${name} record of compression ${code}`);
-  throw new StreamProblem(
+    throw new StreamFailure("corrupt", offset, `a ${name} record of compression ${code}`);
+  throw new StreamFailure(
     "unsupported",
     offset,
     `its data is compressed with ${known}; send it without -c, or with compression lz4 or gzip`,
   );
 }
 
-/** Reads a record's type. Throws StreamProblem, `offset` being the record's place in the stream. */
+/** Reads a record's type. Throws StreamFailure, `offset` being the record's place in the stream. */
 export function readRecordName(header: DataView, littleEndian: boolean, offset: number): RecordName {
   const type = header.getUint32(PLACE.type, littleEndian);
   const name = NAMES.get(type);
-  if (name === undefined) throw new StreamProblem("corrupt", offset, `a record of the unknown type ${type}`);
+  if (name === undefined) throw new StreamFailure("corrupt", offset, `a record of the unknown type ${type}`);
   return name;
 }
 
 /**
  * Reads the record in the 312 bytes of `header`, which is at `offset` of its stream.
- * Throws StreamProblem when it contradicts itself or has no place in a volume's stream.
+ * Throws StreamFailure when it contradicts itself or has no place in a volume's stream.
  */
 export function readRecord(header: DataView, littleEndian: boolean, offset: number): StreamRecord {
   const name = readRecordName(header, littleEndian, offset);
   const u32 = (at: number) => header.getUint32(at, littleEndian);
   const u64 = (at: number) => uint64(header, at, littleEndian);
-  const corrupt = (reason: string) => new StreamProblem("corrupt", offset, `a ${name} record ${reason}`);
-  const unsupported = (reason: string) => new StreamProblem("unsupported", offset, reason);
+  const corrupt = (reason: string) => new StreamFailure("corrupt", offset, `a ${name} record ${reason}`);
+  const unsupported = (reason: string) => new StreamFailure("unsupported", offset, reason);
 
   /** A payload's size. Fletcher-4 takes whole words, and ZFS pads to 8 bytes at least. */
   const size = (bytes: number) => {

@@ -3,7 +3,7 @@ import { MAX_VOLUME_BYTES } from "../storage/units.js";
 import { decodeLz4 } from "./lz4.js";
 import { type CheckedRecord, createRecordReader } from "./record-reader.js";
 import type { StreamBegin } from "./stream-begin.js";
-import { StreamProblem } from "./stream-problem.js";
+import { StreamFailure } from "./stream-failure.js";
 import {
   DATA_OBJECT,
   MAX_OFFSET,
@@ -30,9 +30,9 @@ export type VolumeEvent =
   | { readonly kind: "end" };
 
 export interface VolumeReader {
-  /** Feeds bytes; gives what they complete, which must all be taken before the next push. Throws StreamProblem. */
+  /** Feeds bytes; gives what they complete, which must all be taken before the next push. Throws StreamFailure. */
   push(chunk: Uint8Array): Iterable<VolumeEvent>;
-  /** The input ended. Throws StreamProblem unless the stream was whole: END seen, nothing after it. */
+  /** The input ended. Throws StreamFailure unless the stream was whole: END seen, nothing after it. */
   finish(): void;
   /** Records read so far, by name: BEGIN, OBJECT, WRITE, … */
   readonly recordCounts: Readonly<Record<string, number>>;
@@ -50,13 +50,13 @@ function decode(record: WriteRecord, payload: Uint8Array, offset: number): Uint8
       return stored;
     case "lz4": {
       const data = new Uint8Array(record.logicalBytes);
-      if (!decodeLz4(stored, data)) throw new StreamProblem("corrupt", offset, "its LZ4 data is wrong");
+      if (!decodeLz4(stored, data)) throw new StreamFailure("corrupt", offset, "its LZ4 data is wrong");
       return data;
     }
     case "gzip": {
       const data = inflate(stored, record.logicalBytes);
       if (data?.length !== record.logicalBytes) {
-        throw new StreamProblem("corrupt", offset, "its gzip data is wrong");
+        throw new StreamFailure("corrupt", offset, "its gzip data is wrong");
       }
       return data;
     }
@@ -91,7 +91,7 @@ export function createVolumeReader(): VolumeReader {
     const block = BigInt(blockBytes);
     const limit = ((volsize + block - 1n) / block) * block;
     if (BigInt(dataEnd) > limit) {
-      throw new StreamProblem(
+      throw new StreamFailure(
         "corrupt",
         offset,
         `it has data up to ${dataEnd} in a volume of ${volsize} bytes`,
@@ -104,7 +104,7 @@ export function createVolumeReader(): VolumeReader {
     const isData = object === DATA_OBJECT;
     const expected = isData ? TYPE_VOLUME_DATA : TYPE_VOLUME_PROPERTIES;
     if ((isData || object === PROPERTIES_OBJECT) && type !== expected) {
-      throw new StreamProblem(
+      throw new StreamFailure(
         "corrupt",
         offset,
         `object ${object} is of type ${type}, a volume's is ${expected}`,
@@ -112,9 +112,9 @@ export function createVolumeReader(): VolumeReader {
     }
     if (!isData || blockBytes === record.blockBytes) return;
     if (blockBytes !== undefined)
-      throw new StreamProblem("corrupt", offset, "it states two sizes of a block");
+      throw new StreamFailure("corrupt", offset, "it states two sizes of a block");
     if (!Number.isInteger(Math.log2(record.blockBytes))) {
-      throw new StreamProblem("corrupt", offset, `blocks of ${record.blockBytes} bytes, no power of two`);
+      throw new StreamFailure("corrupt", offset, `blocks of ${record.blockBytes} bytes, no power of two`);
     }
     blockBytes = record.blockBytes;
     yield { kind: "blocksize", volblocksize: blockBytes } as const;
@@ -122,14 +122,14 @@ export function createVolumeReader(): VolumeReader {
 
   function* readData(record: WriteRecord, payload: Uint8Array, offset: number) {
     const { offset: place, logicalBytes } = record;
-    if (blockBytes === undefined) throw new StreamProblem("corrupt", offset, "data comes before its object");
+    if (blockBytes === undefined) throw new StreamFailure("corrupt", offset, "data comes before its object");
     if (place + logicalBytes > MAX_OFFSET) {
-      throw new StreamProblem("unsupported", offset, "it has data behind the first 8 PiB");
+      throw new StreamFailure("unsupported", offset, "it has data behind the first 8 PiB");
     }
     if (place % blockBytes !== 0 || logicalBytes % blockBytes !== 0) {
-      throw new StreamProblem("corrupt", offset, "its data is no whole block in the place of one");
+      throw new StreamFailure("corrupt", offset, "its data is no whole block in the place of one");
     }
-    if (place < dataEnd) throw new StreamProblem("corrupt", offset, "its data is out of order");
+    if (place < dataEnd) throw new StreamFailure("corrupt", offset, "its data is out of order");
     dataEnd = place + logicalBytes;
     checkDataEnd(offset);
     yield { kind: "write", offset: place, data: decode(record, payload, offset) } as const;
@@ -137,11 +137,11 @@ export function createVolumeReader(): VolumeReader {
 
   function* readProperties(record: WriteRecord, payload: Uint8Array, offset: number) {
     if (record.offset !== 0) {
-      throw new StreamProblem("unsupported", offset, "its volume's properties are more than a block");
+      throw new StreamFailure("unsupported", offset, "its volume's properties are more than a block");
     }
     const size = readVolumeSize(decode(record, payload, offset));
     if (size === undefined || size === 0n || size > MAX_VOLUME_BYTES) {
-      throw new StreamProblem("corrupt", offset, "its volume's properties state no possible size");
+      throw new StreamFailure("corrupt", offset, "its volume's properties state no possible size");
     }
     volsize = size;
     checkDataEnd(offset);
@@ -151,11 +151,11 @@ export function createVolumeReader(): VolumeReader {
   function* readFree(record: Extract<StreamRecord, { name: "FREE" }>, offset: number) {
     if (record.object !== DATA_OBJECT || record.length === 0) return;
     if (record.offset >= MAX_OFFSET) {
-      throw new StreamProblem("unsupported", offset, "it frees data behind the first 8 PiB");
+      throw new StreamFailure("unsupported", offset, "it frees data behind the first 8 PiB");
     }
     // OpenZFS sends none, and its receive keeps the data: there must not be two readings.
     if (record.offset < dataEnd) {
-      throw new StreamProblem("corrupt", offset, "it frees what it may have written before");
+      throw new StreamFailure("corrupt", offset, "it frees what it may have written before");
     }
     const length = Math.min(record.length, MAX_OFFSET - record.offset);
     yield { kind: "free", offset: record.offset, length } as const;
@@ -182,7 +182,7 @@ export function createVolumeReader(): VolumeReader {
         return;
       case "FREEOBJECTS":
         if (record.first <= PROPERTIES_OBJECT && record.end > DATA_OBJECT) {
-          throw new StreamProblem("corrupt", offset, "it frees the volume itself");
+          throw new StreamFailure("corrupt", offset, "it frees the volume itself");
         }
         return;
       case "SPILL":
@@ -190,20 +190,20 @@ export function createVolumeReader(): VolumeReader {
         return;
       case "END":
         if (isFull && (volsize === undefined || blockBytes === undefined)) {
-          throw new StreamProblem("corrupt", offset, "it is full but states no size of its volume");
+          throw new StreamFailure("corrupt", offset, "it is full but states no size of its volume");
         }
         yield { kind: "end" };
     }
   }
 
-  let problem: StreamProblem | undefined;
+  let problem: StreamFailure | undefined;
   return {
     *push(chunk) {
       if (problem) throw problem;
       try {
         for (const checked of records.push(chunk)) yield* read(checked);
       } catch (error) {
-        if (error instanceof StreamProblem) problem = error;
+        if (error instanceof StreamFailure) problem = error;
         throw error;
       }
     },

@@ -1,4 +1,5 @@
-import { type Outcome, refusals } from "../../protocol/storage/failures.js";
+import { failed, type Outcome } from "../../protocol/storage/failures.js";
+import { createSlots } from "../processes/slots.js";
 
 export interface FetchQueue<T> {
   /** Runs `fetch` for `id`, or joins the one under way. Fails at once when the queue is full. */
@@ -8,36 +9,25 @@ export interface FetchQueue<T> {
   has(id: string): boolean;
 }
 
-/** Single-flight per id, told to `onChange` at its begin and end; at most `running` at once, at most `waiting` behind them. */
+/**
+ * Single-flight per id: at most `running` fetches at once, at most `waiting` behind them.
+ * `onChange` is called at the begin and at the end of each.
+ */
 export function createFetchQueue<T>(
   running: number,
   waiting: number,
   onChange: (id: string, isUnderWay: boolean) => void = () => {},
 ): FetchQueue<T> {
   const flights = new Map<string, Promise<Outcome<T>>>();
-  const queue: (() => void)[] = [];
-  let active = 0;
-
-  async function fly(fetch: () => Promise<Outcome<T>>): Promise<Outcome<T>> {
-    if (active < running) active++;
-    else await new Promise<void>((start) => queue.push(start));
-    try {
-      return await fetch();
-    } finally {
-      const next = queue.shift();
-      if (next) next();
-      else active--;
-    }
-  }
-
+  const slots = createSlots(running);
   return {
     keys: () => flights.keys(),
     has: (id) => flights.has(id),
     request: (id, fetch) => {
       const flight = flights.get(id);
       if (flight) return flight;
-      if (active >= running && queue.length >= waiting) return Promise.resolve(refusals.overloaded);
-      const started = fly(fetch).finally(() => {
+      if (slots.used >= running && slots.waiting >= waiting) return Promise.resolve(failed.overloaded);
+      const started = slots.use(fetch).finally(() => {
         flights.delete(id);
         onChange(id, false);
       });

@@ -1,15 +1,11 @@
 import { Resolver } from "node:dns/promises";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
+import type { NodeSettings } from "../../protocol/storage/pool-settings.js";
 
-export interface ImageServiceOptions {
-  /** `HOST` or `HOST:PORT`; without a port, the port comes from a DNS SRV look-up of HOST. */
-  readonly imageService: string;
-  /** Hosts (`HOST` or `HOST:PORT`) that a request's `source` may name. */
-  readonly imageSources: readonly string[];
-  /** Name servers to ask instead of the system's, `ADDRESS` or `ADDRESS:PORT`. */
-  readonly dnsServers: readonly string[];
-  readonly dnsTimeoutMs: number;
-}
+/** Where images come from. */
+export type ImageServiceSettings = Pick<NodeSettings, "imageService" | "imageSources" | "dnsServers"> & {
+  readonly timeouts: Pick<NodeSettings["timeouts"], "dnsMs">;
+};
 
 function hasPort(host: string): boolean {
   return (
@@ -18,11 +14,11 @@ function hasPort(host: string): boolean {
   );
 }
 
-async function serviceAddress(options: ImageServiceOptions): Promise<Outcome<string>> {
-  const host = options.imageService;
+async function serviceAddress(settings: ImageServiceSettings): Promise<Outcome<string>> {
+  const host = settings.imageService;
   if (hasPort(host)) return succeed(host);
-  const resolver = new Resolver({ timeout: options.dnsTimeoutMs, tries: 2 });
-  if (options.dnsServers.length > 0) resolver.setServers(options.dnsServers);
+  const resolver = new Resolver({ timeout: settings.timeouts.dnsMs, tries: 2 });
+  if (settings.dnsServers.length > 0) resolver.setServers(settings.dnsServers);
   try {
     const records = await resolver.resolveSrv(host);
     // RFC 2782: the lowest priority number is asked first, of those the heaviest.
@@ -43,12 +39,12 @@ async function serviceAddress(options: ImageServiceOptions): Promise<Outcome<str
  * Fails: image.source_refused, image.unreachable (no SRV record).
  */
 export async function imageUrl(
-  options: ImageServiceOptions,
+  settings: ImageServiceSettings,
   id: string,
   source: string,
 ): Promise<Outcome<string>> {
   if (source === "") {
-    const address = await serviceAddress(options);
+    const address = await serviceAddress(settings);
     return address.ok
       ? succeed(`http://${address.value}/images/${encodeURIComponent(id)}/download`)
       : address;
@@ -58,7 +54,7 @@ export async function imageUrl(
   if (url.protocol !== "http:" && url.protocol !== "https:") {
     return fail("image.source_refused", `source must be an http or https URL, not ${url.protocol}`);
   }
-  if (options.imageSources.includes(url.host) || options.imageSources.includes(url.hostname)) {
+  if (settings.imageSources.includes(url.host) || settings.imageSources.includes(url.hostname)) {
     return succeed(url.href);
   }
   return fail("image.source_refused", `the configuration's imageSources does not allow ${url.host}`);

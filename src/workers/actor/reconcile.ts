@@ -1,4 +1,4 @@
-import { type Outcome, refusals, succeed } from "../../protocol/storage/failures.js";
+import { failed, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import {
   childOf,
   type DatasetName,
@@ -72,7 +72,7 @@ export async function reconcile(options: {
   );
   for (const [index, { id }] of recorded.entries()) {
     const found = present[index];
-    if (!found?.ok) return found ?? refusals.notFound;
+    if (!found?.ok) return found ?? failed.notFound;
     if (found.value !== undefined) continue;
     await records.dropImage(id);
     dropped.push(id);

@@ -1,4 +1,4 @@
-import { type FailureCode, fail, type Refused, refusals } from "../../protocol/storage/failures.js";
+import { type FailedOutcome, type FailureCode, fail, failed } from "../../protocol/storage/failures.js";
 import type { CommandEnd } from "./run-command.js";
 
 /**
@@ -8,24 +8,24 @@ import type { CommandEnd } from "./run-command.js";
  */
 interface Pattern {
   readonly match: RegExp;
-  readonly refuse: (match: RegExpExecArray, stderr: string) => Refused;
+  readonly refuse: (match: RegExpExecArray, stderr: string) => FailedOutcome;
 }
 
 const PATTERNS: readonly Pattern[] = [
   {
     match:
       /^cannot (?:open|hold|create|destroy|rename|rollback to|release|send|list)\b.*: (?:dataset does not exist|no such pool(?: or dataset| '.*')?|no such snapshot|no such tag on this dataset)$/m,
-    refuse: () => refusals.notFound,
+    refuse: () => failed.notFound,
   },
   {
     match: /^could not find any snapshots to destroy; check snapshot names\.$/m,
-    refuse: () => refusals.notFound,
+    refuse: () => failed.notFound,
   },
   {
     match: /^cannot (?:create|rename|receive|clone)\b.*: (?:dataset already exists|destination '.*' exists)/m,
-    refuse: () => refusals.exists,
+    refuse: () => failed.exists,
   },
-  { match: /^cannot create snapshot '.*': dataset already exists$/m, refuse: () => refusals.exists },
+  { match: /^cannot create snapshot '.*': dataset already exists$/m, refuse: () => failed.exists },
   {
     match: /^cannot destroy '(.*)': (?:snapshot|volume|filesystem) has dependent clones$/m,
     refuse: (match, stderr) =>
@@ -58,11 +58,11 @@ const PATTERNS: readonly Pattern[] = [
   {
     match:
       /^cannot .*: (?:out of space|dataset is full|refreservation is greater than available space)|\bNo space left on device\b/m,
-    refuse: () => refusals.noSpace,
+    refuse: () => failed.noSpace,
   },
   {
     match: /^cannot .*: (?:quota|refquota|destination .* space quota) exceeded\.?$/im,
-    refuse: () => refusals.noSpace,
+    refuse: () => failed.noSpace,
   },
   {
     match:
@@ -109,7 +109,7 @@ function listed(stderr: string, heading: string): string {
 const DETAIL_CHARACTERS = 4000;
 
 /** @returns the failure of a command that did not succeed. Keeps the text of what it doesn't know. */
-export function failureOf(end: CommandEnd): Refused {
+export function failureOf(end: CommandEnd): FailedOutcome {
   const { exit, argv, stderr } = end;
   const text = stderr.trim();
   const command = argv.join(" ").slice(0, 500);

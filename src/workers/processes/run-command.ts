@@ -1,5 +1,6 @@
 import type { ChildTable } from "../../protocol/threads/child-table.js";
 import { type ProcessExit, startProcess } from "./child-process.js";
+import type { Slots } from "./slots.js";
 
 /** How a command ended. Its text is bounded, its time too. */
 export interface CommandEnd {
@@ -26,24 +27,14 @@ export interface CommandLimits {
 
 export type RunCommand = (argv: readonly string[], limits: CommandLimits) => Promise<CommandEnd>;
 
-/** Runs commands with at most `slots` at once; the others wait their turn, first come first served. */
-export function limitCommands(slots: number, run: RunCommand, onEnd: (end: CommandEnd) => void): RunCommand {
-  let free = slots;
-  const waiting: (() => void)[] = [];
-
-  return async (argv, limits) => {
-    if (free > 0) free--;
-    else await new Promise<void>((start) => waiting.push(start));
-    try {
+/** Runs commands in slots, and reports the end of each to `onEnd`. */
+export function limitCommands(slots: Slots, run: RunCommand, onEnd: (end: CommandEnd) => void): RunCommand {
+  return (argv, limits) =>
+    slots.use(async () => {
       const end = await run(argv, limits);
       onEnd(end);
       return end;
-    } finally {
-      const next = waiting.shift();
-      if (next) next();
-      else free++;
-    }
-  };
+    });
 }
 
 /** A killed process that hangs in the kernel, or is another user's by sudo, is not waited for longer. */

@@ -3,7 +3,7 @@ import { type Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { Agent, interceptors, request } from "undici";
-import { fail, type Outcome, type Refused, succeed } from "../../protocol/storage/failures.js";
+import { type FailedOutcome, fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
 import { detectGzip } from "../../protocol/zfs-stream/gzip.js";
@@ -97,7 +97,7 @@ async function receive(
   return { end: { argv, stdout: "", stderr: command.stderrText(), exit, ms }, fed };
 }
 
-function transferFailure(error: unknown, url: string): Refused {
+function transferFailure(error: unknown, url: string): FailedOutcome {
   const { code = "", message = "" } = error as NodeJS.ErrnoException;
   if (error instanceof RefusedStream)
     return fail("image.bad_stream", `no usable image: ${message}, url: ${url}`);

@@ -4,7 +4,7 @@ import { type FileHandle, open, readFile, stat, unlink } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { writeSparse } from "../../../protocol/raw-disk/file-writes.js";
-import { Refusal } from "./refusal.js";
+import { CommandFailure } from "./command-failure.js";
 
 /** A raw disk to read from: a path that may be opened again, and its size. */
 export interface RawDisk {
@@ -27,7 +27,7 @@ async function openFile(path: string, name: string): Promise<RawDisk> {
   const close = async () => {};
   if (found.isFile()) return { path, bytes: Number(found.size), close };
   if (found.isBlockDevice()) return { path, bytes: await deviceBytes(found.rdev), close };
-  throw new Refusal(`${name} is neither a file nor a block device`);
+  throw new CommandFailure(`${name} is neither a file nor a block device`);
 }
 
 /** Keeps what a pipe gives in a file without a name, as the size must be known before the first byte goes out. */
@@ -56,7 +56,7 @@ async function copySparse(pipe: AsyncIterable<Buffer>, file: FileHandle): Promis
 
 /**
  * Opens a raw disk: a file, a block device, or stdin for `-`. A pipe is kept in a file of
- * $TMPDIR first. Fails: a Refusal for anything else; errors of the file.
+ * $TMPDIR first. Fails: a CommandFailure for anything else; errors of the file.
  */
 export async function openRawDisk(file: string): Promise<RawDisk> {
   if (file !== "-") return openFile(file, file);

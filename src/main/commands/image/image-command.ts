@@ -1,9 +1,9 @@
 import { Command, InvalidArgumentError } from "commander";
 import { notEmpty } from "../option-parsers.js";
+import { aboutFile, problemLine } from "./command-failure.js";
 import { startImageService } from "./image-server.js";
 import { inspectionJson, inspectionText, inspectStream } from "./inspect.js";
 import { type PackOptions, packDisk } from "./pack.js";
-import { aboutFile, problemLine } from "./refusal.js";
 import { openStreamSource } from "./stream-source.js";
 import { unpackStreams } from "./unpack.js";
 

@@ -5,9 +5,9 @@ import type { AddressInfo } from "node:net";
 import { pipeline } from "node:stream/promises";
 import { parseComponentId } from "../../../protocol/storage/names.js";
 import { parseByteRange } from "./byte-range.js";
+import { CommandFailure } from "./command-failure.js";
 import { createDigests } from "./digests.js";
 import { listImages, openImage, type StoredImage } from "./image-folder.js";
-import { Refusal } from "./refusal.js";
 
 export interface ImageServiceOptions {
   /** The folder of images: files ID, ID.zfs, ID.gz or ID.zfs.gz. */
@@ -99,7 +99,7 @@ async function listen(server: Server, host: string, port: number): Promise<numbe
     await once(server, "listening");
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    throw new Refusal(
+    throw new CommandFailure(
       code === "EADDRINUSE"
         ? `port ${port} of ${host} is in use, choose another with --port`
         : `can't listen on ${host}:${port}: ${message}`,
@@ -112,7 +112,7 @@ async function realFolder(dir: string): Promise<string> {
   try {
     return await realpath(`${dir}/.`);
   } catch (error) {
-    throw new Refusal(`no folder of images: ${(error as Error).message}`);
+    throw new CommandFailure(`no folder of images: ${(error as Error).message}`);
   }
 }
 
@@ -120,7 +120,7 @@ async function realFolder(dir: string): Promise<string> {
  * Serves the images of a folder, for development and tests: `/images/ID/download` with
  * ranges and digests, and `/images`, the list. Files are sent as stored, and nothing
  * outside the folder is. The digest of an image is computed before its first answer.
- * Rejects with a Refusal: no such folder, port in use.
+ * Rejects with a CommandFailure: no such folder, port in use.
  */
 export async function startImageService({ dir, host, port }: ImageServiceOptions): Promise<ImageService> {
   const folder = await realFolder(dir);

@@ -26,7 +26,7 @@ function createFreedCount() {
   };
 }
 
-/** Reads a stream to its end. Rejects with a StreamProblem for a bad one, else with what `source` threw. */
+/** Reads a stream to its end. Rejects with a StreamFailure for a bad one, else with what `source` threw. */
 export async function inspectStream(source: AsyncIterable<Uint8Array>): Promise<Inspection> {
   const reader = createVolumeReader();
   const freed = createFreedCount();

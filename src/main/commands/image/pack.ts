@@ -3,9 +3,9 @@ import { sendVolume } from "../../../protocol/raw-disk/send-volume.js";
 import { writeToStdout } from "../../../protocol/raw-disk/stdout.js";
 import { type PoolName, poolNameProblem, resolveName } from "../../../protocol/storage/names.js";
 import { newGuid } from "../../../protocol/zfs-stream/guid.js";
+import { CommandFailure } from "./command-failure.js";
 import { openRawDisk, type RawDisk } from "./disk-source.js";
 import { createProgress } from "./progress.js";
-import { Refusal } from "./refusal.js";
 import { createTargetFile } from "./target-file.js";
 
 export interface PackOptions {
@@ -19,17 +19,17 @@ export interface PackOptions {
 
 const MIB = 2 ** 20;
 
-/** @returns the name, or the one made of the file's. Fails: a Refusal for what zfs would not take. */
+/** @returns the name, or the one made of the file's. Fails: a CommandFailure for what zfs would not take. */
 export function streamName(file: string, name: string | undefined): string {
   const text =
     name ?? `image/${file === "-" ? "stdin" : basename(file).replace(/[^a-zA-Z0-9_.:-]/g, "-")}@image`;
   const pool = text.split("/", 1)[0] ?? "";
   const problem = poolNameProblem(pool);
-  if (problem !== undefined) throw new Refusal(`invalid name ${text}: the pool ${problem}`);
+  if (problem !== undefined) throw new CommandFailure(`invalid name ${text}: the pool ${problem}`);
   const resolved = resolveName({ pools: [pool as PoolName], pool: pool as PoolName }, text);
-  if (!resolved.ok) throw new Refusal(`invalid name ${text}: ${resolved.failure.detail}`);
+  if (!resolved.ok) throw new CommandFailure(`invalid name ${text}: ${resolved.failure.detail}`);
   if (resolved.value.snapshot === undefined || !text.includes("/")) {
-    throw new Refusal(`invalid name ${text}: it must be POOL/VOLUME@SNAPSHOT`);
+    throw new CommandFailure(`invalid name ${text}: it must be POOL/VOLUME@SNAPSHOT`);
   }
   return text;
 }
@@ -40,7 +40,7 @@ async function pack(
   volblocksize: number,
   write: (chunk: Uint8Array) => Promise<void>,
 ): Promise<void> {
-  if (disk.bytes === 0) throw new Refusal("the disk is empty");
+  if (disk.bytes === 0) throw new CommandFailure("the disk is empty");
   const volumeBytes = Math.ceil(disk.bytes / MIB) * MIB;
   if (volumeBytes !== disk.bytes) {
     process.stderr.write(
@@ -70,12 +70,12 @@ async function pack(
 /**
  * Makes a full stream of a raw disk, its size rounded up to whole MiB; blocks of zeros
  * become holes. A file is there whole or not at all.
- * Fails: a Refusal (name, empty disk, terminal); errors of the files, EPIPE of stdout among them.
+ * Fails: a CommandFailure (name, empty disk, terminal); errors of the files, EPIPE of stdout among them.
  */
 export async function packDisk(file: string, { output, name, volblocksize }: PackOptions): Promise<void> {
   const toName = streamName(file, name);
   if (output === undefined && process.stdout.isTTY) {
-    throw new Refusal("a stream is nothing for a terminal: redirect it, or name a file with -o");
+    throw new CommandFailure("a stream is nothing for a terminal: redirect it, or name a file with -o");
   }
   const disk = await openRawDisk(file);
   try {

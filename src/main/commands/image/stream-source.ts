@@ -2,7 +2,7 @@ import { createReadStream, fstatSync } from "node:fs";
 import { pipeline, type Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { detectGzip } from "../../../protocol/zfs-stream/gzip.js";
-import { StreamProblem } from "../../../protocol/zfs-stream/stream-problem.js";
+import { StreamFailure } from "../../../protocol/zfs-stream/stream-failure.js";
 
 const READ_BYTES = 1024 * 1024;
 
@@ -26,14 +26,14 @@ async function* gunzipped(whole: AsyncGenerator<Buffer>): AsyncGenerator<Buffer>
   } catch (error) {
     const { code = "", message } = error as NodeJS.ErrnoException;
     if (!code.startsWith("Z_") && code !== "ERR_Z") throw error;
-    if (code === "Z_BUF_ERROR") throw new StreamProblem("truncated", offset, "its gzip data ends too early");
-    throw new StreamProblem("corrupt", offset, `damaged gzip data (${message})`);
+    if (code === "Z_BUF_ERROR") throw new StreamFailure("truncated", offset, "its gzip data ends too early");
+    throw new StreamFailure("corrupt", offset, `damaged gzip data (${message})`);
   }
 }
 
 /**
  * The bytes of a file, or of stdin for `-`, gunzipped when they are gzip by content.
- * Fails in iteration: with the error of the file, or with a StreamProblem for damaged
+ * Fails in iteration: with the error of the file, or with a StreamFailure for damaged
  * gzip data, its offset in gunzipped bytes.
  */
 export async function* openStreamSource(file: string): AsyncGenerator<Buffer> {

@@ -3,7 +3,7 @@ import { rmSync } from "node:fs";
 import { type FileHandle, lstat, open, realpath, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { sync, writeWhole } from "../../../protocol/raw-disk/file-writes.js";
-import { Refusal } from "./refusal.js";
+import { CommandFailure } from "./command-failure.js";
 
 /** A file that is there whole or not at all. */
 export interface TargetFile {
@@ -30,11 +30,11 @@ async function replaceable(
   if (!found) return { place: join(await realpath(dirname(path)), basename(path)) };
   const real = found.isSymbolicLink() ? await realpath(path) : path;
   const target = await lstat(real);
-  if (!target.isFile()) throw new Refusal(`${path} is no regular file, it can't be replaced`);
+  if (!target.isFile()) throw new CommandFailure(`${path} is no regular file, it can't be replaced`);
   for (const input of inputs) {
     const { dev, ino } = await lstat(await realpath(input));
     if (dev === target.dev && ino === target.ino)
-      throw new Refusal(`${path} is read, it can't be written too`);
+      throw new CommandFailure(`${path} is read, it can't be written too`);
   }
   return { place: real, mode: target.mode };
 }
@@ -42,7 +42,7 @@ async function replaceable(
 /**
  * Opens a new file under a temporary name beside `path`, whose place it takes in the end.
  * A signal that ends the process removes it first; only SIGKILL leaves it.
- * Fails: a Refusal where `path` is no regular file or one of `inputs`; errors of open(2).
+ * Fails: a CommandFailure where `path` is no regular file or one of `inputs`; errors of open(2).
  */
 export async function createTargetFile(path: string, inputs: readonly string[]): Promise<TargetFile> {
   const { place, mode } = await replaceable(path, inputs);

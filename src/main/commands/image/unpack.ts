@@ -1,21 +1,21 @@
 import { receiveVolume } from "../../../protocol/raw-disk/receive-volume.js";
 import type { StreamBegin } from "../../../protocol/zfs-stream/volume-reader.js";
-import { aboutFile, Refusal } from "./refusal.js";
+import { aboutFile, CommandFailure } from "./command-failure.js";
 import { openStreamSource } from "./stream-source.js";
 import { createTargetFile } from "./target-file.js";
 
-/** Throws a Refusal unless `begin` builds on `before`, or on nothing where there is none. */
+/** Throws a CommandFailure unless `begin` builds on `before`, or on nothing where there is none. */
 function requireNext(begin: StreamBegin, before: StreamBegin | undefined): void {
   if (!before && begin.fromGuid !== 0n) {
-    throw new Refusal(
+    throw new CommandFailure(
       `an incremental stream from guid ${begin.fromGuid}, name the streams it builds on before it`,
     );
   }
   if (before && begin.fromGuid === 0n) {
-    throw new Refusal("a full stream, it can only be the first");
+    throw new CommandFailure("a full stream, it can only be the first");
   }
   if (before && begin.fromGuid !== before.toGuid) {
-    throw new Refusal(
+    throw new CommandFailure(
       `it builds on guid ${begin.fromGuid}, but the stream before it ends in ${before.toGuid} (${before.toName})`,
     );
   }
@@ -24,10 +24,11 @@ function requireNext(begin: StreamBegin, before: StreamBegin | undefined): void 
 /**
  * Gives the raw disk of a full stream and incrementals on top of it, in order, in a
  * sparse file that is there when all are verified, or not at all.
- * Fails: a Refusal (a bad stream, one that does not follow, the output); errors of the files.
+ * Fails: a CommandFailure (a bad stream, one that does not follow, the output); errors of the files.
  */
 export async function unpackStreams(files: readonly string[], output: string): Promise<void> {
-  if (files.filter((file) => file === "-").length > 1) throw new Refusal("stdin can be read only once");
+  if (files.filter((file) => file === "-").length > 1)
+    throw new CommandFailure("stdin can be read only once");
   const target = await createTargetFile(
     output,
     files.filter((file) => file !== "-"),

@@ -1,4 +1,4 @@
-import { fail, type Outcome, refusals, succeed } from "../../../protocol/storage/failures.js";
+import { fail, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import { childOf, type DatasetName, datasetOf, devicePath } from "../../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
 import type { DiskRecord, GuestRecord, ImageRecord } from "../../../protocol/storage/records.js";
@@ -54,7 +54,7 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Image
     const all: DiskPlan[] = [];
     for (const [index, plan] of plans.entries()) {
       const outcome = found[index];
-      if (!outcome?.ok) return outcome ?? refusals.notFound;
+      if (!outcome?.ok) return outcome ?? failed.notFound;
       if (outcome.value === undefined) {
         absent.push(plan);
         all.push(plan);
@@ -88,7 +88,7 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Image
     }
     return fail(
       "pool.no_space",
-      refusals.noSpace.failure.message,
+      failed.noSpace.failure.message,
       `${needed} bytes are needed, ${room > 0n ? room : 0n} are free and not promised`,
     );
   }

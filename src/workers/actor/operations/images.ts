@@ -1,4 +1,10 @@
-import { fail, type Outcome, type Refused, refusals, succeed } from "../../../protocol/storage/failures.js";
+import {
+  type FailedOutcome,
+  fail,
+  failed,
+  type Outcome,
+  succeed,
+} from "../../../protocol/storage/failures.js";
 import { getImage, listImages } from "../../../protocol/storage/known-images.js";
 import {
   type ComponentId,
@@ -11,7 +17,7 @@ import type { OperationHandlers } from "../../../protocol/storage/operations.js"
 import type { ImageRecord, VolumeRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
 import type { FetchQueue } from "../fetch-queue.js";
-import { type ImageServiceOptions, imageUrl } from "../image-url.js";
+import { type ImageServiceSettings, imageUrl } from "../image-url.js";
 import { isOurPartial, partialOf } from "../reconcile.js";
 import type { ActorContext } from "./context.js";
 import { awaitDevice, volumeRecord } from "./volumes.js";
@@ -32,17 +38,17 @@ export function completeImage(
 ): Outcome<CompleteImage> {
   const image = context.records.images.get(id);
   if (image?.volume !== undefined && image.snapshot !== undefined) return succeed(image as CompleteImage);
-  return fetches.has(id) ? beingFetched(id) : refusals.imageNotFound;
+  return fetches.has(id) ? beingFetched(id) : failed.imageNotFound;
 }
 
-function beingFetched(id: string): Refused {
+function beingFetched(id: string): FailedOutcome {
   return fail("dataset.busy", `image ${id} is being fetched, try again when it is complete`);
 }
 
 export function imageOperations(
   context: ActorContext,
   fetches: FetchQueue<ImageRecord>,
-  service: ImageServiceOptions,
+  service: ImageServiceSettings,
 ): ImageOperations {
   const { pool, zfs, locks, records, log, runId } = context;
   const known = { images: records.images, fetching: fetches };
@@ -160,11 +166,11 @@ export function imageOperations(
     async DeleteImage({ id }) {
       if (fetches.has(id)) return beingFetched(id);
       const image = records.images.get(id);
-      if (!image) return refusals.imageNotFound;
+      if (!image) return failed.imageNotFound;
       const volume = image.volume ?? childOf(pool, `images/${id}`);
       return locks.with([{ name: volume, mode: "tree" }], async (): Promise<Outcome<ImageRecord>> => {
         // Another call may have deleted it while this one waited.
-        if (records.images.get(id) !== image) return refusals.imageNotFound;
+        if (records.images.get(id) !== image) return failed.imageNotFound;
         const destroyed = await zfs.destroy(volume, true);
         if (!destroyed.ok && destroyed.failure.code !== "dataset.not_found") return destroyed;
         await records.dropImage(id);
@@ -187,8 +193,8 @@ export function imageOperations(
         // call is answered; what others put there, or made a parent of theirs meanwhile, is not.
         const found = await zfs.find(target);
         if (!found.ok) return found;
-        if (found.value === undefined) return refusals.notFound;
-        if (found.value.origin !== snapshot) return refusals.exists;
+        if (found.value === undefined) return failed.notFound;
+        if (found.value.origin !== snapshot) return failed.exists;
         await awaitDevice(context, target);
         return succeed(volumeRecord(context, found.value));
       });

@@ -1,4 +1,4 @@
-import { type Outcome, refusals, succeed } from "../../../protocol/storage/failures.js";
+import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import {
   type DatasetName,
   datasetOf,
@@ -34,7 +34,7 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
   async function getSnapshot(name: SnapshotName): Promise<Outcome<SnapshotRecord>> {
     const found = await zfs.find(name);
     if (!found.ok) return found;
-    return found.value === undefined ? refusals.notFound : succeed(snapshotRecord(found.value));
+    return found.value === undefined ? failed.notFound : succeed(snapshotRecord(found.value));
   }
 
   /** `name` on its dataset and on every one below it. */

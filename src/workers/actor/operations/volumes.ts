@@ -1,4 +1,4 @@
-import { type Outcome, refusals, succeed } from "../../../protocol/storage/failures.js";
+import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import {
   type DatasetName,
   datasetOf,
@@ -83,8 +83,8 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
         // `create -p` succeeds where the volume exists: only its size tells whose it is.
         const found = await zfs.find(name);
         if (!found.ok) return found;
-        if (found.value === undefined) return refusals.notFound;
-        if (found.value.volsize !== size) return refusals.exists;
+        if (found.value === undefined) return failed.notFound;
+        if (found.value.volsize !== size) return failed.exists;
         await awaitDevice(context, name);
         return succeed(volumeRecord(context, found.value));
       }),
@@ -92,8 +92,8 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
     async GetVolume({ name }) {
       const found = await zfs.find(name);
       if (!found.ok) return found;
-      if (found.value === undefined) return refusals.notFound;
-      return found.value.type === "volume" ? succeed(volumeRecord(context, found.value)) : refusals.notVolume;
+      if (found.value === undefined) return failed.notFound;
+      return found.value.type === "volume" ? succeed(volumeRecord(context, found.value)) : failed.notVolume;
     },
 
     DeleteDataset: ({ name }) => {
@@ -101,7 +101,7 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
       return locks.with([{ name: root, mode: "tree" }], async (): Promise<Outcome<VolumeRecord>> => {
         const found = await zfs.find(name);
         if (!found.ok) return found;
-        if (found.value === undefined) return refusals.notFound;
+        if (found.value === undefined) return failed.notFound;
         const destroyed = await zfs.destroy(name, true);
         if (!destroyed.ok) return destroyed;
         await forgetImagesWithin(context, [name]);

@@ -1,4 +1,10 @@
-import { fail, type Outcome, type Refused, refusals, succeed } from "../../../protocol/storage/failures.js";
+import {
+  type FailedOutcome,
+  fail,
+  failed,
+  type Outcome,
+  succeed,
+} from "../../../protocol/storage/failures.js";
 import {
   type DatasetName,
   datasetOf,
@@ -40,7 +46,7 @@ export function embeddedChanges(
 ): Changes {
   function destroyed(name: DatasetName | SnapshotName, recursive: boolean): Outcome<readonly Entry[]> {
     const doomed = doomedBy(name, recursive);
-    if (doomed.length === 0) return refusals.notFound;
+    if (doomed.length === 0) return failed.notFound;
     if (!recursive && doomed.length > 1) {
       return fail("command.failed", `cannot destroy '${name}': it has children`);
     }
@@ -86,7 +92,7 @@ export function embeddedChanges(
           if (catalog.get(name)) return succeed({});
           const parents = missingParents(catalog, name);
           if (!parents.ok) return parents;
-          if (volsize > (await usage.space()).available) return refusals.noSpace;
+          if (volsize > (await usage.space()).available) return failed.noSpace;
           const volume = {
             type: "volume",
             volsize,
@@ -105,20 +111,19 @@ export function embeddedChanges(
     snapshot: (name, recursive) =>
       attempt(`cannot create snapshot '${name}'`, async () => {
         const dataset = datasetOf(name);
-        if (!catalog.get(dataset)) return refusals.notFound;
+        if (!catalog.get(dataset)) return failed.notFound;
         const targets = (recursive ? catalog.within(dataset) : [catalog.get(dataset)]).filter(
           (entry): entry is Entry => entry !== undefined && entry.type !== "snapshot",
         );
         const nameOf = (entry: Entry) => `${entry.name}@${tagOf(name)}` as SnapshotName;
         const exists = () => targets.some((entry) => catalog.get(nameOf(entry)));
-        if (exists()) return refusals.exists;
+        if (exists()) return failed.exists;
         const made: Entry[] = [];
         const decide = async (): Promise<Outcome<Change>> => {
-          if (exists()) return refusals.exists;
-          if (await usage.exceedsQuota(made.reduce((sum, { held }) => sum + held, 0n)))
-            return refusals.noSpace;
+          if (exists()) return failed.exists;
+          if (await usage.exceedsQuota(made.reduce((sum, { held }) => sum + held, 0n))) return failed.noSpace;
           const gone = targets.some((entry) => catalog.withId(entry.id)?.name !== entry.name);
-          return gone ? refusals.notFound : succeed({ put: made });
+          return gone ? failed.notFound : succeed({ put: made });
         };
         try {
           for (const entry of targets) made.push(await snapshotEntry(entry, nameOf(entry)));
@@ -132,13 +137,13 @@ export function embeddedChanges(
     clone: (origin, target) =>
       attempt(`cannot create '${target}'`, async () => {
         const snapshot = catalog.get(origin);
-        if (snapshot?.type !== "snapshot" || snapshot.file === "") return refusals.notFound;
+        if (snapshot?.type !== "snapshot" || snapshot.file === "") return failed.notFound;
         if (catalog.get(target)) return succeed(null);
         const file = newFile();
         await files.copy(snapshot.file, file);
         const decide = async (): Promise<Outcome<Change>> => {
-          if (await usage.exceedsQuota(snapshot.held)) return refusals.noSpace;
-          if (!catalog.withId(snapshot.id)) return refusals.notFound;
+          if (await usage.exceedsQuota(snapshot.held)) return failed.noSpace;
+          if (!catalog.withId(snapshot.id)) return failed.notFound;
           if (catalog.get(target)) return succeed({});
           const parents = missingParents(catalog, target);
           if (!parents.ok) return parents;
@@ -156,8 +161,8 @@ export function embeddedChanges(
         let moved: readonly Entry[] = [];
         const renamed = await change(`cannot rename '${from}'`, () => {
           moved = catalog.within(from);
-          if (moved.length === 0) return refusals.notFound;
-          if (catalog.get(to)) return refusals.exists;
+          if (moved.length === 0) return failed.notFound;
+          if (catalog.get(to)) return failed.exists;
           const parent = catalog.get(to.slice(0, to.lastIndexOf("/")));
           if (parent?.type !== "filesystem") {
             return fail("dataset.wrong_type", `cannot create '${to}': parent does not exist`);
@@ -191,11 +196,11 @@ export function embeddedChanges(
     rollback: (name, destroyMoreRecent) =>
       attempt(`cannot rollback to '${name}'`, async () => {
         const target = catalog.get(name);
-        if (target?.type !== "snapshot") return refusals.notFound;
+        if (target?.type !== "snapshot") return failed.notFound;
         const dataset = datasetOf(name);
         const newerThanTarget = () =>
           catalog.snapshotsOf(dataset).filter(({ createtxg }) => createtxg > target.createtxg);
-        const check = (): Refused | undefined => {
+        const check = (): FailedOutcome | undefined => {
           const newer = newerThanTarget();
           if (newer.length > 0 && !destroyMoreRecent) {
             const names = newer.map((entry) => entry.name).join(", ");
@@ -214,7 +219,7 @@ export function embeddedChanges(
         let before: Entry | undefined;
         const decide = (): Outcome<Change> => {
           before = catalog.get(dataset);
-          if (!before || !catalog.withId(target.id)) return refusals.notFound;
+          if (!before || !catalog.withId(target.id)) return failed.notFound;
           const refusedNow = check();
           if (refusedNow) return refusedNow;
           gone = newerThanTarget();
@@ -231,7 +236,7 @@ export function embeddedChanges(
     hold: (tag, name) =>
       change(`cannot hold '${name}'`, () => {
         const entry = catalog.get(name);
-        if (!entry) return refusals.notFound;
+        if (!entry) return failed.notFound;
         if (catalog.holdsOf(entry.id).has(tag)) {
           return fail("command.failed", `cannot hold snapshot '${name}': tag already exists on this dataset`);
         }

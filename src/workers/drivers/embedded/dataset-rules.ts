@@ -1,4 +1,4 @@
-import { fail, type Outcome, type Refused, succeed } from "../../../protocol/storage/failures.js";
+import { type FailedOutcome, fail, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import type { DatasetName } from "../../../protocol/storage/names.js";
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
 import { newGuid } from "../../../protocol/zfs-stream/guid.js";
@@ -58,7 +58,11 @@ export function missingParents(catalog: Catalog, name: DatasetName): Outcome<Ent
 }
 
 /** Why these can't all go at once. */
-export function obstacle(catalog: Catalog, doomed: readonly Entry[], asked: string): Refused | undefined {
+export function obstacle(
+  catalog: Catalog,
+  doomed: readonly Entry[],
+  asked: string,
+): FailedOutcome | undefined {
   const ids = new Set(doomed.map(({ id }) => id));
   const clones = doomed.flatMap(({ id }) => catalog.clonesOf(id)).filter(({ id }) => !ids.has(id));
   if (clones.length > 0) {

@@ -1,8 +1,9 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { fail, type Outcome, type Refused, succeed } from "../../../protocol/storage/failures.js";
+import { type FailedOutcome, fail, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import { type DatasetName, isSnapshotName, type PoolName } from "../../../protocol/storage/names.js";
-import type { Bytes } from "../../../protocol/storage/units.js";
+import type { EmbeddedSettings } from "../../../protocol/storage/pool-settings.js";
+import { bytes } from "../../../protocol/storage/units.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import type { Zfs } from "../driver.js";
 import { type Catalog, openCatalog } from "./catalog.js";
@@ -14,14 +15,6 @@ import { createUsage } from "./space-accounting.js";
 import { attempt } from "./storage-errors.js";
 import { embeddedTransfers } from "./transfers.js";
 import { openVolumeFiles, type VolumeFiles } from "./volume-files.js";
-
-export interface EmbeddedOptions {
-  readonly pool: PoolName;
-  readonly folder: string;
-  /** The most that the pool's files may take together; undefined: what the file system has. */
-  readonly quota: Bytes | undefined;
-  readonly log: ActorLog;
-}
 
 const CATALOG_FILE = "pool.db";
 
@@ -36,16 +29,16 @@ function folderProblem(folder: string): string | undefined {
  * Fails: pool.not_found (the folder is something else, or can't be made),
  * pool.unavailable (another daemon has it open, or it can't be read).
  */
-export async function openEmbeddedZfs(options: EmbeddedOptions): Promise<Outcome<Zfs>> {
-  const { pool, log } = options;
-  const folder = resolve(options.folder);
+export async function openEmbeddedZfs(settings: EmbeddedSettings, log: ActorLog): Promise<Outcome<Zfs>> {
+  const { name: pool } = settings;
+  const folder = resolve(settings.folder);
   const open = async (): Promise<Outcome<Zfs>> => {
     const problem = folderProblem(folder);
     if (problem !== undefined) return fail("pool.not_found", `pool ${pool}: ${problem}`);
     const files = await openVolumeFiles(folder);
     const catalog = await openCatalog(join(folder, CATALOG_FILE));
     const opened = await settle(pool, catalog, files, log).catch((error: unknown) => ({ error }));
-    if (opened === undefined) return succeed(assemble(options, catalog, files));
+    if (opened === undefined) return succeed(assemble(settings, catalog, files, log));
     await catalog.close();
     if ("error" in opened) throw opened.error;
     return opened;
@@ -62,7 +55,7 @@ async function settle(
   catalog: Catalog,
   files: VolumeFiles,
   log: ActorLog,
-): Promise<Refused | undefined> {
+): Promise<FailedOutcome | undefined> {
   const [first] = catalog.entries();
   const root = first?.name.split(/[/@]/)[0];
   if (root === undefined) await catalog.commit({ put: [newEntry(catalog, pool, { type: "filesystem" })] });
@@ -74,7 +67,13 @@ async function settle(
   return undefined;
 }
 
-function assemble({ pool, quota, log }: EmbeddedOptions, catalog: Catalog, files: VolumeFiles): Zfs {
+function assemble(
+  { name: pool, quotaBytes }: EmbeddedSettings,
+  catalog: Catalog,
+  files: VolumeFiles,
+  log: ActorLog,
+): Zfs {
+  const quota = quotaBytes === undefined ? undefined : bytes(quotaBytes);
   const usage = createUsage(catalog, files, quota);
   const commits = createCommits(catalog, files, log);
   const changes = embeddedChanges(catalog, files, commits, usage);

@@ -1,4 +1,4 @@
-import { refusals, succeed } from "../../../protocol/storage/failures.js";
+import { failed, succeed } from "../../../protocol/storage/failures.js";
 import { childOf, datasetOf, type PoolName, type SnapshotName } from "../../../protocol/storage/names.js";
 import type { DatasetInfo, MarkedVolume, Zfs } from "../driver.js";
 import { type Catalog, type Entry, originOf } from "./catalog.js";
@@ -27,16 +27,16 @@ export function embeddedReads(
       );
     },
     async listSnapshots(root) {
-      if (!catalog.get(root)) return refusals.notFound;
+      if (!catalog.get(root)) return failed.notFound;
       const found = catalog.within(root).filter(({ type }) => type === "snapshot");
       return succeed(found.map(infoOf));
     },
     async snapshotsOf(volume) {
-      return catalog.get(volume) ? succeed(catalog.snapshotsOf(volume).map(infoOf)) : refusals.notFound;
+      return catalog.get(volume) ? succeed(catalog.snapshotsOf(volume).map(infoOf)) : failed.notFound;
     },
     async listImages() {
       const root = childOf(pool, "images");
-      if (!catalog.get(root)) return refusals.notFound;
+      if (!catalog.get(root)) return failed.notFound;
       return succeed(
         catalog.within(root).map((entry): MarkedVolume => {
           const owner =

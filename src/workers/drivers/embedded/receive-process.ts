@@ -8,14 +8,14 @@ import { join } from "node:path";
 import { sync } from "../../../protocol/raw-disk/file-writes.js";
 import { receiveVolume } from "../../../protocol/raw-disk/receive-volume.js";
 import { type PoolName, resolveName } from "../../../protocol/storage/names.js";
-import { StreamProblem } from "../../../protocol/zfs-stream/stream-problem.js";
+import { StreamFailure } from "../../../protocol/zfs-stream/stream-failure.js";
 import type { StreamBegin } from "../../../protocol/zfs-stream/volume-reader.js";
 import { RECEIVED_FILE, type ReceivedStream, type ReceiveOrder } from "./child-messages.js";
 import { copyVolume } from "./volume-files.js";
 
 const DISK_FILE = "disk";
 
-class Refused extends Error {}
+class ReceiveFailure extends Error {}
 
 const order = JSON.parse(process.argv[2] ?? "") as ReceiveOrder;
 
@@ -42,7 +42,7 @@ function tagIn(toName: string): string | undefined {
 
 async function openTarget(begin: StreamBegin): Promise<FileHandle> {
   const refused = refusal(begin);
-  if (refused !== undefined) throw new Refused(refused);
+  if (refused !== undefined) throw new ReceiveFailure(refused);
   await mkdir(order.folder, { mode: 0o750 });
   const path = join(order.folder, DISK_FILE);
   if (begin.fromGuid === 0n || !order.base) return open(path, "wx+", 0o640);
@@ -62,10 +62,10 @@ async function leaveReport(report: ReceivedStream): Promise<void> {
 
 /** In the words of OpenZFS, which failures.ts knows, with the reason behind them. */
 function wordsFor(error: unknown): string {
-  if (error instanceof Refused) return error.message;
+  if (error instanceof ReceiveFailure) return error.message;
   const { message, code } = error as NodeJS.ErrnoException;
   if (code === "ENOSPC" || code === "EDQUOT") return "cannot receive new filesystem stream: out of space";
-  if (!(error instanceof StreamProblem)) return `cannot receive new filesystem stream: ${message}`;
+  if (!(error instanceof StreamFailure)) return `cannot receive new filesystem stream: ${message}`;
   const words = {
     truncated: "incomplete stream",
     corrupt: "checksum mismatch or incomplete stream",

@@ -1,13 +1,13 @@
 import {
+  type FailedOutcome,
   type FailureCode,
   fail,
+  failed,
   type Outcome,
-  type Refused,
-  refusals,
 } from "../../../protocol/storage/failures.js";
 
 /** The failure for an error of the file system or of SQLite. A bug is thrown on. */
-function failureOfError(error: unknown, what: string): Refused {
+function failureOfError(error: unknown, what: string): FailedOutcome {
   const { code, message } = error as NodeJS.ErrnoException;
   if (typeof code !== "string" || !/^(?:E[A-Z0-9]+|SQLITE_[A-Z]+)$/.test(code)) throw error;
   const known: Readonly<Record<string, FailureCode>> = {
@@ -17,7 +17,7 @@ function failureOfError(error: unknown, what: string): Refused {
     EPERM: "command.not_permitted",
   };
   if (code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG" || code === "SQLITE_FULL") {
-    return fail("pool.no_space", refusals.noSpace.failure.message, message);
+    return fail("pool.no_space", failed.noSpace.failure.message, message);
   }
   return fail(known[code] ?? "pool.unavailable", `${what}: ${message}`);
 }

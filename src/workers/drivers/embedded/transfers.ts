@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Outcome, refusals, succeed } from "../../../protocol/storage/failures.js";
+import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import type { DatasetName, SnapshotName } from "../../../protocol/storage/names.js";
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
 import type { Zfs } from "../driver.js";
@@ -37,9 +37,9 @@ export function embeddedTransfers(
     const data = { volsize, volblocksize, file };
     const existing = catalog.get(target);
     const name = `${target}@${tag}` as SnapshotName;
-    if (order.onto === undefined && existing) return refusals.exists;
-    if (order.onto !== undefined && existing?.id !== order.onto) return refusals.notFound;
-    if (catalog.get(name)) return refusals.exists;
+    if (order.onto === undefined && existing) return failed.exists;
+    if (order.onto !== undefined && existing?.id !== order.onto) return failed.notFound;
+    if (catalog.get(name)) return failed.exists;
     const parents = missingParents(catalog, target);
     if (!parents.ok) return parents;
     const volume: Entry = existing
@@ -94,7 +94,7 @@ export function embeddedTransfers(
     finishReceive: (target) =>
       attempt(`cannot receive '${target}'`, async () => {
         const incoming = receiving.get(target);
-        if (incoming === undefined) return refusals.notFound;
+        if (incoming === undefined) return failed.notFound;
         const path = files.incomingPath(incoming);
         const order = JSON.parse(await readFile(join(path, RECEIVED_FILE), "utf8")) as ReceivedStream;
         const file = newFile();
@@ -103,7 +103,7 @@ export function embeddedTransfers(
         const changed = await change(
           `cannot receive '${target}'`,
           async () =>
-            (await usage.exceedsQuota(held)) ? refusals.noSpace : received(target, order, file, held),
+            (await usage.exceedsQuota(held)) ? failed.noSpace : received(target, order, file, held),
           [file],
         );
         if (changed.ok) {

@@ -1,4 +1,4 @@
-import { type Outcome, type Refused, refusals, succeed } from "../../../protocol/storage/failures.js";
+import { type FailedOutcome, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import { failureOf, missingNames } from "../../processes/command-failures.js";
 import type { CommandEnd } from "../../processes/run-command.js";
 import type { AnyName, DatasetInfo } from "../driver.js";
@@ -43,18 +43,18 @@ export function createLookUp(options: LookUpOptions): (name: AnyName) => Promise
   async function lookUp(names: readonly AnyName[]): Promise<(name: AnyName) => Found> {
     const known = foundIn(await poolState());
     const unknown = names.filter((name) => !known.has(name));
-    const failed = new Map<AnyName, Found>();
+    const unanswered = new Map<AnyName, Found>();
     const chunks: Promise<void>[] = [];
     for (let at = 0; at < unknown.length; at += namesPerCommand) {
       const chunk = unknown.slice(at, at + namesPerCommand);
       chunks.push(
         listNames(options, chunk).then((found) => {
-          for (const [name, outcome] of found) (outcome.ok ? known : failed).set(name, outcome);
+          for (const [name, outcome] of found) (outcome.ok ? known : unanswered).set(name, outcome);
         }),
       );
     }
     await Promise.all(chunks);
-    return (name) => known.get(name) ?? failed.get(name) ?? refusals.notFound;
+    return (name) => known.get(name) ?? unanswered.get(name) ?? failed.notFound;
   }
 
   return createCoalescer(READS_AT_ONCE, lookUp);
@@ -69,8 +69,8 @@ export async function listNames(
   const end = await list(["-t", "all", "-d", "0", "-o", COLUMNS, ...names]);
   const shown = new Map(rowsOf(end).map((row) => [row[0], infoOf(row)]));
   const missing = missingNames(end.stderr);
-  const other: Refused =
-    end.exit.kind === "exited" && end.exit.code === 0 ? refusals.notFound : failureOf(end);
+  const other: FailedOutcome =
+    end.exit.kind === "exited" && end.exit.code === 0 ? failed.notFound : failureOf(end);
   return new Map(
     names.map((name): [AnyName, Found] => {
       const info = shown.get(name);

@@ -1,6 +1,6 @@
 import { access } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fail, type Outcome, refusals, succeed } from "../../../protocol/storage/failures.js";
+import { fail, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import {
   type DatasetName,
   datasetOf,
@@ -11,6 +11,7 @@ import {
   tagOf,
   ZVOL_DEVICES,
 } from "../../../protocol/storage/names.js";
+import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import { blamedNames, failureOf } from "../../processes/command-failures.js";
@@ -25,19 +26,11 @@ import { createPoolStates } from "./pool-state.js";
 import { SNAPSHOT_PROGRAM, writtenByName } from "./snapshot-program.js";
 
 export interface OpenZfsOptions {
-  readonly pool: PoolName;
-  /** argv in front of the arguments of zfs, such as `["sudo", "zfs"]`. */
-  readonly zfsCommand: readonly string[];
-  readonly zpoolCommand: readonly string[];
-  /** argv to put before the path of a kstat of the pool; undefined: it is read here; empty: none is. */
-  readonly kstatCommand: readonly string[] | undefined;
-  /** `single`: a process for each request, nothing shared. For the bench to compare with. */
-  readonly dispatch: "grouped" | "single";
+  readonly settings: OpenZfsSettings;
   /** Properties of new volumes, clones and images. */
   readonly volumeProperties: Properties;
+  /** Time limit of a command. */
   readonly timeoutMs: number;
-  /** How long to wait for /dev/zvol/…; 0 where the devices are on another machine. */
-  readonly deviceWaitMs: number;
   readonly log: ActorLog;
 }
 
@@ -67,14 +60,15 @@ function propertyFlags(properties: Properties): string[] {
 
 /** Opens a pool of the `zfs` and `zpool` commands of OpenZFS 2.1 or newer. */
 export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
-  const { pool, timeoutMs } = options;
+  const { settings, volumeProperties, timeoutMs } = options;
+  const pool = settings.name;
   const destroyLimits = { timeoutMs: timeoutMs * DESTROY_TIMEOUT_FACTOR };
-  const isGrouped = options.dispatch === "grouped";
+  const isGrouped = settings.dispatch === "grouped";
   let commandsRun = 0;
 
   function zfs(args: readonly string[], limits?: Partial<CommandLimits>): Promise<CommandEnd> {
     commandsRun++;
-    return run([...options.zfsCommand, ...args], { timeoutMs, stdoutBytes: SHORT_BYTES, ...limits });
+    return run([...settings.zfsCommand, ...args], { timeoutMs, stdoutBytes: SHORT_BYTES, ...limits });
   }
 
   async function change(args: readonly string[], limits?: Partial<CommandLimits>): Promise<Outcome<null>> {
@@ -115,7 +109,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
 
   const states = createPoolStates({
     pool,
-    command: options.kstatCommand,
+    command: settings.kstatCommand,
     log: options.log,
     run: async (argv) => {
       commandsRun++;
@@ -126,7 +120,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
 
   const find = isGrouped
     ? createLookUp({ list, poolState: states.read, namesPerCommand: NAMES_PER_COMMAND })
-    : async (name: AnyName) => (await listNames({ list }, [name])).get(name) ?? refusals.notFound;
+    : async (name: AnyName) => (await listNames({ list }, [name])).get(name) ?? failed.notFound;
 
   /**
    * One command for several changes, all of which happen or none. Where it fails, those
@@ -150,7 +144,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     return Promise.all(
       names.map(async (name) => {
         const index = others.indexOf(name);
-        return index < 0 ? alone(name) : ((await together)[index] ?? refusals.notFound);
+        return index < 0 ? alone(name) : ((await together)[index] ?? failed.notFound);
       }),
     );
   }
@@ -174,7 +168,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     }
     const others = names.filter((name) => !made?.has(name));
     const outcomes = await changeTogether((group) => ["snapshot", ...group], others);
-    // Refused as a program, and not for what it was to do.
+    // FailedOutcome as a program, and not for what it was to do.
     if (!made && outcomes.some(({ ok }) => ok)) mayRunPrograms = false;
     return names.map((name) => {
       const outcome = outcomes[others.indexOf(name)];
@@ -229,7 +223,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     async checkPool() {
       commandsRun++;
       const limits = { timeoutMs, stdoutBytes: SHORT_BYTES };
-      const end = await run([...options.zpoolCommand, "list", "-Hp", "-o", "health,guid", pool], limits);
+      const end = await run([...settings.zpoolCommand, "list", "-Hp", "-o", "health,guid", pool], limits);
       if (!succeeded(end)) {
         const refused = failureOf(end);
         if (refused.failure.code !== "dataset.not_found") return refused;
@@ -279,17 +273,14 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
 
     ensureFilesystem: (name) => change(["create", "-p", name]),
     createVolume: (name, size: Bytes) =>
-      changeWithParents(
-        ["create", "-p", ...propertyFlags(options.volumeProperties), "-V", String(size)],
-        name,
-      ),
+      changeWithParents(["create", "-p", ...propertyFlags(volumeProperties), "-V", String(size)], name),
     async snapshot(name, recursive) {
       if (isGrouped && !recursive) return snapshotTogether(name);
       const made = await change(["snapshot", ...(recursive ? ["-r"] : []), name]);
       return made.ok ? succeed(undefined) : made;
     },
     clone: (origin, target) =>
-      changeWithParents(["clone", "-p", ...propertyFlags(options.volumeProperties), origin], target),
+      changeWithParents(["clone", "-p", ...propertyFlags(volumeProperties), origin], target),
     rename: (from, to) => change(["rename", from, to]),
     destroy: (name, recursive) =>
       isGrouped && isSnapshotName(name) && !recursive
@@ -320,12 +311,12 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
       return succeed(holds);
     },
 
-    sendCommand: (name) => [...options.zfsCommand, "send", name],
+    sendCommand: (name) => [...settings.zfsCommand, "send", name],
     receiveCommand: (target, marks) => [
-      ...options.zfsCommand,
+      ...settings.zfsCommand,
       "receive",
       "-u",
-      ...propertyFlags({ ...options.volumeProperties, readonly: "on", ...marks }),
+      ...propertyFlags({ ...volumeProperties, readonly: "on", ...marks }),
       target,
     ],
 
@@ -335,9 +326,9 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     close: async () => {},
 
     async waitForDevice(volume) {
-      if (options.deviceWaitMs === 0) return true;
+      if (settings.deviceWaitMs === 0) return true;
       const device = devicePath(volume, ZVOL_DEVICES);
-      const until = performance.now() + options.deviceWaitMs;
+      const until = performance.now() + settings.deviceWaitMs;
       for (let pauseMs = 5; ; pauseMs = Math.min(pauseMs * 2, 200)) {
         if (await exists(device)) return true;
         if (performance.now() > until) return false;

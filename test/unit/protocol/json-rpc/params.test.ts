@@ -164,7 +164,7 @@ describe("unsigned 64-bit integers", () => {
   });
 });
 
-describe("refusals", () => {
+describe("failed", () => {
   test.each([
     ['{"id":1}', "Request.id: expected string, got 1"],
     ['{"id":["a"]}', 'Request.id: expected string, got ["a"]'],

@@ -18,7 +18,7 @@ import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type ReceivedVolume, receiveVolume } from "../../../../src/protocol/raw-disk/receive-volume.js";
 import { type SendVolumeOptions, sendVolume } from "../../../../src/protocol/raw-disk/send-volume.js";
-import { StreamProblem } from "../../../../src/protocol/zfs-stream/stream-problem.js";
+import { StreamFailure } from "../../../../src/protocol/zfs-stream/stream-failure.js";
 
 const MIB = 2 ** 20;
 
@@ -251,7 +251,7 @@ describe("what goes wrong", () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 0, max: stream.length - 1 }), async (length) => {
         const refused = receive(inPieces(stream.subarray(0, length)), at("target"), "w+");
-        await expect(refused).rejects.toThrow(StreamProblem);
+        await expect(refused).rejects.toThrow(StreamFailure);
         await expect(refused).rejects.toMatchObject({ kind: "truncated" });
       }),
       { numRuns: 20 },
@@ -263,7 +263,7 @@ describe("what goes wrong", () => {
       fc.asyncProperty(fc.integer({ min: 0, max: stream.length * 8 - 1 }), async (bit) => {
         const flipped = Buffer.from(stream);
         flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-        await expect(receive(inPieces(flipped), at("target"), "w+")).rejects.toThrow(StreamProblem);
+        await expect(receive(inPieces(flipped), at("target"), "w+")).rejects.toThrow(StreamFailure);
       }),
       { numRuns: 20 },
     );

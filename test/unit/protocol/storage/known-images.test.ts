@@ -1,7 +1,7 @@
 import { MessageChannel } from "node:worker_threads";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { refusals, succeed } from "../../../../src/protocol/storage/failures.js";
+import { failed, succeed } from "../../../../src/protocol/storage/failures.js";
 import {
   createImageMirror,
   getImage,
@@ -72,7 +72,7 @@ describe("the mirror of an actor's images", () => {
     mirror.apply({ settled: "a" });
     expect(getImage(known, "a")).toEqual(succeed(image("a")));
     mirror.apply({ drop: "a" });
-    expect(getImage(known, "a")).toEqual(refusals.imageNotFound);
+    expect(getImage(known, "a")).toEqual(failed.imageNotFound);
   });
 
   test("is told before the answer that belongs to the news, however they are framed", async () => {
@@ -84,12 +84,12 @@ describe("the mirror of an actor's images", () => {
         actor.tell({ put: image(String(ask)) } satisfies ImageNews);
         return succeed(ask);
       },
-      refusals.interrupted,
+      failed.interrupted,
     );
     const main = openLink(
       port1,
       async () => succeed(null),
-      refusals.interrupted,
+      failed.interrupted,
       (each) => mirror.apply(each as ImageNews),
     );
     actor.tell({ all: [] } satisfies ImageNews);

@@ -1,7 +1,7 @@
 import { deflateSync, gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { StreamProblem, type StreamProblemKind } from "../../../../src/protocol/zfs-stream/stream-problem.js";
+import { StreamFailure, type StreamFailureKind } from "../../../../src/protocol/zfs-stream/stream-failure.js";
 import { createVolumeReader, type VolumeEvent } from "../../../../src/protocol/zfs-stream/volume-reader.js";
 import { createVolumeWriter } from "../../../../src/protocol/zfs-stream/volume-writer.js";
 
@@ -132,11 +132,11 @@ function read(stream: Uint8Array, sizes: readonly number[] = [stream.length]): R
   return { events, counts: reader.recordCounts };
 }
 
-function problemOf(stream: Uint8Array, sizes?: readonly number[]): StreamProblem {
+function problemOf(stream: Uint8Array, sizes?: readonly number[]): StreamFailure {
   try {
     read(stream, sizes);
   } catch (error) {
-    if (error instanceof StreamProblem) return error;
+    if (error instanceof StreamFailure) return error;
     throw error;
   }
   throw new Error("the stream was taken");
@@ -298,7 +298,7 @@ describe("a damaged stream", () => {
       const at = bit >> 3;
       const mask = 1 << (bit & 7);
       stream[at] = (stream[at] ?? 0) ^ mask;
-      expect(problemOf(stream)).toBeInstanceOf(StreamProblem);
+      expect(problemOf(stream)).toBeInstanceOf(StreamFailure);
       stream[at] = (stream[at] ?? 0) ^ mask;
     }
     expect(read(stream).events).toHaveLength(7);
@@ -315,7 +315,7 @@ describe("a damaged stream", () => {
         const events: VolumeEvent[] = [];
         expect(() => {
           for (const event of reader.push(changed)) events.push(event);
-        }).toThrow(StreamProblem);
+        }).toThrow(StreamFailure);
         expect(events).toEqual(sound.slice(0, events.length));
       }),
     );
@@ -358,9 +358,9 @@ describe("a damaged stream", () => {
   test("stays refused", () => {
     const reader = createVolumeReader();
     const feed = () => [...reader.push(new Uint8Array(312))];
-    expect(feed).toThrow(StreamProblem);
-    expect(feed).toThrow(StreamProblem);
-    expect(() => reader.finish()).toThrow(StreamProblem);
+    expect(feed).toThrow(StreamFailure);
+    expect(feed).toThrow(StreamFailure);
+    expect(() => reader.finish()).toThrow(StreamFailure);
   });
 
   test("what a push gives must be taken", () => {
@@ -432,7 +432,7 @@ describe("a stream in big-endian order", () => {
     for (let bit = 0; bit < stream.length * 8; bit += 7) {
       const changed = Uint8Array.from(stream);
       changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-      expect(problemOf(changed)).toBeInstanceOf(StreamProblem);
+      expect(problemOf(changed)).toBeInstanceOf(StreamFailure);
     }
   });
 });
@@ -545,7 +545,7 @@ describe("data in other forms", () => {
 
 describe("a stream that contradicts itself under right checksums", () => {
   const block = new Uint8Array(512);
-  const cases: [string, StreamProblemKind, Rec[]][] = [
+  const cases: [string, StreamFailureKind, Rec[]][] = [
     ["a payload above 16 MiB", "corrupt", around(write(1, 0, block, [32, 8, 16 * MIB + 512]))],
     ["a payload of 2^64 - 512 bytes", "corrupt", around(write(1, 0, block, [32, 8, 2n ** 64n - 512n]))],
     ["a stored size above 16 MiB", "corrupt", around(write(1, 0, block, [50, 1, 15], [96, 8, 2n ** 40n]))],

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Outcome, refusals, succeed } from "../../../../src/protocol/storage/failures.js";
+import { failed, type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
 import { createFetchQueue } from "../../../../src/workers/actor/fetch-queue.js";
 import { turn } from "../../../support/until.js";
 
@@ -49,7 +49,7 @@ describe("the queue of fetches", () => {
             if (!full) known.add(each.ask);
             answers.push(
               request(each.ask).then((outcome) => {
-                expect(outcome).toEqual(full ? refusals.overloaded : succeed(each.ask));
+                expect(outcome).toEqual(full ? failed.overloaded : succeed(each.ask));
               }),
             );
           }
@@ -73,15 +73,15 @@ describe("the queue of fetches", () => {
     const answers = Array.from({ length: 100 }, () => request("i"));
     await turn();
     expect(started()).toBe(1);
-    flights[0]?.land(refusals.imageNotFound);
-    expect(await Promise.all(answers)).toEqual(Array(100).fill(refusals.imageNotFound));
+    flights[0]?.land(failed.imageNotFound);
+    expect(await Promise.all(answers)).toEqual(Array(100).fill(failed.imageNotFound));
   });
 
   test("a full queue refuses at once, and the same id again still joins", async () => {
     const { flights, request } = controlled(1, 1);
     const first = request("a");
     const second = request("b");
-    await expect(request("c")).resolves.toEqual(refusals.overloaded);
+    await expect(request("c")).resolves.toEqual(failed.overloaded);
     const joined = request("a");
     await turn();
     flights.shift()?.land(succeed("a"));

@@ -10,6 +10,7 @@ import {
   limitCommands,
   runCommand,
 } from "../../../../src/workers/processes/run-command.js";
+import { createSlots } from "../../../../src/workers/processes/slots.js";
 import { isAlive, until } from "../../../support/until.js";
 
 const LIMITS: CommandLimits = { timeoutMs: 20_000, stdoutBytes: 1024 * 1024 };
@@ -21,7 +22,7 @@ function createRunner(slots = 4) {
   const ends: CommandEnd[] = [];
   const children = createChildTable(shared);
   const run = limitCommands(
-    slots,
+    createSlots(slots),
     (argv, limits) => runCommand(argv, limits, children),
     (end) => ends.push(end),
   );

@@ -26,7 +26,7 @@ import { inspectStream } from "../../../../../src/main/commands/image/inspect.js
 import { streamName } from "../../../../../src/main/commands/image/pack.js";
 import { openStreamSource } from "../../../../../src/main/commands/image/stream-source.js";
 import { sendVolume } from "../../../../../src/protocol/raw-disk/send-volume.js";
-import { StreamProblem } from "../../../../../src/protocol/zfs-stream/stream-problem.js";
+import { StreamFailure } from "../../../../../src/protocol/zfs-stream/stream-failure.js";
 import { CLI } from "../../../../support/daemon.js";
 import { until } from "../../../../support/until.js";
 
@@ -408,7 +408,7 @@ describe("a bad stream is refused with its kind, the place and the reason", () =
   ])("%s", async (_what, stream, reason) => {
     writeFileSync(at("bad.zfs"), stream());
     const inspected = inspectStream(openStreamSource(at("bad.zfs")));
-    await expect(inspected).rejects.toThrow(StreamProblem);
+    await expect(inspected).rejects.toThrow(StreamFailure);
     await expect(inspected).rejects.toThrow(reason);
   });
 });

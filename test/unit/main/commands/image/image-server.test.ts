@@ -143,7 +143,7 @@ describe("an image", () => {
 
   test("is found under the URL that the daemon makes of its id", async () => {
     const options = { imageService: `127.0.0.1:${service.port}`, imageSources: [], dnsServers: [] };
-    const url = await imageUrl({ ...options, dnsTimeoutMs: 1 }, "with space: 1", "");
+    const url = await imageUrl({ ...options, timeouts: { dnsMs: 1 } }, "with space: 1", "");
     if (!url.ok) throw new Error(url.failure.message);
     expect((await get(url.value)).body.equals(zipped)).toBe(true);
   });

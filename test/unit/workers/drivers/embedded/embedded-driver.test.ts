@@ -29,7 +29,10 @@ const dataset = (name: string) => name as DatasetName;
 const snapshot = (name: string) => name as SnapshotName;
 
 async function openPool(folder: string, quota?: Bytes): Promise<Zfs> {
-  const opened = await openEmbeddedZfs({ pool: POOL, folder, quota, log: quiet });
+  const opened = await openEmbeddedZfs(
+    { name: POOL, driver: "embedded", folder, quotaBytes: quota === undefined ? undefined : Number(quota) },
+    quiet,
+  );
   if (!opened.ok) throw new Error(JSON.stringify(opened.failure));
   return opened.value;
 }
@@ -231,7 +234,7 @@ describe("an embedded pool", () => {
   test("is kept from a second daemon", async () => {
     using folder = scratchFolder();
     const zfs = await openPool(folder.path);
-    const second = await openEmbeddedZfs({ pool: POOL, folder: folder.path, quota: undefined, log: quiet });
+    const second = await openEmbeddedZfs({ name: POOL, driver: "embedded", folder: folder.path }, quiet);
     expect(second).toMatchObject({
       failure: { code: "pool.unavailable", message: expect.stringContaining("another imagestore") },
     });
@@ -241,7 +244,7 @@ describe("an embedded pool", () => {
   test("is not made of a folder that holds other files, nor of another pool, nor below a file", async () => {
     using folder = scratchFolder();
     const open = (path: string, pool = POOL) =>
-      openEmbeddedZfs({ pool, folder: path, quota: undefined, log: quiet });
+      openEmbeddedZfs({ name: pool, driver: "embedded", folder: path }, quiet);
     const others = join(folder.path, "others");
     mkdirSync(others);
     writeFileSync(join(others, "letter.txt"), "x");

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import type { DatasetName, PoolName, SnapshotName } from "../../../../../src/protocol/storage/names.js";
+import type { OpenZfsSettings } from "../../../../../src/protocol/storage/pool-settings.js";
 import { bytes } from "../../../../../src/protocol/storage/units.js";
 import { createActorLog } from "../../../../../src/protocol/threads/actor-log.js";
 import type { Zfs } from "../../../../../src/workers/drivers/driver.js";
@@ -25,15 +26,20 @@ function captured(name: string): Answer {
 
 const SUCCESS: Answer = {};
 
-const DRIVER_OPTIONS = {
-  pool: "ut" as PoolName,
+const SETTINGS: OpenZfsSettings = {
+  name: "ut" as PoolName,
+  driver: "openzfs",
   zfsCommand: ["sudo", "zfs"],
   zpoolCommand: ["sudo", "zpool"],
   kstatCommand: [],
-  dispatch: "grouped" as const,
+  dispatch: "grouped",
+  deviceWaitMs: 0,
+};
+
+const DRIVER_OPTIONS = {
+  settings: SETTINGS,
   volumeProperties: { compression: "lz4" },
   timeoutMs: 1,
-  deviceWaitMs: 0,
   log: createActorLog(() => {}, false),
 };
 
@@ -344,10 +350,13 @@ describe("deletions in groups", () => {
 
 test("single dispatch, for the bench, runs a process for each request", async () => {
   const ran: (readonly string[])[] = [];
-  const zfs = openOpenZfs({ ...DRIVER_OPTIONS, dispatch: "single" }, async (argv) => {
-    ran.push(argv.slice(2));
-    return { argv, stdout: row("ut/a"), stderr: "", exit: { kind: "exited", code: 0 }, ms: 1 };
-  });
+  const zfs = openOpenZfs(
+    { ...DRIVER_OPTIONS, settings: { ...SETTINGS, dispatch: "single" } },
+    async (argv) => {
+      ran.push(argv.slice(2));
+      return { argv, stdout: row("ut/a"), stderr: "", exit: { kind: "exited", code: 0 }, ms: 1 };
+    },
+  );
   const names = ["ut/a@1", "ut/b@1"] as SnapshotName[];
   await Promise.all([
     ...names.map((name) => zfs.snapshot(name, false)),

@@ -2,9 +2,9 @@
  * truncated: it ends too early. corrupt: it contradicts itself or its checksums.
  * foreign: it is no ZFS stream at all. unsupported: a stream, but of a kind that isn't read here.
  */
-export type StreamProblemKind = "truncated" | "corrupt" | "foreign" | "unsupported";
+export type StreamFailureKind = "truncated" | "corrupt" | "foreign" | "unsupported";
 
-const LEADS: Readonly<Record<StreamProblemKind, string>> = {
+const LEADS: Readonly<Record<StreamFailureKind, string>> = {
   truncated: "cut short",
   corrupt: "damaged",
   foreign: "not a ZFS stream",
@@ -12,12 +12,12 @@ const LEADS: Readonly<Record<StreamProblemKind, string>> = {
 };
 
 /** A stream that can't be used. `offset`: where in it the trouble begins, in bytes. */
-export class StreamProblem extends Error {
-  override readonly name = "StreamProblem";
-  readonly kind: StreamProblemKind;
+export class StreamFailure extends Error {
+  override readonly name = "StreamFailure";
+  readonly kind: StreamFailureKind;
   readonly offset: number;
 
-  constructor(kind: StreamProblemKind, offset: number, reason: string) {
+  constructor(kind: StreamFailureKind, offset: number, reason: string) {
     super(`${LEADS[kind]} at byte ${offset}: ${reason}`);
     this.kind = kind;
     this.offset = offset;
