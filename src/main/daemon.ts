@@ -1,17 +1,19 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
-import type { Routed } from "../protocol/json-rpc/methods.js";
+import { createMethodTable } from "../protocol/json-rpc/methods/table.js";
 import { fail, failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { PoolName } from "../protocol/storage/names.js";
 import type { Config } from "./config/config.js";
-import { createDownloads, type Downloads } from "./downloads/downloads.js";
+import { createDownloads } from "./downloads/downloads.js";
 import { startStreaming } from "./downloads/streaming-handle.js";
 import { chooseTransport } from "./http/choose.js";
-import { allowing, JSON_TEXT, PLAIN_TEXT } from "./http/headers.js";
-import type { HttpReply, HttpRequest, Listener } from "./http/transport.js";
+import type { Listener } from "./http/transport.js";
+import type { CallReport } from "./observability/call-report.js";
 import { createMetrics } from "./observability/metrics.js";
 import { type Actor, startActor } from "./pools/actor-handle.js";
-import { type CallReport, handleRpc, type RpcOptions } from "./rpc/rpc.js";
+import { createReleaseStack } from "./release-stack.js";
+import { createRoutes, type Readiness } from "./routes.js";
+import { createRpcEndpoint } from "./rpc/endpoint.js";
 
 /** A running imagestore. */
 export interface Daemon {
@@ -25,23 +27,30 @@ export interface Daemon {
   stop(): Promise<void>;
 }
 
-/** What is given up after graceMs needs a moment to end its processes. */
+/** Work that is given up after graceMs needs a moment to end its processes. */
 const GIVE_UP_MS = 5_000;
 
 /**
- * Starts everything, or nothing: what was started before a failure is stopped again.
+ * Starts everything, or nothing: after a failure it stops what it had started.
  * Fails with one clear line: the pool is missing, no zfs, no permission, port in use.
  */
 export async function startDaemon(config: Config, log: Logger): Promise<Outcome<Daemon>> {
+  const { limits, timeouts } = config;
   const runId = randomBytes(4).toString("hex");
+  const pools = config.pools.map(({ name }) => name);
   const actors = new Map<PoolName, Actor>();
+  const releases = createReleaseStack();
+  /** Set once, when a stop begins: from then on no new work is taken. */
+  let stopping = false;
+  const actorOf = (pool: PoolName) => (stopping ? undefined : actors.get(pool));
+
   const streaming = startStreaming({
-    settings: config.timeouts,
-    windowBytes: config.limits.streamWindowBytes,
+    settings: timeouts,
+    windowBytes: limits.streamWindowBytes,
     folder: config.dataDir,
     log,
   });
-  let downloads: Downloads | undefined;
+  releases.push(streaming.stop);
 
   const metrics = createMetrics({
     actors: () =>
@@ -51,150 +60,124 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
         restarts,
         ready: state === "ready",
       })),
-    downloads: () => downloads?.active ?? 0,
+    downloads: () => downloads.active,
     fetches: () => streaming.fetches,
   });
-  const stopWorkers = async () => {
-    await Promise.all([...actors.values()].map((actor) => actor.stop()));
-    await streaming.stop();
-  };
-
-  const pools = config.pools.map((pool) => pool.name);
-  const started = await Promise.all(
-    config.pools.map((pool) =>
-      startActor({
-        settings: { pool, node: config, runId },
-        mailbox: config.limits.mailbox,
-        log,
-        fetch: (order) => streaming.fetch(pool.name, order),
-        onSpawn: (ms) => metrics.spawned(pool.name, ms),
-        abandonFetches: () => streaming.abandonFetches(pool.name),
-        liveTags: () => downloads?.liveTags(pool.name) ?? [],
-      }).catch((error: unknown) => fail("internal", `pool ${pool.name}: ${String(error)}`)),
-    ),
-  );
-  for (const actor of started) if (actor.ok) actors.set(actor.value.pool, actor.value);
-  const refused = started.find((actor) => !actor.ok);
-  if (refused && !refused.ok) {
-    await stopWorkers();
-    return refused;
-  }
-
-  let stopping = false;
   const report = (call: CallReport) => {
     metrics.observe(call);
     if (log.isLevelEnabled("info")) log.info({ ...call, ms: Math.round(call.ms * 100) / 100 }, "call");
   };
-  const rpc: RpcOptions = {
+  const downloads = createDownloads({
     pools,
-    batchLength: config.limits.batchLength,
-    run: ({ pool, operation }: Routed) => {
-      const actor = stopping ? undefined : actors.get(pool);
+    streaming,
+    maxDownloads: limits.downloads,
+    windowBytes: limits.streamWindowBytes,
+    stalledReaderMs: timeouts.stalledReaderMs,
+    actorOf,
+    onBytes: metrics.streamed,
+    report,
+  });
+
+  const started = await Promise.all(
+    config.pools.map((pool) =>
+      startActor({
+        settings: { pool, node: config, runId },
+        mailbox: limits.mailbox,
+        log,
+        fetch: (order) => streaming.fetch(pool.name, order),
+        onSpawn: (ms) => metrics.spawned(pool.name, ms),
+        abandonFetches: () => streaming.abandonFetches(pool.name),
+        liveTags: () => downloads.liveTags(pool.name),
+      }).catch((error: unknown) => fail("internal", `pool ${pool.name}: ${String(error)}`)),
+    ),
+  );
+  for (const actor of started) if (actor.ok) actors.set(actor.value.pool, actor.value);
+  const everyActor = [...actors.values()];
+  releases.push(() => Promise.all(everyActor.map((actor) => actor.stop())));
+  const refused = started.find((actor) => !actor.ok);
+  if (refused && !refused.ok) {
+    await releases.releaseAll();
+    return refused;
+  }
+
+  async function endWork(): Promise<void> {
+    const drained = await Promise.all(everyActor.map((actor) => actor.drain(timeouts.graceMs)));
+    for (const [index, { pool }] of everyActor.entries()) {
+      if (!drained[index]) log.warn({ pool }, "operations did not end within graceMs and are given up");
+    }
+    await Promise.all([downloads.endAll(), ...pools.map(streaming.abandonFetches)]);
+    await Promise.all(everyActor.map((actor) => actor.drain(GIVE_UP_MS)));
+  }
+  releases.push(endWork);
+
+  async function readiness(): Promise<Readiness> {
+    const states = await Promise.all(
+      everyActor.map(async (actor): Promise<[string, string]> => {
+        const answers = actor.stats(timeouts.readyMs).then(() => "ready");
+        return [actor.pool, await answers.catch((error: Error) => error.message)];
+      }),
+    );
+    return { stopping, pools: new Map(states) };
+  }
+
+  const rpc = createRpcEndpoint({
+    pools,
+    methods: createMethodTable(),
+    batchLength: limits.batchLength,
+    run: ({ pool, operation }) => {
+      const actor = actorOf(pool);
       if (!actor) return failed.stopping;
       return actor.read(operation) ?? actor.call<unknown>(operation);
     },
     report,
     onBug: (error) => log.error({ err: error }, "a request could not be answered"),
-  };
-  downloads = createDownloads({
-    pools,
-    streaming,
-    maxDownloads: config.limits.downloads,
-    windowBytes: config.limits.streamWindowBytes,
-    stalledReaderMs: config.timeouts.stalledReaderMs,
-    actorOf: (pool) => (stopping ? undefined : actors.get(pool)),
-    onBytes: metrics.streamed,
-    report,
   });
-  const { handle: handleDownload, endAll } = downloads;
+  const handle = createRoutes({ rpc, download: downloads.handle, readiness, metrics: metrics.render });
 
-  const ready = async (reply: HttpReply) => {
-    const states = await Promise.all(
-      [...actors.values()].map(async (actor) => {
-        try {
-          await actor.stats(config.timeouts.readyMs);
-          return [actor.pool, "ready"] as const;
-        } catch (error) {
-          return [actor.pool, (error as Error).message] as const;
-        }
-      }),
-    );
-    const allReady = !stopping && states.every(([, state]) => state === "ready");
-    const body = JSON.stringify({ ready: allReady, stopping, pools: Object.fromEntries(states) });
-    reply.send(allReady ? 200 : 503, JSON_TEXT, `${body}\n`);
-  };
-
-  const probe = (request: HttpRequest, reply: HttpReply, answer: () => void | Promise<void>) => {
-    if (request.method !== "GET" && request.method !== "HEAD") {
-      return reply.send(405, allowing("GET, HEAD"), `method not allowed: ${request.method}\n`);
-    }
-    void answer();
-  };
-
-  const handle = (request: HttpRequest, reply: HttpReply) => {
-    switch (request.path) {
-      case "/_mistify_RPC_":
-        return handleRpc(rpc, "1.0", request, reply);
-      case "/rpc":
-        return handleRpc(rpc, "2.0", request, reply);
-      case "/snapshots/download":
-        return handleDownload(request, reply);
-      case "/healthz":
-        return probe(request, reply, () => reply.send(200, PLAIN_TEXT, "ok\n"));
-      case "/readyz":
-        return probe(request, reply, () => ready(reply));
-      case "/metrics":
-        return probe(request, reply, async () => {
-          const { type, text } = await metrics.render();
-          reply.send(200, [["Content-Type", type]], text);
-        });
-      default:
-        reply.send(404, PLAIN_TEXT, "404 page not found\n");
-    }
-  };
-
-  let listener: Listener;
-  let transportName: "uws" | "node";
-  try {
-    const transport = await chooseTransport(config.listen.transport, (message) => log.warn(message));
-    transportName = transport.name;
-    const { host, port } = config.listen;
-    listener = await transport.listen({ host, port, bodyLimitBytes: config.limits.bodyBytes, handle });
-  } catch (error) {
-    await stopWorkers();
-    return fail("internal", listenProblem(error, config.listen.host, config.listen.port));
+  const listening = await listen(config, log, handle);
+  if (!listening.ok) {
+    await releases.releaseAll();
+    return listening;
   }
+  const { transport, listener } = listening.value;
 
-  const stop = async () => {
+  async function stop(): Promise<void> {
     stopping = true;
     listener.stopAccepting();
-    const everyActor = [...actors.values()];
-    const drained = await Promise.all(everyActor.map((actor) => actor.drain(config.timeouts.graceMs)));
-    for (const [index, actor] of everyActor.entries()) {
-      if (!drained[index])
-        log.warn({ pool: actor.pool }, "operations did not end within graceMs and are given up");
-    }
-    await Promise.all([endAll(), ...everyActor.map((actor) => streaming.abandonFetches(actor.pool))]);
-    await Promise.all(everyActor.map((actor) => actor.drain(GIVE_UP_MS)));
-    await stopWorkers();
+    await releases.releaseAll();
     await listener.close();
-  };
+  }
 
   return succeed({
     host: config.listen.host,
     port: listener.port,
-    transport: transportName,
+    transport,
     actors,
     crashStreaming: streaming.crash,
     stop: once(stop),
   });
 }
 
+async function listen(
+  { listen: { host, port, transport: wanted }, limits }: Config,
+  log: Logger,
+  handle: ReturnType<typeof createRoutes>,
+): Promise<Outcome<{ readonly transport: "uws" | "node"; readonly listener: Listener }>> {
+  try {
+    const transport = await chooseTransport(wanted, (message) => log.warn(message));
+    const listener = await transport.listen({ host, port, bodyLimitBytes: limits.bodyBytes, handle });
+    return succeed({ transport: transport.name, listener });
+  } catch (error) {
+    return fail("internal", listenProblem(error, host, port));
+  }
+}
+
 function once(work: () => Promise<void>): () => Promise<void> {
-  let done: Promise<void> | undefined;
+  /** The one run of `work`; undefined before the first call. */
+  let run: Promise<void> | undefined;
   return () => {
-    done ??= work();
-    return done;
+    run ??= work();
+    return run;
   };
 }
 

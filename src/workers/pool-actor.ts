@@ -5,7 +5,7 @@ import type { ImageNews } from "../protocol/storage/known-images.js";
 import { childOf } from "../protocol/storage/names.js";
 import type { FetchReport, Operation, OperationHandlers } from "../protocol/storage/operations.js";
 import type { PoolSettings } from "../protocol/storage/pool-settings.js";
-import type { ImageRecord } from "../protocol/storage/records.js";
+import type { CompleteImage } from "../protocol/storage/records.js";
 import type {
   ActorControl,
   ActorTask,
@@ -56,7 +56,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   const log = createActorLog((...line: LogLine) => task.log.postMessage(line), node.log.level === "debug");
   let runner: Runner | undefined;
   const locks = createDatasetLocks();
-  const fetches = createFetchQueue<ImageRecord>(node.numFetchers, node.maxPending, (id, isUnderWay) =>
+  const fetches = createFetchQueue<CompleteImage>(node.numFetchers, node.maxPending, (id, isUnderWay) =>
     tell(isUnderWay ? { fetching: id } : { settled: id }),
   );
   let zfs: Zfs | undefined;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Outcome } from "../../src/protocol/storage/failures.js";
 import type { DatasetName, PoolName } from "../../src/protocol/storage/names.js";
 import type { FetchOrder, FetchReport, OperationHandlers } from "../../src/protocol/storage/operations.js";
-import type { ImageRecord } from "../../src/protocol/storage/records.js";
+import type { CompleteImage } from "../../src/protocol/storage/records.js";
 import type { ActorLog, LogFields, LogLevel } from "../../src/protocol/threads/actor-log.js";
 import { createDatasetLocks, type DatasetLocks } from "../../src/workers/actor/dataset-locks.js";
 import { createFetchQueue } from "../../src/workers/actor/fetch-queue.js";
@@ -44,8 +44,8 @@ export async function openRecordsOrThrow(folder: string, log: ActorLog = createK
 }
 
 /** Records that are kept nowhere else. */
-export function createMemoryRecords(known: Iterable<ImageRecord> = []): Records {
-  const images = new Map<string, ImageRecord>([...known].map((image) => [image.id, image]));
+export function createMemoryRecords(known: Iterable<CompleteImage> = []): Records {
+  const images = new Map<string, CompleteImage>([...known].map((image) => [image.id, image]));
   const holds = new Map<string, Parameters<Records["putHold"]>[0]>();
   let done = false;
   return {
@@ -87,7 +87,7 @@ export function createMemoryActor(
   const locks = createDatasetLocks();
   const log = createKeptLog();
   const context = { pool: POOL, zfs, locks, records, log, runId: "run", fetch };
-  const fetches = createFetchQueue<ImageRecord>(2, 2);
+  const fetches = createFetchQueue<CompleteImage>(2, 2);
   const service = {
     imageService: "127.0.0.1:1",
     imageSources: ["mirror.example"],

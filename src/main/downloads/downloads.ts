@@ -1,13 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { planDownload, type SnapshotRequest, snapshotRequest } from "../../protocol/json-rpc/methods.js";
-import { readObject } from "../../protocol/json-rpc/params.js";
-import { FAILURES, type Failure, fail, failed, type Outcome } from "../../protocol/storage/failures.js";
+import { type DownloadRequest, planDownload } from "../../protocol/json-rpc/methods/snapshots.js";
+import { FAILURES, type Failure, fail, failed } from "../../protocol/storage/failures.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import type { SendTicket } from "../../protocol/storage/operations.js";
 import { allowing, PLAIN_TEXT, RETRY_AFTER } from "../http/headers.js";
 import type { BodySink, Headers, HttpReply, HttpRequest } from "../http/transport.js";
+import type { CallReport } from "../observability/call-report.js";
 import type { Actor } from "../pools/actor-handle.js";
-import type { CallReport } from "../rpc/rpc.js";
 import { createTurns } from "./fair-scheduler.js";
 import { createSharedSends, type SharedSend } from "./shared-sends.js";
 import type { Streaming } from "./streaming-handle.js";
@@ -90,8 +89,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
     }
     if (request.tooLarge)
       return reply.send(413, PLAIN_TEXT, "the body is larger than limits.bodyBytes allows\n");
-    const read = readDownload(request);
-    const planned = read.ok ? planDownload(read.value, options.pools) : read;
+    const planned = planDownload(downloadRequest(request), options.pools);
     if (!planned.ok) return refuseAndReport(planned.failure);
     const { pool, operation } = planned.value;
     const actor = options.actorOf(pool);
@@ -221,10 +219,9 @@ export function createDownloads(options: DownloadOptions): Downloads {
   };
 }
 
-/** Reads `?id=…` or a body that is a bare SnapshotRequest. */
-function readDownload(request: HttpRequest): Outcome<SnapshotRequest> {
-  const query = new URLSearchParams(request.query);
-  const id = query.get("id");
-  if (id !== null) return { ok: true, value: { ...snapshotRequest.zero, id, pool: query.get("pool") ?? "" } };
-  return readObject(snapshotRequest, "SnapshotRequest", request.body);
+/** `?id=…`, or a body that is a bare SnapshotRequest. */
+function downloadRequest({ query, body }: HttpRequest): DownloadRequest {
+  const fields = new URLSearchParams(query);
+  const id = fields.get("id");
+  return id === null ? { body } : { id, pool: fields.get("pool") ?? "" };
 }

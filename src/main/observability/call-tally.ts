@@ -1,4 +1,4 @@
-import type { CallReport } from "../rpc/rpc.js";
+import type { CallReport } from "./call-report.js";
 
 /** Upper bounds in seconds, of the last but for "+Inf". */
 const BUCKETS = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120, 600];

@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import type { CallReport } from "../rpc/rpc.js";
+import type { CallReport } from "./call-report.js";
 import { createCallTally } from "./call-tally.js";
 
 /** What the gauges read at each scrape. */

@@ -3,13 +3,7 @@ import * as comlink from "comlink";
 import type { Logger } from "pino";
 import type { Piscina } from "piscina";
 import { fail, failed, type Outcome, succeed } from "../../protocol/storage/failures.js";
-import {
-  createImageMirror,
-  getImage,
-  type ImageMirror,
-  type ImageNews,
-  listImages,
-} from "../../protocol/storage/known-images.js";
+import { getImage, type ImageNews, listImages } from "../../protocol/storage/known-images.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import type { FetchOrder, FetchReport, Operation } from "../../protocol/storage/operations.js";
 import type {
@@ -26,6 +20,7 @@ import { comlinkEndpoint } from "../../protocol/threads/comlink-endpoint.js";
 import { type Link, openLink } from "../../protocol/threads/link.js";
 import { endOrphans } from "../threads/orphans.js";
 import { createSoloThread } from "../threads/solo-thread.js";
+import { createImageMirror, type ImageMirror } from "./image-mirror.js";
 
 /** A pause before a crashed actor starts again; doubled up to the longest while it keeps failing. */
 const FIRST_RESTART_PAUSE_MS = 50;

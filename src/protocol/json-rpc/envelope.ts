@@ -1,126 +1,132 @@
-import { FAILURES, type Failure, type Outcome } from "../storage/failures.js";
-import { compactToken, kindOf, type Member, membersOf, quote, type Span, stringValue } from "./json.js";
+import { isNull, type JsonValue, type Kind } from "./json.js";
+import { compactToken } from "./json-text.js";
 
-/** A JSON-RPC 1.0 request, its parts still as written. */
-export interface Request10 {
+export type Version = "1.0" | "2.0";
+
+/** A request, its parameters still as the client wrote them. */
+export interface Request {
+  readonly version: Version;
   readonly method: string;
-  readonly params: Span | undefined;
-  /** The id's token, or undefined for a notification. */
+  readonly params: JsonValue | undefined;
+  /** The token to put into the reply; undefined: a notification. */
   readonly id: string | undefined;
 }
 
-export type Read10 = { readonly request: Request10 } | { readonly problem: string };
-
-/** A 2.0 request. `id` is the token to echo; undefined: a notification. */
-export interface Request20 {
-  readonly method: string;
-  readonly params: Span | undefined;
-  readonly id: string | undefined;
+/** Why a value is no request. */
+export interface NoRequest {
+  readonly version: Version;
+  readonly problem: string;
+  /** The token to put into the reply. */
+  readonly id: string;
 }
 
-export type Read20 = { readonly request: Request20 } | { readonly invalid: string; readonly id: string };
+/** The id of a reply to a request whose own id can't be read. Source: JSON-RPC 2.0, section 5. */
+export const NO_ID = "null";
 
-/** @returns whether the object at `start` carries `"jsonrpc":"2.0"`. */
-export function claimsVersion2(text: string, start: number): boolean {
-  // A key may be written with escapes; most texts have neither those nor the word.
-  if (!text.includes("jsonrpc") && !text.includes("\\")) return false;
-  return membersOf(text, start).some(
-    (member) => member.key === "jsonrpc" && isString(text, member) && stringValue(text, member) === "2.0",
-  );
+/** A request's members, as both versions read them. */
+interface Members {
+  /** Members of exactly these names; of duplicates the last one. For 2.0. */
+  jsonrpc: JsonValue | undefined;
+  method: JsonValue | undefined;
+  params: JsonValue | undefined;
+  id: JsonValue | undefined;
+  /** The same by Go's rules: names in any case, null leaves a method as it was. For 1.0. */
+  goMethod: string;
+  goParams: JsonValue | undefined;
+  goId: JsonValue | undefined;
+  /** The kind of the first method that is neither a string nor null. */
+  wrongMethod: Kind | undefined;
+  /** Some member says `"jsonrpc":"2.0"`. */
+  claimsVersion2: boolean;
 }
 
-function isString(text: string, span: Span): boolean {
-  return kindOf(text, span.start) === "string";
+function isVersion2(value: JsonValue): boolean {
+  return value.kind === "string" && value.string === "2.0";
 }
 
-function isNull(text: string, span: Span): boolean {
-  return kindOf(text, span.start) === "null";
-}
-
-/** `name` in lower case. */
-function isCalled({ key }: Member, name: string): boolean {
-  // Lower case is rarely asked for: nearly everybody writes keys as they are.
-  return key === name || (key.length === name.length && key.toLowerCase() === name);
-}
-
-/** Reads the object at `start` as 1.0: keys in any case, the last duplicate wins (Go's rules). */
-export function readRequest10(text: string, start: number): Read10 {
-  let method = "";
-  let params: Member | undefined;
-  let id: Member | undefined;
-  for (const member of membersOf(text, start)) {
-    if (isCalled(member, "method")) {
-      if (isString(text, member)) method = stringValue(text, member);
-      else if (!isNull(text, member)) {
-        return { problem: `rpc: method: expected string, got ${kindOf(text, member.start)}` };
-      }
-    } else if (isCalled(member, "params")) params = isNull(text, member) ? undefined : member;
-    else if (isCalled(member, "id")) id = isNull(text, member) ? undefined : member;
+function membersOf({ keys, items }: JsonValue): Members {
+  const members: Members = {
+    jsonrpc: undefined,
+    method: undefined,
+    params: undefined,
+    id: undefined,
+    goMethod: "",
+    goParams: undefined,
+    goId: undefined,
+    wrongMethod: undefined,
+    claimsVersion2: false,
+  };
+  for (let index = 0; index < items.length; index++) {
+    const key = keys[index];
+    const value = items[index];
+    if (key === undefined || value === undefined) continue;
+    if (key === "method" || key === "params" || key === "id") {
+      members[key] = value;
+      noteByGo(members, key, value);
+    } else if (key === "jsonrpc") {
+      members.jsonrpc = value;
+      members.claimsVersion2 ||= isVersion2(value);
+    } else noteByGo(members, key.toLowerCase(), value);
   }
-  return { request: { method, params, id: id && compactToken(text, id) } };
+  return members;
 }
 
-const NO_ID = "null";
+function noteByGo(members: Members, key: string, value: JsonValue): void {
+  if (key === "params") members.goParams = isNull(value) ? undefined : value;
+  else if (key === "id") members.goId = isNull(value) ? undefined : value;
+  else if (key !== "method" || isNull(value)) return;
+  else if (value.kind === "string") members.goMethod = value.string;
+  else members.wrongMethod ??= value.kind;
+}
 
-/** Reads the value at `span` as a 2.0 request object, by the specification. */
-export function readRequest20(text: string, span: Span): Read20 {
-  if (kindOf(text, span.start) !== "object") return { invalid: "a request is an object", id: NO_ID };
-  const found = new Map(membersOf(text, span.start).map((member) => [member.key, member]));
-  const idMember = found.get("id");
-  const idKind = idMember && kindOf(text, idMember.start);
-  const idGood = idKind === undefined || idKind === "string" || idKind === "number" || idKind === "null";
-  const id = idMember && idGood ? compactToken(text, idMember) : undefined;
-  const invalid = (why: string): Read20 => ({ invalid: why, id: id ?? NO_ID });
-  if (!idGood) return invalid(`id: expected string, number or null, got ${idKind}`);
-  const version = found.get("jsonrpc");
-  if (!version || !isString(text, version) || stringValue(text, version) !== "2.0") {
-    return invalid('jsonrpc: expected "2.0"');
+/**
+ * Reads a request. One that says `"jsonrpc":"2.0"` is 2.0; for the others `otherwise` decides.
+ * Where that is 2.0, a request that is plainly 1.0 is served as such all the same: an object
+ * with a method and without a member `jsonrpc`.
+ */
+export function readRequest(value: JsonValue, otherwise: Version): Request | NoRequest {
+  if (value.kind !== "object") return notAnObject(value, otherwise);
+  const members = membersOf(value);
+  const { jsonrpc, goMethod, wrongMethod, claimsVersion2 } = members;
+  const isPlainly1 = wrongMethod === undefined && goMethod !== "" && jsonrpc === undefined;
+  if (claimsVersion2 || (otherwise === "2.0" && !isPlainly1)) return read20(members);
+  return read10(members);
+}
+
+/** Reads an element of a batch, which only 2.0 has. */
+export function readBatchElement(value: JsonValue): Request | NoRequest {
+  return value.kind === "object" ? read20(membersOf(value)) : notAnObject(value, "2.0");
+}
+
+function notAnObject({ kind }: JsonValue, version: Version): NoRequest {
+  const problem = version === "2.0" ? "a request is an object" : `rpc: expected an object, got ${kind}`;
+  return { version, problem, id: NO_ID };
+}
+
+/** Whether an element of a batch says `"jsonrpc":"2.0"`. */
+export function hasVersion2({ items }: JsonValue): boolean {
+  return items.some((item) => item.kind === "object" && membersOf(item).claimsVersion2);
+}
+
+function read10({ goMethod, goParams, goId, wrongMethod }: Members): Request | NoRequest {
+  if (wrongMethod !== undefined) {
+    return { version: "1.0", problem: `rpc: method: expected string, got ${wrongMethod}`, id: NO_ID };
   }
-  const method = found.get("method");
-  if (!method || !isString(text, method)) return invalid("method: expected string");
-  const params = found.get("params");
-  const paramsKind = params && kindOf(text, params.start);
-  if (paramsKind !== undefined && paramsKind !== "object" && paramsKind !== "array") {
-    return invalid(`params: expected object or array, got ${paramsKind}`);
+  return { version: "1.0", method: goMethod, params: goParams, id: goId && compactToken(goId) };
+}
+
+const ID_KINDS: ReadonlySet<Kind> = new Set(["string", "number", "null"]);
+
+/** By the specification. */
+function read20({ jsonrpc, method, params, id }: Members): Request | NoRequest {
+  const isGoodId = id === undefined || ID_KINDS.has(id.kind);
+  const token = id && isGoodId ? compactToken(id) : undefined;
+  const invalid = (problem: string): NoRequest => ({ version: "2.0", problem, id: token ?? NO_ID });
+  if (!isGoodId) return invalid(`id: expected string, number or null, got ${id.kind}`);
+  if (!jsonrpc || !isVersion2(jsonrpc)) return invalid('jsonrpc: expected "2.0"');
+  if (method?.kind !== "string") return invalid("method: expected string");
+  if (params && params.kind !== "object" && params.kind !== "array") {
+    return invalid(`params: expected object or array, got ${params.kind}`);
   }
-  return { request: { method: stringValue(text, method), params, id } };
-}
-
-/** A 1.0 reply. `result` is JSON text. */
-export function encodeReply10(id: string, outcome: Outcome<string>): string {
-  return outcome.ok
-    ? `{"result":${outcome.value},"error":null,"id":${id}}\n`
-    : `{"result":null,"error":${quote(outcome.failure.message)},"id":${id}}\n`;
-}
-
-/** A 2.0 reply, without the newline: it may stand in a batch. */
-export function encodeReply20(id: string, outcome: Outcome<string>): string {
-  return outcome.ok
-    ? `{"jsonrpc":"2.0","result":${outcome.value},"id":${id}}`
-    : encodeError20(id, failureCode(outcome.failure), outcome.failure.message, outcome.failure);
-}
-
-function failureCode(failure: Failure): number {
-  return FAILURES[failure.code].rpc;
-}
-
-/** The errors of the 2.0 specification that are about the call and not its outcome. */
-export const RPC_ERRORS = {
-  parse: { code: -32700, message: "Parse error", reason: "rpc.parse_error" },
-  invalid: { code: -32600, message: "Invalid Request", reason: "rpc.invalid_request" },
-  noMethod: { code: -32601, message: "Method not found", reason: "rpc.method_not_found" },
-} as const;
-
-export function encodeRpcError20(id: string, kind: keyof typeof RPC_ERRORS, detail: string): string {
-  const { code, message, reason } = RPC_ERRORS[kind];
-  const data = `{"reason":${quote(reason)},"retryable":false,"detail":${quote(detail)}}`;
-  return `{"jsonrpc":"2.0","error":{"code":${code},"message":${quote(message)},"data":${data}},"id":${id}}`;
-}
-
-function encodeError20(id: string, code: number, message: string, failure: Failure): string {
-  const { errno, retryable } = FAILURES[failure.code];
-  const detail =
-    failure.detail === undefined || failure.code === "internal" ? "" : `,"detail":${quote(failure.detail)}`;
-  const data = `{"reason":${quote(failure.code)},"errno":${quote(errno)},"retryable":${retryable}${detail}}`;
-  return `{"jsonrpc":"2.0","error":{"code":${code},"message":${quote(message)},"data":${data}},"id":${id}}`;
+  return { version: "2.0", method: method.string, params, id: token };
 }

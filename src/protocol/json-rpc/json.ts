@@ -1,244 +1,262 @@
 /**
- * JSON with nothing lost: a client's 63-bit id and an unsigned 64-bit size come
- * through digit for digit. JSON.parse checks the grammar of all but the plainest texts;
- * the scanner then only finds where values begin and end in a text that is known to be
- * good, so it needs no recursion and no checks of its own. See docs/decisions/json.md.
+ * Reads JSON with nothing lost: a client's 63-bit id and an unsigned 64-bit size keep every
+ * digit. One pass checks the grammar of RFC 8259 and notes where each value begins and ends.
+ * JSON.parse can't do that: it has no access to a number's token on Node 20. See
+ * docs/decisions/json.md.
  */
 
-/** A value in a JSON text: `text.slice(start, end)` is its token as written. */
-export interface Span {
+export type Kind = "object" | "array" | "string" | "number" | "boolean" | "null";
+
+/** A value in a JSON text. */
+export interface JsonValue {
+  /** The text that the value is part of: `text.slice(start, end)` is its token as written. */
+  readonly text: string;
+  readonly kind: Kind;
   readonly start: number;
   readonly end: number;
+  /** The characters that a string stands for; "" for every other kind. */
+  readonly string: string;
+  /** The names of an object's members in the order written, duplicates included. */
+  readonly keys: readonly string[];
+  /** The members' values, or an array's elements. Always empty below READ_DEPTH. */
+  readonly items: readonly JsonValue[];
 }
 
-export interface Member extends Span {
-  readonly key: string;
+export type ReadJson = { readonly value: JsonValue } | { readonly problem: string };
+
+/**
+ * How many containers deep values are kept. No request has parameters nested deeper; what
+ * lies below is checked, but takes no memory.
+ */
+export const READ_DEPTH = 8;
+
+/** Reads a whole text. @returns its value, or what is wrong with it in the words of JSON.parse. */
+export function readJson(text: string): ReadJson {
+  const value = new Parser(text).parse();
+  return value ? { value } : { problem: problemOf(text) };
 }
 
-/** @returns what is wrong with the text as JSON, or undefined if it is good. */
-export function jsonProblem(text: string): string | undefined {
-  if (isPlainJson(text)) return undefined;
+/** The value's characters as the client wrote them. */
+export function tokenOf({ text, start, end }: JsonValue): string {
+  return text.slice(start, end);
+}
+
+export function isNull(value: JsonValue): boolean {
+  return value.kind === "null";
+}
+
+function problemOf(text: string): string {
   try {
     JSON.parse(text);
-    return undefined;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
+  throw new Error("a text was refused that JSON.parse accepts");
 }
 
 const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
+const PLUS = 0x2b;
 const COMMA = 0x2c;
+const MINUS = 0x2d;
+const DOT = 0x2e;
+const ZERO = 0x30;
 const COLON = 0x3a;
+const UPPER_E = 0x45;
+const OPEN_BRACKET = 0x5b;
+const BACKSLASH = 0x5c;
+const CLOSE_BRACKET = 0x5d;
+const LOWER_E = 0x65;
+const LOWER_F = 0x66;
+const LOWER_N = 0x6e;
+const LOWER_T = 0x74;
+const LOWER_U = 0x75;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
 
-function isSpace(code: number): boolean {
-  return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
+/** The end of a token that isn't JSON. */
+const BAD = -1;
+const NO_KEYS: readonly string[] = [];
+const NO_ITEMS: readonly JsonValue[] = [];
+
+function isDigit(code: number): boolean {
+  return code >= ZERO && code <= 0x39;
 }
 
 function skipSpace(text: string, from: number): number {
   let at = from;
-  while (isSpace(text.charCodeAt(at))) at++;
-  return at;
+  for (;;) {
+    const code = text.charCodeAt(at);
+    if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return at;
+    at++;
+  }
 }
 
 function endOfString(text: string, start: number): number {
-  let at = start + 1;
-  for (;;) {
-    const code = text.charCodeAt(at);
-    if (code === QUOTE) return at + 1;
-    at += code === BACKSLASH ? 2 : 1;
-  }
-}
-
-function endOfValue(text: string, start: number): number {
-  const first = text.charCodeAt(start);
-  if (first === QUOTE) return endOfString(text, start);
-  let at = start;
-  if (first !== OPEN_BRACE && first !== OPEN_BRACKET) {
-    for (; at < text.length; at++) {
-      const code = text.charCodeAt(at);
-      if (code === COMMA || code === CLOSE_BRACE || code === CLOSE_BRACKET || isSpace(code)) break;
-    }
-    return at;
-  }
-  let depth = 0;
-  for (;;) {
-    const code = text.charCodeAt(at);
-    if (code === QUOTE) {
-      at = endOfString(text, at);
-      continue;
-    }
-    at++;
-    if (code === OPEN_BRACE || code === OPEN_BRACKET) depth++;
-    else if ((code === CLOSE_BRACE || code === CLOSE_BRACKET) && --depth === 0) return at;
-  }
-}
-
-/** How deep plain JSON is nested at most. */
-const PLAIN_DEPTH = 8;
-
-/** The end of a string of printable characters without escapes, or -1. */
-function endOfPlainString(text: string, start: number): number {
   for (let at = start + 1; ; at++) {
     const code = text.charCodeAt(at);
     if (code === QUOTE) return at + 1;
-    // Also at the end of the text, which has no code.
-    if (code === BACKSLASH || !(code >= 0x20)) return -1;
+    // Behind the end of the text there is no code: NaN fails the comparison too.
+    if (!(code >= 0x20)) return BAD;
+    if (code !== BACKSLASH) continue;
+    const end = endOfEscape(text, at);
+    if (end === BAD) return BAD;
+    at = end - 1;
   }
 }
 
-/** The end of an integer, or -1. */
-function endOfPlainNumber(text: string, start: number): number {
-  const first = text.charCodeAt(start);
-  if (!(first >= 0x30 && first <= 0x39)) return -1;
-  let at = start + 1;
-  for (let code = text.charCodeAt(at); code >= 0x30 && code <= 0x39; code = text.charCodeAt(at)) at++;
-  return first === 0x30 && at > start + 1 ? -1 : at;
+const ESCAPED: ReadonlySet<string> = new Set('"\\/bfnrt');
+const FOUR_HEX_DIGITS = /^[0-9a-fA-F]{4}$/;
+
+function endOfEscape(text: string, start: number): number {
+  if (ESCAPED.has(text.charAt(start + 1))) return start + 2;
+  const isUnicode = text.charCodeAt(start + 1) === LOWER_U;
+  return isUnicode && FOUR_HEX_DIGITS.test(text.slice(start + 2, start + 6)) ? start + 6 : BAD;
 }
 
-function endOfPlainValue(text: string, start: number, depth: number): number {
-  switch (text.charCodeAt(start)) {
-    case QUOTE:
-      return endOfPlainString(text, start);
-    case OPEN_BRACE:
-      return endOfPlainContainer(text, start, depth, true);
-    case OPEN_BRACKET:
-      return endOfPlainContainer(text, start, depth, false);
-    case 0x74:
-      return text.startsWith("true", start) ? start + 4 : -1;
-    case 0x66:
-      return text.startsWith("false", start) ? start + 5 : -1;
-    case 0x6e:
-      return text.startsWith("null", start) ? start + 4 : -1;
-    default:
-      return endOfPlainNumber(text, start);
+/** The first place from `start` on that holds no digit; BAD where there is no digit at all. */
+function endOfDigits(text: string, start: number): number {
+  let at = start;
+  while (isDigit(text.charCodeAt(at))) at++;
+  return at === start ? BAD : at;
+}
+
+function endOfNumber(text: string, start: number): number {
+  const first = text.charCodeAt(start) === MINUS ? start + 1 : start;
+  let at = text.charCodeAt(first) === ZERO ? first + 1 : endOfDigits(text, first);
+  if (at !== BAD && text.charCodeAt(at) === DOT) at = endOfDigits(text, at + 1);
+  if (at === BAD) return BAD;
+  const code = text.charCodeAt(at);
+  if (code !== LOWER_E && code !== UPPER_E) return at;
+  const sign = text.charCodeAt(at + 1);
+  return endOfDigits(text, sign === PLUS || sign === MINUS ? at + 2 : at + 1);
+}
+
+function endOfWord(text: string, start: number, word: string): number {
+  return text.startsWith(word, start) ? start + word.length : BAD;
+}
+
+function stringIn(text: string, start: number, end: number): string {
+  const inner = text.slice(start + 1, end - 1);
+  return inner.includes("\\") ? String(JSON.parse(text.slice(start, end))) : inner;
+}
+
+/** A container while it is read: its end is BAD until its closing bracket has come. */
+interface OpenContainer extends JsonValue {
+  end: number;
+  readonly keys: string[];
+  readonly items: JsonValue[];
+}
+
+/** Reads one text. It doesn't recurse, because the client chooses how deep a text is. */
+class Parser {
+  /** The place of the next character to read. */
+  private at: number;
+  /** The closing brackets that are due, innermost last: one for each open container. */
+  private readonly due: number[] = [];
+  /** The open containers that are kept, outermost first; those below READ_DEPTH are not. */
+  private readonly open: OpenContainer[] = [];
+
+  constructor(private readonly text: string) {
+    this.at = skipSpace(text, 0);
   }
-}
 
-function endOfPlainContainer(text: string, start: number, depth: number, isObject: boolean): number {
-  const close = isObject ? CLOSE_BRACE : CLOSE_BRACKET;
-  if (depth === PLAIN_DEPTH) return -1;
-  let at = skipSpace(text, start + 1);
-  if (text.charCodeAt(at) === close) return at + 1;
-  for (;;) {
-    if (isObject) {
-      if (text.charCodeAt(at) !== QUOTE) return -1;
-      const keyEnd = endOfPlainString(text, at);
-      if (keyEnd < 0) return -1;
-      const colon = skipSpace(text, keyEnd);
-      if (text.charCodeAt(colon) !== COLON) return -1;
-      at = skipSpace(text, colon + 1);
+  /** @returns undefined for a text that is not JSON. */
+  parse(): JsonValue | undefined {
+    let whole: JsonValue | undefined;
+    for (;;) {
+      const value = this.readValue();
+      if (!value) return undefined;
+      whole ??= value;
+      const next = this.readUpToValue(value.end === BAD);
+      if (next !== "value") return next === "end" ? whole : undefined;
     }
-    const end = endOfPlainValue(text, at, depth + 1);
-    if (end < 0) return -1;
-    at = skipSpace(text, end);
-    const code = text.charCodeAt(at);
-    if (code === close) return at + 1;
-    if (code !== COMMA) return -1;
-    at = skipSpace(text, at + 1);
   }
-}
 
-/**
- * Whether a text is JSON of the kind that nearly all requests are: no escapes, fractions,
- * signs or deep nesting. JSON.parse, which builds the values too, takes three times as long;
- * of everything else it is the judge.
- */
-function isPlainJson(text: string): boolean {
-  const end = endOfPlainValue(text, skipSpace(text, 0), 0);
-  return end >= 0 && skipSpace(text, end) === text.length;
-}
-
-/** The one value of a good JSON text, without the space around it. */
-export function wholeValue(text: string): Span {
-  let end = text.length;
-  while (isSpace(text.charCodeAt(end - 1))) end--;
-  return { start: skipSpace(text, 0), end };
-}
-
-/** The members of the object at `start`, in the order written, duplicates included. */
-export function membersOf(text: string, start: number): Member[] {
-  const members: Member[] = [];
-  let at = skipSpace(text, start + 1);
-  while (text.charCodeAt(at) !== CLOSE_BRACE) {
-    const keyEnd = endOfString(text, at);
-    const key = stringValue(text, { start: at, end: keyEnd });
-    const colon = skipSpace(text, keyEnd);
-    const valueStart = skipSpace(text, colon + 1);
-    const end = endOfValue(text, valueStart);
-    members.push({ key, start: valueStart, end });
-    at = skipSpace(text, end);
-    if (text.charCodeAt(at) === COMMA) at = skipSpace(text, at + 1);
+  /** Reads a scalar or an opening bracket. */
+  private readValue(): JsonValue | undefined {
+    const { text, at } = this;
+    switch (text.charCodeAt(at)) {
+      case QUOTE: {
+        const end = endOfString(text, at);
+        return end === BAD ? undefined : this.addScalar("string", end, stringIn(text, at, end));
+      }
+      case OPEN_BRACE:
+        return this.openContainer("object", CLOSE_BRACE);
+      case OPEN_BRACKET:
+        return this.openContainer("array", CLOSE_BRACKET);
+      case LOWER_T:
+        return this.addScalar("boolean", endOfWord(text, at, "true"));
+      case LOWER_F:
+        return this.addScalar("boolean", endOfWord(text, at, "false"));
+      case LOWER_N:
+        return this.addScalar("null", endOfWord(text, at, "null"));
+      default:
+        return this.addScalar("number", endOfNumber(text, at));
+    }
   }
-  return members;
-}
 
-/** The elements of the array at `start`. */
-export function elementsOf(text: string, start: number): Span[] {
-  const elements: Span[] = [];
-  let at = skipSpace(text, start + 1);
-  while (text.charCodeAt(at) !== CLOSE_BRACKET) {
-    const end = endOfValue(text, at);
-    elements.push({ start: at, end });
-    at = skipSpace(text, end);
-    if (text.charCodeAt(at) === COMMA) at = skipSpace(text, at + 1);
+  private addScalar(kind: Kind, end: number, string = ""): JsonValue | undefined {
+    if (end === BAD) return undefined;
+    const { text, at: start } = this;
+    this.at = end;
+    return this.keep({ text, kind, start, end, string, keys: NO_KEYS, items: NO_ITEMS });
   }
-  return elements;
-}
 
-export type Kind = "object" | "array" | "string" | "number" | "boolean" | "null";
-
-export function kindOf(text: string, start: number): Kind {
-  switch (text.charCodeAt(start)) {
-    case OPEN_BRACE:
-      return "object";
-    case OPEN_BRACKET:
-      return "array";
-    case QUOTE:
-      return "string";
-    case 0x74: // t
-    case 0x66: // f
-      return "boolean";
-    case 0x6e: // n
-      return "null";
-    default:
-      return "number";
+  private openContainer(kind: "object" | "array", closing: number): JsonValue {
+    const { text, at: start } = this;
+    const container: OpenContainer = { text, kind, start, end: BAD, string: "", keys: [], items: [] };
+    this.keep(container);
+    if (this.due.length <= READ_DEPTH) this.open.push(container);
+    this.due.push(closing);
+    this.at = start + 1;
+    return container;
   }
-}
 
-/** The string that a string token stands for. */
-export function stringValue(text: string, span: Span): string {
-  const inner = text.slice(span.start + 1, span.end - 1);
-  return inner.includes("\\") ? (JSON.parse(text.slice(span.start, span.end)) as string) : inner;
-}
+  /** Adds a value to the container that it is in, if that one is kept. */
+  private keep(value: JsonValue): JsonValue {
+    if (this.due.length <= READ_DEPTH) this.open.at(-1)?.items.push(value);
+    return value;
+  }
 
-const UNSAFE = /[<>&\u2028\u2029]/g;
-const HAS_UNSAFE = /[<>&\u2028\u2029]/;
+  /**
+   * Reads closing brackets, and the comma or the name before the next value.
+   * @param isFirst a container was just opened: its first value has no comma before it.
+   */
+  private readUpToValue(isFirst: boolean): "value" | "end" | "bad" {
+    const { text, due } = this;
+    for (let isBehindValue = !isFirst; ; isBehindValue = true) {
+      this.at = skipSpace(text, this.at);
+      const closing = due.at(-1);
+      if (closing === undefined) return this.at === text.length ? "end" : "bad";
+      const code = text.charCodeAt(this.at);
+      if (code === closing) {
+        this.closeContainer();
+        continue;
+      }
+      if (isBehindValue) {
+        if (code !== COMMA) return "bad";
+        this.at = skipSpace(text, this.at + 1);
+      }
+      return closing === CLOSE_BRACKET || this.readKey() ? "value" : "bad";
+    }
+  }
 
-/** Go's encoder writes these five so that JSON can stand inside HTML. */
-function escapeUnsafe(json: string): string {
-  if (!HAS_UNSAFE.test(json)) return json;
-  return json.replace(UNSAFE, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
-}
+  private closeContainer(): void {
+    this.at++;
+    this.due.pop();
+    if (this.due.length > READ_DEPTH) return;
+    const container = this.open.pop();
+    if (container) container.end = this.at;
+  }
 
-/** Names and numbers, which stand in a string as they are. */
-const PLAIN = /^[\w./@: -]*$/;
-
-/** A JSON string token, as the original writes it. */
-export function quote(value: string): string {
-  return PLAIN.test(value) ? `"${value}"` : escapeUnsafe(JSON.stringify(value));
-}
-
-/** The token at `span` without the space between its parts, otherwise as written. */
-export function compactToken(text: string, span: Span): string {
-  const token = text.slice(span.start, span.end);
-  const first = token.charCodeAt(0);
-  if (first !== OPEN_BRACE && first !== OPEN_BRACKET) return escapeUnsafe(token);
-  return escapeUnsafe(
-    token.replace(/"(?:[^"\\]|\\.)*"|[ \t\r\n]+/g, (part) => (part[0] === '"' ? part : "")),
-  );
+  /** Reads a member's name and the colon behind it. */
+  private readKey(): boolean {
+    const { text, at } = this;
+    const end = text.charCodeAt(at) === QUOTE ? endOfString(text, at) : BAD;
+    if (end === BAD) return false;
+    if (this.due.length <= READ_DEPTH) this.open.at(-1)?.keys.push(stringIn(text, at, end));
+    const colon = skipSpace(text, end);
+    this.at = skipSpace(text, colon + 1);
+    return text.charCodeAt(colon) === COLON;
+  }
 }

@@ -1,70 +1,61 @@
 import { fail, type Outcome, succeed } from "../storage/failures.js";
 import { MAX_UINT64 } from "../storage/units.js";
-import {
-  compactToken,
-  elementsOf,
-  jsonProblem,
-  kindOf,
-  membersOf,
-  type Span,
-  stringValue,
-  wholeValue,
-} from "./json.js";
+import { isNull, type JsonValue, readJson, tokenOf } from "./json.js";
+import { compactToken } from "./json-text.js";
 
 /**
- * Reads one field of a request. Rules are Go's encoding/json, which old clients
- * rely on: keys match without regard to case, the last duplicate wins, `null`
- * leaves the field as it is, unknown keys are ignored.
+ * How one field of a request is read. The rules are those of Go's encoding/json, on which old
+ * clients rely: keys match in any case, the last duplicate wins, `null` leaves the field as
+ * it is, unknown keys are ignored.
  */
 export interface FieldType<T> {
-  /** How the type is called in a refusal. */
+  /** The type's name in a failure's message. */
   readonly expected: string;
+  /** The value of a field that is absent. */
   readonly zero: T;
-  /** @returns the value, or undefined when the token is of another type. */
-  read(text: string, span: Span, path: string): Outcome<T> | undefined;
+  /** @returns undefined when the value is of another type. `path` is for messages. */
+  read(value: JsonValue, path: string): Outcome<T> | undefined;
 }
 
 export const string: FieldType<string> = {
   expected: "string",
   zero: "",
-  read: (text, span) =>
-    kindOf(text, span.start) === "string" ? succeed(stringValue(text, span)) : undefined,
+  read: (value) => (value.kind === "string" ? succeed(value.string) : undefined),
 };
 
 export const boolean: FieldType<boolean> = {
   expected: "boolean",
   zero: false,
-  read: (text, span) =>
-    kindOf(text, span.start) === "boolean" ? succeed(text.charCodeAt(span.start) === 0x74) : undefined,
+  read: (value) => (value.kind === "boolean" ? succeed(tokenOf(value) === "true") : undefined),
 };
 
 export const uint64: FieldType<bigint> = {
   expected: "unsigned 64-bit integer",
   zero: 0n,
-  read: (text, span) => {
-    // Leading zeros are no JSON; more than 20 digits can't fit, so BigInt stays small.
-    const token = text.slice(span.start, span.end);
+  read: (value) => {
+    // JSON has no leading zeros, and more than 20 digits can't fit: so BigInt's work is bounded.
+    const token = tokenOf(value);
     if (!/^\d{1,20}$/.test(token)) return undefined;
-    const value = BigInt(token);
-    return value <= MAX_UINT64 ? succeed(value) : undefined;
+    const integer = BigInt(token);
+    return integer <= MAX_UINT64 ? succeed(integer) : undefined;
   },
 };
 
-/** Kept as written: what we hand back unchanged. Empty values read as undefined. */
+/** Kept as the client wrote it, to be handed back unchanged. Empty values read as undefined. */
 export const passThrough: FieldType<string | undefined> = {
   expected: "any value",
   zero: undefined,
-  read: (text, span) => {
-    const token = compactToken(text, span);
+  read: (value) => {
+    const token = compactToken(value);
     return succeed(/^(?:""|\[\]|\{\}|0|false)$/.test(token) ? undefined : token);
   },
 };
 
 export type Shape<T> = { readonly [K in keyof T]: FieldType<T[K]> };
 
-/** A JSON object with the given fields; all of them are optional and default to zero. */
+/** A JSON object with the given fields. All of them are optional and default to their zero. */
 export function struct<T extends object>(shape: Shape<T>): FieldType<T> {
-  const fields = new Map<string, keyof T>();
+  const fields = new Map<string, keyof T & string>();
   const zero = {} as T;
   for (const name of Object.keys(shape) as (keyof T & string)[]) {
     fields.set(name.toLowerCase(), name);
@@ -72,92 +63,83 @@ export function struct<T extends object>(shape: Shape<T>): FieldType<T> {
   }
   return {
     expected: "object",
-    // Frozen objects are slow to copy.
+    // A frozen object is slow to copy: so this is a copy of the one that is copied.
     zero: Object.freeze({ ...zero }),
-    read: (text, span, path) => {
-      if (kindOf(text, span.start) !== "object") return undefined;
+    read: ({ kind, keys, items }, path) => {
+      if (kind !== "object") return undefined;
       const value = { ...zero };
-      for (const member of membersOf(text, span.start)) {
-        const name = fields.get(member.key) ?? fields.get(member.key.toLowerCase());
-        if (name === undefined) continue;
-        const field = readField(shape[name], text, member, `${path}.${name as string}`);
+      for (let index = 0; index < items.length; index++) {
+        const key = keys[index] ?? "";
+        const item = items[index];
+        const name = fields.get(key) ?? fields.get(key.toLowerCase());
+        if (name === undefined || item === undefined || isNull(item)) continue;
+        const field = readField(shape[name], item, `${path}.${name}`);
         if (!field.ok) return field;
-        if (field.value !== undefined || !isNull(text, member)) value[name] = field.value as T[keyof T];
+        value[name] = field.value;
       }
       return succeed(value);
     },
   };
 }
 
-/** A field that may be absent or null, told from one that is there and empty. */
+/** A field where absent or null differs from empty. */
 export function optional<T>(type: FieldType<T>): FieldType<T | undefined> {
-  return {
-    expected: type.expected,
-    zero: undefined,
-    read: (text, span, path) => type.read(text, span, path),
-  };
+  return { ...type, zero: undefined };
 }
 
 export function arrayOf<T>(type: FieldType<T>): FieldType<readonly T[]> {
   return {
     expected: "array",
     zero: Object.freeze([]),
-    read: (text, span, path) => {
-      if (kindOf(text, span.start) !== "array") return undefined;
+    read: ({ kind, items }, path) => {
+      if (kind !== "array") return undefined;
       const values: T[] = [];
-      for (const [index, element] of elementsOf(text, span.start).entries()) {
-        const value = readField(type, text, element, `${path}[${index}]`);
+      for (const [index, item] of items.entries()) {
+        const value = readOrZero(type, item, `${path}[${index}]`);
         if (!value.ok) return value;
-        values.push(value.value ?? type.zero);
+        values.push(value.value);
       }
       return succeed(values);
     },
   };
 }
 
-function isNull(text: string, span: Span): boolean {
-  return kindOf(text, span.start) === "null";
-}
+const MOST_SHOWN_CHARACTERS = 40;
 
-function readField<T>(type: FieldType<T>, text: string, span: Span, path: string): Outcome<T | undefined> {
-  if (isNull(text, span)) return succeed(undefined);
-  const value = type.read(text, span, path);
-  if (value !== undefined) return value;
-  const token = text.slice(span.start, Math.min(span.end, span.start + 40));
-  const got = span.end - span.start > 40 ? `${token}…` : token;
+function readField<T>(type: FieldType<T>, value: JsonValue, path: string): Outcome<T> {
+  const read = type.read(value, path);
+  if (read !== undefined) return read;
+  const token = tokenOf(value);
+  const got = token.length > MOST_SHOWN_CHARACTERS ? `${token.slice(0, MOST_SHOWN_CHARACTERS)}…` : token;
   return fail("request.malformed", `${path}: expected ${type.expected}, got ${got}`);
 }
 
+function readOrZero<T>(type: FieldType<T>, value: JsonValue | undefined, path: string): Outcome<T> {
+  return value === undefined || isNull(value) ? succeed(type.zero) : readField(type, value, path);
+}
+
 /**
- * Reads `params`: an array of one object, or (2.0) the object itself. `[]` and
- * `[null]` mean all fields zero; further elements are ignored.
+ * Reads `params`: an array of one object, or (2.0) the object itself. `[]` and `[null]` mean
+ * that all fields are zero; further elements are ignored.
  * Fails: request.malformed, naming the field and the type expected.
  */
 export function readParams<T>(
   type: FieldType<T>,
   name: string,
-  text: string,
-  params: Span | undefined,
+  params: JsonValue | undefined,
   allowObject: boolean,
 ): Outcome<T> {
   if (params === undefined) return succeed(type.zero);
-  let target: Span | undefined = params;
-  const kind = kindOf(text, params.start);
-  if (kind === "array") target = elementsOf(text, params.start)[0];
-  else if (kind !== "object" || !allowObject) {
-    const expected = allowObject ? "an object or an array of one object" : "an array of one object";
-    return fail("request.malformed", `params: expected ${expected}, got ${kind}`);
-  }
-  if (target === undefined) return succeed(type.zero);
-  const value = readField(type, text, target, name);
-  if (!value.ok) return value;
-  return succeed(value.value ?? type.zero);
+  const { kind, items } = params;
+  if (kind === "array") return readOrZero(type, items[0], name);
+  if (kind === "object" && allowObject) return readField(type, params, name);
+  const expected = allowObject ? "an object or an array of one object" : "an array of one object";
+  return fail("request.malformed", `params: expected ${expected}, got ${kind}`);
 }
 
-/** Reads a whole text as one object; `null` means all fields zero. Fails: request.malformed. */
+/** Reads a whole text as one object; `null` means that all fields are zero. Fails: request.malformed. */
 export function readObject<T>(type: FieldType<T>, name: string, text: string): Outcome<T> {
-  const problem = jsonProblem(text);
-  if (problem !== undefined) return fail("request.malformed", `${name}: ${problem}`);
-  const value = readField(type, text, wholeValue(text), name);
-  return value.ok ? succeed(value.value ?? type.zero) : value;
+  const read = readJson(text);
+  if ("problem" in read) return fail("request.malformed", `${name}: ${read.problem}`);
+  return readOrZero(type, read.value, name);
 }

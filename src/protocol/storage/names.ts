@@ -135,6 +135,11 @@ export function tagOf(snapshot: SnapshotName): string {
   return snapshot.slice(snapshot.indexOf("@") + 1);
 }
 
+/** The name of a snapshot after its dataset was renamed to `dataset`. */
+export function renamedSnapshot(snapshot: SnapshotName, dataset: DatasetName): SnapshotName {
+  return `${dataset}@${tagOf(snapshot)}` as SnapshotName;
+}
+
 export function isSnapshotName(name: DatasetName | SnapshotName): name is SnapshotName {
   return name.includes("@");
 }

@@ -1,15 +1,25 @@
 import type { DatasetName, PoolName, SnapshotName } from "./names.js";
 import type { Bytes } from "./units.js";
 
-/** An image: a record over a volume `POOL/images/ID` and its first snapshot. */
-export interface ImageRecord {
+/** An image that can be cloned: a record over a volume `POOL/images/ID` and its first snapshot. */
+export interface CompleteImage {
   readonly id: string;
   readonly type: string;
-  readonly volume?: DatasetName;
-  readonly snapshot?: SnapshotName;
+  readonly volume: DatasetName;
+  readonly snapshot: SnapshotName;
   readonly size: Bytes;
-  readonly status: "pending" | "complete";
+  readonly status: "complete";
 }
+
+/** An image that is being fetched. */
+export interface PendingImage {
+  readonly id: string;
+  readonly type: string;
+  readonly size: Bytes;
+  readonly status: "pending";
+}
+
+export type ImageRecord = PendingImage | CompleteImage;
 
 export interface VolumeRecord {
   readonly name: DatasetName | SnapshotName | PoolName;

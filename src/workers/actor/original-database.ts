@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readObject, string, struct, uint64 } from "../../protocol/json-rpc/params.js";
 import { isWithin, type PoolName, parseComponentId, resolveName } from "../../protocol/storage/names.js";
-import type { ImageRecord } from "../../protocol/storage/records.js";
+import type { CompleteImage } from "../../protocol/storage/records.js";
 import { bytesFromMib, MAX_VOLUME_BYTES, mib } from "../../protocol/storage/units.js";
 import { openSqlite } from "../sqlite/sqlite-file.js";
 
@@ -17,7 +17,7 @@ const originalImage = struct({
 });
 
 export interface OriginalImages {
-  readonly images: readonly ImageRecord[];
+  readonly images: readonly CompleteImage[];
   /** Rows that are no usable image of this pool, with the reason. */
   readonly skipped: readonly { readonly key: string; readonly reason: string }[];
 }
@@ -47,7 +47,7 @@ async function readCopy(path: string, pool: PoolName): Promise<OriginalImages> {
     const rows = await database.all(
       `SELECT key, CAST(value AS TEXT) AS value FROM "mistify-agent-image" WHERE bucket = 'images'`,
     );
-    const images: ImageRecord[] = [];
+    const images: CompleteImage[] = [];
     const skipped: { key: string; reason: string }[] = [];
     for (const row of rows) {
       const image = imageOf(String(row.value), pool);
@@ -61,7 +61,7 @@ async function readCopy(path: string, pool: PoolName): Promise<OriginalImages> {
 }
 
 /** @returns the record, or why there is none. */
-function imageOf(text: string, pool: PoolName): ImageRecord | string {
+function imageOf(text: string, pool: PoolName): CompleteImage | string {
   const read = readObject(originalImage, "Image", text);
   if (!read.ok) return read.failure.message;
   const { id, type, volume, snapshot, size, status } = read.value;

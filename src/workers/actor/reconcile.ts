@@ -6,7 +6,7 @@ import {
   parseComponentId,
   type SnapshotName,
 } from "../../protocol/storage/names.js";
-import type { ImageRecord } from "../../protocol/storage/records.js";
+import type { CompleteImage } from "../../protocol/storage/records.js";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import type { MarkedVolume, Zfs } from "../drivers/driver.js";
 import { readOriginal } from "./original-database.js";
@@ -67,9 +67,7 @@ export async function reconcile(options: {
 
   const dropped: string[] = [];
   const recorded = [...records.images.values()];
-  const present = await Promise.all(
-    recorded.map(({ snapshot }) => (snapshot === undefined ? succeed(undefined) : zfs.find(snapshot))),
-  );
+  const present = await Promise.all(recorded.map(({ snapshot }) => zfs.find(snapshot)));
   for (const [index, { id }] of recorded.entries()) {
     const found = present[index];
     if (!found?.ok) return found ?? failed.notFound;
@@ -99,7 +97,7 @@ export async function reconcile(options: {
 }
 
 /** Volumes directly below POOL/images that have a snapshot; the oldest snapshot is the image. */
-export function completeImages(listed: readonly MarkedVolume[], imagesRoot: string): ImageRecord[] {
+export function completeImages(listed: readonly MarkedVolume[], imagesRoot: string): CompleteImage[] {
   const oldest = new Map<string, MarkedVolume>();
   for (const info of listed) {
     if (info.type !== "snapshot") continue;
@@ -107,7 +105,7 @@ export function completeImages(listed: readonly MarkedVolume[], imagesRoot: stri
     const other = oldest.get(volume);
     if (!other || info.createtxg < other.createtxg) oldest.set(volume, info);
   }
-  const images: ImageRecord[] = [];
+  const images: CompleteImage[] = [];
   for (const info of listed) {
     const id = info.name.slice(imagesRoot.length + 1);
     const snapshot = oldest.get(info.name);

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { DatasetName, PoolName, SnapshotName } from "../../protocol/storage/names.js";
-import type { ImageRecord } from "../../protocol/storage/records.js";
+import type { CompleteImage } from "../../protocol/storage/records.js";
 import { bytes } from "../../protocol/storage/units.js";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import { openOwnSqlite, type Sqlite, type SqlRow } from "../sqlite/sqlite-file.js";
@@ -18,10 +18,10 @@ export interface HoldRecord {
  * the next start, never a reason to refuse what the pool has already done.
  */
 export interface Records {
-  readonly images: ReadonlyMap<string, ImageRecord>;
+  readonly images: ReadonlyMap<string, CompleteImage>;
   /** The file did not exist (or could not be read and was put aside). */
   readonly isNew: boolean;
-  putImage(image: ImageRecord): Promise<void>;
+  putImage(image: CompleteImage): Promise<void>;
   dropImage(id: string): Promise<void>;
   /** Remembers a hold before it is taken, so that a restart knows what to release. */
   putHold(hold: HoldRecord): Promise<void>;
@@ -42,7 +42,7 @@ const TABLES = [
 
 const IMPORT_DONE = "original_imported";
 
-function imageOf(row: SqlRow): ImageRecord {
+function imageOf(row: SqlRow): CompleteImage {
   return {
     id: String(row.id),
     type: String(row.type),
@@ -109,7 +109,7 @@ async function openFile(path: string, log: ActorLog): Promise<Records> {
     opened = await openChecked(path);
   }
   const { database } = opened;
-  const images = new Map<string, ImageRecord>(opened.rows.map((row) => [String(row.id), imageOf(row)]));
+  const images = new Map<string, CompleteImage>(opened.rows.map((row) => [String(row.id), imageOf(row)]));
 
   async function write(what: string, sql: string, ...values: string[]): Promise<void> {
     try {
@@ -128,7 +128,6 @@ async function openFile(path: string, log: ActorLog): Promise<Records> {
     isNew,
     async putImage(image) {
       images.set(image.id, image);
-      if (image.volume === undefined || image.snapshot === undefined) return;
       await write(
         `image ${image.id}`,
         "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?)",

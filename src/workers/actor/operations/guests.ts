@@ -1,12 +1,12 @@
 import { fail, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import { childOf, type DatasetName, datasetOf, devicePath } from "../../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
-import type { DiskRecord, GuestRecord, ImageRecord } from "../../../protocol/storage/records.js";
+import type { CompleteImage, DiskRecord, GuestRecord } from "../../../protocol/storage/records.js";
 import { bytes } from "../../../protocol/storage/units.js";
 import type { LockRequest } from "../dataset-locks.js";
 import type { FetchQueue } from "../fetch-queue.js";
 import type { ActorContext } from "./context.js";
-import { type CompleteImage, completeImage } from "./images.js";
+import { getCompleteImage } from "./images.js";
 import { awaitDevice } from "./volumes.js";
 
 type GuestOperations = Pick<OperationHandlers, "VerifyDisks" | "CreateGuestDisks" | "DeleteGuestsDisks">;
@@ -18,7 +18,7 @@ interface DiskPlan {
   readonly image: CompleteImage | undefined;
 }
 
-export function guestOperations(context: ActorContext, fetches: FetchQueue<ImageRecord>): GuestOperations {
+export function guestOperations(context: ActorContext, fetches: FetchQueue<CompleteImage>): GuestOperations {
   const { pool, zfs, locks, log } = context;
   const guestsRoot = childOf(pool, "guests");
   /** What creations under way have been promised and the pool may not show yet. */
@@ -35,7 +35,7 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Image
         plans.push({ record: disk, volume, image: undefined });
         continue;
       }
-      const image = completeImage(context, fetches, disk.image);
+      const image = getCompleteImage(context, fetches, disk.image);
       if (!image.ok) return image;
       plans.push({ record: { ...disk, size: image.value.size }, volume, image: image.value });
     }

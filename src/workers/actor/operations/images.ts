@@ -12,9 +12,11 @@ import {
   type DatasetName,
   datasetOf,
   MAX_NAME_BYTES,
+  renamedSnapshot,
+  type SnapshotName,
 } from "../../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
-import type { ImageRecord, VolumeRecord } from "../../../protocol/storage/records.js";
+import type { CompleteImage, ImageRecord, VolumeRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
 import type { FetchQueue } from "../fetch-queue.js";
 import { type ImageServiceSettings, imageUrl } from "../image-url.js";
@@ -27,17 +29,14 @@ type ImageOperations = Pick<
   "ListImages" | "GetImage" | "RequestImage" | "DeleteImage" | "CloneImage"
 >;
 
-/** A usable image: fetched, with the snapshot that guests' disks are cloned from. */
-export type CompleteImage = ImageRecord & Required<Pick<ImageRecord, "volume" | "snapshot">>;
-
-/** Finds the image that a disk is to be cloned from. Fails: image.not_found, dataset.busy while it is fetched. */
-export function completeImage(
-  context: ActorContext,
-  fetches: FetchQueue<ImageRecord>,
+/** Gets the image that a disk is to be cloned from. Fails: image.not_found, dataset.busy during its fetch. */
+export function getCompleteImage(
+  { records }: ActorContext,
+  fetches: FetchQueue<CompleteImage>,
   id: string,
 ): Outcome<CompleteImage> {
-  const image = context.records.images.get(id);
-  if (image?.volume !== undefined && image.snapshot !== undefined) return succeed(image as CompleteImage);
+  const image = records.images.get(id);
+  if (image) return succeed(image);
   return fetches.has(id) ? beingFetched(id) : failed.imageNotFound;
 }
 
@@ -47,14 +46,18 @@ function beingFetched(id: string): FailedOutcome {
 
 export function imageOperations(
   context: ActorContext,
-  fetches: FetchQueue<ImageRecord>,
+  fetches: FetchQueue<CompleteImage>,
   service: ImageServiceSettings,
 ): ImageOperations {
   const { pool, zfs, locks, records, log, runId } = context;
   const known = { images: records.images, fetching: fetches };
 
   /** Checks what was received and publishes it under its final name. */
-  async function publish(id: ComponentId, type: string, partial: DatasetName): Promise<Outcome<ImageRecord>> {
+  async function publish(
+    id: ComponentId,
+    type: string,
+    partial: DatasetName,
+  ): Promise<Outcome<CompleteImage>> {
     const snapshots = await zfs.snapshotsOf(partial);
     if (!snapshots.ok) return snapshots;
     const first = snapshots.value[0];
@@ -74,16 +77,9 @@ export function imageOperations(
     type: string,
     volume: DatasetName,
     first: DatasetInfo,
-  ): Promise<Outcome<ImageRecord>> {
-    const tag = first.name.slice(first.name.indexOf("@"));
-    const image: ImageRecord = {
-      id,
-      type,
-      volume,
-      snapshot: `${volume}${tag}` as ImageRecord["snapshot"] & string,
-      size: first.volsize,
-      status: "complete",
-    };
+  ): Promise<Outcome<CompleteImage>> {
+    const snapshot = renamedSnapshot(first.name as SnapshotName, volume);
+    const image: CompleteImage = { id, type, volume, snapshot, size: first.volsize, status: "complete" };
     await records.putImage(image);
     return succeed(image);
   }
@@ -93,7 +89,7 @@ export function imageOperations(
     id: string,
     type: string,
     volume: DatasetName,
-  ): Promise<Outcome<ImageRecord | undefined>> {
+  ): Promise<Outcome<CompleteImage | undefined>> {
     return locks.with([{ name: volume, mode: "one" }], async () => {
       const found = await zfs.find(volume);
       if (!found.ok) return found;
@@ -107,7 +103,7 @@ export function imageOperations(
     });
   }
 
-  async function fetchImage(id: ComponentId, type: string, source: string): Promise<Outcome<ImageRecord>> {
+  async function fetchImage(id: ComponentId, type: string, source: string): Promise<Outcome<CompleteImage>> {
     const partial = partialOf(pool, id);
     if (partial.length > MAX_NAME_BYTES) return fail("name.invalid", "invalid id: too long for this pool");
     const volume = childOf(pool, `images/${id}`);
@@ -167,7 +163,7 @@ export function imageOperations(
       if (fetches.has(id)) return beingFetched(id);
       const image = records.images.get(id);
       if (!image) return failed.imageNotFound;
-      const volume = image.volume ?? childOf(pool, `images/${id}`);
+      const { volume } = image;
       return locks.with([{ name: volume, mode: "tree" }], async (): Promise<Outcome<ImageRecord>> => {
         // Another call may have deleted it while this one waited.
         if (records.images.get(id) !== image) return failed.imageNotFound;
@@ -179,7 +175,7 @@ export function imageOperations(
     },
 
     async CloneImage({ id, target }) {
-      const image = completeImage(context, fetches, id);
+      const image = getCompleteImage(context, fetches, id);
       if (!image.ok) return image;
       const { snapshot } = image.value;
       const wanted = [

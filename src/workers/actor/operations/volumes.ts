@@ -9,7 +9,7 @@ import {
   tagOf,
 } from "../../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
-import type { ImageRecord, VolumeRecord } from "../../../protocol/storage/records.js";
+import type { CompleteImage, VolumeRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
 import { PARTIAL_PREFIX } from "../reconcile.js";
 import type { ActorContext } from "./context.js";
@@ -37,8 +37,7 @@ export function isPublished(info: DatasetInfo): boolean {
 }
 
 /** Whether an image is lost with a dataset and all below it, or with a snapshot and its like below. */
-function goesWith({ volume, snapshot }: ImageRecord, removed: DatasetName | SnapshotName): boolean {
-  if (volume === undefined || snapshot === undefined) return false;
+function goesWith({ volume, snapshot }: CompleteImage, removed: DatasetName | SnapshotName): boolean {
   if (!isSnapshotName(removed)) return isWithin(volume, removed);
   return isWithin(datasetOf(snapshot), datasetOf(removed)) && tagOf(snapshot) === tagOf(removed);
 }
@@ -60,7 +59,7 @@ export async function forgetImagesWithoutSnapshot(
   volume: DatasetName,
 ): Promise<void> {
   for (const { id, snapshot } of [...records.images.values()]) {
-    if (snapshot === undefined || datasetOf(snapshot) !== volume) continue;
+    if (datasetOf(snapshot) !== volume) continue;
     const found = await zfs.find(snapshot);
     if (found.ok && found.value === undefined) await records.dropImage(id);
   }

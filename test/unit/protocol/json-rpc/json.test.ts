@@ -1,16 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import {
-  compactToken,
-  elementsOf,
-  jsonProblem,
-  kindOf,
-  membersOf,
-  quote,
-  type Span,
-  stringValue,
-  wholeValue,
-} from "../../../../src/protocol/json-rpc/json.js";
+import { type JsonValue, READ_DEPTH, readJson, tokenOf } from "../../../../src/protocol/json-rpc/json.js";
+import { compactToken, quote } from "../../../../src/protocol/json-rpc/json-text.js";
 import {
   jsonTree,
   noSpace,
@@ -23,7 +14,13 @@ import {
   write,
 } from "../../../support/json-text.js";
 
-const slice = (text: string, span: Span) => text.slice(span.start, span.end);
+function parsed(text: string): JsonValue {
+  const read = readJson(text);
+  if ("problem" in read) throw new Error(`${read.problem}: ${text.slice(0, 100)}`);
+  return read.value;
+}
+
+const isJson = (text: string) => "value" in readJson(text);
 
 /** The kind of a value, by JSON.parse and not by its first character. */
 function kindByParse(token: string): string {
@@ -41,34 +38,31 @@ function escaped(json: string): string {
     .replaceAll("\u2029", "\\u2029");
 }
 
-/** Walks a text by its spans and compares every part with what was written there. */
-function expectSpans(text: string, span: Span, tree: Tree, written: Written): void {
-  expect(slice(text, span)).toBe(written.text);
-  expect(kindOf(text, span.start)).toBe(kindByParse(written.text));
+/** Walks a value and compares every part with what was written there, as deep as values are kept. */
+function expectParts(value: JsonValue, tree: Tree, written: Written, depth = 0): void {
+  expect(tokenOf(value)).toBe(written.text);
+  expect(value.kind).toBe(kindByParse(written.text));
+  expect(value.string).toBe(value.kind === "string" ? JSON.parse(written.text) : "");
   if (tree.kind === "scalar") return;
-  const values = tree.kind === "array" ? tree.items : tree.members.map(([, value]) => value);
-  const found =
-    tree.kind === "array"
-      ? elementsOf(text, span.start).map((element) => ({ ...element, key: undefined }))
-      : membersOf(text, span.start);
-  expect(found.length).toBe(values.length);
-  for (const [index, part] of found.entries()) {
-    const value = values[index];
+  if (depth >= READ_DEPTH) return expect(value.items).toEqual([]);
+  const trees = tree.kind === "array" ? tree.items : tree.members.map(([, member]) => member);
+  expect(value.items.length).toBe(trees.length);
+  expect(value.keys).toEqual(written.keys.map((key) => JSON.parse(key)));
+  for (const [index, item] of value.items.entries()) {
+    const part = trees[index];
     const own = written.parts[index];
-    if (!value || !own) throw new Error("more parts than were written");
-    if (part.key !== undefined) expect(part.key).toBe(JSON.parse(written.keys[index] ?? ""));
-    expectSpans(text, part, value, own);
+    if (!part || !own) throw new Error("more parts than were written");
+    expectParts(item, part, own, depth + 1);
   }
 }
 
-describe("spans", () => {
+describe("values", () => {
   test("every part of any JSON text is found, wherever white space stands", () => {
     fc.assert(
       fc.property(jsonTree, spaces, (tree, gap) => {
         const written = write(tree, gap);
         const text = `${gap()}${written.text}${gap()}`;
-        expect(jsonProblem(text)).toBeUndefined();
-        expectSpans(text, wholeValue(text), tree, written);
+        expectParts(parsed(text), tree, written);
       }),
       { numRuns: 500 },
     );
@@ -78,13 +72,12 @@ describe("spans", () => {
     fc.assert(
       fc.property(fc.jsonValue(), fc.constantFrom(0, 2, "\t"), (value, indent) => {
         const text = JSON.stringify(value, undefined, indent);
-        const span = wholeValue(text);
-        expect(span).toEqual({ start: 0, end: text.length });
-        if (kindOf(text, 0) === "array") {
-          expect(elementsOf(text, 0).map((each) => JSON.parse(slice(text, each)))).toEqual(JSON.parse(text));
-        }
-        if (kindOf(text, 0) === "object") {
-          const pairs = membersOf(text, 0).map((each) => [each.key, JSON.parse(slice(text, each))]);
+        const { start, end, kind, keys, items } = parsed(text);
+        expect({ start, end }).toEqual({ start: 0, end: text.length });
+        const parts = items.map((item) => JSON.parse(tokenOf(item)));
+        if (kind === "array") expect(parts).toEqual(JSON.parse(text));
+        if (kind === "object") {
+          const pairs = keys.map((key, index) => [key, parts[index]]);
           expect(pairs).toEqual(Object.entries(JSON.parse(text) as object));
         }
       }),
@@ -93,33 +86,31 @@ describe("spans", () => {
 
   test("duplicate keys are all there, in the order written", () => {
     const text = '{"a":1, "b":2, "a":3}';
-    expect(membersOf(text, 0).map((each) => [each.key, slice(text, each)])).toEqual([
-      ["a", "1"],
-      ["b", "2"],
-      ["a", "3"],
-    ]);
+    const { keys, items } = parsed(text);
+    expect(keys).toEqual(["a", "b", "a"]);
+    expect(items.map(tokenOf)).toEqual(["1", "2", "3"]);
   });
 
   test.each(["[]", "[ \n ]"])("the empty array %j has no elements", (text) => {
-    expect(elementsOf(text, 0)).toEqual([]);
+    expect(parsed(text)).toMatchObject({ kind: "array", items: [] });
   });
 
   test.each(["{}", "{ \t}"])("the empty object %j has no members", (text) => {
-    expect(membersOf(text, 0)).toEqual([]);
+    expect(parsed(text)).toMatchObject({ kind: "object", keys: [], items: [] });
   });
 
   test("brackets and quotes inside strings end nothing", () => {
     const text = '[{"}]":"\\"}]"},"]"]';
-    expect(elementsOf(text, 0).map((each) => slice(text, each))).toEqual(['{"}]":"\\"}]"}', '"]"']);
+    expect(parsed(text).items.map(tokenOf)).toEqual(['{"}]":"\\"}]"}', '"]"']);
   });
 
   test("a million open brackets are read without recursion", () => {
     const depth = 500_000;
     const text = `${"[".repeat(depth)}${"]".repeat(depth)}`;
-    expect(jsonProblem(text)).toBeUndefined();
-    expect(wholeValue(text)).toEqual({ start: 0, end: 2 * depth });
-    expect(elementsOf(text, 0)).toEqual([{ start: 1, end: 2 * depth - 1 }]);
-    expect(compactToken(text, wholeValue(text)).length).toBe(2 * depth);
+    const value = parsed(text);
+    expect(value).toMatchObject({ start: 0, end: 2 * depth });
+    expect(value.items).toMatchObject([{ start: 1, end: 2 * depth - 1 }]);
+    expect(compactToken(value).length).toBe(2 * depth);
   });
 
   test("a text is good exactly if JSON.parse takes it, wherever a good one is cut or changed", () => {
@@ -149,7 +140,7 @@ describe("spans", () => {
         } catch {
           isGood = false;
         }
-        expect([text, jsonProblem(text) === undefined]).toEqual([text, isGood]);
+        expect([text, isJson(text)]).toEqual([text, isGood]);
       }),
       { numRuns: 5_000 },
     );
@@ -159,7 +150,7 @@ describe("spans", () => {
   test.each(["", " ", "{", "[1,]", "{'a':1}", "01", "+1", "nul", '"\n"', "[1] 2", "\ufeff[]", "NaN"])(
     "%j is called no JSON, with a reason",
     (text) => {
-      expect(jsonProblem(text)).toMatch(/\S/);
+      expect(readJson(text)).toMatchObject({ problem: expect.stringMatching(/\S/) });
     },
   );
 });
@@ -168,7 +159,7 @@ describe("strings", () => {
   test("a string token stands for what JSON.parse makes of it", () => {
     fc.assert(
       fc.property(stringToken, (token) => {
-        expect(stringValue(token, { start: 0, end: token.length })).toBe(JSON.parse(token));
+        expect(parsed(token).string).toBe(JSON.parse(token));
       }),
     );
   });
@@ -196,7 +187,7 @@ describe("compactToken", () => {
     fc.assert(
       fc.property(jsonTree, spaces, (tree, gap) => {
         const { text } = write(tree, gap);
-        const compact = compactToken(text, { start: 0, end: text.length });
+        const compact = compactToken(parsed(text));
         expect(compact).toBe(escaped(write(tree, noSpace).text));
       }),
       { numRuns: 500 },
@@ -207,7 +198,7 @@ describe("compactToken", () => {
     fc.assert(
       fc.property(jsonTree, spaces, (tree, gap) => {
         const { text } = write(tree, gap);
-        expect(JSON.parse(compactToken(text, { start: 0, end: text.length }))).toEqual(JSON.parse(text));
+        expect(JSON.parse(compactToken(parsed(text)))).toEqual(JSON.parse(text));
       }),
     );
   });
@@ -215,9 +206,9 @@ describe("compactToken", () => {
   test("number tokens stay digit for digit", () => {
     fc.assert(
       fc.property(numberToken, (token) => {
-        expect(compactToken(token, { start: 0, end: token.length })).toBe(token);
+        expect(compactToken(parsed(token))).toBe(token);
         const text = `[ ${token} ]`;
-        expect(compactToken(text, wholeValue(text))).toBe(`[${token}]`);
+        expect(compactToken(parsed(text))).toBe(`[${token}]`);
       }),
     );
   });
@@ -226,14 +217,14 @@ describe("compactToken", () => {
     fc.assert(
       fc.property(scalarToken, spaces, (token, gap) => {
         const text = `${gap()}${token}${gap()}`;
-        expect(compactToken(text, wholeValue(text))).toBe(escaped(token));
+        expect(compactToken(parsed(text))).toBe(escaped(token));
       }),
     );
   });
 
   test("a string of four million characters, escapes among them, passes", () => {
     const text = `[ "${"a\\n<".repeat(1_000_000)}" ]`;
-    const compact = compactToken(text, wholeValue(text));
+    const compact = compactToken(parsed(text));
     expect(compact.length).toBe('[""]'.length + 1_000_000 * "a\\n\\u003c".length);
   });
 });

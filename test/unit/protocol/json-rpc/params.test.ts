@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { wholeValue } from "../../../../src/protocol/json-rpc/json.js";
+import { readJson } from "../../../../src/protocol/json-rpc/json.js";
 import {
   arrayOf,
   boolean,
@@ -242,11 +242,13 @@ describe("members that are only handed back", () => {
 
 describe("params", () => {
   function params(text: string, allowObject: boolean) {
-    return readParams(request, "Request", text, wholeValue(text), allowObject);
+    const params = readJson(text);
+    if ("problem" in params) throw new Error(params.problem);
+    return readParams(request, "Request", params.value, allowObject);
   }
 
   test("no params at all mean all fields zero", () => {
-    expect(readParams(request, "Request", "", undefined, false)).toEqual({ ok: true, value: ZERO });
+    expect(readParams(request, "Request", undefined, false)).toEqual({ ok: true, value: ZERO });
   });
 
   test.each(["[]", "[null]", "[{}]", "[ null , 5 ]"])("%s means all fields zero", (text) => {

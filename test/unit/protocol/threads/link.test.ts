@@ -3,8 +3,8 @@ import { fileURLToPath } from "node:url";
 import { MessageChannel, Worker } from "node:worker_threads";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { findMethod } from "../../../../src/protocol/json-rpc/methods.js";
-import { readObject } from "../../../../src/protocol/json-rpc/params.js";
+import { readJson } from "../../../../src/protocol/json-rpc/json.js";
+import { createMethodTable } from "../../../../src/protocol/json-rpc/methods/table.js";
 import { fail, type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
 import type { PoolName } from "../../../../src/protocol/storage/names.js";
 import { type Link, openLink } from "../../../../src/protocol/threads/link.js";
@@ -98,13 +98,14 @@ describe("a link within one thread", () => {
   });
 
   test("can plan a guest's disk of any size only if its plan passes the link", async () => {
-    const lookup = findMethod("VerifyDisks");
+    const lookup = createMethodTable().find("VerifyDisks");
     if (!("found" in lookup)) throw new Error("no VerifyDisks");
-    const { request, plan } = lookup.found;
+    const { plan } = lookup.found;
     await fc.assert(
       fc.asyncProperty(fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }), async (size) => {
-        const read = readObject(request, "R", `{"guest":{"id":"g","disks":[{"size":${size}}]}}`);
-        const planned = read.ok ? plan(read.value, ["tank" as PoolName]) : read;
+        const read = readJson(`{"guest":{"id":"g","disks":[{"size":${size}}]}}`);
+        if ("problem" in read) throw new Error(read.problem);
+        const planned = plan(read.value, true, ["tank" as PoolName]);
         if (!planned.ok) return;
         expect(await pair.link.call(planned.value)).toStrictEqual(succeed(planned.value));
       }),

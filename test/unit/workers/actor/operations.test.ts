@@ -8,7 +8,7 @@ import type {
   Operation,
   OperationHandlers,
 } from "../../../../src/protocol/storage/operations.js";
-import type { DiskRecord, GuestRecord, ImageRecord } from "../../../../src/protocol/storage/records.js";
+import type { CompleteImage, DiskRecord, GuestRecord } from "../../../../src/protocol/storage/records.js";
 import { bytes } from "../../../../src/protocol/storage/units.js";
 import { createHolds } from "../../../../src/workers/actor/operations/holds.js";
 import { reconcile } from "../../../../src/workers/actor/reconcile.js";
@@ -49,7 +49,7 @@ interface Options {
   readonly fetch?: (zfs: MemoryZfs) => (order: FetchOrder) => Promise<Outcome<FetchReport>>;
 }
 
-function image(id: string): ImageRecord {
+function image(id: string): CompleteImage {
   return {
     id,
     type: "kvm",

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { fail } from "../../../../src/protocol/storage/failures.js";
 import type { DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
-import type { ImageRecord } from "../../../../src/protocol/storage/records.js";
+import type { CompleteImage } from "../../../../src/protocol/storage/records.js";
 import { bytes } from "../../../../src/protocol/storage/units.js";
 import { type ReconcileReport, reconcile } from "../../../../src/workers/actor/reconcile.js";
 import type { Records } from "../../../../src/workers/actor/record-file.js";
@@ -30,7 +30,7 @@ function putImage(zfs: MemoryZfs, id: string, snapshots = ["s"], marks: Record<s
   zfs.receive(`tank/images/${id}` as DatasetName, { type: "volume", size: SIZE, snapshots }, marks);
 }
 
-const record = (id: string, tag = "s"): ImageRecord => ({
+const record = (id: string, tag = "s"): CompleteImage => ({
   id,
   type: "kvm",
   volume: `tank/images/${id}` as DatasetName,

@@ -2,12 +2,12 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } fro
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
-import type { ImageRecord } from "../../../../src/protocol/storage/records.js";
+import type { CompleteImage } from "../../../../src/protocol/storage/records.js";
 import { bytes } from "../../../../src/protocol/storage/units.js";
 import { openRecords } from "../../../../src/workers/actor/record-file.js";
 import { createKeptLog, openRecordsOrThrow, POOL, scratchFolder } from "../../../support/memory-actor.js";
 
-const image = (id: string, size = 1n): ImageRecord => ({
+const image = (id: string, size = 1n): CompleteImage => ({
   id,
   type: "kvm",
   volume: `tank/images/${id}` as DatasetName,

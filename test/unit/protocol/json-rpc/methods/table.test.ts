@@ -1,18 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { wholeValue } from "../../../../src/protocol/json-rpc/json.js";
-import {
-  findMethod,
-  METHOD_NAMES,
-  type Method,
-  planDownload,
-  type Routed,
-  snapshotRequest,
-} from "../../../../src/protocol/json-rpc/methods.js";
-import { readObject, readParams } from "../../../../src/protocol/json-rpc/params.js";
-import { type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
-import type { PoolName } from "../../../../src/protocol/storage/names.js";
-import { bytes } from "../../../../src/protocol/storage/units.js";
+import { readJson } from "../../../../../src/protocol/json-rpc/json.js";
+import type { Method, Routed } from "../../../../../src/protocol/json-rpc/methods/method.js";
+import { planDownload } from "../../../../../src/protocol/json-rpc/methods/snapshots.js";
+import { createMethodTable } from "../../../../../src/protocol/json-rpc/methods/table.js";
+import { type Outcome, succeed } from "../../../../../src/protocol/storage/failures.js";
+import type { PoolName } from "../../../../../src/protocol/storage/names.js";
+import { bytes } from "../../../../../src/protocol/storage/units.js";
 
 const POOLS = ["tank", "fast"] as PoolName[];
 const MIB = 1_048_576n;
@@ -37,18 +31,19 @@ const TABLE = [
   ["DeleteGuestsDisks", ["DeleteGuestDisks"]],
 ] as const;
 
+const methods = createMethodTable();
+
 function methodOf(name: string): Method {
-  const lookup = findMethod(name);
+  const lookup = methods.find(name);
   if (!("found" in lookup)) throw new Error(`${name}: ${lookup.missing}`);
   return lookup.found;
 }
 
 /** Plans a call as the dispatcher does: `request` is the JSON text of the one parameter. */
 function plan(name: string, request: string): Outcome<Routed> {
-  const method = methodOf(name);
-  const text = `[${request}]`;
-  const read = readParams(method.request, method.struct, text, wholeValue(text), false);
-  return read.ok ? method.plan(read.value, POOLS) : read;
+  const read = readJson(`[${request}]`);
+  if ("problem" in read) throw new Error(read.problem);
+  return methodOf(name).plan(read.value, false, POOLS);
 }
 
 function operation(name: string, request: string): Routed {
@@ -59,7 +54,7 @@ function operation(name: string, request: string): Routed {
 
 describe("names of methods", () => {
   test("there are exactly the seventeen of the contract", () => {
-    expect([...METHOD_NAMES].sort()).toEqual(TABLE.map(([name]) => name).sort());
+    expect([...methods.names].sort()).toEqual(TABLE.map(([name]) => name).sort());
   });
 
   test.each(TABLE)("%s is found by its full name, its plain name and its aliases %j", (name, aliases) => {
@@ -84,7 +79,7 @@ describe("names of methods", () => {
     ["ImageStore.constructor", "method"],
     ["__proto__", "ill-formed"],
   ])("%j is missing: %s", (name, missing) => {
-    expect(findMethod(name)).toEqual({ missing });
+    expect(methods.find(name)).toEqual({ missing });
   });
 });
 
@@ -256,7 +251,7 @@ describe("requests that are planned", () => {
     const text = fc.array(word, { maxLength: 4 }).map((parts) => parts.join("/"));
     fc.assert(
       fc.property(
-        fc.constantFrom(...METHOD_NAMES),
+        fc.constantFrom(...methods.names),
         text,
         text,
         fc.constantFrom("", "tank", "fast"),
@@ -372,10 +367,7 @@ describe("answers, byte for byte", () => {
 });
 
 describe("downloads", () => {
-  const download = (text: string) => {
-    const read = readObject(snapshotRequest, "SnapshotRequest", text);
-    return read.ok ? planDownload(read.value, POOLS) : read;
-  };
+  const download = (body: string) => planDownload({ body }, POOLS);
 
   test("a snapshot is opened for sending", () => {
     expect(download('{"id":"v@s"}')).toEqual(

@@ -1,20 +1,16 @@
 import { MessageChannel } from "node:worker_threads";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { createImageMirror } from "../../../../src/main/pools/image-mirror.js";
 import { failed, succeed } from "../../../../src/protocol/storage/failures.js";
-import {
-  createImageMirror,
-  getImage,
-  type ImageNews,
-  listImages,
-} from "../../../../src/protocol/storage/known-images.js";
+import { getImage, type ImageNews, listImages } from "../../../../src/protocol/storage/known-images.js";
 import type { DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
-import type { ImageRecord } from "../../../../src/protocol/storage/records.js";
+import type { CompleteImage, ImageRecord } from "../../../../src/protocol/storage/records.js";
 import { bytes } from "../../../../src/protocol/storage/units.js";
 import { openLink } from "../../../../src/protocol/threads/link.js";
 import { until } from "../../../support/until.js";
 
-function image(id: string, type = "kvm"): ImageRecord {
+function image(id: string, type = "kvm"): CompleteImage {
   const volume = `tank/images/${id}` as DatasetName;
   return { id, type, volume, snapshot: `${volume}@s` as SnapshotName, size: bytes(1), status: "complete" };
 }
@@ -32,7 +28,7 @@ describe("the mirror of an actor's images", () => {
     fc.assert(
       fc.property(fc.array(news), fc.array(news), (before, after) => {
         const mirror = createImageMirror();
-        const images = new Map<string, ImageRecord>();
+        const images = new Map<string, CompleteImage>();
         const fetching = new Set<string>();
         const happen = (each: ImageNews) => {
           if ("put" in each) images.set(each.put.id, each.put);

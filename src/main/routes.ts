@@ -1,0 +1,59 @@
+import { allowing, JSON_TEXT, PLAIN_TEXT } from "./http/headers.js";
+import type { HttpReply, HttpRequest } from "./http/transport.js";
+import type { RpcEndpoint } from "./rpc/endpoint.js";
+
+/** How ready the daemon is to take work. */
+export interface Readiness {
+  readonly stopping: boolean;
+  /** By pool: "ready", or why it is not. */
+  readonly pools: ReadonlyMap<string, string>;
+}
+
+export interface RouteOptions {
+  readonly rpc: RpcEndpoint;
+  download(request: HttpRequest, reply: HttpReply): void;
+  readiness(): Promise<Readiness>;
+  /** The text exposition format of Prometheus, with its media type. */
+  metrics(): Promise<{ readonly type: string; readonly text: string }>;
+}
+
+/** Hands each request to what serves its path. The contract names the paths. */
+export function createRoutes(options: RouteOptions): (request: HttpRequest, reply: HttpReply) => void {
+  const { rpc } = options;
+
+  async function answerReady(reply: HttpReply): Promise<void> {
+    const { stopping, pools } = await options.readiness();
+    const ready = !stopping && [...pools.values()].every((state) => state === "ready");
+    const body = JSON.stringify({ ready, stopping, pools: Object.fromEntries(pools) });
+    reply.send(ready ? 200 : 503, JSON_TEXT, `${body}\n`);
+  }
+
+  async function answerMetrics(reply: HttpReply): Promise<void> {
+    const { type, text } = await options.metrics();
+    reply.send(200, [["Content-Type", type]], text);
+  }
+
+  return (request, reply) => {
+    switch (request.path) {
+      case "/_mistify_RPC_":
+        return rpc("1.0", request, reply);
+      case "/rpc":
+        return rpc("2.0", request, reply);
+      case "/snapshots/download":
+        return options.download(request, reply);
+      case "/healthz":
+        return probe(request, reply, () => reply.send(200, PLAIN_TEXT, "ok\n"));
+      case "/readyz":
+        return probe(request, reply, () => answerReady(reply));
+      case "/metrics":
+        return probe(request, reply, () => answerMetrics(reply));
+      default:
+        return reply.send(404, PLAIN_TEXT, "404 page not found\n");
+    }
+  };
+}
+
+function probe({ method }: HttpRequest, reply: HttpReply, answer: () => void | Promise<void>): void {
+  if (method === "GET" || method === "HEAD") void answer();
+  else reply.send(405, allowing("GET, HEAD"), `method not allowed: ${method}\n`);
+}

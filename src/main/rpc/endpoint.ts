@@ -1,0 +1,160 @@
+import {
+  hasVersion2,
+  NO_ID,
+  type NoRequest,
+  type Request,
+  readBatchElement,
+  readRequest,
+  type Version,
+} from "../../protocol/json-rpc/envelope.js";
+import { type JsonValue, readJson } from "../../protocol/json-rpc/json.js";
+import type { MethodTable } from "../../protocol/json-rpc/methods/table.js";
+import { encodeReply10, encodeReply20, encodeRpcError20 } from "../../protocol/json-rpc/replies.js";
+import type { Outcome } from "../../protocol/storage/failures.js";
+import { PLAIN_TEXT } from "../http/headers.js";
+import type { HttpReply, HttpRequest } from "../http/transport.js";
+import { passesHttpCheck } from "./http-check.js";
+import { type CallOptions, runCall, type Soon, whenReady } from "./run-call.js";
+import { type JsonReply, NOSNIFF, sendJson } from "./send-json.js";
+
+export interface RpcOptions extends CallOptions {
+  readonly methods: MethodTable;
+  /** The most requests in a batch. */
+  readonly batchLength: number;
+  /** Called for a bug while answering: the client gets a 500, the daemon goes on. */
+  onBug(error: unknown): void;
+}
+
+/**
+ * Answers an HTTP request by JSON-RPC. `otherwise` is the version of the path, for requests
+ * that don't say theirs.
+ */
+export type RpcEndpoint = (otherwise: Version, request: HttpRequest, reply: HttpReply) => void;
+
+export function createRpcEndpoint(options: RpcOptions): RpcEndpoint {
+  return (otherwise, request, reply) => {
+    if (!passesHttpCheck(request, reply)) return;
+    const onError = (error: unknown) => {
+      options.onBug(error);
+      reply.send(500, PLAIN_TEXT, "rpc: internal error");
+    };
+    try {
+      const answering = answerBody(options, otherwise, request.body, {
+        reply,
+        accept: request.header("accept-encoding"),
+      });
+      if (answering instanceof Promise) answering.catch(onError);
+    } catch (error) {
+      onError(error);
+    }
+  };
+}
+
+/** Where an answer goes. */
+interface Client {
+  readonly reply: HttpReply;
+  /** The request's Accept-Encoding. */
+  readonly accept: string;
+}
+
+function answerBody(options: RpcOptions, otherwise: Version, body: string, client: Client): Soon<void> {
+  const read = readJson(body);
+  if ("problem" in read) {
+    if (otherwise === "1.0") return refuse10(client, `rpc: the body is no JSON: ${read.problem}`);
+    return send20(client, rpcError20(NO_ID, "parse", read.problem));
+  }
+  const { value } = read;
+  if (value.kind === "array") return answerBatch(options, otherwise, value, client);
+  if (value.kind !== "object" && otherwise === "1.0") {
+    return refuse10(client, `rpc: expected an object, got ${value.kind}`);
+  }
+  const request = readRequest(value, otherwise);
+  if (request.version === "1.0") return answer10(options, request, client);
+  return whenReady(answer20(options, request), (answer) => send20(client, answer));
+}
+
+// --- 1.0 ----------------------------------------------------------------------
+
+function refuse10({ reply }: Client, message: string): void {
+  reply.send(400, PLAIN_TEXT, message);
+}
+
+function answer10(options: RpcOptions, request: Request | NoRequest, client: Client): Soon<void> {
+  const refuse = (message: string) => {
+    options.report({ method: "", pool: "", code: "request.malformed", ms: 0, detail: message });
+    refuse10(client, message);
+  };
+  if ("problem" in request) return refuse(request.problem);
+  const { method: name, params, id } = request;
+  const lookup = options.methods.find(name);
+  if ("missing" in lookup) return refuse(MISSING_10[lookup.missing](name));
+  if (params === undefined) return refuse("rpc: method request ill-formed: missing params field");
+  return whenReady(runCall(options, lookup.found, request), (outcome) => {
+    // A field of the wrong type is wrong in the request, not in the method's work: 400.
+    if (!outcome.ok && outcome.failure.code === "request.malformed") {
+      return refuse10(client, outcome.failure.message);
+    }
+    if (id === undefined) return client.reply.send(200, [], "");
+    sendJson(client.reply, client.accept, {
+      text: encodeReply10(id, outcome),
+      isOverload: isOverload(outcome),
+    });
+  });
+}
+
+const MISSING_10 = {
+  "ill-formed": (name: string) => `rpc: service/method request ill-formed: ${JSON.stringify(name)}`,
+  service: (name: string) => `rpc: can't find service ${JSON.stringify(name)}`,
+  method: (name: string) => `rpc: can't find method ${JSON.stringify(name)}`,
+} as const;
+
+function isOverload(outcome: Outcome<unknown>): boolean {
+  return !outcome.ok && outcome.failure.code === "service.overloaded";
+}
+
+// --- 2.0 ----------------------------------------------------------------------
+
+function rpcError20(id: string, kind: "parse" | "invalid" | "noMethod", detail: string): JsonReply {
+  return { text: encodeRpcError20(id, kind, detail), isOverload: false };
+}
+
+/** Sends a reply with a newline at its end, as replies of 1.0 have it; undefined: there is none. */
+function send20({ reply, accept }: Client, answer: JsonReply | undefined): void {
+  if (answer) sendJson(reply, accept, { ...answer, text: `${answer.text}\n` });
+  else reply.send(204, [NOSNIFF], "");
+}
+
+/** @returns undefined for a notification. */
+function answer20(options: RpcOptions, request: Request | NoRequest): Soon<JsonReply | undefined> {
+  const { id } = request;
+  if ("problem" in request) return rpcError20(request.id, "invalid", request.problem);
+  const { method: name } = request;
+  const lookup = options.methods.find(name);
+  if ("missing" in lookup) {
+    return id === undefined
+      ? undefined
+      : rpcError20(id, "noMethod", `there is no method ${JSON.stringify(name)}`);
+  }
+  return whenReady(runCall(options, lookup.found, request), (outcome) =>
+    id === undefined ? undefined : { text: encodeReply20(id, outcome), isOverload: isOverload(outcome) },
+  );
+}
+
+function answerBatch(options: RpcOptions, otherwise: Version, batch: JsonValue, client: Client): Soon<void> {
+  if (otherwise === "1.0" && !hasVersion2(batch)) {
+    return refuse10(client, "rpc: expected an object, got an array: batches need JSON-RPC 2.0");
+  }
+  const { length } = batch.items;
+  const most = options.batchLength;
+  const problem = length === 0 ? "an empty batch" : `a batch holds at most ${most} requests, got ${length}`;
+  if (length === 0 || length > most) return send20(client, rpcError20(NO_ID, "invalid", problem));
+  const answering = batch.items.map((item) => answer20(options, readBatchElement(item)));
+  return Promise.all(answering).then((answers) => {
+    const replies = answers.filter((answer) => answer !== undefined);
+    if (replies.length === 0) return send20(client, undefined);
+    send20(client, {
+      text: `[${replies.map(({ text }) => text).join(",")}]`,
+      isOverload: replies.some((answer) => answer.isOverload),
+    });
+  });
+}

@@ -1,0 +1,29 @@
+import { allowing, PLAIN_TEXT } from "../http/headers.js";
+import type { HttpReply, HttpRequest } from "../http/transport.js";
+
+/**
+ * Checks a request as HTTP, in the contract's order: verb, content type, size.
+ * @returns whether it passed; one that did not has been answered.
+ */
+export function passesHttpCheck(request: HttpRequest, reply: HttpReply): boolean {
+  const { method } = request;
+  if (method !== "POST" && method !== "GET") {
+    reply.send(405, allowing("GET, POST"), `rpc: POST method required, received ${method}`);
+    return false;
+  }
+  const wrongType = foreignContentType(request.header("content-type"));
+  if (wrongType !== undefined) {
+    reply.send(415, PLAIN_TEXT, `rpc: unrecognized Content-Type: ${wrongType}`);
+    return false;
+  }
+  if (request.tooLarge) reply.send(413, PLAIN_TEXT, "rpc: the body is larger than limits.bodyBytes allows");
+  return !request.tooLarge;
+}
+
+/** @returns the media type without its parameters, unless it is JSON's or missing. */
+function foreignContentType(contentType: string): string | undefined {
+  // Nearly all clients send exactly this.
+  if (contentType === "application/json") return undefined;
+  const [type = ""] = contentType.split(";");
+  return type === "" || type.trim().toLowerCase() === "application/json" ? undefined : type;
+}

@@ -1,0 +1,39 @@
+import type { Request } from "../../protocol/json-rpc/envelope.js";
+import type { Method, Routed } from "../../protocol/json-rpc/methods/method.js";
+import { internalFailure, type Outcome, succeed } from "../../protocol/storage/failures.js";
+import type { PoolName } from "../../protocol/storage/names.js";
+import type { CallReport } from "../observability/call-report.js";
+
+/** A value that may be there at once: what needs no other thread is not worth a promise. */
+export type Soon<T> = T | Promise<T>;
+
+/** Calls `next` with the value: at once if it is there. */
+export function whenReady<T, U>(value: Soon<T>, next: (value: T) => U): Soon<U> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}
+
+export interface CallOptions {
+  readonly pools: readonly PoolName[];
+  run(routed: Routed): Soon<Outcome<unknown>>;
+  report(call: CallReport): void;
+}
+
+/** Plans, runs and reports one call. @returns the result as JSON text. */
+export function runCall(
+  { pools, run, report }: CallOptions,
+  method: Method,
+  { params, version }: Request,
+): Soon<Outcome<string>> {
+  const startedAt = performance.now();
+  const planned = method.plan(params, version === "2.0", pools);
+  const pool = planned.ok ? planned.value.pool : "";
+  const finish = (outcome: Outcome<unknown>): Outcome<string> => {
+    const failure = outcome.ok ? undefined : outcome.failure;
+    const ms = performance.now() - startedAt;
+    report({ method: method.name, pool, code: failure?.code ?? "ok", ms, detail: failure?.detail });
+    return outcome.ok ? succeed(method.encode(outcome.value)) : outcome;
+  };
+  if (!planned.ok) return finish(planned);
+  const outcome = run(planned.value);
+  return outcome instanceof Promise ? outcome.catch(internalFailure).then(finish) : finish(outcome);
+}

@@ -1,0 +1,27 @@
+import { type EncodedBody, encodeBody } from "../http/encoding.js";
+import { JSON_TEXT, RETRY_AFTER } from "../http/headers.js";
+import type { Headers, HttpReply } from "../http/transport.js";
+
+export const NOSNIFF = ["X-Content-Type-Options", "nosniff"] as const;
+const VARY = ["Vary", "Accept-Encoding"] as const;
+const JSON_HEADERS: Headers = [...JSON_TEXT, NOSNIFF, VARY];
+
+/** The JSON text of a reply, and whether the client should try again later. */
+export interface JsonReply {
+  readonly text: string;
+  readonly isOverload: boolean;
+}
+
+/** Sends a reply, compressed as `accept` (the Accept-Encoding of the request) prefers. */
+export function sendJson(reply: HttpReply, accept: string, { text, isOverload }: JsonReply): void {
+  const send = ({ body, encoding }: EncodedBody) => {
+    if (encoding === undefined && !isOverload) return reply.send(200, JSON_HEADERS, body);
+    const headers: (readonly [string, string])[] = [...JSON_HEADERS];
+    if (encoding !== undefined) headers.push(["Content-Encoding", encoding]);
+    if (isOverload) headers.push(...RETRY_AFTER);
+    reply.send(200, headers, body);
+  };
+  const encoded = encodeBody(text, accept);
+  if (encoded instanceof Promise) void encoded.then(send);
+  else send(encoded);
+}

@@ -1,0 +1,111 @@
+import { failed, type Outcome, succeed } from "../../storage/failures.js";
+import { parseComponentId } from "../../storage/names.js";
+import type { DiskRecord, GuestRecord } from "../../storage/records.js";
+import { bytesFromMib, MAX_VOLUME_BYTES, mib, mibFromBytes } from "../../storage/units.js";
+import { quote } from "../json-text.js";
+import { arrayOf, type FieldType, optional, passThrough, string, struct, uint64 } from "../params.js";
+import { type Method, method } from "./method.js";
+import { inPool } from "./routing.js";
+
+const disk = struct({
+  bus: string,
+  device: string,
+  size: uint64,
+  volume: string,
+  image: string,
+  source: string,
+});
+
+/** Members of a guest that we only hand back, around `id` and `disks` in the order of the wire. */
+const BEFORE_DISKS = ["type", "image", "nics"] as const;
+const AFTER_DISKS = ["state", "memory", "cpu", "vnc", "metadata"] as const;
+
+const guest = struct({
+  id: string,
+  type: passThrough,
+  image: passThrough,
+  nics: passThrough,
+  disks: arrayOf(disk),
+  state: passThrough,
+  memory: passThrough,
+  cpu: passThrough,
+  vnc: passThrough,
+  metadata: passThrough,
+});
+const request = struct({ guest: optional(guest), action: string, pool: string });
+
+type WireGuest = typeof guest extends FieldType<infer T> ? T : never;
+
+function guestRecord(wire: WireGuest): GuestRecord {
+  const rest: Record<string, string> = {};
+  for (const key of [...BEFORE_DISKS, ...AFTER_DISKS]) {
+    const token = wire[key];
+    if (token !== undefined) rest[key] = token;
+  }
+  // A disk made of an image gets the image's size, whatever the request says.
+  const disks = wire.disks.map((each) => ({
+    ...each,
+    size: bytesFromMib(mib(each.image === "" ? each.size : 0n)),
+  }));
+  return { id: wire.id, disks, rest };
+}
+
+/** Checks what VerifyDisks checks before it looks at the pool. Fails: `invalid argument`. */
+function checkGuest(wire: WireGuest | undefined, needDisks: boolean): Outcome<GuestRecord> {
+  if (wire === undefined || wire.id === "") return failed.invalidArgument;
+  const id = parseComponentId(wire.id);
+  if (!id.ok) return id;
+  if (!needDisks) return succeed(guestRecord(wire));
+  if (wire.disks.length === 0) return failed.invalidArgument;
+  if (wire.disks.some((each) => each.image === "" && each.size === 0n)) return failed.invalidArgument;
+  const record = guestRecord(wire);
+  // No pool has room for more than a volume can have.
+  return record.disks.some((each) => each.size > MAX_VOLUME_BYTES) ? failed.noSpace : succeed(record);
+}
+
+function encodeDisk(record: DiskRecord): string {
+  return `{"bus":${quote(record.bus)},"device":${quote(record.device)},"size":${mibFromBytes(record.size)},"volume":${quote(record.volume)},"image":${quote(record.image)},"source":${quote(record.source)}}`;
+}
+
+/** `keepEmptyDisks`: write `disks` when it is empty too. */
+function encodeGuest(record: GuestRecord, keepEmptyDisks: boolean): string {
+  const member = (key: string) => (key in record.rest ? `,"${key}":${record.rest[key]}` : "");
+  const disks =
+    record.disks.length > 0 || keepEmptyDisks ? `,"disks":[${record.disks.map(encodeDisk).join(",")}]` : "";
+  return `{"guest":{"id":${quote(record.id)}${BEFORE_DISKS.map(member).join("")}${disks}${AFTER_DISKS.map(member).join("")}}}`;
+}
+
+interface GuestMethodOptions {
+  readonly aliases?: readonly string[];
+  /** A guest without disks is refused. */
+  readonly needDisks: boolean;
+  readonly keepEmptyDisks: boolean;
+}
+
+function guestMethod(
+  operation: "VerifyDisks" | "CreateGuestDisks" | "DeleteGuestsDisks",
+  { aliases = [], needDisks, keepEmptyDisks }: GuestMethodOptions,
+): Method {
+  return method({
+    operation,
+    aliases,
+    struct: "GuestRequest",
+    request,
+    plan: (asked, pools) =>
+      inPool(pools, asked, () => {
+        const checked = checkGuest(asked.guest, needDisks);
+        return checked.ok ? succeed({ op: operation, guest: checked.value }) : checked;
+      }),
+    encode: (record) => encodeGuest(record, keepEmptyDisks),
+  });
+}
+
+export const guestMethods: readonly Method[] = [
+  guestMethod("VerifyDisks", { needDisks: true, keepEmptyDisks: false }),
+  guestMethod("CreateGuestDisks", { needDisks: true, keepEmptyDisks: false }),
+  guestMethod("DeleteGuestsDisks", {
+    aliases: ["DeleteGuestDisks"],
+    needDisks: false,
+    keepEmptyDisks: true,
+  }),
+];

@@ -1,0 +1,101 @@
+import { fail, failed, type Outcome, succeed } from "../../storage/failures.js";
+import { parseComponentId } from "../../storage/names.js";
+import type { Operation } from "../../storage/operations.js";
+import type { ImageRecord } from "../../storage/records.js";
+import { mibFromBytes } from "../../storage/units.js";
+import { quote } from "../json-text.js";
+import { string, struct } from "../params.js";
+import { type Method, method } from "./method.js";
+import { explained, inPool, resolveIn } from "./routing.js";
+import { encodeVolumes } from "./volumes.js";
+
+const request = struct({ id: string, type: string, dest: string, source: string, pool: string });
+const shape = { struct: "ImageRequest", request } as const;
+
+const MAX_PROPERTY_CHARACTERS = 1024;
+
+/** Control characters in a property would forge rows in the output of `zfs list`. */
+function isPropertyText(text: string): boolean {
+  return text.length <= MAX_PROPERTY_CHARACTERS && !/\p{Cc}/u.test(text);
+}
+
+/** `type` and `source` become properties of the image's volume. */
+function planRequest({ id, type, source }: { id: string; type: string; source: string }): Outcome<Operation> {
+  if (id === "") return failed.needImageId;
+  const checked = parseComponentId(id);
+  if (!checked.ok) return checked;
+  for (const [field, value] of Object.entries({ type, source })) {
+    if (isPropertyText(value)) continue;
+    return fail(
+      "request.invalid",
+      `${field}: expected at most ${MAX_PROPERTY_CHARACTERS} printable characters`,
+    );
+  }
+  return succeed({ op: "RequestImage", id: checked.value, type, source });
+}
+
+function encodeImage(image: ImageRecord): string {
+  const places =
+    image.status === "complete" ? `,"volume":${quote(image.volume)},"snapshot":${quote(image.snapshot)}` : "";
+  return `{"id":${quote(image.id)},"type":${quote(image.type)}${places},"size":${mibFromBytes(image.size)},"status":${quote(image.status)}}`;
+}
+
+/** Keeps the text of each record: records never change, and clients ask for one many times. */
+function createImageEncoder(): (images: readonly ImageRecord[]) => string {
+  const encoded = new WeakMap<ImageRecord, string>();
+
+  function encode(image: ImageRecord): string {
+    const known = encoded.get(image);
+    if (known !== undefined) return known;
+    const text = encodeImage(image);
+    encoded.set(image, text);
+    return text;
+  }
+
+  // An empty list is null, as Go writes a nil slice: old clients expect that.
+  return (images) => `{"images":${images.length === 0 ? "null" : `[${images.map(encode).join(",")}]`}}`;
+}
+
+export function imageMethods(): readonly Method[] {
+  const encodeImages = createImageEncoder();
+  const encodeOne = (image: ImageRecord) => encodeImages([image]);
+  const onImage = (operation: "GetImage" | "DeleteImage") =>
+    method({
+      ...shape,
+      operation,
+      plan: (asked, pools) => inPool(pools, asked, () => succeed({ op: operation, id: asked.id })),
+      encode: encodeOne,
+    });
+
+  return [
+    method({
+      ...shape,
+      operation: "ListImages",
+      plan: (asked, pools) => inPool(pools, asked, () => succeed({ op: "ListImages", type: asked.type })),
+      encode: encodeImages,
+    }),
+    onImage("GetImage"),
+    method({
+      ...shape,
+      operation: "RequestImage",
+      plan: (asked, pools) => inPool(pools, asked, () => planRequest(asked)),
+      encode: encodeOne,
+    }),
+    onImage("DeleteImage"),
+    method({
+      ...shape,
+      operation: "CloneImage",
+      plan: (asked, pools) =>
+        inPool(pools, asked, (scope) => {
+          if (asked.dest === "") return failed.needDest;
+          const target = explained(resolveIn(pools, { pool: scope.pool, id: asked.dest }));
+          if (!target.ok) return target;
+          if (target.value.snapshot !== undefined) {
+            return fail("name.invalid", 'not a valid dataset: dest names a snapshot ("@")');
+          }
+          return succeed({ op: "CloneImage", id: asked.id, target: target.value.dataset });
+        }),
+      encode: (volume) => encodeVolumes([volume]),
+    }),
+  ];
+}

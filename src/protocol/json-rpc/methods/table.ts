@@ -1,0 +1,40 @@
+import { guestMethods } from "./guests.js";
+import { imageMethods } from "./images.js";
+import type { Method } from "./method.js";
+import { snapshotMethods } from "./snapshots.js";
+import { volumeMethods } from "./volumes.js";
+
+const SERVICE = "ImageStore.";
+
+export type MethodLookup =
+  | { readonly found: Method }
+  | { readonly missing: "ill-formed" | "service" | "method" };
+
+/** All methods of the service. */
+export interface MethodTable {
+  /** Without aliases. */
+  readonly names: readonly string[];
+  /** Finds `ImageStore.X`, or plain `X`. Go wants exactly one dot; a plain name is ours. */
+  find(name: string): MethodLookup;
+}
+
+export function createMethodTable(): MethodTable {
+  const methods = [...imageMethods(), ...volumeMethods, ...snapshotMethods, ...guestMethods];
+  const byName = new Map<string, MethodLookup>(
+    methods.flatMap((found) =>
+      [found.name, ...found.aliases].flatMap((name) => [
+        [name, { found }],
+        [`${SERVICE}${name}`, { found }],
+      ]),
+    ),
+  );
+  return {
+    names: methods.map(({ name }) => name),
+    find: (name) => {
+      const known = byName.get(name);
+      if (known) return known;
+      if (name.split(".").length !== 2) return { missing: "ill-formed" };
+      return { missing: name.startsWith(SERVICE) ? "method" : "service" };
+    },
+  };
+}

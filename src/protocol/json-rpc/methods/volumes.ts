@@ -1,0 +1,75 @@
+import { fail, failed, succeed } from "../../storage/failures.js";
+import type { VolumeRecord } from "../../storage/records.js";
+import { bytesFromMib, MAX_VOLUME_BYTES, mib, mibFromBytes } from "../../storage/units.js";
+import { quote } from "../json-text.js";
+import { string, struct, uint64 } from "../params.js";
+import { type Method, method } from "./method.js";
+import { inPool, onName, onNameExplained } from "./routing.js";
+
+const request = struct({ id: string, size: uint64, pool: string });
+const shape = { struct: "VolumeRequest", request } as const;
+
+function encodeVolume(volume: VolumeRecord): string {
+  return `{"id":${quote(volume.name)},"size":${mibFromBytes(volume.size)},"device":${quote(volume.device)}}`;
+}
+
+export function encodeVolumes(volumes: readonly VolumeRecord[]): string {
+  return `{"volumes":[${volumes.map(encodeVolume).join(",")}]}`;
+}
+
+const encodeOne = (volume: VolumeRecord) => encodeVolumes([volume]);
+
+export const volumeMethods: readonly Method[] = [
+  method({
+    ...shape,
+    operation: "ListVolumes",
+    plan: (asked, pools) => inPool(pools, asked, () => succeed({ op: "ListVolumes" })),
+    encode: encodeVolumes,
+  }),
+  method({
+    ...shape,
+    operation: "CreateVolume",
+    plan: (asked, pools) => {
+      if (asked.size === 0n) return failed.needSize;
+      return onNameExplained(pools, asked, ({ dataset, snapshot }) => {
+        if (snapshot !== undefined) {
+          return fail("name.invalid", 'not a valid dataset: a volume\'s name has no "@"');
+        }
+        const size = bytesFromMib(mib(asked.size));
+        if (size > MAX_VOLUME_BYTES) {
+          return fail(
+            "request.invalid",
+            `need a valid size: ${asked.size} MiB is more than a volume can have`,
+          );
+        }
+        return succeed({ op: "CreateVolume", name: dataset, size });
+      });
+    },
+    encode: encodeOne,
+  }),
+  method({
+    ...shape,
+    operation: "GetVolume",
+    plan: (asked, pools) =>
+      onNameExplained(pools, asked, ({ dataset, snapshot }) =>
+        snapshot === undefined ? succeed({ op: "GetVolume", name: dataset }) : failed.notVolume,
+      ),
+    encode: encodeOne,
+  }),
+  method({
+    ...shape,
+    operation: "DeleteDataset",
+    plan: (asked, pools) =>
+      onName(pools, asked, ({ pool, dataset, snapshot }) => {
+        const isProtected = [pool, `${pool}/images`, `${pool}/guests`].includes(dataset);
+        if (snapshot === undefined && isProtected) {
+          return fail(
+            "dataset.protected",
+            `${dataset} can't be deleted: imagestore keeps its own data in it`,
+          );
+        }
+        return succeed({ op: "DeleteDataset", name: snapshot ?? dataset });
+      }),
+    encode: encodeOne,
+  }),
+];

@@ -1,0 +1,40 @@
+import { FAILURES, type Failure, type Outcome } from "../storage/failures.js";
+import { quote } from "./json-text.js";
+
+/** A 1.0 reply. `outcome` carries the result as JSON text. */
+export function encodeReply10(id: string, outcome: Outcome<string>): string {
+  return outcome.ok
+    ? `{"result":${outcome.value},"error":null,"id":${id}}\n`
+    : `{"result":null,"error":${quote(outcome.failure.message)},"id":${id}}\n`;
+}
+
+/** A 2.0 reply, without a newline: it may stand in a batch. */
+export function encodeReply20(id: string, outcome: Outcome<string>): string {
+  return outcome.ok
+    ? `{"jsonrpc":"2.0","result":${outcome.value},"id":${id}}`
+    : encodeFailure20(id, outcome.failure);
+}
+
+function encodeFailure20(id: string, { code, message, detail }: Failure): string {
+  const { rpc, errno, retryable } = FAILURES[code];
+  const shown = detail === undefined || code === "internal" ? "" : `,"detail":${quote(detail)}`;
+  const data = `{"reason":${quote(code)},"errno":${quote(errno)},"retryable":${retryable}${shown}}`;
+  return encodeError20(id, rpc, message, data);
+}
+
+/** The errors of the 2.0 specification that concern the request and not what it asked for. */
+const RPC_ERRORS = {
+  parse: { code: -32700, message: "Parse error", reason: "rpc.parse_error" },
+  invalid: { code: -32600, message: "Invalid Request", reason: "rpc.invalid_request" },
+  noMethod: { code: -32601, message: "Method not found", reason: "rpc.method_not_found" },
+} as const;
+
+export function encodeRpcError20(id: string, kind: keyof typeof RPC_ERRORS, detail: string): string {
+  const { code, message, reason } = RPC_ERRORS[kind];
+  const data = `{"reason":${quote(reason)},"retryable":false,"detail":${quote(detail)}}`;
+  return encodeError20(id, code, message, data);
+}
+
+function encodeError20(id: string, code: number, message: string, data: string): string {
+  return `{"jsonrpc":"2.0","error":{"code":${code},"message":${quote(message)},"data":${data}},"id":${id}}`;
+}
