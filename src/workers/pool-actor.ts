@@ -2,12 +2,11 @@ import { fileURLToPath } from "node:url";
 import * as comlink from "comlink";
 import { failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { ImageNews } from "../protocol/storage/known-images.js";
-import { childOf } from "../protocol/storage/names.js";
-import type { FetchReport, Operation, OperationHandlers } from "../protocol/storage/operations.js";
-import type { PoolSettings } from "../protocol/storage/pool-settings.js";
+import type { FetchReport, Operation } from "../protocol/storage/operations.js";
 import type { CompleteImage } from "../protocol/storage/records.js";
 import type {
   ActorControl,
+  ActorSettings,
   ActorTask,
   FetchAsk,
   LogLine,
@@ -19,14 +18,9 @@ import { comlinkEndpoint } from "../protocol/threads/comlink-endpoint.js";
 import { openLink } from "../protocol/threads/link.js";
 import { createDatasetLocks } from "./actor/dataset-locks.js";
 import { createFetchQueue } from "./actor/fetch-queue.js";
-import type { ActorContext } from "./actor/operations/context.js";
-import { guestOperations } from "./actor/operations/guests.js";
-import { createHolds } from "./actor/operations/holds.js";
-import { imageOperations } from "./actor/operations/images.js";
-import { snapshotOperations } from "./actor/operations/snapshots.js";
-import { volumeOperations } from "./actor/operations/volumes.js";
-import { reconcile } from "./actor/reconcile.js";
-import { openRecords, type Records } from "./actor/record-file.js";
+import { createMailbox } from "./actor/mailbox.js";
+import { openPool } from "./actor/open-pool.js";
+import type { Records } from "./actor/record-file.js";
 import type { Zfs } from "./drivers/driver.js";
 import { openEmbeddedZfs } from "./drivers/embedded/embedded-driver.js";
 import { openOpenZfs } from "./drivers/openzfs/openzfs-driver.js";
@@ -36,152 +30,84 @@ import { createSlots } from "./processes/slots.js";
 
 const RUNNER = fileURLToPath(new URL("./runner.js", import.meta.url));
 
-/** How long a crashed actor waits for SQLite to finish what it is at. */
+/** How long a crashed actor waits for SQLite to finish its statement. */
 const CRASH_CLOSE_MS = 5_000;
 
-/** Where mistify-agent-image kept its records of the pool. */
-function originalDatabaseOf({ name, driver, originalDatabase }: PoolSettings): string | undefined {
-  if (originalDatabase !== undefined || driver === "embedded") return originalDatabase;
-  return `/${name}/images/.images.db`;
-}
-
 /**
- * The actor of one pool: the only writer of its pool. Runs as the one task of a
- * piscina thread of its own, and ends when main closes its port.
+ * The actor of one pool: the only writer of its pool. It is the one task of its piscina
+ * thread, and ends when main closes its port.
  */
 export default function runPoolActor(task: ActorTask): Promise<void> {
   const { settings, hot, control, children } = task;
-  const { node, runId } = settings;
-  const { name: pool } = settings.pool;
+  const { node } = settings;
   const log = createActorLog((...line: LogLine) => task.log.postMessage(line), node.log.level === "debug");
-  let runner: Runner | undefined;
+  const mailbox = createMailbox();
   const locks = createDatasetLocks();
+  const link = openLink(hot, (ask) => mailbox.run(ask as Operation), failed.interrupted);
+  const announce = (news: ImageNews) => link.tell(news);
   const fetches = createFetchQueue<CompleteImage>(node.numFetchers, node.maxPending, (id, isUnderWay) =>
-    tell(isUnderWay ? { fetching: id } : { settled: id }),
+    announce(isUnderWay ? { fetching: id } : { settled: id }),
   );
-  let zfs: Zfs | undefined;
-  let records: Records | undefined;
-  let handlers: OperationHandlers | undefined;
-  let underWay = 0;
-  let idle: (() => void)[] = [];
-
-  async function answer(ask: unknown): Promise<Outcome<unknown>> {
-    if (!handlers) return failed.interrupted;
-    const operation = ask as Operation;
-    underWay++;
-    try {
-      // The union of names and asks is checked where operations are made; here one call serves all.
-      const handle = handlers[operation.op] as (ask: Operation) => Promise<Outcome<unknown>>;
-      return await handle(operation);
-    } finally {
-      if (--underWay === 0) for (const resolve of idle.splice(0)) resolve();
-    }
-  }
-
-  const link = openLink(hot, answer, failed.interrupted);
-
-  /** Main answers GetImage and ListImages itself, by what it is told here. */
-  function tell(news: ImageNews): void {
-    link.tell(news);
-  }
-
-  function told(opened: Records): Records {
-    return {
-      ...opened,
-      putImage: (image) => {
-        tell({ put: image });
-        return opened.putImage(image);
-      },
-      dropImage: (id) => {
-        tell({ drop: id });
-        return opened.dropImage(id);
-      },
-    };
-  }
+  /** What `closeFiles` has to close. Each is set once, when it has been opened. */
+  const open: { runner?: Runner; zfs?: Zfs; records?: Records } = {};
 
   function reportCommand({ argv, exit, ms, stderr, spawnMs }: CommandEnd): void {
     log.debug("command", { argv, exit, ms: Math.round(ms), stderr });
     if (spawnMs !== undefined) task.log.postMessage({ spawnMs } satisfies SpawnReport);
   }
 
-  async function openDriver(): Promise<Outcome<Zfs>> {
-    const { pool: poolSettings } = settings;
-    if (poolSettings.driver === "openzfs") {
-      const { volumeProperties } = node;
-      const { commandMs: timeoutMs } = node.timeouts;
-      runner = startRunner({ script: RUNNER, children: createChildTable(children), log });
-      const run = limitCommands(createSlots(node.limits.commands), runner.run, reportCommand);
-      return succeed(openOpenZfs({ settings: poolSettings, volumeProperties, timeoutMs, log }, run));
-    }
-    return openEmbeddedZfs(poolSettings, log);
+  async function openDriver({ pool }: ActorSettings): Promise<Outcome<Zfs>> {
+    if (pool.driver === "embedded") return openEmbeddedZfs(pool, log);
+    open.runner = startRunner({ script: RUNNER, children: createChildTable(children), log });
+    const run = limitCommands(createSlots(node.limits.commands), open.runner.run, reportCommand);
+    const { volumeProperties, timeouts } = node;
+    const { commandMs: timeoutMs } = timeouts;
+    return succeed(openOpenZfs({ settings: pool, volumeProperties, timeoutMs, log }, run));
   }
 
-  function createHandlers(driver: Zfs, opened: Records, liveTags: readonly string[]): OperationHandlers {
-    const context: ActorContext = {
-      pool,
-      zfs: driver,
-      locks,
-      records: opened,
-      log,
-      runId,
-      fetch: (order) => link.call<FetchReport>({ fetch: order } satisfies FetchAsk),
-    };
-    return {
-      ...imageOperations(context, fetches, node),
-      ...volumeOperations(context),
-      ...snapshotOperations(context, createHolds(context, liveTags)),
-      ...guestOperations(context, fetches),
-    };
-  }
-
-  async function openPool(liveTags: readonly string[]): ReturnType<ActorControl["open"]> {
-    const driver = await openDriver();
+  async function openAll(liveTags: readonly string[]): ReturnType<ActorControl["open"]> {
+    const driver = await openDriver(settings);
     if (!driver.ok) return driver;
-    zfs = driver.value;
-    const checked = await zfs.checkPool();
-    if (!checked.ok) return checked;
-    for (const name of ["images", "guests"]) {
-      const ensured = await zfs.ensureFilesystem(childOf(pool, name));
-      if (!ensured.ok) return ensured;
-    }
-    const opened = await openRecords(node.dataDir, pool, log);
+    const zfs = driver.value;
+    open.zfs = zfs;
+    const opened = await openPool({
+      settings,
+      zfs,
+      locks,
+      fetches,
+      log,
+      liveTags,
+      fetch: (order) => link.call<FetchReport>({ fetch: order } satisfies FetchAsk),
+      announce,
+      onRecords: (records) => {
+        open.records = records;
+      },
+    });
     if (!opened.ok) return opened;
-    records = opened.value;
-    const originalDatabase = originalDatabaseOf(settings.pool);
-    const reconciled = await reconcile({ pool, zfs, records, log, originalDatabase, liveTags });
-    if (!reconciled.ok) return reconciled;
-    handlers = createHandlers(zfs, told(records), liveTags);
-    tell({ all: [...records.images.values()] });
-    return succeed(checked.value);
+    mailbox.open(opened.value.handlers);
+    const { health, version } = opened.value;
+    return succeed({ health, version });
   }
 
   async function closeFiles(): Promise<void> {
-    handlers = undefined;
-    await Promise.all([records?.close(), zfs?.close(), runner?.close()]);
+    mailbox.close();
+    await Promise.all([open.records?.close(), open.zfs?.close(), open.runner?.close()]);
   }
 
   const controls: ActorControl = {
     async open(liveTags) {
-      const opened = await openPool(liveTags);
+      const opened = await openAll(liveTags);
       if (!opened.ok) await closeFiles();
       return opened;
     },
     stats: () => ({
-      operations: underWay,
-      commandsRun: zfs?.commandsRun ?? 0,
-      images: records?.images.size ?? 0,
+      operations: mailbox.pending,
+      commandsRun: open.zfs?.commandsRun ?? 0,
+      images: open.records?.images.size ?? 0,
       fetches: [...fetches.keys()].length,
       lockedDatasets: locks.size,
     }),
-    drain: (graceMs) =>
-      new Promise((resolve) => {
-        if (underWay === 0) return resolve(true);
-        const timer = setTimeout(() => resolve(false), graceMs);
-        idle.push(() => {
-          clearTimeout(timer);
-          resolve(true);
-        });
-      }),
+    drain: mailbox.drain,
     close: closeFiles,
     crash() {
       setImmediate(() => {
@@ -191,18 +117,17 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   };
   comlink.expose(controls, comlinkEndpoint(control));
 
-  // A bug outside of any call. sqlite3 aborts the whole process when a thread ends with one of
-  // its statements under way (docs/decisions/records.md): so close the file first, then end,
-  // and by that fail the calls that wait.
+  // A bug outside of any call. sqlite3 aborts the whole process when a thread ends during one of
+  // its statements (docs/decisions/records.md): so close the files first, then end the thread,
+  // which fails the calls that wait.
   process.once("uncaughtException", (error) => {
     log.error("the actor crashed", { error: error.stack ?? String(error) });
-    const patience = new Promise((resolve) => setTimeout(resolve, CRASH_CLOSE_MS));
-    // Not from within SQLite's own callback either: hence setImmediate.
-    void Promise.race([closeFiles(), patience]).finally(() => setImmediate(() => process.exit(1)));
+    const timeLimit = new Promise((resolve) => setTimeout(resolve, CRASH_CLOSE_MS));
+    // SQLite's own callback may have thrown; process.exit must not run inside of it.
+    void Promise.race([closeFiles(), timeLimit]).finally(() => setImmediate(() => process.exit(1)));
   });
 
   return new Promise((resolve) => hot.on("close", resolve)).then(() => {
-    idle = [];
     control.close();
     task.log.close();
   });

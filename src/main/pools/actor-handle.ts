@@ -1,79 +1,51 @@
-import { MessageChannel } from "node:worker_threads";
-import * as comlink from "comlink";
-import type { Logger } from "pino";
-import type { Piscina } from "piscina";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fail, failed, type Outcome, succeed } from "../../protocol/storage/failures.js";
-import { getImage, type ImageNews, listImages } from "../../protocol/storage/known-images.js";
+import { getImage, listImages } from "../../protocol/storage/known-images.js";
 import type { PoolName } from "../../protocol/storage/names.js";
-import type { FetchOrder, FetchReport, Operation } from "../../protocol/storage/operations.js";
-import type {
-  ActorControl,
-  ActorSettings,
-  ActorStats,
-  ActorTask,
-  FetchAsk,
-  LogLine,
-  SpawnReport,
-} from "../../protocol/threads/actor-contract.js";
+import type { Operation } from "../../protocol/storage/operations.js";
+import type { ActorStats } from "../../protocol/threads/actor-contract.js";
 import { createChildMemory } from "../../protocol/threads/child-table.js";
-import { comlinkEndpoint } from "../../protocol/threads/comlink-endpoint.js";
-import { type Link, openLink } from "../../protocol/threads/link.js";
 import { endOrphans } from "../threads/orphans.js";
-import { createSoloThread } from "../threads/solo-thread.js";
-import { createImageMirror, type ImageMirror } from "./image-mirror.js";
+import { type ActorThread, type ActorThreadOptions, startActorThread } from "./actor-thread.js";
+import type { ImageMirror } from "./image-mirror.js";
 
-/** A pause before a crashed actor starts again; doubled up to the longest while it keeps failing. */
+/** The pause before a crashed actor is restarted; it doubles up to the longest while starts fail. */
 const FIRST_RESTART_PAUSE_MS = 50;
 const LONGEST_RESTART_PAUSE_MS = 5_000;
 
 export type ActorState = "starting" | "ready" | "restarting" | "stopped";
 
-/** The handle of a pool's actor. It survives its thread: a crashed one is started again. */
+/** The handle of a pool's actor. It outlives its threads: after a crash it starts another one. */
 export interface Actor {
   readonly pool: PoolName;
   readonly state: ActorState;
   /** Operations under way or waiting. */
   readonly pending: number;
-  /** Threads started again after a crash. */
+  /** How often a thread was started after a crash. */
   readonly restarts: number;
-  /** Runs an operation. Never hangs: a crash settles it with service.interrupted. */
+  /** Runs an operation. Always settles: a crash fails it with service.interrupted. */
   call<T>(operation: Operation): Promise<Outcome<T>>;
-  /** The answer to what needs nothing but the image records, at once; undefined: it must be called. */
+  /** Answers at once what needs only the image records; undefined: use `call`. */
   read(operation: Operation): Outcome<unknown> | undefined;
-  /** As `call`, but never refused for a full mailbox: for what gives resources back. */
+  /** As `call`, but a full mailbox doesn't refuse it: for what gives resources back. */
   callAlways<T>(operation: Operation): Promise<Outcome<T>>;
-  /** Asks for numbers, which shows too that the actor answers. Rejects when it doesn't in time. */
+  /** Gets numbers, which also shows that the actor answers. Rejects when it doesn't in time. */
   stats(timeoutMs: number): Promise<ActorStats>;
   /** Waits until no operation is under way; false when some still are after `graceMs`. */
   drain(graceMs: number): Promise<boolean>;
-  /** Closes the records and ends the thread; what is still under way is given up. */
+  /** Closes the records and ends the thread; operations still under way are given up. */
   stop(): Promise<void>;
-  /** Crashes the thread; resolves when it is gone. The actor starts again by itself. For tests of that. */
+  /** Crashes the thread; resolves when it has ended. The actor restarts by itself. For tests of that. */
   crash(): Promise<void>;
 }
 
-export interface ActorOptions {
-  readonly settings: ActorSettings;
+export interface ActorOptions extends Omit<ActorThreadOptions, "children"> {
   /** Operations that may be under way; more are refused at once. */
   readonly mailbox: number;
-  readonly log: Logger;
-  fetch(order: FetchOrder): Promise<Outcome<FetchReport>>;
-  /** Told how long the spawn of each command took. */
-  onSpawn(ms: number): void;
-  /** Ends what other threads still do for a crashed actor, before it starts again. */
+  /** Ends the fetches that other threads still run for a crashed actor, before it restarts. */
   abandonFetches(): Promise<void>;
   /** Tags of holds of downloads that still run. */
   liveTags(): readonly string[];
-}
-
-interface Running {
-  readonly piscina: Piscina;
-  /** The actor's images; it goes with the thread. */
-  readonly mirror: ImageMirror;
-  readonly link: Link;
-  readonly control: comlink.Remote<ActorControl>;
-  /** Settles when the thread's one task has ended, however. */
-  readonly ended: Promise<unknown>;
 }
 
 const starting = fail("pool.unavailable", "the pool's actor is starting, try again");
@@ -83,101 +55,66 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
   const { settings, log } = options;
   const { name: pool } = settings.pool;
   const children = createChildMemory();
-  let running: Running | undefined;
+  /**
+   * starting → ready → restarting → ready …; from each of them to stopped, which is final.
+   * `thread` is there exactly in the state ready.
+   */
   let state: ActorState = "starting";
+  let thread: ActorThread | undefined;
+  /** Only grows. */
   let restarts = 0;
+  /** The restart under way, or the last one. It ends soon after the state became stopped. */
   let restarting: Promise<void> = Promise.resolve();
-  /** As a call, for TypeScript does not know that others change `state` in the meantime. */
+  /** A function, because the compiler doesn't know that `state` changes during an await. */
   const isStopped = () => state === "stopped";
 
-  async function answerActor(ask: unknown): Promise<Outcome<unknown>> {
-    return options.fetch((ask as FetchAsk).fetch);
-  }
-
-  function startThread(): Running {
-    const piscina = createSoloThread("pool-actor");
-    const hot = new MessageChannel();
-    const control = new MessageChannel();
-    const lines = new MessageChannel();
-    lines.port1.on("message", (report: LogLine | SpawnReport) => {
-      if ("spawnMs" in report) return options.onSpawn(report.spawnMs);
-      const [level, message, fields] = report;
-      log[level](fields, message);
-    });
-    const task: ActorTask = { settings, hot: hot.port2, control: control.port2, log: lines.port2, children };
-    const ended = piscina
-      .run(task, { transferList: [hot.port2, control.port2, lines.port2] })
-      .then(
-        () => undefined,
-        (error: unknown) => error,
-      )
-      .finally(() => {
-        link.close();
-        control.port1.close();
-        lines.port1.close();
-      });
-    const mirror = createImageMirror();
-    const link = openLink(hot.port1, answerActor, failed.interrupted, (news) =>
-      mirror.apply(news as ImageNews),
-    );
-    return {
-      piscina,
-      mirror,
-      link,
-      control: comlink.wrap<ActorControl>(comlinkEndpoint(control.port1)),
-      ended,
-    };
-  }
-
-  /** Starts a thread and has it open its pool; a thread that fails is ended. */
+  /** Starts a thread that opens the pool; destroys it where that fails. */
   async function open(): Promise<Outcome<{ health: string; version: string }>> {
-    const thread = startThread();
-    // comlink calls hang for ever when the thread dies: race them against its end.
+    const started = startActorThread({ ...options, children });
     const opened = await Promise.race([
-      thread.control.open(options.liveTags()),
-      thread.ended.then(
+      started.control.open(options.liveTags()),
+      started.ended.then(
         (error): Outcome<never> => fail("internal", "the actor's thread ended", String(error)),
       ),
     ]);
     if (!opened.ok) {
-      thread.link.close();
-      await thread.piscina.destroy();
+      started.link.close();
+      await started.destroy();
       return opened;
     }
     // Stopped while it opened: it must close its records like any other.
     if (isStopped()) {
-      await close(thread);
+      await close(started);
       return failed.stopping;
     }
-    running = thread;
+    thread = started;
     state = "ready";
-    void thread.ended.then((error) => {
-      restarting = restart(thread, error);
+    void started.ended.then((error) => {
+      if (thread === started) restarting = restart(started, error);
     });
     return opened;
   }
 
-  async function close(thread: Running): Promise<void> {
-    await Promise.race([thread.control.close(), thread.ended]);
-    thread.link.close();
-    await thread.ended;
-    await thread.piscina.destroy();
+  async function close(open: ActorThread): Promise<void> {
+    await Promise.race([open.control.close(), open.ended]);
+    open.link.close();
+    await open.ended;
+    await open.destroy();
     await endOrphans(children);
   }
 
-  /** Starts the actor again after its thread has ended, until it works or is stopped. */
-  async function restart(thread: Running, error: unknown): Promise<void> {
-    if (state === "stopped" || running !== thread) return;
-    running = undefined;
+  /** Restarts the actor after its thread has ended, until it works or is stopped. */
+  async function restart(ended: ActorThread, error: unknown): Promise<void> {
+    thread = undefined;
     state = "restarting";
     restarts++;
     log.error({ pool, error: String(error) }, "the actor's thread ended; it is started again");
-    await thread.piscina.destroy().catch(() => {});
+    await ended.destroy().catch(() => {});
     await options.abandonFetches();
     const left = await endOrphans(children);
     if (left.length > 0) log.error({ pool, pids: left }, "commands of the dead actor won't end");
     for (let pauseMs = FIRST_RESTART_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_RESTART_PAUSE_MS)) {
-      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      await sleep(pauseMs);
       if (isStopped()) return;
       const opened = await open();
       if (opened.ok) {
@@ -195,48 +132,48 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
       return state;
     },
     get pending() {
-      return running?.link.pending ?? 0;
+      return thread?.link.pending ?? 0;
     },
     get restarts() {
       return restarts;
     },
-    read: (operation) => running && readRecords(running.mirror, operation),
+    read: (operation) => thread && readRecords(thread.mirror, operation),
     call: <T>(operation: Operation) => {
-      if (!running) return Promise.resolve(state === "stopped" ? failed.stopping : starting);
-      if (running.link.pending >= options.mailbox) return Promise.resolve(failed.overloaded);
-      return running.link.call<T>(operation);
+      if (!thread) return Promise.resolve(isStopped() ? failed.stopping : starting);
+      if (thread.link.pending >= options.mailbox) return Promise.resolve(failed.overloaded);
+      return thread.link.call<T>(operation);
     },
-    callAlways: (operation) => running?.link.call(operation) ?? Promise.resolve(starting),
+    callAlways: (operation) => thread?.link.call(operation) ?? Promise.resolve(starting),
     stats: async (timeoutMs) => {
-      if (!running) throw new Error(`the actor is ${state}`);
-      return withTimeout(running.control.stats(), timeoutMs);
+      if (!thread) throw new Error(`the actor is ${state}`);
+      return withTimeout(thread.control.stats(), timeoutMs);
     },
     drain: async (graceMs) => {
-      if (!running) return true;
-      return Promise.race([running.control.drain(graceMs), running.ended.then(() => true)]);
+      if (!thread) return true;
+      return Promise.race([thread.control.drain(graceMs), thread.ended.then(() => true)]);
     },
     stop: async () => {
-      const thread = running;
+      const open = thread;
       state = "stopped";
-      running = undefined;
-      if (thread) await close(thread);
+      thread = undefined;
+      if (open) await close(open);
       await restarting;
     },
     crash: async () => {
-      const thread = running;
-      // Its answer may die with the thread.
-      void thread?.control.crash();
-      await thread?.ended;
+      const crashing = thread;
+      // The thread may end before it answers.
+      void crashing?.control.crash();
+      await crashing?.ended;
     },
   };
 
   const opened = await open();
   if (!opened.ok) return opened;
   log.info({ pool, ...opened.value }, "the pool is open");
-  return { ok: true, value: actor };
+  return succeed(actor);
 }
 
-/** Answers what needs nothing but the image records, or undefined. */
+/** Answers what needs only the image records; undefined for anything else. */
 function readRecords({ known }: ImageMirror, operation: Operation): Outcome<unknown> | undefined {
   if (!known) return undefined;
   if (operation.op === "GetImage") return getImage(known, operation.id);

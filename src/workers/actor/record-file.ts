@@ -33,7 +33,7 @@ export interface Records {
   close(): Promise<void>;
 }
 
-const TABLES = [
+const TABLES: readonly string[] = [
   `CREATE TABLE IF NOT EXISTS images (
     id TEXT PRIMARY KEY, type TEXT NOT NULL, volume TEXT NOT NULL, snapshot TEXT NOT NULL, bytes TEXT NOT NULL
   ) STRICT`,

@@ -1,0 +1,107 @@
+import { type Outcome, succeed } from "../../protocol/storage/failures.js";
+import type { ImageNews } from "../../protocol/storage/known-images.js";
+import { childOf } from "../../protocol/storage/names.js";
+import type { FetchOrder, FetchReport, OperationHandlers } from "../../protocol/storage/operations.js";
+import type { PoolSettings } from "../../protocol/storage/pool-settings.js";
+import type { CompleteImage } from "../../protocol/storage/records.js";
+import type { ActorSettings } from "../../protocol/threads/actor-contract.js";
+import type { ActorLog } from "../../protocol/threads/actor-log.js";
+import type { Zfs } from "../drivers/driver.js";
+import type { DatasetLocks } from "./dataset-locks.js";
+import type { FetchQueue } from "./fetch-queue.js";
+import type { ActorContext } from "./operations/context.js";
+import { guestOperations } from "./operations/guests.js";
+import { createHolds } from "./operations/holds.js";
+import { imageOperations } from "./operations/images.js";
+import { snapshotOperations } from "./operations/snapshots.js";
+import { volumeOperations } from "./operations/volumes.js";
+import { reconcile } from "./reconcile.js";
+import { openRecords, type Records } from "./record-file.js";
+
+export interface OpenPoolOptions {
+  readonly settings: ActorSettings;
+  readonly zfs: Zfs;
+  readonly locks: DatasetLocks;
+  readonly fetches: FetchQueue<CompleteImage>;
+  readonly log: ActorLog;
+  /** Tags of holds of downloads that run on from before this actor was started. */
+  readonly liveTags: readonly string[];
+  /** Has the streaming worker fetch an image. */
+  fetch(order: FetchOrder): Promise<Outcome<FetchReport>>;
+  /** Sends news of images to main, which answers GetImage and ListImages by them. */
+  announce(news: ImageNews): void;
+  /** Takes over the records as soon as they are open: closing them is the caller's, however this ends. */
+  onRecords(records: Records): void;
+}
+
+export interface OpenedPool {
+  readonly health: string;
+  readonly version: string;
+  readonly handlers: OperationHandlers;
+}
+
+/**
+ * Makes a pool ready for operations: checks it, makes its two folders, opens the records and
+ * has them agree with the pool. Fails as its steps do.
+ */
+export async function openPool(options: OpenPoolOptions): Promise<Outcome<OpenedPool>> {
+  const { settings, zfs, log, liveTags } = options;
+  const { name: pool } = settings.pool;
+  const checked = await zfs.checkPool();
+  if (!checked.ok) return checked;
+  for (const name of ["images", "guests"]) {
+    const ensured = await zfs.ensureFilesystem(childOf(pool, name));
+    if (!ensured.ok) return ensured;
+  }
+  const opened = await openRecords(settings.node.dataDir, pool, log);
+  if (!opened.ok) return opened;
+  const records = opened.value;
+  options.onRecords(records);
+  const originalDatabase = originalDatabaseOf(settings.pool);
+  const reconciled = await reconcile({ pool, zfs, records, log, originalDatabase, liveTags });
+  if (!reconciled.ok) return reconciled;
+  const handlers = createHandlers(options, records);
+  options.announce({ all: [...records.images.values()] });
+  return succeed({ ...checked.value, handlers });
+}
+
+/** Where mistify-agent-image kept its records of the pool. */
+function originalDatabaseOf({ name, driver, originalDatabase }: PoolSettings): string | undefined {
+  if (originalDatabase !== undefined || driver === "embedded") return originalDatabase;
+  return `/${name}/images/.images.db`;
+}
+
+function createHandlers(options: OpenPoolOptions, records: Records): OperationHandlers {
+  const { settings, zfs, locks, fetches, log, liveTags, fetch, announce } = options;
+  const { pool, node, runId } = settings;
+  const context: ActorContext = {
+    pool: pool.name,
+    zfs,
+    locks,
+    records: announced(records, announce),
+    log,
+    runId,
+    fetch,
+  };
+  return {
+    ...imageOperations(context, fetches, node),
+    ...volumeOperations(context),
+    ...snapshotOperations(context, createHolds(context, liveTags)),
+    ...guestOperations(context, fetches),
+  };
+}
+
+/** The same records; each change is announced first, so that no answer overtakes it. */
+function announced(records: Records, announce: (news: ImageNews) => void): Records {
+  return {
+    ...records,
+    putImage: (image) => {
+      announce({ put: image });
+      return records.putImage(image);
+    },
+    dropImage: (id) => {
+      announce({ drop: id });
+      return records.dropImage(id);
+    },
+  };
+}
