@@ -18,6 +18,11 @@ export interface CommandEnd {
   readonly spawnMs?: number;
 }
 
+/** Whether the command ended by itself, with exit status 0. */
+export function succeeded({ exit }: Pick<CommandEnd, "exit">): boolean {
+  return exit.kind === "exited" && exit.code === 0;
+}
+
 export interface CommandLimits {
   readonly timeoutMs: number;
   readonly stdoutBytes: number;

@@ -15,14 +15,19 @@ import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import { blamedNames, failureOf } from "../../processes/command-failures.js";
-import type { CommandEnd, CommandLimits, RunCommand } from "../../processes/run-command.js";
+import {
+  type CommandEnd,
+  type CommandLimits,
+  type RunCommand,
+  succeeded,
+} from "../../processes/run-command.js";
 import type { AnyName, DatasetInfo, MarkedVolume, Properties, Space, Zfs } from "../driver.js";
-import { createGrouper } from "./batcher.js";
+import { createBatcher } from "./batcher.js";
 import { createCoalescer } from "./coalescer.js";
-import { perKey } from "./keyed-batchers.js";
+import { createKeyedBatchers } from "./keyed-batchers.js";
 import { COLUMNS, infoOf, numberOf, rowsOf } from "./list-rows.js";
 import { createLookUp, listNames } from "./look-ups.js";
-import { createPoolStates } from "./pool-state.js";
+import { createPoolStateReader } from "./pool-state.js";
 import { SNAPSHOT_PROGRAM, writtenByName } from "./snapshot-program.js";
 
 export interface OpenZfsOptions {
@@ -49,10 +54,6 @@ const PARENT_TRIES = 10;
 const DESTROY_TIMEOUT_FACTOR = 10;
 
 const MARKS = "imagestore:type,imagestore:fetch";
-
-function succeeded(end: CommandEnd): boolean {
-  return end.exit.kind === "exited" && end.exit.code === 0;
-}
 
 function propertyFlags(properties: Properties): string[] {
   return Object.entries(properties).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
@@ -107,7 +108,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
 
   const list = (args: readonly string[]) => zfs(["list", "-Hp", ...args], { stdoutBytes: LIST_BYTES });
 
-  const states = createPoolStates({
+  const states = createPoolStateReader({
     pool,
     command: settings.kstatCommand,
     log: options.log,
@@ -177,20 +178,20 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
   }
 
   /** One snapshot of each dataset, for more in a transaction group are refused. */
-  const snapshotTogether = createGrouper<SnapshotName, Outcome<Bytes | undefined>>({
-    atOnce: GROUPS_AT_ONCE,
-    members: NAMES_PER_COMMAND,
-    key: datasetOf,
-    run: makeSnapshots,
+  const snapshotTogether = createBatcher<SnapshotName, Outcome<Bytes | undefined>>({
+    maxBatches: GROUPS_AT_ONCE,
+    maxItems: NAMES_PER_COMMAND,
+    keyOf: datasetOf,
+    runBatch: makeSnapshots,
   });
 
   /** `zfs destroy DATASET@a,b` destroys snapshots of one dataset. */
-  const destroyTogether = perKey((dataset: DatasetName) =>
-    createGrouper<SnapshotName, Outcome<null>>({
-      atOnce: GROUPS_AT_ONCE,
-      members: NAMES_PER_COMMAND,
-      key: (name) => name,
-      run: (names) =>
+  const destroyTogether = createKeyedBatchers((dataset: DatasetName) =>
+    createBatcher<SnapshotName, Outcome<null>>({
+      maxBatches: GROUPS_AT_ONCE,
+      maxItems: NAMES_PER_COMMAND,
+      keyOf: (name) => name,
+      runBatch: (names) =>
         changeTogether(
           (group) => ["destroy", `${dataset}@${group.map(tagOf).join(",")}`],
           names,
@@ -204,7 +205,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     list: (root: Root) => Promise<Value>,
   ): (root: Root) => Promise<Value> {
     if (!isGrouped) return list;
-    const join = perKey((root: Root) =>
+    const join = createKeyedBatchers((root: Root) =>
       createCoalescer<Root, Value>(1, async () => {
         const answer = await list(root);
         return () => answer;
