@@ -40,7 +40,7 @@ export function createBatchedChanges(
   commands: ZfsCommands,
   destroyLimits: Partial<CommandLimits>,
 ): BatchedChanges {
-  /** Whether `zfs program` may still work. False once zfs refused it, for it needs root. */
+  /** Whether `zfs program` may work. Stays false once zfs refused it: it needs root. */
   let mayRunPrograms = true;
 
   /** Creates snapshots of different datasets. What the program doesn't create, `zfs snapshot` explains. */
@@ -51,12 +51,13 @@ export function createBatchedChanges(
     if (mayRunPrograms) {
       const argv = ["program", "-j", pool, "-", ...names];
       const end = await commands.zfs(argv, { stdin: SNAPSHOT_PROGRAM });
+      // Killed or lost: the snapshots may exist, so `zfs snapshot` must not be tried.
       if (end.exit.kind !== "exited") return names.map(() => failureOf(end));
       written = writtenByName(end, names);
     }
     const others = names.filter((name) => !written?.has(name));
     const failures = await changeBatch(commands, (batch) => ["snapshot", ...batch], others);
-    // The program was refused, and not the snapshots.
+    // `zfs snapshot` works where the program failed, so zfs refuses programs as such.
     if (!written && failures.size < others.length) mayRunPrograms = false;
     return names.map((name) => failures.get(name) ?? succeed(written?.get(name)));
   }
