@@ -35,7 +35,7 @@ export interface CommandLimits {
 /** Runs a command. Never rejects. */
 export type RunCommand = (argv: readonly string[], limits: CommandLimits) => Promise<CommandEnd>;
 
-/** Runs each command in one of `slots`, and reports its end to `onEnd`. Waiting for a slot takes no command's time. */
+/** Runs each command in one of `slots` and reports its end to `onEnd`. Time limits begin with the slot. */
 export function limitCommands(slots: Slots, run: RunCommand, onEnd: (end: CommandEnd) => void): RunCommand {
   return (argv, limits) =>
     slots.use(async () => {
@@ -45,7 +45,7 @@ export function limitCommands(slots: Slots, run: RunCommand, onEnd: (end: Comman
     });
 }
 
-/** A killed process may not end: it hangs in the kernel, or sudo made it another user's. It is waited for this long. */
+/** Longest wait after a kill. The process may hang in the kernel, or belong to another user by sudo. */
 const KILLED_WAIT_MS = 5_000;
 
 /** Runs one command in a child of this process. Never rejects. */
@@ -65,7 +65,7 @@ export async function runCommand(
     let stdoutBytes = 0;
     /** The limit that killed the command, the first if there were two; undefined while it runs. */
     let killedBy: CommandEnd["exit"] | undefined;
-    /** Runs after the kill, and ends the wait for a process that doesn't end. */
+    /** Set by the kill: ends the wait for a process that survives it. */
     let waitLimit: NodeJS.Timeout | undefined;
     const kill = (limit: CommandEnd["exit"]) => {
       if (killedBy) return;

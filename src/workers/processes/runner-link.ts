@@ -28,7 +28,7 @@ interface RunnerOptions {
 export interface Runner {
   /**
    * Runs a command in the runner. Never rejects. If the runner dies or is closed before the
-   * command has ended, the command ends as `lost`, and nothing of it runs any more.
+   * command has ended, the command is killed too and then ends as `lost`.
    */
   run(argv: readonly string[], limits: CommandLimits): Promise<CommandEnd>;
   /** How often the process was started again after it had died. */
@@ -39,16 +39,17 @@ export interface Runner {
 
 interface RunnerProcess {
   readonly requests: PackrStream;
+  /** What settles each command that this process has not answered, by the id of its request. */
+  readonly pending: Map<number, (end: CommandEnd["exit"] | CommandEnd) => void>;
   /** Resolves when the process and its commands have ended. */
   readonly ended: Promise<void>;
 }
 
 /** Starts the runner at once. If it dies, the next command starts it again. */
 export function startRunner({ script, children, log }: RunnerOptions): Runner {
-  /** What settles each command that has not ended, by the id of its request. */
-  const pending = new Map<number, (end: CommandEnd["exit"] | CommandEnd) => void>();
-  /** Ids are never reused, so a late reply of a dead process settles nothing else. */
+  /** The id of the newest request; ids count through all processes. */
   let lastId = 0;
+  /** Processes started after the first. */
   let restarts = 0;
   /** Set by `close`: from then on nothing is started. */
   let isClosed = false;
@@ -59,6 +60,7 @@ export function startRunner({ script, children, log }: RunnerOptions): Runner {
     // `detached`: the process leads a group, which can be killed together with its commands.
     const child = spawn(process.execPath, [script], { stdio: ["pipe", "pipe", "inherit"], detached: true });
     const release = children.addGroup(child.pid);
+    const pending: RunnerProcess["pending"] = new Map();
     const requests = new PackrStream();
     const replies = new UnpackrStream();
     if (child.stdin && child.stdout) {
@@ -67,7 +69,10 @@ export function startRunner({ script, children, log }: RunnerOptions): Runner {
       requests.pipe(child.stdin);
       child.stdout.pipe(replies);
     }
-    replies.on("data", ({ id, end }: RunReply) => pending.get(id)?.(end));
+    replies.on("data", ({ id, end }: RunReply) => {
+      pending.get(id)?.(end);
+      pending.delete(id);
+    });
     const ended = new Promise<void>((resolve) => {
       child.once("error", (error) => log.error("the runner can't be started", { error: String(error) }));
       child.once("close", (code, signal) => {
@@ -75,12 +80,12 @@ export function startRunner({ script, children, log }: RunnerOptions): Runner {
         void endGroup(child.pid).then(() => {
           release();
           if (!isClosed) log.error("the runner ended; it is started again", { code, signal });
-          for (const settle of [...pending.values()]) settle({ kind: "lost" });
+          for (const settle of pending.values()) settle({ kind: "lost" });
           resolve();
         });
       });
     });
-    return { requests, ended };
+    return { requests, pending, ended };
   }
 
   return {
@@ -90,17 +95,17 @@ export function startRunner({ script, children, log }: RunnerOptions): Runner {
     run: (argv, limits) =>
       new Promise((resolve) => {
         const startedAt = performance.now();
-        const id = ++lastId;
-        pending.set(id, (end) => {
-          pending.delete(id);
+        const settle = (end: CommandEnd["exit"] | CommandEnd) => {
           const ms = performance.now() - startedAt;
           resolve("kind" in end ? { argv, stdout: "", stderr: "", exit: end, ms } : end);
-        });
-        if (isClosed) return pending.get(id)?.({ kind: "lost" });
+        };
+        if (isClosed) return settle({ kind: "lost" });
         if (!running) {
           restarts++;
           running = start();
         }
+        const id = ++lastId;
+        running.pending.set(id, settle);
         running.requests.write({ id, argv, limits } satisfies RunRequest);
       }),
     close: async () => {
@@ -111,7 +116,10 @@ export function startRunner({ script, children, log }: RunnerOptions): Runner {
   };
 }
 
-/** A command that a dead runner left may hang in the kernel, or stay a zombie that nobody reaps: it is not waited for longer. */
+/**
+ * Longest wait for the commands of a dead runner. They may hang in the kernel, or stay zombies
+ * because nobody reaps them.
+ */
 const GROUP_END_LIMIT_MS = 30_000;
 const GROUP_PAUSE_MS = 10;
 
