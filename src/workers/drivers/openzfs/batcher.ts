@@ -1,4 +1,4 @@
-export interface BatcherOptions<Item, Answer> {
+interface BatcherOptions<Item, Answer> {
   /** Batches in flight at once. With more than one, a lone item need not wait for a batch to end. */
   readonly maxBatches: number;
   /** Most items in a batch. Without it a batch takes its even share of all pending items. */
