@@ -17,7 +17,7 @@ import { NAMES_PER_COMMAND, type ZfsCommands } from "./zfs-commands.js";
 /** Each command waits for a transaction group to be committed, and two commands may share one. */
 const MAX_CONCURRENT_BATCHES = 2;
 
-/** The changes of a batch that failed. What is not in here has happened. */
+/** The changes of a batch that failed. Those that are missing here have happened. */
 type BatchFailures = ReadonlyMap<SnapshotName, FailedOutcome>;
 
 /**
@@ -97,8 +97,8 @@ function batchedDestroys(commands: ZfsCommands, limits: Partial<CommandLimits>):
 
 /**
  * Runs one command for all `names`, which zfs applies to all of them or to none. If it fails,
- * the names that stderr blames are run alone, each for a message of its own, and the others
- * together again. If stderr blames none of them, every name is run alone.
+ * those that stderr blames run alone, so that each gets its own message, and the others run
+ * together again. If stderr blames none of them, each runs alone.
  */
 async function changeBatch(
   commands: ZfsCommands,
@@ -109,7 +109,7 @@ async function changeBatch(
   if (names.length <= 1) return changeEach(names);
   const end = await commands.zfs(argsFor(names), limits);
   if (succeeded(end)) return new Map();
-  // Killed or lost: the changes may have happened, so a second attempt could report nonsense.
+  // Killed or lost: the changes may have happened, so a second attempt could fail for that alone.
   if (end.exit.kind !== "exited") {
     const unknown = failureOf(end);
     return new Map(names.map((name) => [name, unknown]));

@@ -9,13 +9,13 @@ interface BatcherOptions<Item, Answer> {
   runBatch(items: readonly Item[]): Promise<readonly Answer[]>;
 }
 
-/** A crowd is not split into batches smaller than this. */
+/** Fewer items than this are not split to have more batches in flight. */
 const SMALLEST_SHARE = 16;
 
 /**
- * Collects items into batches. While `maxBatches` are in flight new items wait; when a
- * batch ends, the next one takes those that wait, in the order in which they were submitted.
- * An item that finds nothing in flight starts at the end of the current turn of the event loop.
+ * Collects items into batches. While `maxBatches` are in flight, new items wait; when a batch
+ * ends, the next one takes those that wait, in the order in which they were submitted. With
+ * fewer in flight, an item starts at the end of the current turn of the event loop.
  * @returns a function that submits an item. Its promise settles with the item's own answer;
  *   it rejects if `runBatch` rejects, as do those of all items in that batch.
  */
@@ -38,10 +38,10 @@ export function createBatcher<Item, Answer>(
 
   /** Removes the next batch from `waiting`. */
   function takeBatch(): Pending[] {
-    // The batches share a crowd evenly. If one of them took most of it, the others would
-    // stay small from then on: callers that are answered together also call again together.
-    const crowd = waiting.length + itemsInFlight;
-    const share = Math.max(SMALLEST_SHARE, Math.ceil(crowd / options.maxBatches));
+    // Batches share all pending items evenly. If one of them took most, the others would stay
+    // small from then on: callers that are answered together also call again together.
+    const pendingItems = waiting.length + itemsInFlight;
+    const share = Math.max(SMALLEST_SHARE, Math.ceil(pendingItems / options.maxBatches));
     const maxItems = Math.min(share, options.maxItems ?? share);
     const keys = new Set<unknown>();
     const batch: Pending[] = [];
