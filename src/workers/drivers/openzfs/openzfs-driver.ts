@@ -37,7 +37,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     command: settings.kstatCommand,
     log,
     run: async (argv) => {
-      const end = await commands.program(argv);
+      const end = await commands.execute(argv);
       return succeeded(end) ? end.stdout : undefined;
     },
   });

@@ -33,8 +33,8 @@ export interface ZfsCommands {
   zfs(args: readonly string[], limits?: Partial<CommandLimits>): Promise<CommandEnd>;
   /** Runs `zpool` with `args`. Never rejects. */
   zpool(args: readonly string[]): Promise<CommandEnd>;
-  /** Runs `argv` without a prefix. Never rejects. */
-  program(argv: readonly string[]): Promise<CommandEnd>;
+  /** Runs `argv` as it is, without the configured prefix. Never rejects. */
+  execute(argv: readonly string[]): Promise<CommandEnd>;
   /**
    * Runs a `zfs` command that changes the pool. While the dataset is busy it is retried, five
    * times within about 1.5 s; every other failure is final.
@@ -50,13 +50,13 @@ export function createZfsCommands(
 ): ZfsCommands {
   let commandsRun = 0;
 
-  function program(argv: readonly string[], limits?: Partial<CommandLimits>): Promise<CommandEnd> {
+  function execute(argv: readonly string[], limits?: Partial<CommandLimits>): Promise<CommandEnd> {
     commandsRun++;
     return run(argv, { timeoutMs, stdoutBytes: SHORT_OUTPUT_BYTES, ...limits });
   }
 
   function zfs(args: readonly string[], limits?: Partial<CommandLimits>): Promise<CommandEnd> {
-    return program([...zfsCommand, ...args], limits);
+    return execute([...zfsCommand, ...args], limits);
   }
 
   return {
@@ -64,8 +64,8 @@ export function createZfsCommands(
       return commandsRun;
     },
     zfs,
-    zpool: (args) => program([...zpoolCommand, ...args]),
-    program: (argv) => program(argv),
+    zpool: (args) => execute([...zpoolCommand, ...args]),
+    execute: (argv) => execute(argv),
     async change(args, limits) {
       for (let attempt = 0; ; attempt++) {
         const end = await zfs(args, limits);
