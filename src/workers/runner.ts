@@ -1,23 +1,25 @@
 /**
- * The runner: a lean process that runs the short commands of one actor. A spawn copies
- * the page tables of its parent, so its cost must not grow with the daemon's memory.
- * Orders come on stdin and ends go out on stdout, as msgpackr streams; when stdin ends
- * the actor has gone, and so go the commands.
+ * The runner: a lean process that runs the short commands of one actor. A spawn copies the
+ * page tables of its parent, so its cost must not grow with the daemon's memory. Requests
+ * arrive on stdin and replies leave on stdout, both as msgpackr streams. When stdin ends, the
+ * actor has closed it or died, and the runner ends itself and its commands.
  */
 import { PackrStream, UnpackrStream } from "msgpackr";
 import { createChildMemory, createChildTable } from "../protocol/threads/child-table.js";
 import { runCommand } from "./processes/run-command.js";
-import type { RunEnd, RunOrder } from "./processes/runner-link.js";
+import type { RunReply, RunRequest } from "./processes/runner-link.js";
 
+// Nobody reads this table: main ends the runner's whole group.
 const children = createChildTable(createChildMemory());
-const orders = new UnpackrStream();
-const ends = new PackrStream();
+const requests = new UnpackrStream();
+const replies = new PackrStream();
 
-orders.on("data", ({ id, argv, limits }: RunOrder) => {
-  void runCommand(argv, limits, children).then((end) => ends.write({ id, end } satisfies RunEnd));
+requests.on("data", ({ id, argv, limits }: RunRequest) => {
+  void runCommand(argv, limits, children).then((end) => replies.write({ id, end } satisfies RunReply));
 });
-// The whole group, which is this process and every command it has running.
-orders.on("end", () => process.kill(0, "SIGKILL"));
-process.stdout.on("error", () => process.kill(0, "SIGKILL"));
-ends.pipe(process.stdout);
-process.stdin.pipe(orders);
+// Pid 0 is our own process group: this process and every command that it is running.
+const endGroup = () => process.kill(0, "SIGKILL");
+requests.on("end", endGroup);
+process.stdout.on("error", endGroup);
+replies.pipe(process.stdout);
+process.stdin.pipe(requests);

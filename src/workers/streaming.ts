@@ -5,9 +5,9 @@ import { fetchImage } from "./streams/image-fetch.js";
 import { type Send, startSend } from "./streams/snapshot-send.js";
 
 /**
- * The streaming worker: moves bulk bytes and decides nothing. Downloads go into a ring
- * that main reads; image fetches run from socket to `zfs receive` without
- * leaving this thread. Ends, with everything it started, when main closes the port.
+ * The streaming worker: it moves bulk bytes and decides nothing. A download's bytes go into a
+ * ring that main reads; an image's go from the socket to `zfs receive` within this thread.
+ * When main closes the port, everything that is running here is ended.
  */
 export default function runStreaming(task: StreamTask): Promise<void> {
   const { port, settings, folder } = task;
@@ -15,7 +15,7 @@ export default function runStreaming(task: StreamTask): Promise<void> {
   const sends = new Map<number, Send>();
   const fetches = new Map<number, AbortController>();
 
-  const tell = (news: StreamNews) => port.postMessage(news);
+  const notify = (news: StreamNews) => port.postMessage(news);
 
   function send({ id, command, ring, skipBytes }: Extract<StreamOrder, { kind: "send" }>): void {
     const started = startSend({
@@ -24,10 +24,10 @@ export default function runStreaming(task: StreamTask): Promise<void> {
       skipBytes,
       children,
       folder,
-      onBytes: () => tell({ kind: "bytes", id }),
+      onBytes: () => notify({ kind: "bytes", id }),
       onEnd: (failure) => {
         sends.delete(id);
-        tell({ kind: "sent", id, failure });
+        notify({ kind: "sent", id, failure });
       },
     });
     sends.set(id, started);
@@ -41,7 +41,7 @@ export default function runStreaming(task: StreamTask): Promise<void> {
       internalFailure,
     );
     fetches.delete(id);
-    tell({ kind: "fetched", id, outcome });
+    notify({ kind: "fetched", id, outcome });
   }
 
   port.on("message", (order: StreamOrder) => {
@@ -51,8 +51,9 @@ export default function runStreaming(task: StreamTask): Promise<void> {
       case "fetch":
         return void fetch(order);
       case "room":
-        return sends.get(order.id)?.goOn();
+        return sends.get(order.id)?.resume();
       case "cancel":
+        // An id belongs to a send or to a fetch.
         sends.get(order.id)?.cancel();
         fetches.get(order.id)?.abort();
     }
@@ -60,8 +61,8 @@ export default function runStreaming(task: StreamTask): Promise<void> {
 
   return new Promise((resolve) => {
     port.on("close", () => {
-      for (const each of sends.values()) each.cancel();
-      for (const each of fetches.values()) each.abort();
+      for (const send of sends.values()) send.cancel();
+      for (const fetch of fetches.values()) fetch.abort();
       resolve();
     });
   });

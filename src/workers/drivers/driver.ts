@@ -4,85 +4,91 @@ import type { Bytes } from "../../protocol/storage/units.js";
 
 export type AnyName = PoolName | DatasetName | SnapshotName;
 
-/** A dataset as zfs-list(8) shows it. Sizes in bytes. */
+/** A dataset with the properties of zfs-list(8) that have the same names. Sizes in bytes. */
 export interface DatasetInfo {
   readonly name: AnyName;
   readonly type: "filesystem" | "volume" | "snapshot";
   readonly guid: string;
+  /** The transaction group that created it: older datasets have smaller numbers. */
   readonly createtxg: bigint;
-  /** Zero for what is no volume. */
+  /** The size of a volume, or of the volume that a snapshot was made of; zero for filesystems. */
   readonly volsize: Bytes;
+  /** Bytes written since the previous snapshot. The drivers measure differently (docs/drivers.md). */
   readonly written: Bytes;
+  /** The snapshot that a clone was made from. */
   readonly origin: SnapshotName | undefined;
 }
 
-/** A child of `POOL/images` with the marks we left on it. */
+/** A dataset within `POOL/images` with the user properties that we set there; empty if unset. */
 export interface MarkedVolume extends DatasetInfo {
-  /** `imagestore:type`, the image's type as it was requested. */
+  /** `imagestore:type`: the type of the image, as requested. */
   readonly imageType: string;
-  /** `imagestore:fetch`: received by us; what stays under a partial name is ours to remove. */
+  /** `imagestore:fetch`: set on what we received. With it, a dataset with a partial name is ours to remove. */
   readonly fetchMark: string;
 }
 
 export interface Space {
   readonly available: Bytes;
-  /** What thin volumes and clones in the pool may still grow. */
+  /** By how much the thin volumes and clones of the pool may still grow. */
   readonly promised: Bytes;
 }
 
 export type Properties = Readonly<Record<string, string>>;
 
 /**
- * The seam between operations and a way to keep datasets. Every call answers with
- * an outcome; failures carry the codes of protocol/storage/failures.ts. Names are checked
- * and full. A read reflects a moment after it was asked for.
+ * The seam between the operations and a driver, which keeps the datasets of one pool. Callers
+ * pass full names that are checked. Expected failures are outcomes with the codes of
+ * protocol/storage/failures.ts. A read shows the pool as it was at some moment after the call.
  */
 export interface Zfs {
-  /** Fails (pool.not_found, command.missing, command.not_permitted) unless the pool can be used. */
+  /** Checks that the pool can be used. Fails: pool.not_found, command.missing, command.not_permitted. */
   checkPool(): Promise<Outcome<{ readonly health: string; readonly version: string }>>;
+  /** Undefined: there is no such dataset. */
   find(name: AnyName): Promise<Outcome<DatasetInfo | undefined>>;
-  /** Volumes of the pool, in the order of their names. */
+  /** All volumes of the pool, ordered by name. */
   listVolumes(): Promise<Outcome<readonly DatasetInfo[]>>;
-  /** Snapshots of `root` and all below it. Fails: dataset.not_found. */
+  /** Snapshots of `root` and of everything below it. Fails: dataset.not_found. */
   listSnapshots(root: PoolName | DatasetName): Promise<Outcome<readonly DatasetInfo[]>>;
-  /** Snapshots of one volume, oldest first. */
+  /** Snapshots of one volume, oldest first. Fails: dataset.not_found. */
   snapshotsOf(volume: DatasetName): Promise<Outcome<readonly DatasetInfo[]>>;
   /** Everything below POOL/images, snapshots included. */
   listImages(): Promise<Outcome<readonly MarkedVolume[]>>;
-  /** Space below `root`. */
+  /** `available`: for new data below `root`. */
   space(root: DatasetName): Promise<Outcome<Space>>;
 
+  /** Creates the filesystem and missing parents, unless it exists. */
   ensureFilesystem(name: DatasetName): Promise<Outcome<null>>;
-  /** Creates missing parents too. Succeeds when a volume of that name exists. */
+  /** Creates missing parents too. Also succeeds if the volume exists, whatever its size. */
   createVolume(name: DatasetName, size: Bytes): Promise<Outcome<null>>;
   /**
-   * One atomic snapshot; with `recursive` of everything below too.
-   * @returns what the snapshot has written, where that needs no look-up.
+   * Creates a snapshot; with `recursive`, of everything below too, all at the same moment.
+   * @returns what the snapshot has written; undefined if only a look-up can say.
    */
   snapshot(name: SnapshotName, recursive: boolean): Promise<Outcome<Bytes | undefined>>;
+  /** Creates missing parents too. May also succeed if `target` exists: check its origin. */
   clone(origin: SnapshotName, target: DatasetName): Promise<Outcome<null>>;
   rename(from: DatasetName, to: DatasetName): Promise<Outcome<null>>;
   /** Fails: dataset.not_found, dataset.has_clones, dataset.busy, snapshot.held. */
   destroy(name: DatasetName | SnapshotName, recursive: boolean): Promise<Outcome<null>>;
   rollback(name: SnapshotName, destroyMoreRecent: boolean): Promise<Outcome<null>>;
   hold(tag: string, name: SnapshotName): Promise<Outcome<null>>;
-  /** Succeeds when there is no such hold (any more). */
+  /** Succeeds as well if the hold, the snapshot or the dataset is missing. */
   release(tag: string, name: SnapshotName): Promise<Outcome<null>>;
-  /** All holds with our tags in the pool. Slow: reads every snapshot. */
+  /** All holds in the pool whose tags begin with `prefix`. Slow: it reads every snapshot. */
   listHolds(prefix: string): Promise<Outcome<readonly { name: SnapshotName; tag: string }[]>>;
 
-  /** argv whose stdout is the stream of a snapshot. */
+  /** The argv of a command that writes the stream of a snapshot to its stdout. */
   sendCommand(name: SnapshotName): readonly string[];
-  /** argv that makes `target` of the stream on its stdin. */
+  /** The argv of a command that creates `target` from the stream on its stdin, with `marks` as user properties. */
   receiveCommand(target: DatasetName, marks: Properties): readonly string[];
-  /** Called when the last receiveCommand for `target` has ended well: now it must be found. */
+  /** Must follow a receiveCommand that exited with 0. Reads find `target` when this has succeeded. */
   finishReceive(target: DatasetName): Promise<Outcome<null>>;
-  /** The folder in which each volume has its device, under the volume's name (devicePath). */
+  /** The folder that holds the device of each volume under the volume's name; see devicePath. */
   readonly devices: string;
-  /** The device of a volume is there, or the patience for it is over (false). */
+  /** Waits for the device of a volume. @returns false if it is still missing at the driver's time limit. */
   waitForDevice(volume: DatasetName): Promise<boolean>;
-  /** Processes started so far. */
+  /** Processes started so far; zero in a driver without processes. */
   readonly commandsRun: number;
-  /** Nothing may be asked afterwards. */
+  /** Releases the pool. No call may follow. */
   close(): Promise<void>;
 }

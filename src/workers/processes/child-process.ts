@@ -2,50 +2,53 @@ import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
+import { codeOf } from "./error-code.js";
 
-/** How a process ended, as far as the process itself tells. */
+/** How a process ended. */
 export type ProcessExit =
   | { readonly kind: "exited"; readonly code: number }
   | { readonly kind: "signalled"; readonly signal: string }
+  /** It was never started. `errno`: the name from errno(3), such as `ENOENT`. */
   | { readonly kind: "not_started"; readonly errno: string };
 
-/** A running command. One that could not be started has no streams and has ended already. */
+/** A command in a child process. If it could not be started it has no streams and has ended already. */
 export interface CommandProcess {
   readonly stdin: Writable | undefined;
   readonly stdout: Readable | undefined;
-  /** Settles when the process is gone and its output is read. Never rejects. */
+  /** Resolves when the process has ended and its output has been read. Never rejects. */
   readonly exited: Promise<ProcessExit>;
-  /** What it wrote to stderr so far, the first MiB of it. */
+  /** What it has written to stderr so far, up to STDERR_BYTES. */
   stderrText(): string;
-  /** Kills it, then closes our ends: a process that writes to a full pipe can't be waited for. */
+  /** Kills it and closes our ends of its pipes. Otherwise the output of a full pipe would have to be read first. */
   kill(): void;
 }
 
-/** Enough to name every snapshot of a full group; the rest of a longer text is dropped. */
+/** Enough to name every snapshot of a full batch. Text beyond it is dropped. */
 export const STDERR_BYTES = 1024 * 1024;
 
-/** zfs speaks the language of its locale; the patterns in failures.ts are of the C locale. */
+/** zfs translates its messages by locale, and command-failures.ts matches those of the C locale. */
 function commandEnvironment(): NodeJS.ProcessEnv {
   return { ...process.env, LC_ALL: "C", LANG: "C" };
 }
 
-/** Starts `argv` with a pipe where we feed it (`stdin`) or read it (`stdout`), or with a socket that takes its output. */
+/**
+ * Starts `argv` and notes it in `children` until it has ended. `stdin` and `stdout` are pipes
+ * where `pipes` says so, and /dev/null otherwise; a socket as `stdout` takes the output itself.
+ */
 export function startProcess(
   argv: readonly string[],
   pipes: { readonly stdin: boolean; readonly stdout: boolean | Socket },
   children: ChildTable,
 ): CommandProcess {
   const [program = "", ...args] = argv;
-  const pipe = (wanted: boolean | Socket) =>
-    typeof wanted !== "boolean" ? wanted : wanted ? "pipe" : "ignore";
+  const stdioOf = (pipe: boolean | Socket) => (typeof pipe !== "boolean" ? pipe : pipe ? "pipe" : "ignore");
   let child: ChildProcess;
   try {
-    const stdio = [pipe(pipes.stdin), pipe(pipes.stdout), "pipe"] as const;
+    const stdio = [stdioOf(pipes.stdin), stdioOf(pipes.stdout), "pipe"] as const;
     child = spawn(program, args, { stdio: [...stdio], env: commandEnvironment() });
   } catch (error) {
-    // Most errors come as an event, but ENOTDIR, E2BIG and some others are thrown.
-    const errno = (error as NodeJS.ErrnoException).code ?? "EIO";
-    const exited = Promise.resolve({ kind: "not_started", errno } as const);
+    // Most failures to start come as an event, but ENOTDIR, E2BIG and some others are thrown.
+    const exited = Promise.resolve({ kind: "not_started", errno: codeOf(error) || "EIO" } as const);
     return { stdin: undefined, stdout: undefined, exited, stderrText: () => "", kill: () => {} };
   }
   const release = children.add(child.pid);
@@ -56,9 +59,9 @@ export function startProcess(
     stderrBytes += chunk.length;
   });
   const exited = new Promise<ProcessExit>((resolve) => {
-    child.once("error", (error: NodeJS.ErrnoException) => {
-      // After a successful spawn "error" means that a kill failed; "close" still comes.
-      if (child.pid === undefined) resolve({ kind: "not_started", errno: error.code ?? "EIO" });
+    child.once("error", (error) => {
+      // With a pid the process was started, and the error is a kill that failed: "close" still follows.
+      if (child.pid === undefined) resolve({ kind: "not_started", errno: codeOf(error) || "EIO" });
     });
     child.once("close", (code, signal) => {
       release();

@@ -2,102 +2,109 @@ import { type FailedOutcome, type FailureCode, fail, failed } from "../../protoc
 import type { CommandEnd } from "./run-command.js";
 
 /**
- * The only module that reads what zfs and zpool write to stderr. Each pattern is
- * anchored and was taken from captured output (test/unit/workers/processes/command-failures.test.ts has
- * it); whatever none of them knows stays a general failure that keeps its text.
+ * The only module that reads what zfs and zpool write to stderr. Text that no pattern matches
+ * gives command.failed and is kept, so a new pattern is needed only when clients have to
+ * react to a failure. To add one:
+ * 1. Make the command fail on a real pool. Save its stderr as `test/fixtures/zfs-2.3.2/NAME.txt`,
+ *    with `$ COMMAND` as the first line.
+ * 2. List NAME under the code that it must give in CODES of
+ *    `test/unit/workers/processes/command-failures.test.ts`. The test fails now.
+ * 3. Add the pattern to PATTERNS, or the new words to one of them. Anchor it with `^` and `m`, so
+ *    that no name can pass for a message. The first match decides: put it before wider patterns.
+ * 4. If a command for several names can fail that way, let BLAMED match the names in its message.
  */
 interface Pattern {
   readonly match: RegExp;
-  readonly refuse: (match: RegExpExecArray, stderr: string) => FailedOutcome;
+  /** The failure to report; `stderr` is the whole text. */
+  readonly toFailure: (match: RegExpExecArray, stderr: string) => FailedOutcome;
 }
 
 const PATTERNS: readonly Pattern[] = [
   {
     match:
       /^cannot (?:open|hold|create|destroy|rename|rollback to|release|send|list)\b.*: (?:dataset does not exist|no such pool(?: or dataset| '.*')?|no such snapshot|no such tag on this dataset)$/m,
-    refuse: () => failed.notFound,
+    toFailure: () => failed.notFound,
   },
   {
     match: /^could not find any snapshots to destroy; check snapshot names\.$/m,
-    refuse: () => failed.notFound,
+    toFailure: () => failed.notFound,
   },
   {
     match: /^cannot (?:create|rename|receive|clone)\b.*: (?:dataset already exists|destination '.*' exists)/m,
-    refuse: () => failed.exists,
+    toFailure: () => failed.exists,
   },
-  { match: /^cannot create snapshot '.*': dataset already exists$/m, refuse: () => failed.exists },
   {
     match: /^cannot destroy '(.*)': (?:snapshot|volume|filesystem) has dependent clones$/m,
-    refuse: (match, stderr) =>
+    toFailure: (match, stderr) =>
       fail(
         "dataset.has_clones",
-        `${match[1]} has clones: ${listed(stderr, "to destroy the following datasets:")}`,
+        `${match[1]} has clones: ${namesBelow(stderr, "to destroy the following datasets:")}`,
       ),
   },
   {
     match: /^cannot rollback to '(.*)': clones of previous snapshots exist$/m,
-    refuse: (match, stderr) =>
+    toFailure: (match, stderr) =>
       fail(
         "dataset.has_clones",
-        `snapshots newer than ${match[1]} have clones: ${listed(stderr, "clones and dependents:")}`,
+        `snapshots newer than ${match[1]} have clones: ${namesBelow(stderr, "clones and dependents:")}`,
       ),
   },
   {
     match: /^cannot rollback to '(.*)': more recent snapshots or bookmarks exist$/m,
-    refuse: (match, stderr) =>
+    toFailure: (match, stderr) =>
       fail(
         "snapshot.newer_exist",
-        `newer snapshots than ${match[1]} exist: ${listed(stderr, "snapshots and bookmarks:")}; destroyMoreRecent removes them`,
+        `newer snapshots than ${match[1]} exist: ${namesBelow(stderr, "snapshots and bookmarks:")}; destroyMoreRecent removes them`,
       ),
   },
   {
     match: /^cannot destroy snapshot (.*): it's being held\b/m,
-    refuse: (match) => fail("snapshot.held", `${match[1]} is held, a download of it may be running`),
+    toFailure: (match) => fail("snapshot.held", `${match[1]} is held, a download of it may be running`),
   },
-  { match: /^cannot .*: (?:dataset|pool) is busy$/m, refuse: (match) => fail("dataset.busy", match[0]) },
+  { match: /^cannot .*: (?:dataset|pool) is busy$/m, toFailure: (match) => fail("dataset.busy", match[0]) },
   {
     match:
       /^cannot .*: (?:out of space|dataset is full|refreservation is greater than available space)|\bNo space left on device\b/m,
-    refuse: () => failed.noSpace,
+    toFailure: () => failed.noSpace,
   },
   {
     match: /^cannot .*: (?:quota|refquota|destination .* space quota) exceeded\.?$/im,
-    refuse: () => failed.noSpace,
+    toFailure: () => failed.noSpace,
   },
   {
     match:
       /^cannot (?:create|rename|receive|clone).*: (?:parent is not a filesystem|parent does not exist|parent '.*' is not a filesystem)/m,
-    refuse: (match) => fail("dataset.wrong_type", match[0]),
+    toFailure: (match) => fail("dataset.wrong_type", match[0]),
   },
   {
     match: /^cannot receive.*: (?:incomplete stream|checksum mismatch)/m,
-    refuse: (match) => fail("image.cut_short", `the image's stream is cut short or damaged: ${match[0]}`),
+    toFailure: (match) => fail("image.cut_short", `the image's stream is cut short or damaged: ${match[0]}`),
   },
   {
     match:
       /^cannot receive.*: (?:invalid stream|failed to read from stream|invalid backup stream|stream has unsupported feature|incompatible embedded data stream feature|kernel modules must be upgraded|most recent snapshot of)|^cannot receive incremental stream: destination '.*' does not exist$/m,
-    refuse: (match) => fail("image.bad_stream", `no usable ZFS stream: ${match[0]}`),
+    toFailure: (match) => fail("image.bad_stream", `no usable ZFS stream: ${match[0]}`),
   },
   {
     match:
       /pool I\/O is currently suspended|cannot open '.*': pool is (?:unavailable|currently unavailable)/m,
-    refuse: (match) => fail("pool.unavailable", match[0]),
+    toFailure: (match) => fail("pool.unavailable", match[0]),
   },
-  { match: /^cannot .*: pool is read-only$/m, refuse: (match) => fail("pool.read_only", match[0]) },
+  { match: /^cannot .*: pool is read-only$/m, toFailure: (match) => fail("pool.read_only", match[0]) },
   {
     match:
       /^(?:(?:warning: )?cannot .*: permission denied|Permission denied the ZFS utilities must be run as root\.|Permission denied\. Channel programs must be run as root\.|Unable to open \/dev\/zfs: Permission denied\.|.*a password is required|cannot .*: Insufficient privileges)/im,
-    refuse: (match) => fail("command.not_permitted", match[0]),
+    toFailure: (match) => fail("command.not_permitted", match[0]),
   },
   {
     match:
       /^(?:The ZFS modules (?:are not loaded|cannot be auto-loaded)\.|\/dev\/zfs and \/proc\/self\/mounts are required\.|Failed to initialize the libzfs library\.)/m,
-    refuse: (match) => fail("command.missing", `ZFS is not available: ${match[0]}`),
+    toFailure: (match) => fail("command.missing", `ZFS is not available: ${match[0]}`),
   },
 ];
 
-/** The names that zfs lists one a line after a line that ends with `heading`. */
-function listed(stderr: string, heading: string): string {
+/** The names that zfs lists, one a line, below the line that ends with `heading`. */
+function namesBelow(stderr: string, heading: string): string {
   const lines = stderr.slice(stderr.indexOf(heading) + heading.length).split("\n");
   return lines
     .slice(1)
@@ -105,15 +112,18 @@ function listed(stderr: string, heading: string): string {
     .join(", ");
 }
 
-/** Of a text that nobody knows: enough to see what it is about. */
+/** Longest part of an unknown text that is kept. */
 const DETAIL_CHARACTERS = 4000;
 
-/** @returns the failure of a command that did not succeed. Keeps the text of what it doesn't know. */
+/**
+ * The failure of a command that did not succeed. A failure without a pattern has the first line
+ * of stderr as its message, and argv and all of stderr, up to 4000 characters, as its detail.
+ */
 export function failureOf(end: CommandEnd): FailedOutcome {
   const { exit, argv, stderr } = end;
   const text = stderr.trim();
   const command = argv.join(" ").slice(0, 500);
-  // Behind a prefix such as sudo or ssh: what was asked of zfs, not of the prefix.
+  // Behind a prefix such as sudo or ssh: the verb of zfs, not the one of the prefix.
   const program = argv.findIndex((word) => /(?:^|\/)(?:zfs|zpool)$/.test(word));
   const verb = program < 0 ? argv[0] : argv.slice(program, program + 2).join(" ");
   const general = (code: FailureCode, what: string) =>
@@ -139,9 +149,9 @@ export function failureOf(end: CommandEnd): FailedOutcome {
     case "exited":
       break;
   }
-  for (const { match, refuse } of PATTERNS) {
+  for (const { match, toFailure } of PATTERNS) {
     const found = match.exec(text);
-    if (found) return refuse(found, text);
+    if (found) return toFailure(found, text);
   }
   return general(
     "command.failed",
@@ -151,14 +161,19 @@ export function failureOf(end: CommandEnd): FailedOutcome {
 
 const BLAMED = /^cannot (?:open|create snapshot|destroy(?: snapshot)?) '?([^']*?)'?: /gm;
 
-/** The names, of datasets or snapshots, that a command on several says it failed on. */
+/** The datasets or snapshots that a command with several names failed for, as stderr says. */
 export function blamedNames(stderr: string): Set<string> {
-  return new Set([...stderr.matchAll(BLAMED)].map((match) => match[1] as string));
+  return namesIn(stderr, BLAMED);
 }
 
 const MISSING = /^cannot open '(.*)': (?:dataset does not exist|no such pool)$/gm;
 
-/** The names that a `zfs list NAME…` says do not exist. */
+/** The names that don't exist, as the stderr of `zfs list NAME…` says. */
 export function missingNames(stderr: string): Set<string> {
-  return new Set([...stderr.matchAll(MISSING)].map((match) => match[1] as string));
+  return namesIn(stderr, MISSING);
+}
+
+/** What the first group of `pattern` captures, in all its matches. */
+function namesIn(stderr: string, pattern: RegExp): Set<string> {
+  return new Set(Array.from(stderr.matchAll(pattern), ([, name = ""]) => name));
 }

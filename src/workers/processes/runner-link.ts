@@ -1,22 +1,24 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { PackrStream, UnpackrStream } from "msgpackr";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
 import type { CommandEnd, CommandLimits } from "./run-command.js";
 
-export interface RunOrder {
+/** From an actor to its runner: run this command. */
+export interface RunRequest {
   readonly id: number;
   readonly argv: readonly string[];
   readonly limits: CommandLimits;
 }
 
-export interface RunEnd {
+/** From the runner to its actor: the command of that request has ended. */
+export interface RunReply {
   readonly id: number;
   readonly end: CommandEnd;
 }
 
-export interface RunnerOptions {
-  /** The compiled runner. */
+interface RunnerOptions {
+  /** The path of the compiled runner. */
   readonly script: string;
   readonly children: ChildTable;
   readonly log: ActorLog;
@@ -24,41 +26,53 @@ export interface RunnerOptions {
 
 /** The runner process of one actor. */
 export interface Runner {
-  /** Runs a command there. Never rejects: one that was lost with the runner ends as `lost`. */
+  /**
+   * Runs a command in the runner. Never rejects. If the runner dies or is closed before the
+   * command has ended, the command is killed too and then ends as `lost`.
+   */
   run(argv: readonly string[], limits: CommandLimits): Promise<CommandEnd>;
-  /** Times that the process was started after it had died. */
+  /** How often the process was started again after it had died. */
   readonly restarts: number;
-  /** Ends the process, and what it runs. */
+  /** Ends the process and its commands. Later commands end as `lost`. */
   close(): Promise<void>;
 }
 
-interface Running {
-  readonly child: ChildProcess;
-  readonly orders: PackrStream;
+interface RunnerProcess {
+  readonly requests: PackrStream;
+  /** What settles each command that this process has not answered, by the id of its request. */
+  readonly pending: Map<number, (end: CommandEnd["exit"] | CommandEnd) => void>;
+  /** Resolves when the process and its commands have ended. */
   readonly ended: Promise<void>;
 }
 
-/** Starts the runner now; one that dies is started again with the next command. */
+/** Starts the runner at once. If it dies, the next command starts it again. */
 export function startRunner({ script, children, log }: RunnerOptions): Runner {
-  const pending = new Map<number, (end: CommandEnd["exit"] | CommandEnd) => void>();
+  /** The id of the newest request; ids count through all processes. */
   let lastId = 0;
+  /** Processes started after the first. */
   let restarts = 0;
+  /** Set by `close`: from then on nothing is started. */
   let isClosed = false;
-  let running: Running | undefined = start();
+  /** Undefined from the death of the process until the next command. */
+  let running: RunnerProcess | undefined = start();
 
-  function start(): Running {
-    // A group of its own, so that its commands can be ended with it.
+  function start(): RunnerProcess {
+    // `detached`: the process leads a group, which can be killed together with its commands.
     const child = spawn(process.execPath, [script], { stdio: ["pipe", "pipe", "inherit"], detached: true });
     const release = children.addGroup(child.pid);
-    const orders = new PackrStream();
-    const ends = new UnpackrStream();
+    const pending: RunnerProcess["pending"] = new Map();
+    const requests = new PackrStream();
+    const replies = new UnpackrStream();
     if (child.stdin && child.stdout) {
-      // What can't be written is lost with the process, whose end says so.
+      // Requests that can't be written are lost with the process, and "close" reports them.
       child.stdin.on("error", () => {});
-      orders.pipe(child.stdin);
-      child.stdout.pipe(ends);
+      requests.pipe(child.stdin);
+      child.stdout.pipe(replies);
     }
-    ends.on("data", ({ id, end }: RunEnd) => pending.get(id)?.(end));
+    replies.on("data", ({ id, end }: RunReply) => {
+      pending.get(id)?.(end);
+      pending.delete(id);
+    });
     const ended = new Promise<void>((resolve) => {
       child.once("error", (error) => log.error("the runner can't be started", { error: String(error) }));
       child.once("close", (code, signal) => {
@@ -66,12 +80,12 @@ export function startRunner({ script, children, log }: RunnerOptions): Runner {
         void endGroup(child.pid).then(() => {
           release();
           if (!isClosed) log.error("the runner ended; it is started again", { code, signal });
-          for (const settle of [...pending.values()]) settle({ kind: "lost" });
+          for (const settle of pending.values()) settle({ kind: "lost" });
           resolve();
         });
       });
     });
-    return { child, orders, ended };
+    return { requests, pending, ended };
   }
 
   return {
@@ -81,39 +95,42 @@ export function startRunner({ script, children, log }: RunnerOptions): Runner {
     run: (argv, limits) =>
       new Promise((resolve) => {
         const startedAt = performance.now();
-        const id = ++lastId;
-        pending.set(id, (end) => {
-          pending.delete(id);
+        const settle = (end: CommandEnd["exit"] | CommandEnd) => {
           const ms = performance.now() - startedAt;
           resolve("kind" in end ? { argv, stdout: "", stderr: "", exit: end, ms } : end);
-        });
-        if (isClosed) return pending.get(id)?.({ kind: "lost" });
+        };
+        if (isClosed) return settle({ kind: "lost" });
         if (!running) {
           restarts++;
           running = start();
         }
-        running.orders.write({ id, argv, limits } satisfies RunOrder);
+        const id = ++lastId;
+        running.pending.set(id, settle);
+        running.requests.write({ id, argv, limits } satisfies RunRequest);
       }),
     close: async () => {
       isClosed = true;
-      running?.orders.end();
+      running?.requests.end();
       await running?.ended;
     },
   };
 }
 
-/** How long what a dead runner left may take to go: it may sit in the kernel, or as a zombie that nobody reaps. */
-const GONE_WITHIN_MS = 30_000;
+/**
+ * Longest wait for the commands of a dead runner. They may hang in the kernel, or stay zombies
+ * because nobody reaps them.
+ */
+const GROUP_END_LIMIT_MS = 30_000;
 const GROUP_PAUSE_MS = 10;
 
-/** Ends what a dead runner has left running, and waits until it is gone. */
+/** Kills the commands that a dead runner has left, and waits until they have ended. */
 async function endGroup(pid: number | undefined): Promise<void> {
   if (pid === undefined) return;
-  for (const until = performance.now() + GONE_WITHIN_MS; performance.now() < until; ) {
+  for (const deadline = performance.now() + GROUP_END_LIMIT_MS; performance.now() < deadline; ) {
     try {
       process.kill(-pid, "SIGKILL");
     } catch {
-      // Nobody is left, or only what sudo made another user's.
+      // ESRCH: the group is empty. EPERM: all that is left belongs to another user, by sudo.
       return;
     }
     await new Promise((resolve) => setTimeout(resolve, GROUP_PAUSE_MS));

@@ -1,14 +1,15 @@
-/** A number of places for work that may run at once; what finds none waits in the order it came. */
+/** A fixed number of places for work that may run at the same time. */
 export interface Slots {
-  /** Runs `work` in a slot, as soon as one is free. */
+  /** Runs `work` as soon as a slot is free. Slots are given in the order of the calls. */
   use<T>(work: () => Promise<T>): Promise<T>;
   /** Slots in use. */
   readonly used: number;
-  /** Work that waits for a slot. */
+  /** Calls that wait for a slot. */
   readonly waiting: number;
 }
 
 export function createSlots(count: number): Slots {
+  /** The calls that wait, oldest first; empty unless all slots are in use. */
   const waiting: (() => void)[] = [];
   let used = 0;
   return {
@@ -24,7 +25,7 @@ export function createSlots(count: number): Slots {
       try {
         return await work();
       } finally {
-        // The slot passes from hand to hand: whoever comes now must not overtake who waits.
+        // The slot is handed over without becoming free, so that no new call overtakes one that waits.
         const next = waiting.shift();
         if (next) next();
         else used--;

@@ -9,20 +9,24 @@ import type { ChildTable } from "../../protocol/threads/child-table.js";
 import { detectGzip } from "../../protocol/zfs-stream/gzip.js";
 import { startProcess } from "../processes/child-process.js";
 import { failureOf } from "../processes/command-failures.js";
-import type { CommandEnd } from "../processes/run-command.js";
-import { RefusedStream, withCheckedHeader } from "./stream-header.js";
+import { codeOf } from "../processes/error-code.js";
+import { type CommandEnd, succeeded } from "../processes/run-command.js";
+import { StreamHeaderFailure, withCheckedHeader } from "./stream-header.js";
 
-export interface FetchOptions {
+interface FetchOptions {
   readonly order: FetchOrder;
+  /** Time limit of connecting to the image service. */
   readonly connectMs: number;
+  /** The fetch fails if no byte arrives for this long. */
   readonly idleMs: number;
   readonly children: ChildTable;
+  /** Ends the fetch, which then fails with service.interrupted. */
   readonly signal: AbortSignal;
 }
 
 const MAX_REDIRECTS = 10;
 
-/** The digest that the image service states, in hex. Source: RFC 9530 and the older RFC 3230. */
+/** The SHA-256 that the image service states, in hex. Source: RFC 9530 and the older RFC 3230. */
 export function statedSha256(
   headers: Readonly<Record<string, string | string[] | undefined>>,
 ): string | undefined {
@@ -34,31 +38,34 @@ export function statedSha256(
   return undefined;
 }
 
-/** Counts and hashes what passes. */
-async function* observed(
-  body: AsyncIterable<Buffer>,
+/** Passes chunks on unchanged, after `onChunk` has seen each of them. */
+async function* observe(
+  chunks: AsyncIterable<Buffer>,
   onChunk: (chunk: Buffer) => void,
 ): AsyncGenerator<Buffer> {
-  for await (const chunk of body) {
+  for await (const chunk of chunks) {
     onChunk(chunk);
     yield chunk;
   }
 }
 
-/** Errors of a pipe whose reader has gone: what the reader says counts, not they. */
-const READER_GONE = new Set(["EPIPE", "ERR_STREAM_PREMATURE_CLOSE", "ERR_STREAM_DESTROYED"]);
+/** Codes of the errors that we get when a command closes its stdin before we have written everything. */
+const STDIN_CLOSED = new Set(["EPIPE", "ERR_STREAM_PREMATURE_CLOSE", "ERR_STREAM_DESTROYED"]);
 
-/** How feeding a command went: `error` is ours unless `readerGone`. */
-interface Fed {
-  readonly error: unknown;
-  readonly readerGone: boolean;
-}
+/** How writing a stream to a command went. */
+type Feeding =
+  | { readonly kind: "complete" }
+  /** The command didn't read to the end; its exit status and stderr say why. */
+  | { readonly kind: "stdin_closed" }
+  /** The stream broke on our side of the pipe. */
+  | { readonly kind: "broken"; readonly error: unknown };
 
 /**
- * A way into `stdin` that does not close it when it is given up: a command that sees
- * the end of its input may take what came for all, so it must be killed first.
+ * A way into `stdin` that ends it only after the last byte, not when a pipeline fails. A
+ * command that sees the end of its input may take what came so far for the whole stream,
+ * so in that case it must be killed first.
  */
-function withoutEnd(stdin: Writable): Writable {
+function endedWhenComplete(stdin: Writable): Writable {
   stdin.on("error", () => {});
   return new Writable({
     write: (chunk, _encoding, done) => {
@@ -70,36 +77,38 @@ function withoutEnd(stdin: Writable): Writable {
   });
 }
 
-/** Runs the receiving command on a stream; settles when the process is gone. */
+/** Runs the receiving command; `feed` writes the stream to it. Resolves when the process has ended. */
 async function receive(
   argv: readonly string[],
   children: ChildTable,
   feed: (stdin: Writable) => Promise<void>,
-): Promise<{ end: CommandEnd; fed: Fed }> {
+): Promise<{ end: CommandEnd; feeding: Feeding }> {
   const startedAt = performance.now();
   const command = startProcess(argv, { stdin: true, stdout: false }, children);
-  let fed: Fed = { error: undefined, readerGone: false };
-  // A command that fails must not wait for a slow image service to notice.
+  let feeding: Feeding = { kind: "complete" };
+  // Without this a command's failure would show only with the next byte of a slow image service.
   void command.exited.then((exit) => {
-    if (exit.kind !== "exited" || exit.code !== 0) command.stdin?.destroy();
+    if (!succeeded({ exit })) command.stdin?.destroy();
   });
   if (command.stdin) {
     try {
-      await feed(withoutEnd(command.stdin));
+      await feed(endedWhenComplete(command.stdin));
     } catch (error) {
-      fed = { error, readerGone: READER_GONE.has((error as NodeJS.ErrnoException).code ?? "") };
-      // Our side ended early: a killed receive leaves nothing, one that is fed an end might not.
-      if (!fed.readerGone) command.kill();
+      feeding = STDIN_CLOSED.has(codeOf(error)) ? { kind: "stdin_closed" } : { kind: "broken", error };
+      // A killed receive leaves nothing behind; one whose input just ends might.
+      if (feeding.kind === "broken") command.kill();
     }
   }
   const exit = await command.exited;
   const ms = performance.now() - startedAt;
-  return { end: { argv, stdout: "", stderr: command.stderrText(), exit, ms }, fed };
+  return { end: { argv, stdout: "", stderr: command.stderrText(), exit, ms }, feeding };
 }
 
+/** The failure of a transfer that broke before the command had everything. */
 function transferFailure(error: unknown, url: string): FailedOutcome {
-  const { code = "", message = "" } = error as NodeJS.ErrnoException;
-  if (error instanceof RefusedStream)
+  const code = codeOf(error);
+  const message = error instanceof Error ? error.message : "";
+  if (error instanceof StreamHeaderFailure)
     return fail("image.bad_stream", `no usable image: ${message}, url: ${url}`);
   if (code.startsWith("Z_") || code === "ERR_Z") {
     return code === "Z_BUF_ERROR"
@@ -115,14 +124,15 @@ function transferFailure(error: unknown, url: string): FailedOutcome {
   return fail("image.unreachable", `the image can't be fetched: ${message || code}, url: ${url}`);
 }
 
+const INTERRUPTED = fail("service.interrupted", "the fetch was given up");
+
 /**
- * Pipes the body of an image, gunzipped if it is gzip by content, into `zfs receive`.
- * Nothing is kept in a file. A body that is no stream, is cut short or has another
- * digest than the service states gives a failure; what was received by then is the
- * caller's to remove.
+ * Downloads an image and pipes it into the receiving command, gunzipped if its first bytes say
+ * gzip. Nothing is stored in between. Fails if the body is no stream, is cut short or differs
+ * from the digest of the order or of the service; the caller removes what was received by then.
  */
 export async function fetchImage(options: FetchOptions): Promise<Outcome<FetchReport>> {
-  const { order, signal, children } = options;
+  const { order, signal } = options;
   const { url } = order;
   const agent = new Agent({
     connect: { timeout: options.connectMs },
@@ -141,50 +151,50 @@ export async function fetchImage(options: FetchOptions): Promise<Outcome<FetchRe
     }
     return await receiveBody(options, response.body, order.digest ?? statedSha256(response.headers));
   } catch (error) {
-    if (signal.aborted) return fail("service.interrupted", "the fetch was given up");
-    return transferFailure(error, url);
+    return signal.aborted ? INTERRUPTED : transferFailure(error, url);
   } finally {
     await agent.destroy().catch(() => {});
   }
+}
 
-  async function receiveBody(
-    { order: { command } }: FetchOptions,
-    body: Readable,
-    digest: string | undefined,
-  ): Promise<Outcome<FetchReport>> {
-    let receivedBytes = 0;
-    let streamBytes = 0;
-    const hash = digest === undefined ? undefined : createHash("sha256");
-    const incoming = observed(body, (chunk) => {
-      receivedBytes += chunk.length;
-      hash?.update(chunk);
+/** `digest`: the SHA-256 that the body must have, in hex; undefined if nobody stated one. */
+async function receiveBody(
+  { order: { command, url }, children, signal }: FetchOptions,
+  body: Readable,
+  digest: string | undefined,
+): Promise<Outcome<FetchReport>> {
+  let receivedBytes = 0;
+  let streamBytes = 0;
+  const hash = digest === undefined ? undefined : createHash("sha256");
+  const incoming = observe(body, (chunk) => {
+    receivedBytes += chunk.length;
+    hash?.update(chunk);
+  });
+  // Resolves with the first bytes: no process starts before the service sends something.
+  const { gzipped, whole } = await detectGzip(incoming);
+  const checked = (stream: AsyncIterable<Buffer>) =>
+    observe(withCheckedHeader(stream), (chunk) => {
+      streamBytes += chunk.length;
     });
-    // The process is started when the first bytes are there, or known not to come.
-    const { gzipped, whole } = await detectGzip(incoming);
-    const count = (stream: AsyncIterable<Buffer>) =>
-      observed(withCheckedHeader(stream), (chunk) => {
-        streamBytes += chunk.length;
-      });
-    const { end, fed } = await receive(command, children, (stdin) =>
-      gzipped
-        ? pipeline(whole, createGunzip(), count, stdin, { signal })
-        : pipeline(whole, count, stdin, { signal }),
-    );
-    body.on("error", () => {}).destroy();
-    if (signal.aborted) return fail("service.interrupted", "the fetch was given up");
-    if (fed.error !== undefined && !fed.readerGone) return transferFailure(fed.error, url);
-    if (end.exit.kind !== "exited" || end.exit.code !== 0) return failureOf(end);
-    if (fed.readerGone) {
-      // The command was content before the end: bytes behind a stream's end are no part of it.
-      return fail("image.bad_stream", `no usable image: data follows the end of the stream, url: ${url}`);
-    }
-    const computed = hash?.digest("hex");
-    if (computed !== digest) {
-      return fail(
-        "image.digest_mismatch",
-        `the image's SHA-256 is ${computed}, expected ${digest}, url: ${url}`,
-      );
-    }
-    return succeed({ receivedBytes, streamBytes });
+  const { end, feeding } = await receive(command, children, (stdin) =>
+    gzipped
+      ? pipeline(whole, createGunzip(), checked, stdin, { signal })
+      : pipeline(whole, checked, stdin, { signal }),
+  );
+  body.on("error", () => {}).destroy();
+  if (signal.aborted) return INTERRUPTED;
+  if (feeding.kind === "broken") return transferFailure(feeding.error, url);
+  if (!succeeded(end)) return failureOf(end);
+  if (feeding.kind === "stdin_closed") {
+    // The command was content with less than the body: more bytes follow the end of the stream.
+    return fail("image.bad_stream", `no usable image: data follows the end of the stream, url: ${url}`);
   }
+  const computed = hash?.digest("hex");
+  if (computed !== digest) {
+    return fail(
+      "image.digest_mismatch",
+      `the image's SHA-256 is ${computed}, expected ${digest}, url: ${url}`,
+    );
+  }
+  return succeed({ receivedBytes, streamBytes });
 }

@@ -2,34 +2,35 @@ import type { Socket } from "node:net";
 import { type Failure, fail, internalFailure } from "../../protocol/storage/failures.js";
 import { createRingWriter } from "../../protocol/threads/byte-ring.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
-import { type CommandProcess, type ProcessExit, startProcess } from "../processes/child-process.js";
+import { type CommandProcess, startProcess } from "../processes/child-process.js";
 import { failureOf } from "../processes/command-failures.js";
+import { succeeded } from "../processes/run-command.js";
 import { openPipe, type Pipe } from "./socket-pipe.js";
 
-/** A command whose output goes into a ring, as fast as the ring's reader makes room. */
+/** A running command whose output goes into a ring. It pauses while the ring is full. */
 export interface Send {
-  /** The reader has made room. */
-  goOn(): void;
-  /** Ends the command at once; `onEnd` is told that it was interrupted. */
+  /** Continues after a pause. Call it when the ring's reader has made room. */
+  resume(): void;
+  /** Kills the command; `onEnd` then reports service.interrupted. Without effect after the end. */
   cancel(): void;
 }
 
-export interface SendOptions {
+interface SendOptions {
   readonly command: readonly string[];
-  /** The memory of an empty ring, for us alone to write to until `onEnd`. */
+  /** The memory of an empty ring. Nobody else may write to it until `onEnd` is called. */
   readonly ring: SharedArrayBuffer;
-  /** Bytes at the beginning that are thrown away. */
+  /** Bytes at the beginning of the output that are dropped. */
   readonly skipBytes: number;
   readonly children: ChildTable;
-  /** A folder that we may write to, for what must have a place for a moment. */
+  /** A folder that we may write to: the pipe has its socket there while it is opened. */
   readonly folder: string;
-  /** There are bytes in the ring that its reader doesn't know of. */
+  /** The ring holds bytes that its reader has not been notified of. */
   onBytes(): void;
-  /** Called once, after the last byte and when the process is gone. */
+  /** Called once, when the last byte is in the ring and the process has ended. */
   onEnd(failure: Failure | undefined): void;
 }
 
-/** Resolves when the socket has closed, with what went wrong unless everything was read. */
+/** Resolves when the socket is closed: with the error, or undefined if everything was read before. */
 function readToEnd(reading: Socket): Promise<Error | undefined> {
   return new Promise((resolve) => {
     let failure: Error | undefined;
@@ -41,19 +42,24 @@ function readToEnd(reading: Socket): Promise<Error | undefined> {
   });
 }
 
+/** Starts a command that writes a snapshot's stream. Never throws: every failure goes to `onEnd`. */
 export function startSend(options: SendOptions): Send {
   const startedAt = performance.now();
-  const { command, children } = options;
+  const { command: argv, children } = options;
   const ring = createRingWriter(options.ring);
-  let skipBytes = options.skipBytes;
+  /** Bytes that are still to be dropped. */
+  let leftToSkip = options.skipBytes;
+  /** Once true, no byte is committed any more. */
   let isCancelled = false;
+  /** Undefined until the pipe is open. */
   let pipe: Pipe | undefined;
-  let running: CommandProcess | undefined;
+  /** Undefined until the command is started, and forever if the send is cancelled before. */
+  let command: CommandProcess | undefined;
 
-  /** The first `bytes` of the ring's region have come. */
-  const take = (bytes: number): boolean => {
-    const skipped = Math.min(skipBytes, bytes);
-    skipBytes -= skipped;
+  /** The socket has put `bytes` at the beginning of the ring's free region. */
+  const onRead = (bytes: number): boolean => {
+    const skipped = Math.min(leftToSkip, bytes);
+    leftToSkip -= skipped;
     if (isCancelled || skipped === bytes) return true;
     if (skipped > 0) ring.region().copyWithin(0, skipped, bytes);
     if (ring.commit(bytes - skipped)) options.onBytes();
@@ -62,21 +68,20 @@ export function startSend(options: SendOptions): Send {
   };
 
   async function run(): Promise<Failure | undefined> {
-    pipe = await openPipe(options.folder, { buffer: ring.region, callback: take });
+    pipe = await openPipe(options.folder, { buffer: ring.region, callback: onRead });
     const { reading, writing } = pipe;
     const drained = readToEnd(reading);
     if (isCancelled) reading.destroy();
-    else running = startProcess(command, { stdin: false, stdout: writing }, children);
+    else command = startProcess(argv, { stdin: false, stdout: writing }, children);
+    // The child has a copy. The reader sees the end only when no copy is left.
     writing.destroy();
-    const exit = await running?.exited;
+    const exit = await command?.exited;
     const readError = await drained;
     if (isCancelled || !exit) return fail("service.interrupted", "the download was given up").failure;
-    return readError ? internalFailure(readError).failure : failureAfter(exit, running?.stderrText() ?? "");
-  }
-
-  function failureAfter(exit: ProcessExit, stderr: string): Failure | undefined {
-    if (exit.kind === "exited" && exit.code === 0) return undefined;
-    return failureOf({ argv: command, stdout: "", stderr, exit, ms: performance.now() - startedAt }).failure;
+    if (readError) return internalFailure(readError).failure;
+    if (succeeded({ exit })) return undefined;
+    const stderr = command?.stderrText() ?? "";
+    return failureOf({ argv, stdout: "", stderr, exit, ms: performance.now() - startedAt }).failure;
   }
 
   void run()
@@ -84,12 +89,12 @@ export function startSend(options: SendOptions): Send {
     .then(options.onEnd);
 
   return {
-    goOn: () => {
+    resume: () => {
       if (!isCancelled && ring.hasRoom()) pipe?.reading.resume();
     },
     cancel: () => {
       isCancelled = true;
-      running?.kill();
+      command?.kill();
       pipe?.reading.destroy();
     },
   };

@@ -1,32 +1,35 @@
-/** A stream that must not reach the kernel. */
-export class RefusedStream extends Error {}
+import { FEATURE_BITS, MAGIC, PLACE } from "../../protocol/zfs-stream/stream-records.js";
 
-/** The part of the first record, DRR_BEGIN, that holds magic and features. Source: zfs_ioctl.h. */
-const HEADER_BYTES = 24;
-const MAGIC_OFFSET = 8;
-const VERSION_OFFSET = 16;
-const DMU_BACKUP_MAGIC = 0x2f5bacbacn;
-/** Two bits say what kind of header it is, the features are above them. */
-const HEADER_TYPE_BITS = 2n;
-const FEATURE_REDACTED = 1n << 21n;
+/** The beginning of a stream whose header shows that it must not reach the kernel. */
+export class StreamHeaderFailure extends Error {
+  override readonly name = "StreamHeaderFailure";
+}
+
+/** The first bytes of BEGIN, up to the end of drr_versioninfo: magic and features are in there. */
+const HEADER_BYTES = PLACE.beginVersion + 8;
+/** drr_versioninfo keeps the kind of header in its two lowest bits and the features above them. */
+const REDACTED = 1n << BigInt(FEATURE_BITS.redacted + 2);
 
 /**
- * @returns why a stream with this header is refused, or undefined. OpenZFS 2.3.2
- * panics on a redacted stream without its list of redactions, and takes the pool
- * along; everything else that is wrong with a stream it refuses itself.
+ * @returns why a stream with this header is refused, or undefined. OpenZFS 2.3.2 panics on a
+ * redacted stream that lacks its list of redactions, and takes the pool down with it.
+ * `zfs receive` itself refuses whatever else is wrong with a stream.
  */
 export function headerProblem(header: Buffer): string | undefined {
   if (header.length < HEADER_BYTES) return undefined;
-  const isLittle = header.readBigUInt64LE(MAGIC_OFFSET) === DMU_BACKUP_MAGIC;
-  const isBig = header.readBigUInt64BE(MAGIC_OFFSET) === DMU_BACKUP_MAGIC;
-  if (!isLittle && !isBig) return undefined;
-  const version = isLittle ? header.readBigUInt64LE(VERSION_OFFSET) : header.readBigUInt64BE(VERSION_OFFSET);
-  const isRedacted = ((version >> HEADER_TYPE_BITS) & FEATURE_REDACTED) !== 0n;
+  const view = new DataView(header.buffer, header.byteOffset, HEADER_BYTES);
+  const littleEndian = view.getBigUint64(PLACE.beginMagic, true) === MAGIC;
+  if (!littleEndian && view.getBigUint64(PLACE.beginMagic, false) !== MAGIC) return undefined;
+  const isRedacted = (view.getBigUint64(PLACE.beginVersion, littleEndian) & REDACTED) !== 0n;
   return isRedacted ? "its stream is redacted, an image must be whole" : undefined;
 }
 
-/** The same bytes, the first of them looked at. Throws RefusedStream before any is given on. */
+/**
+ * Passes a stream on unchanged, after a look at its header. Throws StreamHeaderFailure
+ * before the first byte is passed on.
+ */
 export async function* withCheckedHeader(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  /** The bytes so far while they are too few for a header; undefined once it is checked. */
   let head: Buffer | undefined = Buffer.alloc(0);
   for await (const chunk of stream) {
     if (!head) {
@@ -36,7 +39,7 @@ export async function* withCheckedHeader(stream: AsyncIterable<Buffer>): AsyncGe
     head = head.length === 0 ? chunk : Buffer.concat([head, chunk]);
     if (head.length < HEADER_BYTES) continue;
     const problem = headerProblem(head);
-    if (problem !== undefined) throw new RefusedStream(problem);
+    if (problem !== undefined) throw new StreamHeaderFailure(problem);
     yield head;
     head = undefined;
   }

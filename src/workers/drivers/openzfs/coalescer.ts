@@ -1,28 +1,29 @@
-import { createGrouper } from "./batcher.js";
+import { createBatcher } from "./batcher.js";
 
 /**
- * Joins reads: all that wait at one moment share one run, and a read never joins a
- * run that began before it arrived, so an answer is never older than its question.
- * With more than one run `atOnce`, who comes while one is under way need not wait for it.
+ * Coalesces reads: callers that wait at the same moment share one run, and those with equal
+ * keys one answer. A call never joins a run that began before it, so no answer is older than
+ * its question. With `maxRuns` above 1, a call need not wait for the run in flight to end.
+ * @param run reads all `keys`. @returns the value of each of them.
  */
 export function createCoalescer<Key, Value>(
-  atOnce: number,
+  maxRuns: number,
   run: (keys: readonly Key[]) => Promise<(key: Key) => Value>,
 ): (key: Key) => Promise<Value> {
-  /** Keys that wait for a run to begin. */
+  /** The promise of each key whose run has not begun. */
   const waiting = new Map<Key, Promise<Value>>();
-  const ask = createGrouper<Key, Value>({
-    atOnce,
-    run: async (keys) => {
+  const submit = createBatcher<Key, Value>({
+    maxBatches: maxRuns,
+    runBatch: async (keys) => {
       for (const key of keys) waiting.delete(key);
       return keys.map(await run(keys));
     },
   });
   return (key) => {
-    const known = waiting.get(key);
-    if (known) return known;
-    const asked = ask(key);
-    waiting.set(key, asked);
-    return asked;
+    const shared = waiting.get(key);
+    if (shared) return shared;
+    const submitted = submit(key);
+    waiting.set(key, submitted);
+    return submitted;
   };
 }

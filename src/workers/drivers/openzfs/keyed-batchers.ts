@@ -1,20 +1,25 @@
-/** Keeps what `create` makes for a key as long as somebody waits for an answer of it. */
-export function perKey<Key, Item, Answer>(
+/**
+ * One batcher for each key, such as a dataset. `create` makes it with the first call for the
+ * key; it is dropped when no call for the key is pending, so memory follows the load and not
+ * the number of keys ever seen.
+ */
+export function createKeyedBatchers<Key, Item, Answer>(
   create: (key: Key) => (item: Item) => Promise<Answer>,
 ): (key: Key, item: Item) => Promise<Answer> {
-  interface Kept {
-    readonly ask: (item: Item) => Promise<Answer>;
-    users: number;
+  interface KeyedBatcher {
+    readonly submit: (item: Item) => Promise<Answer>;
+    /** Calls that have no answer yet; at least one. */
+    pendingCalls: number;
   }
-  const kept = new Map<Key, Kept>();
+  const batchers = new Map<Key, KeyedBatcher>();
   return async (key, item) => {
-    const found = kept.get(key) ?? { ask: create(key), users: 0 };
-    kept.set(key, found);
-    found.users++;
+    const batcher = batchers.get(key) ?? { submit: create(key), pendingCalls: 0 };
+    batchers.set(key, batcher);
+    batcher.pendingCalls++;
     try {
-      return await found.ask(item);
+      return await batcher.submit(item);
     } finally {
-      if (--found.users === 0) kept.delete(key);
+      if (--batcher.pendingCalls === 0) batchers.delete(key);
     }
   };
 }

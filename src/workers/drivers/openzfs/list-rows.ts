@@ -3,21 +3,23 @@ import { bytes } from "../../../protocol/storage/units.js";
 import type { CommandEnd } from "../../processes/run-command.js";
 import type { AnyName, DatasetInfo } from "../driver.js";
 
-/** What `zfs list -o` is asked for, for infoOf to read. */
+/** The columns (`zfs list -o`) that `infoOf` reads, in its order. More may follow. */
 export const COLUMNS = "name,type,guid,createtxg,volsize,written,origin";
 
-/** The lines of `zfs list -H`, in their columns. */
-export function rowsOf(end: CommandEnd): string[][] {
-  return end.stdout
+/** The rows of a command run with `-H`: one a line, fields separated by tabs. */
+export function rowsOf({ stdout }: CommandEnd): string[][] {
+  return stdout
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => line.split("\t"));
 }
 
+/** A field that `-p` prints in full digits. Zero where zfs prints `-`: the dataset lacks the property. */
 export function numberOf(field: string | undefined): bigint {
   return field !== undefined && /^\d+$/.test(field) ? BigInt(field) : 0n;
 }
 
+/** Reads a row of COLUMNS. zfs is trusted to print names and types as it defines them. */
 export function infoOf(fields: readonly string[]): DatasetInfo {
   const [name, type, guid = "", createtxg, volsize, written, origin] = fields;
   return {

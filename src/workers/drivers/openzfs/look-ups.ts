@@ -1,76 +1,77 @@
 import { type FailedOutcome, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import { failureOf, missingNames } from "../../processes/command-failures.js";
-import type { CommandEnd } from "../../processes/run-command.js";
+import { type CommandEnd, succeeded } from "../../processes/run-command.js";
 import type { AnyName, DatasetInfo } from "../driver.js";
 import { createCoalescer } from "./coalescer.js";
 import { COLUMNS, infoOf, rowsOf } from "./list-rows.js";
 import type { PoolState } from "./pool-state.js";
 
-export type Found = Outcome<DatasetInfo | undefined>;
+/** Undefined: there is no such dataset. */
+type Found = Outcome<DatasetInfo | undefined>;
 
-export interface LookUpOptions {
+interface LookUpOptions {
   /** Runs `zfs list` with these arguments. */
   list(args: readonly string[]): Promise<CommandEnd>;
-  /** The state of the pool; undefined: it can't be told, and nothing may be remembered. */
+  /** The state of the pool now; undefined if it is unknown, and then nothing may be cached. */
   poolState(): Promise<PoolState | undefined>;
   readonly namesPerCommand: number;
 }
 
-/** Look-ups wait for no transaction group, but zfs uses one processor for a command. */
-const READS_AT_ONCE = 2;
-/** Of names that do not exist there are as many as clients like to ask for. */
-const MOST_REMEMBERED = 20_000;
+/** A look-up waits for no transaction group, but each `zfs list` keeps one processor busy. */
+const MAX_CONCURRENT_RUNS = 2;
+/** Answers in the cache. It needs a bound because clients may ask for any number of missing names. */
+const MAX_CACHED = 20_000;
 
 /**
- * Looks up datasets by their names. All that wait at one moment share a process, and what
- * it told is remembered for as long as the pool does not change. The pool's state is read
- * after the question has come: so an answer is never older than its question.
+ * Looks up datasets by name. Look-ups that wait at the same moment share processes, and their
+ * answers are cached while the pool doesn't change. Its state is read after the question came,
+ * so no answer is older than its question (docs/decisions/reads.md). Failures are not cached.
  */
 export function createLookUp(options: LookUpOptions): (name: AnyName) => Promise<Found> {
   const { poolState, namesPerCommand } = options;
-  let remembered: { readonly state: PoolState | undefined; readonly found: Map<AnyName, Found> } = {
+  /** Answers that hold while the pool is in `state`; undefined: they only serve the run that found them. */
+  let cache: { readonly state: PoolState | undefined; readonly answers: Map<AnyName, Found> } = {
     state: undefined,
-    found: new Map(),
+    answers: new Map(),
   };
 
-  /** What was found in that state. */
-  function foundIn(state: PoolState | undefined): Map<AnyName, Found> {
-    const isSame = state !== undefined && state === remembered.state;
-    if (!isSame || remembered.found.size > MOST_REMEMBERED) remembered = { state, found: new Map() };
-    return remembered.found;
+  /** The answers that hold in `state`. Starts a new cache if the pool changed or the cache is full. */
+  function answersIn(state: PoolState | undefined): Map<AnyName, Found> {
+    const isSame = state !== undefined && state === cache.state;
+    if (!isSame || cache.answers.size > MAX_CACHED) cache = { state, answers: new Map() };
+    return cache.answers;
   }
 
   async function lookUp(names: readonly AnyName[]): Promise<(name: AnyName) => Found> {
-    const known = foundIn(await poolState());
-    const unknown = names.filter((name) => !known.has(name));
-    const unanswered = new Map<AnyName, Found>();
-    const chunks: Promise<void>[] = [];
+    const cached = answersIn(await poolState());
+    const unknown = names.filter((name) => !cached.has(name));
+    const failures = new Map<AnyName, Found>();
+    const lists: Promise<void>[] = [];
     for (let at = 0; at < unknown.length; at += namesPerCommand) {
       const chunk = unknown.slice(at, at + namesPerCommand);
-      chunks.push(
+      lists.push(
         listNames(options, chunk).then((found) => {
-          for (const [name, outcome] of found) (outcome.ok ? known : unanswered).set(name, outcome);
+          for (const [name, outcome] of found) (outcome.ok ? cached : failures).set(name, outcome);
         }),
       );
     }
-    await Promise.all(chunks);
-    return (name) => known.get(name) ?? unanswered.get(name) ?? failed.notFound;
+    await Promise.all(lists);
+    return (name) => cached.get(name) ?? failures.get(name) ?? failed.notFound;
   }
 
-  return createCoalescer(READS_AT_ONCE, lookUp);
+  return createCoalescer(MAX_CONCURRENT_RUNS, lookUp);
 }
 
-/** One process for some names; a missing one does not hide the others. @returns an answer for each. */
+/** Looks up `names` in one process. @returns an answer for each: a missing dataset hides no other. */
 export async function listNames(
   { list }: Pick<LookUpOptions, "list">,
   names: readonly AnyName[],
 ): Promise<Map<AnyName, Found>> {
-  // -d 0: a volume's name stands for itself only, although snapshots are listed too.
+  // -d 0: without it `-t all` would list a volume's snapshots too.
   const end = await list(["-t", "all", "-d", "0", "-o", COLUMNS, ...names]);
   const shown = new Map(rowsOf(end).map((row) => [row[0], infoOf(row)]));
   const missing = missingNames(end.stderr);
-  const other: FailedOutcome =
-    end.exit.kind === "exited" && end.exit.code === 0 ? failed.notFound : failureOf(end);
+  const other: FailedOutcome = succeeded(end) ? failed.notFound : failureOf(end);
   return new Map(
     names.map((name): [AnyName, Found] => {
       const info = shown.get(name);

@@ -2,46 +2,50 @@ import { readFile } from "node:fs/promises";
 import type { PoolName } from "../../../protocol/storage/names.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 
-/** Stands for a state of a pool: equal texts, the same datasets with the same properties. */
+/** Identifies a state of a pool: while it stays equal, datasets and their properties are the same. */
 export type PoolState = string & { readonly brand: "PoolState" };
 
 /** A transaction group (txg) in the kstat `txgs`. */
 interface TxgLine {
-  /** Its number, and its birth in ns since the boot: a pool that is made again begins at 1. */
+  /** Number and birth, in ns since the boot. The number alone is not enough: a recreated pool begins at 1. */
   readonly id: string;
-  /** Of open, quiesced, waiting for sync, syncing and committed the first letter. */
+  /** The first letter of open, quiesced, waiting for sync, syncing or committed. */
   readonly state: string;
-  /** Nothing was written to the pool's disks by it. */
+  /** The group wrote nothing to the pool's disks. */
   readonly isEmpty: boolean;
 }
 
-/** The lines of `txgs`, oldest first; none where it is not what OpenZFS 2.1 to 2.3 write. */
+/** The lines of `txgs`, oldest first. None if the text is not in the format of OpenZFS 2.1 to 2.3. */
 function txgLines(history: string): TxgLine[] {
   const rows = history.split("\n").map((line) => line.trim().split(/\s+/));
   const heading = rows.find(([first]) => first === "txg") ?? [];
   const lines = rows.slice(rows.indexOf(heading) + 1).filter(([first]) => /^\d+$/.test(first ?? ""));
-  const [txg, birth, state, nwritten] = ["txg", "birth", "state", "nwritten"].map((name) =>
-    heading.indexOf(name),
-  );
-  if ([txg, birth, state, nwritten].some((column) => column === undefined || column < 0)) return [];
+  const columns = {
+    txg: heading.indexOf("txg"),
+    birth: heading.indexOf("birth"),
+    state: heading.indexOf("state"),
+    nwritten: heading.indexOf("nwritten"),
+  };
+  if (Object.values(columns).includes(-1)) return [];
   return lines.map((line) => ({
-    id: `${line[txg as number]} ${line[birth as number]}`,
-    state: line[state as number] ?? "",
-    isEmpty: line[nwritten as number] === "0",
+    id: `${line[columns.txg]} ${line[columns.birth]}`,
+    state: line[columns.state] ?? "",
+    isEmpty: line[columns.nwritten] === "0",
   }));
 }
 
 /**
- * Tells states of a pool apart by its history of transaction groups. Each change of
- * datasets is part of a txg, which writes it to the disks, and the command that makes
- * it ends after the txg's commit. So while no txg is on its way between open and
- * committed, and all that were committed since are empty, nothing has changed.
- *
- * @returns a function that takes the text of the kstat `txgs` as it is now; its answer is
- *   undefined where it can't be said: a txg is on its way, or no history is kept.
+ * Derives states of a pool from its history of transaction groups. Each change of datasets
+ * belongs to a txg that writes it to the disks, and the command that makes the change ends
+ * after that txg is committed. So nothing has changed if no txg is between open and committed
+ * and all that were committed since the last look are empty.
+ * @returns a function that takes the kstat `txgs` as it is now and gives the pool's state, or
+ *   undefined if it is unknown: a txg is being written, or no history is kept.
  */
-export function createStateTeller(): (history: string) => PoolState | undefined {
+export function createPoolStateTracker(): (history: string) => PoolState | undefined {
+  /** The state at the last look. It is named after the txg that was the newest when it was first seen. */
   let state: PoolState | undefined;
+  /** The id of the newest committed txg at the last look. */
   let newest: string | undefined;
 
   return (history) => {
@@ -57,25 +61,29 @@ export function createStateTeller(): (history: string) => PoolState | undefined 
   };
 }
 
-export interface PoolStatesOptions {
+interface PoolStateReaderOptions {
   readonly pool: PoolName;
-  /** argv to put before the path of a kstat, such as `["ssh", "node", "cat"]`; undefined: read it here; empty: read none. */
+  /**
+   * argv that prints a kstat when its path is appended, such as `["ssh", "node", "cat"]`.
+   * Undefined: the file on this machine is read. Empty: nothing is read.
+   */
   readonly command: readonly string[] | undefined;
-  /** Runs a command. @returns what it wrote, undefined when it failed. */
+  /** Runs a command. @returns its output; undefined if it failed. */
   run(argv: readonly string[]): Promise<string | undefined>;
   readonly log: ActorLog;
 }
 
-/** Tells the pool's state, once it is known whose kstats these are. */
-export interface PoolStates {
-  /** Takes up the kstats if they are of the pool with that guid, as `zpool` tells it. */
+interface PoolStateReader {
+  /** Uses the kstats from now on if they belong to the pool with this guid, as `zpool` prints it. */
   open(guid: string): Promise<void>;
-  /** The state now; undefined where it can't be told, and before open. */
+  /** The state now. Undefined if it is unknown, and before `open` accepted the kstats. */
   read(): Promise<PoolState | undefined>;
 }
 
-export function createPoolStates({ pool, command, run, log }: PoolStatesOptions): PoolStates {
-  const stateOf = createStateTeller();
+/** Reads a pool's state from its kstats. */
+export function createPoolStateReader({ pool, command, run, log }: PoolStateReaderOptions): PoolStateReader {
+  const stateOf = createPoolStateTracker();
+  /** Whether the kstats are known to belong to our pool. */
   let isOurs = false;
 
   function readKstat(name: "guid" | "txgs"): Promise<string | undefined> {
@@ -86,8 +94,8 @@ export function createPoolStates({ pool, command, run, log }: PoolStatesOptions)
   return {
     async open(guid) {
       if (command?.length === 0) return;
-      // Behind a prefix such as ssh the pool is another machine's, and this one may have
-      // a pool of the same name: its history would tell nothing about ours.
+      // With a zfsCommand such as ssh the pool is on another machine, and this one may have
+      // a pool of the same name, whose history says nothing about ours.
       isOurs = (await readKstat("guid"))?.trim() === guid;
       if (isOurs) log.info("look-ups are remembered while the pool does not change", { pool });
       else if (command !== undefined)

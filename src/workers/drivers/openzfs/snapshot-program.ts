@@ -1,11 +1,12 @@
 import type { SnapshotName } from "../../../protocol/storage/names.js";
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
-import type { CommandEnd } from "../../processes/run-command.js";
+import { type CommandEnd, succeeded } from "../../processes/run-command.js";
 
 /**
- * A channel program (zfs-program(8)) that makes the snapshots it is given, all in one
- * transaction group, and tells what each has written. One that can't be made has no
- * answer and hides no other. Numbers go as text, for JSON's are not as long.
+ * A channel program (zfs-program(8)) that creates the snapshots in its arguments, all in one
+ * transaction group, and returns by index what each has written. A snapshot that can't be
+ * created is missing in the result and stops no other. Numbers are returned as text because
+ * those of JSON don't hold 64 bits.
  */
 export const SNAPSHOT_PROGRAM = `
 local made = {}
@@ -17,20 +18,25 @@ end
 return made
 `;
 
+/** What `zfs program -j` prints: the program's table, by Lua's indexes, which begin at 1. */
+interface ProgramOutput {
+  readonly return: Readonly<Record<string, string | undefined>>;
+}
+
 /**
- * What the program said, run with `zfs program -j`.
- * @returns what each snapshot that was made has written; undefined when it did not run to its end.
+ * Reads the output of the program, which was run for `names`.
+ * @returns what each created snapshot has written; undefined if the program failed as a whole.
  */
 export function writtenByName(
   end: CommandEnd,
   names: readonly SnapshotName[],
 ): Map<SnapshotName, Bytes> | undefined {
-  if (end.exit.kind !== "exited" || end.exit.code !== 0) return undefined;
-  const made = (JSON.parse(end.stdout) as { return: Record<string, string | undefined> }).return;
-  const found = new Map<SnapshotName, Bytes>();
+  if (!succeeded(end)) return undefined;
+  const output: ProgramOutput = JSON.parse(end.stdout);
+  const created = new Map<SnapshotName, Bytes>();
   for (const [index, name] of names.entries()) {
-    const written = made[String(index + 1)];
-    if (written !== undefined) found.set(name, bytes(BigInt(written)));
+    const written = output.return[String(index + 1)];
+    if (written !== undefined) created.set(name, bytes(BigInt(written)));
   }
-  return found;
+  return created;
 }

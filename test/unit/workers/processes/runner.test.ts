@@ -1,4 +1,6 @@
 import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, test } from "vitest";
 import { endOrphans } from "../../../../src/main/threads/orphans.js";
@@ -6,7 +8,7 @@ import { createChildMemory, createChildTable } from "../../../../src/protocol/th
 import { failureOf } from "../../../../src/workers/processes/command-failures.js";
 import type { CommandLimits } from "../../../../src/workers/processes/run-command.js";
 import { type Runner, startRunner } from "../../../../src/workers/processes/runner-link.js";
-import { createKeptLog } from "../../../support/memory-actor.js";
+import { createKeptLog, scratchFolder } from "../../../support/memory-actor.js";
 import { isAlive, until } from "../../../support/until.js";
 
 const SCRIPT = fileURLToPath(new URL("../../../../dist/workers/runner.js", import.meta.url));
@@ -98,6 +100,23 @@ describe("the runner", () => {
     expect(running.log.lines.map(({ message }) => message)).toEqual([
       "the runner ended; it is started again",
     ]);
+  });
+
+  test("that is started again while the commands of the dead one are ended loses none of its own", async () => {
+    using folder = scratchFolder();
+    const flag = join(folder.path, "go");
+    const wait = ["sh", "-c", `until [ -e '${flag}' ]; do sleep 0.01; done; echo done`];
+    const running = open();
+    const { ended } = await startSleep(running);
+    process.kill(running.pid(), "SIGKILL");
+    let first: ReturnType<Runner["run"]> | undefined;
+    await until("a new one is started", () => {
+      first = running.runner.run(wait, LIMITS);
+      return running.runner.restarts === 1;
+    });
+    expect((await ended).exit).toEqual({ kind: "lost" });
+    writeFileSync(flag, "");
+    expect(await first).toMatchObject({ stdout: "done\n", exit: { kind: "exited", code: 0 } });
   });
 
   test("ends with what it runs when it is closed, and runs nothing any more", async () => {

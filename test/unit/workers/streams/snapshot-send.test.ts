@@ -37,7 +37,7 @@ function start(command: readonly string[], options: { skipBytes?: number; folder
       const piece = Buffer.from(reader.view(position, wanted - position));
       pieces.push(piece);
       position += piece.length;
-      if (reader.release(position)) send.goOn();
+      if (reader.release(position)) send.resume();
     }
   };
   const send = startSend({
@@ -157,7 +157,7 @@ describe("a send", () => {
     const before = sending.sent();
     sending.send.cancel();
     sending.send.cancel();
-    sending.send.goOn();
+    sending.send.resume();
     expect(await sending.end()).toMatchObject({ code: "service.interrupted" });
     expect(isAlive(pid)).toBe(false);
     expect(sending.sent()).toBe(before);

@@ -2,8 +2,8 @@ import { describe, expect, test } from "vitest";
 import type { PoolName } from "../../../../../src/protocol/storage/names.js";
 import { createActorLog } from "../../../../../src/protocol/threads/actor-log.js";
 import {
-  createPoolStates,
-  createStateTeller,
+  createPoolStateReader,
+  createPoolStateTracker,
 } from "../../../../../src/workers/drivers/openzfs/pool-state.js";
 
 const HEADING = `5 0 0x01 100 11200 22044811 4503599627370496
@@ -26,7 +26,7 @@ function history(...groups: readonly Txg[]): string {
 
 describe("the state of a pool", () => {
   test("is the same while nothing is written, however many empty groups are committed", () => {
-    const stateOf = createStateTeller();
+    const stateOf = createPoolStateTracker();
     const first = stateOf(history({ txg: 7, nwritten: 512 }));
     expect(first).toEqual(expect.any(String));
     expect(stateOf(history({ txg: 7, nwritten: 512 }))).toBe(first);
@@ -36,7 +36,7 @@ describe("the state of a pool", () => {
   });
 
   test("is another one after a group that wrote, be it followed by empty ones", () => {
-    const stateOf = createStateTeller();
+    const stateOf = createPoolStateTracker();
     const seen = [
       stateOf(history({ txg: 7 })),
       stateOf(history({ txg: 7 }, { txg: 8, nwritten: 512 })),
@@ -47,26 +47,26 @@ describe("the state of a pool", () => {
   });
 
   test.each(["Q", "W", "S"])("can't be told while a group is on its way (%s)", (state) => {
-    const stateOf = createStateTeller();
+    const stateOf = createPoolStateTracker();
     const before = stateOf(history({ txg: 7 }));
     expect(stateOf(history({ txg: 7 }, { txg: 8, state }))).toBeUndefined();
     expect(stateOf(history({ txg: 7 }, { txg: 8 }))).toBe(before);
   });
 
   test("is a new one where the group that was last seen is gone from the history", () => {
-    const stateOf = createStateTeller();
+    const stateOf = createPoolStateTracker();
     const before = stateOf(history({ txg: 7 }));
     expect(stateOf(history({ txg: 200 }))).not.toBe(before);
   });
 
   test("is a new one where the pool was made again and has come to the same number", () => {
-    const stateOf = createStateTeller();
+    const stateOf = createPoolStateTracker();
     const before = stateOf(history({ txg: 7, birth: 1 }));
     expect(stateOf(history({ txg: 7, birth: 2 }))).not.toBe(before);
   });
 
   test("that is told by an older reading than the last one is no state seen before", () => {
-    const stateOf = createStateTeller();
+    const stateOf = createPoolStateTracker();
     const newer = stateOf(history({ txg: 7 }, { txg: 8, nwritten: 512 }, { txg: 9 }));
     const older = stateOf(history({ txg: 7 }));
     expect(older).not.toBe(newer);
@@ -83,7 +83,7 @@ describe("the state of a pool", () => {
     ["a line cut off", history({ txg: 7 }).slice(0, -130)],
     ["another kstat", "name                            type data\nguid                            4    42\n"],
   ])("can't be told from %s", (_what, text) => {
-    expect(createStateTeller()(text)).toBeUndefined();
+    expect(createPoolStateTracker()(text)).toBeUndefined();
   });
 });
 
@@ -101,7 +101,7 @@ describe("the states of a pool whose kstats a command shows", () => {
     const log = createActorLog((level, message) => {
       if (level === "warn") warnings.push(message);
     }, false);
-    const poolStates = createPoolStates({
+    const poolStates = createPoolStateReader({
       pool: "tank" as PoolName,
       command: argv,
       run: async (words) => {
@@ -156,7 +156,7 @@ describe("the states of a pool whose kstats a command shows", () => {
     const log = createActorLog((level, message) => ran.push(level, message), true);
     const pool = "no-such-pool" as PoolName;
     const run = async (argv: readonly string[]) => void ran.push(argv);
-    const { open, read } = createPoolStates({ pool, command: undefined, run, log });
+    const { open, read } = createPoolStateReader({ pool, command: undefined, run, log });
     await open(GUID);
     expect(await read()).toBeUndefined();
     expect(ran).toEqual([]);

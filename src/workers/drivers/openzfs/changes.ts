@@ -1,0 +1,86 @@
+import { type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import { type DatasetName, isSnapshotName } from "../../../protocol/storage/names.js";
+import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
+import type { Properties, Zfs } from "../driver.js";
+import { createBatchedChanges } from "./batched-changes.js";
+import { propertyFlags, type ZfsCommands } from "./zfs-commands.js";
+
+type Changes = Pick<
+  Zfs,
+  | "ensureFilesystem"
+  | "createVolume"
+  | "snapshot"
+  | "clone"
+  | "rename"
+  | "destroy"
+  | "rollback"
+  | "hold"
+  | "release"
+>;
+
+interface ChangeOptions {
+  readonly settings: OpenZfsSettings;
+  /** Properties of new volumes and clones. */
+  readonly volumeProperties: Properties;
+  /** Time limit of a command that destroys something. */
+  readonly destroyTimeoutMs: number;
+}
+
+/** Each attempt loses at most one race for a parent, and a name has few parents. */
+const PARENT_RETRIES = 10;
+
+/** What changes an OpenZFS pool. */
+export function openzfsChanges(
+  { settings, volumeProperties, destroyTimeoutMs }: ChangeOptions,
+  commands: ZfsCommands,
+  find: Zfs["find"],
+): Changes {
+  const { change } = commands;
+  const destroyLimits = { timeoutMs: destroyTimeoutMs };
+  const batched =
+    settings.dispatch === "grouped"
+      ? createBatchedChanges(settings.name, commands, destroyLimits)
+      : undefined;
+  const flags = propertyFlags(volumeProperties);
+  const recursively = (recursive: boolean) => (recursive ? ["-r"] : []);
+
+  /**
+   * Runs a command that also creates the missing parents of `target` (`-p`). When two commands
+   * create the same parent at the same time, the slower one fails with "dataset already exists",
+   * which then means the parent. So it is retried unless `target` itself exists.
+   */
+  async function createWithParents(args: readonly string[], target: DatasetName): Promise<Outcome<null>> {
+    for (let attempt = 0; ; attempt++) {
+      const created = await change([...args, target]);
+      if (created.ok || created.failure.code !== "dataset.exists" || attempt === PARENT_RETRIES)
+        return created;
+      const found = await find(target);
+      if (!found.ok || found.value !== undefined) return created;
+    }
+  }
+
+  return {
+    ensureFilesystem: (name) => change(["create", "-p", name]),
+    createVolume: (name, size) => createWithParents(["create", "-p", ...flags, "-V", String(size)], name),
+    clone: (origin, target) => createWithParents(["clone", "-p", ...flags, origin], target),
+    rename: (from, to) => change(["rename", from, to]),
+    rollback: (name, destroyMoreRecent) => change(["rollback", ...recursively(destroyMoreRecent), name]),
+    hold: (tag, name) => change(["hold", tag, name]),
+
+    async snapshot(name, recursive) {
+      if (batched && !recursive) return batched.snapshot(name);
+      const created = await change(["snapshot", ...recursively(recursive), name]);
+      return created.ok ? succeed(undefined) : created;
+    },
+
+    async destroy(name, recursive) {
+      if (batched && !recursive && isSnapshotName(name)) return batched.destroy(name);
+      return change(["destroy", ...recursively(recursive), name], destroyLimits);
+    },
+
+    async release(tag, name) {
+      const released = await change(["release", tag, name]);
+      return !released.ok && released.failure.code === "dataset.not_found" ? succeed(null) : released;
+    },
+  };
+}

@@ -1,0 +1,123 @@
+import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import type { DatasetName, PoolName, SnapshotName } from "../../../protocol/storage/names.js";
+import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
+import { bytes } from "../../../protocol/storage/units.js";
+import { failureOf } from "../../processes/command-failures.js";
+import { type CommandEnd, succeeded } from "../../processes/run-command.js";
+import type { DatasetInfo, MarkedVolume, Space, Zfs } from "../driver.js";
+import { createCoalescer } from "./coalescer.js";
+import { createKeyedBatchers } from "./keyed-batchers.js";
+import { COLUMNS, infoOf, numberOf, rowsOf } from "./list-rows.js";
+import { createLookUp, listNames } from "./look-ups.js";
+import type { PoolState } from "./pool-state.js";
+import { NAMES_PER_COMMAND, type ZfsCommands } from "./zfs-commands.js";
+
+type Reads = Pick<
+  Zfs,
+  "find" | "listVolumes" | "listSnapshots" | "snapshotsOf" | "listImages" | "space" | "listHolds"
+>;
+
+/** Enough for 100,000 snapshots whose names and numbers have full length. */
+const LIST_OUTPUT_BYTES = 64 * 1024 * 1024;
+
+/** The marks of an image, in the columns behind COLUMNS. */
+const MARKS = "imagestore:type,imagestore:fetch";
+
+/**
+ * What is read from an OpenZFS pool, all by `zfs list` and `zfs holds`.
+ * @param poolState the state of the pool now; undefined if it is unknown.
+ */
+export function openzfsReads(
+  { name: pool, dispatch }: OpenZfsSettings,
+  commands: ZfsCommands,
+  poolState: () => Promise<PoolState | undefined>,
+): Reads {
+  const isShared = dispatch === "grouped";
+
+  function list(args: readonly string[]): Promise<CommandEnd> {
+    return commands.zfs(["list", "-Hp", ...args], { stdoutBytes: LIST_OUTPUT_BYTES });
+  }
+
+  async function rows(args: readonly string[]): Promise<Outcome<string[][]>> {
+    const end = await list(args);
+    return succeeded(end) ? succeed(rowsOf(end)) : failureOf(end);
+  }
+
+  async function infos(args: readonly string[]): Promise<Outcome<readonly DatasetInfo[]>> {
+    const found = await rows(["-o", COLUMNS, ...args]);
+    return found.ok ? succeed(found.value.map(infoOf)) : found;
+  }
+
+  /** Calls for the same root that wait at the same moment share one run of `read`. */
+  function coalesced<Root extends string, Value>(
+    read: (root: Root) => Promise<Value>,
+  ): (root: Root) => Promise<Value> {
+    if (!isShared) return read;
+    const join = createKeyedBatchers((root: Root) =>
+      createCoalescer<Root, Value>(1, async () => {
+        const value = await read(root);
+        return () => value;
+      }),
+    );
+    return (root) => join(root, root);
+  }
+
+  async function readSpace(root: DatasetName): Promise<Outcome<Space>> {
+    const [here, volumes] = await Promise.all([
+      rows(["-o", "available", root]),
+      rows(["-t", "volume", "-r", "-o", "volsize,usedbydataset,refreservation,readonly", pool]),
+    ]);
+    if (!here.ok) return here;
+    if (!volumes.ok) return volumes;
+    let promised = 0n;
+    for (const [volsize, used, reservation, readonly] of volumes.value) {
+      // A thick volume has all its space already; a read-only image never grows.
+      if (numberOf(reservation) > 0n || readonly === "on") continue;
+      const growth = numberOf(volsize) - numberOf(used);
+      if (growth > 0n) promised += growth;
+    }
+    return succeed({ available: bytes(numberOf(here.value[0]?.[0])), promised: bytes(promised) });
+  }
+
+  const volumesBelow = coalesced((root: PoolName) => infos(["-t", "volume", "-r", root]));
+
+  return {
+    find: isShared
+      ? createLookUp({ list, poolState, namesPerCommand: NAMES_PER_COMMAND })
+      : async (name) => (await listNames({ list }, [name])).get(name) ?? failed.notFound,
+    listVolumes: () => volumesBelow(pool),
+    listSnapshots: coalesced((root: PoolName | DatasetName) => infos(["-t", "snapshot", "-r", root])),
+    snapshotsOf: (volume) => infos(["-t", "snapshot", "-d", "1", "-s", "createtxg", volume]),
+    space: coalesced(readSpace),
+
+    async listImages() {
+      const found = await rows(["-t", "all", "-r", "-o", `${COLUMNS},${MARKS}`, `${pool}/images`]);
+      if (!found.ok) return found;
+      const mark = (field: string | undefined) => (field === undefined || field === "-" ? "" : field);
+      return succeed(
+        found.value.map(
+          (row): MarkedVolume => ({ ...infoOf(row), imageType: mark(row[7]), fetchMark: mark(row[8]) }),
+        ),
+      );
+    },
+
+    async listHolds(prefix) {
+      // `zfs holds` takes names only, and nearly all snapshots have no hold: the count is cheap.
+      const snapshots = await rows(["-t", "snapshot", "-r", "-o", "name,userrefs", pool]);
+      if (!snapshots.ok) return snapshots;
+      const held = snapshots.value.flatMap(([name, userrefs]) =>
+        name !== undefined && numberOf(userrefs) > 0n ? [name] : [],
+      );
+      const holds: { name: SnapshotName; tag: string }[] = [];
+      for (let at = 0; at < held.length; at += NAMES_PER_COMMAND) {
+        const chunk = held.slice(at, at + NAMES_PER_COMMAND);
+        const end = await commands.zfs(["holds", "-H", ...chunk], { stdoutBytes: LIST_OUTPUT_BYTES });
+        if (!succeeded(end)) return failureOf(end);
+        for (const [name, tag] of rowsOf(end)) {
+          if (tag?.startsWith(prefix)) holds.push({ name: name as SnapshotName, tag });
+        }
+      }
+      return succeed(holds);
+    },
+  };
+}

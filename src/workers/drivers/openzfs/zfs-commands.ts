@@ -1,0 +1,85 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
+import { failureOf } from "../../processes/command-failures.js";
+import {
+  type CommandEnd,
+  type CommandLimits,
+  type RunCommand,
+  succeeded,
+} from "../../processes/run-command.js";
+import type { Properties } from "../driver.js";
+
+/**
+ * Most names in one argv. 300 names of 255 bytes stay below 128 KiB, the least that Linux
+ * allows for all arguments of a command.
+ */
+export const NAMES_PER_COMMAND = 300;
+
+/** Enough for the output of every command that lists nothing. */
+const SHORT_OUTPUT_BYTES = 1024 * 1024;
+
+/**
+ * Pauses between the attempts of a change that is refused as busy. Mostly udev or a disk
+ * scan has the volume open, and closes it soon.
+ */
+const BUSY_PAUSES_MS = [50, 100, 200, 400, 800];
+
+/** Runs the commands of one pool: puts the configured argv in front and applies the default limits. */
+export interface ZfsCommands {
+  /** Commands started so far, of all kinds. */
+  readonly commandsRun: number;
+  /** Runs `zfs` with `args`. Never rejects. */
+  zfs(args: readonly string[], limits?: Partial<CommandLimits>): Promise<CommandEnd>;
+  /** Runs `zpool` with `args`. Never rejects. */
+  zpool(args: readonly string[]): Promise<CommandEnd>;
+  /** Runs `argv` as it is, without the configured prefix. Never rejects. */
+  execute(argv: readonly string[]): Promise<CommandEnd>;
+  /**
+   * Runs a `zfs` command that changes the pool. While the dataset is busy it is retried, five
+   * times within about 1.5 s; every other failure is final.
+   */
+  change(args: readonly string[], limits?: Partial<CommandLimits>): Promise<Outcome<null>>;
+}
+
+/** Commands without limits of their own may take `timeoutMs` and write 1 MiB. */
+export function createZfsCommands(
+  { zfsCommand, zpoolCommand }: Pick<OpenZfsSettings, "zfsCommand" | "zpoolCommand">,
+  timeoutMs: number,
+  run: RunCommand,
+): ZfsCommands {
+  let commandsRun = 0;
+
+  function execute(argv: readonly string[], limits?: Partial<CommandLimits>): Promise<CommandEnd> {
+    commandsRun++;
+    return run(argv, { timeoutMs, stdoutBytes: SHORT_OUTPUT_BYTES, ...limits });
+  }
+
+  function zfs(args: readonly string[], limits?: Partial<CommandLimits>): Promise<CommandEnd> {
+    return execute([...zfsCommand, ...args], limits);
+  }
+
+  return {
+    get commandsRun() {
+      return commandsRun;
+    },
+    zfs,
+    zpool: (args) => execute([...zpoolCommand, ...args]),
+    execute: (argv) => execute(argv),
+    async change(args, limits) {
+      for (let attempt = 0; ; attempt++) {
+        const end = await zfs(args, limits);
+        if (succeeded(end)) return succeed(null);
+        const refused = failureOf(end);
+        const pauseMs = BUSY_PAUSES_MS[attempt];
+        if (refused.failure.code !== "dataset.busy" || pauseMs === undefined) return refused;
+        await sleep(pauseMs);
+      }
+    },
+  };
+}
+
+/** The arguments that set `properties` on a new dataset. */
+export function propertyFlags(properties: Properties): string[] {
+  return Object.entries(properties).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
+}
