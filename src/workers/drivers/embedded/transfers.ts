@@ -13,7 +13,7 @@ import type { Usage } from "./space-accounting.js";
 import { attempt } from "./storage-errors.js";
 import { newFile, type VolumeFiles } from "./volume-files.js";
 
-const scriptPath = (name: string) => fileURLToPath(new URL(`../../embedded/${name}.js`, import.meta.url));
+const scriptPath = (name: string) => fileURLToPath(new URL(`./${name}.js`, import.meta.url));
 
 /** The sending and receiving processes of an embedded pool, and what becomes of what was received. */
 export interface EmbeddedTransfers extends Pick<Zfs, "sendCommand" | "receiveCommand" | "finishReceive"> {
