@@ -16,18 +16,29 @@ import { readVolumeSize } from "./volume-properties.js";
 
 export type { StreamBegin } from "./stream-begin.js";
 
-/** What a stream says about a volume, in the order of the stream. Places and sizes are bytes. */
-export type VolumeEvent =
-  | { readonly kind: "begin"; readonly begin: StreamBegin }
-  /** Comes after the data. An incremental stream may lack it: the size stays. */
-  | { readonly kind: "size"; readonly volsize: bigint }
-  /** Comes before the data. Without `-L`, at most 128 KiB is stated. */
-  | { readonly kind: "blocksize"; readonly volblocksize: number }
-  /** Whole blocks, so the last may reach behind a volsize that is none. `data` is valid until the next push. */
-  | { readonly kind: "write"; readonly offset: number; readonly data: Uint8Array }
-  /** Reads as zeros from here on; offset + length may be far behind the volume's end, but stays exact. */
-  | { readonly kind: "free"; readonly offset: number; readonly length: number }
-  | { readonly kind: "end" };
+/** What each kind of event says. Offsets are places in the volume; these and sizes are bytes. */
+interface EventContents {
+  readonly begin: { readonly begin: StreamBegin };
+  /** Comes after the data. An incremental stream may lack it: then the size stays as it was. */
+  readonly size: { readonly volsize: bigint };
+  /** Comes before the data. Without `-L`, zfs-send(8) states at most 128 KiB. */
+  readonly blocksize: { readonly volblocksize: number };
+  /**
+   * Whole blocks, so the last one may reach beyond a volsize that is no multiple of them.
+   * `data` is valid until the next push.
+   */
+  readonly write: { readonly offset: number; readonly data: Uint8Array };
+  /** The range reads as zeros from now on. It may reach far beyond the volume's end, but stays exact. */
+  readonly free: { readonly offset: number; readonly length: number };
+  readonly end: unknown;
+}
+
+export type VolumeEventKind = keyof EventContents;
+
+/** What a stream says about a volume, in the order of the stream. Tell the kinds apart by `kind`. */
+export type VolumeEvent<Kind extends VolumeEventKind = VolumeEventKind> = {
+  readonly [K in Kind]: { readonly kind: K } & EventContents[K];
+}[Kind];
 
 export interface VolumeReader {
   /** Feeds bytes; gives what they complete, which must all be taken before the next push. Throws StreamFailure. */

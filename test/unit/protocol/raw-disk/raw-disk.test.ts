@@ -269,7 +269,7 @@ describe("what goes wrong", () => {
     );
   });
 
-  test("a target that refuses the stream is told on, and the source is given up", async () => {
+  test("the error of a target that refuses the stream is passed on, and the source is closed", async () => {
     let given = 0;
     let closed = false;
     async function* source() {
