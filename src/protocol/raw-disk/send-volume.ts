@@ -3,7 +3,7 @@ import { createVolumeWriter, type VolumeStreamOptions } from "../zfs-stream/volu
 import { readPieces, zeroPieces } from "./disk-pieces.js";
 
 export interface SendVolumeOptions {
-  /** A raw disk. Where it is shorter than `stream.volsize` the volume is zeros; what it has behind that is not sent. */
+  /** A raw disk. If it is shorter than `stream.volsize`, zeros are added; if it is longer, the rest is not sent. */
   readonly file: string;
   /** The raw disk of the older snapshot, whose guid is `stream.fromGuid`; without it the stream is a full one. */
   readonly from?: string;

@@ -19,7 +19,7 @@ export const CATALOG_TABLES = [
 ];
 
 /** Takes the values of datasetValues. */
-export const PUT_DATASET = `INSERT OR REPLACE INTO datasets VALUES (${Array.from({ length: 15 }, () => "?").join(", ")})`;
+export const PUT_DATASET = `INSERT OR REPLACE INTO datasets VALUES (?${", ?".repeat(14)})`;
 
 /** A row that no version of the catalog writes. Its code makes it a failure of the pool, like a damaged file. */
 class CatalogRowFailure extends Error {

@@ -7,7 +7,10 @@ import type { EmbeddedPool } from "./embedded-pool.js";
 import { catchStorageErrors } from "./storage-errors.js";
 import { newFileName } from "./volume-files.js";
 
-/** Creates a filesystem and its missing parents. Succeeds when any dataset of that name exists. */
+/**
+ * Creates a filesystem and its missing parents. Succeeds when any dataset of that name exists.
+ * Fails: dataset.wrong_type (a parent is no filesystem).
+ */
 export async function ensureFilesystem(
   { name: pool, catalog, transactions }: EmbeddedPool,
   name: DatasetName,
@@ -20,7 +23,7 @@ export async function ensureFilesystem(
   return created.ok ? succeed(null) : created;
 }
 
-/** Commits a volume whose data is in `file` and links it. The file is removed when the volume does not come to use it. */
+/** Commits a volume whose data is in `file`, and links it. Removes the file unless the volume was added. */
 async function addVolume(
   { catalog, files, transactions }: EmbeddedPool,
   name: DatasetName,
@@ -34,7 +37,10 @@ async function addVolume(
   return succeed(null);
 }
 
-/** Creates a thick volume and its missing parents. Succeeds when any dataset of that name exists. Fails: pool.no_space. */
+/**
+ * Creates a thick volume and its missing parents. Succeeds when any dataset of that name exists.
+ * Fails: pool.no_space, dataset.wrong_type (a parent is no filesystem).
+ */
 export function createVolume(pool: EmbeddedPool, name: DatasetName, volsize: Bytes): Promise<Outcome<null>> {
   const { catalog, files, accounting } = pool;
   return catchStorageErrors(`cannot create '${name}'`, async () => {
@@ -54,7 +60,8 @@ export function createVolume(pool: EmbeddedPool, name: DatasetName, volsize: Byt
 
 /**
  * Creates a thin volume with the data of a snapshot, and its missing parents. Succeeds when
- * any dataset of that name exists. Fails: dataset.not_found (no such snapshot of a volume), pool.no_space.
+ * any dataset of that name exists. Fails: dataset.not_found (no such snapshot of a volume),
+ * pool.no_space, dataset.wrong_type (a parent is no filesystem).
  */
 export function cloneSnapshot(
   pool: EmbeddedPool,

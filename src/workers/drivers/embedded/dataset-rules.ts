@@ -60,7 +60,7 @@ export function writtenSince(allocated: Bytes, allocatedBefore: Bytes | undefine
   return bytes(allocated > (allocatedBefore ?? 0n) ? allocated - (allocatedBefore ?? 0n) : 0n);
 }
 
-/** The filesystems that `zfs create -p` would create for `name`. Fails: dataset.wrong_type (a parent is no filesystem). */
+/** The filesystems that `zfs create -p` would create for `name`. Fails: dataset.wrong_type. */
 export function missingParents(
   catalog: Catalog,
   pool: PoolName,

@@ -6,7 +6,7 @@ import type { VolumeFiles } from "./volume-files.js";
 /** How much more fits into an embedded pool. Sizes are bytes. */
 export interface SpaceAccounting {
   space(): Promise<Space>;
-  /** Whether the quota is too small for `addedBytes` more. Without a quota never: then only the file system limits. */
+  /** Whether `addedBytes` more would exceed the quota. Without a quota false: the file system has its limit. */
   exceedsQuota(addedBytes: bigint): Promise<boolean>;
 }
 

@@ -68,7 +68,7 @@ function receiveRequest(
   };
 }
 
-/** What a received stream adds: a volume with its snapshot or, on an existing volume, its new state and one more snapshot. */
+/** What a received stream changes: it adds a volume with a snapshot, or updates a volume and adds a snapshot to it. */
 function decideReceive(
   { name: pool, catalog }: EmbeddedPool,
   target: DatasetName,
