@@ -8,7 +8,7 @@ import {
 import { type BatchedWrites, createBatchedWrites } from "./batched-writes.js";
 import { zeroRange } from "./file-writes.js";
 
-export interface ReceiveVolumeOptions {
+interface ReceiveVolumeOptions {
   /** The stream, gunzipped. It is read to its end or, when something is wrong with it, up to there. */
   readonly source: AsyncIterable<Uint8Array>;
   /**

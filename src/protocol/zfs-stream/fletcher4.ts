@@ -2,7 +2,7 @@
  * Fletcher-4 as OpenZFS computes it: four sums modulo 2^64 over 32-bit words, where
  * a += word, b += a, c += b, d += c. See docs/decisions/zfs-stream.md.
  */
-export interface Fletcher4 {
+interface Fletcher4 {
   /** Adds the words from `start` to `end`, a whole number of them in the given byte order. They need no alignment. */
   add(bytes: DataView, start: number, end: number, littleEndian: boolean): void;
   /** Writes the sums so far, 32 bytes, to `at`. */

@@ -16,7 +16,7 @@ export type CheckedRecord =
     };
 
 /** Reads the records of one stream, see createRecordReader. */
-export interface RecordReader {
+interface RecordReader {
   /** Gives the records that `chunk` completes; take all of them before the next push. Throws StreamFailure. */
   push(chunk: Uint8Array): Generator<CheckedRecord>;
   /** The input has ended. Throws StreamFailure unless END was the last record, with nothing behind it. */

@@ -40,7 +40,7 @@ export type VolumeEvent<Kind extends VolumeEventKind = VolumeEventKind> = {
   readonly [K in Kind]: { readonly kind: K } & EventContents[K];
 }[Kind];
 
-export interface VolumeReader {
+interface VolumeReader {
   /** Gives the events that `chunk` completes; take all of them before the next push. Throws StreamFailure. */
   push(chunk: Uint8Array): Iterable<VolumeEvent>;
   /** The input has ended. Throws StreamFailure unless the stream was whole: END was the last record. */

@@ -26,7 +26,7 @@ import { catchStorageErrors } from "./storage-errors.js";
 import { newFileName } from "./volume-files.js";
 
 /** The processes that send and receive for an embedded pool, and what happens to what was received. */
-export interface EmbeddedTransfers extends Pick<Zfs, "sendCommand" | "receiveCommand" | "finishReceive"> {
+interface EmbeddedTransfers extends Pick<Zfs, "sendCommand" | "receiveCommand" | "finishReceive"> {
   /** Removes what was received for `target` unless it is a dataset already. */
   discardReceived(target: DatasetName): Promise<void>;
 }

@@ -16,7 +16,7 @@ const NO_REFLINK: readonly (string | undefined)[] = [
   "ENOTTY",
 ];
 
-export interface VolumeCopier {
+interface VolumeCopier {
   /**
    * Copies the file `from` to the path `to`, which must not exist. The copy shares the blocks
    * of `from` where the file system can do that (a reflink), else it is sparse: zeros become

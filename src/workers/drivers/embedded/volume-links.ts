@@ -7,7 +7,7 @@ import { errorCode } from "./storage-errors.js";
 const MAX_RETRIES = 10;
 
 /** The links below `devices` from the names of volumes to their files, laid out as udev lays out /dev/zvol. */
-export interface VolumeLinks {
+interface VolumeLinks {
   /** Links a volume to the file at `path`, in place of the link that it has. */
   link(volume: DatasetName, path: string): Promise<void>;
   /** Removes the link of a volume, if there is one, and the folders that are empty without it. */
