@@ -18,7 +18,7 @@ export interface CatalogChange {
 export interface Catalog extends DatasetLookups {
   /** The tags of the holds on the dataset with this id. */
   holdsOf(id: number): ReadonlySet<string>;
-  /** An id that was never given out before, not even to a dataset that was then not committed. */
+  /** An id that this catalog has not given out before and no dataset has. */
   nextId(): number;
   /** A transaction group number above those of all datasets. */
   nextTxg(): bigint;

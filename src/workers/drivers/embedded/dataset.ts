@@ -4,7 +4,7 @@ import type { Properties } from "../driver.js";
 
 /** What datasets of every type have. The catalog stores all of it. */
 export interface DatasetFields {
-  /** Unique in the pool and never reused. Two datasets may share a guid: one stream can be received twice. */
+  /** Unique in the pool, and not reused while it is open. A guid may occur twice: a stream can be received twice. */
   readonly id: number;
   readonly guid: string;
   readonly createtxg: bigint;
