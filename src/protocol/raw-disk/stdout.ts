@@ -1,4 +1,4 @@
-/** Writes to stdout; settles when it took all. Rejects with what the write met, such as EPIPE. */
+/** Resolves when stdout took all of `chunk`. Rejects with the error of the write, such as EPIPE. */
 export function writeToStdout(chunk: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     process.stdout.write(chunk, (error) => (error ? reject(error) : resolve()));

@@ -2,23 +2,23 @@
  * Fletcher-4 as OpenZFS computes it: four sums modulo 2^64 over 32-bit words, where
  * a += word, b += a, c += b, d += c. See docs/decisions/zfs-stream.md.
  */
-export interface Fletcher4 {
-  /** Takes a whole number of words, in the byte order given; they need no alignment. */
+interface Fletcher4 {
+  /** Adds the words from `start` to `end`, a whole number of them in the given byte order. They need no alignment. */
   add(bytes: DataView, start: number, end: number, littleEndian: boolean): void;
-  /** Writes the sums so far, 32 bytes. */
+  /** Writes the sums so far, 32 bytes, to `at`. */
   write(to: DataView, at: number, littleEndian: boolean): void;
-  /** Tells whether the 32 bytes there are the sums so far. */
+  /** Whether the 32 bytes at `at` are the sums so far. */
   matches(stated: DataView, at: number, littleEndian: boolean): boolean;
 }
 
 const WORD_BYTES = 4;
-/** The most words whose sums stay exact in doubles: the fourth is below 2^32 * 64*65*66*67/24 < 2^52. */
+/** The sums of so many words stay exact in doubles: the fourth is below 2^32 * 64*65*66*67/24 < 2^52. */
 const RUN_WORDS = 64;
 const RUN_BYTES = RUN_WORDS * WORD_BYTES;
 const HALF = 2 ** 32;
 const INVERSE_HALF = 2 ** -32;
 
-/** Adds to `sums`, the halves of a, b, c and d, low before high: whole numbers below 2^32. */
+/** Adds words to `sums`: the 32-bit halves of a, b, c and d, each low before high, as whole numbers. */
 function addTo(sums: Float64Array, bytes: DataView, start: number, end: number, littleEndian: boolean): void {
   let aLow = sums[0] as number;
   let aHigh = sums[1] as number;
@@ -28,7 +28,7 @@ function addTo(sums: Float64Array, bytes: DataView, start: number, end: number, 
   let cHigh = sums[5] as number;
   let dLow = sums[6] as number;
   let dHigh = sums[7] as number;
-  // Sizes out of a record come as doubles, with which the loop below takes five times as long.
+  // "| 0": sizes that were read from a record are doubles, which make the loop below take five times as long.
   const last = end | 0;
   for (let at = start | 0; at < last; at += RUN_BYTES) {
     const stop = Math.min(last, at + RUN_BYTES);
@@ -42,9 +42,10 @@ function addTo(sums: Float64Array, bytes: DataView, start: number, end: number, 
       c += b;
       d += c;
     }
-    // The sums go on by those of this run of n words, which began at zero. What was there
-    // before counts once more in b for each word, and so on: hence the binomial factors.
-    // From the last to the first, for each needs the others as they were; none reaches 2^53.
+    // Merge the sums of this run of n words, which began at zero, into the sums before it. Each
+    // word adds the old a to b once more, the old b to c, and so on: hence the binomial factors.
+    // d comes first and a last, since each needs the old values of those before it in the
+    // alphabet. No intermediate result reaches 2^53.
     const n = (stop - at) / WORD_BYTES;
     const n2 = (n * (n + 1)) / 2;
     const n3 = (n2 * (n + 2)) / 3;
@@ -79,7 +80,7 @@ function lowHalf(value: number): number {
   return value - Math.floor(value * INVERSE_HALF) * HALF;
 }
 
-/** Where half `index` of the sums stands in a checksum field. */
+/** The offset of half `index` of the sums in a checksum field. */
 function placeOf(index: number, littleEndian: boolean): number {
   return WORD_BYTES * (littleEndian ? index : index ^ 1);
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 
-/** A guid as ZFS makes them: 64 random bits, of which 0 would mean none. */
+/** A new guid, made as ZFS does: 64 random bits, but never 0, which means "none". */
 export function newGuid(): bigint {
   return randomBytes(8).readBigUInt64LE() || 1n;
 }

@@ -1,6 +1,9 @@
 const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
 
-/** Splits off the first two bytes, which tell gzip from anything else, and gives the whole back. */
+/**
+ * Reads ahead until the first two bytes, which show whether `bytes` is gzip.
+ * @returns the answer, and the whole input again with those bytes; `bytes` itself must not be used any more.
+ */
 export async function detectGzip(
   bytes: AsyncIterable<Buffer>,
 ): Promise<{ readonly gzipped: boolean; readonly whole: AsyncGenerator<Buffer> }> {

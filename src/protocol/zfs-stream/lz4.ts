@@ -1,18 +1,18 @@
 const LENGTH_BYTES = 4;
 const MIN_MATCH = 4;
-/** A length of 15 in a token goes on in the bytes behind it. */
+/** A length of 15 in a token is continued by the bytes behind it, which are added to it. */
 const LONG = 15;
-/** ... and so on behind each byte of this value. */
+/** A byte of this value is followed by one more. */
 const MORE = 255;
-/** Above this many bytes a native copy is faster than a loop. Measured: see docs/decisions/zfs-stream.md. */
+/** Above this length a native copy is faster than a loop. Measured: see docs/decisions/zfs-stream.md. */
 const LOOP_BYTES = 64;
-/** The loop copies by words, so it may write this much too far: only what comes next, which is not there yet. */
+/** The loop copies whole words: it may write so many bytes too far, where later output overwrites them. */
 const OVERSHOOT = 3;
 
 /**
- * Decodes what ZFS stores for an LZ4 block: the block's length, 4 bytes big-endian, the
- * block, and padding. Trusts nothing: never reads or writes outside of the two arrays.
- * @returns whether the block was good and filled `output` exactly.
+ * Decodes an LZ4 block as ZFS stores it: the length of the block, 4 bytes big-endian, then the
+ * block, then padding. Safe on hostile input: never reads or writes outside of the two arrays.
+ * @returns whether the block is well formed and fills `output` exactly.
  * Source: the LZ4 block format description; lz4_zfs.c for the length.
  */
 export function decodeLz4(input: Uint8Array, output: Uint8Array): boolean {
@@ -74,14 +74,17 @@ function decodeBlock(input: Uint8Array, output: Uint8Array): boolean {
   return false;
 }
 
-/** Copies by words, `length` bytes and up to OVERSHOOT more; within one array to at least a word behind. */
+/**
+ * Copies `length` bytes and up to OVERSHOOT more, word by word. Within one array, `to` must be
+ * at least a word behind `at`.
+ */
 function copyWords(from: DataView, at: number, output: DataView, to: number, length: number): void {
   for (let done = 0; done < length; done += 4) {
     output.setInt32(to + done, from.getInt32(at + done, true), true);
   }
 }
 
-/** Writes `length` bytes at `to`, each the one `distance` before it: what is repeated may overlap what it makes. */
+/** Writes `length` bytes at `to`, each equal to the one `distance` before it; source and result may overlap. */
 function repeat(output: Uint8Array, to: number, distance: number, length: number): void {
   if (length <= LOOP_BYTES) {
     for (let at = to; at < to + length; at++) output[at] = output[at - distance] as number;
@@ -92,7 +95,7 @@ function repeat(output: Uint8Array, to: number, distance: number, length: number
     output.fill(output[start] as number, to, to + length);
     return;
   }
-  // What is there already doubles with each copy, for it is periodic.
+  // The output is periodic from `start` on, so each copy can take twice as much as the one before.
   for (let done = 0; done < length; ) {
     const part = Math.min(length - done, distance + done);
     output.copyWithin(to + done, start, start + part);

@@ -1,16 +1,10 @@
 import { createFletcher4 } from "./fletcher4.js";
+import { readRecord, readRecordName, type StreamRecord } from "./read-record.js";
 import { mayBeStream, readBegin, type StreamBegin } from "./stream-begin.js";
 import { StreamFailure } from "./stream-failure.js";
-import {
-  CHECKSUM_AT,
-  PLACE,
-  RECORD_BYTES,
-  readRecord,
-  readRecordName,
-  type StreamRecord,
-} from "./stream-records.js";
+import { CHECKSUM_AT, PLACE, RECORD_BYTES } from "./stream-records.js";
 
-/** A record whose every byte, payload included, was covered by a checksum that is right. */
+/** A record of which a right checksum covers every byte, payload included. */
 export type CheckedRecord =
   | { readonly kind: "begin"; readonly begin: StreamBegin }
   | {
@@ -21,32 +15,39 @@ export type CheckedRecord =
       readonly offset: number;
     };
 
-/** Reads records out of chunks, see createRecordReader. */
-export interface RecordReader {
-  /** What `chunk` completes. All of it must be taken before the next push. Throws StreamFailure. */
+/** Reads the records of one stream, see createRecordReader. */
+interface RecordReader {
+  /** Gives the records that `chunk` completes; take all of them before the next push. Throws StreamFailure. */
   push(chunk: Uint8Array): Generator<CheckedRecord>;
-  /** Throws StreamFailure unless END was the last record and nothing came after it. */
+  /** The input has ended. Throws StreamFailure unless END was the last record, with nothing behind it. */
   finish(): void;
   /** Records read so far, by name. */
   readonly recordCounts: Readonly<Record<string, number>>;
-  /** Bytes taken so far. */
+  /** How many bytes were pushed so far. */
   readonly offset: number;
 }
 
 const EMPTY = new Uint8Array(0);
 
-/** Cuts chunks into pieces of any size. Copies only what spans chunks, and keeps at most one piece. */
-function createCutter() {
+/** Cuts chunks into pieces of any size. Copies only a piece that spans chunks, and keeps at most one. */
+function createPieceCutter() {
+  /** The chunk that is being cut. */
   let chunk: Uint8Array = EMPTY;
+  /** How much of the chunk is cut off already. */
   let at = 0;
+  /** The piece that spans chunks, with its full length; undefined while no piece is started. */
   let gathered: Uint8Array | undefined;
+  /** How many bytes of `gathered` are there; 0 while it is undefined. */
   let filled = 0;
   return {
     feed(next: Uint8Array): void {
       chunk = next;
       at = 0;
     },
-    /** The next `size` bytes once they are there. Valid as long as the chunk is. */
+    /**
+     * The next `size` bytes, or undefined until enough chunks were fed; then the next call must
+     * have the same size. A piece is valid as long as its chunk.
+     */
     take(size: number): Uint8Array | undefined {
       const left = chunk.length - at;
       if (!gathered && left >= size) {
@@ -65,7 +66,7 @@ function createCutter() {
       filled = 0;
       return piece;
     },
-    /** What is there of the piece asked for last. */
+    /** What is there of a piece that is not complete. */
     started(): Uint8Array {
       return gathered?.subarray(0, filled) ?? EMPTY;
     },
@@ -76,23 +77,29 @@ function createCutter() {
 }
 
 /**
- * Reads a stream's records. A payload is covered only by the checksum in the header
- * behind it, so a record is given out when the next header has come and fits: nothing
- * unchecked leaves here. Memory: a payload and a header, or a chunk.
+ * Reads the records of one stream. Only the checksum in the next header covers a payload, so a
+ * record is given out once the header behind it has arrived and its checksum is right: no
+ * unchecked byte leaves this reader. Memory: one payload with a header, beside the chunk.
  */
 export function createRecordReader(): RecordReader {
-  const cutter = createCutter();
+  const cutter = createPieceCutter();
   const fletcher = createFletcher4();
   const counts: Record<string, number> = {};
+  /** Why the stream is refused. Once set, every call throws it. */
   let problem: StreamFailure | undefined;
+  /** The records of the last push are not all taken yet. */
   let isTaking = false;
-  /** Bytes of the stream that were fed, and bytes that were cut off as whole pieces. */
+  /** Bytes of the stream that were pushed. */
   let fed = 0;
+  /** Bytes of the stream that were cut off as whole pieces; the next piece begins here. */
   let cut = 0;
+  /** Undefined until the first record is read. */
   let begin: StreamBegin | undefined;
-  /** What waits for the header behind it. */
+  /** The last record that was read. It waits until the header behind it proves its payload right. */
   let waiting: CheckedRecord | undefined;
+  /** The size of the payload of `waiting`, which the next piece begins with. */
   let payloadBytes = 0;
+  /** END was read: nothing may follow. */
   let isEnded = false;
 
   const count = (name: string) => {
@@ -107,7 +114,7 @@ export function createRecordReader(): RecordReader {
     waiting = { kind: "begin", begin };
   }
 
-  /** Checks the header at `at` of the piece, and with it the payload before it. */
+  /** Checks the checksum in the header at `at` of a piece, which also covers the payload before it. */
   function check(view: DataView, at: number, littleEndian: boolean): StreamRecord {
     const offset = cut + at;
     fletcher.add(view, 0, at, littleEndian);
@@ -128,7 +135,7 @@ export function createRecordReader(): RecordReader {
     return readRecord(header, littleEndian, offset);
   }
 
-  /** Takes one piece: the payload of the record that waits, and the header behind it. */
+  /** Reads one piece: the payload of the waiting record, and the header behind it. */
   function* readOn(piece: Uint8Array, littleEndian: boolean): Generator<CheckedRecord> {
     const view = new DataView(piece.buffer, piece.byteOffset, piece.length);
     const payload = piece.subarray(0, payloadBytes);

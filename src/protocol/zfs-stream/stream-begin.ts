@@ -12,27 +12,28 @@ import {
   RECORD_BYTES,
 } from "./stream-records.js";
 
-/** What the first record says. `toName` is the sender's word: any bytes, read as UTF-8. */
+/** What the first record says. */
 export interface StreamBegin {
-  /** "pool/volume@snapshot" where it was sent. */
+  /** "pool/volume@snapshot" on the sender's side. Not checked: it may be any bytes, decoded as UTF-8. */
   readonly toName: string;
   readonly toGuid: bigint;
-  /** The guid of the snapshot that the stream builds on; 0n: it is a full stream. */
+  /** The guid of the snapshot that the stream builds on; 0n in a full stream. */
   readonly fromGuid: bigint;
-  /** Of the snapshot, in seconds since the epoch. */
+  /** When the snapshot was created, seconds since the epoch. */
   readonly creationTime: bigint;
-  /** Whether the snapshot built on is another volume's. */
+  /** The stream builds on a snapshot of another volume, of which the sent one is a clone. */
   readonly isClone: boolean;
-  /** As zfs calls them: "embed_data", "large_blocks", … */
+  /** By the names that zfs uses: "embed_data", "large_blocks", … */
   readonly features: readonly string[];
   readonly byteOrder: "little" | "big";
 }
 
+/** Where the feature flags begin in drr_versioninfo, and how many bits they have. */
 const FEATURES_SHIFT = 2n;
 const FEATURES_BITS = 30;
 
-/** Why a stream with this feature is not read. The other features make no difference to a volume. */
-const REFUSED: Partial<Record<Feature, string>> = {
+/** Why a stream with one of these features is refused. The other features make no difference to a volume. */
+const REFUSED_FEATURES: Partial<Record<Feature, string>> = {
   dedup: "it is deduplicated (zfs send -D); send it without",
   dedupprops: "it is deduplicated (zfs send -D); send it without",
   raw: "it is a raw, encrypted stream (zfs send -w); send it without",
@@ -40,11 +41,11 @@ const REFUSED: Partial<Record<Feature, string>> = {
   resuming: "it continues an interrupted transfer (zfs send -t); send it from the beginning",
 };
 
-const NAMES: ReadonlyMap<number, Feature> = new Map(
+const FEATURE_NAMES: ReadonlyMap<number, Feature> = new Map(
   Object.entries(FEATURE_BITS).map(([name, bit]) => [bit, name as Feature]),
 );
 
-/** Tells whether a stream may begin with these bytes, of which there may be too few to be sure. */
+/** Whether a stream can begin with these bytes. They may be too few to be sure; then it is true. */
 export function mayBeStream(start: Uint8Array): boolean {
   return [true, false].some((littleEndian) => {
     const expected = new DataView(new ArrayBuffer(PLACE.beginMagic + 8));
@@ -64,7 +65,7 @@ function featuresOf(version: bigint): Feature[] {
   }
   for (let bit = 0; bit < FEATURES_BITS; bit++) {
     if (((flags >> BigInt(bit)) & 1n) === 0n) continue;
-    const name = NAMES.get(bit);
+    const name = FEATURE_NAMES.get(bit);
     if (name === undefined) throw new StreamFailure("unsupported", 0, `it has the unknown feature ${bit}`);
     features.push(name);
   }
@@ -72,8 +73,8 @@ function featuresOf(version: bigint): Feature[] {
 }
 
 /**
- * Reads the stream's first 312 bytes. Throws StreamFailure, at 0, unless they begin the
- * stream of one snapshot of one volume, of a kind that is read here.
+ * Reads the first record, the first 312 bytes of a stream. Throws StreamFailure with offset 0
+ * unless they begin the stream of one snapshot of one volume, of a kind that is read here.
  */
 export function readBegin(header: DataView): StreamBegin {
   const bytes = new Uint8Array(header.buffer, header.byteOffset, RECORD_BYTES);
@@ -92,7 +93,7 @@ export function readBegin(header: DataView): StreamBegin {
   }
   const features = featuresOf(version);
   for (const feature of features) {
-    const reason = REFUSED[feature];
+    const reason = REFUSED_FEATURES[feature];
     if (reason !== undefined) throw unsupported(reason);
   }
   const objset = header.getUint32(PLACE.beginObjsetType, littleEndian);

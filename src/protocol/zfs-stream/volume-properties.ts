@@ -1,10 +1,11 @@
 /**
- * The properties object of a volume: a ZAP of one block whose one entry is "size".
- * Layout of such a "microzap": a head of 64 bytes, then entries of 64 bytes each.
+ * The size of the properties object of a volume: a ZAP of one block, with the one entry "size".
+ * Such a "microzap" has a head of 64 bytes and then entries of 64 bytes each.
  * Source: mzap_phys_t and mzap_ent_phys_t in OpenZFS's sys/zap_impl.h.
  */
 export const PROPERTIES_BYTES = 512;
 
+/** ZBT_MICRO, with which every microzap begins. */
 const MICROZAP = 2n ** 63n + 3n;
 const ENTRY_BYTES = 64;
 const SALT_AT = 8;
@@ -17,7 +18,7 @@ function nameOf(block: Uint8Array, entry: number): string {
   return new TextDecoder("latin1").decode(name.subarray(0, end < 0 ? name.length : end));
 }
 
-/** @returns the size of the volume in bytes, or undefined when the block is no microzap that states one. */
+/** @returns the size of the volume in bytes; undefined when the block is no microzap or has no size. */
 export function readVolumeSize(block: Uint8Array): bigint | undefined {
   const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
   if (block.length < PROPERTIES_BYTES) return undefined;
@@ -29,12 +30,12 @@ export function readVolumeSize(block: Uint8Array): bigint | undefined {
   return undefined;
 }
 
-/** The block that states the size, little-endian. */
+/** The properties object of a volume of this size, little-endian. */
 export function writeVolumeSize(volsize: bigint): Uint8Array {
   const block = new Uint8Array(PROPERTIES_BYTES);
   const view = new DataView(block.buffer);
   view.setBigUint64(0, MICROZAP, true);
-  // Seeds the hash of the names; ZFS takes any number but makes it odd.
+  // The salt of the names' hash. ZFS accepts any number, but makes only odd ones itself.
   view.setBigUint64(SALT_AT, 1n, true);
   view.setBigUint64(ENTRY_BYTES, volsize, true);
   block.set(new TextEncoder().encode(SIZE_NAME), ENTRY_BYTES + NAME_AT);

@@ -1,6 +1,7 @@
 import { inflateSync } from "node:zlib";
 import { MAX_VOLUME_BYTES } from "../storage/units.js";
 import { decodeLz4 } from "./lz4.js";
+import type { StreamRecord } from "./read-record.js";
 import { type CheckedRecord, createRecordReader } from "./record-reader.js";
 import type { StreamBegin } from "./stream-begin.js";
 import { StreamFailure } from "./stream-failure.js";
@@ -8,7 +9,6 @@ import {
   DATA_OBJECT,
   MAX_OFFSET,
   PROPERTIES_OBJECT,
-  type StreamRecord,
   TYPE_VOLUME_DATA,
   TYPE_VOLUME_PROPERTIES,
 } from "./stream-records.js";
@@ -16,33 +16,44 @@ import { readVolumeSize } from "./volume-properties.js";
 
 export type { StreamBegin } from "./stream-begin.js";
 
-/** What a stream says about a volume, in the order of the stream. Places and sizes are bytes. */
-export type VolumeEvent =
-  | { readonly kind: "begin"; readonly begin: StreamBegin }
-  /** Comes after the data. An incremental stream may lack it: the size stays. */
-  | { readonly kind: "size"; readonly volsize: bigint }
-  /** Comes before the data. Without `-L`, at most 128 KiB is stated. */
-  | { readonly kind: "blocksize"; readonly volblocksize: number }
-  /** Whole blocks, so the last may reach behind a volsize that is none. `data` is valid until the next push. */
-  | { readonly kind: "write"; readonly offset: number; readonly data: Uint8Array }
-  /** Reads as zeros from here on; offset + length may be far behind the volume's end, but stays exact. */
-  | { readonly kind: "free"; readonly offset: number; readonly length: number }
-  | { readonly kind: "end" };
+/** What each kind of event says. Offsets are places in the volume; these and sizes are bytes. */
+interface EventContents {
+  readonly begin: { readonly begin: StreamBegin };
+  /** Comes after the data. An incremental stream may lack it: then the size stays as it was. */
+  readonly size: { readonly volsize: bigint };
+  /** Comes before the data. Without `-L`, zfs-send(8) states at most 128 KiB. */
+  readonly blocksize: { readonly volblocksize: number };
+  /**
+   * Whole blocks, so the last one may reach beyond a volsize that is no multiple of them.
+   * `data` is valid until the next push.
+   */
+  readonly write: { readonly offset: number; readonly data: Uint8Array };
+  /** The range reads as zeros from now on. It may reach far beyond the volume's end, but stays exact. */
+  readonly free: { readonly offset: number; readonly length: number };
+  readonly end: unknown;
+}
 
-export interface VolumeReader {
-  /** Feeds bytes; gives what they complete, which must all be taken before the next push. Throws StreamFailure. */
+export type VolumeEventKind = keyof EventContents;
+
+/** What a stream says about a volume, in the order of the stream. Tell the kinds apart by `kind`. */
+export type VolumeEvent<Kind extends VolumeEventKind = VolumeEventKind> = {
+  readonly [K in Kind]: { readonly kind: K } & EventContents[K];
+}[Kind];
+
+interface VolumeReader {
+  /** Gives the events that `chunk` completes; take all of them before the next push. Throws StreamFailure. */
   push(chunk: Uint8Array): Iterable<VolumeEvent>;
-  /** The input ended. Throws StreamFailure unless the stream was whole: END seen, nothing after it. */
+  /** The input has ended. Throws StreamFailure unless the stream was whole: END was the last record. */
   finish(): void;
   /** Records read so far, by name: BEGIN, OBJECT, WRITE, … */
   readonly recordCounts: Readonly<Record<string, number>>;
-  /** Bytes taken so far. */
+  /** How many bytes were pushed so far. */
   readonly offset: number;
 }
 
 type WriteRecord = Extract<StreamRecord, { name: "WRITE" | "WRITE_EMBEDDED" }>;
 
-/** The bytes of a block, from how the stream has them. */
+/** The bytes of a block, decompressed. */
 function decode(record: WriteRecord, payload: Uint8Array, offset: number): Uint8Array {
   const stored = payload.subarray(0, record.storedBytes);
   switch (record.compression) {
@@ -73,19 +84,24 @@ function inflate(stored: Uint8Array, limitBytes: number): Uint8Array | undefined
 
 /**
  * Reads the stream of one snapshot of a volume, as zfs-send(8) writes it: full or
- * incremental, plain or with -c, -e and -L, of either byte order. Every event was
- * covered by a checksum that is right, but only `finish` says that nothing is missing.
+ * incremental, plain or with -c, -e and -L, in either byte order. A right checksum covers
+ * every event, but only `finish` shows that nothing is missing.
  * Memory: one record (16 MiB at most, and its decoded block) beside the chunk.
  */
 export function createVolumeReader(): VolumeReader {
   const records = createRecordReader();
+  /** Why the stream is refused. Once set, every call throws it. */
+  let problem: StreamFailure | undefined;
+  /** Set by the first record. A full stream must state both sizes below. */
   let isFull = false;
+  /** The volblocksize; undefined until the stream states it, and then never changed. */
   let blockBytes: number | undefined;
+  /** Undefined until the stream states it, which is after the data. */
   let volsize: bigint | undefined;
-  /** Where the written data ends. */
+  /** The end of the last write. Data and holes come in ascending order, so none may begin before it. */
   let dataEnd = 0;
 
-  /** A volume holds no data behind its size, but for the rest of its last block. */
+  /** A volume has no data behind its size, except for the rest of its last block. */
   function checkDataEnd(offset: number): void {
     if (volsize === undefined || blockBytes === undefined) return;
     const block = BigInt(blockBytes);
@@ -153,7 +169,7 @@ export function createVolumeReader(): VolumeReader {
     if (record.offset >= MAX_OFFSET) {
       throw new StreamFailure("unsupported", offset, "it frees data behind the first 8 PiB");
     }
-    // OpenZFS sends none, and its receive keeps the data: there must not be two readings.
+    // OpenZFS sends no such record, and `zfs receive` would keep the data: it could be read in two ways.
     if (record.offset < dataEnd) {
       throw new StreamFailure("corrupt", offset, "it frees what it may have written before");
     }
@@ -186,7 +202,7 @@ export function createVolumeReader(): VolumeReader {
         }
         return;
       case "SPILL":
-        // Attributes of a file: a volume has none, and what is no part of it makes no difference.
+        // Attributes of a file. A volume has no files, so they don't matter here.
         return;
       case "END":
         if (isFull && (volsize === undefined || blockBytes === undefined)) {
@@ -196,7 +212,6 @@ export function createVolumeReader(): VolumeReader {
     }
   }
 
-  let problem: StreamFailure | undefined;
   return {
     *push(chunk) {
       if (problem) throw problem;

@@ -23,10 +23,10 @@ import {
 import { PROPERTIES_BYTES, writeVolumeSize } from "./volume-properties.js";
 
 export interface VolumeStreamOptions {
-  /** "pool/volume@snapshot", 255 bytes of UTF-8 at most. */
+  /** "pool/volume@snapshot", at most 255 bytes of UTF-8. */
   readonly toName: string;
   readonly toGuid: bigint;
-  /** The guid of the snapshot that the stream builds on; 0n: a full stream. */
+  /** The guid of the snapshot that the stream builds on; 0n for a full stream. */
   readonly fromGuid: bigint;
   /** Seconds since the epoch. */
   readonly creationTime: bigint;
@@ -36,30 +36,30 @@ export interface VolumeStreamOptions {
   readonly volblocksize: number;
 }
 
-/** Writes a stream piece by piece. Every buffer is new and the caller's. A misuse throws RangeError. */
+/** Writes a stream piece by piece. Every buffer is new and belongs to the caller. A misuse throws RangeError. */
 export interface VolumeWriter {
-  /** BEGIN and what else comes before the data. */
+  /** BEGIN and the other records before the data. */
   begin(): Uint8Array;
   /**
-   * One record per block. `offset`: a multiple of volblocksize, not before the end of
-   * the last write, for `zfs receive` insists. `data`: whole blocks; what is missing of
-   * the last one is zeros if volsize ends there.
+   * One WRITE record per block. `offset`: a multiple of volblocksize and not before the end of
+   * the last write, which `zfs receive` requires. `data`: whole blocks; only the block in
+   * which the volume ends may be shorter, and is filled up with zeros.
    */
   write(offset: number, data: Uint8Array): Uint8Array;
   /**
-   * The volume reads as zeros there, unless something is written later. Not before the
-   * end of the last write: `zfs receive` would keep what was written.
+   * A FREE record: the range reads as zeros unless something is written there later. It may not
+   * begin before the end of the last write, since `zfs receive` would keep what was written.
    */
   free(offset: number, length: number): Uint8Array;
-  /** What follows the data, with END. */
+  /** The records behind the data, END among them. */
   end(): Uint8Array;
 }
 
-/** DRR_FREE's length for "all that follows". */
+/** The length of a FREE record that reaches to the end of the object. */
 const TO_THE_END = 2n ** 64n - 1n;
-/** Objects that are described together: those of a volume that don't exist are freed up to here. */
+/** How many objects share a block of descriptions. A stream frees those of the first block that a volume lacks. */
 const OBJECTS_PER_BLOCK = 32n;
-/** zio_checksum: off. Other numbers vouch for a deduplication key. */
+/** zio_checksum: off. Any other number says that the record has a key for deduplication. */
 const CHECKSUM_OFF = 2;
 const MIN_BLOCK_BYTES = 512;
 
@@ -76,17 +76,19 @@ function checkOptions(options: VolumeStreamOptions): void {
 }
 
 /**
- * Writes the stream of one snapshot of a volume, full or incremental, such as
- * `zfs send` without options would, little-endian, but with large blocks whole.
+ * Writes the stream of one snapshot of a volume, full or incremental, as `zfs send` does
+ * without options on a little-endian machine; only blocks above 128 KiB are left whole.
  */
 export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
   checkOptions(options);
   const { toGuid, volblocksize } = options;
   const fletcher = createFletcher4();
   const volumeEnd = Number(options.volsize);
-  /** The volume's end, up to which there are blocks. */
+  /** The end of the volume's last block. */
   const blocksEnd = Math.ceil(volumeEnd / volblocksize) * volblocksize;
+  /** "data" from `begin` to `end`: only then records may be written. */
   let phase: "new" | "data" | "ended" = "new";
+  /** The end of the last write. */
   let writtenEnd = 0;
 
   function enter(from: typeof phase, to: typeof phase): void {
@@ -94,7 +96,11 @@ export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
     phase = to;
   }
 
-  /** Puts a record at `at`: `fill` writes its fields, at their places in the view it gets; then it is summed. */
+  /**
+   * Puts a record at `at` of `to` and adds it to the checksum. `fill` writes its fields, at the
+   * offsets of PLACE in its view. The record's payload must be in `to` already.
+   * @returns the end of the record.
+   */
   function put(
     to: Uint8Array,
     at: number,
@@ -106,7 +112,7 @@ export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
     view.setUint32(PLACE.type, RECORD[name], true);
     fill(view);
     fletcher.add(view, 0, CHECKSUM_AT, true);
-    // BEGIN's last bytes belong to the name.
+    // The last bytes of BEGIN are part of the name.
     if (name !== "BEGIN") fletcher.write(view, CHECKSUM_AT, true);
     fletcher.add(view, CHECKSUM_AT, RECORD_BYTES + payloadBytes, true);
     return at + RECORD_BYTES + payloadBytes;
@@ -145,7 +151,7 @@ export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
     });
   }
 
-  /** `data` may be shorter than the block: the rest of `to` is zeros already. */
+  /** `data` may be shorter than the block: `to` is zeros already. */
   function putWrite(
     to: Uint8Array,
     at: number,
@@ -194,7 +200,7 @@ export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
       const to = new Uint8Array(3 * RECORD_BYTES);
       let at = putBegin(to, 0);
       at = putObject(to, at, DATA_OBJECT, TYPE_VOLUME_DATA, volblocksize);
-      // What a larger volume had behind this one's end.
+      // Frees what the volume had behind its end if it was larger before.
       putFree(to, at, DATA_OBJECT, blocksEnd, TO_THE_END);
       return to;
     },

@@ -3,17 +3,17 @@ import sqlite3 from "sqlite3";
 export type SqlValue = string | number | null;
 export type SqlRow = Readonly<Record<string, SqlValue>>;
 
-/** A SQLite file as promises; statements run one after the other. */
+/** An open SQLite file. Statements run one after the other, in the order of the calls; each rejects with its error. */
 export interface Sqlite {
   run(sql: string, ...values: SqlValue[]): Promise<void>;
   all(sql: string, ...values: SqlValue[]): Promise<readonly SqlRow[]>;
   close(): Promise<void>;
 }
 
-/** A crashed thread's connection may need a moment to be closed. */
+/** How long to wait for a lock: the connection of a crashed thread may need a moment to close. */
 const BUSY_TIMEOUT_MS = 2_000;
 
-/** Opens a file, or makes it. Rejects with sqlite3's error. */
+/** Opens a file, or creates it. Rejects with the error of sqlite3. */
 export async function openSqlite(path: string): Promise<Sqlite> {
   const mode = sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE;
   const database = await new Promise<sqlite3.Database>((resolve, reject) => {
@@ -38,9 +38,10 @@ export async function openSqlite(path: string): Promise<Sqlite> {
 }
 
 /**
- * Opens a file of ours for this process alone, with its tables: a second process is refused
- * (SQLITE_BUSY) before it can touch what the first has under way. `synchronous` FULL: what
- * was answered outlasts a power cut; NORMAL: the last writes may be lost by one.
+ * Opens a file that belongs to this daemon, locks it, and creates the tables that it lacks.
+ * While it is open, a second process that opens it so is refused with SQLITE_BUSY, before it
+ * can change anything. `synchronous`: with FULL every write that resolved survives a power cut;
+ * with NORMAL the last ones may be lost.
  */
 export async function openOwnSqlite(
   path: string,
@@ -54,7 +55,7 @@ export async function openOwnSqlite(
     `PRAGMA synchronous = ${synchronous}`,
     ...tables,
     "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
-    // Only a write takes the exclusive lock.
+    // The exclusive lock is taken by the first write and then kept, so write at once.
     "INSERT OR REPLACE INTO facts VALUES ('opened', datetime('now'))",
   ];
   try {

@@ -1,63 +1,64 @@
 import { Mutex } from "async-mutex";
-import { type Outcome, succeed } from "../../../protocol/storage/failures.js";
-import type { DatasetName } from "../../../protocol/storage/names.js";
+import type { Outcome } from "../../../protocol/storage/failures.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
-import type { Catalog, Change, Entry } from "./catalog.js";
-import { attempt } from "./storage-errors.js";
+import type { Catalog, CatalogChange } from "./catalog.js";
+import type { Dataset } from "./dataset.js";
+import { catchStorageErrors } from "./storage-errors.js";
 import type { VolumeFiles } from "./volume-files.js";
 
-/** Makes changes of an embedded pool, one at a time: each is decided on what the one before has made. */
-export interface Commits {
+/** Changes an embedded pool in one transaction after the other, and removes the files that no dataset uses. */
+export interface CatalogTransactions {
   /**
-   * Decides and commits. Of the files `made` for it, those that nobody uses afterwards are
-   * removed, because it was refused or failed. `what` begins the message of a failure.
+   * Waits until every transaction before it has ended, calls `decide`, and commits the change
+   * that it gives: no other change comes between the decision and the commit.
+   * `newFiles` were created for this change; those that no dataset uses afterwards are removed,
+   * also when it fails. `messagePrefix` begins the message of a storage error.
+   * @returns the change as it was decided, now on the disk.
    */
-  change(
-    what: string,
+  run<Change extends CatalogChange>(
+    messagePrefix: string,
     decide: () => Outcome<Change> | Promise<Outcome<Change>>,
-    made?: readonly string[],
-  ): Promise<Outcome<null>>;
-  /** Removes files, but for those in use. */
-  removeUnused(files: readonly string[]): Promise<void>;
-  /** After datasets are gone: their links, and the files that nobody else uses. */
-  clearAway(gone: readonly Entry[]): Promise<void>;
+    newFiles?: readonly string[],
+  ): Promise<Outcome<Change>>;
+  /** Removes those of the files that no dataset uses. "" stands for no file. Never rejects. */
+  removeUnusedFiles(files: readonly string[]): Promise<void>;
+  /** Removes the links of destroyed datasets, and their files unless another dataset uses them. */
+  removeDataOf(destroyed: readonly Dataset[]): Promise<void>;
 }
 
-export function createCommits(catalog: Catalog, files: VolumeFiles, log: ActorLog): Commits {
-  const commits = new Mutex();
+export function createCatalogTransactions(
+  catalog: Catalog,
+  files: VolumeFiles,
+  log: ActorLog,
+): CatalogTransactions {
+  const mutex = new Mutex();
 
-  function change(
-    what: string,
-    decide: () => Outcome<Change> | Promise<Outcome<Change>>,
-    made: readonly string[] = [],
-  ): Promise<Outcome<null>> {
-    return attempt(what, async () => {
-      try {
-        return await commits.runExclusive(async () => {
-          const decided = await decide();
-          if (!decided.ok) return decided;
-          await catalog.commit(decided.value);
-          return succeed(null);
-        });
-      } finally {
-        await removeUnused(made);
-      }
-    });
-  }
-
-  async function removeUnused(unused: readonly string[]): Promise<void> {
-    for (const file of unused) {
-      if (file === "" || catalog.uses(file)) continue;
+  async function removeUnusedFiles(candidates: readonly string[]): Promise<void> {
+    for (const file of candidates) {
+      if (file === "" || catalog.isFileUsed(file)) continue;
       await files.remove(file).catch((error: unknown) => {
         log.warn("a file could not be removed; the next start tries again", { file, error: String(error) });
       });
     }
   }
 
-  async function clearAway(gone: readonly Entry[]): Promise<void> {
-    for (const { name, type } of gone) if (type === "volume") await files.unlink(name as DatasetName);
-    await removeUnused(gone.map(({ file }) => file));
-  }
-
-  return { change, removeUnused, clearAway };
+  return {
+    run: (messagePrefix, decide, newFiles = []) =>
+      catchStorageErrors(messagePrefix, async () => {
+        try {
+          return await mutex.runExclusive(async () => {
+            const decided = await decide();
+            if (decided.ok) await catalog.commit(decided.value);
+            return decided;
+          });
+        } finally {
+          await removeUnusedFiles(newFiles);
+        }
+      }),
+    removeUnusedFiles,
+    removeDataOf: async (destroyed) => {
+      for (const dataset of destroyed) if (dataset.type === "volume") await files.unlink(dataset.name);
+      await removeUnusedFiles(destroyed.map(({ file }) => file));
+    },
+  };
 }

@@ -1,42 +1,65 @@
-import type { DatasetName, SnapshotName } from "../../../protocol/storage/names.js";
+import type { DatasetName, PoolName, SnapshotName } from "../../../protocol/storage/names.js";
 import type { Properties } from "../driver.js";
 
-/** What the sending process is told, as JSON in its one argument. */
-export interface SendOrder {
+/** What the send process gets, as JSON in its one argument. Sizes are bytes. */
+export interface SendRequest {
   readonly name: SnapshotName;
-  /** Absolute path of the snapshot's data. */
+  /** The absolute path of the snapshot's data. */
   readonly file: string;
   readonly guid: string;
   /** Seconds since the epoch. */
   readonly created: number;
-  /** Bytes. */
+  /** Decimal: JSON has no 64-bit integers. */
   readonly volsize: string;
   readonly volblocksize: number;
 }
 
-/** What the receiving process is told, as JSON in its one argument. */
-export interface ReceiveOrder {
+/** What the receive process gets, as JSON in its one argument. */
+export interface ReceiveRequest {
+  readonly pool: PoolName;
   readonly target: DatasetName;
-  /** Where it makes what it receives; a new folder. */
+  /** The absolute path of the folder that it creates for what it receives. */
   readonly folder: string;
+  /** The user properties that the new volume gets. */
   readonly properties: Properties;
-  /** The volume of this name that exists: an increment goes onto it. */
-  readonly onto: { readonly id: number; readonly readonly: boolean } | undefined;
-  /** Its last snapshot. */
+  /** The target, if it exists: an incremental stream is received onto it. */
+  readonly existing: { readonly id: number; readonly readonly: boolean } | undefined;
+  /** The last snapshot of the target, which an incremental stream must build on. `file`: an absolute path. */
   readonly base: { readonly guid: string; readonly file: string; readonly volblocksize: number } | undefined;
 }
 
-/** What the receiving process leaves in `RECEIVED_FILE` when all is on the disk. */
-export interface ReceivedStream {
-  /** Name of the data's file in the folder. */
+/** What the receive process writes to `REPORT_FILE` in its folder once all data is on the disk. */
+export interface ReceiveReport {
+  /** The name of the data's file in the folder. */
   readonly file: string;
   readonly guid: string;
+  /** The part of the snapshot's name behind "@". */
   readonly tag: string;
+  /** Seconds since the epoch. */
   readonly created: number;
+  /** Decimal, bytes. */
   readonly volsize: string;
   readonly volblocksize: number;
   readonly properties: Properties;
-  readonly onto: number | undefined;
+  /** The id of the volume that an incremental stream was received onto. */
+  readonly existingId: number | undefined;
 }
 
-export const RECEIVED_FILE = "received.json";
+export const REPORT_FILE = "received.json";
+
+/*
+ * Both sides are this version of this program, and a start removes the reports of earlier runs:
+ * the messages are trusted to have the shape that they were written with.
+ */
+
+export function parseSendRequest(argument: string | undefined): SendRequest {
+  return JSON.parse(argument ?? "");
+}
+
+export function parseReceiveRequest(argument: string | undefined): ReceiveRequest {
+  return JSON.parse(argument ?? "");
+}
+
+export function parseReceiveReport(text: string): ReceiveReport {
+  return JSON.parse(text);
+}

@@ -1,55 +1,77 @@
 import { type FailedOutcome, fail, type Outcome, succeed } from "../../../protocol/storage/failures.js";
-import type { DatasetName } from "../../../protocol/storage/names.js";
+import {
+  childOf,
+  type DatasetName,
+  type PoolName,
+  type SnapshotName,
+} from "../../../protocol/storage/names.js";
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
 import { newGuid } from "../../../protocol/zfs-stream/guid.js";
 import type { AnyName } from "../driver.js";
-import type { Catalog, Entry } from "./catalog.js";
+import type { Catalog } from "./catalog.js";
+import type { Dataset, DatasetFields, Filesystem, Snapshot, Volume } from "./dataset.js";
 
-/** What OpenZFS gives new volumes since 2.2. */
-export const VOLBLOCKSIZE = 16 * 1024;
+/** The volblocksize that OpenZFS gives new volumes since 2.2, bytes. */
+export const DEFAULT_VOLBLOCKSIZE = 16 * 1024;
 
-function nowSeconds(): number {
-  return Math.floor(Date.now() / 1000);
-}
+/** What a volume or snapshot takes over from elsewhere; the rest is as in an empty filesystem created now. */
+type OwnFields = Partial<DatasetFields>;
 
-/** A dataset that is new now; `parts` say what is not as with an empty filesystem. */
-export function newEntry(
-  catalog: Catalog,
-  name: AnyName,
-  parts: Partial<Entry> & Pick<Entry, "type">,
-): Entry {
+function newFields(catalog: Catalog): DatasetFields {
   return {
     id: catalog.nextId(),
-    name,
     guid: String(newGuid()),
     createtxg: catalog.nextTxg(),
-    created: nowSeconds(),
+    created: Math.floor(Date.now() / 1000),
     volsize: bytes(0),
     volblocksize: 0,
     written: bytes(0),
     file: "",
-    held: bytes(0),
+    allocated: bytes(0),
     reserved: false,
     readonly: false,
     origin: undefined,
     properties: {},
-    ...parts,
   };
 }
 
-/** What a snapshot holds more than was held before, by its dataset's last one or its origin. */
-export function growth(held: Bytes, before: Bytes | undefined): Bytes {
-  return before === undefined || before < held ? bytes(held - (before ?? 0n)) : bytes(0);
+export function newFilesystem(catalog: Catalog, name: PoolName | DatasetName): Filesystem {
+  return { ...newFields(catalog), type: "filesystem", name };
 }
 
-/** What `create -p` makes on the way to `name`. Fails: dataset.wrong_type. */
-export function missingParents(catalog: Catalog, name: DatasetName): Outcome<Entry[]> {
-  const parts = name.split("/").slice(0, -1);
-  const missing: Entry[] = [];
-  for (let length = 1; length <= parts.length; length++) {
-    const parent = parts.slice(0, length).join("/") as DatasetName;
-    const found = catalog.get(parent);
-    if (found === undefined) missing.push(newEntry(catalog, parent, { type: "filesystem" }));
+export function newVolume(catalog: Catalog, name: DatasetName, fields: OwnFields): Volume {
+  return { ...newFields(catalog), ...fields, type: "volume", name };
+}
+
+export function newSnapshot(catalog: Catalog, name: SnapshotName, fields: OwnFields): Snapshot {
+  return { ...newFields(catalog), ...fields, type: "snapshot", name };
+}
+
+/** The snapshot `tag` of a dataset; both parts are known to be good. */
+export function snapshotName(dataset: AnyName, tag: string): SnapshotName {
+  return `${dataset}@${tag}` as SnapshotName;
+}
+
+/**
+ * What a snapshot's `written` is: how much more it has allocated than the snapshot before it
+ * or, where there is none, than the origin of its volume.
+ */
+export function writtenSince(allocated: Bytes, allocatedBefore: Bytes | undefined): Bytes {
+  return bytes(allocated > (allocatedBefore ?? 0n) ? allocated - (allocatedBefore ?? 0n) : 0n);
+}
+
+/** The filesystems that `zfs create -p` would create for `name`. Fails: dataset.wrong_type. */
+export function missingParents(
+  catalog: Catalog,
+  pool: PoolName,
+  name: DatasetName,
+): Outcome<readonly Filesystem[]> {
+  const missing: Filesystem[] = [];
+  let parent: PoolName | DatasetName = pool;
+  for (const component of name.split("/").slice(1, -1)) {
+    parent = childOf(parent, component);
+    const found = catalog.find(parent);
+    if (found === undefined) missing.push(newFilesystem(catalog, parent));
     else if (found.type !== "filesystem") {
       return fail("dataset.wrong_type", `cannot create '${name}': parent is not a filesystem`);
     }
@@ -57,18 +79,21 @@ export function missingParents(catalog: Catalog, name: DatasetName): Outcome<Ent
   return succeed(missing);
 }
 
-/** Why these can't all go at once. */
-export function obstacle(
+/**
+ * Why these datasets can't be destroyed together. `requested`: the name to put into the message.
+ * @returns dataset.has_clones, snapshot.held, or undefined when they can.
+ */
+export function findDestroyFailure(
   catalog: Catalog,
-  doomed: readonly Entry[],
-  asked: string,
+  datasets: readonly Dataset[],
+  requested: AnyName,
 ): FailedOutcome | undefined {
-  const ids = new Set(doomed.map(({ id }) => id));
-  const clones = doomed.flatMap(({ id }) => catalog.clonesOf(id)).filter(({ id }) => !ids.has(id));
+  const ids = new Set(datasets.map(({ id }) => id));
+  const clones = datasets.flatMap(({ id }) => catalog.clonesOf(id)).filter(({ id }) => !ids.has(id));
   if (clones.length > 0) {
     const names = clones.map(({ name }) => name).sort();
-    return fail("dataset.has_clones", `${asked} has clones: ${names.join(", ")}`);
+    return fail("dataset.has_clones", `${requested} has clones: ${names.join(", ")}`);
   }
-  const held = doomed.find(({ id }) => catalog.holdsOf(id).size > 0);
+  const held = datasets.find(({ id }) => catalog.holdsOf(id).size > 0);
   return held && fail("snapshot.held", `${held.name} is held, a download of it may be running`);
 }

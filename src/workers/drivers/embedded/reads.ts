@@ -1,61 +1,52 @@
 import { failed, succeed } from "../../../protocol/storage/failures.js";
 import { childOf, datasetOf, type PoolName, type SnapshotName } from "../../../protocol/storage/names.js";
 import type { DatasetInfo, MarkedVolume, Zfs } from "../driver.js";
-import { type Catalog, type Entry, originOf } from "./catalog.js";
+import { type Catalog, originOf } from "./catalog.js";
+import type { Dataset } from "./dataset.js";
 
-/** What an embedded pool answers from memory. */
+/** The reads of an embedded pool. All of them answer from the catalog's memory. */
 export function embeddedReads(
   pool: PoolName,
   catalog: Catalog,
 ): Pick<Zfs, "find" | "listVolumes" | "listSnapshots" | "snapshotsOf" | "listImages" | "listHolds"> {
-  function infoOf(entry: Entry): DatasetInfo {
-    const { name, type, guid, createtxg, volsize, written } = entry;
-    return { name, type, guid, createtxg, volsize, written, origin: originOf(catalog, entry) };
+  function infoOf(dataset: Dataset): DatasetInfo {
+    const { name, type, guid, createtxg, volsize, written } = dataset;
+    return { name, type, guid, createtxg, volsize, written, origin: originOf(catalog, dataset) };
+  }
+
+  /** Marks are on volumes; a snapshot shows those of its volume. */
+  function markedInfoOf(dataset: Dataset): MarkedVolume {
+    const volume = dataset.type === "snapshot" ? catalog.find(datasetOf(dataset.name)) : dataset;
+    const mark = (property: string) => volume?.properties[property] ?? "";
+    return { ...infoOf(dataset), imageType: mark("imagestore:type"), fetchMark: mark("imagestore:fetch") };
   }
 
   return {
     async find(name) {
-      const entry = catalog.get(name);
-      return succeed(entry && infoOf(entry));
+      const dataset = catalog.find(name);
+      return succeed(dataset && infoOf(dataset));
     },
     async listVolumes() {
-      return succeed(
-        catalog
-          .within(pool)
-          .filter(({ type }) => type === "volume")
-          .map(infoOf),
-      );
+      const volumes = catalog.subtree(pool).filter(({ type }) => type === "volume");
+      return succeed(volumes.map(infoOf));
     },
     async listSnapshots(root) {
-      if (!catalog.get(root)) return failed.notFound;
-      const found = catalog.within(root).filter(({ type }) => type === "snapshot");
-      return succeed(found.map(infoOf));
+      if (!catalog.find(root)) return failed.notFound;
+      const snapshots = catalog.subtree(root).filter(({ type }) => type === "snapshot");
+      return succeed(snapshots.map(infoOf));
     },
     async snapshotsOf(volume) {
-      return catalog.get(volume) ? succeed(catalog.snapshotsOf(volume).map(infoOf)) : failed.notFound;
+      return catalog.find(volume) ? succeed(catalog.snapshotsOf(volume).map(infoOf)) : failed.notFound;
     },
     async listImages() {
       const root = childOf(pool, "images");
-      if (!catalog.get(root)) return failed.notFound;
-      return succeed(
-        catalog.within(root).map((entry): MarkedVolume => {
-          const owner =
-            entry.type === "snapshot" ? catalog.get(datasetOf(entry.name as SnapshotName)) : entry;
-          const mark = (property: string) => owner?.properties[property] ?? "";
-          return {
-            ...infoOf(entry),
-            imageType: mark("imagestore:type"),
-            fetchMark: mark("imagestore:fetch"),
-          };
-        }),
-      );
+      return catalog.find(root) ? succeed(catalog.subtree(root).map(markedInfoOf)) : failed.notFound;
     },
     async listHolds(prefix) {
       const holds: { name: SnapshotName; tag: string }[] = [];
-      for (const { id, name } of catalog.entries()) {
-        for (const tag of catalog.holdsOf(id)) {
-          if (tag.startsWith(prefix)) holds.push({ name: name as SnapshotName, tag });
-        }
+      for (const { type, id, name } of catalog.datasets()) {
+        if (type !== "snapshot") continue;
+        for (const tag of catalog.holdsOf(id)) if (tag.startsWith(prefix)) holds.push({ name, tag });
       }
       return succeed(holds);
     },

@@ -1,14 +1,14 @@
 /**
- * A process of its own: writes the stream of an embedded pool's snapshot to stdout,
- * as `zfs send` does, so that the streaming worker needs to know one way only.
+ * The send process: writes the stream of a snapshot of an embedded pool to stdout, as
+ * `zfs send` does. So the streaming worker runs a command for either driver.
  */
-
 import { sendVolume } from "../../../protocol/raw-disk/send-volume.js";
 import { writeToStdout } from "../../../protocol/raw-disk/stdout.js";
-import type { SendOrder } from "./child-messages.js";
+import { parseSendRequest } from "./child-messages.js";
+import { errorMessage } from "./storage-errors.js";
 
-const { name, file, guid, created, volsize, volblocksize } = JSON.parse(process.argv[2] ?? "") as SendOrder;
-// Whoever reads has gone: the error of the write says so, an event besides it would end us with a trace.
+const { name, file, guid, created, volsize, volblocksize } = parseSendRequest(process.argv[2]);
+// When the reader closes the pipe, the write rejects; without a listener the event would end us with a stack trace.
 process.stdout.on("error", () => {});
 try {
   await sendVolume({
@@ -24,6 +24,6 @@ try {
     write: writeToStdout,
   });
 } catch (error) {
-  process.stderr.write(`cannot send '${name}': ${(error as Error).message}\n`);
+  process.stderr.write(`cannot send '${name}': ${errorMessage(error)}\n`);
   process.exitCode = 1;
 }

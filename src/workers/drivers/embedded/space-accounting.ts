@@ -3,49 +3,61 @@ import type { Space } from "../driver.js";
 import type { Catalog } from "./catalog.js";
 import type { VolumeFiles } from "./volume-files.js";
 
-/** What there is room for in an embedded pool. */
-export interface Usage {
+/** How much more fits into an embedded pool. Sizes are bytes. */
+export interface SpaceAccounting {
   space(): Promise<Space>;
-  /** Whether `held` more would be too much for the quota; without a quota the file system refuses itself. */
-  exceedsQuota(held: bigint): Promise<boolean>;
+  /** Whether `addedBytes` more would exceed the quota. Without a quota false: the file system has its limit. */
+  exceedsQuota(addedBytes: bigint): Promise<boolean>;
 }
 
-export function createUsage(catalog: Catalog, files: VolumeFiles, quota: Bytes | undefined): Usage {
-  /** What the pool's files take, and what thick and thin volumes may still take. */
-  async function sumUp(): Promise<{ used: bigint; reserved: bigint; promised: bigint }> {
-    const sums = { used: 0n, reserved: 0n, promised: 0n };
-    const shared = new Set<string>();
-    for (const entry of [...catalog.entries()]) {
-      if (entry.type === "snapshot") {
-        sums.used += entry.held;
-        shared.add(entry.file);
-      }
+interface Totals {
+  /** What the pool's files take. */
+  used: bigint;
+  /** What thick volumes may still write: it is kept for them. */
+  reserved: bigint;
+  /** What thin volumes and clones may still write: nothing is kept for them. */
+  promised: bigint;
+}
+
+export function createSpaceAccounting(
+  catalog: Catalog,
+  files: VolumeFiles,
+  quota: Bytes | undefined,
+): SpaceAccounting {
+  async function sumUp(): Promise<Totals> {
+    const totals: Totals = { used: 0n, reserved: 0n, promised: 0n };
+    const snapshotFiles = new Set<string>();
+    // A copy, since the catalog may change during the awaits below.
+    const datasets = [...catalog.datasets()];
+    for (const snapshot of datasets) {
+      if (snapshot.type !== "snapshot") continue;
+      totals.used += snapshot.allocated;
+      snapshotFiles.add(snapshot.file);
     }
-    for (const entry of [...catalog.entries()]) {
-      if (entry.type !== "volume") continue;
-      // One that goes while we count has nothing any more.
-      const held = await files.heldBy(entry.file).catch(() => bytes(0));
-      if (!shared.has(entry.file)) sums.used += held;
-      const growth = entry.volsize > held ? entry.volsize - held : 0n;
-      if (entry.reserved) sums.reserved += growth;
-      else if (!entry.readonly) sums.promised += growth;
+    for (const volume of datasets) {
+      if (volume.type !== "volume") continue;
+      // A volume that was destroyed meanwhile takes nothing.
+      const allocated = await files.allocatedBytes(volume.file).catch(() => bytes(0));
+      // A received volume shares the file of its snapshot, which is counted already.
+      if (!snapshotFiles.has(volume.file)) totals.used += allocated;
+      const unwritten = volume.volsize > allocated ? volume.volsize - allocated : 0n;
+      if (volume.reserved) totals.reserved += unwritten;
+      else if (!volume.readonly) totals.promised += unwritten;
     }
-    return sums;
+    return totals;
   }
 
-  async function space(): Promise<Space> {
-    const [free, { used, reserved, promised }] = await Promise.all([files.available(), sumUp()]);
-    let left: bigint = free;
-    if (quota !== undefined && quota - used < left) left = quota - used;
-    left -= reserved;
-    return { available: bytes(left > 0n ? left : 0n), promised: bytes(promised) };
-  }
-
-  async function exceedsQuota(held: bigint): Promise<boolean> {
-    if (quota === undefined) return false;
-    const { used, reserved } = await sumUp();
-    return used + reserved + held > quota;
-  }
-
-  return { space, exceedsQuota };
+  return {
+    async space() {
+      const [free, { used, reserved, promised }] = await Promise.all([files.available(), sumUp()]);
+      const unused = quota !== undefined && quota - used < free ? quota - used : free;
+      const available = unused - reserved;
+      return { available: bytes(available > 0n ? available : 0n), promised: bytes(promised) };
+    },
+    async exceedsQuota(addedBytes) {
+      if (quota === undefined) return false;
+      const { used, reserved } = await sumUp();
+      return used + reserved + addedBytes > quota;
+    },
+  };
 }

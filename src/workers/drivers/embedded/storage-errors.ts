@@ -6,27 +6,45 @@ import {
   type Outcome,
 } from "../../../protocol/storage/failures.js";
 
-/** The failure for an error of the file system or of SQLite. A bug is thrown on. */
-function failureOfError(error: unknown, what: string): FailedOutcome {
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (typeof code !== "string" || !/^(?:E[A-Z0-9]+|SQLITE_[A-Z]+)$/.test(code)) throw error;
-  const known: Readonly<Record<string, FailureCode>> = {
-    EROFS: "pool.read_only",
-    SQLITE_READONLY: "pool.read_only",
-    EACCES: "command.not_permitted",
-    EPERM: "command.not_permitted",
-  };
-  if (code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG" || code === "SQLITE_FULL") {
-    return fail("pool.no_space", failed.noSpace.failure.message, message);
-  }
-  return fail(known[code] ?? "pool.unavailable", `${what}: ${message}`);
+/** The code of an error that Node or SQLite made, such as "ENOENT" or "SQLITE_BUSY". */
+export function errorCode(error: unknown): string | undefined {
+  if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
+  return typeof error.code === "string" ? error.code : undefined;
 }
 
-/** Runs `work`; what the file system or SQLite refuses becomes a failure that begins with `what`. */
-export async function attempt<T>(what: string, work: () => Promise<Outcome<T>>): Promise<Outcome<T>> {
+export function errorMessage(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+const FAILURE_CODES: Readonly<Record<string, FailureCode>> = {
+  EROFS: "pool.read_only",
+  SQLITE_READONLY: "pool.read_only",
+  EACCES: "command.not_permitted",
+  EPERM: "command.not_permitted",
+};
+
+const NO_SPACE: readonly string[] = ["ENOSPC", "EDQUOT", "EFBIG", "SQLITE_FULL"];
+
+/** Turns an error of the file system or of SQLite into a failure. Throws any other error again: it is a bug. */
+function failureOfError(error: unknown, messagePrefix: string): FailedOutcome {
+  const code = errorCode(error);
+  if (code === undefined || !/^(?:E[A-Z0-9]+|SQLITE_[A-Z]+)$/.test(code)) throw error;
+  const message = errorMessage(error);
+  if (NO_SPACE.includes(code)) return fail("pool.no_space", failed.noSpace.failure.message, message);
+  return fail(FAILURE_CODES[code] ?? "pool.unavailable", `${messagePrefix}: ${message}`);
+}
+
+/**
+ * Runs `work`; an error of the file system or of SQLite becomes a failure whose message
+ * begins with `messagePrefix`. Rejects with any other error.
+ */
+export async function catchStorageErrors<T>(
+  messagePrefix: string,
+  work: () => Promise<Outcome<T>>,
+): Promise<Outcome<T>> {
   try {
     return await work();
   } catch (error) {
-    return failureOfError(error, what);
+    return failureOfError(error, messagePrefix);
   }
 }

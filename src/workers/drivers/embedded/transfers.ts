@@ -4,114 +4,143 @@ import { fileURLToPath } from "node:url";
 import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import type { DatasetName, SnapshotName } from "../../../protocol/storage/names.js";
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
-import type { Zfs } from "../driver.js";
-import type { Catalog, Change, Entry } from "./catalog.js";
-import type { Commits } from "./catalog-transaction.js";
-import { RECEIVED_FILE, type ReceivedStream, type ReceiveOrder, type SendOrder } from "./child-messages.js";
-import { growth, missingParents, newEntry, VOLBLOCKSIZE } from "./dataset-rules.js";
-import type { Usage } from "./space-accounting.js";
-import { attempt } from "./storage-errors.js";
-import { newFile, type VolumeFiles } from "./volume-files.js";
+import type { Properties, Zfs } from "../driver.js";
+import type { CatalogChange } from "./catalog.js";
+import {
+  parseReceiveReport,
+  REPORT_FILE,
+  type ReceiveReport,
+  type ReceiveRequest,
+  type SendRequest,
+} from "./child-messages.js";
+import {
+  DEFAULT_VOLBLOCKSIZE,
+  missingParents,
+  newSnapshot,
+  newVolume,
+  snapshotName,
+  writtenSince,
+} from "./dataset-rules.js";
+import type { EmbeddedPool } from "./embedded-pool.js";
+import { catchStorageErrors } from "./storage-errors.js";
+import { newFileName } from "./volume-files.js";
 
-const scriptPath = (name: string) => fileURLToPath(new URL(`../../embedded/${name}.js`, import.meta.url));
-
-/** The sending and receiving processes of an embedded pool, and what becomes of what was received. */
-export interface EmbeddedTransfers extends Pick<Zfs, "sendCommand" | "receiveCommand" | "finishReceive"> {
-  /** Removes what was received for `target` and is no dataset yet. */
-  dropReceived(target: DatasetName): Promise<void>;
+/** The processes that send and receive for an embedded pool, and what happens to what was received. */
+interface EmbeddedTransfers extends Pick<Zfs, "sendCommand" | "receiveCommand" | "finishReceive"> {
+  /** Removes what was received for `target` unless it is a dataset already. */
+  discardReceived(target: DatasetName): Promise<void>;
 }
 
-export function embeddedTransfers(
-  catalog: Catalog,
-  files: VolumeFiles,
-  { change, removeUnused }: Commits,
-  usage: Usage,
-): EmbeddedTransfers {
-  /** Folders in `incoming/` by the dataset that is received there. */
-  const receiving = new Map<DatasetName, string>();
+/** argv of a process whose script is beside this file. */
+function scriptCommand(script: string, request: SendRequest | ReceiveRequest): readonly string[] {
+  const path = fileURLToPath(new URL(`./${script}.js`, import.meta.url));
+  return [process.execPath, path, JSON.stringify(request)];
+}
 
-  /** What a received stream adds: a volume with its snapshot, or a snapshot more and the volume's new state. */
-  function received(target: DatasetName, order: ReceivedStream, file: string, held: Bytes): Outcome<Change> {
-    const { guid, tag, volsize: size, volblocksize, created, properties } = order;
-    const volsize = bytes(BigInt(size));
-    const data = { volsize, volblocksize, file };
-    const existing = catalog.get(target);
-    const name = `${target}@${tag}` as SnapshotName;
-    if (order.onto === undefined && existing) return failed.exists;
-    if (order.onto !== undefined && existing?.id !== order.onto) return failed.notFound;
-    if (catalog.get(name)) return failed.exists;
-    const parents = missingParents(catalog, target);
-    if (!parents.ok) return parents;
-    const volume: Entry = existing
-      ? { ...existing, ...data }
-      : newEntry(catalog, target, { type: "volume", readonly: true, properties, ...data });
-    const written = growth(held, catalog.snapshotsOf(target).at(-1)?.held);
-    const snapshot = newEntry(catalog, name, { type: "snapshot", guid, created, held, written, ...data });
-    return succeed({ put: [...parents.value, volume, snapshot] });
-  }
+function sendRequest({ catalog, files }: EmbeddedPool, name: SnapshotName): SendRequest {
+  const snapshot = catalog.find(name);
+  return {
+    name,
+    // The process finds no file at "" and says so: this call has no way to fail.
+    file: snapshot ? files.pathOf(snapshot.file) : "",
+    guid: snapshot?.guid ?? "0",
+    created: snapshot?.created ?? 0,
+    volsize: String(snapshot?.volsize ?? 0n),
+    volblocksize: snapshot?.volblocksize ?? DEFAULT_VOLBLOCKSIZE,
+  };
+}
 
-  async function dropReceived(target: DatasetName): Promise<void> {
-    const incoming = receiving.get(target);
-    if (incoming === undefined) return;
-    await files.removeIncoming(incoming);
-    receiving.delete(target);
+function receiveRequest(
+  { name: pool, catalog, files }: EmbeddedPool,
+  target: DatasetName,
+  folder: string,
+  properties: Properties,
+): ReceiveRequest {
+  const existing = catalog.find(target);
+  const base = existing && catalog.snapshotsOf(target).at(-1);
+  return {
+    pool,
+    target,
+    folder,
+    properties,
+    existing: existing && { id: existing.id, readonly: existing.readonly },
+    base: base && { guid: base.guid, file: files.pathOf(base.file), volblocksize: base.volblocksize },
+  };
+}
+
+/** What a received stream changes: it adds a volume with a snapshot, or updates a volume and adds a snapshot to it. */
+function decideReceive(
+  { name: pool, catalog }: EmbeddedPool,
+  target: DatasetName,
+  report: ReceiveReport,
+  file: string,
+  allocated: Bytes,
+): Outcome<CatalogChange> {
+  const { guid, tag, volblocksize, created, properties } = report;
+  const data = { volsize: bytes(BigInt(report.volsize)), volblocksize, file };
+  const existing = catalog.find(target);
+  const name = snapshotName(target, tag);
+  // The target may have been created, destroyed or replaced while the stream was received.
+  if (report.existingId === undefined && existing) return failed.exists;
+  if (report.existingId !== undefined && existing?.id !== report.existingId) return failed.notFound;
+  if (catalog.find(name)) return failed.exists;
+  const parents = missingParents(catalog, pool, target);
+  if (!parents.ok) return parents;
+  const volume = existing
+    ? { ...existing, ...data }
+    : newVolume(catalog, target, { readonly: true, properties, ...data });
+  const written = writtenSince(allocated, catalog.snapshotsOf(target).at(-1)?.allocated);
+  const snapshot = newSnapshot(catalog, name, { guid, created, allocated, written, ...data });
+  return succeed({ put: [...parents.value, volume, snapshot] });
+}
+
+export function embeddedTransfers(pool: EmbeddedPool): EmbeddedTransfers {
+  const { catalog, files, accounting, transactions } = pool;
+  /** The folder in `incoming/` of each target that is being received. */
+  const incomingFolders = new Map<DatasetName, string>();
+
+  async function discardReceived(target: DatasetName): Promise<void> {
+    const folder = incomingFolders.get(target);
+    if (folder === undefined) return;
+    await files.removeIncoming(folder);
+    incomingFolders.delete(target);
   }
 
   return {
-    dropReceived,
-    sendCommand(name) {
-      const entry = catalog.get(name);
-      const order: SendOrder = {
-        name,
-        file: entry ? files.pathOf(entry.file) : "",
-        guid: entry?.guid ?? "0",
-        created: entry?.created ?? 0,
-        volsize: String(entry?.volsize ?? 0n),
-        volblocksize: entry?.volblocksize ?? VOLBLOCKSIZE,
-      };
-      return [process.execPath, scriptPath("send-process"), JSON.stringify(order)];
-    },
-
+    discardReceived,
+    sendCommand: (name) => scriptCommand("send-process", sendRequest(pool, name)),
     receiveCommand(target, marks) {
-      const incoming = newFile();
-      receiving.set(target, incoming);
-      const existing = catalog.get(target);
-      const base = existing && catalog.snapshotsOf(target).at(-1);
-      const order: ReceiveOrder = {
-        target,
-        folder: files.incomingPath(incoming),
-        properties: marks,
-        onto: existing && { id: existing.id, readonly: existing.readonly },
-        base: base && {
-          guid: base.guid,
-          file: files.pathOf(base.file),
-          volblocksize: base.volblocksize,
-        },
-      };
-      return [process.execPath, scriptPath("receive-process"), JSON.stringify(order)];
+      const folder = newFileName();
+      incomingFolders.set(target, folder);
+      return scriptCommand(
+        "receive-process",
+        receiveRequest(pool, target, files.incomingPath(folder), marks),
+      );
     },
 
     finishReceive: (target) =>
-      attempt(`cannot receive '${target}'`, async () => {
-        const incoming = receiving.get(target);
-        if (incoming === undefined) return failed.notFound;
-        const path = files.incomingPath(incoming);
-        const order = JSON.parse(await readFile(join(path, RECEIVED_FILE), "utf8")) as ReceivedStream;
-        const file = newFile();
-        const held = await files.adopt(join(path, order.file), file);
-        const before = catalog.get(target)?.file ?? "";
-        const changed = await change(
+      catchStorageErrors(`cannot receive '${target}'`, async () => {
+        const folder = incomingFolders.get(target);
+        if (folder === undefined) return failed.notFound;
+        const path = files.incomingPath(folder);
+        const report = parseReceiveReport(await readFile(join(path, REPORT_FILE), "utf8"));
+        const file = newFileName();
+        const allocated = await files.adopt(join(path, report.file), file);
+        const fileBefore = catalog.find(target)?.file ?? "";
+        const received = await transactions.run(
           `cannot receive '${target}'`,
           async () =>
-            (await usage.exceedsQuota(held)) ? failed.noSpace : received(target, order, file, held),
+            (await accounting.exceedsQuota(allocated))
+              ? failed.noSpace
+              : decideReceive(pool, target, report, file, allocated),
           [file],
         );
-        if (changed.ok) {
+        if (received.ok) {
           await files.link(target, file);
-          await removeUnused([before]);
+          await transactions.removeUnusedFiles([fileBefore]);
         }
-        await dropReceived(target);
-        return changed;
+        await discardReceived(target);
+        return received.ok ? succeed(null) : received;
       }),
   };
 }

@@ -47,9 +47,9 @@ interface Sent {
 }
 
 /** The stream of a file, guid 1 for a full one and 2 for what builds on it. */
-async function send(file: string, asked: Sent = {}): Promise<Buffer> {
+async function send(file: string, options: Sent = {}): Promise<Buffer> {
   const pieces: Uint8Array[] = [];
-  const { from, volsize = statSync(file).size, volblocksize = 4096 } = asked;
+  const { from, volsize = statSync(file).size, volblocksize = 4096 } = options;
   await sendVolume({
     file,
     ...(from === undefined ? {} : { from }),
@@ -61,8 +61,8 @@ async function send(file: string, asked: Sent = {}): Promise<Buffer> {
       volsize: BigInt(volsize),
       volblocksize,
     },
-    write: asked.write ?? ((chunk) => void pieces.push(chunk)),
-    ...(asked.onProgress ? { onProgress: asked.onProgress } : {}),
+    write: options.write ?? ((chunk) => void pieces.push(chunk)),
+    ...(options.onProgress ? { onProgress: options.onProgress } : {}),
   });
   return Buffer.concat(pieces);
 }
@@ -269,7 +269,7 @@ describe("what goes wrong", () => {
     );
   });
 
-  test("a target that refuses the stream is told on, and the source is given up", async () => {
+  test("the error of a target that refuses the stream is passed on, and the source is closed", async () => {
     let given = 0;
     let closed = false;
     async function* source() {

@@ -13,7 +13,7 @@ const [BYREF, SPILL, EMBEDDED, RANGE, REDACT] = [6, 7, 8, 9, 10] as const;
 const MAGIC = 0x2f5bacbacn;
 const MIB = 2 ** 20;
 
-// --- an encoder of its own: any record with any fields, in either byte order, rightly summed ---
+// --- a separate encoder: any record with any fields, in either byte order, rightly summed ---
 
 /** A field: its place in the record, its size in bytes, its value. */
 type Field = readonly [at: number, bytes: 1 | 4 | 8, value: bigint | number];
@@ -119,7 +119,7 @@ function read(stream: Uint8Array, sizes: readonly number[] = [stream.length]): R
   const events: VolumeEvent[] = [];
   for (let at = 0, turn = 0; at < stream.length; turn++) {
     const size = Math.max(1, sizes[turn % sizes.length] ?? 1);
-    // A chunk of its own that is spoiled afterwards, so that nothing may be read from it later.
+    // A separate buffer that is overwritten afterwards: nothing may be read from it later.
     const chunk = stream.slice(at, at + size);
     for (const event of reader.push(chunk)) {
       events.push(event.kind === "write" ? { ...event, data: Uint8Array.from(event.data) } : event);
@@ -382,7 +382,7 @@ describe("what is no stream", () => {
     ["16 zeros", new Uint8Array(16)],
     ["an empty file system", ext4],
     ["random bytes", Uint8Array.from({ length: 700 }, (_, index) => (index * index * 7 + 13) & 255)],
-  ])("is told at once: %s", (_name, bytes) => {
+  ])("is refused as foreign at once: %s", (_name, bytes) => {
     for (const sizes of [[bytes.length], [3]]) {
       expect(problemOf(Uint8Array.from(bytes), sizes)).toMatchObject({ kind: "foreign", offset: 0 });
     }
@@ -616,7 +616,7 @@ describe("a stream that contradicts itself under right checksums", () => {
   });
 });
 
-describe("what a volume's stream may have besides", () => {
+describe("what else a volume's stream may have", () => {
   test("holes that end behind what a double holds are clipped to it", () => {
     const { events } = read(
       encode(around(free(1, 512, 2n ** 64n - 512n), free(1, 1024, 2n ** 53n), free(1, 0, 0))),

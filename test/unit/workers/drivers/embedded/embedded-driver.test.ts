@@ -16,6 +16,7 @@ import { type Bytes, bytes } from "../../../../../src/protocol/storage/units.js"
 import { createActorLog } from "../../../../../src/protocol/threads/actor-log.js";
 import type { AnyName, Zfs } from "../../../../../src/workers/drivers/driver.js";
 import { openEmbeddedZfs } from "../../../../../src/workers/drivers/embedded/embedded-driver.js";
+import { openSqlite } from "../../../../../src/workers/sqlite/sqlite-file.js";
 import { scratchFolder } from "../../../../support/memory-actor.js";
 import { createMemoryZfs, type MemoryZfs } from "../../../../support/memory-zfs.js";
 
@@ -58,7 +59,7 @@ async function read(zfs: Zfs, name: string, at: number, length: number): Promise
 
 // --- against the in-memory pool ---------------------------------------------------
 
-/** Of a snapshot the pool in memory does not tell what it has written. */
+/** What a change answers. The pool in memory does not know how much a snapshot has written. */
 type Changed = Bytes | null | undefined;
 
 type Call = {
@@ -141,11 +142,11 @@ describe("an embedded pool", () => {
         try {
           for (const call of sequence) {
             const [expected, got] = [await run(model, call), await run(zfs, call)];
-            const told = (outcome: Outcome<Changed>) =>
+            const answerOf = (outcome: Outcome<Changed>) =>
               outcome.ok ? "ok" : [outcome.failure.code, outcome.failure.message];
             if (!expected.ok && expected.failure.code === "command.failed") {
               expect(got).toMatchObject({ ok: false, failure: { code: "command.failed" } });
-            } else expect([call, told(got)]).toEqual([call, told(expected)]);
+            } else expect([call, answerOf(got)]).toEqual([call, answerOf(expected)]);
           }
           const before = await shown(zfs);
           expect(before).toEqual(await shown(model));
@@ -182,7 +183,7 @@ describe("an embedded pool", () => {
     await zfs.close();
   });
 
-  test("tells how much a snapshot holds that the one before does not", async () => {
+  test("reports how much more a snapshot holds than the one before", async () => {
     using folder = scratchFolder();
     const zfs = await openPool(folder.path);
     await must(zfs.createVolume(dataset("tank/v"), bytes(8 * MIB)));
@@ -258,6 +259,28 @@ describe("an embedded pool", () => {
     });
   });
 
+  test("is unavailable when its catalog holds what no version writes, and names the column", async () => {
+    using folder = scratchFolder();
+    const zfs = await openPool(folder.path);
+    await must(zfs.createVolume(dataset("tank/v"), bytes(MIB)));
+    await zfs.close();
+    for (const [column, bad, good] of [
+      ["type", "snapshot", "volume"],
+      ["volsize", "-1", String(MIB)],
+      ["properties", '{"a":1}', "{}"],
+      ["properties", "null", "{}"],
+      ["properties", "{", "{}"],
+    ] as const) {
+      await changeCatalog(folder.path, column, bad);
+      const opened = await openEmbeddedZfs({ name: POOL, driver: "embedded", folder: folder.path }, quiet);
+      expect(opened).toMatchObject({
+        failure: { code: "pool.unavailable", message: expect.stringContaining(`a bad ${column}: `) },
+      });
+      await changeCatalog(folder.path, column, good);
+    }
+    await (await openPool(folder.path)).close();
+  });
+
   test("killed at any moment, it has every change that was answered, and no leftovers", async () => {
     using folder = scratchFolder();
     for (const delayMs of [60, 150, 240, 330, 420, 510]) {
@@ -319,6 +342,13 @@ describe("an embedded pool", () => {
     }
   });
 });
+
+/** Sets a column of the volume in the catalog of a pool that is closed. */
+async function changeCatalog(folder: string, column: string, value: string): Promise<void> {
+  const database = await openSqlite(join(folder, "pool.db"));
+  await database.run(`UPDATE datasets SET ${column} = ? WHERE name = 'tank/v'`, value);
+  await database.close();
+}
 
 /** Has another process change the pool and kills it. @returns the last answered rounds of each chain. */
 async function churn(folder: string, delayMs: number): Promise<Map<string, { made: number; gone: number }>> {

@@ -1,0 +1,125 @@
+import type { DatasetName, SnapshotName } from "../../../protocol/storage/names.js";
+import { type Bytes, bytes } from "../../../protocol/storage/units.js";
+import type { SqlRow, SqlValue } from "../../sqlite/sqlite-file.js";
+import type { Properties } from "../driver.js";
+import type { Dataset, Hold } from "./dataset.js";
+
+/**
+ * The tables of a catalog. A change here must read the pools of older versions.
+ * Sizes are decimal text: SQLite's numbers reach this process as doubles.
+ */
+export const CATALOG_TABLES = [
+  `CREATE TABLE IF NOT EXISTS datasets (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, type TEXT NOT NULL, guid TEXT NOT NULL,
+    createtxg INTEGER NOT NULL, created INTEGER NOT NULL, volsize TEXT NOT NULL, volblocksize INTEGER NOT NULL,
+    written TEXT NOT NULL, file TEXT NOT NULL, held TEXT NOT NULL, reserved INTEGER NOT NULL,
+    readonly INTEGER NOT NULL, origin INTEGER, properties TEXT NOT NULL
+  ) STRICT`,
+  "CREATE TABLE IF NOT EXISTS holds (id INTEGER NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (id, tag)) STRICT",
+];
+
+/** Takes the values of datasetValues. */
+export const PUT_DATASET = `INSERT OR REPLACE INTO datasets VALUES (?${", ?".repeat(14)})`;
+
+/** A row that no version of the catalog writes. Its code makes it a failure of the pool, like a damaged file. */
+class CatalogRowFailure extends Error {
+  override readonly name = "CatalogRowFailure";
+  readonly code = "SQLITE_CORRUPT";
+}
+
+function failureOf(row: SqlRow, column: string): CatalogRowFailure {
+  return new CatalogRowFailure(`the catalog has a bad ${column}: ${JSON.stringify(row[column])}`);
+}
+
+function textIn(row: SqlRow, column: string): string {
+  const value = row[column];
+  if (typeof value !== "string") throw failureOf(row, column);
+  return value;
+}
+
+function integerIn(row: SqlRow, column: string): number {
+  const value = row[column];
+  if (typeof value !== "number") throw failureOf(row, column);
+  return value;
+}
+
+function sizeIn(row: SqlRow, column: string): Bytes {
+  const digits = textIn(row, column);
+  if (!/^\d+$/.test(digits)) throw failureOf(row, column);
+  return bytes(BigInt(digits));
+}
+
+function propertiesIn(row: SqlRow, column: string): Properties {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(textIn(row, column));
+  } catch {
+    throw failureOf(row, column);
+  }
+  if (typeof parsed !== "object" || parsed === null) throw failureOf(row, column);
+  const properties = Object.entries(parsed).map(([property, value]: [string, unknown]) => {
+    if (typeof value !== "string") throw failureOf(row, column);
+    return [property, value];
+  });
+  return Object.fromEntries(properties);
+}
+
+/** The grammar of a name was checked before it was stored; what is left to tell apart is its kind. */
+function isSnapshot(name: string): name is SnapshotName {
+  return name.includes("@");
+}
+
+function isDataset(name: string): name is DatasetName {
+  return !isSnapshot(name);
+}
+
+/** Throws CatalogRowFailure. */
+export function datasetOfRow(row: SqlRow): Dataset {
+  const fields = {
+    id: integerIn(row, "id"),
+    guid: textIn(row, "guid"),
+    createtxg: BigInt(integerIn(row, "createtxg")),
+    created: integerIn(row, "created"),
+    volsize: sizeIn(row, "volsize"),
+    volblocksize: integerIn(row, "volblocksize"),
+    written: sizeIn(row, "written"),
+    file: textIn(row, "file"),
+    allocated: sizeIn(row, "held"),
+    reserved: row.reserved === 1,
+    readonly: row.readonly === 1,
+    origin: row.origin === null ? undefined : integerIn(row, "origin"),
+    properties: propertiesIn(row, "properties"),
+  };
+  const type = textIn(row, "type");
+  const name = textIn(row, "name");
+  if (type === "snapshot" && isSnapshot(name)) return { ...fields, type, name };
+  if (type === "volume" && isDataset(name)) return { ...fields, type, name };
+  if (type === "filesystem" && isDataset(name)) return { ...fields, type, name };
+  throw failureOf(row, "type");
+}
+
+/** In the order of the table's columns. */
+export function datasetValues(dataset: Dataset): SqlValue[] {
+  return [
+    dataset.id,
+    dataset.name,
+    dataset.type,
+    dataset.guid,
+    Number(dataset.createtxg),
+    dataset.created,
+    String(dataset.volsize),
+    dataset.volblocksize,
+    String(dataset.written),
+    dataset.file,
+    String(dataset.allocated),
+    Number(dataset.reserved),
+    Number(dataset.readonly),
+    dataset.origin ?? null,
+    JSON.stringify(dataset.properties),
+  ];
+}
+
+/** Throws CatalogRowFailure. */
+export function holdOfRow(row: SqlRow): Hold {
+  return { id: integerIn(row, "id"), tag: textIn(row, "tag") };
+}

@@ -1,0 +1,90 @@
+import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import type { DatasetName, SnapshotName } from "../../../protocol/storage/names.js";
+import type { Bytes } from "../../../protocol/storage/units.js";
+import type { CatalogChange } from "./catalog.js";
+import { DEFAULT_VOLBLOCKSIZE, missingParents, newFilesystem, newVolume } from "./dataset-rules.js";
+import type { EmbeddedPool } from "./embedded-pool.js";
+import { catchStorageErrors } from "./storage-errors.js";
+import { newFileName } from "./volume-files.js";
+
+/**
+ * Creates a filesystem and its missing parents. Succeeds when any dataset of that name exists.
+ * Fails: dataset.wrong_type (a parent is no filesystem).
+ */
+export async function ensureFilesystem(
+  { name: pool, catalog, transactions }: EmbeddedPool,
+  name: DatasetName,
+): Promise<Outcome<null>> {
+  const created = await transactions.run(`cannot create '${name}'`, (): Outcome<CatalogChange> => {
+    if (catalog.find(name)) return succeed({});
+    const parents = missingParents(catalog, pool, name);
+    return parents.ok ? succeed({ put: [...parents.value, newFilesystem(catalog, name)] }) : parents;
+  });
+  return created.ok ? succeed(null) : created;
+}
+
+/** Commits a volume whose data is in `file`, and links it. Removes the file unless the volume was added. */
+async function addVolume(
+  { catalog, files, transactions }: EmbeddedPool,
+  name: DatasetName,
+  file: string,
+  decide: () => Promise<Outcome<CatalogChange>>,
+): Promise<Outcome<null>> {
+  const added = await transactions.run(`cannot create '${name}'`, decide, [file]);
+  if (!added.ok) return added;
+  // A volume that existed already keeps its own file and link.
+  if (catalog.find(name)?.file === file) await files.link(name, file);
+  return succeed(null);
+}
+
+/**
+ * Creates a thick volume and its missing parents. Succeeds when any dataset of that name exists.
+ * Fails: pool.no_space, dataset.wrong_type (a parent is no filesystem).
+ */
+export function createVolume(pool: EmbeddedPool, name: DatasetName, volsize: Bytes): Promise<Outcome<null>> {
+  const { catalog, files, accounting } = pool;
+  return catchStorageErrors(`cannot create '${name}'`, async () => {
+    if (catalog.find(name)) return succeed(null);
+    const file = newFileName();
+    await files.create(file, volsize);
+    return addVolume(pool, name, file, async () => {
+      if (catalog.find(name)) return succeed({});
+      const parents = missingParents(catalog, pool.name, name);
+      if (!parents.ok) return parents;
+      if (volsize > (await accounting.space()).available) return failed.noSpace;
+      const fields = { volsize, volblocksize: DEFAULT_VOLBLOCKSIZE, file, reserved: true };
+      return succeed({ put: [...parents.value, newVolume(catalog, name, fields)] });
+    });
+  });
+}
+
+/**
+ * Creates a thin volume with the data of a snapshot, and its missing parents. Succeeds when
+ * any dataset of that name exists. Fails: dataset.not_found (no such snapshot of a volume),
+ * pool.no_space, dataset.wrong_type (a parent is no filesystem).
+ */
+export function cloneSnapshot(
+  pool: EmbeddedPool,
+  originName: SnapshotName,
+  target: DatasetName,
+): Promise<Outcome<null>> {
+  const { catalog, files, accounting } = pool;
+  return catchStorageErrors(`cannot create '${target}'`, async () => {
+    const origin = catalog.find(originName);
+    if (origin?.type !== "snapshot" || origin.file === "") return failed.notFound;
+    if (catalog.find(target)) return succeed(null);
+    const file = newFileName();
+    await files.copy(origin.file, file);
+    return addVolume(pool, target, file, async () => {
+      if (await accounting.exceedsQuota(origin.allocated)) return failed.noSpace;
+      // It may have been destroyed during the copy.
+      if (!catalog.findById(origin.id)) return failed.notFound;
+      if (catalog.find(target)) return succeed({});
+      const parents = missingParents(catalog, pool.name, target);
+      if (!parents.ok) return parents;
+      const { volsize, volblocksize, id } = origin;
+      const volume = newVolume(catalog, target, { volsize, volblocksize, file, origin: id });
+      return succeed({ put: [...parents.value, volume] });
+    });
+  });
+}

@@ -1,0 +1,76 @@
+import {
+  type FailedOutcome,
+  fail,
+  failed,
+  type Outcome,
+  succeed,
+} from "../../../protocol/storage/failures.js";
+import { datasetOf, type SnapshotName } from "../../../protocol/storage/names.js";
+import type { Catalog } from "./catalog.js";
+import type { Dataset, Snapshot } from "./dataset.js";
+import { findDestroyFailure } from "./dataset-rules.js";
+import type { EmbeddedPool } from "./embedded-pool.js";
+import { catchStorageErrors } from "./storage-errors.js";
+import { newFileName } from "./volume-files.js";
+
+function snapshotsNewerThan(catalog: Catalog, { name, createtxg }: Snapshot): Snapshot[] {
+  return catalog.snapshotsOf(datasetOf(name)).filter((snapshot) => snapshot.createtxg > createtxg);
+}
+
+function findRollbackFailure(
+  catalog: Catalog,
+  target: Snapshot,
+  destroyMoreRecent: boolean,
+): FailedOutcome | undefined {
+  const newer = snapshotsNewerThan(catalog, target);
+  if (newer.length > 0 && !destroyMoreRecent) {
+    const names = newer.map(({ name }) => name).join(", ");
+    return fail(
+      "snapshot.newer_exist",
+      `newer snapshots than ${target.name} exist: ${names}; destroyMoreRecent removes them`,
+    );
+  }
+  return findDestroyFailure(catalog, newer, target.name);
+}
+
+/** `file`: a copy of the target's data. */
+function decideRollback(catalog: Catalog, target: Snapshot, destroyMoreRecent: boolean, file: string) {
+  const before: Dataset | undefined = catalog.find(datasetOf(target.name));
+  if (!before || !catalog.findById(target.id)) return failed.notFound;
+  const failure = findRollbackFailure(catalog, target, destroyMoreRecent);
+  if (failure) return failure;
+  const after: Dataset = { ...before, file, volsize: target.volsize };
+  return succeed({ before, remove: snapshotsNewerThan(catalog, target), put: [after] });
+}
+
+/**
+ * Makes a dataset what it was at a snapshot; with `destroyMoreRecent` destroys newer snapshots.
+ * A volume gets a copy of the snapshot's file; a program that has the old one open keeps writing to that.
+ * Fails: dataset.not_found, snapshot.newer_exist, dataset.has_clones and snapshot.held (of newer ones).
+ */
+export function rollBackDataset(
+  { catalog, files, transactions }: EmbeddedPool,
+  name: SnapshotName,
+  destroyMoreRecent: boolean,
+): Promise<Outcome<null>> {
+  const messagePrefix = `cannot rollback to '${name}'`;
+  return catchStorageErrors(messagePrefix, async () => {
+    const target = catalog.find(name);
+    if (target?.type !== "snapshot") return failed.notFound;
+    const failure = findRollbackFailure(catalog, target, destroyMoreRecent);
+    if (failure) return failure;
+    const hasData = target.file !== "";
+    const file = hasData ? newFileName() : "";
+    if (hasData) await files.copy(target.file, file);
+    const rolledBack = await transactions.run(
+      messagePrefix,
+      () => decideRollback(catalog, target, destroyMoreRecent, file),
+      [file],
+    );
+    if (!rolledBack.ok) return rolledBack;
+    if (hasData) await files.link(datasetOf(name), file);
+    await transactions.removeDataOf(rolledBack.value.remove);
+    await transactions.removeUnusedFiles([rolledBack.value.before.file]);
+    return succeed(null);
+  });
+}

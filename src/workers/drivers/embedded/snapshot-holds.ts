@@ -1,0 +1,34 @@
+import { fail, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import type { SnapshotName } from "../../../protocol/storage/names.js";
+import type { CatalogChange } from "./catalog.js";
+import type { EmbeddedPool } from "./embedded-pool.js";
+
+/** Fails: dataset.not_found, command.failed (the snapshot has a hold with this tag already). */
+export async function holdSnapshot(
+  { catalog, transactions }: EmbeddedPool,
+  tag: string,
+  name: SnapshotName,
+): Promise<Outcome<null>> {
+  const held = await transactions.run(`cannot hold '${name}'`, (): Outcome<CatalogChange> => {
+    const snapshot = catalog.find(name);
+    if (!snapshot) return failed.notFound;
+    if (catalog.holdsOf(snapshot.id).has(tag)) {
+      return fail("command.failed", `cannot hold snapshot '${name}': tag already exists on this dataset`);
+    }
+    return succeed({ addHold: { id: snapshot.id, tag } });
+  });
+  return held.ok ? succeed(null) : held;
+}
+
+/** Succeeds when there is no such hold, or no such snapshot. */
+export async function releaseSnapshot(
+  { catalog, transactions }: EmbeddedPool,
+  tag: string,
+  name: SnapshotName,
+): Promise<Outcome<null>> {
+  const released = await transactions.run(`cannot release '${name}'`, (): Outcome<CatalogChange> => {
+    const snapshot = catalog.find(name);
+    return succeed(snapshot ? { removeHold: { id: snapshot.id, tag } } : {});
+  });
+  return released.ok ? succeed(null) : released;
+}

@@ -1,0 +1,66 @@
+import { constants } from "node:fs";
+import { copyFile, type FileHandle, open, rm } from "node:fs/promises";
+import { writeSparse } from "../../../protocol/raw-disk/file-writes.js";
+import { errorCode } from "./storage-errors.js";
+
+const BUFFER_BYTES = 1024 * 1024;
+const MAX_SPARE_BUFFERS = 4;
+
+/** What Linux answers where a file system can't share blocks between two files. */
+const NO_REFLINK: readonly (string | undefined)[] = [
+  "ENOTSUP",
+  "EOPNOTSUPP",
+  "ENOSYS",
+  "EINVAL",
+  "EXDEV",
+  "ENOTTY",
+];
+
+interface VolumeCopier {
+  /**
+   * Copies the file `from` to the path `to`, which must not exist. The copy shares the blocks
+   * of `from` where the file system can do that (a reflink), else it is sparse: zeros become
+   * holes. Nothing is synced. When it rejects, part of the copy may be there.
+   */
+  copy(from: string, to: string): Promise<void>;
+}
+
+export function createVolumeCopier(): VolumeCopier {
+  /** Buffers of copies that ended. A new one for each copy keeps the garbage collector of this thread busy. */
+  const spareBuffers: Buffer[] = [];
+
+  async function copyData(from: FileHandle, to: FileHandle, size: number): Promise<void> {
+    const buffer = spareBuffers.pop() ?? Buffer.allocUnsafe(BUFFER_BYTES);
+    try {
+      for (let offset = 0; offset < size; ) {
+        const { bytesRead } = await from.read(buffer, 0, BUFFER_BYTES, offset);
+        if (bytesRead === 0) break;
+        await writeSparse(to, buffer.subarray(0, bytesRead), offset);
+        offset += bytesRead;
+      }
+    } finally {
+      if (spareBuffers.length < MAX_SPARE_BUFFERS) spareBuffers.push(buffer);
+    }
+  }
+
+  /** Reads the holes of `from` too: Node has no SEEK_DATA to find where they are. */
+  async function copySparse(fromPath: string, toPath: string): Promise<void> {
+    await using from = await open(fromPath, "r");
+    await using to = await open(toPath, "wx");
+    const { size, blocks } = await from.stat();
+    if (blocks > 0) await copyData(from, to, size);
+    await to.truncate(size);
+  }
+
+  return {
+    async copy(from, to) {
+      try {
+        await copyFile(from, to, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL);
+      } catch (error) {
+        if (!NO_REFLINK.includes(errorCode(error))) throw error;
+        await rm(to, { force: true });
+        await copySparse(from, to);
+      }
+    },
+  };
+}
