@@ -9,7 +9,7 @@ import type { ImageRecord } from "../protocol/storage/records.js";
 import type {
   ActorControl,
   ActorTask,
-  FetchAsk,
+  FetchRequest,
   LogLine,
   SpawnReport,
 } from "../protocol/threads/actor-contract.js";
@@ -82,7 +82,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
 
   /** Main answers GetImage and ListImages itself, by what it is told here. */
   function tell(news: ImageNews): void {
-    link.tell(news);
+    link.notify(news);
   }
 
   function told(opened: Records): Records {
@@ -124,7 +124,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       records: opened,
       log,
       runId,
-      fetch: (order) => link.call<FetchReport>({ fetch: order } satisfies FetchAsk),
+      fetch: (order) => link.call<FetchReport>({ fetch: order } satisfies FetchRequest),
     };
     return {
       ...imageOperations(context, fetches, node),
@@ -166,13 +166,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       if (!opened.ok) await closeFiles();
       return opened;
     },
-    stats: () => ({
-      operations: underWay,
-      commandsRun: zfs?.commandsRun ?? 0,
-      images: records?.images.size ?? 0,
-      fetches: [...fetches.keys()].length,
-      lockedDatasets: locks.size,
-    }),
+    stats: () => ({ commandsRun: zfs?.commandsRun ?? 0 }),
     drain: (graceMs) =>
       new Promise((resolve) => {
         if (underWay === 0) return resolve(true);

@@ -6,7 +6,7 @@ import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.
 import { clearRing, createRingMemory, createRingReader } from "../../protocol/threads/byte-ring.js";
 import { createChildMemory } from "../../protocol/threads/child-table.js";
 import type {
-  StreamNews,
+  StreamEvent,
   StreamOrder,
   StreamSettings,
   StreamTask,
@@ -104,7 +104,7 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
     for (const flight of brokenFlights) flight.settle(failed.interrupted);
   }
 
-  function onNews(news: StreamNews): void {
+  function onNews(news: StreamEvent): void {
     switch (news.kind) {
       case "bytes":
         sends.get(news.id)?.onBytes();
@@ -139,7 +139,7 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
       sends.set(id, listener);
       order({ kind: "send", id, command, ring, skipBytes });
       return {
-        look: reader.look,
+        look: reader.poll,
         view: reader.view,
         release: (position) => {
           if (reader.release(position)) order({ kind: "room", id });

@@ -17,7 +17,7 @@ import type {
   ActorSettings,
   ActorStats,
   ActorTask,
-  FetchAsk,
+  FetchRequest,
   LogLine,
   SpawnReport,
 } from "../../protocol/threads/actor-contract.js";
@@ -96,7 +96,7 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
   const isStopped = () => state === "stopped";
 
   async function answerActor(ask: unknown): Promise<Outcome<unknown>> {
-    return options.fetch((ask as FetchAsk).fetch);
+    return options.fetch((ask as FetchRequest).fetch);
   }
 
   function startThread(): Running {

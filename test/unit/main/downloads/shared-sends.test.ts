@@ -60,7 +60,7 @@ function fakeStreaming() {
     };
     sends.push(fake);
     return {
-      look: reader.look,
+      look: reader.poll,
       view: reader.view,
       release: (position) => {
         if (reader.release(position)) mayWrite = writer.hasRoom();
