@@ -162,7 +162,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
       });
     /** Writes some pieces. @returns their bytes, 0 when there are none or the client must take some first. */
     const step = (): number => {
-      if (isFinished || reply.gone || sink?.isBlocked) return 0;
+      if (isFinished || reply.isDisconnected || sink?.isBlocked) return 0;
       if (send.available > 0) sink ??= openSink();
       let bytes = 0;
       for (let piece = 1; piece > 0 && bytes < STEP_BYTES; bytes += piece) piece = sink?.pump() ?? 0;
@@ -198,13 +198,13 @@ export function createDownloads(options: DownloadOptions): Downloads {
       onBytes: () => turns.add(step),
       onEnd: (failure) => {
         sent = { failure };
-        if (reply.gone) settle(failure ?? gone);
+        if (reply.isDisconnected) settle(failure ?? gone);
         else if (failure) finish(failure);
         else turns.add(step);
       },
     });
-    reply.onGone(giveUp);
-    if (reply.gone) giveUp();
+    reply.onDisconnect(giveUp);
+    if (reply.isDisconnected) giveUp();
     return { abort, ended };
   }
 
