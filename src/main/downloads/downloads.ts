@@ -8,13 +8,13 @@ import { allowing, PLAIN_TEXT, RETRY_AFTER } from "../http/headers.js";
 import type { BodySink, Headers, HttpReply, HttpRequest } from "../http/transport.js";
 import type { Actor } from "../pools/actor-handle.js";
 import type { CallReport } from "../rpc/rpc.js";
-import { createTurns } from "./fair-scheduler.js";
+import { createFairScheduler } from "./fair-scheduler.js";
 import { createSharedSends, type SharedSend } from "./shared-sends.js";
-import type { Streaming } from "./streaming-handle.js";
+import type { StreamingHandle } from "./streaming-handle.js";
 
 export interface DownloadOptions {
   readonly pools: readonly PoolName[];
-  readonly streaming: Streaming;
+  readonly streaming: StreamingHandle;
   readonly maxDownloads: number;
   /** Bytes that may be under way between the streaming worker and the client's socket. */
   readonly windowBytes: number;
@@ -40,7 +40,7 @@ const TURN_BYTES = 128 * 1024;
 /** What one download writes before another one does: a client that is woken for less costs more. */
 const STEP_BYTES = 64 * 1024;
 /** Clients that come while a stream is no longer than this share it from its beginning. */
-const BEGINNING_BYTES = 4 * 1024 * 1024;
+const PREFIX_BYTES = 4 * 1024 * 1024;
 /** Longer than a busy client is away for once, shorter than others should wait for it. */
 const LAG_MS = 2_000;
 /** Tries to release a hold while its actor starts again. */
@@ -57,11 +57,11 @@ interface Download {
 
 export function createDownloads(options: DownloadOptions): Downloads {
   const active = new Set<Download>();
-  const turns = createTurns(TURN_BYTES);
+  const scheduler = createFairScheduler(TURN_BYTES);
   const sends = createSharedSends({
     send: options.streaming.send,
     windowBytes: options.windowBytes,
-    beginningBytes: BEGINNING_BYTES,
+    prefixBytes: PREFIX_BYTES,
     lagMs: LAG_MS,
   });
   let opening = 0;
@@ -158,7 +158,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
     const openSink = () =>
       reply.stream(200, STREAM, send, () => {
         clearTimeout(patience);
-        turns.add(step);
+        scheduler.add(step);
       });
     /** Writes some pieces. @returns their bytes, 0 when there are none or the client must take some first. */
     const step = (): number => {
@@ -195,12 +195,12 @@ export function createDownloads(options: DownloadOptions): Downloads {
     };
 
     const send: SharedSend = sends.send(`${pool} ${ticket.tag}`, ticket.command, {
-      onBytes: () => turns.add(step),
+      onBytes: () => scheduler.add(step),
       onEnd: (failure) => {
         sent = { failure };
         if (reply.isDisconnected) settle(failure ?? gone);
         else if (failure) finish(failure);
-        else turns.add(step);
+        else scheduler.add(step);
       },
     });
     reply.onDisconnect(giveUp);

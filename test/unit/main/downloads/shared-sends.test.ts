@@ -12,7 +12,7 @@ import {
 import { turn, until } from "../../../support/until.js";
 
 const WINDOW = 1_024;
-const BEGINNING = 2_048;
+const PREFIX = 2_048;
 const FRAME = 100;
 const TOTAL = 10_000;
 const LAG_MS = 20;
@@ -60,7 +60,7 @@ function fakeStreaming() {
     };
     sends.push(fake);
     return {
-      look: reader.poll,
+      poll: reader.poll,
       view: reader.view,
       release: (position) => {
         if (reader.release(position)) mayWrite = writer.hasRoom();
@@ -74,7 +74,7 @@ function fakeStreaming() {
       },
     };
   };
-  const options = { send, windowBytes: WINDOW, beginningBytes: BEGINNING, lagMs: LAG_MS };
+  const options = { send, windowBytes: WINDOW, prefixBytes: PREFIX, lagMs: LAG_MS };
   return { sends, shared: createSharedSends(options) };
 }
 
@@ -156,7 +156,7 @@ describe("downloads of one snapshot", () => {
   test("share it also when one comes while the beginning is kept, and not later", async () => {
     const { sends, shared } = fakeStreaming();
     const first = connect(shared);
-    while ((sends[0]?.sent ?? 0) < BEGINNING - FRAME) {
+    while ((sends[0]?.sent ?? 0) < PREFIX - FRAME) {
       sends[0]?.step();
       first.take();
     }
@@ -165,7 +165,7 @@ describe("downloads of one snapshot", () => {
     expect(second.isAwake).toBe(true);
     second.take();
     expect(second.received).toEqual(first.received);
-    while ((sends[0]?.sent ?? 0) <= BEGINNING) sends[0]?.step();
+    while ((sends[0]?.sent ?? 0) <= PREFIX) sends[0]?.step();
     first.take();
     const third = connect(shared);
     await run(sends, [first, second, third]);
@@ -267,7 +267,7 @@ describe("downloads of one snapshot", () => {
             if (gone.has(client)) continue;
             expect(client.received).toEqual(whole.slice(0, client.received.length));
             // What one has not taken is bounded: the window, or the beginning before it.
-            expect(client.waiting()).toBeLessThanOrEqual(WINDOW + BEGINNING);
+            expect(client.waiting()).toBeLessThanOrEqual(WINDOW + PREFIX);
           }
         }
         await turn();
