@@ -111,7 +111,8 @@ export function createSharedSends(options: SharedSendOptions): SharedSends {
     stopJoins(upstream);
     clearTimeout(upstream.lagTimer);
     upstream.hasEnded = true;
-    for (const subscriber of upstream.subscribers) {
+    // A copy: one subscriber's end may make another one close.
+    for (const subscriber of [...upstream.subscribers]) {
       subscriber.listener.onEnd(failure);
       if (subscriber.isClosed) unsubscribe(subscriber);
     }

@@ -230,6 +230,23 @@ describe("downloads of one snapshot", () => {
     expect(third.received).toEqual(whole);
   });
 
+  test("one that closes while the end of another is reported still gets its own end", () => {
+    const { sends, shared } = fakeStreaming();
+    const ends: string[] = [];
+    const first = shared.send("k", ["zfs"], {
+      onBytes: () => {},
+      onEnd: () => {
+        ends.push("first");
+        second.close();
+        first.close();
+      },
+    });
+    const second = shared.send("k", ["zfs"], { onBytes: () => {}, onEnd: () => ends.push("second") });
+    sends[0]?.end();
+    expect(ends).toEqual(["first", "second"]);
+    expect(sends.map((each) => each.isClosed)).toEqual([true]);
+  });
+
   test("everybody gets every byte once, in order, whoever comes, takes and goes when", async () => {
     const action = fc.oneof(
       fc.record({ kind: fc.constant("connect" as const) }),
