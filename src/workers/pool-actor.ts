@@ -8,7 +8,7 @@ import type {
   ActorControl,
   ActorSettings,
   ActorTask,
-  FetchAsk,
+  FetchRequest,
   LogLine,
   SpawnReport,
 } from "../protocol/threads/actor-contract.js";
@@ -44,7 +44,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   const mailbox = createMailbox();
   const locks = createDatasetLocks();
   const link = openLink(hot, (ask) => mailbox.run(ask as Operation), failed.interrupted);
-  const announce = (news: ImageNews) => link.tell(news);
+  const announce = (news: ImageNews) => link.notify(news);
   const fetches = createFetchQueue<CompleteImage>(node.numFetchers, node.maxPending, (id, isUnderWay) =>
     announce(isUnderWay ? { fetching: id } : { settled: id }),
   );
@@ -77,7 +77,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       fetches,
       log,
       liveTags,
-      fetch: (order) => link.call<FetchReport>({ fetch: order } satisfies FetchAsk),
+      fetch: (order) => link.call<FetchReport>({ fetch: order } satisfies FetchRequest),
       announce,
       onRecords: (records) => {
         open.records = records;
@@ -100,13 +100,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       if (!opened.ok) await closeFiles();
       return opened;
     },
-    stats: () => ({
-      operations: mailbox.pending,
-      commandsRun: open.zfs?.commandsRun ?? 0,
-      images: open.records?.images.size ?? 0,
-      fetches: [...fetches.keys()].length,
-      lockedDatasets: locks.size,
-    }),
+    stats: () => ({ commandsRun: open.zfs?.commandsRun ?? 0 }),
     drain: mailbox.drain,
     close: closeFiles,
     crash() {

@@ -1,6 +1,6 @@
 import { internalFailure } from "../protocol/storage/failures.js";
 import { createChildTable } from "../protocol/threads/child-table.js";
-import type { StreamNews, StreamOrder, StreamTask } from "../protocol/threads/streaming-contract.js";
+import type { StreamEvent, StreamOrder, StreamTask } from "../protocol/threads/streaming-contract.js";
 import { fetchImage } from "./streams/image-fetch.js";
 import { type Send, startSend } from "./streams/snapshot-send.js";
 
@@ -15,7 +15,7 @@ export default function runStreaming(task: StreamTask): Promise<void> {
   const sends = new Map<number, Send>();
   const fetches = new Map<number, AbortController>();
 
-  const notify = (news: StreamNews) => port.postMessage(news);
+  const notify = (event: StreamEvent) => port.postMessage(event);
 
   function send({ id, command, ring, skipBytes }: Extract<StreamOrder, { kind: "send" }>): void {
     const started = startSend({

@@ -1,68 +1,71 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type DownloadRequest, planDownload } from "../../protocol/json-rpc/methods/snapshots.js";
-import { FAILURES, type Failure, fail, failed } from "../../protocol/storage/failures.js";
+import { FAILURES, type Failure, failed } from "../../protocol/storage/failures.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import type { SendTicket } from "../../protocol/storage/operations.js";
 import { allowing, PLAIN_TEXT, RETRY_AFTER } from "../http/headers.js";
-import type { BodySink, Headers, HttpReply, HttpRequest } from "../http/transport.js";
+import type { HttpReply, HttpRequest } from "../http/transport.js";
 import type { CallReport } from "../observability/call-report.js";
 import type { Actor } from "../pools/actor-handle.js";
-import { createTurns } from "./fair-scheduler.js";
-import { createSharedSends, type SharedSend } from "./shared-sends.js";
-import type { Streaming } from "./streaming-handle.js";
+import { createDownloadPump, type DownloadPump } from "./download-pump.js";
+import { createFairScheduler } from "./fair-scheduler.js";
+import { createSharedSends } from "./shared-sends.js";
+import type { StreamingHandle } from "./streaming-handle.js";
 
 export interface DownloadOptions {
   readonly pools: readonly PoolName[];
-  readonly streaming: Streaming;
+  readonly streaming: StreamingHandle;
   readonly maxDownloads: number;
-  /** Bytes that may be under way between the streaming worker and the client's socket. */
+  /** Size of the ring between the streaming worker and the client's socket. */
   readonly windowBytes: number;
+  /** A reader that takes nothing for this long is cut off. */
   readonly stalledReaderMs: number;
+  /** The actor that serves a pool; undefined while the daemon stops. */
   actorOf(pool: PoolName): Actor | undefined;
+  /** Counts bytes that were handed to clients' sockets. */
   onBytes(bytes: number): void;
   report(call: CallReport): void;
 }
 
 export interface Downloads {
   handle(request: HttpRequest, reply: HttpReply): void;
-  /** Downloads under way, from the hold to its release. */
+  /** How many downloads are running, from the hold to its release. */
   readonly active: number;
-  /** Tags of the holds that running downloads of a pool have. */
+  /** The tags of the holds that a pool's running downloads have. */
   liveTags(pool: PoolName): string[];
-  /** Cuts off every download; resolves when all holds are released. */
+  /** Cancels every download; resolves when all holds are released. */
   endAll(): Promise<void>;
 }
 
-const STREAM: Headers = [["Content-Type", "application/octet-stream"]];
-/** What all downloads together write before other requests get their turn. */
+/** What all downloads together write in one turn of the event loop. */
 const TURN_BYTES = 128 * 1024;
-/** What one download writes before another one does: a client that is woken for less costs more. */
-const STEP_BYTES = 64 * 1024;
-/** Clients that come while a stream is no longer than this share it from its beginning. */
-const BEGINNING_BYTES = 4 * 1024 * 1024;
-/** Longer than a busy client is away for once, shorter than others should wait for it. */
+/** Clients that start before a stream has passed this length share it. */
+const PREFIX_BYTES = 4 * 1024 * 1024;
+/** Longer than the pauses of a client that is merely busy, shorter than others should wait for it. */
 const LAG_MS = 2_000;
-/** Tries to release a hold while its actor starts again. */
+/** How often a release is tried while its actor restarts. */
 const RELEASE_TRIES = 30;
 const RELEASE_PAUSE_MS = 1_000;
 
 interface Download {
   readonly pool: PoolName;
   readonly ticket: SendTicket;
-  /** Gives the client up. */
-  abort(): void;
+  readonly pump: DownloadPump;
+  /** Resolves when the hold is released. */
   readonly done: Promise<void>;
 }
 
+/** Serves downloads: has the actor hold each snapshot, pumps its stream, and has the hold released. */
 export function createDownloads(options: DownloadOptions): Downloads {
   const active = new Set<Download>();
-  const turns = createTurns(TURN_BYTES);
+  const scheduler = createFairScheduler(TURN_BYTES);
   const sends = createSharedSends({
     send: options.streaming.send,
     windowBytes: options.windowBytes,
-    beginningBytes: BEGINNING_BYTES,
+    prefixBytes: PREFIX_BYTES,
     lagMs: LAG_MS,
   });
+  /** Downloads that wait for their ticket: with those in `active`, they count against `maxDownloads`. */
   let opening = 0;
 
   function refuse(reply: HttpReply, failure: Failure): void {
@@ -110,100 +113,30 @@ export function createDownloads(options: DownloadOptions): Downloads {
     reply: HttpReply,
     report: (failure: Failure | undefined) => void,
   ): void {
-    const pump = createPump(actor.pool, ticket, reply);
+    const pump = createDownloadPump({
+      reply,
+      scheduler,
+      stalledReaderMs: options.stalledReaderMs,
+      openSend: (listener) => sends.send(`${actor.pool} ${ticket.tag}`, ticket.command, listener),
+      refuse: (failure) => refuse(reply, failure),
+      onBytes: options.onBytes,
+    });
     const done = pump.ended.then(async (failure) => {
       report(failure);
       await release(actor, ticket);
       active.delete(download);
     });
-    const download: Download = { pool: actor.pool, ticket, abort: pump.abort, done };
+    const download: Download = { pool: actor.pool, ticket, pump, done };
     active.add(download);
   }
 
-  /** A hold that stays would keep its snapshot for ever: try on while the actor starts again. */
+  /** Retries while the actor restarts: a hold that stays would keep its snapshot forever. */
   async function release(actor: Actor, { name, tag }: SendTicket): Promise<void> {
     for (let attempt = 0; attempt < RELEASE_TRIES; attempt++) {
       const closed = await actor.callAlways<null>({ op: "CloseSend", name, tag });
       if (closed.ok || !FAILURES[closed.failure.code].retryable || actor.state === "stopped") return;
       await sleep(RELEASE_PAUSE_MS);
     }
-  }
-
-  /** Moves bytes to the client, as fast as it takes them. */
-  function createPump(
-    pool: PoolName,
-    ticket: SendTicket,
-    reply: HttpReply,
-  ): { abort(): void; ended: Promise<Failure | undefined> } {
-    let sink: BodySink | undefined;
-    let isFinished = false;
-    let sent: { failure: Failure | undefined } | undefined;
-    let patience: NodeJS.Timeout | undefined;
-    let settle: (failure: Failure | undefined) => void = () => {};
-    const ended = new Promise<Failure | undefined>((resolve) => {
-      settle = (failure) => {
-        clearTimeout(patience);
-        send.close();
-        resolve(failure);
-      };
-    });
-    const gone = fail("service.interrupted", "the client went away").failure;
-
-    const wait = () => {
-      clearTimeout(patience);
-      patience = setTimeout(abort, options.stalledReaderMs);
-    };
-    const openSink = () =>
-      reply.stream(200, STREAM, send, () => {
-        clearTimeout(patience);
-        turns.add(step);
-      });
-    /** Writes some pieces. @returns their bytes, 0 when there are none or the client must take some first. */
-    const step = (): number => {
-      if (isFinished || reply.gone || sink?.isBlocked) return 0;
-      if (send.available > 0) sink ??= openSink();
-      let bytes = 0;
-      for (let piece = 1; piece > 0 && bytes < STEP_BYTES; bytes += piece) piece = sink?.pump() ?? 0;
-      if (bytes > 0) options.onBytes(bytes);
-      if (sink?.isBlocked) wait();
-      else if (bytes === 0 && sent) finish(sent.failure);
-      return bytes;
-    };
-    const finish = (failure: Failure | undefined) => {
-      isFinished = true;
-      if (failure) {
-        if (sink) sink.reset();
-        else refuse(reply, failure);
-        return settle(failure);
-      }
-      sink ??= openSink();
-      options.onBytes(send.available);
-      wait();
-      sink.end(() => settle(undefined));
-    };
-    const giveUp = () => {
-      clearTimeout(patience);
-      send.close();
-      // The process may be gone already: then nobody else will say that this is the end.
-      if (sent) settle(gone);
-    };
-    const abort = () => {
-      sink?.reset();
-      giveUp();
-    };
-
-    const send: SharedSend = sends.send(`${pool} ${ticket.tag}`, ticket.command, {
-      onBytes: () => turns.add(step),
-      onEnd: (failure) => {
-        sent = { failure };
-        if (reply.gone) settle(failure ?? gone);
-        else if (failure) finish(failure);
-        else turns.add(step);
-      },
-    });
-    reply.onGone(giveUp);
-    if (reply.gone) giveUp();
-    return { abort, ended };
   }
 
   return {
@@ -213,7 +146,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
     },
     liveTags: (pool) => [...active].filter((each) => each.pool === pool).map((each) => each.ticket.tag),
     endAll: async () => {
-      for (const download of active) download.abort();
+      for (const { pump } of active) pump.cancel();
       await Promise.all([...active].map((download) => download.done));
     },
   };

@@ -1,39 +1,45 @@
-/** Work in small steps that takes turns with everything else that the event loop does. */
-export interface Turns {
-  /** Has `step` called until it did nothing. Adding it again meanwhile changes nothing. */
+/**
+ * Runs many jobs in small steps on the event loop, round robin, and leaves the loop time for
+ * everything else.
+ */
+export interface FairScheduler {
+  /** Calls `step` repeatedly, until it returns 0. Adding a step that waits already changes nothing. */
   add(step: () => number): void;
 }
 
 /**
- * Steps are done at once until they did `limit` (of whatever they return, bytes mostly);
- * the others wait until the event loop has been round, so that what waits for the loop
- * waits for a limit's work at most. Of those who wait all get a step before one gets another.
+ * A step returns how much it did, in bytes for example. All steps together do about `turnBudget`
+ * per turn of the event loop, the first of it at once; so whatever else waits for the loop waits
+ * for that much work at most. Every waiting step runs once before any runs again.
  */
-export function createTurns(limit: number): Turns {
+export function createFairScheduler(turnBudget: number): FairScheduler {
   const waiting = new Set<() => number>();
-  let left = limit;
+  /** What is left of this turn's budget. The last step may take it below 0. */
+  let budget = turnBudget;
+  /** A `nextTurn` is pending. Always true between turns while steps wait. */
   let isScheduled = false;
-  let isWorking = false;
+  /** `run` is on the stack. A step that adds a step must not enter it again. */
+  let isRunning = false;
 
-  function work(): void {
-    isWorking = true;
-    // What is added again while the set is walked is met again behind the others.
+  function run(): void {
+    isRunning = true;
+    // A set is walked in insertion order: a step that is added again comes behind the others.
     for (const step of waiting) {
-      if (left <= 0) break;
+      if (budget <= 0) break;
       waiting.delete(step);
       const done = step();
       if (done === 0) continue;
       waiting.add(step);
-      left -= done;
+      budget -= done;
     }
-    isWorking = false;
+    isRunning = false;
   }
 
   function nextTurn(): void {
     isScheduled = false;
-    left = limit;
-    work();
-    if (left < limit) schedule();
+    budget = turnBudget;
+    run();
+    if (budget < turnBudget) schedule();
   }
 
   function schedule(): void {
@@ -45,7 +51,7 @@ export function createTurns(limit: number): Turns {
   return {
     add: (step) => {
       waiting.add(step);
-      if (!isWorking) work();
+      if (!isRunning) run();
       schedule();
     },
   };

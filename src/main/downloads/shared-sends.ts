@@ -1,213 +1,225 @@
 import { type Failure, fail } from "../../protocol/storage/failures.js";
 import { LONGEST_WRITE } from "../../protocol/threads/byte-ring.js";
 import type { BodySource } from "../http/transport.js";
-import { type Beginning, createBeginning } from "./stream-prefix.js";
-import type { SendHandle, SendListener, Streaming } from "./streaming-handle.js";
+import { createStreamPrefix, type StreamPrefix } from "./stream-prefix.js";
+import type { SendHandle, SendListener, StreamingHandle } from "./streaming-handle.js";
 
 export interface SharedSendOptions {
-  readonly send: Streaming["send"];
-  /** Bytes that may be under way between the streaming worker and the slowest client. */
+  readonly send: StreamingHandle["send"];
+  /** Size of the ring between the streaming worker and the slowest client. */
   readonly windowBytes: number;
-  /** How much of its beginning a stream keeps for those who come late. */
-  readonly beginningBytes: number;
-  /** How long one client may hold up the others before it gets a process of its own. */
+  /** How many of its first bytes a stream keeps for clients that join late. */
+  readonly prefixBytes: number;
+  /** How long a slow client may hold up the others before it gets a process for itself. */
   readonly lagMs: number;
 }
 
-/** One send for all downloads of a snapshot that start at about the same time. */
+/** Lets downloads of one snapshot that start at about the same time share one process. */
 export interface SharedSends {
-  /** Joins the send of the same `key` if its beginning is still there, else starts one. */
+  /** Joins the send with the same `key` if its prefix is still kept, else starts one. */
   send(key: string, command: readonly string[], listener: SendListener): SharedSend;
 }
 
-/** A download's own view of a send. After `onEnd` it still has what has not been taken. */
+/** One download's view of a send. After `onEnd` it still has the bytes that were not taken. */
 export interface SharedSend extends BodySource {
-  /** Nothing more will be taken. `onEnd` comes in any case. */
+  /** Stops taking bytes. If `onEnd` was not called yet, it is called later. */
   close(): void;
 }
 
-interface Member {
+/** A download that reads from an upstream. */
+interface Subscriber {
   readonly listener: SendListener;
-  /** How far the client is, in bytes of the stream. */
+  /** How many bytes of the stream it has taken. */
   position: number;
   isClosed: boolean;
-  source: Source;
+  upstream: Upstream;
 }
 
-/** A process and those who share it. All read where its bytes are; the slowest makes room. */
-interface Source {
-  /** Under which others find it; undefined: it is one member's own. */
+/**
+ * A process, its ring, and the downloads that share them. All subscribers read in place;
+ * the slowest one decides what the ring may overwrite.
+ */
+interface Upstream {
+  /** What others find it by. Undefined: it serves a single detached subscriber. */
   readonly key: string | undefined;
   readonly command: readonly string[];
-  readonly members: Set<Member>;
+  readonly subscribers: Set<Subscriber>;
   readonly send: SendHandle;
-  /** Where in the stream its process began. */
+  /** The position in the stream where the ring starts. */
   readonly start: number;
-  /** How far the stream has come. */
+  /** The position in the stream up to which bytes have arrived. */
   end: number;
-  /** From here on the bytes are in the ring; what is before, for those who came late, in `beginning`. */
+  /** Bytes from this position on are in the ring. Late subscribers find those before it in `prefix`. */
   released: number;
-  readonly beginning: Beginning;
+  readonly prefix: StreamPrefix;
+  /** New downloads may join. While true, `prefix` holds every byte up to `end`. */
   isJoinable: boolean;
+  /** The process is gone, and every subscriber's `onEnd` has been called or is about to be. */
   hasEnded: boolean;
-  lag: NodeJS.Timeout | undefined;
+  /** Runs while slow subscribers hold up the others. */
+  lagTimer: NodeJS.Timeout | undefined;
 }
 
-/** Who has this much to take does not look for more: each look costs a message. */
-const ENOUGH_BYTES = 64 * 1024;
+/** A subscriber that has this much to take does not poll the ring: each poll leads to another message. */
+const POLL_BELOW_BYTES = 64 * 1024;
 
-const GIVEN_UP = fail("service.interrupted", "the download was given up").failure;
+const CANCELLED = fail("service.interrupted", "the download was given up").failure;
 
 export function createSharedSends(options: SharedSendOptions): SharedSends {
-  const joinable = new Map<string, Source>();
+  const joinable = new Map<string, Upstream>();
 
-  function start(key: string | undefined, command: readonly string[], member: Member): Source {
-    const { position } = member;
+  function start(key: string | undefined, command: readonly string[], position: number): Upstream {
     const listener: SendListener = {
-      onBytes: () => look(source),
-      onEnd: (failure) => finish(source, failure),
+      onBytes: () => poll(upstream),
+      onEnd: (failure) => finish(upstream, failure),
     };
-    const source: Source = {
+    const upstream: Upstream = {
       key,
       command,
-      members: new Set([member]),
+      subscribers: new Set(),
       send: options.send(command, listener, position),
       start: position,
       end: position,
       released: position,
-      beginning: createBeginning(),
+      prefix: createStreamPrefix(),
       isJoinable: key !== undefined,
       hasEnded: false,
-      lag: undefined,
+      lagTimer: undefined,
     };
-    if (key !== undefined) joinable.set(key, source);
-    return source;
+    if (key !== undefined) joinable.set(key, upstream);
+    return upstream;
   }
 
-  /** Takes note of what has come, and wakes those who may wait for it. */
-  function look(source: Source): void {
-    const end = source.start + source.send.look();
-    if (end === source.end) return;
-    if (end > options.beginningBytes) close(source);
-    if (source.isJoinable) keep(source, end);
-    source.end = end;
-    for (const { listener } of source.members) listener.onBytes();
-    watch(source);
+  /** Looks how far the stream has come, and wakes the subscribers if it has moved on. */
+  function poll(upstream: Upstream): void {
+    const end = upstream.start + upstream.send.poll();
+    if (end === upstream.end) return;
+    if (end > options.prefixBytes) stopJoins(upstream);
+    if (upstream.isJoinable) copyToPrefix(upstream, end);
+    upstream.end = end;
+    for (const { listener } of upstream.subscribers) listener.onBytes();
+    checkLag(upstream);
   }
 
-  /** Copies what has come, before its place in the ring is used again. */
-  function keep({ send, beginning }: Source, end: number): void {
-    while (beginning.length < end) beginning.append(send.view(beginning.length, end - beginning.length));
+  /** Copies new bytes before the ring overwrites them. */
+  function copyToPrefix({ send, prefix }: Upstream, end: number): void {
+    while (prefix.length < end) prefix.append(send.view(prefix.length, end - prefix.length));
   }
 
-  function finish(source: Source, failure: Failure | undefined): void {
-    look(source);
-    close(source);
-    clearTimeout(source.lag);
-    source.hasEnded = true;
-    for (const member of source.members) {
-      member.listener.onEnd(failure);
-      if (member.isClosed) dismiss(member);
+  function finish(upstream: Upstream, failure: Failure | undefined): void {
+    poll(upstream);
+    stopJoins(upstream);
+    clearTimeout(upstream.lagTimer);
+    upstream.hasEnded = true;
+    // A copy: one subscriber's end may make another one close.
+    for (const subscriber of [...upstream.subscribers]) {
+      subscriber.listener.onEnd(failure);
+      if (subscriber.isClosed) unsubscribe(subscriber);
     }
   }
 
-  function dismiss(member: Member): void {
-    const { source } = member;
-    if (source.members.delete(member) && source.members.size === 0 && source.hasEnded) source.send.close();
+  /** Removes a subscriber. The last one to leave an upstream that has ended frees its ring. */
+  function unsubscribe(subscriber: Subscriber): void {
+    const { upstream } = subscriber;
+    const wasThere = upstream.subscribers.delete(subscriber);
+    if (wasThere && upstream.subscribers.size === 0 && upstream.hasEnded) upstream.send.close();
   }
 
-  /** From now on nobody may join. */
-  function close(source: Source): void {
-    source.isJoinable = false;
-    if (source.key !== undefined && joinable.get(source.key) === source) joinable.delete(source.key);
+  function stopJoins(upstream: Upstream): void {
+    upstream.isJoinable = false;
+    if (upstream.key !== undefined && joinable.get(upstream.key) === upstream) joinable.delete(upstream.key);
   }
 
-  /** Makes room as far as all have come. */
-  function release(source: Source): void {
+  /** Lets the ring overwrite what every subscriber has taken. */
+  function releaseTaken(upstream: Upstream): void {
     let lowest = Number.POSITIVE_INFINITY;
-    for (const { position } of source.members) lowest = Math.min(lowest, position);
-    if (lowest < source.released || source.members.size === 0) return;
-    source.released = lowest;
-    source.send.release(lowest - source.start);
-    if (!source.isJoinable) source.beginning.clear();
+    for (const { position } of upstream.subscribers) lowest = Math.min(lowest, position);
+    if (lowest < upstream.released || upstream.subscribers.size === 0) return;
+    upstream.released = lowest;
+    upstream.send.release(lowest - upstream.start);
+    if (!upstream.isJoinable) upstream.prefix.clear();
   }
 
-  /** Looks whether some wait for others, and ends that when it lasts. */
-  function watch(source: Source): void {
-    const laggards = laggardsOf(source);
-    if (laggards.length === 0) {
-      clearTimeout(source.lag);
-      source.lag = undefined;
+  /** Starts the lag timer when slow subscribers hold up others, and stops it when they no longer do. */
+  function checkLag(upstream: Upstream): void {
+    if (slowSubscribers(upstream).length === 0) {
+      clearTimeout(upstream.lagTimer);
+      upstream.lagTimer = undefined;
       return;
     }
-    source.lag ??= setTimeout(() => {
-      source.lag = undefined;
-      for (const member of laggardsOf(source)) part(source, member);
-      release(source);
+    upstream.lagTimer ??= setTimeout(() => {
+      upstream.lagTimer = undefined;
+      for (const subscriber of slowSubscribers(upstream)) detach(subscriber);
+      releaseTaken(upstream);
     }, options.lagMs);
   }
 
-  /** Who is far behind, while there may be no room for more and somebody waits for it. */
-  function laggardsOf({ members, end, released, hasEnded }: Source): Member[] {
+  /** The subscribers that are far behind, if the ring may be full and faster ones wait for room. */
+  function slowSubscribers({ subscribers, end, released, hasEnded }: Upstream): Subscriber[] {
     const isFull = end - released > options.windowBytes * (1 - LONGEST_WRITE);
-    if (members.size < 2 || hasEnded || !isFull) return [];
+    if (subscribers.size < 2 || hasEnded || !isFull) return [];
     const farBehind = end - options.windowBytes / 2;
-    const laggards = [...members].filter(({ position }) => position < farBehind);
-    return laggards.length < members.size ? laggards : [];
+    const slow = [...subscribers].filter(({ position }) => position < farBehind);
+    return slow.length < subscribers.size ? slow : [];
   }
 
-  /** Goes on for one member with a process of its own, from where it is: a send gives the same bytes each time. */
-  function part(source: Source, member: Member): void {
-    source.members.delete(member);
-    member.source = start(undefined, source.command, member);
+  /**
+   * Moves a slow subscriber to a process for itself, which starts at its position: the same
+   * snapshot gives the same bytes each time it is sent.
+   */
+  function detach(subscriber: Subscriber): void {
+    const { upstream } = subscriber;
+    upstream.subscribers.delete(subscriber);
+    subscriber.upstream = start(undefined, upstream.command, subscriber.position);
+    subscriber.upstream.subscribers.add(subscriber);
   }
 
-  function join(source: Source, member: Member): void {
-    source.members.add(member);
-    // Not before the caller has its view.
-    queueMicrotask(member.listener.onBytes);
-  }
-
-  function giveUp(member: Member): void {
-    const { source } = member;
-    if (source.hasEnded) return dismiss(member);
-    if (source.members.size === 1) {
-      // The last one waits for the end of the process.
-      close(source);
-      return source.send.cancel();
+  function cancel(subscriber: Subscriber): void {
+    const { upstream } = subscriber;
+    if (upstream.hasEnded) return unsubscribe(subscriber);
+    if (upstream.subscribers.size === 1) {
+      // The last subscriber stays until the process is gone: `finish` calls its onEnd.
+      stopJoins(upstream);
+      return upstream.send.cancel();
     }
-    dismiss(member);
-    release(source);
-    watch(source);
-    queueMicrotask(() => member.listener.onEnd(GIVEN_UP));
+    unsubscribe(subscriber);
+    releaseTaken(upstream);
+    checkLag(upstream);
+    queueMicrotask(() => subscriber.listener.onEnd(CANCELLED));
   }
 
   return {
     send: (key, command, listener) => {
-      const member = { listener, position: 0, isClosed: false } as Member;
-      const found = joinable.get(key);
-      if (found) join(found, member);
-      member.source = found ?? start(key, command, member);
+      const joined = joinable.get(key);
+      // Deferred: the caller does not have its view yet.
+      if (joined) queueMicrotask(listener.onBytes);
+      const subscriber: Subscriber = {
+        listener,
+        position: 0,
+        isClosed: false,
+        upstream: joined ?? start(key, command, 0),
+      };
+      subscriber.upstream.subscribers.add(subscriber);
       return {
         get available() {
-          const { source, position } = member;
-          if (source.end - position < ENOUGH_BYTES && !source.hasEnded) look(source);
-          return source.end - position;
+          const { upstream, position } = subscriber;
+          if (upstream.end - position < POLL_BELOW_BYTES && !upstream.hasEnded) poll(upstream);
+          return upstream.end - position;
         },
         peek: (limit) => {
-          const { source, position } = member;
-          if (position < source.released) return source.beginning.view(position, limit);
-          return source.send.view(position - source.start, limit);
+          const { upstream, position } = subscriber;
+          if (position < upstream.released) return upstream.prefix.view(position, limit);
+          return upstream.send.view(position - upstream.start, limit);
         },
         take: (bytes) => {
-          member.position += bytes;
-          release(member.source);
-          watch(member.source);
+          subscriber.position += bytes;
+          releaseTaken(subscriber.upstream);
+          checkLag(subscriber.upstream);
         },
         close: () => {
-          if (member.isClosed) return;
-          member.isClosed = true;
-          giveUp(member);
+          if (subscriber.isClosed) return;
+          subscriber.isClosed = true;
+          cancel(subscriber);
         },
       };
     },

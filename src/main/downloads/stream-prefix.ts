@@ -1,17 +1,17 @@
 const BLOCK_BYTES = 64 * 1024;
 
-/** The beginning of a stream, kept for those who come late. */
-export interface Beginning {
+/** A copy of the first bytes of a stream, for clients that join late. */
+export interface StreamPrefix {
   readonly length: number;
-  /** Copies what comes next. */
+  /** Copies the bytes that come next in the stream. */
   append(bytes: Uint8Array): void;
-  /** The bytes from a position on, `limit` at most, in one piece. */
+  /** The bytes from a position on, at most `limit`, in one piece. */
   view(position: number, limit: number): Uint8Array;
-  /** Nobody needs it any more. */
+  /** Frees the memory. `view` returns nothing afterwards. */
   clear(): void;
 }
 
-export function createBeginning(): Beginning {
+export function createStreamPrefix(): StreamPrefix {
   let blocks: Uint8Array[] = [];
   let length = 0;
   return {
@@ -22,10 +22,10 @@ export function createBeginning(): Beginning {
       for (let done = 0; done < bytes.length; ) {
         const used = length % BLOCK_BYTES;
         if (used === 0) blocks.push(new Uint8Array(BLOCK_BYTES));
-        const part = bytes.subarray(done, done + BLOCK_BYTES - used);
-        blocks.at(-1)?.set(part, used);
-        done += part.length;
-        length += part.length;
+        const piece = bytes.subarray(done, done + BLOCK_BYTES - used);
+        blocks.at(-1)?.set(piece, used);
+        done += piece.length;
+        length += piece.length;
       }
     },
     view: (position, limit) => {

@@ -6,7 +6,7 @@ import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.
 import { clearRing, createRingMemory, createRingReader } from "../../protocol/threads/byte-ring.js";
 import { createChildMemory } from "../../protocol/threads/child-table.js";
 import type {
-  StreamNews,
+  StreamEvent,
   StreamOrder,
   StreamSettings,
   StreamTask,
@@ -14,43 +14,50 @@ import type {
 import { endOrphans } from "../threads/orphans.js";
 import { createSoloThread } from "../threads/solo-thread.js";
 
-/** The output of a send under way in the streaming worker. Positions are bytes since its beginning. */
+/** How long each step of a stop may take. Killed children end at once, unless the kernel holds them. */
+const STOP_LIMIT_MS = 2_000;
+
+/** A send that runs in the streaming worker. Positions are bytes since the start of its output. */
 export interface SendHandle {
-  /** The end of what has come so far. */
-  look(): number;
-  /** The bytes from a position on, `limit` at most, in one piece; good until they are released. */
+  /** How far the output has come. `onBytes` reports the next bytes after that. */
+  poll(): number;
+  /** The bytes from a position on, at most `limit`, in one piece; valid until they are released. */
   view(position: number, limit: number): Uint8Array;
-  /** Makes room: what is before `position` is not needed any more. */
+  /** Makes room: the bytes before `position` are not needed any more. */
   release(position: number): void;
-  /** Ends the command at once; `onEnd` still comes. */
+  /** Kills the command. `onEnd` is still called. */
   cancel(): void;
-  /** Nothing will be looked at any more. To be called once, after `onEnd`. */
+  /** Frees the ring. Call it once, after `onEnd`; views are not valid afterwards. */
   close(): void;
 }
 
 export interface SendListener {
-  /** More has come since the last look. */
+  /** Bytes have arrived since the last poll. */
   onBytes(): void;
-  /** Called once. `failure` unless all bytes came and the command ended well. */
+  /** Called once. Without `failure`, all bytes have arrived and the command succeeded. */
   onEnd(failure: Failure | undefined): void;
 }
 
-/** The streaming worker's handle. It survives its thread: after a crash the next order starts another. */
-export interface Streaming {
-  /** `skipBytes` at the beginning of the output are thrown away and not counted. */
+/**
+ * The handle of the streaming worker. It outlives the worker's thread: when that crashes, whatever
+ * was running fails with service.interrupted, and a new thread is started.
+ */
+export interface StreamingHandle {
+  /** Runs a command. The first `skipBytes` of its output are dropped and not counted. */
   send(command: readonly string[], listener: SendListener, skipBytes?: number): SendHandle;
-  /** `owner` groups fetches, to give them up together. */
+  /** Fetches an image. `owner` is a group of fetches that can be cancelled together. */
   fetch(owner: string, order: FetchOrder): Promise<Outcome<FetchReport>>;
-  /** Gives up the owner's fetches; resolves when their processes are gone. */
+  /** Cancels the owner's fetches; resolves when their processes are gone. */
   abandonFetches(owner: string): Promise<void>;
-  readonly sends: number;
+  /** Fetches in flight. */
   readonly fetches: number;
+  /** Cancels everything and ends the thread. */
   stop(): Promise<void>;
-  /** Ends the thread as a crash would. For tests of that. */
+  /** Ends the thread as a crash would. For tests of recovery. */
   crash(): Promise<void>;
 }
 
-interface Flight {
+interface PendingFetch {
   readonly owner: string;
   settle(outcome: Outcome<FetchReport>): void;
   readonly settled: Promise<unknown>;
@@ -58,67 +65,76 @@ interface Flight {
 
 export interface StreamingOptions {
   readonly settings: StreamSettings;
-  /** Bytes of a send that may be under way between the threads. */
+  /** Size of the ring through which a send's output passes from the worker to main. */
   readonly windowBytes: number;
   /** A folder that the daemon may write to. */
   readonly folder: string;
   readonly log: Logger;
 }
 
-export function startStreaming({ settings, windowBytes, folder, log }: StreamingOptions): Streaming {
+export function startStreaming({ settings, windowBytes, folder, log }: StreamingOptions): StreamingHandle {
   const sends = new Map<number, SendListener>();
-  const flights = new Map<number, Flight>();
+  const fetches = new Map<number, PendingFetch>();
   const children = createChildMemory();
-  /** Used again: memory between threads is freed late, when both have collected their garbage. */
+  /** Kept for reuse: shared memory is freed late, once both threads have collected their garbage. */
   const freeRings: SharedArrayBuffer[] = [];
+  /** Ids are unique across sends, fetches and threads. */
   let lastId = 0;
+  /** Set once, by `stop`: a thread that ends afterwards is not replaced. */
   let stopped = false;
+  /**
+   * The newest thread. From its crash until it is replaced, orders to it are lost; what they
+   * started then fails together with what was running.
+   */
   let thread = startThread();
 
   function startThread(): { piscina: Piscina; port: MessagePort; ended: Promise<unknown> } {
     const piscina = createSoloThread("streaming");
     const { port1, port2 } = new MessageChannel();
-    port1.on("message", onNews);
+    port1.on("message", onEvent);
     const task: StreamTask = { settings, folder, port: port2, children };
     const ended = piscina.run(task, { transferList: [port2] }).then(
       () => undefined,
       (error: unknown) => error,
     );
     const started = { piscina, port: port1, ended };
-    void ended.then((error) => onEnded(started, error));
+    void ended.then((error) => onThreadEnded(started, error));
     return started;
   }
 
-  async function onEnded(ended: { piscina: Piscina; port: MessagePort }, error: unknown): Promise<void> {
+  async function onThreadEnded(
+    ended: { piscina: Piscina; port: MessagePort },
+    error: unknown,
+  ): Promise<void> {
     ended.port.close();
     if (stopped) return;
     log.error({ error: String(error) }, "the streaming thread ended; it is started again");
     await endOrphans(children);
     await ended.piscina.destroy().catch(() => {});
     const brokenSends = [...sends.values()];
-    const brokenFlights = [...flights.values()];
+    const brokenFetches = [...fetches.values()];
     sends.clear();
-    flights.clear();
+    fetches.clear();
     if (!stopped) thread = startThread();
     for (const listener of brokenSends) listener.onEnd(failed.interrupted.failure);
-    for (const flight of brokenFlights) flight.settle(failed.interrupted);
+    for (const each of brokenFetches) each.settle(failed.interrupted);
   }
 
-  function onNews(news: StreamNews): void {
-    switch (news.kind) {
+  function onEvent(event: StreamEvent): void {
+    switch (event.kind) {
       case "bytes":
-        sends.get(news.id)?.onBytes();
+        sends.get(event.id)?.onBytes();
         break;
       case "sent": {
-        const listener = sends.get(news.id);
-        sends.delete(news.id);
-        listener?.onEnd(news.failure);
+        const listener = sends.get(event.id);
+        sends.delete(event.id);
+        listener?.onEnd(event.failure);
         break;
       }
       case "fetched": {
-        const flight = flights.get(news.id);
-        flights.delete(news.id);
-        flight?.settle(news.outcome);
+        const fetch = fetches.get(event.id);
+        fetches.delete(event.id);
+        fetch?.settle(event.outcome);
       }
     }
   }
@@ -126,11 +142,8 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
   const order = (message: StreamOrder) => thread.port.postMessage(message);
 
   return {
-    get sends() {
-      return sends.size;
-    },
     get fetches() {
-      return flights.size;
+      return fetches.size;
     },
     send: (command, listener, skipBytes = 0) => {
       const id = ++lastId;
@@ -139,7 +152,7 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
       sends.set(id, listener);
       order({ kind: "send", id, command, ring, skipBytes });
       return {
-        look: reader.look,
+        poll: reader.poll,
         view: reader.view,
         release: (position) => {
           if (reader.release(position)) order({ kind: "room", id });
@@ -153,25 +166,25 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
     },
     fetch: (owner, fetchOrder) => {
       const id = ++lastId;
-      let settle: Flight["settle"] = () => {};
+      let settle: PendingFetch["settle"] = () => {};
       const settled = new Promise<Outcome<FetchReport>>((resolve) => {
         settle = resolve;
       });
-      flights.set(id, { owner, settle, settled });
+      fetches.set(id, { owner, settle, settled });
       order({ kind: "fetch", id, order: fetchOrder });
       return settled;
     },
     abandonFetches: async (owner) => {
-      const theirs = [...flights].filter(([, flight]) => flight.owner === owner);
-      for (const [id] of theirs) order({ kind: "cancel", id });
-      await Promise.all(theirs.map(([, flight]) => flight.settled));
+      const owned = [...fetches].filter(([, fetch]) => fetch.owner === owner);
+      for (const [id] of owned) order({ kind: "cancel", id });
+      await Promise.all(owned.map(([, fetch]) => fetch.settled));
     },
     stop: async () => {
       stopped = true;
-      for (const id of [...sends.keys(), ...flights.keys()]) order({ kind: "cancel", id });
-      await patiently(Promise.all([...flights.values()].map((flight) => flight.settled)));
+      for (const id of [...sends.keys(), ...fetches.keys()]) order({ kind: "cancel", id });
+      await waitAtMost(STOP_LIMIT_MS, Promise.all([...fetches.values()].map((fetch) => fetch.settled)));
       thread.port.close();
-      await patiently(thread.ended);
+      await waitAtMost(STOP_LIMIT_MS, thread.ended);
       await thread.piscina.destroy();
       await endOrphans(children);
     },
@@ -181,9 +194,7 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
   };
 }
 
-/** Killed children end at once, unless the kernel holds them. */
-const STOP_PATIENCE_MS = 2_000;
-
-async function patiently(end: Promise<unknown>): Promise<void> {
-  await Promise.race([end, new Promise((resolve) => setTimeout(resolve, STOP_PATIENCE_MS).unref())]);
+/** Resolves when `work` settles, or after `limitMs`. */
+async function waitAtMost(limitMs: number, work: Promise<unknown>): Promise<void> {
+  await Promise.race([work, new Promise((resolve) => setTimeout(resolve, limitMs).unref())]);
 }

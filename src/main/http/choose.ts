@@ -2,9 +2,8 @@ import { nodeTransport } from "./node.js";
 import type { Transport } from "./transport.js";
 
 /**
- * Loads the transport that the configuration asks for. "auto" takes uWebSockets.js
- * where a native build loads, else node:http, and says so.
- * Throws where "uws" is asked for and can't be had.
+ * Loads the transport that the configuration asks for. "auto" means uWebSockets.js if its
+ * native build loads, else node:http, with a warning. Throws if "uws" is wanted and does not load.
  */
 export async function chooseTransport(
   wanted: "auto" | "uws" | "node",

@@ -10,7 +10,7 @@ import {
   type TransportOptions,
 } from "./transport.js";
 
-/** The transport on node:http, for where uWebSockets.js has no build. */
+/** The transport on node:http, for machines for which uWebSockets.js has no build. */
 export const nodeTransport: Transport = {
   name: "node",
   async listen(options) {
@@ -37,8 +37,11 @@ export const nodeTransport: Transport = {
 };
 
 function receive(incoming: IncomingMessage, outgoing: ServerResponse, options: TransportOptions): void {
+  /** The body so far; empty once it is too long. */
   const chunks: Buffer[] = [];
+  /** Bytes received so far, discarded ones too. */
   let size = 0;
+  /** The request was handed over, which happens once. */
   let handled = false;
   const handle = () => {
     if (handled) return;
@@ -79,12 +82,12 @@ function requestOf(incoming: IncomingMessage, body: string, tooLarge: boolean): 
 }
 
 function replyOf(outgoing: ServerResponse): HttpReply {
-  const goneListeners: (() => void)[] = [];
-  let gone = false;
+  const disconnectListeners: (() => void)[] = [];
+  let isDisconnected = false;
   outgoing.on("close", () => {
-    if (outgoing.writableFinished || gone) return;
-    gone = true;
-    for (const listener of goneListeners) listener();
+    if (outgoing.writableFinished || isDisconnected) return;
+    isDisconnected = true;
+    for (const listener of disconnectListeners) listener();
   });
   outgoing.on("error", () => {});
   const writeHead = (status: number, headers: Headers, length: number | undefined) => {
@@ -93,19 +96,19 @@ function replyOf(outgoing: ServerResponse): HttpReply {
     outgoing.writeHead(status, fields.flat());
   };
   return {
-    get gone() {
-      return gone;
+    get isDisconnected() {
+      return isDisconnected;
     },
-    onGone: (listener) => {
-      goneListeners.push(listener);
+    onDisconnect: (listener) => {
+      disconnectListeners.push(listener);
     },
     send: (status, headers, body) => {
-      if (gone || outgoing.headersSent) return;
+      if (isDisconnected || outgoing.headersSent) return;
       writeHead(status, headers, Buffer.byteLength(body));
       outgoing.end(body);
     },
     stream: (status, headers, source, onReady) => {
-      if (!gone) writeHead(status, headers, undefined);
+      if (!isDisconnected) writeHead(status, headers, undefined);
       return sinkOf(outgoing, source, onReady);
     },
   };
@@ -125,7 +128,7 @@ function sinkOf(outgoing: ServerResponse, source: BodySource, onReady: () => voi
     },
     pump: () => {
       if (isBlocked) return 0;
-      // node:http keeps what it can't write at once: a copy, for the source's memory is used again.
+      // node:http keeps what it can't write at once, but the source's memory is used again: copy it.
       const piece = Buffer.from(source.peek(PIECE_BYTES));
       if (piece.length === 0) return 0;
       source.take(piece.length);

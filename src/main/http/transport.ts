@@ -1,82 +1,91 @@
 /**
- * The narrow seam to whatever speaks HTTP. Above it nobody knows uWebSockets.js or
- * node:http; below it nobody knows JSON-RPC.
+ * The narrow seam to the HTTP server. Nothing above it knows uWebSockets.js or node:http, and
+ * nothing below it knows JSON-RPC.
  */
 
 export type Headers = readonly (readonly [name: string, value: string])[];
 
-/** A request whose body has come in whole, at most `limitBytes` of it. */
+/** A request whose body has arrived completely, up to `bodyLimitBytes` of TransportOptions. */
 export interface HttpRequest {
   readonly method: string;
   readonly path: string;
   /** Without the question mark. */
   readonly query: string;
-  /** A header's value, "" when absent. `name` in lower case. */
+  /** A header's value, "" when absent. Only "content-type" and "accept-encoding" are sure to be kept. */
   header(name: string): string;
-  /** As UTF-8; what is none reads as U+FFFD. */
+  /** Decoded as UTF-8; bytes that are not UTF-8 become U+FFFD. */
   readonly body: string;
   /** The body was longer than the limit; `body` is empty then. */
   readonly tooLarge: boolean;
 }
 
-/** The way back to one client. After the client is gone every call does nothing. */
+/** The reply to one request. Once the client has disconnected, every call does nothing. */
 export interface HttpReply {
-  readonly gone: boolean;
-  onGone(listener: () => void): void;
-  /** A whole reply. A `Content-Length` is added. */
+  /** The client disconnected before it had the whole reply. */
+  readonly isDisconnected: boolean;
+  /** `listener` is called once, when that happens. Not called if it has happened already. */
+  onDisconnect(listener: () => void): void;
+  /** Sends a whole reply. Adds `Content-Length`. */
   send(status: number, headers: Headers, body: string | Uint8Array): void;
   /**
-   * Begins a reply of unknown length, whose body comes from `source`. `onReady` is called when
-   * a sink that was blocked can go on.
+   * Starts a reply of unknown length, whose body comes from `source`. `onReady` is called when
+   * a sink that was blocked can take more.
    */
   stream(status: number, headers: Headers, source: BodySource, onReady: () => void): BodySink;
 }
 
-/** Where a streamed body comes from. */
+/** Where the body of a streamed reply comes from. */
 export interface BodySource {
   /** How many bytes can be taken now. */
   readonly available: number;
-  /** The next of them, `limit` at most, in one piece; good until they are taken. */
+  /** The next bytes, at most `limit`, in one piece; valid until they are taken. */
   peek(limit: number): Uint8Array;
-  /** The first `bytes` of them are on their way. */
+  /** Takes the next `bytes`: their memory may be used again. */
   take(bytes: number): void;
 }
 
 /** The body of a streamed reply. */
 export interface BodySink {
-  /** Whether the client must take some of what it was given before there can be more. */
+  /** Whether the client must read some of what was written before more can be written. */
   readonly isBlocked: boolean;
-  /** Writes one piece. @returns its bytes; 0 when blocked, or when too little is there. */
+  /** Writes one piece from the source. @returns its length; 0 when blocked or when too little is available. */
   pump(): number;
   /**
-   * To be called when the source has all it will ever have, and `pump` did nothing, not being
-   * blocked. Ends the reply cleanly; `onFlushed` is called when the last byte has left.
+   * Writes what is left and ends the reply; `onFlushed` is called when the last byte has left.
+   * Call it once, when the source is complete and `pump` returned 0 without being blocked.
    */
   end(onFlushed: () => void): void;
-  /** Cuts the connection, so that nobody takes half a stream for a whole one. */
+  /**
+   * Cuts the connection, so that no client takes half a stream for a whole one. Does nothing
+   * when the connection is cut already.
+   */
   reset(): void;
 }
 
 export interface Listener {
   readonly port: number;
-  /** No new connections; those that are open may finish. */
+  /** Refuses new connections; open ones may finish their requests. */
   stopAccepting(): void;
-  /** Closes what is still open. */
+  /** Closes every connection that is still open. */
   close(): Promise<void>;
 }
 
 export interface TransportOptions {
   readonly host: string;
   readonly port: number;
+  /** Longer bodies are discarded, and their requests handed over as `tooLarge`. */
   readonly bodyLimitBytes: number;
   handle(request: HttpRequest, reply: HttpReply): void;
 }
 
 export interface Transport {
   readonly name: "uws" | "node";
-  /** Rejects with a code: EADDRINUSE, EACCES, EADDRNOTAVAIL, … */
+  /** Rejects with an error that has a code: EADDRINUSE, EACCES, EADDRNOTAVAIL, … */
   listen(options: TransportOptions): Promise<Listener>;
 }
 
-/** How much of a body that is too long is read and thrown away, so that the client gets its answer. */
+/**
+ * How many times `bodyLimitBytes` are read of a body that is too long. A client gets its answer
+ * only once its body is read; beyond this its connection is closed instead.
+ */
 export const DISCARD_FACTOR = 64;

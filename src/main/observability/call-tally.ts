@@ -1,6 +1,6 @@
 import type { CallReport } from "./call-report.js";
 
-/** Upper bounds in seconds, of the last but for "+Inf". */
+/** The upper bounds of the histogram's buckets, in seconds. A last bucket, "+Inf", takes the rest. */
 const BUCKETS = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120, 600];
 const SECONDS = "imagestore_call_seconds";
 
@@ -10,19 +10,22 @@ interface Series {
 }
 
 interface Latency {
-  /** Of each bucket, those that are in no smaller one; the last is "+Inf". */
+  /** How many calls each bucket has that no smaller bucket has; the last one is "+Inf". */
   readonly counts: number[];
   sum: number;
 }
 
 /**
- * Counts calls for the next scrape. A library's counter and histogram look their labels up
- * at every call, which took a twentieth of what a small call takes.
+ * Counts calls between scrapes. prom-client could do all of this; this second implementation is
+ * here only for speed. Its counter and histogram look up their labels at every call, and that took
+ * about 5 % of the time of a small call when it was measured. A property test compares the text
+ * with prom-client's.
  */
 export interface CallTally {
   observe(call: CallReport): void;
+  /** How many calls there were of each method, pool and code. */
   series(): Iterable<Series>;
-  /** A histogram by method, in the text exposition format. */
+  /** The times of calls as a histogram by method, in the text exposition format. */
   secondsText(): string;
 }
 
@@ -55,10 +58,13 @@ export function createCallTally(): CallTally {
       const { latency, series } = methodOf(method);
       const seconds = ms / 1000;
       let bucket = 0;
-      while (bucket < BUCKETS.length && seconds > (BUCKETS[bucket] as number)) bucket++;
+      for (const bound of BUCKETS) {
+        if (seconds <= bound) break;
+        bucket++;
+      }
       latency.counts[bucket] = (latency.counts[bucket] ?? 0) + 1;
       latency.sum += seconds;
-      // Pools and codes of a method are few, and the first is nearly always the one.
+      // A method has few pairs of pool and code, and nearly all its calls have the first one.
       for (const each of series) {
         if (each.labels.pool !== pool || each.labels.code !== code) continue;
         each.count++;

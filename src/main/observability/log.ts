@@ -1,7 +1,7 @@
 import { type Logger, pino } from "pino";
 import type { LogLevelName } from "../config/config.js";
 
-/** JSON lines on stderr; stdout stays free for what commands print. */
+/** Logs JSON lines to stderr. stdout stays free for the output of commands. */
 export function createLog(level: LogLevelName): Logger {
   return pino(
     { name: "imagestore", level, timestamp: pino.stdTimeFunctions.isoTime },

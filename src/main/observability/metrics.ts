@@ -2,7 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 import type { CallReport } from "./call-report.js";
 import { createCallTally } from "./call-tally.js";
 
-/** What the gauges read at each scrape. */
+/** What the gauges read, at each scrape. */
 export interface MetricSources {
   actors(): readonly {
     readonly pool: string;
@@ -16,9 +16,11 @@ export interface MetricSources {
 
 export interface Metrics {
   observe(call: CallReport): void;
+  /** Counts bytes of snapshots that were handed to clients' sockets. */
   streamed(bytes: number): void;
+  /** Records how long a pool's runner took to spawn one command. */
   spawned(pool: string, ms: number): void;
-  /** The text exposition format of Prometheus. */
+  /** Renders everything in the text exposition format; `type` is its Content-Type. */
   render(): Promise<{ readonly type: string; readonly text: string }>;
 }
 

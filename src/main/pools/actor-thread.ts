@@ -8,7 +8,7 @@ import type {
   ActorControl,
   ActorSettings,
   ActorTask,
-  FetchAsk,
+  FetchRequest,
   LogLine,
   SpawnReport,
 } from "../../protocol/threads/actor-contract.js";
@@ -56,7 +56,7 @@ export function startActorThread(options: ActorThreadOptions): ActorThread {
   const mirror = createImageMirror();
   const link = openLink(
     hot.port1,
-    async (ask) => options.fetch((ask as FetchAsk).fetch),
+    async (ask) => options.fetch((ask as FetchRequest).fetch),
     failed.interrupted,
     (news) => mirror.apply(news as ImageNews),
   );

@@ -1,14 +1,16 @@
 import { readdir, readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** How long killed children may take to go: one may sit in the kernel until its txg is synced. */
-const GONE_WITHIN_MS = 30_000;
+/** How long killed children may take to end: one may sit in the kernel until its txg is synced. */
+const END_LIMIT_MS = 30_000;
+const POLL_MS = 20;
 
-/** What /proc tells of a process that runs; a zombie, which nobody waits for any more, does not. */
-async function running(pid: number): Promise<{ parent: number; group: number } | undefined> {
+/** What /proc shows of a running process. Undefined for a zombie, which has ended already. */
+async function readProcess(pid: number): Promise<{ parent: number; group: number } | undefined> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, "latin1");
-    // pid (comm) state ppid pgrp …; comm may hold anything, so look behind its last parenthesis.
+    // The format is "pid (comm) state ppid pgrp …". comm may contain anything, so start after its
+    // last parenthesis.
     const [state, parent, group] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return state === "Z" || state === "X" ? undefined : { parent: Number(parent), group: Number(group) };
   } catch {
@@ -16,23 +18,30 @@ async function running(pid: number): Promise<{ parent: number; group: number } |
   }
 }
 
-async function isOurs(pid: number): Promise<boolean> {
-  return (await running(pid))?.parent === process.pid;
+/** Whether a pid is still that of our child, and not reused by another process. */
+async function isOurChild(pid: number): Promise<boolean> {
+  return (await readProcess(pid))?.parent === process.pid;
 }
 
-/** Whether anybody runs in a group; its members' parents may be gone. */
+/** Whether a process group has any running member. Their parent may have ended, so it is not checked. */
 async function isGroupRunning(group: number): Promise<boolean> {
   const pids = (await readdir("/proc").catch(() => [])).filter((name) => /^\d+$/.test(name));
-  const members = await Promise.all(pids.map((pid) => running(Number(pid))));
-  return members.some((member) => member?.group === group);
+  const processes = await Promise.all(pids.map((pid) => readProcess(Number(pid))));
+  return processes.some((each) => each?.group === group);
 }
 
-/** `id` as in the table: a process, or negative a group. */
+/** `id` as in the ChildTable: a pid, or the negative id of a process group. */
 function isRunning(id: number): Promise<boolean> {
-  return id < 0 ? isGroupRunning(-id) : isOurs(id);
+  return id < 0 ? isGroupRunning(-id) : isOurChild(id);
 }
 
-/** One that is gone, or that sudo made another user's, can't be killed: waiting tells. */
+async function filterRunning(ids: readonly number[]): Promise<number[]> {
+  const running: number[] = [];
+  for (const id of ids) if (await isRunning(id)) running.push(id);
+  return running;
+}
+
+/** Errors don't matter: the process has ended, or sudo gave it to another user and it stays in the list. */
 function kill(id: number): void {
   try {
     process.kill(id, "SIGKILL");
@@ -40,23 +49,20 @@ function kill(id: number): void {
 }
 
 /**
- * Ends the children that a crashed thread left behind and waits until they are gone,
- * so that no command of a dead actor changes the pool under its successor.
- * @returns the ids that would not go, groups negative.
+ * Kills the children that a crashed thread left behind, waits until they have ended, and empties
+ * the table. So no command of a dead actor changes the pool while its successor runs.
+ * @returns the ids of those that are still running after 30 s, groups negative.
  */
-export async function endOrphans(shared: SharedArrayBuffer): Promise<number[]> {
-  const slots = new Int32Array(shared);
+export async function endOrphans(table: SharedArrayBuffer): Promise<number[]> {
+  const slots = new Int32Array(table);
   const ids = [...slots].filter((id) => id !== 0);
   slots.fill(0);
-  let left: number[] = [];
-  for (const id of ids) if (await isRunning(id)) left.push(id);
-  for (const pid of left) kill(pid);
-  const until = performance.now() + GONE_WITHIN_MS;
-  while (left.length > 0 && performance.now() < until) {
-    await sleep(20);
-    const still: number[] = [];
-    for (const pid of left) if (await isRunning(pid)) still.push(pid);
-    left = still;
+  let running = await filterRunning(ids);
+  for (const id of running) kill(id);
+  const deadline = performance.now() + END_LIMIT_MS;
+  while (running.length > 0 && performance.now() < deadline) {
+    await sleep(POLL_MS);
+    running = await filterRunning(running);
   }
-  return left;
+  return running;
 }

@@ -1,8 +1,8 @@
 import { Piscina } from "piscina";
 
 /**
- * A thread for one long task, which gets its ports and ends when they close.
- * `worker` is a compiled module of src/workers, with the task as its default export.
+ * Creates a thread that runs a single task for as long as it lives. `worker` names the compiled
+ * module of src/workers whose default export is that task.
  */
 export function createSoloThread(worker: "pool-actor" | "streaming"): Piscina {
   return new Piscina({
@@ -11,7 +11,7 @@ export function createSoloThread(worker: "pool-actor" | "streaming"): Piscina {
     maxThreads: 1,
     idleTimeout: Number.POSITIVE_INFINITY,
     concurrentTasksPerWorker: 1,
-    // With the default a port in an idle thread can hang.
+    // With the default, the ports of an idle thread can hang.
     atomics: "disabled",
   });
 }

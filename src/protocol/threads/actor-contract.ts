@@ -1,51 +1,50 @@
 import type { MessagePort } from "node:worker_threads";
 import type { Outcome } from "../storage/failures.js";
 import type { NodeSettings, PoolSettings } from "../storage/pool-settings.js";
+import type { LogFields, LogLevel } from "./actor-log.js";
 
-/** All that an actor needs to know, as plain data: it travels to the thread that runs it. */
+/** Everything an actor needs to know. Plain data: it is copied to the thread that runs the actor. */
 export interface ActorSettings {
   readonly pool: PoolSettings;
   readonly node: NodeSettings;
-  /** Tells this run of the daemon from others. */
+  /** Unique to this run of the daemon: marks the holds and partial receives that it makes. */
   readonly runId: string;
 }
 
-/** The one task of an actor's thread; it ends when `hot` closes. */
+/** The only task of an actor's thread. It ends when `hot` closes. */
 export interface ActorTask {
   readonly settings: ActorSettings;
-  /** Operations and their outcomes: a Link. */
+  /** The link for operations, their outcomes and notifications; see Link. */
   readonly hot: MessagePort;
-  /** ActorControl through comlink. */
+  /** ActorControl, through comlink. */
   readonly control: MessagePort;
-  /** LogLine and SpawnReport to main. */
+  /** Carries LogLine and SpawnReport to main. */
   readonly log: MessagePort;
-  /** pids of running children, for main to end if the thread crashes. */
+  /** The memory of a ChildTable: main kills what it lists if the thread crashes. */
   readonly children: SharedArrayBuffer;
 }
 
+/** What an actor reports about itself. Tests count commands by it, and any answer proves it alive. */
 export interface ActorStats {
-  readonly operations: number;
+  /** Commands started since the pool was opened. */
   readonly commandsRun: number;
-  readonly images: number;
-  readonly fetches: number;
-  readonly lockedDatasets: number;
 }
 
-/** The control plane of an actor, spoken through comlink. */
+/** The control plane of an actor, called through comlink. */
 export interface ActorControl {
-  /** Checks the pool, opens the records, reconciles. `liveTags`: holds of downloads that still run. */
+  /** Checks the pool, opens the records, reconciles. `liveTags`: tags of holds whose downloads still run. */
   open(liveTags: readonly string[]): Promise<Outcome<{ readonly health: string; readonly version: string }>>;
   stats(): ActorStats;
-  /** Resolves when no operation is under way, or after `graceMs` (false). */
+  /** Resolves with true once no operation is under way, or with false after `graceMs`. */
   drain(graceMs: number): Promise<boolean>;
-  /** Closes the records. Nothing may be asked afterwards. */
+  /** Closes the records. The actor serves no call afterwards. */
   close(): Promise<void>;
-  /** Throws outside of any call, as a bug would. For tests of what follows. */
+  /** Throws outside of any call, as a bug would. For tests of recovery. */
   crash(): void;
 }
 
-/** What an actor asks of main over the hot link. */
-export interface FetchAsk {
+/** The only call that an actor makes to main over its link: fetch an image. */
+export interface FetchRequest {
   readonly fetch: {
     readonly url: string;
     readonly command: readonly string[];
@@ -53,13 +52,9 @@ export interface FetchAsk {
 }
 
 /** A log line from a worker. */
-export type LogLine = readonly [
-  "debug" | "info" | "warn" | "error",
-  string,
-  Readonly<Record<string, unknown>>,
-];
+export type LogLine = readonly [level: LogLevel, message: string, fields: LogFields];
 
-/** How long the spawn of a command took. */
+/** How long it took to spawn one command. */
 export interface SpawnReport {
   readonly spawnMs: number;
 }

@@ -2,7 +2,7 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
 
 export type LogFields = Readonly<Record<string, unknown>>;
 
-/** A worker's log: lines go to the main thread, which owns the destination. */
+/** The log of a worker. Its lines go to the main thread, which writes them. */
 export interface ActorLog {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;

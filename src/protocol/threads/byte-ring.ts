@@ -1,22 +1,22 @@
 /**
- * A ring of bytes in memory that two threads share: one writes, the other reads where the
- * bytes are. Nothing is allocated or handed over for a byte that passes, so none of it is
- * left to the garbage collectors (docs/decisions/streams.md). A message goes from one thread
- * to the other only when that one would not look by itself.
+ * A ring buffer of bytes in memory that two threads share: one thread writes, the other reads
+ * in place. A byte that passes through costs no allocation, so it leaves no garbage to collect
+ * (docs/decisions/streams.md). Each side notifies the other by a message only when the other
+ * would not look at the ring by itself; sending that message is the caller's work.
  */
 
-/** Words of the head, Int32. Counts are of bytes since the beginning, modulo 2^32. */
+/** Indexes into the head, an Int32Array. Counts are of bytes since the start, modulo 2^32. */
 const WRITTEN = 0;
 const RELEASED = 1;
-/** 1 from when the reader is told that there is something until it looks. */
-const READER_TOLD = 2;
-/** 1 while the writer waits to be told of room. */
-const WRITER_WAITS = 3;
+/** 1 from the moment the writer asks for the reader to be notified until the reader polls. */
+const READER_NOTIFIED = 2;
+/** 1 while the writer waits for a notification that there is room. */
+const WRITER_WAITING = 3;
 
 const HEAD_BYTES = 64;
-/** Of a ring, for the longest single write: with less free its writer may wait. */
+/** The longest single write, as a share of the ring. With less free than that, the writer may wait. */
 export const LONGEST_WRITE = 1 / 4;
-/** Of a ring, that must be free before a writer that waits is told. */
+/** The share of the ring that must be free before a waiting writer is notified. */
 const ENOUGH_ROOM = 1 / 2;
 
 /** The memory of an empty ring for `bytes` of data, at least 1 KiB. */
@@ -24,27 +24,27 @@ export function createRingMemory(bytes: number): SharedArrayBuffer {
   return new SharedArrayBuffer(HEAD_BYTES + bytes);
 }
 
-/** Empties a ring whose writer and reader are gone. */
+/** Empties a ring that neither side uses any more. */
 export function clearRing(memory: SharedArrayBuffer): void {
   new Int32Array(memory, 0, HEAD_BYTES / Int32Array.BYTES_PER_ELEMENT).fill(0);
 }
 
 export interface RingWriter {
-  /** Where the next bytes go, one at least. To be filled only after `hasRoom` was true. */
+  /** Where the next bytes go; at least one byte long. Fill it only after `hasRoom` returned true. */
   region(): Uint8Array;
-  /** Whether that region is free. If not, the reader's `release` will tell when to ask again. */
+  /** Whether that region is free. If not, the reader's `release` returns true once it is worth asking again. */
   hasRoom(): boolean;
-  /** The first `bytes` of the region are written. @returns whether the reader must be told. */
+  /** Publishes the first `bytes` of the region. @returns whether the caller must notify the reader. */
   commit(bytes: number): boolean;
 }
 
-/** Positions are bytes since the beginning of the stream. */
+/** Positions are bytes since the start of the stream. */
 export interface RingReader {
-  /** The end of what has been written so far. What is written afterwards is told. */
-  look(): number;
-  /** The bytes from a position on, `limit` at most, in one piece; good until they are released. */
+  /** How far the stream has come. The next `commit` after a poll asks for a notification. */
+  poll(): number;
+  /** The bytes from a position on, at most `limit`, in one piece; valid until they are released. */
   view(position: number, limit: number): Uint8Array;
-  /** What is before `position` may be written over. @returns whether the writer must be told. */
+  /** Lets the writer overwrite what is before `position`. @returns whether the caller must notify the writer. */
   release(position: number): boolean;
 }
 
@@ -63,16 +63,16 @@ export function createRingWriter(memory: SharedArrayBuffer): RingWriter {
     },
     hasRoom: () => {
       if (isFree()) return true;
-      Atomics.store(head, WRITER_WAITS, 1);
-      // Released in between: then nobody may have seen that we wait.
+      Atomics.store(head, WRITER_WAITING, 1);
+      // The reader may have released bytes just before that store, without seeing it: check again.
       if (!isFree()) return false;
-      Atomics.store(head, WRITER_WAITS, 0);
+      Atomics.store(head, WRITER_WAITING, 0);
       return true;
     },
     commit: (bytes) => {
       written += bytes;
       Atomics.store(head, WRITTEN, written | 0);
-      return Atomics.exchange(head, READER_TOLD, 1) === 0;
+      return Atomics.exchange(head, READER_NOTIFIED, 1) === 0;
     },
   };
 }
@@ -83,9 +83,9 @@ export function createRingReader(memory: SharedArrayBuffer): RingReader {
   let seen = 0;
 
   return {
-    look: () => {
-      // First this: what is written from now on is told again.
-      Atomics.store(head, READER_TOLD, 0);
+    poll: () => {
+      // Before the load: a commit that the load misses then asks for a notification.
+      Atomics.store(head, READER_NOTIFIED, 0);
       seen += (Atomics.load(head, WRITTEN) - seen) >>> 0;
       return seen;
     },
@@ -95,9 +95,9 @@ export function createRingReader(memory: SharedArrayBuffer): RingReader {
     },
     release: (position) => {
       Atomics.store(head, RELEASED, position | 0);
-      if (Atomics.load(head, WRITER_WAITS) === 0) return false;
+      if (Atomics.load(head, WRITER_WAITING) === 0) return false;
       if (data.length - (seen - position) < data.length * ENOUGH_ROOM) return false;
-      return Atomics.exchange(head, WRITER_WAITS, 0) === 1;
+      return Atomics.exchange(head, WRITER_WAITING, 0) === 1;
     },
   };
 }

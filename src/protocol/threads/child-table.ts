@@ -1,17 +1,16 @@
 /**
- * A table of the processes that a thread has running, in memory shared with the
- * main thread. A thread that crashes leaves its children behind: the main thread
- * ends those in the table before it starts a new one, so that no command of a dead
- * actor changes a pool while its successor takes stock.
+ * The child processes that a thread runs, in memory shared with the main thread. The children
+ * of a thread outlive its crash. So the main thread kills those in the table before it starts
+ * the next thread: no command of a dead actor may change the pool while its successor reconciles.
  */
 export interface ChildTable {
-  /** Notes a running child. Call the result once it has been waited for. */
+  /** Adds a running child. Call the returned function once the child has been waited for. */
   add(pid: number | undefined): () => void;
-  /** Notes a child that leads a group of processes, which all end with it. */
+  /** Adds a child that leads a process group: the whole group is killed with it. */
   addGroup(pid: number | undefined): () => void;
 }
 
-/** Room for more children than any limit in the configuration allows at once. */
+/** More than the configuration lets run at once. A child that finds the table full is not recorded. */
 export const CHILD_TABLE_SLOTS = 4096;
 
 /** The memory of an empty table. */
@@ -21,7 +20,7 @@ export function createChildMemory(): SharedArrayBuffer {
 
 export function createChildTable(shared: SharedArrayBuffer): ChildTable {
   const slots = new Int32Array(shared);
-  const note = (id: number) => {
+  const record = (id: number) => {
     const index = slots.indexOf(0);
     if (index < 0) return () => {};
     Atomics.store(slots, index, id);
@@ -30,8 +29,8 @@ export function createChildTable(shared: SharedArrayBuffer): ChildTable {
     };
   };
   return {
-    add: (pid) => (pid === undefined ? () => {} : note(pid)),
-    // As kill(2) has it: a negative id is a group's.
-    addGroup: (pid) => (pid === undefined ? () => {} : note(-pid)),
+    add: (pid) => (pid === undefined ? () => {} : record(pid)),
+    // As in kill(2): a negative id means a process group.
+    addGroup: (pid) => (pid === undefined ? () => {} : record(-pid)),
   };
 }

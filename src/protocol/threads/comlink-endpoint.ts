@@ -1,23 +1,23 @@
 import type { MessagePort } from "node:worker_threads";
 import type { Endpoint } from "comlink";
 
-/** Lets comlink, which knows the browser's ports, speak over a port of node:worker_threads. */
+/** Adapts a port of node:worker_threads to comlink, which expects the browser's message ports. */
 export function comlinkEndpoint(port: MessagePort): Endpoint {
   type Listener = Parameters<Endpoint["addEventListener"]>[1];
-  const adapted = new WeakMap<object, (data: unknown) => void>();
+  const handlers = new WeakMap<object, (data: unknown) => void>();
   return {
-    postMessage: (message, transfer) => port.postMessage(message, (transfer ?? []) as ArrayBuffer[]),
+    postMessage: (message, transfer) => port.postMessage(message, transfer),
     addEventListener: (_type, listener: Listener) => {
       const handle = (data: unknown) => {
-        const event = { data } as MessageEvent;
+        const event = new MessageEvent("message", { data });
         if (typeof listener === "function") listener(event);
         else listener.handleEvent(event);
       };
-      adapted.set(listener, handle);
+      handlers.set(listener, handle);
       port.on("message", handle);
     },
     removeEventListener: (_type, listener: Listener) => {
-      const handle = adapted.get(listener);
+      const handle = handlers.get(listener);
       if (handle) port.off("message", handle);
     },
     start: () => port.start(),

@@ -9,39 +9,47 @@ export interface FramePort {
   close(): void;
 }
 
-/** A two-way request link between threads. */
+/** One end of a link between two threads. Both ends can call and notify. */
 export interface Link {
-  /** Asks the other side. Never rejects, and never hangs: a lost link settles every call. */
-  call<T>(ask: unknown): Promise<Outcome<T>>;
-  /** Tells the other side something, in order with asks and answers. */
-  tell(news: unknown): void;
-  /** Calls under way from this side. */
+  /** Calls the other side. Never rejects and never hangs: losing the link settles every call. */
+  call<T>(request: unknown): Promise<Outcome<T>>;
+  /** Sends a message that has no answer. It arrives in order with calls and answers. */
+  notify(notification: unknown): void;
+  /** Calls from this side that have no answer yet. */
   readonly pending: number;
   /** Settles every pending call with `lost` and closes the port. */
   close(): void;
 }
 
-type Message =
-  | readonly ["ask", number, unknown]
-  | readonly ["answer", number, Outcome<unknown>]
-  | readonly ["tell", number, unknown];
+type Message<Answer> =
+  | readonly ["call", number, unknown]
+  | readonly ["answer", number, Answer]
+  | readonly ["notify", number, unknown];
+
+type Outgoing = Message<Outcome<unknown>>;
+
+/** An answer as it arrives. It fits whatever the call expects: both ends are ours, so nothing checks it. */
+type Received = Outcome<never>;
 
 /**
- * Opens a link on a port. All messages of one turn of the event loop travel in one
- * msgpackr frame (docs/decisions/threads.md). When the port closes, every pending call is settled
- * with `lost`.
+ * Opens this thread's end of a link. All messages of one turn of the event loop travel in one
+ * msgpackr frame (docs/decisions/threads.md). `answer` serves the other side's calls. When the
+ * port closes, every pending call settles with `lost`.
  */
 export function openLink(
   port: FramePort,
-  answer: (ask: unknown) => Promise<Outcome<unknown>>,
+  answer: (request: unknown) => Promise<Outcome<unknown>>,
   lost: FailedOutcome,
-  onTold: (news: unknown) => void = () => {},
+  onNotification: (notification: unknown) => void = () => {},
 ): Link {
-  // A packer of its own: shared structures across threads break msgpackr.
+  // Each end needs its own packer: msgpackr breaks when threads share its structures.
   const packr = new Packr();
-  const calls = new Map<number, (outcome: Outcome<never>) => void>();
+  const calls = new Map<number, (outcome: Received) => void>();
+  /** The number of the newest call; a call's number is never used again. */
   let lastSeq = 0;
-  let outgoing: Message[] = [];
+  /** What the next frame will carry. A flush is scheduled exactly while this is not empty. */
+  let outgoing: Outgoing[] = [];
+  /** Once true it stays so: `calls` is empty and nothing is sent any more. */
   let closed = false;
 
   function flush(): void {
@@ -51,64 +59,66 @@ export function openLink(
     try {
       send(messages);
     } catch {
-      // One of them can't be packed: the others must not suffer for it.
+      // One message can't be packed. The others of the frame must not suffer for it.
       for (const message of messages) sendAlone(message);
     }
   }
 
-  function send(messages: readonly Message[]): void {
-    // pack() returns a view of a pooled buffer: copy before giving it away.
+  function send(messages: readonly Outgoing[]): void {
+    // pack() returns a view of a pooled buffer, which must not be transferred: copy it.
     const frame = new Uint8Array(packr.pack(messages));
     port.postMessage(frame, [frame.buffer]);
   }
 
-  function sendAlone(message: Message): void {
+  function sendAlone(message: Outgoing): void {
     try {
       send([message]);
     } catch (error) {
       const [kind, seq] = message;
       if (kind === "answer") return send([["answer", seq, internalFailure(error)]]);
-      calls.get(seq)?.(internalFailure(error));
-      calls.delete(seq);
+      settle(seq, internalFailure(error));
     }
   }
 
-  function post(message: Message): void {
+  function post(message: Outgoing): void {
     if (outgoing.push(message) === 1) setImmediate(flush);
   }
 
-  async function serve(seq: number, ask: unknown): Promise<void> {
-    post(["answer", seq, await answer(ask).catch(internalFailure)]);
+  async function serve(seq: number, request: unknown): Promise<void> {
+    post(["answer", seq, await answer(request).catch(internalFailure)]);
+  }
+
+  function settle(seq: number, outcome: Received): void {
+    calls.get(seq)?.(outcome);
+    calls.delete(seq);
   }
 
   function settleAll(): void {
     closed = true;
-    const waiting = [...calls.values()];
+    const pending = [...calls.values()];
     calls.clear();
-    for (const settle of waiting) settle(lost);
+    for (const resolve of pending) resolve(lost);
   }
 
   port.on("message", (frame) => {
-    for (const [kind, seq, body] of packr.unpack(frame) as Message[]) {
-      if (kind === "ask") void serve(seq, body);
-      else if (kind === "tell") onTold(body);
-      else {
-        calls.get(seq)?.(body as Outcome<never>);
-        calls.delete(seq);
-      }
+    const messages: readonly Message<Received>[] = packr.unpack(frame);
+    for (const [kind, seq, body] of messages) {
+      if (kind === "call") void serve(seq, body);
+      else if (kind === "notify") onNotification(body);
+      else settle(seq, body);
     }
   });
   port.on("close", settleAll);
 
   return {
-    call: <T>(ask: unknown) =>
+    call: <T>(request: unknown) =>
       new Promise<Outcome<T>>((resolve) => {
         if (closed) return resolve(lost);
         calls.set(++lastSeq, resolve);
-        post(["ask", lastSeq, ask]);
+        post(["call", lastSeq, request]);
       }),
-    tell: (news) => {
-      if (!closed) post(["tell", 0, news]);
+    notify: (notification) => {
+      if (!closed) post(["notify", 0, notification]);
     },
     get pending() {
       return calls.size;

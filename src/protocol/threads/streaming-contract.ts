@@ -4,39 +4,41 @@ import type { FetchOrder, FetchReport } from "../storage/operations.js";
 
 export interface StreamSettings {
   readonly fetchConnectMs: number;
-  /** A fetch that moves no byte for this long is given up. */
+  /** A fetch that receives no byte for this long fails. */
   readonly fetchIdleMs: number;
 }
 
-/** The one task of a streaming thread; it ends when `port` closes. */
+/** The only task of a streaming thread. It ends when `port` closes. */
 export interface StreamTask {
   readonly settings: StreamSettings;
   /** A folder that the daemon may write to. */
   readonly folder: string;
+  /** Carries StreamOrder to the worker and StreamEvent to main. */
   readonly port: MessagePort;
+  /** The memory of a ChildTable: main kills what it lists if the thread crashes. */
   readonly children: SharedArrayBuffer;
 }
 
-/** What main asks of the streaming worker. `id` names the stream. */
+/** What main orders the streaming worker to do. `id` identifies the send or fetch in later messages. */
 export type StreamOrder =
   | {
       readonly kind: "send";
       readonly id: number;
       readonly command: readonly string[];
-      /** Where the output goes; main is the reader. */
+      /** The memory of the ring that takes the output; main reads it. */
       readonly ring: SharedArrayBuffer;
-      /** Bytes at the beginning of the output that nobody wants. */
+      /** How many bytes at the start of the output are dropped. */
       readonly skipBytes: number;
     }
-  /** There is room again in the ring of a send. */
+  /** The ring of a send has room again. */
   | { readonly kind: "room"; readonly id: number }
   | { readonly kind: "cancel"; readonly id: number }
   | { readonly kind: "fetch"; readonly id: number; readonly order: FetchOrder };
 
-/** What the streaming worker tells main. */
-export type StreamNews =
-  /** There are bytes in the ring of a send that main doesn't know of. */
+/** What the streaming worker reports to main. */
+export type StreamEvent =
+  /** The ring of a send has bytes that main has not seen. */
   | { readonly kind: "bytes"; readonly id: number }
-  /** The last word about a send; `failure` unless every byte is in the ring and the command exited 0. */
+  /** A send ended. Without `failure`, every byte is in the ring and the command exited with 0. */
   | { readonly kind: "sent"; readonly id: number; readonly failure: Failure | undefined }
   | { readonly kind: "fetched"; readonly id: number; readonly outcome: Outcome<FetchReport> };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { createTurns } from "../../../../src/main/downloads/fair-scheduler.js";
+import { createFairScheduler } from "../../../../src/main/downloads/fair-scheduler.js";
 import { turn, until } from "../../../support/until.js";
 
 /** Work of `amount` in steps of one, that notes when it got a step. */
@@ -16,8 +16,8 @@ function work(name: string, amount: number, log: string[]): () => number {
 describe("work in turns", () => {
   test("is done at once while there is room, and then a step for each before one gets another", async () => {
     const log: string[] = [];
-    const turns = createTurns(4);
-    turns.add(work("x", 4, log));
+    const scheduler = createFairScheduler(4);
+    scheduler.add(work("x", 4, log));
     expect(log.join("")).toBe("xxxx");
     log.length = 0;
     for (const [name, amount] of [
@@ -25,7 +25,7 @@ describe("work in turns", () => {
       ["b", 1],
       ["c", 2],
     ] as const)
-      turns.add(work(name, amount, log));
+      scheduler.add(work(name, amount, log));
     expect(log).toEqual([]);
     await until("it is done", () => log.length === 6);
     expect(log.join("")).toBe("abcaca");
@@ -33,8 +33,8 @@ describe("work in turns", () => {
 
   test("leaves the event loop its turn when a turn's limit is reached", async () => {
     const log: string[] = [];
-    const turns = createTurns(10);
-    turns.add(work("a", 35, log));
+    const scheduler = createFairScheduler(10);
+    scheduler.add(work("a", 35, log));
     const seen = [log.length];
     while (log.length < 35) {
       await turn();
@@ -45,9 +45,9 @@ describe("work in turns", () => {
 
   test("what is added while it waits, or adds itself, is not done twice", async () => {
     const log: string[] = [];
-    const turns = createTurns(100);
+    const scheduler = createFairScheduler(100);
     const step = work("a", 2, log);
-    for (let index = 0; index < 5; index++) turns.add(step);
+    for (let index = 0; index < 5; index++) scheduler.add(step);
     await until("it is done", () => log.length === 2);
     await turn();
     expect(log).toEqual(["a", "a"]);

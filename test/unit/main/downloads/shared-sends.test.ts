@@ -12,7 +12,7 @@ import {
 import { turn, until } from "../../../support/until.js";
 
 const WINDOW = 1_024;
-const BEGINNING = 2_048;
+const PREFIX = 2_048;
 const FRAME = 100;
 const TOTAL = 10_000;
 const LAG_MS = 20;
@@ -60,7 +60,7 @@ function fakeStreaming() {
     };
     sends.push(fake);
     return {
-      look: reader.look,
+      poll: reader.poll,
       view: reader.view,
       release: (position) => {
         if (reader.release(position)) mayWrite = writer.hasRoom();
@@ -74,7 +74,7 @@ function fakeStreaming() {
       },
     };
   };
-  const options = { send, windowBytes: WINDOW, beginningBytes: BEGINNING, lagMs: LAG_MS };
+  const options = { send, windowBytes: WINDOW, prefixBytes: PREFIX, lagMs: LAG_MS };
   return { sends, shared: createSharedSends(options) };
 }
 
@@ -156,7 +156,7 @@ describe("downloads of one snapshot", () => {
   test("share it also when one comes while the beginning is kept, and not later", async () => {
     const { sends, shared } = fakeStreaming();
     const first = connect(shared);
-    while ((sends[0]?.sent ?? 0) < BEGINNING - FRAME) {
+    while ((sends[0]?.sent ?? 0) < PREFIX - FRAME) {
       sends[0]?.step();
       first.take();
     }
@@ -165,7 +165,7 @@ describe("downloads of one snapshot", () => {
     expect(second.isAwake).toBe(true);
     second.take();
     expect(second.received).toEqual(first.received);
-    while ((sends[0]?.sent ?? 0) <= BEGINNING) sends[0]?.step();
+    while ((sends[0]?.sent ?? 0) <= PREFIX) sends[0]?.step();
     first.take();
     const third = connect(shared);
     await run(sends, [first, second, third]);
@@ -230,6 +230,23 @@ describe("downloads of one snapshot", () => {
     expect(third.received).toEqual(whole);
   });
 
+  test("one that closes while the end of another is reported still gets its own end", () => {
+    const { sends, shared } = fakeStreaming();
+    const ends: string[] = [];
+    const first = shared.send("k", ["zfs"], {
+      onBytes: () => {},
+      onEnd: () => {
+        ends.push("first");
+        second.close();
+        first.close();
+      },
+    });
+    const second = shared.send("k", ["zfs"], { onBytes: () => {}, onEnd: () => ends.push("second") });
+    sends[0]?.end();
+    expect(ends).toEqual(["first", "second"]);
+    expect(sends.map((each) => each.isClosed)).toEqual([true]);
+  });
+
   test("everybody gets every byte once, in order, whoever comes, takes and goes when", async () => {
     const action = fc.oneof(
       fc.record({ kind: fc.constant("connect" as const) }),
@@ -267,7 +284,7 @@ describe("downloads of one snapshot", () => {
             if (gone.has(client)) continue;
             expect(client.received).toEqual(whole.slice(0, client.received.length));
             // What one has not taken is bounded: the window, or the beginning before it.
-            expect(client.waiting()).toBeLessThanOrEqual(WINDOW + BEGINNING);
+            expect(client.waiting()).toBeLessThanOrEqual(WINDOW + PREFIX);
           }
         }
         await turn();

@@ -251,14 +251,14 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
       let reply: HttpReply | undefined;
       handler = (_request, each) => {
         reply = each;
-        each.onGone(() => gone++);
+        each.onDisconnect(() => gone++);
       };
       const socket = await openRaw();
       await until("the request is there", () => reply !== undefined);
-      expect(reply?.gone).toBe(false);
+      expect(reply?.isDisconnected).toBe(false);
       socket.destroy();
       await until("the client is gone", () => gone > 0);
-      expect(reply?.gone).toBe(true);
+      expect(reply?.isDisconnected).toBe(true);
       reply?.send(200, [], "too late");
       expect(gone).toBe(1);
     });
@@ -266,7 +266,7 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
     test("a client that goes away within a stream is told of", async () => {
       let gone = false;
       handler = (_request, reply) => {
-        reply.onGone(() => {
+        reply.onDisconnect(() => {
           gone = true;
         });
         streamTo(reply, Number.POSITIVE_INFINITY);
@@ -376,7 +376,7 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
     test("a reset reaches a client that reads nothing", async () => {
       let gone = false;
       handler = (_request, reply) => {
-        reply.onGone(() => {
+        reply.onDisconnect(() => {
           gone = true;
         });
         const stream = streamTo(reply, Number.POSITIVE_INFINITY);

@@ -77,7 +77,7 @@ describe("the mirror of an actor's images", () => {
     const actor = openLink(
       port2,
       async (ask) => {
-        actor.tell({ put: image(String(ask)) } satisfies ImageNews);
+        actor.notify({ put: image(String(ask)) } satisfies ImageNews);
         return succeed(ask);
       },
       failed.interrupted,
@@ -88,7 +88,7 @@ describe("the mirror of an actor's images", () => {
       failed.interrupted,
       (each) => mirror.apply(each as ImageNews),
     );
-    actor.tell({ all: [] } satisfies ImageNews);
+    actor.notify({ all: [] } satisfies ImageNews);
     await until("it was told all", () => mirror.known !== undefined);
     const asked = Array.from({ length: 50 }, async (_, index) => {
       await main.call(String(index));

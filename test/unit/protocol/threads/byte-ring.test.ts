@@ -37,7 +37,7 @@ function ring(bytes = BYTES) {
 
 /** Compares what can be read from `position` on with what was written. @returns where it ends */
 function readAll(reader: RingReader, position: number): number {
-  const end = reader.look();
+  const end = reader.poll();
   let at = position;
   while (at < end) {
     const view = reader.view(at, 100);
@@ -56,7 +56,7 @@ describe("a ring of bytes", () => {
     while (writer.hasRoom()) write(100);
     expect(written()).toBeGreaterThan((BYTES * 3) / 4);
     expect(written()).toBeLessThanOrEqual(BYTES);
-    expect(reader.look()).toBe(written());
+    expect(reader.poll()).toBe(written());
     expect(reader.release(BYTES / 4)).toBe(false);
     expect(reader.release(BYTES / 2)).toBe(true);
     expect(writer.hasRoom()).toBe(true);
@@ -68,10 +68,10 @@ describe("a ring of bytes", () => {
     const { reader, write } = ring();
     expect(write(10)).toBe(true);
     expect(write(10)).toBe(false);
-    expect(reader.look()).toBe(20);
+    expect(reader.poll()).toBe(20);
     expect(write(10)).toBe(true);
     expect(write(10)).toBe(false);
-    expect(reader.look()).toBe(40);
+    expect(reader.poll()).toBe(40);
   });
 
   test("counts on beyond 2^32 bytes", () => {
@@ -82,7 +82,7 @@ describe("a ring of bytes", () => {
       const step = Math.min(2 ** 31, nearly - at);
       writer.commit(step);
       at += step;
-      expect(reader.look()).toBe(at);
+      expect(reader.poll()).toBe(at);
       reader.release(at);
     }
     expect(writer.hasRoom()).toBe(true);
@@ -90,13 +90,13 @@ describe("a ring of bytes", () => {
       const length = Math.min(50, writer.region().length);
       writer.region().fill(round);
       writer.commit(length);
-      const end = reader.look();
+      const end = reader.poll();
       expect([...reader.view(end - length, length)]).toEqual(Array.from({ length }, () => round));
       reader.release(end);
       expect(writer.hasRoom()).toBe(true);
     }
     clearRing(memory);
-    expect(createRingReader(memory).look()).toBe(0);
+    expect(createRingReader(memory).poll()).toBe(0);
   });
 
   test("gives every byte once, in order, whoever is faster", () => {
@@ -160,7 +160,7 @@ describe("a ring of bytes", () => {
     const reader = createRingReader(memory);
     let position = 0;
     worker.on("message", () => {
-      for (let end = reader.look(); position < end; end = reader.look()) {
+      for (let end = reader.poll(); position < end; end = reader.poll()) {
         const view = reader.view(position, 50_000);
         for (let index = 0; index < view.length; index++) {
           if (view[index] !== byteAt(position + index)) throw new Error(`wrong byte at ${position + index}`);

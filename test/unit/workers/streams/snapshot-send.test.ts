@@ -33,7 +33,7 @@ function start(command: readonly string[], options: { skipBytes?: number; folder
   let end: { readonly failure: Failure | undefined } | undefined;
   let ends = 0;
   const goOn = () => {
-    for (let last = reader.look(); position < Math.min(last, wanted); last = reader.look()) {
+    for (let last = reader.poll(); position < Math.min(last, wanted); last = reader.poll()) {
       const piece = Buffer.from(reader.view(position, wanted - position));
       pieces.push(piece);
       position += piece.length;
@@ -63,7 +63,7 @@ function start(command: readonly string[], options: { skipBytes?: number; folder
       goOn();
     },
     received: () => Buffer.concat(pieces),
-    sent: () => reader.look(),
+    sent: () => reader.poll(),
     ended: () => end,
     end: async () => {
       await until("the send has ended", () => end !== undefined);

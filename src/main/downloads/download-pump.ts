@@ -1,0 +1,141 @@
+import { type Failure, fail } from "../../protocol/storage/failures.js";
+import type { BodySink, Headers, HttpReply } from "../http/transport.js";
+import type { FairScheduler } from "./fair-scheduler.js";
+import type { SharedSend } from "./shared-sends.js";
+import type { SendListener } from "./streaming-handle.js";
+
+const STREAM: Headers = [["Content-Type", "application/octet-stream"]];
+/** What one download writes before the next one may: a client that is woken for less costs more. */
+const STEP_BYTES = 64 * 1024;
+
+const CANCELLED = fail("service.interrupted", "the download was given up").failure;
+
+export interface DownloadPumpOptions {
+  readonly reply: HttpReply;
+  readonly scheduler: FairScheduler;
+  /** A reader that takes nothing for this long is cut off. */
+  readonly stalledReaderMs: number;
+  /** Starts the send or joins one. The listener's `onEnd` must be called exactly once, even after `close`. */
+  openSend(listener: SendListener): SharedSend;
+  /** Answers with a clean error. Called only while the reply has no status line. */
+  refuse(failure: Failure): void;
+  /** Counts bytes that were handed to the client's socket. */
+  onBytes(bytes: number): void;
+}
+
+export interface DownloadPump {
+  /** Cancels the download. `ended` resolves later, unless it has already. */
+  cancel(): void;
+  /**
+   * Resolves once, when the send has ended and the reply is complete or cut: from then on nothing
+   * needs the snapshot. With a failure unless the client got every byte.
+   */
+  readonly ended: Promise<Failure | undefined>;
+}
+
+/**
+ * Where a download stands. It only ever moves down this list, and may skip phases:
+ *
+ * | phase      | send               | reply                              | left when                           |
+ * | ---------- | ------------------ | ---------------------------------- | ----------------------------------- |
+ * | waiting    | running            | nothing written                    | first byte, the send's end, cancel  |
+ * | streaming  | running            | status line and bytes written      | the send's end, cancel              |
+ * | draining   | ended              | the last bytes are being written   | all bytes are in the sink, cancel   |
+ * | flushing   | ended              | in the sink completely             | the sink is flushed, cancel         |
+ * | cancelling | closed, not ended  | cut, or nothing written            | the send's end                      |
+ * | ended      | ended and closed   | complete, refused or cut           | never                               |
+ *
+ * "cancel" is a disconnected client, a stalled reader or a call of `cancel`. A send that runs is
+ * waited for, so that its process is gone before `ended` resolves.
+ */
+type Phase = "waiting" | "streaming" | "draining" | "flushing" | "cancelling" | "ended";
+
+/** Moves the bytes of a send to the client, as fast as the client reads them. */
+export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
+  const { reply, scheduler } = options;
+  let phase: Phase = "waiting";
+  /**
+   * The body of the reply. Defined once the status line is written: a failure before that is
+   * refused cleanly, a failure after it resets the connection.
+   */
+  let sink: BodySink | undefined;
+  /** Runs while the reader must take something before the download can go on. Stopped for good in "ended". */
+  let stallTimer: NodeJS.Timeout | undefined;
+  /** Resolves `ended`. Called on entering the phase "ended"; a second call does nothing. */
+  let resolveEnded: (failure: Failure | undefined) => void = () => {};
+  const ended = new Promise<Failure | undefined>((resolve) => {
+    resolveEnded = resolve;
+  });
+
+  const startStallTimer = () => {
+    clearTimeout(stallTimer);
+    stallTimer = setTimeout(cancel, options.stalledReaderMs);
+  };
+
+  /** waiting → streaming; a send that ended before its first byte was written stays draining. */
+  const openSink = (): BodySink => {
+    if (phase === "waiting") phase = "streaming";
+    return reply.stream(200, STREAM, send, () => {
+      clearTimeout(stallTimer);
+      scheduler.add(step);
+    });
+  };
+
+  /** Writes up to STEP_BYTES. @returns how many; 0 when there are none, or when the sink was blocked. */
+  const step = (): number => {
+    if (phase !== "waiting" && phase !== "streaming" && phase !== "draining") return 0;
+    if (sink?.isBlocked) return 0;
+    if (send.available > 0) sink ??= openSink();
+    let bytes = 0;
+    for (let piece = 1; piece > 0 && bytes < STEP_BYTES; bytes += piece) piece = sink?.pump() ?? 0;
+    if (bytes > 0) options.onBytes(bytes);
+    if (sink?.isBlocked) startStallTimer();
+    else if (bytes === 0 && phase === "draining") flush();
+    return bytes;
+  };
+
+  /** draining → flushing. The sink may still hold bytes back; it writes them now. */
+  const flush = () => {
+    phase = "flushing";
+    startStallTimer();
+    sink ??= openSink();
+    options.onBytes(send.available);
+    sink.end(() => end(undefined));
+  };
+
+  /** waiting, streaming → draining, and with a failure at once → ended; cancelling → ended. */
+  const onSendEnd = (failure: Failure | undefined) => {
+    if (phase === "cancelling") return end(failure ?? CANCELLED);
+    phase = "draining";
+    if (failure) end(failure);
+    else scheduler.add(step);
+  };
+
+  /** waiting, streaming → cancelling; draining, flushing → ended, because no `onEnd` is to come. */
+  const cancel = () => {
+    if (phase === "draining" || phase === "flushing") return end(CANCELLED);
+    if (phase !== "waiting" && phase !== "streaming") return;
+    phase = "cancelling";
+    clearTimeout(stallTimer);
+    sink?.reset();
+    send.close();
+  };
+
+  /** draining, flushing, cancelling → ended. The first outcome counts. */
+  const end = (failure: Failure | undefined) => {
+    if (phase === "ended") return;
+    // Under uWebSockets.js a reset is a disconnect at once. Then `cancel` comes first, from in here,
+    // and the outcome is CANCELLED.
+    if (failure && sink) sink.reset();
+    else if (failure) options.refuse(failure);
+    phase = "ended";
+    clearTimeout(stallTimer);
+    send.close();
+    resolveEnded(failure);
+  };
+
+  const send = options.openSend({ onBytes: () => scheduler.add(step), onEnd: onSendEnd });
+  reply.onDisconnect(cancel);
+  if (reply.isDisconnected) cancel();
+  return { cancel, ended };
+}
