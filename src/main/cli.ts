@@ -3,7 +3,8 @@ import { createRequire } from "node:module";
 import { Command } from "commander";
 import { imageCommand } from "./commands/image/image-command.js";
 import { notEmpty } from "./commands/option-parsers.js";
-import { type Config, type Flags, loadConfig } from "./config/config.js";
+import { type Flags, loadConfig } from "./config/load.js";
+import type { Config } from "./config/schema.js";
 import { createLog } from "./observability/log.js";
 
 const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };

@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { Routed } from "../protocol/json-rpc/methods.js";
 import { fail, failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { PoolName } from "../protocol/storage/names.js";
-import type { Config } from "./config/config.js";
+import type { Config } from "./config/schema.js";
 import { createDownloads, type Downloads } from "./downloads/downloads.js";
 import { startStreaming } from "./downloads/streaming-handle.js";
 import { chooseTransport } from "./http/choose.js";

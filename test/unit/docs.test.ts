@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { parseConfig } from "../../src/main/config/config.js";
+import { parseConfig } from "../../src/main/config/load.js";
 import { METHOD_NAMES } from "../../src/protocol/json-rpc/methods.js";
 import { FAILURES } from "../../src/protocol/storage/failures.js";
 

@@ -1,5 +1,5 @@
 import { type Logger, pino } from "pino";
-import type { LogLevelName } from "../config/config.js";
+import type { LogLevelName } from "../config/schema.js";
 
 /** JSON lines on stderr; stdout stays free for what commands print. */
 export function createLog(level: LogLevelName): Logger {
