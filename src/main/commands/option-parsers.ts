@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from "commander";
 
-/** For commander: a value that must not be empty. */
+/** For commander's `option`: accepts any text but the empty one. */
 export function notEmpty(value: string): string {
   if (value === "") throw new InvalidArgumentError("must not be empty");
   return value;
