@@ -3,8 +3,10 @@ import type { Logger } from "pino";
 import { createMethodTable } from "../protocol/json-rpc/methods/table.js";
 import { fail, failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { PoolName } from "../protocol/storage/names.js";
-import type { Config } from "./config/config.js";
+
+import type { Config } from "./config/schema.js";
 import { createDownloads } from "./downloads/downloads.js";
+
 import { startStreaming } from "./downloads/streaming-handle.js";
 import { chooseTransport } from "./http/choose.js";
 import type { Listener } from "./http/transport.js";

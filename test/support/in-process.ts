@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { pino } from "pino";
 
 type DaemonModule = typeof import("../../src/main/daemon.js");
-type ConfigModule = typeof import("../../src/main/config/config.js");
+type ConfigModule = typeof import("../../src/main/config/load.js");
 type Daemon = Extract<Awaited<ReturnType<DaemonModule["startDaemon"]>>, { ok: true }>["value"];
 
 /** A compiled module of the project: worker threads need JavaScript. */
@@ -21,7 +21,7 @@ export interface InProcessDaemon {
 }
 
 export async function startInProcess(config: Record<string, unknown>): Promise<InProcessDaemon> {
-  const { parseConfig } = await compiled<ConfigModule>("main/config/config.js");
+  const { parseConfig } = await compiled<ConfigModule>("main/config/load.js");
   const { startDaemon } = await compiled<DaemonModule>("main/daemon.js");
   const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
   const parsed = parseConfig({ listen: { port: 0 }, dataDir: folder, ...config });

@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { parseConfig } from "../../src/main/config/config.js";
+
+import { parseConfig } from "../../src/main/config/load.js";
 import { createMethodTable } from "../../src/protocol/json-rpc/methods/table.js";
+
 import { FAILURES } from "../../src/protocol/storage/failures.js";
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");

@@ -1,5 +1,5 @@
 import { type Logger, pino } from "pino";
-import type { LogLevelName } from "../config/config.js";
+import type { LogLevelName } from "../config/schema.js";
 
 /** Logs JSON lines to stderr. stdout stays free for the output of commands. */
 export function createLog(level: LogLevelName): Logger {

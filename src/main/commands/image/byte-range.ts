@@ -1,4 +1,4 @@
-/** What a `Range` header asks for of a whole of some bytes; `end` is behind the last byte. */
+/** The part of a file that a `Range` header selects. `start` is the first byte, `end` is exclusive. */
 export type ByteRange =
   | { readonly kind: "whole" }
   | { readonly kind: "part"; readonly start: number; readonly end: number }
@@ -7,8 +7,8 @@ export type ByteRange =
 const WHOLE: ByteRange = { kind: "whole" };
 
 /**
- * Reads a `Range` header: `bytes=5-9`, `bytes=5-`, `bytes=-5`. What is no such range, or
- * names several, is answered with the whole, as RFC 9110 section 14.2 allows.
+ * Parses a `Range` header: `bytes=5-9`, `bytes=5-` or `bytes=-5`. A malformed header, and
+ * one with several ranges, selects the whole file, as RFC 9110 section 14.2 allows.
  */
 export function parseByteRange(header: string | undefined, wholeBytes: number): ByteRange {
   const found = /^bytes=[ \t]*(\d*)-(\d*)[ \t]*$/i.exec(header ?? "");

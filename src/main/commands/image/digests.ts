@@ -1,17 +1,25 @@
 import { createHash } from "node:crypto";
 import { type StoredImage, statVersion } from "./image-folder.js";
 
-/** The SHA-256 of files, computed once for each version of a file, in base64. */
+/** SHA-256 digests of files, in base64. Each version of a file is read only once. */
 export interface Digests {
-  /** Rejects when the file can't be read, or changes meanwhile. */
+  /** Rejects when the file can't be read, or when it changes during the read. */
   sha256(image: StoredImage): Promise<string>;
-  /** The digest if it is known by now. */
+  /** The digest, if it has been computed already. */
   known(image: Pick<StoredImage, "path" | "version">): string | undefined;
+}
+
+/** The digest of the latest version seen of one file. */
+interface DigestEntry {
+  readonly version: string;
+  readonly promise: Promise<string>;
+  /** What `promise` resolved to. Undefined while it is pending. */
+  value?: string;
 }
 
 const READ_BYTES = 1024 * 1024;
 
-async function computed({ handle, path, version }: StoredImage, signal: AbortSignal): Promise<string> {
+async function computeSha256({ handle, path, version }: StoredImage, signal: AbortSignal): Promise<string> {
   const hash = createHash("sha256");
   const piece = Buffer.allocUnsafe(READ_BYTES);
   for (let offset = 0; ; ) {
@@ -26,31 +34,29 @@ async function computed({ handle, path, version }: StoredImage, signal: AbortSig
   return hash.digest("base64");
 }
 
-/** Keeps a digest for each path, of its latest version. `signal` ends what is under way. */
+/** Keeps one digest per path. `signal` aborts the computations in progress. */
 export function createDigests(signal: AbortSignal): Digests {
-  const kept = new Map<string, { version: string; promise: Promise<string>; value?: string }>();
+  const entries = new Map<string, DigestEntry>();
   return {
     sha256: (image) => {
-      const found = kept.get(image.path);
+      const found = entries.get(image.path);
       if (found?.version === image.version) return found.promise;
-      const promise = computed(image, signal);
-      const entry: { version: string; promise: Promise<string>; value?: string } = {
-        version: image.version,
-        promise,
-      };
-      kept.set(image.path, entry);
+      const promise = computeSha256(image, signal);
+      const entry: DigestEntry = { version: image.version, promise };
+      entries.set(image.path, entry);
       promise.then(
         (value) => {
           entry.value = value;
         },
         () => {
-          if (kept.get(image.path) === entry) kept.delete(image.path);
+          // The next caller tries again. A newer version's entry stays.
+          if (entries.get(image.path) === entry) entries.delete(image.path);
         },
       );
       return promise;
     },
     known: ({ path, version }) => {
-      const found = kept.get(path);
+      const found = entries.get(path);
       return found?.version === version ? found.value : undefined;
     },
   };

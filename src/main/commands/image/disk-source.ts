@@ -6,42 +6,31 @@ import { join } from "node:path";
 import { writeSparse } from "../../../protocol/raw-disk/file-writes.js";
 import { CommandFailure } from "./command-failure.js";
 
-/** A raw disk to read from: a path that may be opened again, and its size. */
+/** A raw disk to read. */
 export interface RawDisk {
+  /** May be opened any number of times until `close`. */
   readonly path: string;
   readonly bytes: number;
   close(): Promise<void>;
 }
 
+/** The unit of `size` in sysfs, whatever the sector size of the device is. */
 const SECTOR_BYTES = 512;
 
-/** The size of a block device. Source: sysfs-block(5); the bits of a device number are those of sys/sysmacros.h. */
+/** The size of a block device. Sources: sysfs-block(5); for the bits of a device number, sys/sysmacros.h. */
 async function deviceBytes(device: bigint): Promise<number> {
   const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n);
   const minor = (device & 0xffn) | ((device >> 12n) & 0xffffff00n);
   return Number(await readFile(`/sys/dev/block/${major}:${minor}/size`, "latin1")) * SECTOR_BYTES;
 }
 
-async function openFile(path: string, name: string): Promise<RawDisk> {
+/** `name` stands for the disk in messages. */
+async function openDisk(path: string, name: string): Promise<RawDisk> {
   const found = await stat(path, { bigint: true });
   const close = async () => {};
   if (found.isFile()) return { path, bytes: Number(found.size), close };
   if (found.isBlockDevice()) return { path, bytes: await deviceBytes(found.rdev), close };
   throw new CommandFailure(`${name} is neither a file nor a block device`);
-}
-
-/** Keeps what a pipe gives in a file without a name, as the size must be known before the first byte goes out. */
-async function spool(pipe: AsyncIterable<Buffer>): Promise<RawDisk> {
-  const temporary = join(tmpdir(), `imagestore-${randomBytes(8).toString("hex")}`);
-  const handle = await open(temporary, "wx+");
-  await unlink(temporary);
-  try {
-    const bytes = await copySparse(pipe, handle);
-    return { path: `/proc/self/fd/${handle.fd}`, bytes, close: () => handle.close() };
-  } catch (error) {
-    await handle.close();
-    throw error;
-  }
 }
 
 async function copySparse(pipe: AsyncIterable<Buffer>, file: FileHandle): Promise<number> {
@@ -55,13 +44,31 @@ async function copySparse(pipe: AsyncIterable<Buffer>, file: FileHandle): Promis
 }
 
 /**
- * Opens a raw disk: a file, a block device, or stdin for `-`. A pipe is kept in a file of
- * $TMPDIR first. Fails: a CommandFailure for anything else; errors of the file.
+ * Copies a pipe to an unlinked temporary file, because a stream begins with the size of
+ * the disk. The kernel frees the file when the process ends, however it ends.
+ */
+async function spool(pipe: AsyncIterable<Buffer>): Promise<RawDisk> {
+  const temporary = join(tmpdir(), `imagestore-${randomBytes(8).toString("hex")}`);
+  const handle = await open(temporary, "wx+");
+  await unlink(temporary);
+  try {
+    const bytes = await copySparse(pipe, handle);
+    return { path: `/proc/self/fd/${handle.fd}`, bytes, close: () => handle.close() };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/**
+ * Opens a raw disk: a file, a block device, or stdin for `-`. A pipe is first copied to
+ * a temporary file in $TMPDIR.
+ * Fails: a CommandFailure for a path of any other type; errors of the file.
  */
 export async function openRawDisk(file: string): Promise<RawDisk> {
-  if (file !== "-") return openFile(file, file);
+  if (file !== "-") return openDisk(file, file);
   const stdin = fstatSync(0);
   return stdin.isFile() || stdin.isBlockDevice()
-    ? openFile("/proc/self/fd/0", "stdin")
-    : spool(process.stdin as AsyncIterable<Buffer>);
+    ? openDisk("/proc/self/fd/0", "stdin")
+    : spool(process.stdin);
 }

@@ -1,5 +1,5 @@
-import { Command, InvalidArgumentError } from "commander";
-import { notEmpty } from "../option-parsers.js";
+import { Command } from "commander";
+import { notEmpty, parseBlockBytes, parsePort } from "../option-parsers.js";
 import { aboutFile, problemLine } from "./command-failure.js";
 import { startImageService } from "./image-server.js";
 import { inspectionJson, inspectionText, inspectStream } from "./inspect.js";
@@ -8,36 +8,25 @@ import { openStreamSource } from "./stream-source.js";
 import { unpackStreams } from "./unpack.js";
 
 const DEFAULT_PORT = 20000;
-const MAX_PORT = 65535;
 const DEFAULT_BLOCK_BYTES = 16384;
-const MIN_BLOCK_BYTES = 512;
-const MAX_BLOCK_BYTES = 131072;
 
-function parsePort(value: string): number {
-  if (/^\d{1,5}$/.test(value) && Number(value) <= MAX_PORT) return Number(value);
-  throw new InvalidArgumentError(`must be a number from 0 to ${MAX_PORT}`);
-}
-
-function parseBlockBytes(value: string): number {
-  const bytes = /^\d+$/.test(value) ? Number(value) : 0;
-  if (bytes >= MIN_BLOCK_BYTES && bytes <= MAX_BLOCK_BYTES && Number.isInteger(Math.log2(bytes)))
-    return bytes;
-  throw new InvalidArgumentError(`must be a power of two from ${MIN_BLOCK_BYTES} to ${MAX_BLOCK_BYTES}`);
-}
-
-/** Ends the process: quietly where the reader of stdout has gone, with the trace of a bug, else with one line. */
-function endWith(error: unknown): never {
-  if ((error as NodeJS.ErrnoException).code !== "EPIPE") {
-    const line = problemLine(error) ?? (error instanceof Error ? error.stack : String(error));
-    process.stderr.write(`imagestore: ${line}\n`);
+/**
+ * Ends the process with status 1. stderr gets one line for a problem that the user can
+ * solve, a stack trace for a bug, and nothing when the reader of stdout closed the pipe.
+ */
+function exitWithError(error: unknown): never {
+  const isClosedPipe = error instanceof Error && "code" in error && error.code === "EPIPE";
+  if (!isClosedPipe) {
+    const text = problemLine(error) ?? (error instanceof Error ? error.stack : String(error));
+    process.stderr.write(`imagestore: ${text}\n`);
   }
   process.exit(1);
 }
 
-async function serve(dir: string, { host, port }: { host: string; port: number }): Promise<void> {
+async function serveImages(dir: string, { host, port }: { host: string; port: number }): Promise<void> {
   const service = await startImageService({ dir, host, port });
   const onSignal = () => {
-    service.close().then(() => process.exit(0), endWith);
+    service.close().then(() => process.exit(0), exitWithError);
   };
   process.once("SIGTERM", onSignal);
   process.once("SIGINT", onSignal);
@@ -47,7 +36,7 @@ async function serve(dir: string, { host, port }: { host: string; port: number }
   );
 }
 
-async function inspect(file: string, { json }: { json?: boolean }): Promise<void> {
+async function inspectFile(file: string, { json }: { json?: boolean }): Promise<void> {
   try {
     const inspection = await inspectStream(openStreamSource(file));
     process.stdout.write(json ? inspectionJson(inspection) : inspectionText(inspection));
@@ -56,11 +45,11 @@ async function inspect(file: string, { json }: { json?: boolean }): Promise<void
   }
 }
 
-/** `imagestore image pack | inspect | unpack | serve`, see docs/images.md. */
+/** `imagestore image pack | inspect | unpack | serve`. See docs/images.md. */
 export function imageCommand(): Command {
   const image = new Command("image").description("make, check, unpack and serve images");
   image.hook("preAction", () => {
-    process.stdout.on("error", endWith);
+    process.stdout.on("error", exitWithError);
   });
   image
     .command("serve")
@@ -68,7 +57,9 @@ export function imageCommand(): Command {
     .argument("<dir>", "folder with files ID, ID.zfs, ID.gz or ID.zfs.gz")
     .option("-H, --host <address>", "address to listen on", notEmpty, "127.0.0.1")
     .option("-p, --port <port>", "port to listen on, 0 for any", parsePort, DEFAULT_PORT)
-    .action((dir: string, flags: { host: string; port: number }) => serve(dir, flags).catch(endWith));
+    .action((dir: string, flags: { host: string; port: number }) =>
+      serveImages(dir, flags).catch(exitWithError),
+    );
   image
     .command("pack")
     .description("make an image, the stream of a volume, of a raw disk")
@@ -76,18 +67,20 @@ export function imageCommand(): Command {
     .option("-o, --output <file>", "where to write it (default stdout)", notEmpty)
     .option("--name <snapshot>", "POOL/VOLUME@SNAPSHOT (default image/BASENAME@image)", notEmpty)
     .option("--volblocksize <bytes>", "block size of the volume", parseBlockBytes, DEFAULT_BLOCK_BYTES)
-    .action((file: string, flags: PackOptions) => packDisk(file, flags).catch(endWith));
+    .action((file: string, flags: PackOptions) => packDisk(file, flags).catch(exitWithError));
   image
     .command("inspect")
     .description("verify an image and print what it holds")
     .argument("<file>", "stream, gzipped or not, or - for stdin")
     .option("--json", "print JSON")
-    .action((file: string, flags: { json?: boolean }) => inspect(file, flags).catch(endWith));
+    .action((file: string, flags: { json?: boolean }) => inspectFile(file, flags).catch(exitWithError));
   image
     .command("unpack")
     .description("give the raw disk of an image back")
     .argument("<files...>", "a full stream, then incrementals on it in order; - for stdin")
     .requiredOption("-o, --output <file>", "where to write the raw disk", notEmpty)
-    .action((files: string[], { output }: { output: string }) => unpackStreams(files, output).catch(endWith));
+    .action((files: string[], { output }: { output: string }) =>
+      unpackStreams(files, output).catch(exitWithError),
+    );
   return image;
 }

@@ -3,34 +3,40 @@ import { type FileHandle, open, readdir, realpath } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { type ComponentId, parseComponentId } from "../../../protocol/storage/names.js";
 
-/** The files that may hold image ID, the first that is there does. */
+/** Image ID is the first of these files that exists: ID, ID.zfs, ID.gz, ID.zfs.gz. */
 const SUFFIXES = ["", ".zfs", ".gz", ".zfs.gz"] as const;
 const SUFFIX = /(?:\.zfs)?(?:\.gz)?$/;
-/** What says that a name stands for nothing, among all that open(2) may say. */
-const ABSENT = new Set(["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "ENXIO"]);
+/** Errors of realpath(3) and open(2) that mean: no image has this name. Others are real problems. */
+const ABSENT: ReadonlySet<unknown> = new Set(["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "ENXIO"]);
 
-/** An image as stored, open for reading; whoever opened it closes `handle`. */
-export interface StoredImage {
-  readonly id: ComponentId;
-  readonly path: string;
-  readonly handle: FileHandle;
+/** What fstat(2) says about the content of a file. */
+interface FileVersion {
   readonly bytes: number;
   readonly modified: Date;
-  /** Another text for another content, as far as stat(2) tells. */
+  /** Differs between two contents of a file, as far as fstat(2) can tell. */
   readonly version: string;
 }
 
-/** @returns what is open behind `handle` as far as it identifies the content, or undefined for no regular file. */
-export async function statVersion(
-  handle: FileHandle,
-): Promise<{ bytes: number; modified: Date; version: string } | undefined> {
+/** An image without an open file. */
+export interface ImageInfo extends FileVersion {
+  readonly id: ComponentId;
+  readonly path: string;
+}
+
+/** An image that is open for reading. The caller that opened it closes `handle`. */
+export interface StoredImage extends ImageInfo {
+  readonly handle: FileHandle;
+}
+
+/** Undefined when `handle` is not a regular file. */
+export async function statVersion(handle: FileHandle): Promise<FileVersion | undefined> {
   const stat = await handle.stat({ bigint: true });
   if (!stat.isFile()) return undefined;
   const version = [stat.dev, stat.ino, stat.size, stat.mtimeNs].join(":");
   return { bytes: Number(stat.size), modified: stat.mtime, version };
 }
 
-/** Opens a file below `dir`, or gives undefined: absent, a folder, a symbolic link that leads out. */
+/** Opens a file in `dir`. Undefined when it is absent, or a symbolic link to a place outside `dir`. */
 async function openWithin(
   dir: string,
   name: string,
@@ -38,19 +44,19 @@ async function openWithin(
   try {
     const path = await realpath(join(dir, name));
     if (!path.startsWith(dir.endsWith(sep) ? dir : dir + sep)) return undefined;
-    // Not to be led out by a link put there since, nor held up by a FIFO.
+    // NOFOLLOW: somebody may have put a link here since realpath. NONBLOCK: open(2) waits on a FIFO.
     const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     return { path, handle };
   } catch (error) {
-    if (ABSENT.has((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+    if (error instanceof Error && "code" in error && ABSENT.has(error.code)) return undefined;
     throw error;
   }
 }
 
 /**
- * Opens image `id` of the folder: the file ID, ID.zfs, ID.gz or ID.zfs.gz.
- * `dir` is a real path, no link. Gives undefined where there is none; rejects with the
- * error of open(2) where there is one that can't be read.
+ * Finds image `id` in a folder and opens it. `dir` is a real path, without links.
+ * Undefined when there is no such image. Rejects with the error of open(2) when the
+ * image exists but can't be read.
  */
 export async function openImage(dir: string, id: ComponentId): Promise<StoredImage | undefined> {
   for (const suffix of SUFFIXES) {
@@ -63,20 +69,20 @@ export async function openImage(dir: string, id: ComponentId): Promise<StoredIma
   return undefined;
 }
 
-/** Each image of the folder once, by id. What can't be opened is left out. */
-export async function listImages(dir: string): Promise<Omit<StoredImage, "handle">[]> {
+/** Each image of a folder once, sorted by id. Files that can't be opened are left out. */
+export async function listImages(dir: string): Promise<ImageInfo[]> {
   const ids = new Set<ComponentId>();
   for (const name of await readdir(dir)) {
     const id = parseComponentId(name.replace(SUFFIX, ""));
     if (id.ok) ids.add(id.value);
   }
-  const images: Omit<StoredImage, "handle">[] = [];
+  const images: ImageInfo[] = [];
   for (const id of [...ids].sort()) {
     const image = await openImage(dir, id).catch(() => undefined);
     if (!image) continue;
-    const { handle, ...rest } = image;
+    const { handle, ...info } = image;
     await handle.close();
-    images.push(rest);
+    images.push(info);
   }
   return images;
 }

@@ -1,7 +1,6 @@
 import { once } from "node:events";
 import { type FileHandle, realpath } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { pipeline } from "node:stream/promises";
 import { parseComponentId } from "../../../protocol/storage/names.js";
 import { parseByteRange } from "./byte-range.js";
@@ -10,18 +9,19 @@ import { createDigests } from "./digests.js";
 import { listImages, openImage, type StoredImage } from "./image-folder.js";
 
 export interface ImageServiceOptions {
-  /** The folder of images: files ID, ID.zfs, ID.gz or ID.zfs.gz. */
+  /** The folder of images: files named ID, ID.zfs, ID.gz or ID.zfs.gz. */
   readonly dir: string;
   readonly host: string;
-  /** 0: any that is free. */
+  /** 0: any free port. */
   readonly port: number;
 }
 
 export interface ImageService {
+  /** The port it listens on. */
   readonly port: number;
   /** How many images the folder held at the start. */
   readonly images: number;
-  /** Breaks what is under way; settles when no descriptor is left. */
+  /** Breaks the replies in progress. Resolves when every file is closed. */
   close(): Promise<void>;
 }
 
@@ -32,8 +32,8 @@ function answerText(response: ServerResponse, status: number, text: string): voi
   response.end(`${text}\n`);
 }
 
-/** `length` bytes of a file. Throws when there are fewer. */
-async function* bytesOf(handle: FileHandle, start: number, length: number): AsyncGenerator<Buffer> {
+/** Reads `length` bytes of a file. Throws when the file has fewer. */
+async function* readBytes(handle: FileHandle, start: number, length: number): AsyncGenerator<Buffer> {
   for (let offset = start; offset < start + length; ) {
     const piece = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, start + length - offset));
     const { bytesRead } = await handle.read(piece, 0, piece.length, offset);
@@ -43,7 +43,10 @@ async function* bytesOf(handle: FileHandle, start: number, length: number): Asyn
   }
 }
 
-/** The same bytes; a failure to get them resets the connection, so that no client takes it for the end. */
+/**
+ * Passes bytes on. When their source fails, it resets the connection, so that the client
+ * can't take the failure for the end of the image.
+ */
 async function* resettingOnFailure(
   bytes: AsyncIterable<Buffer>,
   response: ServerResponse,
@@ -56,7 +59,7 @@ async function* resettingOnFailure(
   }
 }
 
-/** Answers GET and HEAD of an image that is open, in whole or in part. */
+/** Answers GET and HEAD of an open image, in whole or in part. `sha256` is in base64. */
 async function answerImage(
   request: IncomingMessage,
   response: ServerResponse,
@@ -78,11 +81,12 @@ async function answerImage(
   response.setHeader("Content-Type", "application/octet-stream");
   response.setHeader("Content-Length", end - start);
   response.setHeader("Last-Modified", modified.toUTCString());
-  // Of the whole file as stored, whatever part is sent. Source: RFC 9530, and RFC 3230 before it.
+  // The digest of the whole stored file, even when only a part is sent. Source: RFC 9530.
   response.setHeader("Repr-Digest", `sha-256=:${sha256}:`);
   if (range.kind === "part") {
     response.setHeader("Content-Range", `bytes ${start}-${end - 1}/${bytes}`);
   } else {
+    // The older form, for clients that know only that. Source: RFC 3230.
     response.setHeader("Digest", `SHA-256=${sha256}`);
   }
   response.writeHead(range.kind === "part" ? 206 : 200);
@@ -90,42 +94,53 @@ async function answerImage(
     response.end();
     return;
   }
-  await pipeline(resettingOnFailure(bytesOf(handle, start, end - start), response), response);
+  await pipeline(resettingOnFailure(readBytes(handle, start, end - start), response), response);
 }
 
+/** @returns the port, which the system chose when `port` is 0. */
 async function listen(server: Server, host: string, port: number): Promise<number> {
   server.listen(port, host);
   try {
     await once(server, "listening");
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
+    if (!(error instanceof Error)) throw error;
+    const { code, message }: NodeJS.ErrnoException = error;
     throw new CommandFailure(
       code === "EADDRINUSE"
         ? `port ${port} of ${host} is in use, choose another with --port`
         : `can't listen on ${host}:${port}: ${message}`,
     );
   }
-  return (server.address() as AddressInfo).port;
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("the server has no port");
+  return address.port;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 async function realFolder(dir: string): Promise<string> {
   try {
+    // The dot makes realpath fail for anything that is not a folder.
     return await realpath(`${dir}/.`);
   } catch (error) {
-    throw new CommandFailure(`no folder of images: ${(error as Error).message}`);
+    throw new CommandFailure(`no folder of images: ${messageOf(error)}`);
   }
 }
 
 /**
- * Serves the images of a folder, for development and tests: `/images/ID/download` with
- * ranges and digests, and `/images`, the list. Files are sent as stored, and nothing
- * outside the folder is. The digest of an image is computed before its first answer.
- * Rejects with a CommandFailure: no such folder, port in use.
+ * Serves the images of a folder, for development and tests. `/images/ID/download` supports
+ * ranges and digests, `/images` lists all images. Files are sent as stored, and no file
+ * outside the folder is sent. The first reply with an image waits for its digest.
+ * Fails: a CommandFailure (no such folder, port in use).
  */
 export async function startImageService({ dir, host, port }: ImageServiceOptions): Promise<ImageService> {
   const folder = await realFolder(dir);
+  /** Aborted by `close`, to end the computation of digests. */
   const stopping = new AbortController();
   const digests = createDigests(stopping.signal);
+  /** Every request in progress. Each closes its own file, so `close` waits for all of them. */
   const answers = new Set<Promise<void>>();
 
   async function answerDownload(request: IncomingMessage, response: ServerResponse, encoded: string) {
@@ -172,9 +187,9 @@ export async function startImageService({ dir, host, port }: ImageServiceOptions
   const server = createServer((request, response) => {
     const answered = answer(request, response)
       .catch((error: unknown) => {
-        // Behind the headers the connection is broken by now.
+        // After the headers a failure has already reset the connection.
         if (response.headersSent || response.destroyed) return;
-        answerText(response, 500, `the image can't be read: ${(error as Error).message}`);
+        answerText(response, 500, `the image can't be read: ${messageOf(error)}`);
       })
       .finally(() => answers.delete(answered));
     answers.add(answered);

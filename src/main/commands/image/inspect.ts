@@ -1,32 +1,34 @@
 import { createVolumeReader, type StreamBegin } from "../../../protocol/zfs-stream/volume-reader.js";
 
-/** What a stream holds, every checksum of it verified. */
+/** What a stream holds. Every checksum has been verified. Sizes are bytes. */
 export interface Inspection {
   readonly begin: StreamBegin;
-  /** Bytes; undefined where an incremental does not state it. */
+  /** Undefined when an incremental stream does not state it. */
   readonly volsize: bigint | undefined;
   readonly volblocksize: number | undefined;
   readonly recordCounts: Readonly<Record<string, number>>;
   readonly streamBytes: number;
   readonly dataBytes: number;
-  /** Of a full stream what it leaves empty, of an incremental what it empties. */
+  /** In a full stream: what it leaves empty. In an incremental one: what it empties. */
   readonly holeBytes: number;
 }
 
-/** Bytes that FREE records empty; one that reaches to the end of all ends where the volume does. */
+/** Counts the bytes that FREE records empty. Some records have no end: they reach to the end of the volume. */
 function createFreedCount() {
-  let bounded = 0;
-  let openFrom = Number.POSITIVE_INFINITY;
+  /** Bytes of the records that have an end. */
+  let boundedBytes = 0;
+  /** Where the first record without an end begins. Infinity: there has been none. */
+  let openStart = Number.POSITIVE_INFINITY;
   return {
     add: (offset: number, length: number) => {
-      if (offset + length >= Number.MAX_SAFE_INTEGER) openFrom = Math.min(openFrom, offset);
-      else bounded += length;
+      if (offset + length >= Number.MAX_SAFE_INTEGER) openStart = Math.min(openStart, offset);
+      else boundedBytes += length;
     },
-    bytes: (volsize: bigint | undefined) => bounded + Math.max(0, Number(volsize ?? 0) - openFrom),
+    bytes: (volsize: bigint | undefined) => boundedBytes + Math.max(0, Number(volsize ?? 0) - openStart),
   };
 }
 
-/** Reads a stream to its end. Rejects with a StreamFailure for a bad one, else with what `source` threw. */
+/** Reads a stream to its end. Rejects with a StreamFailure for a bad stream, or with the error of `source`. */
 export async function inspectStream(source: AsyncIterable<Uint8Array>): Promise<Inspection> {
   const reader = createVolumeReader();
   const freed = createFreedCount();
@@ -62,7 +64,7 @@ function createdAt({ creationTime }: StreamBegin): string {
   return Number.isNaN(date.getTime()) ? String(creationTime) : date.toISOString();
 }
 
-/** One line each, for people. */
+/** For people: one line for each property. */
 export function inspectionText(inspection: Inspection): string {
   const { begin, volsize, volblocksize, recordCounts } = inspection;
   const lines: readonly (readonly [string, string])[] = [
@@ -87,7 +89,7 @@ export function inspectionText(inspection: Inspection): string {
   return lines.map(([name, value]) => `${name.padEnd(12)}${value}\n`).join("");
 }
 
-/** The same for programs: sizes in bytes, guids as strings, since they don't fit a double. */
+/** For programs: JSON. Guids are strings because a double can't hold them. */
 export function inspectionJson(inspection: Inspection): string {
   const { begin, volsize, volblocksize, ...rest } = inspection;
   const value = {

@@ -9,9 +9,9 @@ import { createProgress } from "./progress.js";
 import { createTargetFile } from "./target-file.js";
 
 export interface PackOptions {
-  /** The stream's file; without it the stream goes to stdout. */
+  /** The file for the stream. Undefined: stdout. */
   readonly output?: string;
-  /** `pool/vol@snap`; without it `image/BASENAME@image`. */
+  /** `pool/vol@snap`. Undefined: `image/BASENAME@image`. */
   readonly name?: string;
   /** Bytes. */
   readonly volblocksize: number;
@@ -19,14 +19,21 @@ export interface PackOptions {
 
 const MIB = 2 ** 20;
 
-/** @returns the name, or the one made of the file's. Fails: a CommandFailure for what zfs would not take. */
+function requirePoolName(pool: string, fullName: string): asserts pool is PoolName {
+  const problem = poolNameProblem(pool);
+  if (problem !== undefined) throw new CommandFailure(`invalid name ${fullName}: the pool ${problem}`);
+}
+
+/**
+ * @returns `name`, or a name made from the file's name when `name` is undefined.
+ * Fails: a CommandFailure when zfs would not accept the name.
+ */
 export function streamName(file: string, name: string | undefined): string {
   const text =
     name ?? `image/${file === "-" ? "stdin" : basename(file).replace(/[^a-zA-Z0-9_.:-]/g, "-")}@image`;
   const pool = text.split("/", 1)[0] ?? "";
-  const problem = poolNameProblem(pool);
-  if (problem !== undefined) throw new CommandFailure(`invalid name ${text}: the pool ${problem}`);
-  const resolved = resolveName({ pools: [pool as PoolName], pool: pool as PoolName }, text);
+  requirePoolName(pool, text);
+  const resolved = resolveName({ pools: [pool], pool }, text);
   if (!resolved.ok) throw new CommandFailure(`invalid name ${text}: ${resolved.failure.detail}`);
   if (resolved.value.snapshot === undefined || !text.includes("/")) {
     throw new CommandFailure(`invalid name ${text}: it must be POOL/VOLUME@SNAPSHOT`);
@@ -68,9 +75,10 @@ async function pack(
 }
 
 /**
- * Makes a full stream of a raw disk, its size rounded up to whole MiB; blocks of zeros
- * become holes. A file is there whole or not at all.
- * Fails: a CommandFailure (name, empty disk, terminal); errors of the files, EPIPE of stdout among them.
+ * Writes a full stream of a raw disk. The volume's size is rounded up to whole MiB, and
+ * blocks of zeros become holes. An output file appears only when it is complete.
+ * Fails: a CommandFailure (bad name, empty disk, stdout is a terminal); errors of the
+ * files and of stdout, such as EPIPE.
  */
 export async function packDisk(file: string, { output, name, volblocksize }: PackOptions): Promise<void> {
   const toName = streamName(file, name);

@@ -1,31 +1,32 @@
 import type { WriteStream } from "node:tty";
 
-/** How far a long run is, on a terminal; nothing is written to anything else. */
+/** Shows the progress of a long command on a terminal. Writes nothing to a file or a pipe. */
 export interface Progress {
   update(bytes: number): void;
-  /** Wipes the line. */
+  /** Clears the line. */
   end(): void;
 }
 
-const PAUSE_MS = 200;
-const WIPE = "\r\x1b[K";
+const UPDATE_INTERVAL_MS = 200;
+const CLEAR_LINE = "\r\x1b[K";
 
-/** @param totalBytes what 100 percent are. */
+/** `totalBytes` are 100 per cent. */
 export function createProgress(totalBytes: number, terminal: WriteStream): Progress {
   if (!terminal.isTTY) return { update: () => {}, end: () => {} };
   const startedAt = performance.now();
+  /** When the line was last written. */
   let shownAt = startedAt;
   return {
     update: (bytes) => {
       const now = performance.now();
-      if (now - shownAt < PAUSE_MS) return;
+      if (now - shownAt < UPDATE_INTERVAL_MS) return;
       shownAt = now;
       const percent = Math.floor((bytes / totalBytes) * 100);
       const megabytes = Math.round(bytes / 1000 / (now - startedAt));
-      terminal.write(`${WIPE}${percent} %, ${megabytes} MB/s`);
+      terminal.write(`${CLEAR_LINE}${percent} %, ${megabytes} MB/s`);
     },
     end: () => {
-      terminal.write(WIPE);
+      terminal.write(CLEAR_LINE);
     },
   };
 }

@@ -5,79 +5,90 @@ import { basename, dirname, join } from "node:path";
 import { sync, writeWhole } from "../../../protocol/raw-disk/file-writes.js";
 import { CommandFailure } from "./command-failure.js";
 
-/** A file that is there whole or not at all. */
+/** A file that appears in its place only when it is complete. */
 export interface TargetFile {
-  /** For reading and writing; empty at first. */
+  /** For reading and writing. The file is empty at first. */
   readonly handle: FileHandle;
-  /** Adds to the end what nobody changes afterwards. Settles when the piece before is written. */
+  /**
+   * Adds to the end. Resolves when the append before it is written, and its own write
+   * then goes on: the caller must leave `piece` unchanged.
+   */
   append(piece: Uint8Array): Promise<void>;
-  /** Puts the file in its place when its data is on the disk. */
+  /** Waits until the data is on the disk, then moves the file to its place. */
   commit(): Promise<void>;
   /** Closes the file, and removes it unless it was committed. */
   close(): Promise<void>;
 }
 
+/** Where the file goes. */
+interface Destination {
+  /** A path without a link at its end. */
+  readonly place: string;
+  /** The mode of the file that is replaced. Undefined: there is none. */
+  readonly mode?: number;
+}
+
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
-/** What a rename may replace: a link's end, and a regular file, whose mode is kept, if anything. */
-async function replaceable(
-  path: string,
-  inputs: readonly string[],
-): Promise<{ place: string; mode?: number }> {
+/** Accepts a path where no file is, or one of a regular file that is not an input. A link is followed. */
+async function findDestination(path: string, inputs: readonly string[]): Promise<Destination> {
   const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOENT") throw error;
   });
   if (!found) return { place: join(await realpath(dirname(path)), basename(path)) };
-  const real = found.isSymbolicLink() ? await realpath(path) : path;
-  const target = await lstat(real);
-  if (!target.isFile()) throw new CommandFailure(`${path} is no regular file, it can't be replaced`);
+  const place = found.isSymbolicLink() ? await realpath(path) : path;
+  const replaced = await lstat(place);
+  if (!replaced.isFile()) throw new CommandFailure(`${path} is no regular file, it can't be replaced`);
   for (const input of inputs) {
     const { dev, ino } = await lstat(await realpath(input));
-    if (dev === target.dev && ino === target.ino)
+    if (dev === replaced.dev && ino === replaced.ino)
       throw new CommandFailure(`${path} is read, it can't be written too`);
   }
-  return { place: real, mode: target.mode };
+  return { place, mode: replaced.mode };
 }
 
 /**
- * Opens a new file under a temporary name beside `path`, whose place it takes in the end.
- * A signal that ends the process removes it first; only SIGKILL leaves it.
- * Fails: a CommandFailure where `path` is no regular file or one of `inputs`; errors of open(2).
+ * Opens a new file under a temporary name in the folder of `path`; `commit` renames it.
+ * A signal that ends the process removes the temporary file first. Only SIGKILL leaves it.
+ * Fails: a CommandFailure when `path` is no regular file or one of `inputs`; errors of open(2).
  */
 export async function createTargetFile(path: string, inputs: readonly string[]): Promise<TargetFile> {
-  const { place, mode } = await replaceable(path, inputs);
+  const { place, mode } = await findDestination(path, inputs);
   const temporary = join(dirname(place), `.imagestore-${randomBytes(8).toString("hex")}.partial`);
+  /** Removes the file, and then lets the signal end the process as if nobody had listened. */
   const onSignal = (signal: NodeJS.Signals) => {
-    const end = () => {
+    const removeAndEnd = () => {
       rmSync(temporary, { force: true });
       stopListening();
       process.kill(process.pid, signal);
     };
-    // The file may be there before we hear of it.
-    void opening.then(end, end);
+    // An `open` in progress may create the file after a removal, so wait for its end.
+    void opening.then(removeAndEnd, removeAndEnd);
   };
   const stopListening = () => {
     for (const signal of SIGNALS) process.off(signal, onSignal);
   };
-  // First of all: the file is there, and may be seen, before `open` returns.
+  // Before `open`: the file exists before `open` resolves, and a signal may come between.
   for (const signal of SIGNALS) process.on(signal, onSignal);
   const opening = open(temporary, "wx+");
   const handle = await opening.catch((error: unknown) => {
     stopListening();
     throw error;
   });
-  let underWay: Promise<void> = Promise.resolve();
+  /** The latest append. At most one is in progress, and a failure of it reaches the next append or the commit. */
+  let lastWrite: Promise<void> = Promise.resolve();
+  /** True once the file has its final name, so `close` must not remove it. */
   let isCommitted = false;
   return {
     handle,
     append: async (piece) => {
-      await underWay;
-      underWay = writeWhole(handle, piece);
-      // It may fail while nobody waits for it; the next one, or the commit, is told.
-      underWay.catch(() => {});
+      await lastWrite;
+      lastWrite = writeWhole(handle, piece);
+      // Nobody may be waiting when it fails, and that must not count as an unhandled rejection.
+      lastWrite.catch(() => {});
     },
     commit: async () => {
-      await underWay;
+      await lastWrite;
       if (mode !== undefined) await handle.chmod(mode);
       await handle.sync();
       await rename(temporary, place);
@@ -85,7 +96,7 @@ export async function createTargetFile(path: string, inputs: readonly string[]):
       await sync(dirname(place));
     },
     close: async () => {
-      await underWay.catch(() => {});
+      await lastWrite.catch(() => {});
       await handle.close();
       if (!isCommitted) await rm(temporary, { force: true });
       stopListening();

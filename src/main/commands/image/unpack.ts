@@ -4,7 +4,7 @@ import { aboutFile, CommandFailure } from "./command-failure.js";
 import { openStreamSource } from "./stream-source.js";
 import { createTargetFile } from "./target-file.js";
 
-/** Throws a CommandFailure unless `begin` builds on `before`, or on nothing where there is none. */
+/** Throws a CommandFailure unless `begin` is an incremental on `before`, or a full stream when there is no `before`. */
 function requireNext(begin: StreamBegin, before: StreamBegin | undefined): void {
   if (!before && begin.fromGuid !== 0n) {
     throw new CommandFailure(
@@ -22,9 +22,9 @@ function requireNext(begin: StreamBegin, before: StreamBegin | undefined): void 
 }
 
 /**
- * Gives the raw disk of a full stream and incrementals on top of it, in order, in a
- * sparse file that is there when all are verified, or not at all.
- * Fails: a CommandFailure (a bad stream, one that does not follow, the output); errors of the files.
+ * Writes the raw disk of a full stream, followed by incrementals in their order. The
+ * output is a sparse file that appears only when every stream has been verified.
+ * Fails: a CommandFailure (a bad stream, a wrong order, an unusable output); errors of the files.
  */
 export async function unpackStreams(files: readonly string[], output: string): Promise<void> {
   if (files.filter((file) => file === "-").length > 1)

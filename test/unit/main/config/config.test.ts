@@ -4,7 +4,8 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Config, type Flags, loadConfig, parseConfig } from "../../../../src/main/config/config.js";
+import { type Flags, loadConfig, parseConfig } from "../../../../src/main/config/load.js";
+import type { Config } from "../../../../src/main/config/schema.js";
 import { CLI } from "../../../support/daemon.js";
 
 const folder = (name: string) => fileURLToPath(new URL(`../../../../config/${name}`, import.meta.url));

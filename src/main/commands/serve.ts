@@ -1,0 +1,66 @@
+import { Command } from "commander";
+import type { Logger } from "pino";
+import type { Flags } from "../config/load.js";
+import type { Daemon } from "../daemon.js";
+import { createLog } from "../observability/log.js";
+import { exitWithReason, loadConfigOrExit, withConfigFlags } from "./config-flags.js";
+
+/** Stops the daemon in order on SIGTERM or SIGINT. A second signal ends the process at once. */
+function stopOnSignals(daemon: Daemon, log: Logger): void {
+  let isStopping = false;
+  const onSignal = (signal: NodeJS.Signals) => {
+    // Not process.exit: it waits for the threads, and sqlite3 aborts when its thread is cut short.
+    if (isStopping) process.kill(process.pid, "SIGKILL");
+    isStopping = true;
+    log.info({ signal }, "stopping");
+    daemon.stop().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        log.error({ err: error }, "could not stop in order");
+        process.exit(1);
+      },
+    );
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+}
+
+/** Shell commands to try first on a new embedded pool. They work as pasted. */
+function linesToTry(url: string): string {
+  const call = (method: string, params: string) =>
+    `  curl -s ${url}/rpc -H 'Content-Type: application/json' -d '{"jsonrpc":"2.0","method":"${method}","params":${params},"id":1}'\n`;
+  return [
+    "try:\n",
+    call("CreateGuestDisks", '{"guest":{"id":"try","disks":[{"size":64}]}}'),
+    call("CreateSnapshot", '{"id":"guests/try/disk-0","dest":"first"}'),
+    `  curl -sSf -o first.zfs '${url}/snapshots/download?id=guests/try/disk-0@first'\n`,
+  ].join("");
+}
+
+async function serve(flags: Flags, version: string): Promise<void> {
+  const config = loadConfigOrExit(flags);
+  const log = createLog(config.log.level);
+  // Loaded here and not at the top, because the other commands start faster without the daemon.
+  const { startDaemon } = await import("../daemon.js");
+  process.on("unhandledRejection", (error) => log.error({ err: error }, "unhandled rejection"));
+  const started = await startDaemon(config, log);
+  if (!started.ok) {
+    const { message, detail } = started.failure;
+    log.debug({ detail }, "start failed");
+    exitWithReason(message);
+  }
+  const daemon = started.value;
+  stopOnSignals(daemon, log);
+  const { host, port, transport } = daemon;
+  log.info({ host, port, transport, pools: [...daemon.actors.keys()], version }, "listening");
+  const url = `http://${host}:${port}`;
+  process.stdout.write(`imagestore ${version} listening on ${url}\n`);
+  if (config.pools[0]?.driver === "embedded") process.stdout.write(linesToTry(url));
+}
+
+/** `imagestore serve`: runs the daemon until a signal stops it. */
+export function serveCommand(version: string): Command {
+  return withConfigFlags(new Command("serve"))
+    .description("run the daemon")
+    .action((flags: Flags) => serve(flags, version));
+}

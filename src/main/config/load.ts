@@ -1,0 +1,143 @@
+import { readFileSync } from "node:fs";
+import type { z } from "zod";
+import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
+import { type Config, configSchema, isJsonObject, type JsonObject } from "./schema.js";
+
+/** Settings that the command line and the environment may give, as text. Undefined: not given. */
+interface CommonOverrides {
+  readonly host?: string | undefined;
+  readonly port?: string | undefined;
+  /** Pool names, separated by commas. */
+  readonly zpool?: string | undefined;
+  readonly logLevel?: string | undefined;
+  readonly imageService?: string | undefined;
+  readonly dataDir?: string | undefined;
+  readonly transport?: string | undefined;
+}
+
+/** The command line's settings, under the names that commander gives its options. */
+export interface Flags extends CommonOverrides {
+  /** Path of the configuration file. */
+  readonly config?: string | undefined;
+}
+
+interface Overrides extends CommonOverrides {
+  readonly numFetchers?: string | undefined;
+  readonly maxPending?: string | undefined;
+}
+
+function fromEnvironment(env: NodeJS.ProcessEnv): Overrides {
+  return {
+    host: env.IMAGESTORE_HOST,
+    port: env.IMAGESTORE_PORT,
+    transport: env.IMAGESTORE_TRANSPORT,
+    zpool: env.IMAGESTORE_POOLS,
+    logLevel: env.IMAGESTORE_LOG_LEVEL,
+    imageService: env.IMAGESTORE_IMAGE_SERVICE,
+    dataDir: env.IMAGESTORE_DATA_DIR,
+    numFetchers: env.IMAGESTORE_NUM_FETCHERS,
+    maxPending: env.IMAGESTORE_MAX_PENDING,
+  };
+}
+
+function withoutUndefined(settings: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
+}
+
+/** Converts digits to a number. Other text stays as it is, so that the schema's message can quote it. */
+function toNumber(text: string | undefined): unknown {
+  return text !== undefined && /^-?\d+$/.test(text) ? Number(text) : text;
+}
+
+/** Puts settings over a section. A section of the wrong type stays as it is: the schema refuses it. */
+function overrideSection(section: unknown, settings: JsonObject): unknown {
+  const given = withoutUndefined(settings);
+  if (Object.keys(given).length === 0) return section;
+  if (section === undefined) return given;
+  return isJsonObject(section) ? { ...section, ...given } : section;
+}
+
+/** Replaces the list of pools by the named ones. Each keeps the settings that it has in the list. */
+function overridePools(pools: unknown, names: string | undefined): unknown {
+  if (names === undefined) return pools;
+  const known = Array.isArray(pools) ? pools.filter(isJsonObject) : [];
+  return names.split(",").map((name) => known.find((pool) => pool.name === name) ?? { name });
+}
+
+/** Puts overrides over an unchecked configuration. */
+function override(raw: JsonObject, overrides: Overrides): JsonObject {
+  const { host, port, transport, zpool, logLevel, imageService, dataDir, numFetchers, maxPending } =
+    overrides;
+  return {
+    ...raw,
+    ...withoutUndefined({
+      listen: overrideSection(raw.listen, { host, port: toNumber(port), transport }),
+      pools: overridePools(raw.pools, zpool),
+      imageService,
+      numFetchers: toNumber(numFetchers),
+      maxPending: toNumber(maxPending),
+      dataDir,
+      log: overrideSection(raw.log, { level: logLevel }),
+    }),
+  };
+}
+
+function readConfigFile(path: string): Outcome<JsonObject> {
+  try {
+    const value: unknown = JSON.parse(readFileSync(path, "utf8"));
+    if (isJsonObject(value)) return succeed(value);
+    return fail("request.invalid", `configuration ${path}: expected a JSON object`);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return fail("request.invalid", `configuration ${path}: ${reason}`);
+  }
+}
+
+function valueAt(raw: unknown, path: readonly PropertyKey[]): unknown {
+  let value = raw;
+  for (const key of path) {
+    if (typeof value !== "object" || value === null) return undefined;
+    value = Reflect.get(value, key);
+  }
+  return value;
+}
+
+/** A path as a JavaScript programmer writes it: `pools[0].name`. */
+function pathText(path: readonly PropertyKey[]): string {
+  let text = "";
+  for (const key of path) {
+    if (typeof key === "number") text += `[${key}]`;
+    else text += text === "" ? String(key) : `.${String(key)}`;
+  }
+  return text;
+}
+
+/** One line for each wrong value: its path, the value, and the rule it breaks. */
+function issueText(issue: z.core.$ZodIssue, raw: JsonObject): string {
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => `${pathText([...issue.path, key])}: unknown key`).join("\n");
+  }
+  const value = JSON.stringify(valueAt(raw, issue.path));
+  return `${pathText(issue.path) || "configuration"} = ${value}: ${issue.message}`;
+}
+
+/**
+ * Checks an unchecked configuration and fills in the defaults.
+ * Fails: request.invalid, with one line for each wrong value (path, value, rule).
+ */
+export function parseConfig(raw: JsonObject): Outcome<Config> {
+  const parsed = configSchema.safeParse(raw);
+  if (parsed.success) return succeed(parsed.data);
+  return fail("request.invalid", parsed.error.issues.map((issue) => issueText(issue, raw)).join("\n"));
+}
+
+/**
+ * Builds the configuration. Flags override the environment, and both override the file.
+ * Fails: request.invalid, for a file that can't be read and for every wrong value.
+ */
+export function loadConfig(flags: Flags, env: NodeJS.ProcessEnv): Outcome<Config> {
+  const path = flags.config ?? env.IMAGESTORE_CONFIG;
+  const file = path === undefined ? succeed<JsonObject>({}) : readConfigFile(path);
+  if (!file.ok) return file;
+  return parseConfig(override(override(file.value, fromEnvironment(env)), flags));
+}

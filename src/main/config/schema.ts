@@ -1,0 +1,148 @@
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+import { z } from "zod";
+import { type PoolName, poolNameProblem } from "../../protocol/storage/names.js";
+import type { EmbeddedSettings, OpenZfsSettings } from "../../protocol/storage/pool-settings.js";
+
+const LOG_LEVELS = ["debug", "info", "warn", "error", "fatal", "silent"] as const;
+export type LogLevelName = (typeof LOG_LEVELS)[number];
+
+/** Names of levels that mistify-agent-image accepted, because its logging library has them. */
+const ORIGINAL_LEVELS: Readonly<Record<string, LogLevelName>> = { warning: "warn", panic: "fatal" };
+
+const HOST_PORT = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?)(?::[0-9]{1,5})?$/;
+const MAX_PORT = 65535;
+/** The longest delay that setTimeout accepts. It treats a longer one as 1 ms. */
+const MAX_MS = 2 ** 31 - 1;
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+const argv = z.array(z.string().min(1));
+const command = argv.min(1);
+const milliseconds = (defaultMs: number) => z.int().min(1).max(MAX_MS).default(defaultMs);
+const count = (defaultCount: number, max: number) => z.int().min(1).max(max).default(defaultCount);
+const hostPort = z
+  .string()
+  .regex(HOST_PORT, "must be HOST or HOST:PORT")
+  .refine((text) => Number(/:(\d+)$/.exec(text)?.[1] ?? 1) <= MAX_PORT, `a port is at most ${MAX_PORT}`);
+
+const poolName = z.string().refine((name): name is PoolName => poolNameProblem(name) === undefined, {
+  error: ({ input }) => `a pool's name ${poolNameProblem(String(input))}`,
+});
+
+const openzfsPool = z.strictObject({
+  name: poolName,
+  driver: z.literal("openzfs"),
+  zfsCommand: command.default(["zfs"]),
+  zpoolCommand: command.default(["zpool"]),
+  kstatCommand: argv.optional(),
+  dispatch: z.enum(["grouped", "single"]).default("grouped"),
+  deviceWaitMs: z.int().min(0).max(MAX_MS).default(10_000),
+  originalDatabase: z.string().min(1).optional(),
+}) satisfies z.ZodType<OpenZfsSettings>;
+
+const embeddedPool = z.strictObject({
+  name: poolName,
+  driver: z.literal("embedded"),
+  folder: z.string().min(1),
+  quotaBytes: z.int().min(1).optional(),
+  originalDatabase: z.string().min(1).optional(),
+}) satisfies z.ZodType<EmbeddedSettings>;
+
+/** What a JSON object parses to. */
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** A pool that names no driver is an OpenZFS pool. */
+const pool = z.preprocess(
+  (value) => (isJsonObject(value) && !("driver" in value) ? { ...value, driver: "openzfs" } : value),
+  z.discriminatedUnion("driver", [openzfsPool, embeddedPool]),
+);
+
+/** No two pools share a name, and no two embedded pools share a folder. */
+const pools = z
+  .array(pool)
+  .min(1)
+  .superRefine((pools, context) => {
+    const names = new Set<string>();
+    const folders = new Set<string>();
+    for (const [index, pool] of pools.entries()) {
+      const addIssue = (key: string, message: string) =>
+        context.addIssue({ code: "custom", path: [index, key], message });
+      if (names.has(pool.name)) addIssue("name", "each pool is listed once");
+      names.add(pool.name);
+      if (pool.driver !== "embedded") continue;
+      const folder = resolve(pool.folder);
+      if (folders.has(folder)) addIssue("folder", "a folder holds one pool");
+      folders.add(folder);
+    }
+  });
+
+const listen = z.strictObject({
+  host: z.string().min(1).default("127.0.0.1"),
+  port: z.int().min(0).max(MAX_PORT).default(19999),
+  transport: z.enum(["auto", "uws", "node"]).default("auto"),
+});
+
+const log = z.strictObject({
+  level: z
+    .string()
+    .transform((level) => ORIGINAL_LEVELS[level] ?? level)
+    .pipe(z.enum(LOG_LEVELS))
+    .default("warn"),
+});
+
+const limits = z.strictObject({
+  bodyBytes: z
+    .int()
+    .min(KIB)
+    .max(64 * MIB)
+    .default(MIB),
+  batchLength: count(100, 10_000),
+  /** Operations that one pool's actor may have pending. It refuses more at once. */
+  mailbox: count(10_000, 1_000_000),
+  /** Commands that one pool's actor runs at the same time. */
+  commands: count(16, 1024),
+  downloads: count(256, 1024),
+  /** Bytes of one download that may be in flight between the threads. */
+  streamWindowBytes: z
+    .int()
+    .min(64 * KIB)
+    .max(64 * MIB)
+    .default(MIB),
+});
+
+const timeouts = z.strictObject({
+  graceMs: z.int().min(0).max(MAX_MS).default(10_000),
+  commandMs: milliseconds(60_000),
+  /** How long a download waits for a client that reads nothing. */
+  stalledReaderMs: milliseconds(300_000),
+  fetchConnectMs: milliseconds(10_000),
+  /** A fetch fails when no byte arrives for this long. */
+  fetchIdleMs: milliseconds(60_000),
+  dnsMs: milliseconds(5_000),
+  /** How long `/readyz` waits for an actor. */
+  readyMs: milliseconds(2_000),
+});
+
+/** The configuration file: checks a parsed JSON value and fills in the defaults. */
+export const configSchema = z.strictObject({
+  listen: listen.prefault({}),
+  pools: pools.prefault([{ name: "mistify" }]),
+  imageService: hostPort.default("image.services.lochness.local"),
+  imageSources: z.array(hostPort).default([]),
+  dnsServers: z.array(z.string().min(1)).default([]),
+  numFetchers: z.int().min(1).max(1024).default(availableParallelism()),
+  maxPending: z.int().min(0).max(100_000).default(256),
+  dataDir: z.string().min(1).default("/var/lib/imagestore"),
+  volumeProperties: z.record(z.string().regex(/^[a-z0-9:._-]+$/), z.string()).default({ compression: "lz4" }),
+  log: log.prefault({}),
+  limits: limits.prefault({}),
+  timeouts: timeouts.prefault({}),
+});
+
+/** A complete configuration: checked, with every default filled in. */
+export type Config = z.output<typeof configSchema>;
