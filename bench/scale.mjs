@@ -4,7 +4,8 @@ import { openConnection, requestText } from "./lib/http-client.mjs";
 import { SNAPSHOT, startWithSnapshots } from "./lib/many-snapshots.mjs";
 import { rssMib } from "./lib/process.mjs";
 import { repeatCall } from "./lib/repeat-call.mjs";
-import { startVm, VmUnavailable } from "./lib/vm.mjs";
+import { Unavailable } from "./lib/unavailable.mjs";
+import { startVm } from "./lib/vm.mjs";
 
 const EMBEDDED_COUNTS = [10, 1_000, 10_000, 100_000];
 const FEW = 10;
@@ -24,7 +25,7 @@ export default {
     try {
       await measureOpenZfs(tools);
     } catch (error) {
-      if (!(error instanceof VmUnavailable)) throw error;
+      if (!(error instanceof Unavailable)) throw error;
       tools.note(`Without OpenZFS: ${error.message}`);
     }
   },
