@@ -15,7 +15,7 @@ const OWN_HEADERS = ["date", "uwebsockets", "content-length"];
 
 /** @type {import("./run.mjs").Bench} */
 export default {
-  title: "small calls on an embedded pool, a second",
+  title: "small calls a second, on an embedded pool",
   run: async (tools) => {
     const { settings, add, compare, note, say } = tools;
     const imageService = await serveImage(tools, await packImage(tools, 1));
@@ -70,16 +70,15 @@ export default {
       });
     }
     note(
-      "The client is a lean one of the bench in a process of its own. autocannon needs more processor time for a call " +
-        "than both servers and bounds them alike: its figures are given for comparison. On two cores the daemon's two " +
-        "threads and the client share what the reference's one thread and the client have for themselves; the processor " +
-        "time of a call does not depend on that.",
+      "The client is part of the bench. autocannon needs more processor time for a call than either server, so it limits " +
+        "both alike; its figures are here for comparison. On two cores the daemon's two threads and the client share what the " +
+        "reference's single thread and the client have to themselves. The processor time of a call doesn't depend on that.",
     );
   },
 };
 
 /**
- * The same two servers as autocannon sees them.
+ * Loads both servers by autocannon.
  * @param {import("./run.mjs").Tools} tools
  * @param {readonly string[]} urls of the bare server and of the daemon
  * @param {string} expected

@@ -14,7 +14,7 @@ export function percentile(values, percent) {
   return sorted[Math.max(index, 0)] ?? Number.NaN;
 }
 
-/** Growth of `ys` for each unit of `xs`, by least squares. @param {readonly number[]} xs @param {readonly number[]} ys */
+/** How much `ys` grows for each unit of `xs`, by least squares. @param {readonly number[]} xs @param {readonly number[]} ys */
 export function slope(xs, ys) {
   const meanX = mean(xs);
   const meanY = mean(ys);
