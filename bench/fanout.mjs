@@ -11,13 +11,13 @@ const MIB = 1024 * 1024;
 
 /** @type {import("./run.mjs").Bench} */
 export default {
-  title: `${CLIENTS} clients of one snapshot at once, a send that makes ${MEGABYTES_PER_S} MB/s`,
+  title: `${CLIENTS} clients of one snapshot at once, with sends of ${MEGABYTES_PER_S} MB/s`,
   run: async (tools) => {
     const { settings, add, compare, note, say } = tools;
     const sendsFile = join(openFolder(tools), "sends");
     const producer = `${process.execPath} ${scriptOf("throttled-producer.mjs")} ${MEGABYTES_PER_S}`;
     const daemon = await startOnFakePool(tools, { FAKE_SENDS: sendsFile, FAKE_PRODUCER: producer });
-    // As much as one send makes in the time of a run.
+    // One send takes half the time of a run.
     const mib = Math.round((MEGABYTES_PER_S * 1e6 * settings.seconds) / 2 / MIB);
     for (let run = 0; run < settings.runs; run++) {
       for (const count of [1, CLIENTS]) {
@@ -37,7 +37,7 @@ export default {
       to: "one client: time",
     });
     note(
-      `${mib} MiB for each client. One send for all would take the time of one client; a send each, what the processors allow.`,
+      `Each client gets ${mib} MiB. One send for all takes as long as one client alone; with a send for each, the processors set the time.`,
     );
   },
 };

@@ -32,7 +32,7 @@ export default {
       { env: vm.env },
     );
 
-    // How long a receive takes alone, and with it the speed of a network that is as slow.
+    // The time of a receive alone gives the speed of a network that is as slow as the pool.
     const receiveS = await secondsOf(() => receiveFile(vm, file));
     const bytesPerS = statSync(file).size / receiveS;
     say(`zfs receive of ${mib} MiB alone: ${receiveS.toFixed(1)} s, ${Math.round(bytesPerS / 1e6)} MB/s`);
@@ -74,13 +74,13 @@ export default {
       });
     }
     note(
-      "Over loopback the download itself takes next to nothing, so there is nothing to overlap and 1 × is the best possible. " +
-        "The other network delivers as fast as the pool receives when it has nothing else to do; there 0.5 × is the best possible.",
+      "Over loopback the download itself takes hardly any time, so there is nothing to overlap, and 1 × is the best possible. " +
+        "The other network is as fast as a pool that only receives; there 0.5 × is the best possible.",
     );
   },
 };
 
-/** @param {() => Promise<unknown>} work */
+/** How long some work takes. @param {() => Promise<unknown>} work */
 async function secondsOf(work) {
   const startedAt = performance.now();
   await work();
@@ -88,7 +88,7 @@ async function secondsOf(work) {
 }
 
 /**
- * A volume of random bytes, sent into a file.
+ * Creates a volume of random bytes and sends it into a file.
  * @param {import("./lib/vm.mjs").Vm} vm @param {number} mib @param {string} file
  */
 async function sendVolume(vm, mib, file) {
@@ -100,28 +100,29 @@ async function sendVolume(vm, mib, file) {
     `zfs snapshot ${POOL}/source@image`,
   ];
   await vm.run("sh", "-ec", script.join("\n"));
-  await throughFile(vm, ["zfs", "send", `${POOL}/source@image`], ["ignore", openSync(file, "w"), "inherit"]);
+  await runWithFile(vm, ["zfs", "send", `${POOL}/source@image`], ["ignore", openSync(file, "w"), "inherit"]);
 }
 
-/** As the daemon receives it. @param {import("./lib/vm.mjs").Vm} vm @param {string} file */
+/** Receives a file with the options that the daemon uses. @param {import("./lib/vm.mjs").Vm} vm @param {string} file */
 function receiveFile(vm, file) {
   const properties = ["-o", "compression=lz4", "-o", "readonly=on", "-o", MARK];
   const argv = ["zfs", "receive", "-u", ...properties, `${POOL}/received`];
-  return throughFile(vm, argv, [openSync(file, "r"), "ignore", "inherit"]);
+  return runWithFile(vm, argv, [openSync(file, "r"), "ignore", "inherit"]);
 }
 
 /**
+ * Runs a command in the VM that reads or writes a file here.
  * @param {import("./lib/vm.mjs").Vm} vm @param {readonly string[]} argv
  * @param {import("node:child_process").StdioOptions} stdio
  */
-async function throughFile(vm, argv, stdio) {
+async function runWithFile(vm, argv, stdio) {
   const child = spawn(vm.exec, argv, { stdio, env: { ...process.env, ...vm.env } });
   const [code] = await once(child, "close");
   if (code !== 0) throw new Error(`${argv.join(" ")}: status ${code}`);
 }
 
 /**
- * An image service whose speed can be set, for each response.
+ * Starts an image service whose speed can be changed. Each response has that speed to itself.
  * @param {import("./lib/releasers.mjs").Releasers} releasers @param {string} file
  */
 async function startThrottledService(releasers, file) {

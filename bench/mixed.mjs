@@ -7,17 +7,17 @@ import { startVm } from "./lib/vm.mjs";
 const CONNECTIONS = 64;
 const DATASETS = 64;
 const NAMES = 200;
-/** Look-ups last as many runs of other benches: for several transaction groups, which a pool at rest has every 5 s too. */
+/** How many times longer look-ups are loaded than in other benches: several transaction groups, which come every 5 s. */
 const GET_LENGTH = 2;
-/** A process a request makes a few a second in the emulated VM: each of 64 clients has to have some. */
+/** The same for creations. With a process for each request the emulated VM makes a few a second, and all 64 clients need some. */
 const CREATE_LENGTH = 3;
 const MODES = /** @type {const} */ ({ single: "a process a request", grouped: "imagestore" });
 
 const WRITER = `/dev/zvol/${POOL}/writer`;
 
 /**
- * What else happens to the pool during look-ups, as sh in the VM: once, then again and again. A guest
- * keeps its disk open, for closing it ends a transaction group, and has its data flushed.
+ * What else happens to the pool during look-ups: a shell command for the VM to run first, and one to repeat.
+ * A guest keeps its disk open, because closing it ends a transaction group, and flushes its data.
  */
 const BESIDE = {
   "": undefined,
@@ -30,11 +30,12 @@ const BESIDE = {
     again: `i=$((i+1)); zfs snapshot ${POOL}/writer@$i; sleep 1`,
   },
 };
+/** The file in the VM that ends the repeated command. */
 const STOP = "/tmp/over";
 
 /** @type {import("./run.mjs").Bench} */
 export default {
-  title: "calls to real OpenZFS in a VM, 64 connections, a second",
+  title: "calls a second to real OpenZFS in a VM, 64 connections",
   run: async (tools) => {
     const { settings, add, compare, note, say } = tools;
     const vm = await startVm(tools);
@@ -59,28 +60,28 @@ export default {
           { env: vm.env },
         );
         await must(daemon.port, "GetSnapshot", { id: names[0] });
-        const tell = (
+        const report = (
           /** @type {string} */ table,
           /** @type {string} */ label,
-          /** @type {import("./lib/load.mjs").LoadReport} */ report,
+          /** @type {import("./lib/load.mjs").LoadReport} */ rates,
         ) => {
-          add(table, label, "calls/s", report.perSecond);
-          add("latency", `${label}: p50`, "ms", report.p50Ms);
-          add("latency", `${label}: p99`, "ms", report.p99Ms);
-          say(`run ${run + 1}: ${label}: ${report.perSecond.toFixed(1)} calls/s`);
+          add(table, label, "calls/s", rates.perSecond);
+          add("latency", `${label}: p50`, "ms", rates.p50Ms);
+          add("latency", `${label}: p99`, "ms", rates.p99Ms);
+          say(`run ${run + 1}: ${label}: ${rates.perSecond.toFixed(1)} calls/s`);
         };
 
         for (const [beside, work] of Object.entries(BESIDE)) {
-          const end = await startBeside(vm, work);
+          const stopBeside = await startBeside(vm, work);
           const got = await sendFor({
             port: daemon.port,
             connections: CONNECTIONS,
             seconds: getSeconds,
             request: (index) => requestText("GetSnapshot", { id: name(index) }),
           });
-          await end();
+          await stopBeside();
           checkNames(got.answers, name);
-          tell("GetSnapshot", `GetSnapshot${beside}, ${mode}`, got);
+          report("GetSnapshot", `GetSnapshot${beside}, ${mode}`, got);
         }
 
         const dest = (/** @type {number} */ index) => `${dispatch}-${run}-${Math.floor(index / DATASETS)}`;
@@ -92,7 +93,7 @@ export default {
             requestText("CreateSnapshot", { id: volumes[index % DATASETS], dest: dest(index) }),
         });
         checkNames(made.answers, (index) => `${volumes[index % DATASETS]}@${dest(index)}`);
-        tell("CreateSnapshot", `CreateSnapshot, ${mode}`, made);
+        report("CreateSnapshot", `CreateSnapshot, ${mode}`, made);
         await daemon.stop();
         await destroyMade(vm, volumes, [...new Set(made.answers.map((_, index) => dest(index)))].join(","));
       }
@@ -107,21 +108,21 @@ export default {
       compare({ label: `${call} to a process a request`, of, to, ...(atLeast && { atLeast }) });
     }
     note(
-      `${CONNECTIONS} clients, each with one call under way, ask for ${NAMES} names in turn for ${getSeconds} s, and ` +
-        `make snapshots of ${DATASETS} volumes in turn for ${createSeconds} s; every answer is checked. A process a ` +
-        "request is the same daemon with the pool's dispatch set to single. What look-ups found is remembered while " +
-        "the pool does not change: that is worth much on a pool at rest, less beside a guest, whose data goes to the " +
-        "disks every 5 s, and nothing where somebody changes datasets all the time; then look-ups share commands, and " +
-        "zfs needs most of a command's time for each further name, so 64 names in two commands on two processors " +
-        "can't be 20 times as fast as 64 commands.",
+      `${CONNECTIONS} clients, each with one call in flight, look up ${NAMES} names in turn for ${getSeconds} s, and ` +
+        `create snapshots of ${DATASETS} volumes in turn for ${createSeconds} s. Every answer is checked. "A process a ` +
+        "request\" is the same daemon with the pool's dispatch set to single. The daemon remembers what it has looked up " +
+        "while the pool doesn't change. That gains much on a pool at rest, less beside a guest, whose data goes to the " +
+        "disks every 5 s, and nothing when somebody changes datasets all the time. Then look-ups share commands, but each " +
+        "further name takes zfs most of the time of a command, so two commands with 64 names on two processors can't be " +
+        "20 times as fast as 64 commands.",
     );
   },
 };
 
 /**
- * Does something in the VM until it is ended.
+ * Starts work in the VM that goes on until it is stopped.
  * @param {import("./lib/vm.mjs").Vm} vm @param {{ first: string, again: string } | undefined} work
- * @returns {Promise<() => Promise<void>>} ends it, and undoes what it did to the volume `writer`
+ * @returns {Promise<() => Promise<void>>} stops it, and destroys the snapshots that it made of the volume `writer`
  */
 async function startBeside(vm, work) {
   if (work === undefined) return async () => {};
@@ -130,13 +131,13 @@ async function startBeside(vm, work) {
   return async () => {
     await vm.run("touch", STOP);
     await loop;
-    // Without snapshots that is no mistake.
+    // It fails when there are no snapshots, which is fine.
     await vm.run("sh", "-c", `zfs destroy ${POOL}/writer@% 2>/dev/null; true`);
   };
 }
 
 /**
- * What zfs itself takes for one name and for many, through the same script as the daemon's commands.
+ * Measures how long zfs itself takes for one name and for many, through the script that the daemon uses too.
  * @param {import("./run.mjs").Tools} tools @param {import("./lib/vm.mjs").Vm} vm
  * @param {readonly string[]} snapshots @param {readonly string[]} volumes
  */
@@ -167,23 +168,23 @@ async function timed(work) {
   return performance.now() - startedAt;
 }
 
-/** @param {readonly string[]} volumes @returns {string} one script, for a command costs */
+/** One script that creates all volumes, because starting a command in the VM is slow. @param {readonly string[]} volumes */
 function makeVolumes(volumes) {
   return ["set -e", ...volumes.map((id) => `zfs create -p -s -V 8M ${POOL}/${id}`)].join("\n");
 }
 
-/** @param {readonly string[]} answers @param {(index: number) => string} name what each must be about */
+/** @param {readonly string[]} answers @param {(index: number) => string} name the snapshot that an answer must describe */
 function checkNames(answers, name) {
   for (const [index, answer] of answers.entries()) {
     const { result, error } = replyOf(answer);
     const id = result?.snapshots?.[0]?.id;
     if (error !== null || id !== `${POOL}/${name(index)}`)
-      throw new Error(`${name(index)} is answered ${answer}`);
+      throw new Error(`wrong answer about ${name(index)}: ${answer}`);
   }
 }
 
 /**
- * Each run begins with the same snapshots.
+ * Destroys the snapshots that a run made, so that each run starts with the same ones.
  * @param {import("./lib/vm.mjs").Vm} vm @param {readonly string[]} volumes @param {string} tags with commas
  */
 async function destroyMade(vm, volumes, tags) {

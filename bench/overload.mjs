@@ -8,7 +8,7 @@ import { watchProcess } from "./lib/watch.mjs";
 
 const MAILBOX = 64;
 const VOLUMES = 32;
-/** Half of the mailbox: what may be under way without a refusal. */
+/** Half of the mailbox, so that nothing is refused. */
 const SUSTAINED_CONNECTIONS = 32;
 const OVERLOAD_CONNECTIONS = 512;
 const FACTOR = 10;
@@ -17,14 +17,14 @@ const HIGHEST_RATE = 20_000;
 
 /** @type {import("./run.mjs").Bench} */
 export default {
-  title: `${FACTOR} times more than an embedded pool can take: creations and look-ups of snapshots, half each`,
+  title: `${FACTOR} times the load that an embedded pool can serve: half creations, half look-ups of snapshots`,
   run: async (tools) => {
     const { settings, compare, bound, note } = tools;
     for (let run = 0; run < settings.runs; run++) await overloadOnce(tools);
     compare({
-      label: "RSS at the end to that at the begin",
+      label: "RSS at the end to that at the start",
       of: "RSS at the end",
-      to: "RSS at the begin",
+      to: "RSS at the start",
       atMost: 1.2,
     });
     compare({
@@ -34,9 +34,9 @@ export default {
       atLeast: 0.9,
     });
     compare({
-      label: "sustained 1 s after to that by a new daemon then",
+      label: "sustained 1 s after to that by a new daemon",
       of: "sustained 1 s after",
-      to: "sustained by a new daemon then",
+      to: "sustained by a new daemon",
     });
     compare({
       label: "served under overload to sustained",
@@ -47,17 +47,17 @@ export default {
     bound({ label: "creations without an acknowledgement", of: "there and not acknowledged", atMost: 0 });
     bound({ label: "refusal p99", of: "refusal p99" });
     note(
-      `${settings.overloadSeconds} s a run${settings.full ? "" : " (BENCH_FULL=1: 60 s)"}, each on a new pool, over ${OVERLOAD_CONNECTIONS} connections, ` +
-        `limits.mailbox ${MAILBOX}. Client and daemon share the processors: a refusal's time has the client's own in it. ` +
-        "Creations sync files, so that their rate is the disk's, which varies on this machine from minute to minute: " +
-        "a new daemon with a new pool, measured right after, tells what it gives then. Tried: creations " +
-        "alone, whose rate doesn't fall as snapshots become many.",
+      `Each run takes ${settings.overloadSeconds} s${settings.full ? "" : " (60 s with BENCH_FULL=1)"} on a new pool, over ` +
+        `${OVERLOAD_CONNECTIONS} connections, with limits.mailbox ${MAILBOX}. Client and daemon share the processors, so the time ` +
+        "of a refusal includes the client's own. Creations sync files, so the disk sets their rate, which on this machine " +
+        "varies from minute to minute. A new daemon with a new pool, measured right after, shows the rate of that moment. " +
+        "Tried: creations alone. Their rate doesn't fall as the number of snapshots grows.",
     );
   },
 };
 
 /**
- * A daemon with a new pool, and the calls that it gets.
+ * Starts a daemon with a new pool, and makes the calls for it.
  * @param {import("./run.mjs").Tools} tools
  */
 async function startNew(tools) {
@@ -65,7 +65,7 @@ async function startNew(tools) {
   const volumes = Array.from({ length: VOLUMES }, (_, index) => `guests/g${index}/disk`);
   for (const id of volumes) await must(daemon.port, "CreateVolume", { id, size: 1 });
   await must(daemon.port, "CreateSnapshot", { id: volumes[0], dest: "s" });
-  /** @type {string[]} full names of what was acknowledged */
+  /** @type {string[]} full names of the snapshots whose creation the daemon has acknowledged */
   const acknowledged = [`${POOL}/${volumes[0]}@s`];
   return { daemon, mix: createMix(volumes), acknowledged };
 }
@@ -105,7 +105,7 @@ async function overloadOnce(tools) {
   const { snapshots } = await must(daemon.port, "ListSnapshots", {});
   const inPool = new Set(snapshots.map((/** @type {{ id: string }} */ each) => each.id));
   const lost = acknowledged.filter((name) => !inPool.has(name)).length;
-  const unasked = inPool.size - (acknowledged.length - lost);
+  const unacknowledged = inPool.size - (acknowledged.length - lost);
 
   const memory = trend("rssMib");
   add("rates", "sustained before", "calls/s", sustained);
@@ -116,22 +116,20 @@ async function overloadOnce(tools) {
   add("refusals", "share of refusals", "%", (refusedMs.length / report.sent) * 100);
   add("refusals", "refusal p50", "ms", percentile(refusedMs, 50));
   add("refusals", "refusal p99", "ms", percentile(refusedMs, 99));
-  add("memory", "RSS at the begin", "MiB", memory.begin);
+  add("memory", "RSS at the start", "MiB", memory.begin);
   add("memory", "RSS at the end", "MiB", memory.end);
   add("memory", "highest RSS", "MiB", memory.highest);
   add("changes", "acknowledged creations", "snapshots", acknowledged.length);
   add("changes", "acknowledged and not there", "snapshots", lost);
-  add("changes", "there and not acknowledged", "snapshots", unasked);
+  add("changes", "there and not acknowledged", "snapshots", unacknowledged);
   note(`RSS once a second: ${values.rssMib.map(Math.round).join(" ")} MiB.`);
   await daemon.stop();
 
-  // What the machine gives at this moment to a daemon that was never overloaded.
+  // The rate of a daemon that was never overloaded, at this moment.
   const other = await startNew(tools);
   const fresh = await sustain(other.daemon.port, other.mix, other.acknowledged, settings.seconds);
-  add("rates", "sustained by a new daemon then", "calls/s", fresh);
-  say(
-    `sustained 1 s after: ${Math.round(after)} calls/s, by a new daemon then: ${Math.round(fresh)} calls/s`,
-  );
+  add("rates", "sustained by a new daemon", "calls/s", fresh);
+  say(`sustained 1 s after: ${Math.round(after)} calls/s, by a new daemon: ${Math.round(fresh)} calls/s`);
   await other.daemon.stop();
 }
 
@@ -139,13 +137,14 @@ async function overloadOnce(tools) {
 const isRefusal = (reply) => /\r\nretry-after:/i.test(reply);
 
 /**
- * Every second call makes a snapshot of a name of its own, the others look one up.
+ * Every second call creates a snapshot under a new name. The others look one up.
  * @param {readonly string[]} volumes
  */
 function createMix(volumes) {
   const lookUp = requestText("GetSnapshot", { id: `${volumes[0]}@s` });
+  /** The number of the last name; it only grows, so that no name comes twice. */
   let lastName = 0;
-  /** @type {Map<number, string>} */
+  /** @type {Map<number, string>} from a call's index to the name that it creates, until it is answered */
   const names = new Map();
   return {
     request: (/** @type {number} */ index) => {
@@ -155,7 +154,7 @@ function createMix(volumes) {
       names.set(index, `${POOL}/${id}@n${number}`);
       return requestText("CreateSnapshot", { id, dest: `n${number}` });
     },
-    /** The full name that a call was to make, undefined for a look-up. */
+    /** The full name of the snapshot that a call creates, undefined for a look-up. It can be asked once. */
     creates: (/** @type {number} */ index) => {
       const name = names.get(index);
       names.delete(index);
@@ -172,7 +171,8 @@ function noteCreation(reply, name, acknowledged) {
 }
 
 /**
- * As fast as it is answered, without a refusal. @returns calls a second
+ * Loads the daemon as fast as it answers, with fewer connections than its mailbox has room for.
+ * @returns calls a second
  * @param {number} port @param {ReturnType<typeof createMix>} mix @param {string[]} acknowledged @param {number} seconds
  */
 async function sustain(port, mix, acknowledged, seconds) {

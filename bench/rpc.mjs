@@ -1,52 +1,36 @@
 // @ts-check
 import { startEmbedded } from "./lib/daemon.mjs";
-import { callBody, must, openConnection, requestText } from "./lib/http-client.mjs";
+import { callBody } from "./lib/http-client.mjs";
 import { packImage, serveImage } from "./lib/image-service.mjs";
+import { warmUp } from "./lib/in-turns.mjs";
 import { repeatByAutocannon } from "./lib/load.mjs";
 import { cpuSeconds, scriptOf, startService } from "./lib/process.mjs";
 import { repeatCall } from "./lib/repeat-call.mjs";
+import { connectionsText, findCall, prepareSmallCalls } from "./lib/small-calls.mjs";
 
 const CONNECTIONS = [1, 100, 1000];
 const BARE = "bare uWebSockets.js";
-/** Made by uWebSockets.js itself. */
+/** The headers that uWebSockets.js writes itself. */
 const OWN_HEADERS = ["date", "uwebsockets", "content-length"];
-
-/** @param {number} count */
-const connectionsText = (count) => (count === 1 ? "1 connection" : `${count} connections`);
 
 /** @type {import("./run.mjs").Bench} */
 export default {
-  title: "small calls on an embedded pool, a second",
+  title: "small calls a second, on an embedded pool",
   run: async (tools) => {
     const { settings, add, compare, note, say } = tools;
     const imageService = await serveImage(tools, await packImage(tools, 1));
     const daemon = await startEmbedded(tools, { imageService });
-    await must(daemon.port, "RequestImage", { id: "golden", type: "kvm" });
-    await must(daemon.port, "CreateVolume", { id: "guests/g/disk", size: 8 });
-    await must(daemon.port, "CreateSnapshot", { id: "guests/g/disk", dest: "s" });
-    const calls = [
-      { method: "GetImage", params: { id: "golden" } },
-      { method: "ListImages", params: {} },
-      { method: "GetSnapshot", params: { id: "guests/g/disk@s" } },
-      { method: "GetVolume", params: { id: "guests/g/disk" } },
+    const calls = await prepareSmallCalls(daemon.port);
+    for (const { method } of calls) findCall(calls, method);
+    const image = findCall(calls, "GetImage");
+    const { request, expected } = image;
+    const bare = await startBare(tools, image);
+    const targets = [
+      { label: BARE, ...bare, request, expected },
+      ...calls.map(({ method, ...call }) => ({ label: method, port: daemon.port, pid: daemon.pid, ...call })),
     ];
-    const targets = await Promise.all(
-      calls.map(async ({ method, params }) => {
-        const { body } = await answerOf(daemon.port, method, params);
-        const request = requestText(method, params);
-        return { label: method, port: daemon.port, pid: daemon.pid, request, expected: body };
-      }),
-    );
-    const { body: expected, headers } = await answerOf(daemon.port, "GetImage", { id: "golden" });
-    const argv = [process.execPath, scriptOf("bare-rpc.mjs"), expected, JSON.stringify(headers)];
-    const bare = await startService(tools, argv);
-    const request = requestText("GetImage", { id: "golden" });
-    const barePort = Number(new URL(bare.firstLine).port);
-    targets.unshift({ label: BARE, port: barePort, pid: bare.pid, request, expected });
 
-    for (const { port, request, expected } of targets) {
-      await repeatCall({ port, request, expected, connections: 100, seconds: Math.min(settings.seconds, 2) });
-    }
+    await warmUp(targets, settings.seconds);
     for (let run = 0; run < settings.runs; run++) {
       for (const connections of CONNECTIONS) {
         for (const { label, port, pid, request, expected } of targets) {
@@ -64,7 +48,7 @@ export default {
           );
         }
       }
-      await addAutocannon(tools, [`http://127.0.0.1:${barePort}`, daemon.url], expected);
+      await addAutocannon(tools, [`http://127.0.0.1:${bare.port}`, daemon.url], expected);
     }
     for (const connections of CONNECTIONS) {
       for (const { method } of calls) {
@@ -86,16 +70,15 @@ export default {
       });
     }
     note(
-      "The client is a lean one of the bench in a process of its own. autocannon needs more processor time for a call " +
-        "than both servers and bounds them alike: its figures are given for comparison. On two cores the daemon's two " +
-        "threads and the client share what the reference's one thread and the client have for themselves; the processor " +
-        "time of a call does not depend on that.",
+      "The client is part of the bench. autocannon needs more processor time for a call than either server, so it limits " +
+        "both alike; its figures are here for comparison. On two cores the daemon's two threads and the client share what the " +
+        "reference's single thread and the client have to themselves. The processor time of a call doesn't depend on that.",
     );
   },
 };
 
 /**
- * The same two servers as autocannon sees them.
+ * Loads both servers by autocannon.
  * @param {import("./run.mjs").Tools} tools
  * @param {readonly string[]} urls of the bare server and of the daemon
  * @param {string} expected
@@ -113,17 +96,12 @@ async function addAutocannon({ settings, add }, urls, expected) {
 }
 
 /**
- * @param {number} port @param {string} method @param {object} params
- * @returns {Promise<{ body: string, headers: string[][] }>} as the daemon sends them
+ * Starts the reference: a server that answers every request as the daemon answers this call.
+ * @param {import("./run.mjs").Tools} tools @param {import("./lib/small-calls.mjs").SmallCall} call
  */
-async function answerOf(port, method, params) {
-  const connection = await openConnection(port);
-  const [head = "", body = ""] = (await connection.send(requestText(method, params))).split("\r\n\r\n");
-  connection.close();
-  const headers = head
-    .split("\r\n")
-    .slice(1)
-    .map((line) => line.split(/: (.*)/).slice(0, 2))
-    .filter(([name = ""]) => !OWN_HEADERS.includes(name.toLowerCase()));
-  return { body, headers };
+async function startBare(tools, { expected, headers }) {
+  const others = headers.filter(([name = ""]) => !OWN_HEADERS.includes(name.toLowerCase()));
+  const argv = [process.execPath, scriptOf("bare-rpc.mjs"), expected, JSON.stringify(others)];
+  const { pid, firstLine } = await startService(tools, argv);
+  return { pid, port: Number(new URL(firstLine).port) };
 }

@@ -4,7 +4,8 @@ import { openConnection, requestText } from "./lib/http-client.mjs";
 import { SNAPSHOT, startWithSnapshots } from "./lib/many-snapshots.mjs";
 import { rssMib } from "./lib/process.mjs";
 import { repeatCall } from "./lib/repeat-call.mjs";
-import { startVm, VmUnavailable } from "./lib/vm.mjs";
+import { Unavailable } from "./lib/unavailable.mjs";
+import { startVm } from "./lib/vm.mjs";
 
 const EMBEDDED_COUNTS = [10, 1_000, 10_000, 100_000];
 const FEW = 10;
@@ -24,7 +25,7 @@ export default {
     try {
       await measureOpenZfs(tools);
     } catch (error) {
-      if (!(error instanceof VmUnavailable)) throw error;
+      if (!(error instanceof Unavailable)) throw error;
       tools.note(`Without OpenZFS: ${error.message}`);
     }
   },
@@ -57,7 +58,7 @@ async function measureOpenZfs(tools) {
   const many = volumes("many", MANY_VOLUMES);
   await vm.run("sh", "-ec", [...few, ...many].map((name) => `zfs create -p -s -V 8M ${name}`).join("\n"));
   await vm.run("zfs", "snapshot", ...few.map((name) => `${name}@s0`));
-  // Started before there are many: its look for leftover holds at the start lists all snapshots.
+  // Started before the snapshots exist, because at its start it lists all snapshots to find leftover holds.
   const config = { pools: [vm.pool, { ...vm.pool, name: "many" }] };
   const daemon = await startDaemon(tools, config, { env: vm.env });
   const rounds = settings.brief ? BRIEF_ROUNDS : MANY_ROUNDS;
@@ -81,7 +82,7 @@ async function measureOpenZfs(tools) {
 /** @param {Tools} tools @param {string} driver @param {readonly Pool[]} pools */
 async function measure({ settings, add, say }, driver, pools) {
   const { seconds } = settings;
-  const asked = await Promise.all(
+  const targets = await Promise.all(
     pools.map(async (pool) => {
       const request = requestText("GetSnapshot", pool.params);
       const connection = await openConnection(pool.port);
@@ -91,11 +92,11 @@ async function measure({ settings, add, say }, driver, pools) {
       return { ...pool, request, expected };
     }),
   );
-  // Warm, so that the first pool measured pays for nobody.
-  for (const each of asked)
+  // Warms up all pools, so that the first one measured has no disadvantage.
+  for (const each of targets)
     await repeatCall({ ...each, connections: CONNECTIONS, seconds: Math.min(seconds, 2) });
   for (let run = 0; run < settings.runs; run++) {
-    for (const each of asked) {
+    for (const each of targets) {
       const alone = await repeatCall({ ...each, connections: 1, seconds });
       const together = await repeatCall({ ...each, connections: CONNECTIONS, seconds });
       const name = `${each.count} snapshots, ${driver}`;

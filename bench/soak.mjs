@@ -10,13 +10,14 @@ const IMAGE_MIB = 8;
 const READERS = 16;
 const WRITERS = 4;
 const DOWNLOADERS = 2;
-/** Readers rest between calls, so that the others have their share. */
+/** Readers pause between calls, so that the others get their share. */
 const READER_PAUSE_MS = 10;
 const QUANTITIES = /** @type {const} */ ({ rssMib: "MiB", descriptors: "descriptors", threads: "threads" });
 
 /** @type {import("./run.mjs").Bench} */
 export default {
-  title: "mixed load for long on an embedded pool: what the daemon takes, once a second",
+  title:
+    "a long mixed load on an embedded pool: memory, descriptors and threads of the daemon, once a second",
   run: async (tools) => {
     const { settings, add, compare, note, say } = tools;
     const imageService = await serveImage(tools, await packImage(tools, IMAGE_MIB));
@@ -100,21 +101,21 @@ export default {
     )) {
       const { begin, end, highest, perMinute } = trend(quantity);
       const name = quantity === "rssMib" ? "RSS" : quantity;
-      add(name, `${name} at the begin`, unit, begin);
+      add(name, `${name} at the start`, unit, begin);
       add(name, `${name} at the end`, unit, end);
       add(name, `${name} at most`, unit, highest);
       add("growth", `growth of ${name}`, `${unit}/min`, perMinute);
       compare({
-        label: `${name} at the end to that at the begin`,
+        label: `${name} at the end to that at the start`,
         of: `${name} at the end`,
-        to: `${name} at the begin`,
+        to: `${name} at the start`,
         atMost: 1.1,
       });
     }
     for (const [name, count] of Object.entries(done)) add("work done", name, `${name}/s`, count / seconds);
     if (daemon.log() !== "") note(`The daemon's log: ${daemon.log().slice(0, 2000)}`);
     note(
-      `${seconds} s${settings.full ? "" : " (BENCH_FULL=1: 600 s)"}. The begin is after a fifth of it. RSS once a second: ${values.rssMib.map(Math.round).join(" ")} MiB.`,
+      `The load lasts ${seconds} s${settings.full ? "" : " (600 s with BENCH_FULL=1)"}. The start is after a fifth of that time. RSS once a second: ${values.rssMib.map(Math.round).join(" ")} MiB.`,
     );
   },
 };

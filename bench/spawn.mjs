@@ -9,7 +9,7 @@ const KINDS = /** @type {const} */ ({
 
 /** @type {import("./run.mjs").Bench} */
 export default {
-  title: "commands a second, eight at once, by the memory of the process that wants them",
+  title: "commands a second, eight at a time, by the memory of the process that starts them",
   run: async ({ settings, add, compare, say }) => {
     for (let run = 0; run < settings.runs; run++) {
       for (const mib of SIZES_MIB) {

@@ -8,7 +8,7 @@ import { cpuSeconds, highestRssMib, rssMib, scriptOf, startService } from "./lib
 const MIB = 1024 * 1024;
 const ONE_MIB = 1024;
 const EACH_OF_EIGHT_MIB = 256;
-/** More than can be read in a run. */
+/** More than a run can read. */
 const ENDLESS_MIB = 64 * 1024;
 const CALLS_PER_SECOND = 500;
 const CALL_CONNECTIONS = 10;
@@ -18,7 +18,7 @@ const REFERENCES = /** @type {const} */ ({ worker: "bare worker and uWS", http: 
 
 /** @type {import("./run.mjs").Bench} */
 export default {
-  title: "downloads of zeros that cost nothing to make, MB/s",
+  title: "downloads of zeros, which cost nothing to produce, MB/s",
   run: async (tools) => {
     const { settings, add, compare, bound, note, say } = tools;
     const daemon = await startOnFakePool(tools);
@@ -102,17 +102,18 @@ export default {
     });
     bound({ label: "highest RSS", of: "highest RSS" });
     note(
-      `A download of ${sizes.one} MiB, and eight of ${sizes.eight} MiB; the daemon runs five commands for each besides. ` +
-        `GetImage is asked ${CALLS_PER_SECOND} times a second over ${CALL_CONNECTIONS} connections. The best reference is chosen anew in each run. The bare call is answered by a process that does nothing else, ` +
-        "beside another one that serves the downloads: what the machine itself allows. Tried for the calls' p99: shorter " +
-        "turns of the downloads and a lower priority for the commands; neither made a difference.",
+      `One download has ${sizes.one} MiB, each of eight has ${sizes.eight} MiB. For each the daemon runs five more commands. ` +
+        `GetImage is called ${CALLS_PER_SECOND} times a second over ${CALL_CONNECTIONS} connections. Each run chooses its best ` +
+        "reference. One process answers the bare calls and does nothing else, while another one serves the downloads: that " +
+        "is what the machine itself allows. Tried for the p99 of calls: shorter turns of the downloads, and a lower " +
+        "priority for the commands. Neither made a difference.",
     );
   },
 };
 
 /**
- * What calls can be like at best on this machine: a bare server of calls, and beside it, in a process
- * of its own, a bare server of downloads.
+ * Starts what shows the best that calls can have on this machine during downloads: a bare server of calls
+ * and a bare server of downloads, in two processes.
  * @param {import("./run.mjs").Tools} tools
  */
 async function startFloor(tools) {
@@ -124,7 +125,7 @@ async function startFloor(tools) {
 }
 
 /**
- * How long calls take with and without downloads beside them.
+ * Measures the latency of calls without downloads and during downloads.
  * @param {import("./run.mjs").Tools} tools
  * @param {{ name: string, port: number, request: string, downloadUrl: string }} server
  */

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The reference of `rpc`: uWebSockets.js that reads the body and answers with fixed
- * bytes, and nothing else. Usage: node bare-rpc.mjs BODY HEADERS-AS-JSON-PAIRS
+ * The reference of `rpc`: a uWebSockets.js server that reads the body, answers with fixed bytes, and does
+ * nothing else. Usage: node bare-rpc.mjs BODY HEADERS-AS-JSON-PAIRS
  */
 import uWS from "uWebSockets.js";
 
@@ -9,7 +9,7 @@ const [body = "", headersText = "[]"] = process.argv.slice(2);
 /** @type {[string, string][]} */
 const headers = JSON.parse(headersText);
 
-/** The type declarations lack the host. @typedef {(host: string, port: number, done: (socket: any) => void) => void} Listen */
+/** The type declarations of the package lack the overload with a host. @typedef {(host: string, port: number, done: (socket: any) => void) => void} Listen */
 const app = uWS.App().any("/*", (response) => {
   response.onAborted(() => {});
   response.onData((_chunk, isLast) => {

@@ -1,8 +1,9 @@
 // @ts-check
 /**
- * The references of `streams`: the output of a command to each client, and nothing else.
- *   worker  a thread reads the command and hands buffers over for credit; main writes them by uWebSockets.js
- *   http    node:http pipes the command's output, all in one thread
+ * The references of `streams`: servers that send the output of a command to each client, and do nothing else.
+ *   worker  a worker thread reads the command and transfers its buffers, as far as it has credit; the main thread
+ *           writes them to the client by uWebSockets.js
+ *   http    node:http pipes the command's output to the client, all in one thread
  * Usage: node bare-streams.mjs worker|http COMMAND ARG…
  */
 
@@ -37,7 +38,7 @@ function serveByHttp(argv) {
   });
 }
 
-/** Orders are an id and credit; the first of an id starts its command. */
+/** The worker thread. Each message has an id and credit; the first message with an id starts its command. */
 function readCommands() {
   /** @typedef {{ stdout: import("node:stream").Readable, kill: () => void, credit: number }} Reading */
   /** @type {Map<number, Reading>} */
@@ -50,7 +51,7 @@ function readCommands() {
       else if (known.credit > 0) known.stdout.resume();
       return;
     }
-    // Credit for what has ended.
+    // Credit for a command that has ended.
     if (!argv) return;
     const child = start(argv);
     /** @type {Reading} */
@@ -108,7 +109,7 @@ function serveByWorker(argv) {
     });
     worker.postMessage({ id, credit: WINDOW_BYTES, argv });
   });
-  /** The type declarations lack the host. @typedef {(host: string, port: number, done: (socket: any) => void) => void} Listen */
+  /** The type declarations of the package lack the overload with a host. @typedef {(host: string, port: number, done: (socket: any) => void) => void} Listen */
   /** @type {Listen} */ (app.listen.bind(app))("127.0.0.1", 0, (socket) => {
     if (!socket) process.exit(1);
     sayListening(uWS.us_socket_local_port(socket));
@@ -119,6 +120,6 @@ if (isMainThread) {
   const [kind, ...argv] = process.argv.slice(2);
   if (kind === "worker") serveByWorker(argv);
   else serveByHttp(argv);
-  // Without the native module's own teardown, which aborts where a thread still runs.
+  // SIGKILL skips the teardown of the native module, which aborts while a thread still runs.
   process.on("SIGTERM", () => process.kill(process.pid, "SIGKILL"));
 } else readCommands();

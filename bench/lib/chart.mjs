@@ -10,7 +10,7 @@ const TOP = 44;
 const LABEL_WIDTH = 330;
 const VALUE_WIDTH = 90;
 const PADDING = 12;
-/** About the width of a character at the font size used. */
+/** The approximate width of a character at the font size used. */
 const CHARACTER_WIDTH = 6.4;
 
 /** @param {string} text */
@@ -25,8 +25,7 @@ function shortened(text) {
 }
 
 /**
- * A chart of horizontal bars with their values, from 0; readable on light and on dark, for its
- * colours follow the reader's.
+ * An SVG chart of horizontal bars from 0, with their values. Its colours follow the reader's light or dark scheme.
  * @param {string} title @param {string} unit @param {readonly Bar[]} bars
  */
 export function barChart(title, unit, bars) {

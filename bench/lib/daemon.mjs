@@ -6,21 +6,30 @@ import { openFolder, startService } from "./process.mjs";
 
 /** @typedef {import("./releasers.mjs").Releasers} Releasers */
 
+/** The pool's name in every bench. */
+export const POOL = "bench";
+
+/** This checkout's compiled command. */
 export const CLI = fileURLToPath(new URL("../../dist/main/cli.js", import.meta.url));
 
 /**
  * @typedef {import("./process.mjs").Service & { url: string, port: number }} Daemon
+ *
+ * @typedef {object} DaemonOptions
+ * @property {NodeJS.ProcessEnv} [env] on top of the environment of the bench
+ * @property {readonly string[]} [nodeFlags]
+ * @property {string} [cli] the compiled command of another checkout
  */
 
 /**
- * Starts `imagestore serve` as its users do, log level error, on a free port of loopback.
+ * Starts `imagestore serve` as its users do, with log level error, on a free port of loopback.
  * @param {Releasers} releasers
  * @param {Record<string, unknown>} config
- * @param {{ env?: NodeJS.ProcessEnv, nodeFlags?: readonly string[] }} [options]
+ * @param {DaemonOptions} [options]
  * @returns {Promise<Daemon>}
  */
-export async function startDaemon(releasers, config, { env = {}, nodeFlags = [] } = {}) {
-  if (!existsSync(CLI)) throw new Error("nothing is compiled: run npm run build");
+export async function startDaemon(releasers, config, { env = {}, nodeFlags = [], cli = CLI } = {}) {
+  if (!existsSync(cli)) throw new Error(`${cli} is missing: run npm run build in that checkout`);
   const folder = openFolder(releasers);
   const file = join(folder, "config.json");
   const whole = {
@@ -31,24 +40,25 @@ export async function startDaemon(releasers, config, { env = {}, nodeFlags = [] 
     ...config,
   };
   writeFileSync(file, JSON.stringify(whole));
-  const argv = [process.execPath, ...nodeFlags, ...profileFlags(), CLI, "serve", "--config", file];
+  const argv = [process.execPath, ...nodeFlags, ...profileFlags(), cli, "serve", "--config", file];
   const service = await startService(releasers, argv, env);
   const url = /listening on (http:\S+)/.exec(service.firstLine)?.[1];
   if (!url) throw new Error(`the daemon says: ${service.firstLine}`);
   return { ...service, url, port: Number(new URL(url).port) };
 }
 
-/** BENCH_PROFILE=FOLDER: the daemon writes profiles of its threads there when it stops. */
+/** With BENCH_PROFILE=FOLDER the daemon writes the profiles of its threads there when it stops. */
 function profileFlags() {
   const folder = process.env.BENCH_PROFILE;
   return folder ? ["--cpu-prof", `--cpu-prof-dir=${folder}`] : [];
 }
 
-/** A daemon on an empty embedded pool in a folder of its own. @param {Releasers} releasers @param {Record<string, unknown>} [config] */
-export function startEmbedded(releasers, config = {}) {
+/**
+ * Starts a daemon on an empty embedded pool in a new folder.
+ * @param {Releasers} releasers @param {Record<string, unknown>} [config] @param {DaemonOptions} [options]
+ */
+export function startEmbedded(releasers, config = {}, options = {}) {
   const folder = join(openFolder(releasers), "pool");
-  return startDaemon(releasers, { pools: [{ name: "bench", driver: "embedded", folder }], ...config });
+  const pools = [{ name: POOL, driver: "embedded", folder }];
+  return startDaemon(releasers, { pools, ...config }, options);
 }
-
-/** The pool's name in every bench. */
-export const POOL = "bench";

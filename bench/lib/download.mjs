@@ -2,14 +2,14 @@
 import { spawn } from "node:child_process";
 
 /**
- * Downloads, by a curl each: of the readers tried (curl, and node reading a raw socket into one
- * buffer) it takes the least processor time, and it checks the framing.
+ * Running downloads, each by a curl. Of the readers tried (curl, and node reading a raw socket into one buffer)
+ * curl takes the least processor time, and it checks the framing.
  * @typedef {object} Downloads
- * @property {Promise<number>} seconds until all have ended; rejects when one is cut short
+ * @property {Promise<number>} seconds until all have ended; rejects when one of them is cut short
  * @property {() => void} cancel
  */
 
-/** @param {{ url: string, count: number, bytes: number }} options `bytes`: what each must get @returns {Downloads} */
+/** @param {{ url: string, count: number, bytes: number }} options `bytes`: the length that each must get @returns {Downloads} */
 export function startDownloads({ url, count, bytes }) {
   const startedAt = performance.now();
   const curls = Array.from({ length: count }, () => {

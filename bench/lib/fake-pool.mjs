@@ -5,16 +5,16 @@ import { startDaemon } from "./daemon.mjs";
 const fake = (/** @type {string} */ name) => fileURLToPath(new URL(`../fake/${name}`, import.meta.url));
 
 /**
- * A daemon on a pool of the stand-ins in bench/fake.
+ * Starts a daemon on a pool that the stand-ins for zfs and zpool in bench/fake pretend to have.
  * @param {import("./releasers.mjs").Releasers} releasers
- * @param {NodeJS.ProcessEnv} [env] what the stand-ins are told
+ * @param {NodeJS.ProcessEnv} [env] the variables that the stand-ins read
  */
 export function startOnFakePool(releasers, env = {}) {
   const pool = { name: "bench", zfsCommand: [fake("zfs")], zpoolCommand: [fake("zpool")], deviceWaitMs: 0 };
   return startDaemon(releasers, { pools: [pool] }, { env });
 }
 
-/** @param {number} mib length of its stream */
+/** The path of a download. @param {number} mib the length of its stream */
 export const downloadPath = (mib) => `/snapshots/download?id=guests/mib-${mib}/disk@s`;
 
 /** The command that sends such a stream. @param {number} mib */

@@ -2,11 +2,11 @@
 import { connect } from "node:net";
 
 /**
- * A lean HTTP/1.1 client for one request at a time on a connection that stays: a client
- * that costs more than the daemon would measure itself. It knows replies with a
- * Content-Length and nothing else, which is what the daemon's calls have.
+ * A small HTTP/1.1 client that sends one request at a time on a connection that stays open. It must cost less
+ * than the daemon, or else the bench would measure the client. It only knows replies with a Content-Length,
+ * which all of the daemon's calls have.
  * @typedef {object} Connection
- * @property {(request: string) => Promise<string>} send gives the whole reply, head and body
+ * @property {(request: string) => Promise<string>} send resolves to the whole reply, head and body
  * @property {() => void} close
  */
 
@@ -16,15 +16,18 @@ const LENGTH = /\r\ncontent-length: *(\d+)/i;
 /** @param {number} port of loopback @returns {Promise<Connection>} */
 export function openConnection(port) {
   const socket = connect({ host: "127.0.0.1", port, noDelay: true });
-  // One character a byte, so that lengths are lengths.
+  // One character for each byte, so that the length of the text is the Content-Length.
   socket.setEncoding("latin1");
+  /** What has arrived of the current reply. */
   let text = "";
+  /** The length of the whole reply, -1 until its head has arrived. */
   let wanted = -1;
-  /** @type {((reply: string) => void) | undefined} */
+  /** @type {((reply: string) => void) | undefined} resolves the last request */
   let settle;
-  /** @type {((error: Error) => void) | undefined} */
+  /** @type {((error: Error) => void) | undefined} rejects the last request */
   let fail;
-  let broken = /** @type {Error | undefined} */ (undefined);
+  /** @type {Error | undefined} why the connection is unusable; once set, it stays */
+  let broken;
 
   socket.on("data", (chunk) => {
     text += chunk;
@@ -63,7 +66,7 @@ export function openConnection(port) {
   });
 }
 
-/** The bytes of a call, as an agent sends them. @param {string} method @param {object} params */
+/** The HTTP request of a call, as an agent sends it. @param {string} method @param {object} params */
 export function requestText(method, params) {
   const body = callBody(method, params);
   return `POST /_mistify_RPC_ HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
@@ -84,7 +87,7 @@ export function replyOf(text) {
 }
 
 /**
- * One call that must succeed, on a connection of its own.
+ * Sends one call on a new connection. Rejects unless the call succeeds.
  * @param {number} port @param {string} method @param {object} params
  */
 export async function must(port, method, params) {

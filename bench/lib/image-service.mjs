@@ -9,9 +9,9 @@ import { openFolder, runCommand } from "./process.mjs";
 /** @typedef {import("./releasers.mjs").Releasers} Releasers */
 
 /**
- * Serves one stream for every id, and what it is asked for is not kept in memory.
+ * Starts an image service that serves the same file for every id.
  * @param {Releasers} releasers @param {string} file
- * @returns {Promise<string>} HOST:PORT, as a daemon's configuration has it
+ * @returns {Promise<string>} HOST:PORT, as in a daemon's configuration
  */
 export async function serveImage(releasers, file) {
   const server = createServer((_request, response) => {
@@ -28,7 +28,7 @@ export async function serveImage(releasers, file) {
   return `127.0.0.1:${address.port}`;
 }
 
-/** A stream of a raw disk of random bytes. @param {Releasers} releasers @param {number} mib @returns {Promise<string>} its file */
+/** Packs a raw disk of random bytes into a stream. @param {Releasers} releasers @param {number} mib @returns {Promise<string>} its file */
 export async function packImage(releasers, mib) {
   const folder = openFolder(releasers);
   const raw = join(folder, "disk.raw");

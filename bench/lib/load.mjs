@@ -4,7 +4,7 @@ import { openConnection } from "./http-client.mjs";
 import { percentile } from "./statistics.mjs";
 
 /**
- * How a load went.
+ * What a load measured.
  * @typedef {object} LoadReport
  * @property {number} perSecond replies a second
  * @property {number} p50Ms
@@ -13,7 +13,7 @@ import { percentile } from "./statistics.mjs";
  */
 
 /**
- * Repeats one call by autocannon for a time. Rejects when any reply is not `expected`.
+ * Repeats one call by autocannon for a time. Rejects when a reply is not `expected`.
  * @param {{ url: string, body: string, expected: string, connections: number, seconds: number }} options
  * @returns {Promise<LoadReport>}
  */
@@ -58,7 +58,7 @@ export function repeatByAutocannon({ url, body, expected, connections, seconds }
 }
 
 /**
- * Keeps so many connections busy for a time: each sends its next request when the last one is answered.
+ * Keeps `connections` busy for a time. Each sends its next request as soon as the last one is answered.
  * @param {{ port: number, connections: number, seconds: number, request: (index: number) => string }} options
  * @returns {Promise<LoadReport & { answers: string[] }>} the answers in the order of the requests
  */
@@ -97,9 +97,8 @@ export function reportOf(latencies, tookS) {
 }
 
 /**
- * Sends at a fixed rate whatever becomes of the answers, as independent clients do. A request
- * that finds no free connection waits for one, and its time counts from when it was due, so
- * that a stall is not hidden.
+ * Sends at a fixed rate, however long the answers take, as independent clients do. A request that finds no
+ * free connection waits for one. Its time counts from the moment it was due, so that a stall shows.
  * @param {object} options
  * @param {number} options.port
  * @param {number} options.connections
@@ -123,7 +122,7 @@ export async function sendAtRate({ port, connections, perSecond, seconds, reques
   const running = [];
 
   const run = async (/** @type {import("./http-client.mjs").Connection} */ connection) => {
-    // The first finds its connection free: what passed since it was due is this client's own slowness.
+    // The first request finds its connection free: the time since it was due is the slowness of this client.
     let since = performance.now();
     for (let task = waiting.shift(); task; task = waiting.shift()) {
       sent++;
@@ -141,13 +140,13 @@ export async function sendAtRate({ port, connections, perSecond, seconds, reques
     const due = Math.min(total, Math.floor(((performance.now() - startedAt) / 1000) * perSecond));
     for (; made < due; made++) waiting.push({ index: made, dueAt: startedAt + (made / perSecond) * 1000 });
     while (waiting.length > 0 && free.length > 0) {
-      // In turns: the daemon closes a connection that has been idle for 10 s.
+      // Takes the connections in turn, because the daemon closes one that has been idle for 10 s.
       const connection = free.shift();
       if (connection) running.push(run(connection));
     }
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
-  // What never found a connection was not offered to the daemon.
+  // Requests that never found a connection were not sent to the daemon.
   waiting.length = 0;
   await Promise.all(running);
   for (const connection of all) connection.close();

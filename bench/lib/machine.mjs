@@ -6,7 +6,7 @@ import { cpus, release, totalmem } from "node:os";
 const ROOT = new URL("../../", import.meta.url);
 const PACKAGES = ["uWebSockets.js", "autocannon", "msgpackr", "piscina", "sqlite3", "undici"];
 
-/** What a measurement depends on besides the code. */
+/** What a measurement depends on, apart from the code. */
 export function describeMachine() {
   return {
     cpu: cpus()[0]?.model.trim() ?? "unknown",
@@ -23,10 +23,10 @@ function versionOf(name) {
   return JSON.parse(readFileSync(new URL(`node_modules/${name}/package.json`, ROOT), "utf8")).version;
 }
 
-/** The commit that is measured, with `+` where src has changes on top. */
-export function commitMeasured() {
+/** The commit of a checkout, with `+` when its src has changes on top. @param {URL} root its folder, this one's by default */
+export function commitMeasured(root = ROOT) {
   const git = (/** @type {string[]} */ ...args) =>
-    execFileSync("git", args, { cwd: ROOT, encoding: "utf8" }).trim();
+    execFileSync("git", args, { cwd: root, encoding: "utf8" }).trim();
   try {
     return git("rev-parse", "--short", "HEAD") + (git("status", "--porcelain", "src") === "" ? "" : "+");
   } catch {
@@ -34,7 +34,7 @@ export function commitMeasured() {
   }
 }
 
-/** Processes that ran on average in the last minute, ours and those of others. */
+/** How many processes of the machine ran or wanted to run, on average over the last minute. */
 export function loadAverage() {
   return Number(readFileSync("/proc/loadavg", "utf8").split(" ")[0]);
 }

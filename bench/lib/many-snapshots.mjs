@@ -7,13 +7,13 @@ import { openFolder } from "./process.mjs";
 
 const VOLUMES = 10;
 
-/** The dataset and tag of the one snapshot that is made by the API, from which the others are copied. */
+/** The snapshot that is created by a call. All others are copies of its row. */
 export const SNAPSHOT = "guests/g0/disk@s";
 
 /**
- * A daemon on an embedded pool with so many snapshots. They are rows of its catalog
- * (src/workers/drivers/embedded/catalog.ts) that share the one file of an empty snapshot: 100,000 by the
- * API would take minutes, and what a call costs does not depend on their files.
+ * Starts a daemon on an embedded pool with `count` snapshots. They are rows of its catalog
+ * (src/workers/drivers/embedded/catalog.ts) that share the file of one empty snapshot. To create 100,000 by
+ * calls would take minutes, and the cost of a look-up doesn't depend on the files.
  * @param {import("./releasers.mjs").Releasers} releasers @param {number} count
  */
 export async function startWithSnapshots(releasers, count) {

@@ -7,15 +7,15 @@ import { fileURLToPath } from "node:url";
 
 /** @typedef {import("./releasers.mjs").Releasers} Releasers */
 
-/** Linux counts a process's time in these. */
+/** The unit in which Linux shows the processor time of a process. */
 const TICKS_PER_S = 100;
-/** A service that does not end by then is killed. */
+/** A service that has not ended by then is killed. */
 const STOP_PATIENCE_MS = 20_000;
 
-/** @param {string} name a script of this folder */
+/** @param {string} name of a script in this folder */
 export const scriptOf = (name) => fileURLToPath(new URL(name, import.meta.url));
 
-/** A folder that goes with the bench. @param {Releasers} releasers */
+/** Creates a folder that is removed when the bench ends. @param {Releasers} releasers */
 export function openFolder(releasers) {
   const folder = mkdtempSync(join(tmpdir(), "isb-"));
   releasers.defer(() => rmSync(folder, { recursive: true, force: true }));
@@ -23,18 +23,19 @@ export function openFolder(releasers) {
 }
 
 /**
- * A child process of the bench that says on its first line of stdout that it is ready.
+ * A child process of the bench. It prints a line to stdout when it is ready.
  * @typedef {object} Service
  * @property {number} pid
- * @property {string} firstLine what it said
+ * @property {string} firstLine that line
  * @property {() => string} log its stderr so far
  * @property {(signal?: NodeJS.Signals) => Promise<number | null>} stop
  */
 
 /**
+ * Starts a service and waits until it is ready. Rejects when it ends before that.
  * @param {Releasers} releasers
  * @param {readonly string[]} argv
- * @param {NodeJS.ProcessEnv} [env]
+ * @param {NodeJS.ProcessEnv} [env] on top of the environment of the bench
  * @returns {Promise<Service>}
  */
 export async function startService(releasers, argv, env = {}) {
@@ -42,7 +43,7 @@ export async function startService(releasers, argv, env = {}) {
   const child = spawn(program, args, {
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
-    // A Ctrl-C is for the bench alone, which then ends its children in order.
+    // So that Ctrl-C reaches only the bench, which then stops its children in order.
     detached: true,
   });
   let log = "";
@@ -72,7 +73,7 @@ export async function startService(releasers, argv, env = {}) {
 }
 
 /**
- * Runs a command to its end and gives its stdout. Rejects when it fails.
+ * Runs a command to its end. Resolves to its stdout, rejects when it fails.
  * @param {readonly string[]} argv
  * @param {{ env?: NodeJS.ProcessEnv, input?: string }} [options]
  * @returns {Promise<string>}
@@ -104,16 +105,16 @@ function statusMib(pid, field) {
   return Number(found?.[1]) / 1024;
 }
 
-/** What a process holds in memory now, MiB. @param {number} pid */
+/** Memory of a process now, MiB. @param {number} pid */
 export const rssMib = (pid) => statusMib(pid, "VmRSS");
-/** The most that it ever held, MiB. @param {number} pid */
+/** The most memory that a process ever had, MiB. @param {number} pid */
 export const highestRssMib = (pid) => statusMib(pid, "VmHWM");
 /** @param {number} pid */
 export const descriptorsOf = (pid) => readdirSync(`/proc/${pid}/fd`).length;
 /** @param {number} pid */
 export const threadsOf = (pid) => readdirSync(`/proc/${pid}/task`).length;
 
-/** Processor time that a process has had, in seconds. @param {number} pid */
+/** Processor time of all threads of a process so far, in seconds. @param {number} pid */
 export function cpuSeconds(pid) {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");

@@ -2,14 +2,14 @@
 import { median } from "./statistics.mjs";
 
 /**
- * A quantity that was measured, with every single run of it.
+ * A quantity that was measured, with its value in each run.
  * @typedef {object} Measure
  * @property {string} label unique within its bench
- * @property {string} group measures of one group are drawn in one chart
+ * @property {string} group measures of one group share a chart
  * @property {string} unit
  * @property {number[]} runs
  *
- * How one measure stands to another of the same run: the ratio of each run. A target bounds its median.
+ * The ratio of one measure to another, run by run. A target bounds the median of the ratios.
  * @typedef {object} Comparison
  * @property {string} label
  * @property {string} of label of a measure
@@ -17,7 +17,7 @@ import { median } from "./statistics.mjs";
  * @property {number} [atLeast]
  * @property {number} [atMost]
  *
- * A bound of a measure itself.
+ * A measure that the report shows among the ratios; a target bounds its median.
  * @typedef {object} Bound
  * @property {string} label
  * @property {string} of label of a measure
@@ -34,7 +34,7 @@ import { median } from "./statistics.mjs";
  *
  * @typedef {object} Recorder
  * @property {Record} record
- * @property {(group: string, label: string, unit: string, value: number) => void} add notes one run
+ * @property {(group: string, label: string, unit: string, value: number) => void} add adds the value of one more run
  * @property {(comparison: Comparison) => void} compare
  * @property {(bound: Bound) => void} bound
  * @property {(text: string) => void} note
@@ -64,15 +64,15 @@ export function createRecorder(name, title) {
 }
 
 /**
- * A target, what came out, and whether that meets it.
+ * What came out of a comparison or a bound, and whether it meets its target.
  * @typedef {object} Judgement
  * @property {string} label
- * @property {number} value
+ * @property {readonly [Measure, Measure] | undefined} compared the two sides of a ratio, undefined for a bound
+ * @property {number} value the median of `runs`
  * @property {number[]} runs
- * @property {string} unit `×` of a ratio
+ * @property {string} unit `×` for a ratio
  * @property {string} target "" where there is none
- * @property {boolean | undefined} met
- * @property {string} verdict
+ * @property {string} verdict "met", or by how much the target was missed; "" where there is none
  */
 
 /** @param {Record} record @returns {Judgement[]} */
@@ -83,25 +83,30 @@ export function judge(record) {
     return measure;
   };
   const ratios = record.comparisons.map((comparison) => {
-    const reference = find(comparison.to).runs;
-    const runs = find(comparison.of).runs.map((value, index) => value / (reference[index] ?? Number.NaN));
-    return judgement(comparison, runs, "×");
+    const measure = find(comparison.of);
+    const reference = find(comparison.to);
+    const runs = measure.runs.map((value, index) => value / (reference.runs[index] ?? Number.NaN));
+    return judgement(comparison, [measure, reference], runs, "×");
   });
   const bounds = record.bounds.map((bound) => {
     const { runs, unit } = find(bound.of);
-    return judgement(bound, runs, unit);
+    return judgement(bound, undefined, runs, unit);
   });
   return [...ratios, ...bounds];
 }
 
-/** @param {Comparison | Bound} target @param {number[]} runs @param {string} unit @returns {Judgement} */
-function judgement({ label, atLeast, atMost }, runs, unit) {
+/**
+ * @param {Comparison | Bound} wanted @param {Judgement["compared"]} compared
+ * @param {number[]} runs @param {string} unit
+ * @returns {Judgement}
+ */
+function judgement({ label, atLeast, atMost }, compared, runs, unit) {
   const value = median(runs);
   const limit = atLeast ?? atMost;
-  if (limit === undefined) return { label, value, runs, unit, target: "", met: undefined, verdict: "" };
+  if (limit === undefined) return { label, compared, value, runs, unit, target: "", verdict: "" };
   const met = atLeast !== undefined ? value >= limit : value <= limit;
   const target = `${atLeast !== undefined ? "≥" : "≤"} ${limit} ${unit}`;
-  return { label, value, runs, unit, target, met, verdict: met ? "met" : missedBy(value, limit) };
+  return { label, compared, value, runs, unit, target, verdict: met ? "met" : missedBy(value, limit) };
 }
 
 /** @param {number} value @param {number} limit */

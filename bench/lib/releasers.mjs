@@ -1,16 +1,17 @@
 // @ts-check
 
 /**
- * What a bench has opened, to be given back in the reverse order however it ends.
+ * Gives back what a bench has opened, in the reverse order, however the bench ends.
  * @typedef {object} Releasers
- * @property {(release: () => unknown) => void} defer notes how to give something back
- * @property {() => Promise<void>} releaseAll a releaser that fails is printed and the others run on
+ * @property {(release: () => unknown) => void} defer adds a function that gives something back
+ * @property {() => Promise<void>} releaseAll runs and removes all of them; the error of one is printed and the others still run
  */
 
 /** @returns {Releasers} */
 export function createReleasers() {
   /** @type {(() => unknown)[]} */
   const stack = [];
+  /** The last call of releaseAll. The next one starts when it has ended, so that releasers never run at the same time. */
   let last = Promise.resolve();
 
   async function releaseRest() {
@@ -27,7 +28,7 @@ export function createReleasers() {
     defer: (release) => {
       stack.push(release);
     },
-    // A bench that fails because it is being interrupted waits for what the interruption releases.
+    // An interrupted bench fails while the signal handler releases; its own call then waits for that one.
     releaseAll: () => {
       last = last.then(releaseRest);
       return last;

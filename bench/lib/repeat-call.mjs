@@ -6,11 +6,11 @@ const READ_BYTES = 64 * 1024;
 const HEAD_END = "\r\n\r\n";
 
 /**
- * Repeats one call on so many connections for a time, as fast as it is answered, and looks
- * at the body of every answer. Rejects when one is not `expected`.
+ * Repeats one call on `connections` for a time, as fast as it is answered. Rejects when the body of a reply is
+ * not `expected`.
  *
- * A lean client: a write, a read and a comparison for a call. autocannon takes about three
- * times the processor time of a bare uWebSockets.js, so on few cores it measures itself.
+ * A call costs this client a write, a read and a comparison. autocannon takes about three times the processor
+ * time of a bare uWebSockets.js server, so with few cores it would measure itself.
  * @param {{ port: number, request: string, expected: string, connections: number, seconds: number }} options
  * @returns {Promise<import("./load.mjs").LoadReport>}
  */
@@ -19,8 +19,9 @@ export async function repeatCall({ port, request, expected, connections, seconds
   const expectedBytes = Buffer.from(expected);
   /** @type {number[]} */
   const latencies = [];
-  /** The length of a whole reply; heads have the same length too. */
+  /** The length of a whole reply, 0 until the first one has arrived. All replies have the same length, heads included. */
   let replyBytes = 0;
+  /** Set when the time is over and never reset. Each connection then closes after its last reply. */
   let isOver = false;
   const startedAt = performance.now();
   const timer = setTimeout(() => {
@@ -31,7 +32,9 @@ export async function repeatCall({ port, request, expected, connections, seconds
     /** @type {Promise<void>} */ (
       new Promise((resolve, reject) => {
         const reply = Buffer.allocUnsafe(READ_BYTES);
+        /** How many bytes of the current reply have arrived. */
         let got = 0;
+        /** When the current request was sent. */
         let sentAt = 0;
         const send = () => {
           sentAt = performance.now();

@@ -5,7 +5,7 @@
  * @property {number} seconds length of one run
  * @property {number} runs
  * @property {boolean} full soak and overload at full length
- * @property {boolean} brief a try whose figures mean nothing: less of everything
+ * @property {boolean} brief less of everything, to see that a bench runs; its figures mean nothing
  * @property {number} soakSeconds
  * @property {number} overloadSeconds
  */
@@ -20,7 +20,7 @@ function numberFrom(name, otherwise) {
   return value;
 }
 
-/** From the environment, as run.mjs says. @returns {Settings} */
+/** Reads the variables that run.mjs lists. @returns {Settings} */
 export function readSettings() {
   const seconds = numberFrom("BENCH_SECONDS", DEFAULT_SECONDS);
   const brief = seconds < DEFAULT_SECONDS;

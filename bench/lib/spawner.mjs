@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * A process of the size of a daemon that starts commands, for `spawn`.
+ * A process with as much memory as a daemon, which starts commands, for `spawn`.
  * Usage: node spawner.mjs runner|direct RSS-MIB SECONDS; prints commands a second and RSS as JSON.
  */
 import { spawn } from "node:child_process";
@@ -14,7 +14,7 @@ const COMMAND = "true";
 const [kind = "", wantedMib = "0", secondsText = "0"] = process.argv.slice(2);
 const seconds = Number(secondsText);
 
-/** Touched, so that it counts; kept alive by being returned. @param {number} mib */
+/** Allocates memory until the process has so much. The memory stays as long as the result is referenced. @param {number} mib */
 function growTo(mib) {
   const ballast = [];
   while (rssMib(process.pid) < mib) ballast.push(Buffer.alloc(BALLAST_BYTES, 1));
@@ -32,7 +32,7 @@ function direct() {
   return { run, close: async () => {} };
 }
 
-/** As the daemon does it. @returns {Promise<ReturnType<typeof direct>>} */
+/** Starts commands as the daemon does. @returns {Promise<ReturnType<typeof direct>>} */
 async function throughRunner() {
   const dist = new URL("../../dist/", import.meta.url);
   const compiled = (/** @type {string} */ path) => new URL(path, dist).href;

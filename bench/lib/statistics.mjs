@@ -1,8 +1,10 @@
 // @ts-check
 
-/** @param {readonly number[]} values of at least one */
+/** The middle value, or the mean of the two in the middle. @param {readonly number[]} values at least one */
 export function median(values) {
-  return percentile(values, 50);
+  const sorted = Float64Array.from(values).sort();
+  const upper = sorted.length >> 1;
+  return mean([...sorted.subarray(sorted.length % 2 === 1 ? upper : upper - 1, upper + 1)]);
 }
 
 /** @param {readonly number[]} values @param {number} percent */
@@ -12,7 +14,7 @@ export function percentile(values, percent) {
   return sorted[Math.max(index, 0)] ?? Number.NaN;
 }
 
-/** Growth of `ys` for each unit of `xs`, by least squares. @param {readonly number[]} xs @param {readonly number[]} ys */
+/** How much `ys` grows for each unit of `xs`, by least squares. @param {readonly number[]} xs @param {readonly number[]} ys */
 export function slope(xs, ys) {
   const meanX = mean(xs);
   const meanY = mean(ys);

@@ -2,7 +2,7 @@
 import { judge } from "./record.mjs";
 import { median } from "./statistics.mjs";
 
-/** Three digits that count, thousands apart. @param {number} value */
+/** Three significant digits, with commas between thousands. @param {number} value */
 export function figure(value) {
   if (!Number.isFinite(value)) return "–";
   if (value === 0) return "0";
@@ -12,7 +12,8 @@ export function figure(value) {
 }
 
 /**
- * Rows of the tables of a bench, its head row first.
+ * The rows of a bench's two tables, each with its head row first. `judgements` has a row for each ratio, with
+ * the medians of its two sides, and for each bound.
  * @param {import("./record.mjs").Record} record
  * @returns {{ measures: string[][], judgements: string[][] }}
  */
@@ -24,20 +25,26 @@ export function tablesOf(record) {
     unit,
     runs.map(figure).join(" · "),
   ]);
-  const judgements = judge(record).map(({ label, value, unit, runs, target, verdict }) => [
+  const judgements = judge(record).map(({ label, compared, value, unit, runs, target, verdict }) => [
     label,
+    ...(compared ? compared.map(medianText) : ["", ""]),
     `${figure(value)} ${unit}`,
     runs.map(figure).join(" · "),
     target,
     verdict,
   ]);
   return {
-    measures: [["", "measured", "median", "unit", "runs"], ...measures],
-    judgements: [["ratio or bound", "median", "runs", "target", ""], ...judgements],
+    measures: [["group", "what", "median", "unit", "runs"], ...measures],
+    judgements: [["what", "this", "reference", "result", "runs", "target", "verdict"], ...judgements],
   };
 }
 
-/** Aligned for a terminal. @param {readonly (readonly string[])[]} rows */
+/** @param {import("./record.mjs").Measure} measure */
+function medianText({ runs, unit }) {
+  return `${figure(median(runs))} ${unit}`;
+}
+
+/** A table for a terminal, with aligned columns. @param {readonly (readonly string[])[]} rows */
 export function alignedText(rows) {
   const widths = (rows[0] ?? []).map((_, column) =>
     Math.max(...rows.map((row) => (row[column] ?? "").length)),
@@ -52,7 +59,7 @@ export function alignedText(rows) {
     .join("\n");
 }
 
-/** @param {readonly (readonly string[])[]} rows */
+/** A table in markdown. @param {readonly (readonly string[])[]} rows */
 export function markdown(rows) {
   const [head = [], ...body] = rows;
   const line = (/** @type {readonly string[]} */ cells) => `| ${cells.join(" | ")} |`;

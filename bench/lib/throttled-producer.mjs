@@ -1,5 +1,5 @@
 // @ts-check
-/** Writes zeros at a fixed rate, as a pool that is slow to read. Usage: node throttled-producer.mjs MB-PER-S MIB */
+/** Writes zeros at a fixed rate, like a pool that is slow to read. Usage: node throttled-producer.mjs MB-PER-S MIB */
 const CHUNK_BYTES = 256 * 1024;
 
 const [rate = "", mib = ""] = process.argv.slice(2);

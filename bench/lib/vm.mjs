@@ -4,9 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { runCommand } from "./process.mjs";
-
-/** Why the benches on real OpenZFS are left out. */
-export class VmUnavailable extends Error {}
+import { Unavailable } from "./unavailable.mjs";
 
 const SCRIPTS = fileURLToPath(new URL("../../test/openzfs-vm/", import.meta.url));
 const EXEC = join(SCRIPTS, "exec.sh");
@@ -14,22 +12,22 @@ const EXEC = join(SCRIPTS, "exec.sh");
 /**
  * A VM with real OpenZFS and the pool `bench` in it.
  * @typedef {object} Vm
- * @property {NodeJS.ProcessEnv} env what its scripts, and a daemon that uses them, need
+ * @property {NodeJS.ProcessEnv} env the environment that its scripts and a daemon that uses them need
  * @property {string} exec the script that runs a command in it
  * @property {(...argv: string[]) => Promise<string>} run runs a command in it
- * @property {Record<string, unknown>} pool its pool in a daemon's configuration
+ * @property {Record<string, unknown>} pool its pool, as a daemon's configuration names it
  */
 
 /**
- * Boots a VM that goes with the bench. Throws VmUnavailable where none can be built.
+ * Boots a VM that stops with the bench. Throws Unavailable where none can be built.
  * @param {import("./releasers.mjs").Releasers} releasers
  * @returns {Promise<Vm>}
  */
 export async function startVm(releasers) {
   await runCommand([join(SCRIPTS, "build.sh")]).catch((error) => {
-    throw new VmUnavailable(`no VM with OpenZFS can be built here: ${error.message}`);
+    throw new Unavailable(`no VM with OpenZFS can be built here: ${error.message}`);
   });
-  // Short, for the folder holds a unix socket.
+  // A short path: the folder holds a unix socket, whose path is limited to 107 bytes.
   const parent = mkdtempSync(join(tmpdir(), "isb-"));
   releasers.defer(() => rmSync(parent, { recursive: true, force: true }));
   const env = { OPENZFS_VM_RUN: join(parent, "vm") };

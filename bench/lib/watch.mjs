@@ -8,15 +8,16 @@ const SECONDS_PER_MINUTE = 60;
 /** @typedef {"rssMib" | "descriptors" | "threads"} Quantity */
 
 /**
- * What a process takes over time.
+ * Watches memory, descriptors and threads of a process.
  * @typedef {object} Watch
  * @property {() => Samples} stop
  *
  * @typedef {object} Samples
- * @property {number[]} seconds when each was taken
+ * @property {number[]} seconds when each sample was taken
  * @property {Record<Quantity, number[]>} values
  * @property {(quantity: Quantity) => { begin: number, end: number, highest: number, perMinute: number }} trend
- *   medians of the first and the last tenth, and the slope between, of all but the first fifth, in which a process grows into its work
+ *   leaves out the first fifth, in which a process grows to its working size; `begin` and `end` are the medians of the
+ *   first and the last tenth of the rest, `perMinute` is its slope. `highest` is of all samples.
  */
 
 /** Samples a process once a second. @param {import("./releasers.mjs").Releasers} releasers @param {number} pid @returns {Watch} */

@@ -1,0 +1,51 @@
+// @ts-check
+/** Every bench, in the order in which they run and are reported, with the question that it answers. */
+export const BENCHES = [
+  {
+    name: "rpc",
+    question:
+      "How many small calls a second does the daemon answer, compared with a bare uWebSockets.js server?",
+  },
+  {
+    name: "before",
+    question: "Is the daemon as fast as another checkout of it, for the same calls in the same run?",
+  },
+  {
+    name: "shortcuts",
+    question: "What does code that exists only for speed save on a whole call, compared with a library?",
+  },
+  {
+    name: "spawn",
+    question: "Does a large daemon start commands as fast as a small one?",
+  },
+  {
+    name: "streams",
+    question:
+      "How fast are downloads, compared with a bare pipe, and what do they do to the latency of calls?",
+  },
+  {
+    name: "fanout",
+    question: "How long do several clients of one snapshot take, compared with one client?",
+  },
+  {
+    name: "mixed",
+    question: "What do shared look-ups and grouped snapshots gain on real OpenZFS?",
+  },
+  {
+    name: "fetch",
+    question: "How long does an image take into real OpenZFS, compared with curl and then zfs receive?",
+  },
+  {
+    name: "scale",
+    question: "Does a look-up slow down when the pool holds many snapshots?",
+  },
+  {
+    name: "overload",
+    question:
+      "Does the daemon keep its memory, its rate and its promises under ten times the load it can serve?",
+  },
+  {
+    name: "soak",
+    question: "Does the daemon grow under a long mixed load?",
+  },
+];

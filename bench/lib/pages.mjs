@@ -1,0 +1,125 @@
+// @ts-check
+import { judge } from "./record.mjs";
+import { median } from "./statistics.mjs";
+import { figure, markdown, tablesOf } from "./table.mjs";
+
+/** @typedef {import("./record.mjs").Record} Record */
+/**
+ * What run.mjs writes.
+ * @typedef {Record & {
+ *   date: string, commit: string, loadBefore: number,
+ *   settings: import("./settings.mjs").Settings,
+ *   machine: ReturnType<typeof import("./machine.mjs").describeMachine>,
+ * }} Result
+ *
+ * @typedef {{ result: Result, question: string }} Reported
+ */
+
+/** A chart with more bars than this says less than the table. */
+const MOST_BARS = 12;
+
+/**
+ * The charts of a bench: one for each group of measures that has one unit and something to compare.
+ * @param {Record} record
+ */
+export function chartsOf(record) {
+  const groups = new Map(
+    record.measures.map(({ group }) => [group, record.measures.filter((each) => each.group === group)]),
+  );
+  return [...groups]
+    .filter(
+      ([, measures]) =>
+        measures.length > 1 &&
+        measures.length <= MOST_BARS &&
+        new Set(measures.map(({ unit }) => unit)).size === 1,
+    )
+    .map(([group, measures], index) => ({
+      file: `${record.name}-${index + 1}.svg`,
+      title: group,
+      unit: measures[0]?.unit ?? "",
+      bars: measures.map(({ label, runs }) => ({ label, value: median(runs) })),
+    }));
+}
+
+/**
+ * docs/benchmarks.md: every target and whether it was met. A bench that has no target shows all its ratios.
+ * @param {readonly Reported[]} reported
+ */
+export function resultsPage(reported) {
+  return page([
+    "# Benchmarks",
+    "`npm run bench:report` writes this page and the pages it links to from `bench/results/*.json`. Don't edit them.",
+    [
+      "- A figure is the median of its runs.",
+      "- A ratio is the median of the ratios of the runs. The two sides of a ratio are measured right after each other.",
+      "- The machine is small and shared with other work, so trust the ratios more than the rates.",
+    ].join("\n"),
+    "## Results",
+    markdown([
+      ["bench", "what", "measured", "target", "verdict", "date and commit"],
+      ...reported.flatMap(({ result }) => resultRows(result)),
+    ]),
+    "## What each bench asks",
+    markdown([
+      ["bench", "question"],
+      ...reported.map(({ result, question }) => [pageLink(result), question]),
+    ]),
+    "## How to run them",
+    "`npm run bench` runs all benches, and `npm run bench -- rpc soak` runs these two. [bench/run.mjs](../bench/run.mjs) lists\n" +
+      "the variables that set the length of a run. The benches mixed, fetch and a part of scale need a VM with OpenZFS.\n" +
+      "`BENCH_BEFORE=FOLDER npm run bench -- before` compares this checkout with another one, which must be built.",
+  ]);
+}
+
+/** @param {Result} result */
+function resultRows(result) {
+  const judgements = judge(result);
+  const targets = judgements.filter(({ target }) => target !== "");
+  return (targets.length > 0 ? targets : judgements).map(({ label, value, unit, target, verdict }) => [
+    pageLink(result),
+    label,
+    `${figure(value)} ${unit}`,
+    target || "none",
+    verdict || "–",
+    `${result.date.slice(0, 10)}, ${result.commit}`,
+  ]);
+}
+
+/** @param {Record} record */
+const pageLink = ({ name }) => `[${name}](benchmarks/${name}.md)`;
+
+/**
+ * docs/benchmarks/NAME.md: all that is known of one bench's last measurement.
+ * @param {Reported} reported
+ */
+export function benchPage({ result, question }) {
+  const { name, title, notes } = result;
+  const { measures, judgements } = tablesOf(result);
+  const charts = chartsOf(result).map(({ file, title, unit }) => `![${title}, ${unit}](${file})`);
+  return page([
+    `# ${name}: ${title}`,
+    question,
+    `[All results](../benchmarks.md) · [code](../../bench/${name}.mjs) · [data](../../bench/results/${name}.json)`,
+    ...(judgements.length > 1 ? ["## Ratios and bounds", markdown(judgements)] : []),
+    ...(charts.length > 0 ? ["## Charts", ...charts] : []),
+    "## Runs",
+    markdown(measures),
+    ...(notes.length > 0 ? ["## Notes", ...notes] : []),
+    "## When and where",
+    madeText(result),
+  ]);
+}
+
+/** @param {Result} result */
+function madeText({ date, commit, settings, loadBefore, machine }) {
+  const packages = Object.entries(machine.packages).map(([name, version]) => `${name} ${version}`);
+  return [
+    `- ${date.slice(0, 16).replace("T", " ")} UTC, commit ${commit}`,
+    `- ${settings.seconds} s a run; the load average before the first run was ${loadBefore}`,
+    `- ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGib} GiB; kernel ${machine.kernel}; node ${machine.node}`,
+    `- ${packages.join(", ")}`,
+  ].join("\n");
+}
+
+/** @param {readonly string[]} blocks */
+const page = (blocks) => `${blocks.join("\n\n")}\n`;
