@@ -13,7 +13,6 @@ const AS_IT_IS = "as it is";
 /** What takes the place of each shortcut. */
 const LIBRARIES = /** @type {const} */ ({
   tally: "calls counted by prom-client",
-  json: "requests checked by JSON.parse alone",
 });
 
 /** @typedef {import("./run.mjs").Tools} Tools */
@@ -46,9 +45,9 @@ export default {
       });
     }
     note(
-      "A shortcut is code that does what a library or Node could do, only faster: src/main/observability/call-tally.ts and the " +
-        "check of src/protocol/json-rpc/json.ts. One daemon runs as it is, and the others have one of these modules " +
-        `replaced as they load it. Each run starts all daemons again and has ${ROUNDS} rounds. In a round they get the same ` +
+      "A shortcut is code that does what a library could do, only faster: src/main/observability/call-tally.ts. " +
+        "One daemon runs as it is; the other one has that module replaced as it loads it. " +
+        `Each run starts both daemons again and has ${ROUNDS} rounds. In a round they get the same ` +
         "load one after the other, and the order changes from round to round. The tables show each round.",
     );
   },
@@ -70,12 +69,10 @@ async function startSides(tools, imageService) {
   };
   const asItIs = await start(AS_IT_IS, "");
   const tally = await start(LIBRARIES.tally, "tally");
-  const json = await start(LIBRARIES.json, "json");
-  const sides = [asItIs, tally, json];
+  const sides = [asItIs, tally];
   await warmUp(sides, tools.settings.seconds);
   checkLog(asItIs, "");
   checkLog(tally, replacedText(REPLACEMENTS.tally));
-  checkLog(json, replacedText(REPLACEMENTS.json));
   return { sides, stop: () => Promise.all(sides.map((side) => side.stop())) };
 }
 

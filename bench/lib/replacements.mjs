@@ -14,7 +14,6 @@ export const REPLACEMENTS = {
     names: ["createCallTally"],
     by: "prom-call-tally.mjs",
   },
-  json: { module: "protocol/json-rpc/json.js", names: ["jsonProblem"], by: "parse-json-problem.mjs" },
 };
 
 /** @param {string} name @returns {Replacement | undefined} */

@@ -43,7 +43,7 @@ describe("streams of an embedded pool", () => {
   };
   /** pids of the processes that the daemon has running for `script`. */
   const processes = (script: "send" | "receive"): number[] => {
-    const { stdout } = spawnSync("pgrep", ["-P", String(daemon.pid), "-f", `embedded/${script}.js`]);
+    const { stdout } = spawnSync("pgrep", ["-P", String(daemon.pid), "-f", `embedded/${script}-process.js`]);
     return String(stdout).split("\n").filter(Boolean).map(Number);
   };
   const device = async (id: string): Promise<string> => {

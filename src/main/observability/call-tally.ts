@@ -1,7 +1,7 @@
 import type { CallReport } from "./call-report.js";
 
 /** The upper bounds of the histogram's buckets, in seconds. A last bucket, "+Inf", takes the rest. */
-const BUCKETS = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120, 600];
+const BUCKETS: readonly number[] = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120, 600];
 const SECONDS = "imagestore_call_seconds";
 
 interface Series {

@@ -50,7 +50,11 @@ async function* observe(
 }
 
 /** Codes of the errors that we get when a command closes its stdin before we have written everything. */
-const STDIN_CLOSED = new Set(["EPIPE", "ERR_STREAM_PREMATURE_CLOSE", "ERR_STREAM_DESTROYED"]);
+const STDIN_CLOSED: ReadonlySet<string> = new Set([
+  "EPIPE",
+  "ERR_STREAM_PREMATURE_CLOSE",
+  "ERR_STREAM_DESTROYED",
+]);
 
 /** How writing a stream to a command went. */
 type Feeding =

@@ -8,7 +8,7 @@ import type { Dataset, Hold } from "./dataset.js";
  * The tables of a catalog. A change here must read the pools of older versions.
  * Sizes are decimal text: SQLite's numbers reach this process as doubles.
  */
-export const CATALOG_TABLES = [
+export const CATALOG_TABLES: readonly string[] = [
   `CREATE TABLE IF NOT EXISTS datasets (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, type TEXT NOT NULL, guid TEXT NOT NULL,
     createtxg INTEGER NOT NULL, created INTEGER NOT NULL, volsize TEXT NOT NULL, volblocksize INTEGER NOT NULL,

@@ -23,7 +23,7 @@ const SHORT_OUTPUT_BYTES = 1024 * 1024;
  * Pauses between the attempts of a change that is refused as busy. Mostly udev or a disk
  * scan has the volume open, and closes it soon.
  */
-const BUSY_PAUSES_MS = [50, 100, 200, 400, 800];
+const BUSY_PAUSES_MS: readonly number[] = [50, 100, 200, 400, 800];
 
 /** Runs the commands of one pool: puts the configured argv in front and applies the default limits. */
 export interface ZfsCommands {
