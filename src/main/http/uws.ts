@@ -35,8 +35,8 @@ export const uwsTransport: Transport = {
   async listen(options) {
     const app = uWS.App();
     const context = createReplyContext();
-    // Nearly all requests are POST, so they needn't be asked for their method: each call into the
-    // module costs.
+    // Nearly all requests are POST. A route for them saves asking each for its method: every call
+    // into the module costs.
     app.post("/*", (response, request) => receive(response, request, "POST", options, context));
     app.any("/*", (response, request) =>
       receive(response, request, request.getMethod().toUpperCase(), options, context),
@@ -113,7 +113,7 @@ function receive(
       } else if (isLast) handle("");
       return;
     }
-    // A chunk is valid only during this callback: one that must wait for more is copied.
+    // A chunk is valid only during this callback, so it is copied if more chunks follow.
     if (!isLast) {
       chunks ??= [];
       chunks.push(Buffer.from(new Uint8Array(chunk)));
