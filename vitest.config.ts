@@ -2,8 +2,9 @@ import { defineConfig } from "vitest/config";
 
 /**
  * - unit: needs no ZFS.
- * - conformance-embedded, -uws, -node: HTTP only, against a daemon. Its pool is in a folder
- *   (embedded) or on OpenZFS (uws, node). IMAGESTORE_URL names a server to test instead.
+ * - conformance-embedded, -uws, -node: HTTP only, against a daemon. Its pools are in folders
+ *   (embedded) or on OpenZFS (uws, node). IMAGESTORE_URL makes the last two test the server
+ *   that it names.
  * - embedded: faults and streams of embedded pools.
  * - openzfs: faults and streams of OpenZFS pools, and the whole round inside the VM.
  * The three projects on OpenZFS share one VM, so their files run one after another.
