@@ -1,4 +1,5 @@
 import { Resolver } from "node:dns/promises";
+import { messageOf } from "../../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { NodeSettings } from "../../protocol/storage/pool-settings.js";
 
@@ -26,10 +27,7 @@ async function serviceAddress(settings: ImageServiceSettings): Promise<Outcome<s
     if (best) return succeed(`${host}:${best.port}`);
     return fail("image.unreachable", `the image service has no SRV record: ${host}`);
   } catch (error) {
-    return fail(
-      "image.unreachable",
-      `the SRV look-up of the image service failed: ${(error as Error).message}`,
-    );
+    return fail("image.unreachable", `the SRV look-up of the image service failed: ${messageOf(error)}`);
   }
 }
 

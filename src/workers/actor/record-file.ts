@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { codeOf, messageOf } from "../../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { DatasetName, PoolName, SnapshotName } from "../../protocol/storage/names.js";
 import type { CompleteImage } from "../../protocol/storage/records.js";
@@ -75,8 +76,8 @@ export async function openRecords(dir: string, pool: PoolName, log: ActorLog): P
     ensureFolder(dir);
     return succeed(await openFile(path, log));
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const why = code === "SQLITE_BUSY" ? "another imagestore has it open; one daemon serves a pool" : message;
+    const isInUse = codeOf(error) === "SQLITE_BUSY";
+    const why = isInUse ? "another imagestore has it open; one daemon serves a pool" : messageOf(error);
     return fail("records.unavailable", `the records of pool ${pool} can't be opened: ${why}`, path);
   }
 }
@@ -86,7 +87,7 @@ function ensureFolder(path: string): void {
   try {
     mkdirSync(path, { mode: 0o750 });
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const code = codeOf(error);
     if (code === "EEXIST") return;
     if (code !== "ENOENT" || dirname(path) === path) throw error;
     ensureFolder(dirname(path));
@@ -100,7 +101,7 @@ async function openFile(path: string, log: ActorLog): Promise<Records> {
   try {
     opened = await openChecked(path);
   } catch (error) {
-    const { code } = error as { code?: string };
+    const code = codeOf(error);
     if (code !== "SQLITE_NOTADB" && code !== "SQLITE_CORRUPT") throw error;
     const aside = `${path}.damaged-${Date.now()}`;
     renameSync(path, aside);
