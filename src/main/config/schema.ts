@@ -85,6 +85,10 @@ const listen = z.strictObject({
   host: z.string().min(1).default("127.0.0.1"),
   port: z.int().min(0).max(MAX_PORT).default(19999),
   transport: z.enum(["auto", "uws", "node"]).default("auto"),
+  names: z.array(z.string().min(1)).default([]),
+  origins: z
+    .array(z.string().regex(/^https?:\/\/[^/]+$/, "must be SCHEME://HOST or SCHEME://HOST:PORT"))
+    .default([]),
 });
 
 const log = z.strictObject({
