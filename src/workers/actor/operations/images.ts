@@ -18,6 +18,7 @@ import {
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
 import type { CompleteImage, ImageRecord, VolumeRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
+import type { LockRequest } from "../dataset-locks.js";
 import type { FetchQueue } from "../fetch-queue.js";
 import { type ImageServiceSettings, imageUrl } from "../image-url.js";
 import { isOurPartial, partialOf } from "../reconcile.js";
@@ -52,24 +53,24 @@ export function imageOperations(
   const { pool, zfs, locks, records, log, runId } = context;
   const known = { images: records.images, fetching: fetches };
 
-  /** Checks what was received and publishes it under its final name. */
+  /** Checks what was received and publishes it under its final name. Both names must be locked. */
   async function publish(
     id: ComponentId,
     type: string,
     partial: DatasetName,
+    volume: DatasetName,
   ): Promise<Outcome<CompleteImage>> {
+    const finished = await zfs.finishReceive(partial);
+    if (!finished.ok) return finished;
     const snapshots = await zfs.snapshotsOf(partial);
     if (!snapshots.ok) return snapshots;
     const first = snapshots.value[0];
     if (!first) return fail("image.bad_stream", "no usable image: its stream holds no snapshot");
     // Only snapshots of volumes have a size.
     if (first.volsize === 0n) return fail("image.bad_stream", "no usable image: its stream holds no volume");
-    const volume = childOf(pool, `images/${id}`);
-    // Recorded under the lock: who deletes the image next must find its record.
-    return locks.with([{ name: volume, mode: "tree" }], async () => {
-      const renamed = await zfs.rename(partial, volume);
-      return renamed.ok ? record(id, type, volume, first) : renamed;
-    });
+    const renamed = await zfs.rename(partial, volume);
+    // Recorded under the lock: a deletion of the image must find its record.
+    return renamed.ok ? record(id, type, volume, first) : renamed;
   }
 
   async function record(
@@ -117,12 +118,16 @@ export function imageOperations(
     const url = await imageUrl(service, id, source);
     if (!url.ok) return url;
     const marks = { "imagestore:fetch": runId, "imagestore:type": type, "imagestore:source": url.value };
-    return locks.with([{ name: partial, mode: "tree" }], async () => {
-      const cleared = leftover.value ? await clearLeftover(partial) : succeed(null);
+    const partialTree: LockRequest = { name: partial, mode: "tree" };
+    if (leftover.value) {
+      const cleared = await locks.with([partialTree], () => clearLeftover(partial));
       if (!cleared.ok) return cleared;
-      const fetched = await context.fetch({ url: url.value, command: zfs.receiveCommand(partial, marks) });
-      const finished = fetched.ok ? await zfs.finishReceive(partial) : fetched;
-      const published = finished.ok ? await publish(id, type, partial) : finished;
+    }
+    // No lock during the transfer, which may take hours: all changes above it would wait. The
+    // queue lets one fetch of an image run at a time, and no request can name the partial.
+    const fetched = await context.fetch({ url: url.value, command: zfs.receiveCommand(partial, marks) });
+    return locks.with([partialTree, { name: volume, mode: "tree" }], async () => {
+      const published = fetched.ok ? await publish(id, type, partial, volume) : fetched;
       if (!published.ok) await removePartial(partial);
       return published;
     });
