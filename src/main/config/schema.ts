@@ -46,6 +46,7 @@ const embeddedPool = z.strictObject({
   driver: z.literal("embedded"),
   folder: z.string().min(1),
   quotaBytes: z.int().min(1).optional(),
+  recover: z.boolean().optional(),
   originalDatabase: z.string().min(1).optional(),
 }) satisfies z.ZodType<EmbeddedSettings>;
 
