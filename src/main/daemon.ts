@@ -8,6 +8,7 @@ import type { Config } from "./config/schema.js";
 import { createDownloads } from "./downloads/downloads.js";
 import { startStreaming } from "./downloads/streaming-handle.js";
 import { chooseTransport } from "./http/choose.js";
+import { createOriginCheck } from "./http/request-origin.js";
 import type { Listener } from "./http/transport.js";
 import type { CallReport } from "./observability/call-report.js";
 import { createMetrics } from "./observability/metrics.js";
@@ -135,7 +136,14 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     report,
     onBug: (error) => log.error({ err: error }, "a request could not be answered"),
   });
-  const handle = createRoutes({ rpc, download: downloads.handle, readiness, metrics: metrics.render });
+  const checkOrigin = createOriginCheck(config.listen);
+  const handle = createRoutes({
+    checkOrigin,
+    rpc,
+    download: downloads.handle,
+    readiness,
+    metrics: metrics.render,
+  });
 
   const listening = await listen(config, log, handle);
   if (!listening.ok) {

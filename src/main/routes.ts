@@ -1,4 +1,5 @@
 import { allowing, JSON_TEXT, PLAIN_TEXT } from "./http/headers.js";
+import type { OriginCheck } from "./http/request-origin.js";
 import type { HttpReply, HttpRequest } from "./http/transport.js";
 import type { RpcEndpoint } from "./rpc/endpoint.js";
 
@@ -10,6 +11,8 @@ export interface Readiness {
 }
 
 export interface RouteOptions {
+  /** Why a request is refused before anything else of it is looked at. */
+  readonly checkOrigin: OriginCheck;
   readonly rpc: RpcEndpoint;
   download(request: HttpRequest, reply: HttpReply): void;
   readiness(): Promise<Readiness>;
@@ -34,6 +37,8 @@ export function createRoutes(options: RouteOptions): (request: HttpRequest, repl
   }
 
   return (request, reply) => {
+    const forbidden = options.checkOrigin(request);
+    if (forbidden !== undefined) return reply.send(403, PLAIN_TEXT, `${forbidden}\n`);
     switch (request.path) {
       case "/_mistify_RPC_":
         return rpc("1.0", request, reply);

@@ -100,7 +100,11 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       if (!opened.ok) await closeFiles();
       return opened;
     },
-    stats: () => ({ commandsRun: open.zfs?.commandsRun ?? 0 }),
+    async stats() {
+      // Readiness asks by this: an actor whose runner hangs can run nothing.
+      await open.runner?.ping();
+      return { commandsRun: open.zfs?.commandsRun ?? 0 };
+    },
     drain: mailbox.drain,
     close: closeFiles,
     crash() {

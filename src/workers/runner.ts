@@ -14,8 +14,11 @@ const children = createChildTable(createChildMemory());
 const requests = new UnpackrStream();
 const replies = new PackrStream();
 
-requests.on("data", ({ id, argv, limits }: RunRequest) => {
-  void runCommand(argv, limits, children).then((end) => replies.write({ id, end } satisfies RunReply));
+requests.on("data", ({ id, command }: RunRequest) => {
+  if (command) {
+    const { argv, limits } = command;
+    void runCommand(argv, limits, children).then((end) => replies.write({ id, end } satisfies RunReply));
+  } else replies.write({ id } satisfies RunReply);
 });
 // Pid 0 is our own process group: this process and every command that it is running.
 const endGroup = () => process.kill(0, "SIGKILL");

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -30,6 +31,15 @@ export function createKeptLog(): KeptLog {
     (message: string, fields: LogFields = {}) =>
       void lines.push({ level, message, fields });
   return { lines, debug: keep("debug"), info: keep("info"), warn: keep("warn"), error: keep("error") };
+}
+
+/** For createDatasetLocks: throws where locks are taken while others are held. */
+function refuseNesting(): Parameters<typeof createDatasetLocks>[0] {
+  const holding = new AsyncLocalStorage<true>();
+  return async (work) => {
+    if (holding.getStore()) throw new Error("locks are taken inside of locks");
+    return holding.run(true, work);
+  };
 }
 
 /** A folder of its own that is gone when its scope ends. */
@@ -85,7 +95,7 @@ export function createMemoryActor(
   records: Records,
   fetch: (order: FetchOrder) => Promise<Outcome<FetchReport>>,
 ): MemoryActor {
-  const locks = createDatasetLocks();
+  const locks = createDatasetLocks(refuseNesting());
   const log = createKeptLog();
   const context = { pool: POOL, zfs, locks, records, log, runId: "run", fetch };
   const fetches = createFetchQueue<CompleteImage>(2, 2);

@@ -46,6 +46,7 @@ const embeddedPool = z.strictObject({
   driver: z.literal("embedded"),
   folder: z.string().min(1),
   quotaBytes: z.int().min(1).optional(),
+  recover: z.boolean().optional(),
   originalDatabase: z.string().min(1).optional(),
 }) satisfies z.ZodType<EmbeddedSettings>;
 
@@ -85,6 +86,10 @@ const listen = z.strictObject({
   host: z.string().min(1).default("127.0.0.1"),
   port: z.int().min(0).max(MAX_PORT).default(19999),
   transport: z.enum(["auto", "uws", "node"]).default("auto"),
+  names: z.array(z.string().min(1)).default([]),
+  origins: z
+    .array(z.string().regex(/^https?:\/\/[^/]+$/, "must be SCHEME://HOST or SCHEME://HOST:PORT"))
+    .default([]),
 });
 
 const log = z.strictObject({

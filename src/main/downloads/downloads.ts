@@ -65,6 +65,8 @@ export function createDownloads(options: DownloadOptions): Downloads {
     prefixBytes: PREFIX_BYTES,
     lagMs: LAG_MS,
   });
+  /** Aborted by `endAll`: then no release is retried. */
+  const ending = new AbortController();
   /** Downloads that wait for their ticket: with those in `active`, they count against `maxDownloads`. */
   let opening = 0;
 
@@ -130,12 +132,17 @@ export function createDownloads(options: DownloadOptions): Downloads {
     active.add(download);
   }
 
-  /** Retries while the actor restarts: a hold that stays would keep its snapshot forever. */
+  /**
+   * Retries while the actor restarts: a hold that stays would keep its snapshot forever. Not
+   * during a stop, which it would delay: the next start releases what the records still have.
+   */
   async function release(actor: Actor, { name, tag }: SendTicket): Promise<void> {
+    const { signal } = ending;
     for (let attempt = 0; attempt < RELEASE_TRIES; attempt++) {
       const closed = await actor.callAlways<null>({ op: "CloseSend", name, tag });
       if (closed.ok || !FAILURES[closed.failure.code].retryable || actor.state === "stopped") return;
-      await sleep(RELEASE_PAUSE_MS);
+      if (signal.aborted) return;
+      await sleep(RELEASE_PAUSE_MS, undefined, { signal }).catch(() => {});
     }
   }
 
@@ -146,6 +153,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
     },
     liveTags: (pool) => [...active].filter((each) => each.pool === pool).map((each) => each.ticket.tag),
     endAll: async () => {
+      ending.abort();
       for (const { pump } of active) pump.cancel();
       await Promise.all([...active].map((download) => download.done));
     },

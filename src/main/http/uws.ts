@@ -121,7 +121,7 @@ function receive(
   });
 }
 
-/** Copies what we need of the module's request while that is valid: of its headers only two. */
+/** Copies what we need of the module's request while that is valid: of its headers only those that are read. */
 class ReceivedRequest implements HttpRequest {
   readonly path: string;
   readonly query: string;
@@ -129,6 +129,9 @@ class ReceivedRequest implements HttpRequest {
   tooLarge = false;
   private readonly contentType: string;
   private readonly acceptEncoding: string;
+  private readonly host: string;
+  private readonly origin: string;
+  private readonly secFetchSite: string;
 
   constructor(
     request: UwsRequest,
@@ -138,10 +141,25 @@ class ReceivedRequest implements HttpRequest {
     this.query = request.getQuery() ?? "";
     this.contentType = request.getHeader("content-type");
     this.acceptEncoding = request.getHeader("accept-encoding");
+    this.host = request.getHeader("host");
+    this.origin = request.getHeader("origin");
+    this.secFetchSite = request.getHeader("sec-fetch-site");
   }
 
   header(name: string): string {
-    if (name === "content-type") return this.contentType;
-    return name === "accept-encoding" ? this.acceptEncoding : "";
+    switch (name) {
+      case "content-type":
+        return this.contentType;
+      case "accept-encoding":
+        return this.acceptEncoding;
+      case "host":
+        return this.host;
+      case "origin":
+        return this.origin;
+      case "sec-fetch-site":
+        return this.secFetchSite;
+      default:
+        return "";
+    }
   }
 }

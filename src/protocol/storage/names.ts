@@ -103,6 +103,18 @@ export function resolveName(scope: PoolScope, text: string): Outcome<ResolvedNam
   return succeed({ pool, dataset, snapshot: full as SnapshotName });
 }
 
+/**
+ * Resolves the name of a request as resolveName does, and refuses what lies below images with
+ * a leading dot: there images are received. Fails: name.invalid.
+ */
+export function resolveRequestName(scope: PoolScope, text: string): Outcome<ResolvedName> {
+  const name = resolveName(scope, text);
+  if (!name.ok) return name;
+  const [, folder, child = ""] = name.value.dataset.split("/");
+  if (folder !== "images" || !child.startsWith(".")) return name;
+  return invalid("a component below images with a leading dot, which is ours");
+}
+
 /** Checks the id of an image or guest. Fails: name.invalid. */
 export function parseComponentId(text: string): Outcome<ComponentId> {
   const problem =

@@ -35,6 +35,8 @@ export interface EmbeddedSettings extends CommonSettings {
   readonly folder: string;
   /** The most that the pool's files may take together, bytes; undefined: what the file system has. */
   readonly quotaBytes?: number | undefined;
+  /** Opens a pool whose catalog knows fewer files than there are, and sets the others aside. */
+  readonly recover?: boolean | undefined;
 }
 
 export type PoolSettings = OpenZfsSettings | EmbeddedSettings;

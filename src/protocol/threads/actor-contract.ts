@@ -34,7 +34,7 @@ export interface ActorStats {
 export interface ActorControl {
   /** Checks the pool, opens the records, reconciles. `liveTags`: tags of holds whose downloads still run. */
   open(liveTags: readonly string[]): Promise<Outcome<{ readonly health: string; readonly version: string }>>;
-  stats(): ActorStats;
+  stats(): Promise<ActorStats>;
   /** Resolves with true once no operation is under way, or with false after `graceMs`. */
   drain(graceMs: number): Promise<boolean>;
   /** Closes the records. The actor serves no call afterwards. */

@@ -4,17 +4,16 @@ import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
 import type { CommandEnd, CommandLimits } from "./run-command.js";
 
-/** From an actor to its runner: run this command. */
+/** From an actor to its runner: run this command, or (without one) just reply. */
 export interface RunRequest {
   readonly id: number;
-  readonly argv: readonly string[];
-  readonly limits: CommandLimits;
+  readonly command?: { readonly argv: readonly string[]; readonly limits: CommandLimits };
 }
 
-/** From the runner to its actor: the command of that request has ended. */
+/** From the runner to its actor: the command of that request has ended. Without `end`: the runner is alive. */
 export interface RunReply {
   readonly id: number;
-  readonly end: CommandEnd;
+  readonly end?: CommandEnd;
 }
 
 interface RunnerOptions {
@@ -22,38 +21,57 @@ interface RunnerOptions {
   readonly script: string;
   readonly children: ChildTable;
   readonly log: ActorLog;
+  /** How long after a command's own time limit the runner must have replied. For tests. */
+  readonly replyLimitMs?: number;
 }
 
 /** The runner process of one actor. */
 export interface Runner {
   /**
    * Runs a command in the runner. Never rejects. If the runner dies or is closed before the
-   * command has ended, the command is killed too and then ends as `lost`.
+   * command has ended, the command is killed too and then ends as `lost`. If the runner has
+   * not replied by the command's time limit, it is killed with all its commands: this command
+   * ends as `timed_out`, the others as `lost`.
    */
   run(argv: readonly string[], limits: CommandLimits): Promise<CommandEnd>;
+  /** Resolves when the runner has replied. Never settles while it does not. */
+  ping(): Promise<void>;
   /** How often the process was started again after it had died. */
   readonly restarts: number;
-  /** Ends the process and its commands. Later commands end as `lost`. */
+  /** Ends the process and its commands, also when it is stopped. Later commands end as `lost`. */
   close(): Promise<void>;
 }
 
+/** What a request is answered with when there is no reply. */
+type NoReply = Extract<CommandEnd["exit"], { kind: "lost" | "timed_out" }>;
+
 interface RunnerProcess {
   readonly requests: PackrStream;
-  /** What settles each command that this process has not answered, by the id of its request. */
-  readonly pending: Map<number, (end: CommandEnd["exit"] | CommandEnd) => void>;
+  /** What settles each request that this process has not answered, by its id. */
+  readonly pending: Map<number, (reply: RunReply | NoReply) => void>;
+  /** The process is dead or about to be; its commands may still be ending. */
+  isEnding: boolean;
+  /** Kills the process and its commands. */
+  kill(): void;
   /** Resolves when the process and its commands have ended. */
   readonly ended: Promise<void>;
 }
 
+/** A runner kills a command at its time limit and waits up to 5 s for its end; the rest is for its reply. */
+const REPLY_LIMIT_MS = 7_000;
+/** A runner that is closed has only to kill its group. */
+const CLOSE_LIMIT_MS = 2_000;
+
 /** Starts the runner at once. If it dies, the next command starts it again. */
-export function startRunner({ script, children, log }: RunnerOptions): Runner {
+export function startRunner(options: RunnerOptions): Runner {
+  const { script, children, log, replyLimitMs = REPLY_LIMIT_MS } = options;
   /** The id of the newest request; ids count through all processes. */
   let lastId = 0;
   /** Processes started after the first. */
   let restarts = 0;
   /** Set by `close`: from then on nothing is started. */
   let isClosed = false;
-  /** Undefined from the death of the process until the next command. */
+  /** Undefined from the end of a process and all its commands until the next request. */
   let running: RunnerProcess | undefined = start();
 
   function start(): RunnerProcess {
@@ -69,15 +87,20 @@ export function startRunner({ script, children, log }: RunnerOptions): Runner {
       requests.pipe(child.stdin);
       child.stdout.pipe(replies);
     }
-    replies.on("data", ({ id, end }: RunReply) => {
-      pending.get(id)?.(end);
-      pending.delete(id);
+    replies.on("data", (reply: RunReply) => {
+      pending.get(reply.id)?.(reply);
+      pending.delete(reply.id);
     });
+    const kill = () => {
+      started.isEnding = true;
+      void endGroup(child.pid);
+    };
     const ended = new Promise<void>((resolve) => {
       child.once("error", (error) => log.error("the runner can't be started", { error: String(error) }));
       child.once("close", (code, signal) => {
-        running = undefined;
+        started.isEnding = true;
         void endGroup(child.pid).then(() => {
+          running = undefined;
           release();
           if (!isClosed) log.error("the runner ended; it is started again", { code, signal });
           for (const settle of pending.values()) settle({ kind: "lost" });
@@ -85,33 +108,63 @@ export function startRunner({ script, children, log }: RunnerOptions): Runner {
         });
       });
     });
-    return { requests, pending, ended };
+    const started: RunnerProcess = { requests, pending, isEnding: false, kill, ended };
+    return started;
+  }
+
+  /**
+   * Sends a request. Never rejects. It waits for the commands of a dead runner to end first, so
+   * that no command works on a pool beside one that nobody waits for any more.
+   */
+  async function send(request: Omit<RunRequest, "id">, timeoutMs: number): Promise<RunReply | NoReply> {
+    while (running?.isEnding) await running.ended;
+    return new Promise((resolve) => {
+      if (isClosed) return resolve({ kind: "lost" });
+      if (!running) {
+        restarts++;
+        running = start();
+      }
+      const { pending, requests, kill } = running;
+      const id = ++lastId;
+      const overdue = setTimeout(() => {
+        log.error("the runner does not reply; it is killed", { id, afterMs: timeoutMs + replyLimitMs });
+        // Settled at the end of the process, so that nothing of it goes on behind the answer.
+        pending.set(id, () => resolve({ kind: "timed_out", afterMs: timeoutMs }));
+        kill();
+      }, timeoutMs + replyLimitMs);
+      pending.set(id, (reply) => {
+        clearTimeout(overdue);
+        resolve(reply);
+      });
+      requests.write({ ...request, id } satisfies RunRequest);
+    });
   }
 
   return {
     get restarts() {
       return restarts;
     },
-    run: (argv, limits) =>
+    run: async (argv, limits) => {
+      const startedAt = performance.now();
+      const reply = await send({ command: { argv, limits } }, limits.timeoutMs);
+      if ("id" in reply && reply.end) return reply.end;
+      const exit: CommandEnd["exit"] = "kind" in reply ? reply : { kind: "lost" };
+      return { argv, stdout: "", stderr: "", exit, ms: performance.now() - startedAt };
+    },
+    ping: () =>
       new Promise((resolve) => {
-        const startedAt = performance.now();
-        const settle = (end: CommandEnd["exit"] | CommandEnd) => {
-          const ms = performance.now() - startedAt;
-          resolve("kind" in end ? { argv, stdout: "", stderr: "", exit: end, ms } : end);
-        };
-        if (isClosed) return settle({ kind: "lost" });
-        if (!running) {
-          restarts++;
-          running = start();
-        }
-        const id = ++lastId;
-        running.pending.set(id, settle);
-        running.requests.write({ id, argv, limits } satisfies RunRequest);
+        void send({}, 0).then((reply) => {
+          if ("id" in reply) resolve();
+        });
       }),
     close: async () => {
       isClosed = true;
-      running?.requests.end();
-      await running?.ended;
+      const closing = running;
+      if (!closing) return;
+      closing.requests.end();
+      const overdue = setTimeout(closing.kill, CLOSE_LIMIT_MS);
+      await closing.ended;
+      clearTimeout(overdue);
     },
   };
 }

@@ -4,7 +4,7 @@ import {
   type PoolName,
   type PoolScope,
   type ResolvedName,
-  resolveName,
+  resolveRequestName,
   type SnapshotName,
 } from "../../storage/names.js";
 import type { Operation } from "../../storage/operations.js";
@@ -21,7 +21,7 @@ interface NamingRequest {
 export function resolveIn(pools: readonly PoolName[], { pool, id }: NamingRequest): Outcome<ResolvedName> {
   const scope = choosePool(pools, pool);
   if (!scope.ok) return scope;
-  const name = resolveName(scope.value, id);
+  const name = resolveRequestName(scope.value, id);
   if (name.ok && pool !== "" && name.value.pool !== pool) {
     return fail(
       "name.invalid",

@@ -18,6 +18,7 @@ import {
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
 import type { CompleteImage, ImageRecord, VolumeRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
+import type { LockRequest } from "../dataset-locks.js";
 import type { FetchQueue } from "../fetch-queue.js";
 import { type ImageServiceSettings, imageUrl } from "../image-url.js";
 import { isOurPartial, partialOf } from "../partial-receive.js";
@@ -52,24 +53,24 @@ export function imageOperations(
   const { pool, zfs, locks, records, log, runId } = context;
   const known = { images: records.images, fetching: fetches };
 
-  /** Checks what a fetch has received, renames it to its final name and records it. */
+  /** Checks what a fetch has received, renames it to its final name and records it. Both names must be locked. */
   async function publish(
     id: ComponentId,
     type: string,
     partial: DatasetName,
+    volume: DatasetName,
   ): Promise<Outcome<CompleteImage>> {
+    const finished = await zfs.finishReceive(partial);
+    if (!finished.ok) return finished;
     const snapshots = await zfs.snapshotsOf(partial);
     if (!snapshots.ok) return snapshots;
     const oldest = snapshots.value[0];
     if (!oldest) return fail("image.bad_stream", "no usable image: its stream holds no snapshot");
     // Only snapshots of volumes have a size.
     if (oldest.volsize === 0n) return fail("image.bad_stream", "no usable image: its stream holds no volume");
-    const volume = childOf(pool, `images/${id}`);
+    const renamed = await zfs.rename(partial, volume);
     // The record is written under the lock, so that the next DeleteImage finds it.
-    return locks.with([{ name: volume, mode: "tree" }], async () => {
-      const renamed = await zfs.rename(partial, volume);
-      return renamed.ok ? recordImage(id, type, volume, oldest) : renamed;
-    });
+    return renamed.ok ? recordImage(id, type, volume, oldest) : renamed;
   }
 
   async function recordImage(
@@ -120,12 +121,16 @@ export function imageOperations(
     const url = await imageUrl(service, id, source);
     if (!url.ok) return url;
     const marks = { "imagestore:fetch": runId, "imagestore:type": type, "imagestore:source": url.value };
-    return locks.with([{ name: partial, mode: "tree" }], async () => {
-      const removed = leftover.value ? await removeLeftover(partial) : succeed(null);
+    const partialTree: LockRequest = { name: partial, mode: "tree" };
+    if (leftover.value) {
+      const removed = await locks.with([partialTree], () => removeLeftover(partial));
       if (!removed.ok) return removed;
-      const fetched = await context.fetch({ url: url.value, command: zfs.receiveCommand(partial, marks) });
-      const finished = fetched.ok ? await zfs.finishReceive(partial) : fetched;
-      const published = finished.ok ? await publish(id, type, partial) : finished;
+    }
+    // No lock during the transfer, which may take hours: all changes above it would wait. The
+    // queue lets one fetch of an image run at a time, and no request can name the partial.
+    const fetched = await context.fetch({ url: url.value, command: zfs.receiveCommand(partial, marks) });
+    return locks.with([partialTree, { name: volume, mode: "tree" }], async () => {
+      const published = fetched.ok ? await publish(id, type, partial, volume) : fetched;
       if (!published.ok) await removePartial(partial);
       return published;
     });

@@ -16,6 +16,8 @@ export const CATALOG_TABLES: readonly string[] = [
     readonly INTEGER NOT NULL, origin INTEGER, properties TEXT NOT NULL
   ) STRICT`,
   "CREATE TABLE IF NOT EXISTS holds (id INTEGER NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (id, tag)) STRICT",
+  // Files that a commit left without a dataset: of all files that no dataset uses, only these may be deleted.
+  "CREATE TABLE IF NOT EXISTS discarded (file TEXT PRIMARY KEY) STRICT",
 ];
 
 /** Takes the values of datasetValues. */

@@ -11,8 +11,8 @@ export interface CatalogTransactions {
   /**
    * Waits until every transaction before it has ended, calls `decide`, and commits the change
    * that it gives: no other change comes between the decision and the commit.
-   * `newFiles` were created for this change; those that no dataset uses afterwards are removed,
-   * also when it fails. `messagePrefix` begins the message of a storage error.
+   * `newFiles` were created for this change; those that a dataset uses afterwards are published,
+   * the others are removed, also when it fails. `messagePrefix` begins the message of a storage error.
    * @returns the change as it was decided, now on the disk.
    */
   run<Change extends CatalogChange>(
@@ -36,9 +36,28 @@ export function createCatalogTransactions(
   async function removeUnusedFiles(candidates: readonly string[]): Promise<void> {
     for (const file of candidates) {
       if (file === "" || catalog.isFileUsed(file)) continue;
-      await files.remove(file).catch((error: unknown) => {
-        log.warn("a file could not be removed; the next start tries again", { file, error: String(error) });
-      });
+      await files.remove(file).then(
+        () => catalog.noteRemoved(file),
+        (error: unknown) => {
+          log.warn("a file could not be removed; the next start tries again", { file, error: String(error) });
+        },
+      );
+    }
+  }
+
+  /** Moves the new files of a stored change to their places, before anybody can look for them there. */
+  function publishFiles({ put = [] }: CatalogChange, newFiles: readonly string[]): void {
+    const used = new Set(put.map(({ file }) => file));
+    for (const file of newFiles) {
+      if (file === "" || !used.has(file)) continue;
+      try {
+        files.publish(file);
+      } catch (error) {
+        log.error("a file could not be published; the next start tries again", {
+          file,
+          error: String(error),
+        });
+      }
     }
   }
 
@@ -48,7 +67,8 @@ export function createCatalogTransactions(
         try {
           return await mutex.runExclusive(async () => {
             const decided = await decide();
-            if (decided.ok) await catalog.commit(decided.value);
+            if (!decided.ok) return decided;
+            await catalog.commit(decided.value, () => publishFiles(decided.value, newFiles));
             return decided;
           });
         } finally {

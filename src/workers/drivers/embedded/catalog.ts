@@ -26,8 +26,13 @@ export interface Catalog extends DatasetLookups {
    * Resolves once the change is on the disk and visible to look-ups; after a crash all of it is
    * there or nothing. Rejects with SQLite's error, and then nothing has changed.
    * The caller must await it before the next: two commits may not overlap.
+   * `onStored` is called between the two, once the change is on the disk; it must not throw.
    */
-  commit(change: CatalogChange): Promise<void>;
+  commit(change: CatalogChange, onStored?: () => void): Promise<void>;
+  /** Whether a commit left this file without a dataset, and its removal was not noted since. */
+  isDiscarded(file: string): boolean;
+  /** Notes that a discarded file is gone. The next commit stores it; a crash before that does no harm. */
+  noteRemoved(file: string): void;
   close(): Promise<void>;
 }
 
@@ -38,7 +43,9 @@ export async function openCatalog(path: string): Promise<Catalog> {
   try {
     const datasets = await database.all("SELECT * FROM datasets");
     const holds = await database.all("SELECT id, tag FROM holds");
-    return createCatalog(database, datasets.map(datasetOfRow), holds.map(holdOfRow));
+    const discarded = await database.all("SELECT file FROM discarded");
+    const files = discarded.map(({ file }) => String(file));
+    return createCatalog(database, datasets.map(datasetOfRow), holds.map(holdOfRow), files);
   } catch (error) {
     await database.close();
     throw error;
@@ -49,10 +56,15 @@ function createCatalog(
   database: Sqlite,
   storedDatasets: readonly Dataset[],
   storedHolds: readonly Hold[],
+  storedDiscarded: readonly string[],
 ): Catalog {
   const { add, remove, ...lookups } = createCatalogIndex();
   /** Tags by the id of the snapshot. */
   const holds = new Map<number, Set<string>>();
+  /** As the file has it, but for the removals that were noted since the last commit. */
+  const discarded = new Set(storedDiscarded);
+  /** Noted and not stored yet. */
+  let removedFiles: string[] = [];
   /** The highest id given out; at least that of every dataset. */
   let lastId = 0;
   /** The highest transaction group given out; at least that of every dataset. */
@@ -70,7 +82,22 @@ function createCatalog(
   }
   storedHolds.forEach(addHold);
 
-  async function store(change: CatalogChange): Promise<void> {
+  /** The files that the change takes away from a dataset. Another dataset may still use one. */
+  function filesDiscardedBy({ remove: removed = [], put = [] }: CatalogChange): string[] {
+    const replaced = put.flatMap(({ id, file }) => {
+      const before = lookups.findById(id)?.file;
+      return before === undefined || before === file ? [] : [before];
+    });
+    return [...removed.map(({ file }) => file), ...replaced].filter((file) => file !== "");
+  }
+
+  async function store(
+    change: CatalogChange,
+    nowDiscarded: readonly string[],
+    goneFiles: readonly string[],
+  ): Promise<void> {
+    for (const file of goneFiles) await database.run("DELETE FROM discarded WHERE file = ?", file);
+    for (const file of nowDiscarded) await database.run("INSERT OR IGNORE INTO discarded VALUES (?)", file);
     for (const { id } of change.remove ?? []) {
       await database.run("DELETE FROM datasets WHERE id = ?", id);
       await database.run("DELETE FROM holds WHERE id = ?", id);
@@ -106,15 +133,24 @@ function createCatalog(
     holdsOf: (id) => holds.get(id) ?? new Set(),
     nextId: () => ++lastId,
     nextTxg: () => ++lastTxg,
-    commit: async (change) => {
+    isDiscarded: (file) => discarded.has(file),
+    noteRemoved: (file) => {
+      if (discarded.delete(file)) removedFiles.push(file);
+    },
+    commit: async (change, onStored = () => {}) => {
+      const nowDiscarded = filesDiscardedBy(change);
+      const goneFiles = [...removedFiles];
       await database.run("BEGIN");
       try {
-        await store(change);
+        await store(change, nowDiscarded, goneFiles);
         await database.run("COMMIT");
       } catch (error) {
         await database.run("ROLLBACK").catch(() => {});
         throw error;
       }
+      removedFiles = removedFiles.slice(goneFiles.length);
+      for (const file of nowDiscarded) discarded.add(file);
+      onStored();
       // Only now, on the disk, may others see it: memory is never ahead of the file.
       apply(change);
     },

@@ -21,9 +21,10 @@ type Changes = Pick<
 >;
 
 /**
- * The changes of an embedded pool. Each keeps this order: create files, commit, link,
- * remove files that no dataset uses any more. So a crash at any moment leaves at worst files
- * that belong to no dataset and links that are out of date; the next start puts both right.
+ * The changes of an embedded pool. Each keeps this order: create files in `incoming/`, commit,
+ * move them to `volumes/`, link, remove files that the commit discarded. So after a crash at
+ * any moment two records tell what a file is, its place and the catalog: the next start
+ * publishes, removes or links it, and deletes nothing on the word of the catalog alone.
  */
 export function embeddedChanges(pool: EmbeddedPool): Changes {
   return {

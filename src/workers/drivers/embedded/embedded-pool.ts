@@ -38,33 +38,63 @@ async function ensureRoot(pool: PoolName, catalog: Catalog): Promise<FailedOutco
   return undefined;
 }
 
-async function removeLeftovers(
-  pool: PoolName,
+/**
+ * Puts right what a crash may have left: publishes files of committed datasets, deletes those
+ * that a commit discarded, and recreates the links. A file that the catalog neither uses nor
+ * discarded is never deleted, but set aside.
+ * Fails: pool.unavailable when the catalog seems to be damaged or older than the files: more
+ * files than it knows would be set aside. With `recover` they are.
+ */
+async function settleFiles(
+  { name: pool, recover = false }: EmbeddedSettings,
   catalog: Catalog,
   files: VolumeFiles,
   log: ActorLog,
-): Promise<void> {
-  const volumes = [...catalog.datasets()].filter((dataset) => dataset.type === "volume");
-  const removed = await files.removeLeftovers(catalog.isFileUsed, volumes);
-  if (removed > 0) log.warn("files that a crash left are removed", { pool, files: removed });
+): Promise<FailedOutcome | undefined> {
+  const datasets = [...catalog.datasets()];
+  const used = new Set(datasets.flatMap(({ file }) => (file === "" ? [] : [file])));
+  const unused = (await files.list()).filter((file) => !used.has(file));
+  const discarded = unused.filter(catalog.isDiscarded);
+  const unknown = unused.filter((file) => !catalog.isDiscarded(file));
+  if (unknown.length > used.size && !recover) {
+    const message = `the catalog of pool ${pool} knows ${used.size} files with data, and there are ${unknown.length} others: it may be damaged or older than they are. Restore pool.db, or start once with "recover": true to keep the others in ${files.lost}`;
+    return fail("pool.unavailable", message);
+  }
+  await files.settleIncoming(used);
+  for (const file of discarded) {
+    await files.remove(file);
+    catalog.noteRemoved(file);
+  }
+  for (const file of unknown) await files.setAside(file);
+  if (unknown.length > 0) {
+    log.error("files that the catalog does not know are set aside", {
+      pool,
+      files: unknown,
+      folder: files.lost,
+    });
+  }
+  if (discarded.length > 0)
+    log.warn("files that a crash left are removed", { pool, files: discarded.length });
+  await files.recreateLinks(datasets.filter((dataset) => dataset.type === "volume"));
+  return undefined;
 }
 
 async function openFolder(
   folder: string,
-  { name, quotaBytes }: EmbeddedSettings,
+  settings: EmbeddedSettings,
   log: ActorLog,
 ): Promise<Outcome<EmbeddedPool>> {
+  const { name, quotaBytes } = settings;
   const problem = folderProblem(folder);
   if (problem !== undefined) return fail("pool.not_found", `pool ${name}: ${problem}`);
   const files = await openVolumeFiles(folder);
   const catalog = await openCatalog(join(folder, CATALOG_FILE));
   try {
-    const failure = await ensureRoot(name, catalog);
+    const failure = (await ensureRoot(name, catalog)) ?? (await settleFiles(settings, catalog, files, log));
     if (failure) {
       await catalog.close();
       return failure;
     }
-    await removeLeftovers(name, catalog, files, log);
   } catch (error) {
     await catalog.close();
     throw error;

@@ -58,7 +58,8 @@ export function takeSnapshot(
     };
     try {
       for (const target of targets) snapshots.push(await copyTarget(pool, target, tagOf(name)));
-      const committed = await transactions.run(messagePrefix, decide);
+      const newFiles = snapshots.map(({ file }) => file);
+      const committed = await transactions.run(messagePrefix, decide, newFiles);
       if (!committed.ok) return committed;
       return succeed(snapshots.find((snapshot) => snapshot.name === name)?.written);
     } finally {

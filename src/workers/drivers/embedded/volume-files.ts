@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { renameSync } from "node:fs";
 import { lstat, mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { sync } from "../../../protocol/raw-disk/file-writes.js";
@@ -10,19 +11,27 @@ import { createVolumeLinks } from "./volume-links.js";
 /**
  * The files of an embedded pool. `volumes/FILE` holds the data of volumes and snapshots,
  * sparse, under file names that are never reused; `zvol/POOL/NAME` links a volume to its
- * file, as /dev/zvol does; `incoming/` has a folder for each stream that is being received.
- * A new file in `volumes/` survives a power cut once the call that made it has resolved.
+ * file, as /dev/zvol does; `incoming/` has a folder for each stream that is being received, and
+ * each new file until the commit of its dataset is on the disk. So a file in `volumes/` was
+ * committed once, and is never deleted because the catalog does not know it: `lost/` takes it.
+ * A new file survives a power cut once the call that made it has resolved.
  */
 export interface VolumeFiles {
   /** The folder of the links to volumes, an absolute path. */
   readonly devices: string;
+  /** The path of a published file. */
   pathOf(file: string): string;
-  /** A new file that reads as zeros. */
+  /** A new file that reads as zeros. Like every new file it has to be published. */
   create(file: string, size: Bytes): Promise<void>;
   /** Copies a file, by reflink where the file system can, else sparse. @returns the bytes that the copy takes. */
   copy(from: string, to: string): Promise<Bytes>;
-  /** Moves a file from elsewhere in the pool's folder into `volumes/`. @returns the bytes that it takes. */
+  /** Makes a new file of one from elsewhere in the pool's folder. @returns the bytes that it takes. */
   adopt(path: string, file: string): Promise<Bytes>;
+  /**
+   * Moves a new file to its place in `volumes/`: at once, once its dataset is committed. Throws
+   * errors of the file system; the next start publishes it then.
+   */
+  publish(file: string): void;
   /** Succeeds when there is no such file. */
   remove(file: string): Promise<void>;
   /** The bytes that a file takes on the disk, which for a sparse file are fewer than its size. */
@@ -34,15 +43,16 @@ export interface VolumeFiles {
   removeIncoming(name: string): Promise<void>;
   /** What the file system has left. */
   available(): Promise<Bytes>;
-  /**
-   * Removes what a crash may have left: files that no dataset uses and everything in `incoming/`.
-   * Then recreates the links of all volumes.
-   * @returns how many files it removed from `volumes/`.
-   */
-  removeLeftovers(
-    isUsed: (file: string) => boolean,
-    volumes: Iterable<{ readonly name: DatasetName; readonly file: string }>,
-  ): Promise<number>;
+  /** The names of all files in `volumes/`. */
+  list(): Promise<readonly string[]>;
+  /** Moves a file from `volumes/` to `lost/`. */
+  setAside(file: string): Promise<void>;
+  /** The folder of the files that were set aside, an absolute path. */
+  readonly lost: string;
+  /** Publishes the `used` files whose publication a crash prevented, and empties `incoming/`. */
+  settleIncoming(used: ReadonlySet<string>): Promise<void>;
+  /** Recreates the links of all volumes. */
+  recreateLinks(volumes: Iterable<{ readonly name: DatasetName; readonly file: string }>): Promise<void>;
 }
 
 const FOLDER_MODE = 0o750;
@@ -65,24 +75,26 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
   const volumes = join(folder, "volumes");
   const devices = join(folder, "zvol");
   const incoming = join(folder, "incoming");
+  const lost = join(folder, "lost");
   for (const path of [volumes, devices, incoming]) await mkdir(path, { recursive: true, mode: FOLDER_MODE });
   await sync(folder);
 
   const copier = createVolumeCopier();
   const links = createVolumeLinks(devices);
   const pathOf = (file: string) => join(volumes, file);
+  const newPathOf = (file: string) => join(incoming, file);
   const link = (volume: DatasetName, file: string) => links.link(volume, pathOf(file));
 
   /**
-   * Has `make` create a file in `volumes/`. First its data is synced, then its name: only after
-   * both may a commit refer to it. What can't be completed is removed.
+   * Has `make` create a new file. First its data is synced, then its name: only after both may
+   * a commit refer to it. What can't be completed is removed.
    */
   async function makeDurable(file: string, make: (path: string) => Promise<void>): Promise<Bytes> {
-    const path = pathOf(file);
+    const path = newPathOf(file);
     try {
       await make(path);
       await sync(path);
-      await sync(volumes);
+      await sync(incoming);
       return await allocatedAt(path);
     } catch (error) {
       await rm(path, { force: true });
@@ -101,7 +113,10 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
     },
     copy: (from, to) => makeDurable(to, (path) => copier.copy(pathOf(from), path)),
     adopt: (from, file) => makeDurable(file, (path) => rename(from, path)),
-    remove: (file) => rm(pathOf(file), { force: true }),
+    publish: (file) => renameSync(newPathOf(file), pathOf(file)),
+    remove: async (file) => {
+      for (const path of [newPathOf(file), pathOf(file)]) await rm(path, { force: true });
+    },
     allocatedBytes: (file) => allocatedAt(pathOf(file)),
     link,
     unlink: links.unlink,
@@ -111,15 +126,24 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
       const { bavail, bsize } = await statfs(folder, { bigint: true });
       return bytes(bavail * bsize);
     },
-    removeLeftovers: async (isUsed, present) => {
-      const unused = (await readdir(volumes)).filter((file) => !isUsed(file));
-      for (const file of unused) await rm(pathOf(file), { recursive: true, force: true });
-      for (const path of [incoming, devices]) {
-        await rm(path, { recursive: true, force: true });
-        await mkdir(path, { mode: FOLDER_MODE });
+    list: () => readdir(volumes),
+    lost,
+    setAside: async (file) => {
+      await mkdir(lost, { recursive: true, mode: FOLDER_MODE });
+      await rename(pathOf(file), join(lost, file));
+      await sync(lost);
+    },
+    settleIncoming: async (used) => {
+      for (const name of await readdir(incoming)) {
+        if (used.has(name)) await rename(newPathOf(name), pathOf(name));
+        else await rm(newPathOf(name), { recursive: true, force: true });
       }
+      await sync(volumes);
+    },
+    recreateLinks: async (present) => {
+      await rm(devices, { recursive: true, force: true });
+      await mkdir(devices, { mode: FOLDER_MODE });
       for (const { name, file } of present) await link(name, file);
-      return unused.length;
     },
   };
 }

@@ -242,7 +242,13 @@ describe("precedence", () => {
 
   test("a setting that one layer does not give comes from the layer below", () => {
     const config = load({ config: file(inFile), port: "3000" }, { IMAGESTORE_LOG_LEVEL: "info" });
-    expect(config.listen).toEqual({ host: "10.0.0.1", port: 3000, transport: "auto" });
+    expect(config.listen).toEqual({
+      host: "10.0.0.1",
+      port: 3000,
+      transport: "auto",
+      names: [],
+      origins: [],
+    });
     expect(config).toMatchObject({ log: { level: "info" }, maxPending: 1, dataDir: "/file" });
   });
 

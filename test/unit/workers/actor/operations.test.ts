@@ -754,6 +754,117 @@ describe("requesting an image", () => {
     expect(urls).toEqual(["http://127.0.0.1:1/images/a%20b/download", "https://mirror.example/deep/x?y=1"]);
   });
 
+  /** An actor whose fetches end when `land` is called. */
+  function startHeld(images: readonly string[] = []) {
+    let land: () => void = () => {};
+    const landed = new Promise<void>((resolve) => {
+      land = resolve;
+    });
+    const actor = start({
+      images,
+      fetch: (zfs) => async (order) => {
+        await landed;
+        return goodFetch(zfs)(order);
+      },
+    });
+    return { ...actor, land: () => land() };
+  }
+
+  test.each([
+    [
+      "a recursive snapshot of the pool",
+      { op: "CreateSnapshot", dataset: "tank", snapshot: "tank@r", recursive: true },
+    ],
+    [
+      "a recursive snapshot of the images",
+      { op: "CreateSnapshot", dataset: "tank/images", snapshot: "tank/images@r", recursive: true },
+    ],
+    ["a recursive deletion of snapshots", { op: "DeleteSnapshot", name: "tank@old", recursive: true }],
+    ["a deletion of a dataset", { op: "DeleteDataset", name: "tank/work" }],
+  ] as const)("does not hold up %s, which does not stop it either", async (_, operation) => {
+    const { handlers, zfs, locks, land } = startHeld();
+    zfs.put("tank/work");
+    await handlers.CreateSnapshot({
+      dataset: dataset("tank"),
+      snapshot: snapshot("tank@old"),
+      recursive: true,
+    });
+    const fetching = handlers.RequestImage(request);
+    const changed = await ask(handlers, operation as unknown as Operation);
+    expect(changed.ok).toBe(true);
+    land();
+    expect(await fetching).toMatchObject({ ok: true, value: { id: "new", status: "complete" } });
+    expect(locks.size).toBe(0);
+  });
+
+  test("holds no lock while it moves data", async () => {
+    const { handlers, locks, land } = startHeld();
+    const fetching = handlers.RequestImage(request);
+    await until("it fetches", () => locks.size === 0);
+    await Promise.all(Array.from({ length: 20 }, turn));
+    expect(locks.size).toBe(0);
+    land();
+    expect((await fetching).ok).toBe(true);
+  });
+
+  test("stops nothing in any order: random changes of the pool beside it all answer, and so does it", async () => {
+    const names = ["tank", "tank/images", "tank/guests", "tank/a", "tank/a/b", "tank/images/i"];
+    const change = fc.record({
+      op: fc.constantFrom(
+        "CreateSnapshot",
+        "DeleteSnapshot",
+        "CreateVolume",
+        "DeleteDataset",
+        "CloneImage",
+        "CreateGuestDisks",
+        "DeleteImage",
+        "RollbackSnapshot",
+      ),
+      name: fc.constantFrom(...names),
+      recursive: fc.boolean(),
+    });
+    let landedFirst = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(change, { minLength: 1, maxLength: 12 }),
+        fc.nat(12),
+        paces,
+        async (changes, landAt, pace) => {
+          const actor = startHeld(["i"]);
+          const { handlers, zfs, locks, land } = actor;
+          zfs.pause = paced(pace);
+          const fetching = handlers.RequestImage(request);
+          const answers = changes.map(({ op, name, recursive }, index) => {
+            if (index === landAt) land();
+            const tag = `${name}@t${index % 3}`;
+            const asks = {
+              CreateSnapshot: { dataset: name, snapshot: tag, recursive },
+              DeleteSnapshot: { name: tag, recursive },
+              CreateVolume: { name: `${name}/v${index % 2}`, size: 8n * MIB },
+              DeleteDataset: { name: `${name}/v${index % 2}` },
+              CloneImage: { id: "i", target: `tank/a/clone${index % 2}` },
+              CreateGuestDisks: {
+                guest: { id: "g", disks: [disk({ size: bytes(MIB) }), disk({ image: "i" })], rest: {} },
+              },
+              DeleteImage: { id: "i" },
+              RollbackSnapshot: { name: tag, destroyMoreRecent: recursive },
+            };
+            return ask(handlers, { op, ...asks[op] } as unknown as Operation);
+          });
+          if (landAt < changes.length) landedFirst++;
+          // Nothing waits for the fetch, so all answer before it has landed, or after.
+          await Promise.all(answers);
+          land();
+          expect((await fetching).ok).toBe(true);
+          expect(locks.size).toBe(0);
+          expectRecordsAgree(actor);
+        },
+      ),
+      { numRuns: 300, timeout: 5_000 },
+    );
+    expect(landedFirst).toBeGreaterThan(30);
+  });
+
   test("is refused at once when as many as may are fetched and wait", async () => {
     const landings: (() => void)[] = [];
     const { handlers } = start({

@@ -1,6 +1,4 @@
 import { spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, test } from "vitest";
 import { endOrphans } from "../../../../src/main/threads/orphans.js";
@@ -8,7 +6,7 @@ import { createChildMemory, createChildTable } from "../../../../src/protocol/th
 import { failureOf } from "../../../../src/workers/processes/command-failures.js";
 import type { CommandLimits } from "../../../../src/workers/processes/run-command.js";
 import { type Runner, startRunner } from "../../../../src/workers/processes/runner-link.js";
-import { createKeptLog, scratchFolder } from "../../../support/memory-actor.js";
+import { createKeptLog } from "../../../support/memory-actor.js";
 import { isAlive, until } from "../../../support/until.js";
 
 const SCRIPT = fileURLToPath(new URL("../../../../dist/workers/runner.js", import.meta.url));
@@ -19,10 +17,10 @@ afterEach(async () => {
   await Promise.all(opened.splice(0).map((runner) => runner.close()));
 });
 
-function open() {
+function open(replyLimitMs = 5_000) {
   const shared = createChildMemory();
   const log = createKeptLog();
-  const runner = startRunner({ script: SCRIPT, children: createChildTable(shared), log });
+  const runner = startRunner({ script: SCRIPT, children: createChildTable(shared), log, replyLimitMs });
   opened.push(runner);
   /** The runner's own pid: its group is in the table. */
   const pid = () => -([...new Int32Array(shared)].find((id) => id !== 0) ?? 0);
@@ -102,21 +100,64 @@ describe("the runner", () => {
     ]);
   });
 
-  test("that is started again while the commands of the dead one are ended loses none of its own", async () => {
-    using folder = scratchFolder();
-    const flag = join(folder.path, "go");
-    const wait = ["sh", "-c", `until [ -e '${flag}' ]; do sleep 0.01; done; echo done`];
+  test("is not started again before the commands of the dead one have ended, and loses none of its own", async () => {
     const running = open();
-    const { ended } = await startSleep(running);
+    const { ended, sleeping } = await startSleep(running);
     process.kill(running.pid(), "SIGKILL");
-    let first: ReturnType<Runner["run"]> | undefined;
-    await until("a new one is started", () => {
-      first = running.runner.run(wait, LIMITS);
-      return running.runner.restarts === 1;
+    let sent = 0;
+    const burst: ReturnType<Runner["run"]>[] = [];
+    await until("the dead one's command is answered", async () => {
+      burst.push(running.runner.run(["sh", "-c", `kill -0 ${sleeping} 2>&1; echo ${sent++}`], LIMITS));
+      const notYet = new Promise<boolean>((resolve) => setImmediate(resolve, false));
+      return Promise.race([ended.then(() => true), notYet]);
     });
     expect((await ended).exit).toEqual({ kind: "lost" });
-    writeFileSync(flag, "");
-    expect(await first).toMatchObject({ stdout: "done\n", exit: { kind: "exited", code: 0 } });
+    const answers = (await Promise.all(burst)).map(({ stdout, exit }) => [exit, stdout.split("\n").at(-2)]);
+    // The first may have reached the dying process; every other was run by the new one.
+    const lost = answers.filter(([exit]) => JSON.stringify(exit) === '{"kind":"lost"}').length;
+    expect(lost).toBeLessThan(answers.length);
+    expect(answers.slice(lost)).toEqual(
+      answers.slice(lost).map((_, index) => [{ kind: "exited", code: 0 }, String(index + lost)]),
+    );
+    expect(running.runner.restarts).toBe(1);
+  });
+
+  test("that is stopped is killed when a command is overdue, with what it runs, and replaced", async () => {
+    const running = open(100);
+    const { ended, sleeping } = await startSleep(running);
+    const first = running.pid();
+    process.kill(first, "SIGSTOP");
+    const late = await running.runner.run(["true"], { ...LIMITS, timeoutMs: 100 });
+    expect(late.exit).toEqual({ kind: "timed_out", afterMs: 100 });
+    expect((await ended).exit).toEqual({ kind: "lost" });
+    expect([isAlive(first), isAlive(sleeping)]).toEqual([false, false]);
+    expect((await running.runner.run(["echo", "again"], LIMITS)).stdout).toBe("again\n");
+    expect(running.runner.restarts).toBe(1);
+    expect(running.log.lines.map(({ message }) => message)).toEqual([
+      "the runner does not reply; it is killed",
+      "the runner ended; it is started again",
+    ]);
+  });
+
+  test("replies to a ping while it lives, and does not while it is stopped", async () => {
+    const running = open();
+    await running.runner.ping();
+    process.kill(running.pid(), "SIGSTOP");
+    const late = new Promise((resolve) => setTimeout(resolve, 200, "late"));
+    const pinged = running.runner.ping().then(() => "pinged");
+    expect(await Promise.race([pinged, late])).toBe("late");
+    process.kill(running.pid(), "SIGCONT");
+    expect(await pinged).toBe("pinged");
+  });
+
+  test("that is stopped is closed all the same", async () => {
+    const running = open();
+    const { ended, sleeping } = await startSleep(running);
+    const pid = running.pid();
+    process.kill(pid, "SIGSTOP");
+    await running.runner.close();
+    expect((await ended).exit).toEqual({ kind: "lost" });
+    expect([isAlive(pid), isAlive(sleeping)]).toEqual([false, false]);
   });
 
   test("ends with what it runs when it is closed, and runs nothing any more", async () => {

@@ -129,6 +129,7 @@ async function expectTidy(zfs: Zfs, folder: string): Promise<void> {
   const links = execFileSync("find", [zfs.devices, "-type", "l"], { encoding: "utf8" });
   expect(links.split("\n").filter((line) => line !== "")).toHaveLength(volumes.length);
   expect(readdirSync(join(folder, "incoming"))).toEqual([]);
+  expect(readdirSync(folder)).not.toContain("lost");
 }
 
 describe("the pool's usage", () => {

@@ -1,0 +1,86 @@
+import { describe, expect, test } from "vitest";
+import { createDownloads } from "../../../../src/main/downloads/downloads.js";
+import type { SendListener, StreamingHandle } from "../../../../src/main/downloads/streaming-handle.js";
+import type { HttpReply, HttpRequest } from "../../../../src/main/http/transport.js";
+import type { Actor } from "../../../../src/main/pools/actor-handle.js";
+import { failed, type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
+import type { PoolName } from "../../../../src/protocol/storage/names.js";
+import type { Operation } from "../../../../src/protocol/storage/operations.js";
+import { until } from "../../../support/until.js";
+
+const POOL = "tank" as PoolName;
+
+const request: HttpRequest = {
+  method: "GET",
+  path: "/snapshots/download",
+  query: "id=v@s",
+  body: "",
+  tooLarge: false,
+  header: () => "",
+};
+
+/** A client that takes no byte and stays. */
+const reply = {
+  isDisconnected: false,
+  onDisconnect: () => {},
+  send: () => {},
+} as unknown as HttpReply;
+
+/** Downloads of an actor whose releases are answered by `release`. */
+function start(release: () => Outcome<null>) {
+  let releases = 0;
+  const actor = {
+    pool: POOL,
+    state: "restarting",
+    call: async (operation: Operation) =>
+      operation.op === "OpenSend"
+        ? succeed({ name: "tank/v@s", tag: "t", command: ["zfs"] })
+        : failed.interrupted,
+    callAlways: async () => {
+      releases++;
+      return release();
+    },
+  } as unknown as Actor;
+  const streaming = {
+    send: (_command: readonly string[], listener: SendListener) => ({
+      poll: () => 0,
+      view: () => new Uint8Array(),
+      release: () => {},
+      cancel: () => setImmediate(() => listener.onEnd(failed.interrupted.failure)),
+      close: () => {},
+    }),
+  } as unknown as StreamingHandle;
+  const downloads = createDownloads({
+    pools: [POOL],
+    streaming,
+    maxDownloads: 1,
+    windowBytes: 65_536,
+    stalledReaderMs: 60_000,
+    actorOf: () => actor,
+    onBytes: () => {},
+    report: () => {},
+  });
+  return { downloads, releases: () => releases };
+}
+
+describe("the hold of a download", () => {
+  test("is tried to be released once during a stop, which the pauses between tries don't delay", async () => {
+    const { downloads, releases } = start(() => failed.interrupted);
+    downloads.handle(request, reply);
+    await until("it runs", () => downloads.active === 1);
+    const startedAt = performance.now();
+    await downloads.endAll();
+    expect(performance.now() - startedAt).toBeLessThan(900);
+    expect(releases()).toBe(1);
+    expect(downloads.active).toBe(0);
+  });
+
+  test("is released before a stop has ended", async () => {
+    const { downloads, releases } = start(() => succeed(null));
+    downloads.handle(request, reply);
+    await until("it runs", () => downloads.active === 1);
+    expect(downloads.liveTags(POOL)).toEqual(["t"]);
+    await downloads.endAll();
+    expect([releases(), downloads.liveTags(POOL)]).toEqual([1, []]);
+  });
+});
