@@ -860,9 +860,9 @@ describe("requesting an image", () => {
           expectRecordsAgree(actor);
         },
       ),
-      { numRuns: 300, timeout: 5_000 },
+      { numRuns: 100, timeout: 20_000 },
     );
-    expect(landedFirst).toBeGreaterThan(30);
+    expect(landedFirst).toBeGreaterThan(10);
   });
 
   test("is refused at once when as many as may are fetched and wait", async () => {
