@@ -1,12 +1,11 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import { createMethodTable } from "../protocol/json-rpc/methods/table.js";
+import { codeOf, messageOf } from "../protocol/storage/caught-error.js";
 import { fail, failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { PoolName } from "../protocol/storage/names.js";
-
 import type { Config } from "./config/schema.js";
 import { createDownloads } from "./downloads/downloads.js";
-
 import { startStreaming } from "./downloads/streaming-handle.js";
 import { chooseTransport } from "./http/choose.js";
 import type { Listener } from "./http/transport.js";
@@ -118,7 +117,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     const states = await Promise.all(
       everyActor.map(async (actor): Promise<[string, string]> => {
         const answers = actor.stats(timeouts.readyMs).then(() => "ready");
-        return [actor.pool, await answers.catch((error: Error) => error.message)];
+        return [actor.pool, await answers.catch(messageOf)];
       }),
     );
     return { stopping, pools: new Map(states) };
@@ -186,8 +185,7 @@ function once(work: () => Promise<void>): () => Promise<void> {
 }
 
 function listenProblem(error: unknown, host: string, port: number): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  switch (code) {
+  switch (codeOf(error)) {
     case "EADDRINUSE":
       return `port ${port} on ${host} is in use: another imagestore may be running`;
     case "EACCES":
@@ -195,6 +193,6 @@ function listenProblem(error: unknown, host: string, port: number): string {
     case "EADDRNOTAVAIL":
       return `this machine has no address ${host}`;
     default:
-      return message;
+      return messageOf(error);
   }
 }

@@ -34,8 +34,8 @@ const RUNNER = fileURLToPath(new URL("./runner.js", import.meta.url));
 const CRASH_CLOSE_MS = 5_000;
 
 /**
- * The actor of one pool: the only writer of its pool. It is the one task of its piscina
- * thread, and ends when main closes its port.
+ * Runs the actor of one pool, the only writer of that pool. This is the only task of its piscina
+ * thread, and ends when main closes `task.hot`.
  */
 export default function runPoolActor(task: ActorTask): Promise<void> {
   const { settings, hot, control, children } = task;
@@ -48,7 +48,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   const fetches = createFetchQueue<CompleteImage>(node.numFetchers, node.maxPending, (id, isUnderWay) =>
     announce(isUnderWay ? { fetching: id } : { settled: id }),
   );
-  /** What `closeFiles` has to close. Each is set once, when it has been opened. */
+  /** What `closeFiles` must close. Each member is set once, as soon as it is open. */
   const open: { runner?: Runner; zfs?: Zfs; records?: Records } = {};
 
   function reportCommand({ argv, exit, ms, stderr, spawnMs }: CommandEnd): void {
@@ -111,13 +111,13 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   };
   comlink.expose(controls, comlinkEndpoint(control));
 
-  // A bug outside of any call. sqlite3 aborts the whole process when a thread ends during one of
-  // its statements (docs/decisions/records.md): so close the files first, then end the thread,
-  // which fails the calls that wait.
+  // A bug outside of any call. If the thread ended during a statement of SQLite, sqlite3 would abort
+  // the whole process (docs/decisions/records.md): so close the files first, then end the thread,
+  // which fails the pending calls.
   process.once("uncaughtException", (error) => {
     log.error("the actor crashed", { error: error.stack ?? String(error) });
     const timeLimit = new Promise((resolve) => setTimeout(resolve, CRASH_CLOSE_MS));
-    // SQLite's own callback may have thrown; process.exit must not run inside of it.
+    // The error may come from a callback of SQLite, and process.exit must not run within that.
     void Promise.race([closeFiles(), timeLimit]).finally(() => setImmediate(() => process.exit(1)));
   });
 

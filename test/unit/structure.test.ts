@@ -8,7 +8,7 @@ import { ROOT, shapeOf, sourceFiles } from "../support/source-tree.js";
 const LONGEST_FILE = 300;
 const LONGEST_FUNCTION = 80;
 /** Only ever lower it. */
-const MOST_CASTS = 58;
+const MOST_CASTS = 49;
 
 /** Base names that two files have, with the reason. */
 const SHARED_NAMES: Readonly<Record<string, string>> = {

@@ -5,6 +5,8 @@
  * docs/decisions/json.md.
  */
 
+import { messageOf } from "../storage/caught-error.js";
+
 export type Kind = "object" | "array" | "string" | "number" | "boolean" | "null";
 
 /** A value in a JSON text. */
@@ -49,7 +51,7 @@ function problemOf(text: string): string {
   try {
     JSON.parse(text);
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
   throw new Error("a text was refused that JSON.parse accepts");
 }

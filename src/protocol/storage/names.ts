@@ -17,30 +17,32 @@ export type ComponentId = string & { readonly [imageBrand]: true };
 /** ZFS_MAX_DATASET_NAME_LEN is 256 with the terminating zero. */
 export const MAX_NAME_BYTES = 255;
 
-/** zfs_max_dataset_nesting: slashes in a name, below which OpenZFS keeps. */
+/** The most slashes in a name: OpenZFS allows fewer than 50 (zfs_max_dataset_nesting). */
 const MAX_SLASHES = 49;
 
-/** What a component may hold, from zfs(8): alphanumerics and `-_.: ` (space). */
+/** A component has letters, digits and `-_.: ` (space). Source: zfs(8). */
 const COMPONENT = /^[a-zA-Z0-9_.: -]+$/;
 const SNAPSHOT_DEST = /^[a-zA-Z0-9_\-:.]+$/;
 const POOL = /^[a-zA-Z][a-zA-Z0-9_.:-]*$/;
-/** Names that zpool(8) keeps for vdev types. */
+/** Names that zpool(8) reserves for types of vdevs. */
 const RESERVED_POOL = /^(?:mirror|raidz|draid|spare|log$)/;
 
-/** The pools that a request may name; the first serves requests that name none. */
+/** Where the names of a request are looked up. */
 export interface PoolScope {
+  /** All configured pools: a name may begin with any of them. */
   readonly pools: readonly PoolName[];
+  /** The pool of names that begin with none. */
   readonly pool: PoolName;
 }
 
-/** A name from a request, resolved. `snapshot` is there when the request named one. */
+/** The full name that a request means. `snapshot` is undefined if it means a dataset. */
 export interface ResolvedName {
   readonly pool: PoolName;
   readonly dataset: DatasetName;
   readonly snapshot?: SnapshotName;
 }
 
-/** @returns why the text is no pool name, or undefined. Source: zpoolconcepts(7). */
+/** @returns what is wrong with the name of a pool, or undefined. Source: zpoolconcepts(7). */
 export function poolNameProblem(text: string): string | undefined {
   if (!POOL.test(text)) return "must begin with a letter and hold only letters, digits and -_.:";
   if (RESERVED_POOL.test(text)) return "is reserved by zpool";
@@ -73,9 +75,9 @@ export function choosePool(pools: readonly PoolName[], wanted: string): Outcome<
 }
 
 /**
- * Resolves the name of a request to a full one. A relative name gets the pool in
- * front; a name whose first component is a configured pool is taken as full.
- * Whatever comes out lies in a configured pool and can't pass for an option.
+ * Resolves the name in a request. A name whose first component is a configured pool is full;
+ * any other is relative to `scope.pool`.
+ * Every result is in a configured pool, and none begins with a dash, as an option would.
  * Fails: name.invalid, with the reason as its detail.
  */
 export function resolveName(scope: PoolScope, text: string): Outcome<ResolvedName> {
@@ -94,14 +96,14 @@ export function resolveName(scope: PoolScope, text: string): Outcome<ResolvedNam
     if (problem !== undefined) return invalid(`${problem} after "@"`);
   }
   if (full.split("/").length - 1 > MAX_SLASHES) return invalid(`more than ${MAX_SLASHES} slashes`);
-  // The grammar is ASCII by now: characters are bytes.
+  // Every component is ASCII, as checked above: so characters are bytes.
   if (full.length > MAX_NAME_BYTES) return invalid(`more than ${MAX_NAME_BYTES} bytes`);
   if (tag === undefined) return succeed({ pool, dataset: full as DatasetName });
   const dataset = full.slice(0, full.indexOf("@")) as DatasetName;
   return succeed({ pool, dataset, snapshot: full as SnapshotName });
 }
 
-/** Checks the id of an image or guest: one component, not beginning with a dot. */
+/** Checks the id of an image or guest. Fails: name.invalid. */
 export function parseComponentId(text: string): Outcome<ComponentId> {
   const problem =
     componentProblem(text) ?? (text.startsWith(".") ? "a leading dot, which is ours" : undefined);
@@ -112,7 +114,7 @@ export function parseComponentId(text: string): Outcome<ComponentId> {
   return succeed(text as ComponentId);
 }
 
-/** The name of snapshot `dest` of `dataset`. Fails: the contract's words for a bad `dest`. */
+/** The name of snapshot `dest` of `dataset`. Fails: name.invalid; the contract fixes the message. */
 export function snapshotOf(dataset: DatasetName, dest: string): Outcome<SnapshotName> {
   if (!SNAPSHOT_DEST.test(dest) || dest === "." || dest === "..") {
     return failed.invalidSnapshotDest;
@@ -122,7 +124,7 @@ export function snapshotOf(dataset: DatasetName, dest: string): Outcome<Snapshot
   return succeed(name as SnapshotName);
 }
 
-/** A child of a dataset whose name is known to be good. */
+/** The name of `child` in `parent`. The caller has checked `child`. */
 export function childOf(parent: PoolName | DatasetName, child: string): DatasetName {
   return `${parent}/${child}` as DatasetName;
 }
@@ -135,27 +137,27 @@ export function tagOf(snapshot: SnapshotName): string {
   return snapshot.slice(snapshot.indexOf("@") + 1);
 }
 
-/** The name of a snapshot after its dataset was renamed to `dataset`. */
+/** The snapshot's name after its dataset has been renamed to `dataset`. */
 export function renamedSnapshot(snapshot: SnapshotName, dataset: DatasetName): SnapshotName {
   return `${dataset}@${tagOf(snapshot)}` as SnapshotName;
 }
 
-export function isSnapshotName(name: DatasetName | SnapshotName): name is SnapshotName {
+export function isSnapshotName(name: PoolName | DatasetName | SnapshotName): name is SnapshotName {
   return name.includes("@");
 }
 
-/** `name` itself or anything below it, snapshots included. */
+/** Whether `name` is `root` or below it. Snapshots of `root` are below it too. */
 export function isWithin(name: string, root: string): boolean {
   return name === root || (name.startsWith(root) && (name[root.length] === "/" || name[root.length] === "@"));
 }
 
-/** Where udev puts the devices of volumes. */
+/** The folder where udev puts the devices of volumes. */
 export const ZVOL_DEVICES = "/dev/zvol";
 
 /**
- * The device of a volume below `devices`. udev's zvol_id writes a space as "+".
- * Source: cmd/zvol_id in OpenZFS.
+ * The path of a volume's device; `devices` is the folder of all devices. udev's zvol_id writes
+ * a space as "+". Source: cmd/zvol_id in OpenZFS.
  */
-export function devicePath(dataset: DatasetName, devices: string): string {
-  return `${devices}/${dataset.replaceAll(" ", "+")}`;
+export function devicePath(name: PoolName | DatasetName | SnapshotName, devices: string): string {
+  return `${devices}/${name.replaceAll(" ", "+")}`;
 }

@@ -2,13 +2,16 @@ import { Mutex } from "async-mutex";
 import type { DatasetName, PoolName, SnapshotName } from "../../protocol/storage/names.js";
 
 /**
- * What an operation does to a dataset. `keep`: it must not be destroyed meanwhile;
- * `part`: a snapshot of it, locked by its own name, is destroyed, and others may do the
- * same to others; `one`: it is changed, what is below it is not; `tree`: it and
- * everything below it. A snapshot's name is locked in mode `one` only.
+ * What an operation does to a dataset.
+ * `keep`: it needs the dataset to stay, as the origin of a clone. Only `tree` waits for it.
+ * `part`: it destroys a snapshot of the dataset, and locks that snapshot's name in mode `one` too.
+ * Several such operations may destroy different snapshots at once.
+ * `one`: it changes the dataset, and nothing below. It waits for `part`, `one` and `tree`.
+ * `tree`: it changes the dataset and all below. It waits for every lock there.
  */
 export type LockMode = "keep" | "part" | "one" | "tree";
 
+/** A lock on a dataset in any mode, or on a snapshot in mode `one`. */
 export interface LockRequest {
   readonly name: PoolName | DatasetName | SnapshotName;
   readonly mode: LockMode;
@@ -17,119 +20,124 @@ export interface LockRequest {
 type Release = () => void;
 
 /**
- * A lock that many may share or one may own. Who comes first passes the turnstile
- * first, so that a stream of sharers can't keep an owner out. Two mutexes and not a
- * weighted semaphore: releasing one of async-mutex's takes time in proportion to its
- * free units (16 s with 2^30 of them).
+ * A readers-writer lock: many may share it, or one caller owns it. It is granted in the order of
+ * the calls, so that a stream of sharers can't keep an owner waiting. Source: "no-starve
+ * readers-writers" in The Little Book of Semaphores, which names the turnstile and the room.
+ * Two mutexes and not a weighted semaphore, because async-mutex releases that in time
+ * proportional to its free units (16 s with 2^30 of them).
  */
 class SharedMutex {
+  /** All callers pass it in order. An owner blocks it from its turn until its release. */
   private readonly turnstile = new Mutex();
+  /** Locked by the owner, or once for all sharers. */
   private readonly room = new Mutex();
+  /** Sharers in the room: it is locked for them while there are any. */
   private sharers = 0;
+  /** Unlocks the room for the last sharer. */
   private leaveRoom: Release = () => {};
 
   async share(): Promise<Release> {
-    const passOn = await this.turnstile.acquire();
+    const leaveTurnstile = await this.turnstile.acquire();
     if (this.sharers++ === 0) this.leaveRoom = await this.room.acquire();
-    passOn();
+    leaveTurnstile();
     return () => {
       if (--this.sharers === 0) this.leaveRoom();
     };
   }
 
   async own(): Promise<Release> {
-    const passOn = await this.turnstile.acquire();
+    const leaveTurnstile = await this.turnstile.acquire();
     const leaveRoom = await this.room.acquire();
     return () => {
       leaveRoom();
-      passOn();
+      leaveTurnstile();
     };
   }
 }
 
-/**
- * The two locks of a dataset. `self` is its mutex, shared by who changes parts of it.
- * `subtree` is owned by who changes the tree rooted here and shared by everybody who
- * works at or below this dataset, so that a recursive change waits for them and they
- * for it.
- */
-interface Node {
+/** The two locks of a name. */
+interface LockPair {
+  /**
+   * Owned to change everything from here down. Every request at or below this name shares it, so
+   * that a recursive change waits for them, and they for it.
+   */
   readonly subtree: SharedMutex;
+  /** Owned to change this dataset or snapshot alone, shared to destroy a snapshot of this dataset. */
   readonly self: SharedMutex;
+  /** Requests that hold one of the two or wait for it. Without any, the pair is dropped. */
   users: number;
 }
 
-interface Step {
+/** One lock to acquire for a request. */
+interface LockStep {
   readonly name: string;
   readonly lock: "subtree" | "self";
-  readonly owned: boolean;
+  readonly isOwned: boolean;
 }
 
 export interface DatasetLocks {
-  /** Runs `work` under the locks; others wait in the order they came. */
+  /** Runs `work` under the locks. Requests that conflict wait for each other in the order of the calls. */
   with<T>(requests: readonly LockRequest[], work: () => Promise<T>): Promise<T>;
-  /** Datasets that somebody holds or waits for. */
+  /** Names with a lock that is held or waited for. */
   readonly size: number;
 }
 
-function ancestorsOf(name: string): string[] {
+/** A name with those of all datasets above it, from the pool down. */
+function pathTo(name: string): string[] {
   const parts = name.split("/");
   return parts.map((_, index) => parts.slice(0, index + 1).join("/"));
 }
 
-/** "/" sorts before every other character, so that a parent and its tree come before their neighbours. */
-function sortKey(step: Step): string {
-  return `${step.name.replaceAll("/", "\u0001")}\u0000${step.lock === "subtree" ? 0 : 1}`;
+/**
+ * Sorts a dataset before everything below it, and its subtree before itself. Written as
+ * `\u0001`, the slash comes before all other characters of a name: `a/b` before `a-c`.
+ */
+function sortKey({ name, lock }: LockStep): string {
+  return `${name.replaceAll("/", "\u0001")}\u0000${lock === "subtree" ? 0 : 1}`;
 }
 
-/** The locks to take, each once, in one order for all: nobody can wait in a circle. */
-function plan(requests: readonly LockRequest[]): Step[] {
-  const steps = new Map<string, Step>();
-  const add = (name: string, lock: Step["lock"], owned: boolean) => {
+/** The locks to acquire, each once. All callers use the same order, so there can be no deadlock. */
+function planSteps(requests: readonly LockRequest[]): LockStep[] {
+  const steps = new Map<string, LockStep>();
+  const add = (name: string, lock: LockStep["lock"], isOwned: boolean) => {
     const key = `${lock} ${name}`;
-    steps.set(key, { name, lock, owned: owned || steps.get(key)?.owned === true });
+    steps.set(key, { name, lock, isOwned: isOwned || steps.get(key)?.isOwned === true });
   };
   for (const { name, mode } of requests) {
-    for (const ancestor of ancestorsOf(name)) {
-      add(ancestor, "subtree", ancestor === name && mode === "tree");
-    }
+    for (const each of pathTo(name)) add(each, "subtree", each === name && mode === "tree");
     if (mode === "one" || mode === "part") add(name, "self", mode === "one");
   }
   return [...steps.values()].sort((a, b) => (sortKey(a) < sortKey(b) ? -1 : 1));
 }
 
 export function createDatasetLocks(): DatasetLocks {
-  const nodes = new Map<string, Node>();
+  const pairs = new Map<string, LockPair>();
 
-  function enter(name: string): Node {
-    let node = nodes.get(name);
-    if (!node) {
-      node = { subtree: new SharedMutex(), self: new SharedMutex(), users: 0 };
-      nodes.set(name, node);
+  function addUser(name: string): LockPair {
+    let pair = pairs.get(name);
+    if (!pair) {
+      pair = { subtree: new SharedMutex(), self: new SharedMutex(), users: 0 };
+      pairs.set(name, pair);
     }
-    node.users++;
-    return node;
+    pair.users++;
+    return pair;
   }
 
-  function leave(name: string, node: Node): void {
-    if (--node.users === 0) nodes.delete(name);
-  }
-
-  function acquire(node: Node, { lock, owned }: Step): Promise<Release> {
-    return owned ? node[lock].own() : node[lock].share();
+  function removeUser(name: string, pair: LockPair): void {
+    if (--pair.users === 0) pairs.delete(name);
   }
 
   return {
     get size() {
-      return nodes.size;
+      return pairs.size;
     },
     async with(requests, work) {
       const releases: Release[] = [];
       try {
-        for (const step of plan(requests)) {
-          const node = enter(step.name);
-          releases.push(() => leave(step.name, node));
-          const release = await acquire(node, step);
+        for (const { name, lock, isOwned } of planSteps(requests)) {
+          const pair = addUser(name);
+          releases.push(() => removeUser(name, pair));
+          const release = isOwned ? await pair[lock].own() : await pair[lock].share();
           releases.push(release);
         }
         return await work();

@@ -2,38 +2,40 @@ import { failed, type Outcome } from "../../protocol/storage/failures.js";
 import { createSlots } from "../processes/slots.js";
 
 export interface FetchQueue<T> {
-  /** Runs `fetch` for `id`, or joins the one under way. Fails at once when the queue is full. */
+  /** Runs `fetch`, or joins a fetch of the same id. Fails with service.overloaded at once if the queue is full. */
   request(id: string, fetch: () => Promise<Outcome<T>>): Promise<Outcome<T>>;
-  /** Ids being fetched or waiting for it. */
+  /** Ids of fetches that run or wait. */
   keys(): Iterable<string>;
+  /** Whether a fetch of the id runs or waits. */
   has(id: string): boolean;
 }
 
 /**
- * Single-flight per id: at most `running` fetches at once, at most `waiting` behind them.
- * `onChange` is called at the begin and at the end of each.
+ * A queue with a single flight per id: at most `maxRunning` fetches run, and at most `maxWaiting`
+ * wait. Calls `onChange` when a fetch enters the queue and when it leaves it.
  */
 export function createFetchQueue<T>(
-  running: number,
-  waiting: number,
-  onChange: (id: string, isUnderWay: boolean) => void = () => {},
+  maxRunning: number,
+  maxWaiting: number,
+  onChange: (id: string, isPending: boolean) => void = () => {},
 ): FetchQueue<T> {
+  /** The outcome of each fetch that runs or waits. */
   const flights = new Map<string, Promise<Outcome<T>>>();
-  const slots = createSlots(running);
+  const slots = createSlots(maxRunning);
   return {
     keys: () => flights.keys(),
     has: (id) => flights.has(id),
     request: (id, fetch) => {
       const flight = flights.get(id);
       if (flight) return flight;
-      if (slots.used >= running && slots.waiting >= waiting) return Promise.resolve(failed.overloaded);
-      const started = slots.use(fetch).finally(() => {
+      if (slots.used >= maxRunning && slots.waiting >= maxWaiting) return Promise.resolve(failed.overloaded);
+      const outcome = slots.use(fetch).finally(() => {
         flights.delete(id);
         onChange(id, false);
       });
-      flights.set(id, started);
+      flights.set(id, outcome);
       onChange(id, true);
-      return started;
+      return outcome;
     },
   };
 }

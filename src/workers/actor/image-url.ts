@@ -1,12 +1,14 @@
 import { Resolver } from "node:dns/promises";
+import { messageOf } from "../../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { NodeSettings } from "../../protocol/storage/pool-settings.js";
 
-/** Where images come from. */
+/** The settings that say where images are fetched from. */
 export type ImageServiceSettings = Pick<NodeSettings, "imageService" | "imageSources" | "dnsServers"> & {
   readonly timeouts: Pick<NodeSettings["timeouts"], "dnsMs">;
 };
 
+/** Also for IPv6: `[::1]:80` has a port, `::1` has none. */
 function hasPort(host: string): boolean {
   return (
     /:\d+$/.test(host) &&
@@ -14,6 +16,7 @@ function hasPort(host: string): boolean {
   );
 }
 
+/** `HOST:PORT` of the image service, from the settings or from DNS. Fails: image.unreachable. */
 async function serviceAddress(settings: ImageServiceSettings): Promise<Outcome<string>> {
   const host = settings.imageService;
   if (hasPort(host)) return succeed(host);
@@ -21,22 +24,20 @@ async function serviceAddress(settings: ImageServiceSettings): Promise<Outcome<s
   if (settings.dnsServers.length > 0) resolver.setServers(settings.dnsServers);
   try {
     const records = await resolver.resolveSrv(host);
-    // RFC 2782: the lowest priority number is asked first, of those the heaviest.
+    // RFC 2782: the lowest priority number comes first. Among equals we take the largest weight.
     const [best] = records.sort((a, b) => a.priority - b.priority || b.weight - a.weight);
     if (best) return succeed(`${host}:${best.port}`);
     return fail("image.unreachable", `the image service has no SRV record: ${host}`);
   } catch (error) {
-    return fail(
-      "image.unreachable",
-      `the SRV look-up of the image service failed: ${(error as Error).message}`,
-    );
+    return fail("image.unreachable", `the SRV look-up of the image service failed: ${messageOf(error)}`);
   }
 }
 
 /**
- * The URL of an image: `source` where the configuration allows its host, else
- * `http://IMAGE-SERVICE/images/ID/download`.
- * Fails: image.source_refused, image.unreachable (no SRV record).
+ * The URL to fetch an image from: `source`, or `http://IMAGE-SERVICE/images/ID/download` if
+ * `source` is empty.
+ * Fails: image.source_refused for a host that `imageSources` lacks, image.unreachable without an
+ * SRV record.
  */
 export async function imageUrl(
   settings: ImageServiceSettings,

@@ -2,27 +2,28 @@ import { failed, type Outcome } from "../../protocol/storage/failures.js";
 import type { Operation, OperationHandlers } from "../../protocol/storage/operations.js";
 
 /**
- * The operations that an actor has under way. Main bounds their number before it sends one
- * (limits.mailbox), so nothing is refused for it here.
+ * Runs the operations of an actor and counts them. Main limits their number before it sends one
+ * (limits.mailbox), so the mailbox itself is never full.
  */
 export interface Mailbox {
-  /** From now on these handlers run operations. */
+  /** Lets operations run, by these handlers. */
   open(handlers: OperationHandlers): void;
-  /** From now on operations fail with service.interrupted; those under way go on. */
+  /** Lets later operations fail with service.interrupted. Those that run go on. */
   close(): void;
+  /** Rejects only if a handler does, which is a bug. */
   run(operation: Operation): Promise<Outcome<unknown>>;
-  /** Operations under way. */
+  /** Operations that run. */
   readonly pending: number;
-  /** Resolves when no operation is under way (true), or after `graceMs` (false). */
+  /** Resolves with true once no operation runs, or with false after `graceMs`. */
   drain(graceMs: number): Promise<boolean>;
 }
 
 export function createMailbox(): Mailbox {
-  /** Undefined while the actor takes no operations. */
+  /** Set by `open`, undefined before it and after `close`: then every operation fails. */
   let handlers: OperationHandlers | undefined;
-  /** Handlers that run: each is counted from its call until its promise has settled. */
+  /** Operations that run: each counts from the call of its handler until its promise settles. */
   let pending = 0;
-  /** Those who wait for `pending` to become 0; empty whenever it is 0. */
+  /** Resolves the calls of `drain` that wait for `pending` to become 0; empty whenever it is 0. */
   let drains: (() => void)[] = [];
 
   function settle(): void {
@@ -65,7 +66,7 @@ export function createMailbox(): Mailbox {
 }
 
 function handle(handlers: OperationHandlers, operation: Operation): Promise<Outcome<unknown>> {
-  // The compiler can't see that an operation goes to the handler of its own name.
+  // The compiler can't see that `op` names the handler which takes this operation.
   const run = handlers[operation.op] as (ask: Operation) => Promise<Outcome<unknown>>;
   return run(operation);
 }

@@ -25,13 +25,13 @@ export interface OpenPoolOptions {
   readonly locks: DatasetLocks;
   readonly fetches: FetchQueue<CompleteImage>;
   readonly log: ActorLog;
-  /** Tags of holds of downloads that run on from before this actor was started. */
+  /** Tags of holds of downloads that started before this actor did and still run. */
   readonly liveTags: readonly string[];
-  /** Has the streaming worker fetch an image. */
+  /** Lets the streaming worker fetch an image. */
   fetch(order: FetchOrder): Promise<Outcome<FetchReport>>;
-  /** Sends news of images to main, which answers GetImage and ListImages by them. */
+  /** Sends a change of the images to main, which answers GetImage and ListImages from its copy. */
   announce(news: ImageNews): void;
-  /** Takes over the records as soon as they are open: closing them is the caller's, however this ends. */
+  /** Called as soon as the records are open. The caller must close them, even if openPool then fails. */
   onRecords(records: Records): void;
 }
 
@@ -42,8 +42,8 @@ export interface OpenedPool {
 }
 
 /**
- * Makes a pool ready for operations: checks it, makes its two folders, opens the records and
- * has them agree with the pool. Fails as its steps do.
+ * Prepares a pool for operations: checks it, ensures POOL/images and POOL/guests, opens the
+ * records and reconciles them with the pool. Fails as the first step that fails.
  */
 export async function openPool(options: OpenPoolOptions): Promise<Outcome<OpenedPool>> {
   const { settings, zfs, log, liveTags } = options;
@@ -66,7 +66,7 @@ export async function openPool(options: OpenPoolOptions): Promise<Outcome<Opened
   return succeed({ ...checked.value, handlers });
 }
 
-/** Where mistify-agent-image kept its records of the pool. */
+/** The path of the database in which mistify-agent-image has recorded the images of the pool. */
 function originalDatabaseOf({ name, driver, originalDatabase }: PoolSettings): string | undefined {
   if (originalDatabase !== undefined || driver === "embedded") return originalDatabase;
   return `/${name}/images/.images.db`;
@@ -79,7 +79,7 @@ function createHandlers(options: OpenPoolOptions, records: Records): OperationHa
     pool: pool.name,
     zfs,
     locks,
-    records: announced(records, announce),
+    records: announcing(records, announce),
     log,
     runId,
     fetch,
@@ -93,8 +93,8 @@ function createHandlers(options: OpenPoolOptions, records: Records): OperationHa
   };
 }
 
-/** The same records; each change is announced first, so that no answer overtakes it. */
-function announced(records: Records, announce: (news: ImageNews) => void): Records {
+/** The same records, but each change is sent to main first, so that no answer overtakes it. */
+function announcing(records: Records, announce: (news: ImageNews) => void): Records {
   return {
     ...records,
     putImage: (image) => {

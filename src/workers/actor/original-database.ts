@@ -7,6 +7,7 @@ import type { CompleteImage } from "../../protocol/storage/records.js";
 import { bytesFromMib, MAX_VOLUME_BYTES, mib } from "../../protocol/storage/units.js";
 import { openSqlite } from "../sqlite/sqlite-file.js";
 
+/** An Image as the original writes it. */
 const originalImage = struct({
   id: string,
   type: string,
@@ -18,18 +19,19 @@ const originalImage = struct({
 
 export interface OriginalImages {
   readonly images: readonly CompleteImage[];
-  /** Rows that are no usable image of this pool, with the reason. */
+  /** Keys of the rows that can't become an image of this pool, with the reason. */
   readonly skipped: readonly { readonly key: string; readonly reason: string }[];
 }
 
 /**
- * Reads the database of mistify-agent-image: table `mistify-agent-image` (key,
- * bucket, value), bucket `images`, value = the Image as JSON.
- * @returns undefined when there is no such file. Rejects when it can't be read.
+ * Reads the database of mistify-agent-image, the original. Its table `mistify-agent-image` has the
+ * columns key, bucket and value; the rows of the bucket `images` have an Image as JSON.
+ * @returns undefined if there is no file. Rejects if it can't be read.
  */
-export async function readOriginal(path: string, pool: PoolName): Promise<OriginalImages | undefined> {
+export async function readOriginalImages(path: string, pool: PoolName): Promise<OriginalImages | undefined> {
   if (!existsSync(path)) return undefined;
-  // A journal left by a crash can only be played back by writing: into a copy, not into another's file.
+  // A crash may have left a journal. SQLite plays it back by writing, which must not change the
+  // original's file: so a copy is opened.
   const journals = ["-journal", "-wal"].filter((suffix) => existsSync(path + suffix));
   const scratch = mkdtempSync(join(tmpdir(), "imagestore-original-"));
   try {
@@ -50,7 +52,7 @@ async function readCopy(path: string, pool: PoolName): Promise<OriginalImages> {
     const images: CompleteImage[] = [];
     const skipped: { key: string; reason: string }[] = [];
     for (const row of rows) {
-      const image = imageOf(String(row.value), pool);
+      const image = parseImage(String(row.value), pool);
       if (typeof image === "string") skipped.push({ key: String(row.key), reason: image });
       else images.push(image);
     }
@@ -60,8 +62,8 @@ async function readCopy(path: string, pool: PoolName): Promise<OriginalImages> {
   }
 }
 
-/** @returns the record, or why there is none. */
-function imageOf(text: string, pool: PoolName): CompleteImage | string {
+/** @returns the record, or a text that says why the Image can't become one. */
+function parseImage(text: string, pool: PoolName): CompleteImage | string {
   const read = readObject(originalImage, "Image", text);
   if (!read.ok) return read.failure.message;
   const { id, type, volume, snapshot, size, status } = read.value;

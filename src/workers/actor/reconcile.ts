@@ -2,6 +2,8 @@ import { failed, type Outcome, succeed } from "../../protocol/storage/failures.j
 import {
   childOf,
   type DatasetName,
+  datasetOf,
+  isSnapshotName,
   type PoolName,
   parseComponentId,
   type SnapshotName,
@@ -9,86 +11,58 @@ import {
 import type { CompleteImage } from "../../protocol/storage/records.js";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import type { MarkedVolume, Zfs } from "../drivers/driver.js";
-import { readOriginal } from "./original-database.js";
+import { HOLD_PREFIX } from "./operations/holds.js";
+import { readOriginalImages } from "./original-database.js";
+import { isOurPartial } from "./partial-receive.js";
 import type { Records } from "./record-file.js";
 
-/** What a start found and mended; every entry is logged. */
+/** What a start found and repaired; it is logged as it is here. */
 export interface ReconcileReport {
+  /** How many images the pool has. */
   readonly images: number;
+  /** Ids of images whose records came from the original's database. */
   readonly imported: readonly string[];
+  /** Ids of images that were in the pool and not in the records. */
   readonly adopted: readonly string[];
+  /** Ids of records whose snapshot is missing. */
   readonly dropped: readonly string[];
+  /** Names of the datasets that were destroyed. */
   readonly partialsRemoved: readonly string[];
   readonly holdsReleased: number;
 }
 
-/** Names under which a fetch receives, before the image is published by rename. */
-export const PARTIAL_PREFIX = ".partial-";
-/** The begin of every tag that we hold snapshots under. */
-export const HOLD_PREFIX = "imagestore:";
-
-export function partialOf(pool: PoolName, id: string): DatasetName {
-  return childOf(pool, `images/${PARTIAL_PREFIX}${id}`);
-}
-
-/** A received partial is ours: it lies where we receive and carries our mark. */
-export function isOurPartial(info: MarkedVolume, pool: PoolName): boolean {
-  const ours = info.name.startsWith(partialOf(pool, "")) && info.fetchMark !== "";
-  return ours && info.type !== "snapshot";
-}
-
-/**
- * Makes the records agree with the pool, which is the truth: adopts complete images
- * that are not recorded, drops records whose snapshot is gone, removes our own
- * partial receives and holds, and imports the original's database once.
- */
-export async function reconcile(options: {
+interface ReconcileOptions {
   readonly pool: PoolName;
   readonly zfs: Zfs;
   readonly records: Records;
   readonly log: ActorLog;
+  /** Path of the database of mistify-agent-image; undefined: there is none. */
   readonly originalDatabase: string | undefined;
-  /** Holds of downloads that are still running: not ours to release. */
+  /** Tags of holds of downloads that still run: these are not released. */
   readonly liveTags: readonly string[];
-}): Promise<Outcome<ReconcileReport>> {
-  const { pool, zfs, records, log } = options;
-  const imagesRoot = childOf(pool, "images");
+}
+
+/**
+ * Makes the records agree with the pool, which is the truth: destroys our partial receives,
+ * imports the original's database once, drops records whose snapshot is missing, adopts
+ * complete images without a record, and releases holds of earlier runs.
+ * Fails when the pool can't be read; what can't be removed is logged and left.
+ */
+export async function reconcile(options: ReconcileOptions): Promise<Outcome<ReconcileReport>> {
+  const { zfs, records, log } = options;
   const listed = await zfs.listImages();
   if (!listed.ok) return listed;
-
-  const partialsRemoved: string[] = [];
-  for (const info of listed.value.filter((each) => isOurPartial(each, pool))) {
-    const destroyed = await zfs.destroy(info.name as DatasetName, true);
-    if (destroyed.ok) partialsRemoved.push(info.name);
-    else log.warn("a partial receive could not be removed", { dataset: info.name, ...destroyed.failure });
-  }
-
+  const partialsRemoved = await removePartials(options, listed.value);
   const imported = await importOriginal(options);
-
-  const dropped: string[] = [];
-  const recorded = [...records.images.values()];
-  const present = await Promise.all(recorded.map(({ snapshot }) => zfs.find(snapshot)));
-  for (const [index, { id }] of recorded.entries()) {
-    const found = present[index];
-    if (!found?.ok) return found ?? failed.notFound;
-    if (found.value !== undefined) continue;
-    await records.dropImage(id);
-    dropped.push(id);
-  }
-
-  const adopted: string[] = [];
-  for (const image of completeImages(listed.value, imagesRoot)) {
-    if (records.images.has(image.id)) continue;
-    await records.putImage(image);
-    adopted.push(image.id);
-  }
-
-  const holdsReleased = await sweepHolds(options);
+  const dropped = await dropRecordsWithoutSnapshot(options);
+  if (!dropped.ok) return dropped;
+  const adopted = await adoptImages(options, listed.value);
+  const holdsReleased = await releaseEarlierHolds(options);
   const report = {
     images: records.images.size,
     imported,
     adopted,
-    dropped,
+    dropped: dropped.value,
     partialsRemoved,
     holdsReleased,
   };
@@ -96,45 +70,35 @@ export async function reconcile(options: {
   return succeed(report);
 }
 
-/** Volumes directly below POOL/images that have a snapshot; the oldest snapshot is the image. */
-export function completeImages(listed: readonly MarkedVolume[], imagesRoot: string): CompleteImage[] {
-  const oldest = new Map<string, MarkedVolume>();
+/** Destroys what interrupted fetches have left. @returns the names. */
+async function removePartials(
+  { pool, zfs, log }: ReconcileOptions,
+  listed: readonly MarkedVolume[],
+): Promise<string[]> {
+  const removed: string[] = [];
   for (const info of listed) {
-    if (info.type !== "snapshot") continue;
-    const volume = info.name.slice(0, info.name.indexOf("@"));
-    const other = oldest.get(volume);
-    if (!other || info.createtxg < other.createtxg) oldest.set(volume, info);
+    if (!isOurPartial(info, pool)) continue;
+    const destroyed = await zfs.destroy(info.name as DatasetName, true);
+    if (destroyed.ok) removed.push(info.name);
+    else log.warn("a partial receive could not be removed", { dataset: info.name, ...destroyed.failure });
   }
-  const images: CompleteImage[] = [];
-  for (const info of listed) {
-    const id = info.name.slice(imagesRoot.length + 1);
-    const snapshot = oldest.get(info.name);
-    if (info.type !== "volume" || !snapshot || !parseComponentId(id).ok || id.includes("/")) continue;
-    images.push({
-      id,
-      type: info.imageType,
-      volume: info.name as DatasetName,
-      snapshot: snapshot.name as SnapshotName,
-      size: snapshot.volsize,
-      status: "complete",
-    });
-  }
-  return images;
+  return removed;
 }
 
-async function importOriginal(options: {
-  readonly pool: PoolName;
-  readonly records: Records;
-  readonly log: ActorLog;
-  readonly originalDatabase: string | undefined;
-}): Promise<string[]> {
-  const { records, log, originalDatabase: path } = options;
+/** Imports the records of mistify-agent-image, in the first start that can read them. @returns the ids. */
+async function importOriginal({
+  pool,
+  records,
+  log,
+  originalDatabase: path,
+}: ReconcileOptions): Promise<string[]> {
   if (path === undefined || (await records.importDone())) return [];
   try {
-    const original = await readOriginal(path, options.pool);
+    const original = await readOriginalImages(path, pool);
     if (original === undefined) return [];
-    for (const skipped of original.skipped)
+    for (const skipped of original.skipped) {
       log.warn("a record of the original is skipped", { path, ...skipped });
+    }
     const fresh = original.images.filter((image) => !records.images.has(image.id));
     for (const image of fresh) await records.putImage(image);
     await records.markImportDone();
@@ -149,14 +113,76 @@ async function importOriginal(options: {
   }
 }
 
-/** Releases what downloads of an earlier run held. Without a record file, every snapshot is looked at. */
-async function sweepHolds(options: {
-  readonly zfs: Zfs;
-  readonly records: Records;
-  readonly log: ActorLog;
-  readonly liveTags: readonly string[];
-}): Promise<number> {
-  const { zfs, records, log, liveTags } = options;
+/** @returns the ids of the dropped records. */
+async function dropRecordsWithoutSnapshot({ zfs, records }: ReconcileOptions): Promise<Outcome<string[]>> {
+  const dropped: string[] = [];
+  const recorded = [...records.images.values()];
+  const snapshots = await Promise.all(recorded.map(({ snapshot }) => zfs.find(snapshot)));
+  for (const [index, { id }] of recorded.entries()) {
+    const found = snapshots[index];
+    if (!found?.ok) return found ?? failed.notFound;
+    if (found.value !== undefined) continue;
+    await records.dropImage(id);
+    dropped.push(id);
+  }
+  return succeed(dropped);
+}
+
+/** Records complete images that have no record. @returns their ids. */
+async function adoptImages(
+  { pool, records }: ReconcileOptions,
+  listed: readonly MarkedVolume[],
+): Promise<string[]> {
+  const adopted: string[] = [];
+  for (const image of completeImages(listed, childOf(pool, "images"))) {
+    if (records.images.has(image.id)) continue;
+    await records.putImage(image);
+    adopted.push(image.id);
+  }
+  return adopted;
+}
+
+type ListedSnapshot = MarkedVolume & { readonly name: SnapshotName };
+
+/** The oldest snapshot of each volume in a listing, by the volume's name. */
+function oldestSnapshots(listed: readonly MarkedVolume[]): Map<string, ListedSnapshot> {
+  const oldest = new Map<string, ListedSnapshot>();
+  for (const info of listed) {
+    const { name } = info;
+    if (!isSnapshotName(name)) continue;
+    const volume = datasetOf(name);
+    const other = oldest.get(volume);
+    if (!other || info.createtxg < other.createtxg) oldest.set(volume, { ...info, name });
+  }
+  return oldest;
+}
+
+/** Images are the volumes directly below POOL/images that have a snapshot; they are cloned from the oldest. */
+function completeImages(listed: readonly MarkedVolume[], imagesRoot: DatasetName): CompleteImage[] {
+  const oldest = oldestSnapshots(listed);
+  const images: CompleteImage[] = [];
+  for (const info of listed) {
+    const id = info.name.slice(imagesRoot.length + 1);
+    const snapshot = oldest.get(info.name);
+    if (info.type !== "volume" || !snapshot || !parseComponentId(id).ok || id.includes("/")) continue;
+    images.push({
+      id,
+      type: info.imageType,
+      volume: childOf(imagesRoot, id),
+      snapshot: snapshot.name,
+      size: snapshot.volsize,
+      status: "complete",
+    });
+  }
+  return images;
+}
+
+/**
+ * Releases the holds of downloads that an earlier run did not finish. A new record file knows
+ * none of them: so they are looked for on every snapshot, which is slow.
+ * @returns how many.
+ */
+async function releaseEarlierHolds({ zfs, records, log, liveTags }: ReconcileOptions): Promise<number> {
   const known = await records.holds();
   const listed = records.isNew ? await zfs.listHolds(HOLD_PREFIX) : succeed(known);
   if (!listed.ok) {

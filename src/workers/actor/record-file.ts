@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { codeOf, messageOf } from "../../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { DatasetName, PoolName, SnapshotName } from "../../protocol/storage/names.js";
 import type { CompleteImage } from "../../protocol/storage/records.js";
@@ -7,27 +8,28 @@ import { bytes } from "../../protocol/storage/units.js";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import { openOwnSqlite, type Sqlite, type SqlRow } from "../sqlite/sqlite-file.js";
 
+/** A hold of ours on a snapshot, with the tag as in zfs-hold(8). */
 export interface HoldRecord {
   readonly name: SnapshotName;
   readonly tag: string;
 }
 
 /**
- * The image records of a pool, in memory and written through to SQLite. They are an
- * index: the pool is the truth, so a write that fails is reported and made good at
- * the next start, never a reason to refuse what the pool has already done.
+ * The records of a pool's images and holds, in memory and in SQLite. They are an index, and the
+ * pool is the truth. So no operation fails because a write fails: the write is logged, and the
+ * next start repairs the records.
  */
 export interface Records {
   readonly images: ReadonlyMap<string, CompleteImage>;
-  /** The file did not exist (or could not be read and was put aside). */
+  /** The file did not exist, or it was damaged and has been replaced by an empty one. */
   readonly isNew: boolean;
   putImage(image: CompleteImage): Promise<void>;
   dropImage(id: string): Promise<void>;
-  /** Remembers a hold before it is taken, so that a restart knows what to release. */
+  /** Records a hold. To be called before `zfs hold`, so that a restart knows what to release. */
   putHold(hold: HoldRecord): Promise<void>;
   dropHold(hold: HoldRecord): Promise<void>;
   holds(): Promise<readonly HoldRecord[]>;
-  /** The original's database has been read. */
+  /** Whether the database of mistify-agent-image has been imported. */
   importDone(): Promise<boolean>;
   markImportDone(): Promise<void>;
   close(): Promise<void>;
@@ -40,9 +42,10 @@ const TABLES: readonly string[] = [
   "CREATE TABLE IF NOT EXISTS holds (name TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (name, tag)) STRICT",
 ];
 
+/** The name of the row in the table of facts. */
 const IMPORT_DONE = "original_imported";
 
-function imageOf(row: SqlRow): CompleteImage {
+function imageFromRow(row: SqlRow): CompleteImage {
   return {
     id: String(row.id),
     type: String(row.type),
@@ -53,8 +56,9 @@ function imageOf(row: SqlRow): CompleteImage {
   };
 }
 
+/** Opens the file and reads all images. Rejects with an SQLite error if it is damaged or in use. */
 async function openChecked(path: string): Promise<{ database: Sqlite; rows: readonly SqlRow[] }> {
-  // A power cut may lose the last records, which the pool gives back.
+  // NORMAL: a power cut may lose the newest records, which the next start reads from the pool.
   const database = await openOwnSqlite(path, "NORMAL", TABLES);
   try {
     return { database, rows: await database.all("SELECT * FROM images") };
@@ -65,9 +69,9 @@ async function openChecked(path: string): Promise<{ database: Sqlite; rows: read
 }
 
 /**
- * Opens `DIR/POOL.db`. A file that SQLite calls damaged is put aside as
- * `POOL.db.damaged-TIME`; the records then come back from the pool.
- * Fails: records.unavailable when the folder can't be written or another daemon has the file.
+ * Opens `DIR/POOL.db`, and creates it and its folder if they are missing. A file that SQLite finds
+ * damaged is renamed to `POOL.db.damaged-TIME`; the next reconcile then restores the records.
+ * Fails: records.unavailable if the folder can't be written or another daemon has the file open.
  */
 export async function openRecords(dir: string, pool: PoolName, log: ActorLog): Promise<Outcome<Records>> {
   const path = join(dir, `${pool}.db`);
@@ -75,18 +79,18 @@ export async function openRecords(dir: string, pool: PoolName, log: ActorLog): P
     ensureFolder(dir);
     return succeed(await openFile(path, log));
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const why = code === "SQLITE_BUSY" ? "another imagestore has it open; one daemon serves a pool" : message;
+    const isInUse = codeOf(error) === "SQLITE_BUSY";
+    const why = isInUse ? "another imagestore has it open; one daemon serves a pool" : messageOf(error);
     return fail("records.unavailable", `the records of pool ${pool} can't be opened: ${why}`, path);
   }
 }
 
-/** Not mkdir's own `recursive`, which never returns where ENOENT stays, as below /proc. */
+/** In place of mkdir's own `recursive`, which loops where ENOENT never ends, as below /proc. */
 function ensureFolder(path: string): void {
   try {
     mkdirSync(path, { mode: 0o750 });
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const code = codeOf(error);
     if (code === "EEXIST") return;
     if (code !== "ENOENT" || dirname(path) === path) throw error;
     ensureFolder(dirname(path));
@@ -95,22 +99,29 @@ function ensureFolder(path: string): void {
 }
 
 async function openFile(path: string, log: ActorLog): Promise<Records> {
+  /** Whether this call has created the file. */
   let isNew = !existsSync(path);
   let opened: Awaited<ReturnType<typeof openChecked>>;
   try {
     opened = await openChecked(path);
   } catch (error) {
-    const { code } = error as { code?: string };
+    const code = codeOf(error);
     if (code !== "SQLITE_NOTADB" && code !== "SQLITE_CORRUPT") throw error;
-    const aside = `${path}.damaged-${Date.now()}`;
-    renameSync(path, aside);
-    log.warn("the record file is damaged; put aside, records come back from the pool", { path, aside });
+    const damagedPath = `${path}.damaged-${Date.now()}`;
+    renameSync(path, damagedPath);
+    log.warn("the record file is damaged; put aside, records come back from the pool", {
+      path,
+      aside: damagedPath,
+    });
     isNew = true;
     opened = await openChecked(path);
   }
   const { database } = opened;
-  const images = new Map<string, CompleteImage>(opened.rows.map((row) => [String(row.id), imageOf(row)]));
+  const images = new Map<string, CompleteImage>(
+    opened.rows.map((row) => [String(row.id), imageFromRow(row)]),
+  );
 
+  /** Writes a row. Never rejects: a failure is logged. */
   async function write(what: string, sql: string, ...values: string[]): Promise<void> {
     try {
       await database.run(sql, ...values);

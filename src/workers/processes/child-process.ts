@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
+import { codeOf } from "../../protocol/storage/caught-error.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
-import { codeOf } from "./error-code.js";
 
 /** How a process ended. */
 export type ProcessExit =

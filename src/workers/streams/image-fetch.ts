@@ -3,13 +3,13 @@ import { type Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { Agent, interceptors, request } from "undici";
+import { codeOf } from "../../protocol/storage/caught-error.js";
 import { type FailedOutcome, fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
 import { detectGzip } from "../../protocol/zfs-stream/gzip.js";
 import { startProcess } from "../processes/child-process.js";
 import { failureOf } from "../processes/command-failures.js";
-import { codeOf } from "../processes/error-code.js";
 import { type CommandEnd, succeeded } from "../processes/run-command.js";
 import { StreamHeaderFailure, withCheckedHeader } from "./stream-header.js";
 

@@ -6,15 +6,15 @@ import type { Zfs } from "../../drivers/driver.js";
 import type { DatasetLocks } from "../dataset-locks.js";
 import type { Records } from "../record-file.js";
 
-/** What the operations of one pool work with. */
+/** What the operations of one pool share. */
 export interface ActorContext {
   readonly pool: PoolName;
   readonly zfs: Zfs;
   readonly locks: DatasetLocks;
   readonly records: Records;
   readonly log: ActorLog;
-  /** Tells this run of the daemon from others in tags and marks. */
+  /** Unique to this run of the daemon: part of the tags of its holds, and the mark of its receives. */
   readonly runId: string;
-  /** Has the streaming worker fetch an image. */
+  /** Lets the streaming worker fetch an image. */
   fetch(order: FetchOrder): Promise<Outcome<FetchReport>>;
 }

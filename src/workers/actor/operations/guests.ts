@@ -7,26 +7,36 @@ import type { LockRequest } from "../dataset-locks.js";
 import type { FetchQueue } from "../fetch-queue.js";
 import type { ActorContext } from "./context.js";
 import { getCompleteImage } from "./images.js";
+import { createSpaceReservations } from "./space-reservations.js";
 import { awaitDevice } from "./volumes.js";
 
 type GuestOperations = Pick<OperationHandlers, "VerifyDisks" | "CreateGuestDisks" | "DeleteGuestsDisks">;
 
-/** A disk as it shall be: a clone of `image`, or (without one) a new volume. */
+/** A disk of a guest, with its volume. It becomes a clone of `image`, or without one a new volume. */
 interface DiskPlan {
   readonly record: DiskRecord;
   readonly volume: DatasetName;
   readonly image: CompleteImage | undefined;
 }
 
+/** The plans of a guest's disks, compared with the pool. */
+interface ComparedPlans {
+  /** Disks without a volume in the pool. */
+  readonly missing: readonly DiskPlan[];
+  /** All disks in the guest's order. Those that exist have the size of their volume. */
+  readonly all: readonly DiskPlan[];
+}
+
+function totalBytes(plans: readonly DiskPlan[]): bigint {
+  return plans.reduce((sum, plan) => sum + plan.record.size, 0n);
+}
+
 export function guestOperations(context: ActorContext, fetches: FetchQueue<CompleteImage>): GuestOperations {
   const { pool, zfs, locks, log } = context;
   const guestsRoot = childOf(pool, "guests");
-  /** What creations under way have been promised and the pool may not show yet. */
-  let promisedBytes = 0n;
-  /** The sum of all promises ever made, to tell which were made since a moment. */
-  let everPromisedBytes = 0n;
+  const reservations = createSpaceReservations(() => zfs.space(guestsRoot));
 
-  /** Looks up images and fills in sizes. Fails: image.not_found, dataset.busy. */
+  /** Finds the images of a guest's disks, which then have their sizes. Fails: image.not_found, dataset.busy. */
   function planDisks(guest: GuestRecord): Outcome<readonly DiskPlan[]> {
     const plans: DiskPlan[] = [];
     for (const [index, disk] of guest.disks.entries()) {
@@ -42,21 +52,16 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Compl
     return succeed(plans);
   }
 
-  /**
-   * Tells the disks that don't exist yet from those that are kept, which get the size they have.
-   * Fails: dataset.exists where something else has a disk's name.
-   */
-  async function sort(
-    plans: readonly DiskPlan[],
-  ): Promise<Outcome<{ readonly absent: readonly DiskPlan[]; readonly all: readonly DiskPlan[] }>> {
+  /** Looks up the volumes of planned disks. Fails: dataset.exists if one of the names is no volume's. */
+  async function compareWithPool(plans: readonly DiskPlan[]): Promise<Outcome<ComparedPlans>> {
     const found = await Promise.all(plans.map((plan) => zfs.find(plan.volume)));
-    const absent: DiskPlan[] = [];
+    const missing: DiskPlan[] = [];
     const all: DiskPlan[] = [];
     for (const [index, plan] of plans.entries()) {
       const outcome = found[index];
       if (!outcome?.ok) return outcome ?? failed.notFound;
       if (outcome.value === undefined) {
-        absent.push(plan);
+        missing.push(plan);
         all.push(plan);
         continue;
       }
@@ -64,83 +69,49 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Compl
       if (type !== "volume") return fail("dataset.exists", `${plan.volume} exists and is no volume`);
       all.push({ ...plan, record: { ...plan.record, size: volsize } });
     }
-    return succeed({ absent, all });
-  }
-
-  /**
-   * Checks that there is room for disks; `take` is called in the moment that it is found.
-   * Fails: pool.no_space.
-   */
-  async function checkRoom(
-    plans: readonly DiskPlan[],
-    take: (neededBytes: bigint) => void,
-  ): Promise<Outcome<null>> {
-    const needed = plans.reduce((sum, plan) => sum + plan.record.size, 0n);
-    // A promise that was kept while we read may be missing in what we read: it counts too.
-    const before = { promised: promisedBytes, ever: everPromisedBytes };
-    const space = await zfs.space(guestsRoot);
-    if (!space.ok) return space;
-    const underWay = before.promised + everPromisedBytes - before.ever;
-    const room = space.value.available - space.value.promised - underWay;
-    if (needed <= room) {
-      take(needed);
-      return succeed(null);
-    }
-    return fail(
-      "pool.no_space",
-      failed.noSpace.failure.message,
-      `${needed} bytes are needed, ${room > 0n ? room : 0n} are free and not promised`,
-    );
-  }
-
-  /** Promises room to a creation, which gives the promise back when the pool shows what it took. */
-  async function promiseRoom(plans: readonly DiskPlan[]): Promise<Outcome<() => void>> {
-    let promised = 0n;
-    // At once, not after an await: two that were told of the same room must not both take it.
-    const checked = await checkRoom(plans, (neededBytes) => {
-      promised = neededBytes;
-      promisedBytes += neededBytes;
-      everPromisedBytes += neededBytes;
-    });
-    if (!checked.ok) return checked;
-    return succeed(() => {
-      promisedBytes -= promised;
-    });
+    return succeed({ missing, all });
   }
 
   async function createDisk(plan: DiskPlan): Promise<Outcome<null>> {
-    const made = plan.image
+    const created = plan.image
       ? await zfs.clone(plan.image.snapshot, plan.volume)
       : await zfs.createVolume(plan.volume, bytes(plan.record.size));
-    if (!made.ok) return made;
+    if (!created.ok) return created;
     await awaitDevice(context, plan.volume);
     return succeed(null);
   }
 
-  /** Creates what is missing; removes it again when one of it fails. */
-  async function createAll(guestRoot: DatasetName, absent: readonly DiskPlan[]): Promise<Outcome<null>> {
+  /** Creates the missing disks one by one. If one fails, destroys what this call has created. */
+  async function createDisks(guestRoot: DatasetName, missing: readonly DiskPlan[]): Promise<Outcome<null>> {
     const before = await zfs.find(guestRoot);
     if (!before.ok) return before;
-    const made: DatasetName[] = before.value === undefined ? [guestRoot] : [];
-    for (const plan of absent) {
-      const created = await createDisk(plan);
-      if (created.ok) {
-        made.push(plan.volume);
+    const created: DatasetName[] = before.value === undefined ? [guestRoot] : [];
+    for (const plan of missing) {
+      const outcome = await createDisk(plan);
+      if (outcome.ok) {
+        created.push(plan.volume);
         continue;
       }
-      // A command that was given up may have made its disk; what exists already was another's.
-      if (created.failure.code !== "dataset.exists") made.push(plan.volume);
-      for (const name of made.reverse()) {
-        const removed = await zfs.destroy(name, false);
-        if (removed.ok || removed.failure.code === "dataset.not_found") continue;
-        log.error("a disk of a failed call could not be removed", { dataset: name, ...removed.failure });
-      }
-      return created;
+      // A command that timed out may have created its disk all the same. A disk that existed before
+      // is not ours to destroy.
+      if (outcome.failure.code !== "dataset.exists") created.push(plan.volume);
+      await removeCreated(created);
+      return outcome;
     }
     return succeed(null);
   }
 
-  function withPlaces(guest: GuestRecord, plans: readonly DiskPlan[]): GuestRecord {
+  /** Destroys datasets, the newest first. Logs what it can't destroy: the call has failed already. */
+  async function removeCreated(created: readonly DatasetName[]): Promise<void> {
+    for (const name of [...created].reverse()) {
+      const removed = await zfs.destroy(name, false);
+      if (removed.ok || removed.failure.code === "dataset.not_found") continue;
+      log.error("a disk of a failed call could not be removed", { dataset: name, ...removed.failure });
+    }
+  }
+
+  /** The guest with the volume and the device of each disk. */
+  function withDevices(guest: GuestRecord, plans: readonly DiskPlan[]): GuestRecord {
     return {
       ...guest,
       disks: plans.map(({ record, volume }) => ({
@@ -155,10 +126,10 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Compl
     async VerifyDisks({ guest }) {
       const plans = planDisks(guest);
       if (!plans.ok) return plans;
-      const disks = await sort(plans.value);
-      if (!disks.ok) return disks;
-      const { absent, all } = disks.value;
-      const checked = await checkRoom(absent, () => {});
+      const compared = await compareWithPool(plans.value);
+      if (!compared.ok) return compared;
+      const { missing, all } = compared.value;
+      const checked = await reservations.check(totalBytes(missing));
       if (!checked.ok) return checked;
       return succeed({ ...guest, disks: all.map((plan) => plan.record) });
     },
@@ -167,22 +138,23 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Compl
       const plans = planDisks(guest);
       if (!plans.ok) return plans;
       const guestRoot = childOf(guestsRoot, guest.id);
-      const wanted: LockRequest[] = [{ name: guestRoot, mode: "tree" }];
+      const requests: LockRequest[] = [{ name: guestRoot, mode: "tree" }];
       for (const { image } of plans.value) {
-        if (image) wanted.push({ name: datasetOf(image.snapshot), mode: "keep" });
+        if (image) requests.push({ name: datasetOf(image.snapshot), mode: "keep" });
       }
-      return locks.with(wanted, async () => {
-        const disks = await sort(plans.value);
-        if (!disks.ok) return disks;
-        const { absent, all } = disks.value;
-        if (absent.length === 0) return succeed(withPlaces(guest, all));
-        const promise = await promiseRoom(absent);
-        if (!promise.ok) return promise;
+      return locks.with(requests, async () => {
+        const compared = await compareWithPool(plans.value);
+        if (!compared.ok) return compared;
+        const { missing, all } = compared.value;
+        if (missing.length === 0) return succeed(withDevices(guest, all));
+        const reserved = await reservations.reserve(totalBytes(missing));
+        if (!reserved.ok) return reserved;
+        const endReservation = reserved.value;
         try {
-          const created = await createAll(guestRoot, absent);
-          return created.ok ? succeed(withPlaces(guest, all)) : created;
+          const created = await createDisks(guestRoot, missing);
+          return created.ok ? succeed(withDevices(guest, all)) : created;
         } finally {
-          promise.value();
+          endReservation();
         }
       });
     },

@@ -20,7 +20,7 @@ import type { CompleteImage, ImageRecord, VolumeRecord } from "../../../protocol
 import type { DatasetInfo } from "../../drivers/driver.js";
 import type { FetchQueue } from "../fetch-queue.js";
 import { type ImageServiceSettings, imageUrl } from "../image-url.js";
-import { isOurPartial, partialOf } from "../reconcile.js";
+import { isOurPartial, partialOf } from "../partial-receive.js";
 import type { ActorContext } from "./context.js";
 import { awaitDevice, volumeRecord } from "./volumes.js";
 
@@ -29,7 +29,7 @@ type ImageOperations = Pick<
   "ListImages" | "GetImage" | "RequestImage" | "DeleteImage" | "CloneImage"
 >;
 
-/** Gets the image that a disk is to be cloned from. Fails: image.not_found, dataset.busy during its fetch. */
+/** Gets an image to clone. Fails: image.not_found; dataset.busy while the image is being fetched. */
 export function getCompleteImage(
   { records }: ActorContext,
   fetches: FetchQueue<CompleteImage>,
@@ -37,10 +37,10 @@ export function getCompleteImage(
 ): Outcome<CompleteImage> {
   const image = records.images.get(id);
   if (image) return succeed(image);
-  return fetches.has(id) ? beingFetched(id) : failed.imageNotFound;
+  return fetches.has(id) ? failPending(id) : failed.imageNotFound;
 }
 
-function beingFetched(id: string): FailedOutcome {
+function failPending(id: string): FailedOutcome {
   return fail("dataset.busy", `image ${id} is being fetched, try again when it is complete`);
 }
 
@@ -52,7 +52,7 @@ export function imageOperations(
   const { pool, zfs, locks, records, log, runId } = context;
   const known = { images: records.images, fetching: fetches };
 
-  /** Checks what was received and publishes it under its final name. */
+  /** Checks what a fetch has received, renames it to its final name and records it. */
   async function publish(
     id: ComponentId,
     type: string,
@@ -60,31 +60,34 @@ export function imageOperations(
   ): Promise<Outcome<CompleteImage>> {
     const snapshots = await zfs.snapshotsOf(partial);
     if (!snapshots.ok) return snapshots;
-    const first = snapshots.value[0];
-    if (!first) return fail("image.bad_stream", "no usable image: its stream holds no snapshot");
+    const oldest = snapshots.value[0];
+    if (!oldest) return fail("image.bad_stream", "no usable image: its stream holds no snapshot");
     // Only snapshots of volumes have a size.
-    if (first.volsize === 0n) return fail("image.bad_stream", "no usable image: its stream holds no volume");
+    if (oldest.volsize === 0n) return fail("image.bad_stream", "no usable image: its stream holds no volume");
     const volume = childOf(pool, `images/${id}`);
-    // Recorded under the lock: who deletes the image next must find its record.
+    // The record is written under the lock, so that the next DeleteImage finds it.
     return locks.with([{ name: volume, mode: "tree" }], async () => {
       const renamed = await zfs.rename(partial, volume);
-      return renamed.ok ? record(id, type, volume, first) : renamed;
+      return renamed.ok ? recordImage(id, type, volume, oldest) : renamed;
     });
   }
 
-  async function record(
+  async function recordImage(
     id: string,
     type: string,
     volume: DatasetName,
-    first: DatasetInfo,
+    oldest: DatasetInfo,
   ): Promise<Outcome<CompleteImage>> {
-    const snapshot = renamedSnapshot(first.name as SnapshotName, volume);
-    const image: CompleteImage = { id, type, volume, snapshot, size: first.volsize, status: "complete" };
+    const snapshot = renamedSnapshot(oldest.name as SnapshotName, volume);
+    const image: CompleteImage = { id, type, volume, snapshot, size: oldest.volsize, status: "complete" };
     await records.putImage(image);
     return succeed(image);
   }
 
-  /** An image that is in the pool already, put there by others since the start. */
+  /**
+   * Records a volume that was put into POOL/images since the start, and not by us.
+   * @returns undefined if there is no such dataset. Fails: dataset.exists for one that is no image.
+   */
   async function adopt(
     id: string,
     type: string,
@@ -96,10 +99,10 @@ export function imageOperations(
       if (found.value === undefined) return succeed(undefined);
       const snapshots = found.value.type === "volume" ? await zfs.snapshotsOf(volume) : succeed([]);
       if (!snapshots.ok) return snapshots;
-      const first = snapshots.value[0];
-      if (!first) return fail("dataset.exists", `${volume} exists but is no image: it has no snapshot`);
+      const oldest = snapshots.value[0];
+      if (!oldest) return fail("dataset.exists", `${volume} exists but is no image: it has no snapshot`);
       log.info("an image that others made is adopted", { image: id });
-      return record(id, type, volume, first);
+      return recordImage(id, type, volume, oldest);
     });
   }
 
@@ -107,19 +110,19 @@ export function imageOperations(
     const partial = partialOf(pool, id);
     if (partial.length > MAX_NAME_BYTES) return fail("name.invalid", "invalid id: too long for this pool");
     const volume = childOf(pool, `images/${id}`);
-    // Mostly neither is there; if one is, it is looked at again under its lock.
-    const [there, leftover] = await Promise.all([zfs.find(volume), zfs.find(partial)]);
-    if (!there.ok) return there;
+    // Usually neither exists. One that does is looked up again under its lock.
+    const [existing, leftover] = await Promise.all([zfs.find(volume), zfs.find(partial)]);
+    if (!existing.ok) return existing;
     if (!leftover.ok) return leftover;
-    const adopted = there.value ? await adopt(id, type, volume) : succeed(undefined);
+    const adopted = existing.value ? await adopt(id, type, volume) : succeed(undefined);
     if (!adopted.ok) return adopted;
     if (adopted.value) return succeed(adopted.value);
     const url = await imageUrl(service, id, source);
     if (!url.ok) return url;
     const marks = { "imagestore:fetch": runId, "imagestore:type": type, "imagestore:source": url.value };
     return locks.with([{ name: partial, mode: "tree" }], async () => {
-      const cleared = leftover.value ? await clearLeftover(partial) : succeed(null);
-      if (!cleared.ok) return cleared;
+      const removed = leftover.value ? await removeLeftover(partial) : succeed(null);
+      if (!removed.ok) return removed;
       const fetched = await context.fetch({ url: url.value, command: zfs.receiveCommand(partial, marks) });
       const finished = fetched.ok ? await zfs.finishReceive(partial) : fetched;
       const published = finished.ok ? await publish(id, type, partial) : finished;
@@ -128,8 +131,8 @@ export function imageOperations(
     });
   }
 
-  /** Removes what an earlier fetch left and could not remove. Fails: dataset.exists where it is another's. */
-  async function clearLeftover(partial: DatasetName): Promise<Outcome<null>> {
+  /** Destroys a partial receive that an earlier fetch has left. Fails: dataset.exists if it has no mark of ours. */
+  async function removeLeftover(partial: DatasetName): Promise<Outcome<null>> {
     const found = await zfs.find(partial);
     if (!found.ok) return found;
     if (found.value === undefined) return succeed(null);
@@ -140,6 +143,7 @@ export function imageOperations(
     return zfs.destroy(partial, true);
   }
 
+  /** Destroys what a failed fetch has received. Logs if it can't: the fetch has failed already. */
   async function removePartial(partial: DatasetName): Promise<void> {
     const removed = await zfs.destroy(partial, true);
     if (removed.ok || removed.failure.code === "dataset.not_found") return;
@@ -160,12 +164,12 @@ export function imageOperations(
     },
 
     async DeleteImage({ id }) {
-      if (fetches.has(id)) return beingFetched(id);
+      if (fetches.has(id)) return failPending(id);
       const image = records.images.get(id);
       if (!image) return failed.imageNotFound;
       const { volume } = image;
       return locks.with([{ name: volume, mode: "tree" }], async (): Promise<Outcome<ImageRecord>> => {
-        // Another call may have deleted it while this one waited.
+        // Another call may have deleted it while this call waited for the lock.
         if (records.images.get(id) !== image) return failed.imageNotFound;
         const destroyed = await zfs.destroy(volume, true);
         if (!destroyed.ok && destroyed.failure.code !== "dataset.not_found") return destroyed;
@@ -185,8 +189,8 @@ export function imageOperations(
       return locks.with(wanted, async (): Promise<Outcome<VolumeRecord>> => {
         const cloned = await zfs.clone(snapshot, target);
         if (!cloned.ok && cloned.failure.code !== "dataset.exists") return cloned;
-        // `clone -p` succeeds where the target exists: only its origin tells whose it is. A repeated
-        // call is answered; what others put there, or made a parent of theirs meanwhile, is not.
+        // `zfs clone -p` also succeeds if the target exists, so the target's origin decides. A repeated
+        // call succeeds. It fails if another caller's dataset is there, or the parent of one.
         const found = await zfs.find(target);
         if (!found.ok) return found;
         if (found.value === undefined) return failed.notFound;

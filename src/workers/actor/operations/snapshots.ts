@@ -1,17 +1,12 @@
 import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
-import {
-  type DatasetName,
-  datasetOf,
-  type PoolName,
-  type SnapshotName,
-  tagOf,
-} from "../../../protocol/storage/names.js";
+import { datasetOf, type SnapshotName, tagOf } from "../../../protocol/storage/names.js";
 import type { OperationHandlers, SendTicket } from "../../../protocol/storage/operations.js";
 import type { SnapshotRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
+import { isPublished } from "../partial-receive.js";
 import type { ActorContext } from "./context.js";
 import type { Holds } from "./holds.js";
-import { forgetImagesWithin, forgetImagesWithoutSnapshot, isPublished } from "./volumes.js";
+import { forgetImagesWithin, forgetImagesWithoutSnapshot } from "./volumes.js";
 
 type SnapshotOperations = Pick<
   OperationHandlers,
@@ -37,8 +32,8 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
     return found.value === undefined ? failed.notFound : succeed(snapshotRecord(found.value));
   }
 
-  /** `name` on its dataset and on every one below it. */
-  async function likeNamed(name: SnapshotName): Promise<Outcome<readonly SnapshotRecord[]>> {
+  /** The snapshots that a recursive operation on `name` covers: those of its tag, from its dataset down. */
+  async function listRecursive(name: SnapshotName): Promise<Outcome<readonly SnapshotRecord[]>> {
     const tag = tagOf(name);
     const listed = await zfs.listSnapshots(datasetOf(name));
     if (!listed.ok) return listed;
@@ -47,7 +42,7 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
 
   return {
     async ListSnapshots({ root }) {
-      const listed = await zfs.listSnapshots(root as PoolName | DatasetName);
+      const listed = await zfs.listSnapshots(root);
       return listed.ok ? succeed(listed.value.filter(isPublished).map(snapshotRecord)) : listed;
     },
 
@@ -57,10 +52,10 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
       locks.with([{ name: dataset, mode: recursive ? "tree" : "one" }], async () => {
         const created = await zfs.snapshot(snapshot, recursive);
         if (!created.ok) return created;
-        if (recursive) return likeNamed(snapshot);
+        if (recursive) return listRecursive(snapshot);
         if (created.value !== undefined) return succeed([{ name: snapshot, written: created.value }]);
-        const made = await getSnapshot(snapshot);
-        return made.ok ? succeed([made.value]) : made;
+        const found = await getSnapshot(snapshot);
+        return found.ok ? succeed([found.value]) : found;
       }),
 
     DeleteSnapshot: ({ name, recursive }) =>
@@ -72,37 +67,37 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
               { name, mode: "one" },
             ],
         async (): Promise<Outcome<readonly SnapshotRecord[]>> => {
-          const named = await getSnapshot(name);
-          if (!named.ok) return named;
-          const doomed = recursive ? await likeNamed(name) : succeed([named.value]);
-          if (!doomed.ok) return doomed;
+          const found = await getSnapshot(name);
+          if (!found.ok) return found;
+          const covered = recursive ? await listRecursive(name) : succeed([found.value]);
+          if (!covered.ok) return covered;
           const destroyed = await zfs.destroy(name, recursive);
           if (!destroyed.ok) return destroyed;
           await forgetImagesWithin(
             context,
-            doomed.value.map((snapshot) => snapshot.name),
+            covered.value.map((snapshot) => snapshot.name),
           );
-          return doomed;
+          return covered;
         },
       ),
 
     RollbackSnapshot: ({ name, destroyMoreRecent }) =>
       locks.with([{ name: datasetOf(name), mode: "one" }], async () => {
-        const named = await getSnapshot(name);
-        if (!named.ok) return named;
+        const found = await getSnapshot(name);
+        if (!found.ok) return found;
         const rolledBack = await zfs.rollback(name, destroyMoreRecent);
         if (!rolledBack.ok) return rolledBack;
         if (destroyMoreRecent) await forgetImagesWithoutSnapshot(context, datasetOf(name));
-        return named;
+        return found;
       }),
 
     async OpenSend({ name }): Promise<Outcome<SendTicket>> {
       const found = await getSnapshot(name);
       if (!found.ok) return found;
-      const tag = await holds.take(name);
+      const tag = await holds.acquire(name);
       return tag.ok ? succeed({ name, tag: tag.value, command: zfs.sendCommand(name) }) : tag;
     },
 
-    CloseSend: ({ name, tag }) => holds.giveBack(name, tag),
+    CloseSend: ({ name, tag }) => holds.release(name, tag),
   };
 }

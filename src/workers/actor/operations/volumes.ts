@@ -11,7 +11,7 @@ import {
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
 import type { CompleteImage, VolumeRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
-import { PARTIAL_PREFIX } from "../reconcile.js";
+import { isPublished } from "../partial-receive.js";
 import type { ActorContext } from "./context.js";
 
 type VolumeOperations = Pick<
@@ -23,37 +23,35 @@ export function volumeRecord(
   { zfs }: ActorContext,
   { name, volsize }: Pick<DatasetInfo, "name" | "volsize">,
 ): VolumeRecord {
-  return { name, size: volsize, device: devicePath(name as DatasetName, zfs.devices) };
+  return { name, size: volsize, device: devicePath(name, zfs.devices) };
 }
 
-/** Waits for a volume's device; an answer does not fail for it, the volume is there. */
+/** Waits for a volume's device. A missing device is logged and no failure: the volume exists. */
 export async function awaitDevice({ zfs, log }: ActorContext, volume: DatasetName): Promise<void> {
   if (!(await zfs.waitForDevice(volume))) log.warn("the device did not appear in time", { volume });
 }
 
-/** Receives under way are nobody's volumes yet. */
-export function isPublished(info: DatasetInfo): boolean {
-  return !info.name.includes(`/images/${PARTIAL_PREFIX}`);
-}
-
-/** Whether an image is lost with a dataset and all below it, or with a snapshot and its like below. */
-function goesWith({ volume, snapshot }: CompleteImage, removed: DatasetName | SnapshotName): boolean {
+/**
+ * Whether a recursive destroy of `removed` destroys an image too. If `removed` is a snapshot, the
+ * snapshots of the same tag on all datasets below are destroyed with it.
+ */
+function isLostWith({ volume, snapshot }: CompleteImage, removed: DatasetName | SnapshotName): boolean {
   if (!isSnapshotName(removed)) return isWithin(volume, removed);
   return isWithin(datasetOf(snapshot), datasetOf(removed)) && tagOf(snapshot) === tagOf(removed);
 }
 
-/** Forgets the images whose volume or snapshot went with `removed`. */
+/** Drops the records of images that were destroyed with any of `removed`. */
 export async function forgetImagesWithin(
   context: ActorContext,
   removed: readonly (DatasetName | SnapshotName)[],
 ): Promise<void> {
   for (const image of [...context.records.images.values()]) {
-    const gone = removed.some((name) => goesWith(image, name));
-    if (gone) await context.records.dropImage(image.id);
+    const isLost = removed.some((name) => isLostWith(image, name));
+    if (isLost) await context.records.dropImage(image.id);
   }
 }
 
-/** Forgets the images of `volume` whose snapshot is not there any more. */
+/** Drops the records of images in `volume` whose snapshot no longer exists. */
 export async function forgetImagesWithoutSnapshot(
   { zfs, records }: ActorContext,
   volume: DatasetName,
@@ -79,7 +77,8 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
       locks.with([{ name, mode: "one" }], async (): Promise<Outcome<VolumeRecord>> => {
         const created = await zfs.createVolume(name, size);
         if (!created.ok) return created;
-        // `create -p` succeeds where the volume exists: only its size tells whose it is.
+        // `zfs create -p` also succeeds if the volume exists, so its size decides. A repeated call
+        // succeeds; a volume of another size is another caller's.
         const found = await zfs.find(name);
         if (!found.ok) return found;
         if (found.value === undefined) return failed.notFound;

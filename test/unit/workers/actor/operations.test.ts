@@ -925,12 +925,12 @@ describe("a download", () => {
   test("a hold that several share outlives a restart of the actor until the last of them", async () => {
     const { zfs, records } = start({ images: ["i"] });
     const before = createHolds({ zfs, records, runId: "r" }, []);
-    const taken = [await before.take(name), await before.take(name)];
+    const taken = [await before.acquire(name), await before.acquire(name)];
     const [tag = ""] = taken.map((each) => (each.ok ? each.value : ""));
     const after = createHolds({ zfs, records, runId: "r" }, [tag, tag]);
-    await after.giveBack(name, tag);
+    await after.release(name, tag);
     expect(zfs.holdsOf(name)).toEqual([tag]);
-    await after.giveBack(name, tag);
+    await after.release(name, tag);
     expect(zfs.holdsOf(name)).toEqual([]);
   });
 

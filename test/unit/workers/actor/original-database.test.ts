@@ -1,7 +1,7 @@
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { readOriginal } from "../../../../src/workers/actor/original-database.js";
+import { readOriginalImages } from "../../../../src/workers/actor/original-database.js";
 import { openSqlite } from "../../../../src/workers/sqlite/sqlite-file.js";
 import { POOL, scratchFolder } from "../../../support/memory-actor.js";
 import { originalImage, writeOriginal } from "../../../support/original-database.js";
@@ -14,7 +14,7 @@ describe("the original's database", () => {
       ["a", originalImage("a", { size: 10 })],
       ["b", originalImage("b", { type: "container" }), "blob"],
     ]);
-    expect(await readOriginal(path, POOL)).toEqual({
+    expect(await readOriginalImages(path, POOL)).toEqual({
       images: [
         {
           id: "a",
@@ -67,7 +67,7 @@ describe("the original's database", () => {
       ["bad", value],
       ["good", originalImage("good")],
     ]);
-    const read = await readOriginal(path, POOL);
+    const read = await readOriginalImages(path, POOL);
     expect(read?.images.map(({ id }) => id)).toEqual(["good"]);
     expect(read?.skipped).toEqual([
       {
@@ -86,7 +86,7 @@ describe("the original's database", () => {
       `INSERT INTO "mistify-agent-image" (key, bucket, value) VALUES ('o', 'others', '{}'), ('n', 'images', NULL)`,
     );
     await database.close();
-    const read = await readOriginal(path, POOL);
+    const read = await readOriginalImages(path, POOL);
     expect(read?.images.map(({ id }) => id)).toEqual(["a"]);
     expect(read?.skipped.map(({ key }) => key)).toEqual(["n"]);
   });
@@ -100,7 +100,7 @@ describe("the original's database", () => {
     using folder = scratchFolder();
     const path = join(folder.path, ".images.db");
     await writeOriginal(path, [["a", originalImage("a").replace('"size":8', `"size":${size}`)]]);
-    const read = await readOriginal(path, POOL);
+    const read = await readOriginalImages(path, POOL);
     expect(read?.images.map((image) => image.size)).toEqual(fits ? [size * 1_048_576n] : []);
     expect(read?.skipped.map(({ reason }) => reason)).toEqual(fits ? [] : [`size is ${size} MiB`]);
   });
@@ -123,7 +123,7 @@ describe("the original's database", () => {
     for (const suffix of ["", "-journal"]) copyFileSync(`${running}${suffix}`, `${path}${suffix}`);
     await database.run("ROLLBACK");
     await database.close();
-    const read = await readOriginal(path, POOL);
+    const read = await readOriginalImages(path, POOL);
     expect(read?.images.map(({ id }) => id)).toEqual(["a"]);
     expect(read?.skipped).toEqual([]);
   });
@@ -133,24 +133,24 @@ describe("the original's database", () => {
     const path = join(folder.path, ".images.db");
     await writeOriginal(path, [["a", originalImage("a")]]);
     const before = readFileSync(path);
-    await readOriginal(path, POOL);
+    await readOriginalImages(path, POOL);
     expect(readFileSync(path).equals(before)).toBe(true);
   });
 
   test("that is not there is nothing to read", async () => {
     using folder = scratchFolder();
-    expect(await readOriginal(join(folder.path, "none.db"), POOL)).toBeUndefined();
+    expect(await readOriginalImages(join(folder.path, "none.db"), POOL)).toBeUndefined();
   });
 
   test("that is no database, or another's, can't be read", async () => {
     using folder = scratchFolder();
     const noDatabase = join(folder.path, "text.db");
     writeFileSync(noDatabase, "no database, but long enough to be looked at".repeat(50));
-    await expect(readOriginal(noDatabase, POOL)).rejects.toThrow("SQLITE_NOTADB");
+    await expect(readOriginalImages(noDatabase, POOL)).rejects.toThrow("SQLITE_NOTADB");
     const others = join(folder.path, "others.db");
     const database = await openSqlite(others);
     await database.run("CREATE TABLE t (x)");
     await database.close();
-    await expect(readOriginal(others, POOL)).rejects.toThrow("no such table");
+    await expect(readOriginalImages(others, POOL)).rejects.toThrow("no such table");
   });
 });

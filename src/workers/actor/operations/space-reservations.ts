@@ -1,0 +1,52 @@
+import { fail, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import type { Space } from "../../drivers/driver.js";
+
+/**
+ * Keeps operations that create disks at the same time from counting on the same free space: the
+ * pool reports it as free until a disk exists.
+ */
+export interface SpaceReservations {
+  /** Checks that so much is free and not reserved. Fails: pool.no_space. */
+  check(neededBytes: bigint): Promise<Outcome<null>>;
+  /**
+   * Reserves space after the same check.
+   * @returns a function that ends the reservation. Call it once, when the disks exist or have failed.
+   */
+  reserve(neededBytes: bigint): Promise<Outcome<() => void>>;
+}
+
+/** `readSpace` reads what the pool has free now. */
+export function createSpaceReservations(readSpace: () => Promise<Outcome<Space>>): SpaceReservations {
+  /** The sum of the reservations that have not ended. */
+  let reservedBytes = 0n;
+  /** The sum of all reservations so far. It only grows; its growth during a read was reserved meanwhile. */
+  let everReservedBytes = 0n;
+
+  /** Calls `use` if there is room. No await lies between, so no other caller can use the same room. */
+  async function withRoom<T>(neededBytes: bigint, use: () => T): Promise<Outcome<T>> {
+    const before = { reserved: reservedBytes, everReserved: everReservedBytes };
+    const space = await readSpace();
+    if (!space.ok) return space;
+    // A reservation that ended during the read counts too: the result may not include its disks.
+    const reserved = before.reserved + everReservedBytes - before.everReserved;
+    const room = space.value.available - space.value.promised - reserved;
+    if (neededBytes <= room) return succeed(use());
+    return fail(
+      "pool.no_space",
+      failed.noSpace.failure.message,
+      `${neededBytes} bytes are needed, ${room > 0n ? room : 0n} are free and not promised`,
+    );
+  }
+
+  return {
+    check: (neededBytes) => withRoom(neededBytes, () => null),
+    reserve: (neededBytes) =>
+      withRoom(neededBytes, () => {
+        reservedBytes += neededBytes;
+        everReservedBytes += neededBytes;
+        return () => {
+          reservedBytes -= neededBytes;
+        };
+      }),
+  };
+}
