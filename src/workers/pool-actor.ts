@@ -24,9 +24,9 @@ import type { Records } from "./actor/record-file.js";
 import type { Zfs } from "./drivers/driver.js";
 import { openEmbeddedZfs } from "./drivers/embedded/embedded-driver.js";
 import { openOpenZfs } from "./drivers/openzfs/openzfs-driver.js";
-import { type CommandEnd, limitCommands } from "./processes/run-command.js";
+import type { CommandEnd } from "./processes/run-command.js";
 import { type Runner, startRunner } from "./processes/runner-link.js";
-import { createSlots } from "./processes/slots.js";
+import { createSlots, limitCommands } from "./processes/slots.js";
 
 const RUNNER = fileURLToPath(new URL("./runner.js", import.meta.url));
 

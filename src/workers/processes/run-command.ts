@@ -1,6 +1,5 @@
 import type { ChildTable } from "../../protocol/threads/child-table.js";
 import { type ProcessExit, startProcess } from "./child-process.js";
-import type { Slots } from "./slots.js";
 
 /** How a command ended, with its output up to the limits. */
 export interface CommandEnd {
@@ -34,16 +33,6 @@ export interface CommandLimits {
 
 /** Runs a command. Never rejects. */
 export type RunCommand = (argv: readonly string[], limits: CommandLimits) => Promise<CommandEnd>;
-
-/** Runs each command in one of `slots` and reports its end to `onEnd`. Time limits begin with the slot. */
-export function limitCommands(slots: Slots, run: RunCommand, onEnd: (end: CommandEnd) => void): RunCommand {
-  return (argv, limits) =>
-    slots.use(async () => {
-      const end = await run(argv, limits);
-      onEnd(end);
-      return end;
-    });
-}
 
 /** Longest wait after a kill. The process may hang in the kernel, or belong to another user by sudo. */
 const KILLED_WAIT_MS = 5_000;

@@ -1,3 +1,5 @@
+import type { CommandEnd, RunCommand } from "./run-command.js";
+
 /** A fixed number of places for work that may run at the same time. */
 export interface Slots {
   /** Runs `work` as soon as a slot is free. Slots are given in the order of the calls. */
@@ -32,4 +34,14 @@ export function createSlots(count: number): Slots {
       }
     },
   };
+}
+
+/** Runs each command in one of `slots` and reports its end to `onEnd`. Time limits begin with the slot. */
+export function limitCommands(slots: Slots, run: RunCommand, onEnd: (end: CommandEnd) => void): RunCommand {
+  return (argv, limits) =>
+    slots.use(async () => {
+      const end = await run(argv, limits);
+      onEnd(end);
+      return end;
+    });
 }

@@ -7,10 +7,9 @@ import { STDERR_BYTES } from "../../../../src/workers/processes/child-process.js
 import {
   type CommandEnd,
   type CommandLimits,
-  limitCommands,
   runCommand,
 } from "../../../../src/workers/processes/run-command.js";
-import { createSlots } from "../../../../src/workers/processes/slots.js";
+import { createSlots, limitCommands } from "../../../../src/workers/processes/slots.js";
 import { isAlive, until } from "../../../support/until.js";
 
 const LIMITS: CommandLimits = { timeoutMs: 20_000, stdoutBytes: 1024 * 1024 };
