@@ -107,3 +107,17 @@ export interface Zfs {
   /** Releases the pool. No call may follow. */
   close(): Promise<void>;
 }
+
+/** The calls of a driver that change the pool, but for receives. */
+export type ZfsChanges = Pick<
+  Zfs,
+  | "ensureFilesystem"
+  | "createVolume"
+  | "snapshot"
+  | "clone"
+  | "rename"
+  | "destroy"
+  | "rollback"
+  | "hold"
+  | "release"
+>;

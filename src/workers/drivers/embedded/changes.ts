@@ -1,4 +1,4 @@
-import type { Zfs } from "../driver.js";
+import type { ZfsChanges } from "../driver.js";
 import { cloneSnapshot, createVolume, ensureFilesystem } from "./create-datasets.js";
 import { destroyDatasets } from "./destroy-datasets.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
@@ -7,26 +7,13 @@ import { rollBackDataset } from "./roll-back-dataset.js";
 import { holdSnapshot, releaseSnapshot } from "./snapshot-holds.js";
 import { takeSnapshot } from "./take-snapshot.js";
 
-type Changes = Pick<
-  Zfs,
-  | "ensureFilesystem"
-  | "createVolume"
-  | "snapshot"
-  | "clone"
-  | "rename"
-  | "destroy"
-  | "rollback"
-  | "hold"
-  | "release"
->;
-
 /**
  * The changes of an embedded pool. Each keeps this order: create files in `incoming/`, commit,
  * move them to `volumes/`, link, remove files that the commit discarded. So after a crash at
  * any moment two records tell what a file is, its place and the catalog: the next start
  * publishes, removes or links it, and deletes nothing on the word of the catalog alone.
  */
-export function embeddedChanges(pool: EmbeddedPool): Changes {
+export function embeddedChanges(pool: EmbeddedPool): ZfsChanges {
   return {
     ensureFilesystem: (name) => ensureFilesystem(pool, name),
     createVolume: (name, volsize) => createVolume(pool, name, volsize),

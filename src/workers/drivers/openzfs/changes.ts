@@ -1,22 +1,9 @@
 import { type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import { type DatasetName, isSnapshotName } from "../../../protocol/storage/names.js";
 import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
-import type { Properties, Zfs } from "../driver.js";
+import type { Properties, Zfs, ZfsChanges } from "../driver.js";
 import { createBatchedChanges } from "./batched-changes.js";
 import { propertyFlags, type ZfsCommands } from "./zfs-commands.js";
-
-type Changes = Pick<
-  Zfs,
-  | "ensureFilesystem"
-  | "createVolume"
-  | "snapshot"
-  | "clone"
-  | "rename"
-  | "destroy"
-  | "rollback"
-  | "hold"
-  | "release"
->;
 
 interface ChangeOptions {
   readonly settings: OpenZfsSettings;
@@ -34,7 +21,7 @@ export function openzfsChanges(
   { settings, volumeProperties, destroyTimeoutMs }: ChangeOptions,
   commands: ZfsCommands,
   find: Zfs["find"],
-): Changes {
+): ZfsChanges {
   const { change } = commands;
   const destroyLimits = { timeoutMs: destroyTimeoutMs };
   const batched =
