@@ -1,7 +1,7 @@
 import {
   hasVersion2,
+  type InvalidRequest,
   NO_ID,
-  type NoRequest,
   type Request,
   readBatchElement,
   readRequest,
@@ -79,7 +79,7 @@ function refuse10({ reply }: Client, message: string): void {
   reply.send(400, PLAIN_TEXT, message);
 }
 
-function answer10(options: RpcOptions, request: Request | NoRequest, client: Client): Soon<void> {
+function answer10(options: RpcOptions, request: Request | InvalidRequest, client: Client): Soon<void> {
   const refuse = (message: string) => {
     options.report({ method: "", pool: "", code: "request.malformed", ms: 0, detail: message });
     refuse10(client, message);
@@ -125,7 +125,7 @@ function send20({ reply, accept }: Client, answer: JsonReply | undefined): void 
 }
 
 /** @returns undefined for a notification. */
-function answer20(options: RpcOptions, request: Request | NoRequest): Soon<JsonReply | undefined> {
+function answer20(options: RpcOptions, request: Request | InvalidRequest): Soon<JsonReply | undefined> {
   const { id } = request;
   if ("problem" in request) return rpcError20(request.id, "invalid", request.problem);
   const { method: name } = request;

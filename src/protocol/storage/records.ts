@@ -1,7 +1,7 @@
 import type { DatasetName, PoolName, SnapshotName } from "./names.js";
 import type { Bytes } from "./units.js";
 
-/** An image that can be cloned: a record over a volume `POOL/images/ID` and its first snapshot. */
+/** An image that can be cloned: the volume `POOL/images/ID` and its oldest snapshot. */
 export interface CompleteImage {
   readonly id: string;
   readonly type: string;
@@ -11,7 +11,7 @@ export interface CompleteImage {
   readonly status: "complete";
 }
 
-/** An image that is being fetched. */
+/** An image that is being fetched, or waits for it. Type and size are not known: "" and zero. */
 export interface PendingImage {
   readonly id: string;
   readonly type: string;
@@ -23,27 +23,30 @@ export type ImageRecord = PendingImage | CompleteImage;
 
 export interface VolumeRecord {
   readonly name: DatasetName | SnapshotName | PoolName;
-  /** volsize; zero for what is no volume. */
+  /** volsize; zero if `name` is a filesystem. */
   readonly size: Bytes;
   readonly device: string;
 }
 
 export interface SnapshotRecord {
   readonly name: SnapshotName;
+  /** Bytes written since the previous snapshot. */
   readonly written: Bytes;
 }
 
-/** A guest's disk. `source` is the device once the disk exists. */
+/** A disk of a guest. */
 export interface DiskRecord {
   readonly bus: string;
   readonly device: string;
   readonly size: Bytes;
   readonly volume: string;
+  /** The id of the image that the disk is cloned from; "" for a disk that starts empty. */
   readonly image: string;
+  /** The path of the volume's device, set by CreateGuestDisks. */
   readonly source: string;
 }
 
-/** A guest as an agent sent it; `rest` holds the members we only hand back, as JSON text. */
+/** A guest of a request. `rest` has the members that the reply repeats unchanged, as JSON text. */
 export interface GuestRecord {
   readonly id: string;
   readonly disks: readonly DiskRecord[];

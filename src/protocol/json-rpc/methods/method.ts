@@ -10,14 +10,14 @@ export interface Routed {
   readonly operation: Operation;
 }
 
-/** One method of the service: how its request is read and its answer written. */
+/** A method of the service: how its request is read and its answer is written. */
 export interface Method {
   readonly name: string;
   readonly aliases: readonly string[];
   /**
-   * Reads and checks a request; starts no process. `allowObject`: params may be the object
-   * itself, as in 2.0. Fails: request.malformed for a field of the wrong type, else the
-   * contract's words for the method.
+   * Reads and checks a request without looking at the pool. `allowObject`: params may be the object
+   * itself, as in 2.0. Fails: request.malformed for a field of the wrong type, else as docs/api.md
+   * says for the method.
    */
   plan(params: JsonValue | undefined, allowObject: boolean, pools: readonly PoolName[]): Outcome<Routed>;
   /** The JSON text of an answer. */
@@ -35,7 +35,7 @@ interface Row<R, K extends OperationName> {
   encode(answer: Answer<K>): string;
 }
 
-/** Makes a method of a row whose parts the compiler has checked against each other. */
+/** Creates a method from a row, whose parts the compiler has checked against each other. */
 export function method<R, K extends OperationName>(row: Row<R, K>): Method {
   return {
     name: row.operation,
@@ -44,7 +44,7 @@ export function method<R, K extends OperationName>(row: Row<R, K>): Method {
       const request = readParams(row.request, row.struct, params, allowObject);
       return request.ok ? row.plan(request.value, pools) : request;
     },
-    // The dispatcher gives back what the planned operation answered: so the type is K's.
+    // The caller passes the answer of the operation that `plan` has returned, so it has the type of K.
     encode: (answer) => row.encode(answer as Answer<K>),
   };
 }

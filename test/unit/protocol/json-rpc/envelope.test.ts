@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   hasVersion2,
-  type NoRequest,
+  type InvalidRequest,
   type Request,
   readBatchElement,
   readRequest,
@@ -21,7 +21,7 @@ function parsed(text: string): JsonValue {
   return read.value;
 }
 
-function shown(request: Request | NoRequest) {
+function shown(request: Request | InvalidRequest) {
   if ("problem" in request) return request;
   const { method, params, id } = request;
   return { method, params: params && tokenOf(params), id };
