@@ -14,7 +14,7 @@ export interface KnownImages {
  * image; `fetching` and `settled` are the ids of fetches. An operation's answer arrives after the
  * changes that the operation has made.
  */
-export type ImageNews =
+export type ImageChange =
   | { readonly all: readonly CompleteImage[] }
   | { readonly put: CompleteImage }
   | { readonly drop: string }
