@@ -17,16 +17,16 @@ function image(id: string, type = "kvm"): CompleteImage {
 
 describe("the mirror of an actor's images", () => {
   const ids = fc.constantFrom("a", "b", "c");
-  const news: fc.Arbitrary<ImageChange> = fc.oneof(
+  const change: fc.Arbitrary<ImageChange> = fc.oneof(
     fc.tuple(ids, fc.constantFrom("kvm", "lxc")).map(([id, type]) => ({ put: image(id, type) })),
     ids.map((id) => ({ drop: id })),
     ids.map((id) => ({ fetching: id })),
     ids.map((id) => ({ settled: id })),
   );
 
-  test("answers nothing before it has been told all, and then as the actor would", () => {
+  test("answers nothing before it has all images, and then as the actor would", () => {
     fc.assert(
-      fc.property(fc.array(news), fc.array(news), (before, after) => {
+      fc.property(fc.array(change), fc.array(change), (before, after) => {
         const mirror = createImageMirror();
         const images = new Map<string, CompleteImage>();
         const fetching = new Set<string>();
@@ -71,7 +71,7 @@ describe("the mirror of an actor's images", () => {
     expect(getImage(known, "a")).toEqual(failed.imageNotFound);
   });
 
-  test("is told before the answer that belongs to the news, however they are framed", async () => {
+  test("has a change before the answer that goes with it arrives, however they are framed", async () => {
     const { port1, port2 } = new MessageChannel();
     const mirror = createImageMirror();
     const actor = openLink(
@@ -89,7 +89,7 @@ describe("the mirror of an actor's images", () => {
       (each) => mirror.apply(each as ImageChange),
     );
     actor.notify({ all: [] } satisfies ImageChange);
-    await until("it was told all", () => mirror.known !== undefined);
+    await until("it has all images", () => mirror.known !== undefined);
     const asked = Array.from({ length: 50 }, async (_, index) => {
       await main.call(String(index));
       if (!mirror.known) throw new Error("it knows nothing");

@@ -27,13 +27,13 @@ function shown(request: Request | InvalidRequest) {
   return { method, params: params && tokenOf(params), id };
 }
 
-/** As on the path of 1.0. */
+/** Reads as the path of 1.0 does. */
 function request10(text: string) {
   const request = shown(readRequest(parsed(text), "1.0"));
   return "problem" in request ? { problem: request.problem } : request;
 }
 
-/** As on the path of 2.0, and as an element of a batch: both must say the same. */
+/** Reads as the path of 2.0 does, and as an element of a batch. Both must agree. */
 function request20(text: string) {
   const request = shown(readBatchElement(parsed(text)));
   const alone = readRequest(parsed(text), "2.0");
