@@ -1,16 +1,19 @@
 import { defineConfig } from "vitest/config";
 
 /**
- * unit: no ZFS needed. conformance-*: HTTP only, against a daemon on pools in folders
- * (embedded) or on real OpenZFS (or the server of IMAGESTORE_URL). embedded: faults and streams
- * of embedded pools. openzfs: faults, streams and the whole round, inside the VM too.
- * The last three share one VM and run one file at a time.
+ * - unit: needs no ZFS.
+ * - conformance-embedded, -uws, -node: HTTP only, against a daemon. Its pools are in folders
+ *   (embedded) or on OpenZFS (uws, node). IMAGESTORE_URL makes the last two test the server
+ *   that it names.
+ * - embedded: faults and streams of embedded pools.
+ * - openzfs: faults and streams of OpenZFS pools, and the whole round inside the VM.
+ * The three projects on OpenZFS share one VM, so their files run one after another.
  */
 const onOpenZfs = {
   testTimeout: 120_000,
   hookTimeout: 600_000,
   fileParallelism: false,
-  // An emulated VM on a busy CI machine may be slow for once; the report shows every retry.
+  // A busy CI machine may slow an emulated VM down now and then. The report shows every retry.
   retry: process.env.CI ? 1 : 0,
   pool: "forks" as const,
 };

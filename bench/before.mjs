@@ -5,7 +5,7 @@ import { startEmbedded } from "./lib/daemon.mjs";
 import { packImage, serveImage } from "./lib/image-service.mjs";
 import { loadInTurns, ROUNDS, warmUp } from "./lib/in-turns.mjs";
 import { commitMeasured } from "./lib/machine.mjs";
-import { connectionsText, prepareSmallCalls } from "./lib/small-calls.mjs";
+import { connectionsText, prepareSmallCalls, QUOTA_BYTES } from "./lib/small-calls.mjs";
 import { Unavailable } from "./lib/unavailable.mjs";
 
 const CONNECTIONS = [1, 100, 1000];
@@ -63,8 +63,12 @@ function findOther() {
  *   `calls` are those that both daemons answer without an error, `missing` are the other methods
  */
 async function startBoth(tools, folder, imageService) {
-  const now = await startEmbedded(tools, { imageService });
-  const before = await startEmbedded(tools, { imageService }, { cli: join(folder, "dist/main/cli.js") });
+  const now = await startEmbedded(tools, { imageService }, { quotaBytes: QUOTA_BYTES });
+  const before = await startEmbedded(
+    tools,
+    { imageService },
+    { cli: join(folder, "dist/main/cli.js"), quotaBytes: QUOTA_BYTES },
+  );
   const ofNow = await prepareSmallCalls(now.port);
   const ofBefore = await prepareSmallCalls(before.port);
   const pairs = ofNow.map((call, index) => ({

@@ -57,7 +57,7 @@ export default {
 };
 
 /**
- * Starts a daemon with a new pool, and makes the calls for it.
+ * Starts a daemon with a new pool and prepares the calls for it.
  * @param {import("./run.mjs").Tools} tools
  */
 async function startNew(tools) {
@@ -154,7 +154,7 @@ function createMix(volumes) {
       names.set(index, `${POOL}/${id}@n${number}`);
       return requestText("CreateSnapshot", { id, dest: `n${number}` });
     },
-    /** The full name of the snapshot that a call creates, undefined for a look-up. It can be asked once. */
+    /** The full name of the snapshot that a call creates, undefined for a look-up. Forgets it, so ask only once. */
     creates: (/** @type {number} */ index) => {
       const name = names.get(index);
       names.delete(index);

@@ -6,7 +6,7 @@ import { warmUp } from "./lib/in-turns.mjs";
 import { repeatByAutocannon } from "./lib/load.mjs";
 import { cpuSeconds, scriptOf, startService } from "./lib/process.mjs";
 import { repeatCall } from "./lib/repeat-call.mjs";
-import { connectionsText, findCall, prepareSmallCalls } from "./lib/small-calls.mjs";
+import { connectionsText, findCall, prepareSmallCalls, QUOTA_BYTES } from "./lib/small-calls.mjs";
 
 const CONNECTIONS = [1, 100, 1000];
 const BARE = "bare uWebSockets.js";
@@ -19,7 +19,7 @@ export default {
   run: async (tools) => {
     const { settings, add, compare, note, say } = tools;
     const imageService = await serveImage(tools, await packImage(tools, 1));
-    const daemon = await startEmbedded(tools, { imageService });
+    const daemon = await startEmbedded(tools, { imageService }, { quotaBytes: QUOTA_BYTES });
     const calls = await prepareSmallCalls(daemon.port);
     for (const { method } of calls) findCall(calls, method);
     const image = findCall(calls, "GetImage");

@@ -12,6 +12,7 @@ const EACH_OF_EIGHT_MIB = 256;
 const ENDLESS_MIB = 64 * 1024;
 const CALLS_PER_SECOND = 500;
 const CALL_CONNECTIONS = 10;
+const OURS = "imagestore";
 const REFERENCES = /** @type {const} */ ({ worker: "bare worker and uWS", http: "bare node:http" });
 
 /** @typedef {{ label: string, pid: number, url: (mib: number) => string }} Server */
@@ -23,47 +24,19 @@ export default {
     const { settings, add, compare, bound, note, say } = tools;
     const daemon = await startOnFakePool(tools);
     const sizes = settings.brief ? { one: 256, eight: 64 } : { one: ONE_MIB, eight: EACH_OF_EIGHT_MIB };
-    /** @type {Server[]} */
-    const servers = [{ label: "imagestore", pid: daemon.pid, url: (mib) => daemon.url + downloadPath(mib) }];
-    for (const [kind, label] of Object.entries(REFERENCES)) {
-      const bare = async (/** @type {number} */ mib) => {
-        const argv = [process.execPath, scriptOf("bare-streams.mjs"), kind, ...sendCommand(mib)];
-        const { pid, firstLine } = await startService(tools, argv);
-        return { pid, url: `http://127.0.0.1:${firstLine}/` };
-      };
-      const one = await bare(sizes.one);
-      const eight = await bare(sizes.eight);
-      servers.push({ label, pid: one.pid, url: (mib) => (mib === sizes.one ? one : eight).url });
-    }
+    const servers = await startServers(tools, daemon, sizes);
     for (const { url } of servers)
       await startDownloads({ url: url(sizes.eight), count: 1, bytes: sizes.eight * MIB }).seconds;
     const floor = await startFloor(tools);
     const rssBefore = rssMib(daemon.pid);
 
     for (let run = 0; run < settings.runs; run++) {
+      say(`run ${run + 1}`);
       for (const [count, mib] of /** @type {const} */ ([
         [1, sizes.one],
         [8, sizes.eight],
       ])) {
-        /** @type {number[]} */
-        const references = [];
-        for (const { label, pid, url } of servers) {
-          const cpuBefore = cpuSeconds(pid);
-          const seconds = await startDownloads({ url: url(mib), count, bytes: mib * MIB }).seconds;
-          const megabytes = (count * mib * MIB) / 1e6;
-          const rate = megabytes / seconds;
-          add(`${count} at once`, `${label}, ${count} at once`, "MB/s", rate);
-          say(`run ${run + 1}: ${label}, ${count} at once: ${Math.round(rate)} MB/s`);
-          if (label !== "imagestore") references.push(rate);
-          else
-            add(
-              "processor time",
-              `processor time, ${count} at once`,
-              "ms/GB",
-              ((cpuSeconds(pid) - cpuBefore) * 1e6) / megabytes,
-            );
-        }
-        add(`${count} at once`, `best bare, ${count} at once`, "MB/s", Math.max(...references));
+        await addDownloads(tools, servers, count, mib);
       }
       const { port, url } = daemon;
       const request = requestText("GetImage", { id: "none" });
@@ -79,13 +52,13 @@ export default {
     add("memory", "highest RSS", "MiB", highestRssMib(daemon.pid));
     compare({
       label: "one download to the best bare pipe",
-      of: "imagestore, 1 at once",
+      of: `${OURS}, 1 at once`,
       to: "best bare, 1 at once",
       atLeast: 0.8,
     });
     compare({
       label: "eight downloads to the best bare pipe",
-      of: "imagestore, 8 at once",
+      of: `${OURS}, 8 at once`,
       to: "best bare, 8 at once",
       atLeast: 0.9,
     });
@@ -110,6 +83,52 @@ export default {
     );
   },
 };
+
+/**
+ * The daemon and the references. A reference serves one size, so there are two of each kind.
+ * @param {import("./run.mjs").Tools} tools @param {import("./lib/daemon.mjs").Daemon} daemon
+ * @param {{ one: number, eight: number }} sizes in MiB
+ * @returns {Promise<Server[]>}
+ */
+async function startServers(tools, daemon, sizes) {
+  /** @type {Server[]} */
+  const servers = [{ label: OURS, pid: daemon.pid, url: (mib) => daemon.url + downloadPath(mib) }];
+  for (const [kind, label] of Object.entries(REFERENCES)) {
+    const bare = async (/** @type {number} */ mib) => {
+      const argv = [process.execPath, scriptOf("bare-streams.mjs"), kind, ...sendCommand(mib)];
+      const { pid, firstLine } = await startService(tools, argv);
+      return { pid, url: `http://127.0.0.1:${firstLine}/` };
+    };
+    const one = await bare(sizes.one);
+    const eight = await bare(sizes.eight);
+    servers.push({ label, pid: one.pid, url: (mib) => (mib === sizes.one ? one : eight).url });
+  }
+  return servers;
+}
+
+/**
+ * Measures `count` downloads at once of `mib` MiB each from every server, one server after the other.
+ * @param {import("./run.mjs").Tools} tools @param {readonly Server[]} servers
+ * @param {number} count @param {number} mib
+ */
+async function addDownloads({ add, say }, servers, count, mib) {
+  /** @type {number[]} */
+  const references = [];
+  const group = `${count} at once`;
+  for (const { label, pid, url } of servers) {
+    const cpuBefore = cpuSeconds(pid);
+    const seconds = await startDownloads({ url: url(mib), count, bytes: mib * MIB }).seconds;
+    const megabytes = (count * mib * MIB) / 1e6;
+    const rate = megabytes / seconds;
+    add(group, `${label}, ${group}`, "MB/s", rate);
+    say(`${label}, ${group}: ${Math.round(rate)} MB/s`);
+    if (label === OURS) {
+      const msPerGb = ((cpuSeconds(pid) - cpuBefore) * 1e6) / megabytes;
+      add("processor time", `processor time, ${group}`, "ms/GB", msPerGb);
+    } else references.push(rate);
+  }
+  add(group, `best bare, ${group}`, "MB/s", Math.max(...references));
+}
 
 /**
  * Starts what shows the best that calls can have on this machine during downloads: a bare server of calls

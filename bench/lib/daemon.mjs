@@ -19,6 +19,7 @@ export const CLI = fileURLToPath(new URL("../../dist/main/cli.js", import.meta.u
  * @property {NodeJS.ProcessEnv} [env] on top of the environment of the bench
  * @property {readonly string[]} [nodeFlags]
  * @property {string} [cli] the compiled command of another checkout
+ * @property {number} [quotaBytes] of the embedded pool
  */
 
 /**
@@ -54,11 +55,13 @@ function profileFlags() {
 }
 
 /**
- * Starts a daemon on an empty embedded pool in a new folder.
+ * Starts a daemon on an empty embedded pool in a new folder. With a quota the free space of the pool does not
+ * depend on what others write to the file system.
  * @param {Releasers} releasers @param {Record<string, unknown>} [config] @param {DaemonOptions} [options]
  */
 export function startEmbedded(releasers, config = {}, options = {}) {
   const folder = join(openFolder(releasers), "pool");
-  const pools = [{ name: POOL, driver: "embedded", folder }];
+  const { quotaBytes } = options;
+  const pools = [{ name: POOL, driver: "embedded", folder, quotaBytes }];
   return startDaemon(releasers, { pools, ...config }, options);
 }

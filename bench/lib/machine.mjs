@@ -26,7 +26,7 @@ function versionOf(name) {
 /** The commit of a checkout, with `+` when its src has changes on top. @param {URL} root its folder, this one's by default */
 export function commitMeasured(root = ROOT) {
   const git = (/** @type {string[]} */ ...args) =>
-    execFileSync("git", args, { cwd: root, encoding: "utf8" }).trim();
+    execFileSync("git", args, { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
   try {
     return git("rev-parse", "--short", "HEAD") + (git("status", "--porcelain", "src") === "" ? "" : "+");
   } catch {

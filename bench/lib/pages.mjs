@@ -65,9 +65,13 @@ export function resultsPage(reported) {
       ...reported.map(({ result, question }) => [pageLink(result), question]),
     ]),
     "## How to run them",
-    "`npm run bench` runs all benches, and `npm run bench -- rpc soak` runs these two. [bench/run.mjs](../bench/run.mjs) lists\n" +
-      "the variables that set the length of a run. The benches mixed, fetch and a part of scale need a VM with OpenZFS.\n" +
-      "`BENCH_BEFORE=FOLDER npm run bench -- before` compares this checkout with another one, which must be built.",
+    [
+      "- `npm run bench` runs all benches, and `npm run bench -- rpc soak` runs these two.",
+      "- [bench/run.mjs](../bench/run.mjs) lists the variables that set the length of a run.",
+      "- mixed, fetch and a part of scale need a VM with OpenZFS.",
+      "- `BENCH_BEFORE=FOLDER npm run bench -- before` compares this checkout with another one. Build that one first. With\n" +
+        "  `BENCH_BEFORE=.` the checkout is compared with itself, which shows how much the machine lets the ratios vary.",
+    ].join("\n"),
   ]);
 }
 

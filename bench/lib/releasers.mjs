@@ -28,7 +28,7 @@ export function createReleasers() {
     defer: (release) => {
       stack.push(release);
     },
-    // An interrupted bench fails while the signal handler releases; its own call then waits for that one.
+    // An interrupted bench fails while the signal handler releases. Its own call waits for the handler's.
     releaseAll: () => {
       last = last.then(releaseRest);
       return last;

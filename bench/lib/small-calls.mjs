@@ -7,7 +7,11 @@ const CALLS = [
   { method: "ListImages", params: {} },
   { method: "GetSnapshot", params: { id: "guests/g/disk@s" } },
   { method: "GetVolume", params: { id: "guests/g/disk" } },
+  { method: "GetPool", params: {} },
 ];
+
+/** For the pool of the small calls: GetPool must answer the same each time. */
+export const QUOTA_BYTES = 2 ** 30;
 
 /**
  * A call and the reply that every repetition of it must give.

@@ -53,18 +53,25 @@ async function throughRunner() {
   return { run, close: runner.close };
 }
 
+/** Runs commands, AT_ONCE at a time. @param {() => Promise<unknown>} run @returns {Promise<number>} commands a second */
+async function measureRate(run) {
+  const startedAt = performance.now();
+  const isOver = () => performance.now() - startedAt > seconds * 1000;
+  const counts = await Promise.all(
+    Array.from({ length: AT_ONCE }, async () => {
+      let commands = 0;
+      for (; !isOver(); commands++) await run();
+      return commands;
+    }),
+  );
+  const commands = counts.reduce((sum, count) => sum + count, 0);
+  return commands / ((performance.now() - startedAt) / 1000);
+}
+
 const ballast = growTo(Number(wantedMib));
 const { run, close } = kind === "runner" ? await throughRunner() : direct();
 await run();
-let commands = 0;
-const startedAt = performance.now();
-const isOver = () => performance.now() - startedAt > seconds * 1000;
-await Promise.all(
-  Array.from({ length: AT_ONCE }, async () => {
-    for (; !isOver(); commands++) await run();
-  }),
-);
-const perSecond = commands / ((performance.now() - startedAt) / 1000);
+const perSecond = await measureRate(run);
 const report = {
   perSecond,
   rssMib: rssMib(process.pid),

@@ -12,6 +12,7 @@ import type { Listener } from "./http/transport.js";
 import type { CallReport } from "./observability/call-report.js";
 import { createMetrics } from "./observability/metrics.js";
 import { type Actor, startActor } from "./pools/actor-handle.js";
+import { findPoolRecords } from "./pools/pool-records.js";
 import { createReleaseStack } from "./release-stack.js";
 import { createRoutes, type Readiness } from "./routes.js";
 import { createRpcEndpoint } from "./rpc/endpoint.js";
@@ -63,6 +64,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
       })),
     downloads: () => downloads.active,
     fetches: () => streaming.fetches,
+    pools: () => findPoolRecords(actors.values(), timeouts.readyMs),
   });
   const report = (call: CallReport) => {
     metrics.observe(call);

@@ -53,6 +53,20 @@ interface Volumes {
 interface Snapshots {
   readonly snapshots: readonly Snapshot[];
 }
+export interface Pool {
+  readonly name: string;
+  readonly driver: string;
+  readonly size: number;
+  readonly allocated: number;
+  readonly free: number;
+  readonly available: number;
+  readonly promised: number;
+  readonly health: string;
+  readonly fragmentation: number | null;
+}
+interface Pools {
+  readonly pools: readonly Pool[];
+}
 interface GuestAnswer {
   readonly guest: { readonly id: string; readonly disks?: readonly Disk[] };
 }
@@ -76,6 +90,7 @@ export interface Answers {
   VerifyDisks: GuestAnswer;
   CreateGuestDisks: GuestAnswer;
   DeleteGuestsDisks: GuestAnswer;
+  GetPool: Pools;
 }
 
 export type MethodName = keyof Answers;

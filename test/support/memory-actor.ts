@@ -11,6 +11,7 @@ import { createFetchQueue } from "../../src/workers/actor/fetch-queue.js";
 import { guestOperations } from "../../src/workers/actor/operations/guests.js";
 import { createHolds } from "../../src/workers/actor/operations/holds.js";
 import { imageOperations } from "../../src/workers/actor/operations/images.js";
+import { poolOperations } from "../../src/workers/actor/operations/pools.js";
 import { snapshotOperations } from "../../src/workers/actor/operations/snapshots.js";
 import { volumeOperations } from "../../src/workers/actor/operations/volumes.js";
 import { openRecords, type Records } from "../../src/workers/actor/record-file.js";
@@ -99,6 +100,7 @@ export function createMemoryActor(
     ...volumeOperations(context),
     ...snapshotOperations(context, createHolds(context, [])),
     ...guestOperations(context, fetches),
+    ...poolOperations(context),
   };
   return { zfs, records, locks, log, handlers };
 }

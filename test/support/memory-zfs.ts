@@ -223,6 +223,18 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
       call("listImages", pool, () =>
         entries.has(`${pool}/images`) ? succeed(within(`${pool}/images`).sort(byName)) : failed.notFound,
       ),
+    driver: "openzfs",
+    poolUsage: () =>
+      call("poolUsage", pool, () => {
+        const free = available();
+        return succeed({
+          size: bytes(capacity),
+          allocated: bytes(capacity - free),
+          free: bytes(free),
+          health: "ONLINE",
+          fragmentation: 7,
+        });
+      }),
     space: (root) =>
       call("space", root, () => {
         const thin = [...entries.values()].filter(({ type, used }) => type === "volume" && used === 0n);

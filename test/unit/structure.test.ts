@@ -19,6 +19,7 @@ const SHARED_NAMES: Readonly<Record<string, string>> = {
   volumes: "a noun's methods and its operations",
   snapshots: "a noun's methods and its operations",
   guests: "a noun's methods and its operations",
+  pools: "a noun's methods and its operations",
 };
 
 const files = sourceFiles();

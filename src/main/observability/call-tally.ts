@@ -58,10 +58,7 @@ export function createCallTally(): CallTally {
       const { latency, series } = methodOf(method);
       const seconds = ms / 1000;
       let bucket = 0;
-      for (const bound of BUCKETS) {
-        if (seconds <= bound) break;
-        bucket++;
-      }
+      while (seconds > (BUCKETS[bucket] ?? Number.POSITIVE_INFINITY)) bucket++;
       latency.counts[bucket] = (latency.counts[bucket] ?? 0) + 1;
       latency.sum += seconds;
       // A method has few pairs of pool and code, and nearly all its calls have the first one.

@@ -1,6 +1,8 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { PoolRecord } from "../../protocol/storage/records.js";
 import type { CallReport } from "./call-report.js";
 import { createCallTally } from "./call-tally.js";
+import { createPoolMetrics } from "./pool-metrics.js";
 
 /** What the gauges read, at each scrape. */
 export interface MetricSources {
@@ -12,6 +14,8 @@ export interface MetricSources {
   }[];
   downloads(): number;
   fetches(): number;
+  /** The pools that answer in time. The others have no values in this scrape. */
+  pools(): Promise<readonly PoolRecord[]>;
 }
 
 export interface Metrics {
@@ -86,14 +90,16 @@ export function createMetrics(sources: MetricSources): Metrics {
       },
     });
   gauge("imagestore_downloads", "Snapshot downloads under way.", sources.downloads);
+  const pools = createPoolMetrics(registry);
   gauge("imagestore_fetches", "Image fetches under way.", sources.fetches);
   return {
     observe: tally.observe,
     streamed: (bytes) => streamedBytes.inc(bytes),
     spawned: (pool, ms) => spawnSeconds.observe({ pool }, ms / 1000),
-    render: async () => ({
-      type: registry.contentType,
-      text: `${await registry.metrics()}\n${tally.secondsText()}`,
-    }),
+    render: async () => {
+      pools.set(await sources.pools());
+      const text = `${await registry.metrics()}\n${tally.secondsText()}`;
+      return { type: registry.contentType, text };
+    },
   };
 }

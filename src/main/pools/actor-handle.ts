@@ -8,6 +8,7 @@ import { createChildMemory } from "../../protocol/threads/child-table.js";
 import { endOrphans } from "../threads/orphans.js";
 import { type ActorThread, type ActorThreadOptions, startActorThread } from "./actor-thread.js";
 import type { ImageMirror } from "./image-mirror.js";
+import { withTimeout } from "./time-limit.js";
 
 /** The pause before a crashed actor is restarted. While starts fail, it doubles up to the longest. */
 const FIRST_RESTART_PAUSE_MS = 50;
@@ -185,11 +186,4 @@ function readRecords({ known }: ImageMirror, operation: Operation): Outcome<unkn
   if (operation.op === "GetImage") return getImage(known, operation.id);
   if (operation.op === "ListImages") return succeed(listImages(known, operation.type));
   return undefined;
-}
-
-function withTimeout<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
-    promise.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }

@@ -1,5 +1,5 @@
 import type { Request } from "../../protocol/json-rpc/envelope.js";
-import type { Method, Routed } from "../../protocol/json-rpc/methods/method.js";
+import type { Method, Routed, RoutedToPools } from "../../protocol/json-rpc/methods/method.js";
 import { internalFailure, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import type { CallReport } from "../observability/call-report.js";
@@ -28,7 +28,7 @@ export function runCall(
 ): Soon<Outcome<string>> {
   const startedAt = performance.now();
   const planned = method.plan(params, version === "2.0", pools);
-  const pool = planned.ok ? planned.value.pool : "";
+  const pool = planned.ok ? poolOf(planned.value) : "";
   const finish = (outcome: Outcome<unknown>): Outcome<string> => {
     const failure = outcome.ok ? undefined : outcome.failure;
     const ms = performance.now() - startedAt;
@@ -36,6 +36,27 @@ export function runCall(
     return outcome.ok ? succeed(method.encode(outcome.value)) : outcome;
   };
   if (!planned.ok) return finish(planned);
-  const outcome = run(planned.value);
+  const outcome = "pools" in planned.value ? runOnPools(planned.value, run) : run(planned.value);
   return outcome instanceof Promise ? outcome.catch(internalFailure).then(finish) : finish(outcome);
+}
+
+/** For the report: "" where there are several. */
+function poolOf(planned: Routed | RoutedToPools): string {
+  if ("pool" in planned) return planned.pool;
+  const [first = "", ...more] = planned.pools;
+  return more.length === 0 ? first : "";
+}
+
+/** Runs an operation on each pool. @returns the answers in the pools' order, or the first failure. */
+async function runOnPools(
+  { pools, operation }: RoutedToPools,
+  run: CallOptions["run"],
+): Promise<Outcome<readonly unknown[]>> {
+  const outcomes = await Promise.all(pools.map((pool) => run({ pool, operation })));
+  const answers: unknown[] = [];
+  for (const outcome of outcomes) {
+    if (!outcome.ok) return outcome;
+    answers.push(outcome.value);
+  }
+  return succeed(answers);
 }

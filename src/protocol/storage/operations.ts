@@ -1,6 +1,6 @@
 import type { Outcome } from "./failures.js";
 import type { ComponentId, DatasetName, PoolName, SnapshotName } from "./names.js";
-import type { GuestRecord, ImageRecord, SnapshotRecord, VolumeRecord } from "./records.js";
+import type { GuestRecord, ImageRecord, PoolRecord, SnapshotRecord, VolumeRecord } from "./records.js";
 import type { Bytes } from "./units.js";
 
 /**
@@ -34,6 +34,7 @@ export interface Operations {
   VerifyDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
   CreateGuestDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
   DeleteGuestsDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
+  GetPool: { ask: object; answer: PoolRecord };
   /** Prepares a download: holds the snapshot and gives the command that sends it. */
   OpenSend: { ask: { name: SnapshotName }; answer: SendTicket };
   /** Ends a download, complete or not: releases its hold. */

@@ -52,3 +52,21 @@ export interface GuestRecord {
   readonly disks: readonly DiskRecord[];
   readonly rest: Readonly<Record<string, string>>;
 }
+
+/** A pool as zpool-list(8) shows it, with the room for guests' disks. Sizes in bytes. */
+export interface PoolRecord {
+  readonly name: PoolName;
+  readonly driver: "openzfs" | "embedded";
+  /** `allocated` and `free` together. */
+  readonly size: Bytes;
+  readonly allocated: Bytes;
+  readonly free: Bytes;
+  /** Room below POOL/guests: what quotas, reservations and redundancy leave of `free`. */
+  readonly available: Bytes;
+  /** What thin volumes and clones may still grow. */
+  readonly promised: Bytes;
+  /** `ONLINE`, `DEGRADED`, … as zpool calls it. */
+  readonly health: string;
+  /** Of the free space, per cent; undefined where the pool doesn't know it. */
+  readonly fragmentation: number | undefined;
+}

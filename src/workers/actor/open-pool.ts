@@ -13,6 +13,7 @@ import type { ActorContext } from "./operations/context.js";
 import { guestOperations } from "./operations/guests.js";
 import { createHolds } from "./operations/holds.js";
 import { imageOperations } from "./operations/images.js";
+import { poolOperations } from "./operations/pools.js";
 import { snapshotOperations } from "./operations/snapshots.js";
 import { volumeOperations } from "./operations/volumes.js";
 import { reconcile } from "./reconcile.js";
@@ -88,6 +89,7 @@ function createHandlers(options: OpenPoolOptions, records: Records): OperationHa
     ...volumeOperations(context),
     ...snapshotOperations(context, createHolds(context, liveTags)),
     ...guestOperations(context, fetches),
+    ...poolOperations(context),
   };
 }
 

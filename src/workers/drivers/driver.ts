@@ -1,5 +1,6 @@
 import type { Outcome } from "../../protocol/storage/failures.js";
 import type { DatasetName, PoolName, SnapshotName } from "../../protocol/storage/names.js";
+import type { PoolSettings } from "../../protocol/storage/pool-settings.js";
 import type { Bytes } from "../../protocol/storage/units.js";
 
 export type AnyName = PoolName | DatasetName | SnapshotName;
@@ -27,6 +28,16 @@ export interface MarkedVolume extends DatasetInfo {
   readonly fetchMark: string;
 }
 
+/** A pool as zpool-list(8) shows it. Sizes in bytes. */
+export interface PoolUsage {
+  readonly size: Bytes;
+  readonly allocated: Bytes;
+  readonly free: Bytes;
+  readonly health: string;
+  /** Of the free space, per cent; undefined where the pool doesn't know it. */
+  readonly fragmentation: number | undefined;
+}
+
 export interface Space {
   readonly available: Bytes;
   /** By how much the thin volumes and clones of the pool may still grow. */
@@ -41,6 +52,8 @@ export type Properties = Readonly<Record<string, string>>;
  * protocol/storage/failures.ts. A read shows the pool as it was at some moment after the call.
  */
 export interface Zfs {
+  /** Which driver this is. */
+  readonly driver: PoolSettings["driver"];
   /** Checks that the pool can be used. Fails: pool.not_found, command.missing, command.not_permitted. */
   checkPool(): Promise<Outcome<{ readonly health: string; readonly version: string }>>;
   /** Undefined: there is no such dataset. */
@@ -53,6 +66,8 @@ export interface Zfs {
   snapshotsOf(volume: DatasetName): Promise<Outcome<readonly DatasetInfo[]>>;
   /** Everything below POOL/images, snapshots included. */
   listImages(): Promise<Outcome<readonly MarkedVolume[]>>;
+  /** The pool's size, what of it is used, and how it is. */
+  poolUsage(): Promise<Outcome<PoolUsage>>;
   /** `available`: for new data below `root`. */
   space(root: DatasetName): Promise<Outcome<Space>>;
 

@@ -10,6 +10,12 @@ export interface Routed {
   readonly operation: Operation;
 }
 
+/** The same operation for each of several pools, whose answers are written together. */
+export interface RoutedToPools {
+  readonly pools: readonly PoolName[];
+  readonly operation: Operation;
+}
+
 /** A method of the service: how its request is read and its answer is written. */
 export interface Method {
   readonly name: string;
@@ -19,24 +25,41 @@ export interface Method {
    * itself, as in 2.0. Fails: request.malformed for a field of the wrong type, else as docs/api.md
    * says for the method.
    */
-  plan(params: JsonValue | undefined, allowObject: boolean, pools: readonly PoolName[]): Outcome<Routed>;
-  /** The JSON text of an answer. */
+  plan(
+    params: JsonValue | undefined,
+    allowObject: boolean,
+    pools: readonly PoolName[],
+  ): Outcome<Routed | RoutedToPools>;
+  /** The JSON text of an answer; for an operation on several pools, of their answers in the pools' order. */
   encode(answer: unknown): string;
 }
 
-/** A row of the table. `R`: the request's fields. `K`: the operation that the method plans. */
-interface Row<R, K extends OperationName> {
+/** A row of the table. `R`: the request's fields. `A`: what `encode` writes. `P`: what is planned. */
+interface Row<R, K extends OperationName, A, P> {
   readonly operation: K;
   readonly aliases?: readonly string[];
   /** The name of the request's struct, for messages. */
   readonly struct: string;
   readonly request: FieldType<R>;
-  plan(request: R, pools: readonly PoolName[]): Outcome<Routed>;
-  encode(answer: Answer<K>): string;
+  plan(request: R, pools: readonly PoolName[]): Outcome<P>;
+  encode(answer: A): string;
 }
 
-/** Creates a method from a row, whose parts the compiler has checked against each other. */
-export function method<R, K extends OperationName>(row: Row<R, K>): Method {
+/** Creates a method on one pool from a row, whose parts the compiler has checked against each other. */
+export function method<R, K extends OperationName>(row: Row<R, K, Answer<K>, Routed>): Method {
+  return fromRow(row);
+}
+
+/** Creates a method on several pools. `encode` gets the answers of all. */
+export function methodOnPools<R, K extends OperationName>(
+  row: Row<R, K, readonly Answer<K>[], RoutedToPools>,
+): Method {
+  return fromRow(row);
+}
+
+function fromRow<R, K extends OperationName, A, P extends Routed | RoutedToPools>(
+  row: Row<R, K, A, P>,
+): Method {
   return {
     name: row.operation,
     aliases: row.aliases ?? [],
@@ -44,7 +67,7 @@ export function method<R, K extends OperationName>(row: Row<R, K>): Method {
       const request = readParams(row.request, row.struct, params, allowObject);
       return request.ok ? row.plan(request.value, pools) : request;
     },
-    // The caller passes the answer of the operation that `plan` has returned, so it has the type of K.
-    encode: (answer) => row.encode(answer as Answer<K>),
+    // The caller passes what the planned operation has answered, so it has the type of the row.
+    encode: (answer) => row.encode(answer as A),
   };
 }

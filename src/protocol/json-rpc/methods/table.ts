@@ -1,6 +1,7 @@
 import { guestMethods } from "./guests.js";
 import { imageMethods } from "./images.js";
 import type { Method } from "./method.js";
+import { poolMethods } from "./pools.js";
 import { snapshotMethods } from "./snapshots.js";
 import { volumeMethods } from "./volumes.js";
 
@@ -23,7 +24,7 @@ export interface MethodTable {
 }
 
 export function createMethodTable(): MethodTable {
-  const methods = [...imageMethods(), ...volumeMethods, ...snapshotMethods, ...guestMethods];
+  const methods = [...imageMethods(), ...volumeMethods, ...snapshotMethods, ...guestMethods, ...poolMethods];
   const byName = new Map<string, MethodLookup>(
     methods.flatMap((found) =>
       [found.name, ...found.aliases].flatMap((name) => [

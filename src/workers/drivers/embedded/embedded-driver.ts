@@ -1,6 +1,7 @@
 import { type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import { isSnapshotName } from "../../../protocol/storage/names.js";
 import type { EmbeddedSettings } from "../../../protocol/storage/pool-settings.js";
+import { bytes } from "../../../protocol/storage/units.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import type { Zfs } from "../driver.js";
 import { embeddedChanges } from "./changes.js";
@@ -20,6 +21,7 @@ function createEmbeddedZfs(pool: EmbeddedPool): Zfs {
   const changes = embeddedChanges(pool);
   const { discardReceived, ...transfers } = embeddedTransfers(pool);
   return {
+    driver: "embedded",
     ...embeddedReads(pool.name, catalog),
     ...changes,
     ...transfers,
@@ -33,6 +35,12 @@ function createEmbeddedZfs(pool: EmbeddedPool): Zfs {
       }
       return changes.destroy(name, recursive);
     },
+    poolUsage: () =>
+      catchStorageErrors("the pool's usage can't be told", async () => {
+        const { allocated, free } = await accounting.usage();
+        const size = bytes(allocated + free);
+        return succeed({ size, allocated, free, health: "ONLINE", fragmentation: undefined });
+      }),
     space: () =>
       catchStorageErrors("the pool's space can't be told", async () => succeed(await accounting.space())),
     checkPool: async () => succeed({ health: "ONLINE", version: "imagestore embedded" }),

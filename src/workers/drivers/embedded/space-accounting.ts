@@ -6,6 +6,8 @@ import type { VolumeFiles } from "./volume-files.js";
 /** How much more fits into an embedded pool. Sizes are bytes. */
 export interface SpaceAccounting {
   space(): Promise<Space>;
+  /** `allocated`: what the pool's files take. `free`: what the quota and the file system leave. */
+  usage(): Promise<{ readonly allocated: Bytes; readonly free: Bytes }>;
   /** Whether `addedBytes` more would exceed the quota. Without a quota false: the file system has its limit. */
   exceedsQuota(addedBytes: bigint): Promise<boolean>;
 }
@@ -47,12 +49,21 @@ export function createSpaceAccounting(
     return totals;
   }
 
+  /** The totals, and what the quota and the file system leave: negative when the quota was lowered. */
+  async function sumUpWithFree(): Promise<Totals & { readonly free: bigint }> {
+    const [available, totals] = await Promise.all([files.available(), sumUp()]);
+    const unused = quota === undefined ? available : quota - totals.used;
+    return { ...totals, free: lesser(unused, available) };
+  }
+
   return {
     async space() {
-      const [free, { used, reserved, promised }] = await Promise.all([files.available(), sumUp()]);
-      const unused = quota !== undefined && quota - used < free ? quota - used : free;
-      const available = unused - reserved;
-      return { available: bytes(available > 0n ? available : 0n), promised: bytes(promised) };
+      const { free, reserved, promised } = await sumUpWithFree();
+      return { available: bytes(atLeastZero(free - reserved)), promised: bytes(promised) };
+    },
+    async usage() {
+      const { free, used } = await sumUpWithFree();
+      return { allocated: bytes(used), free: bytes(atLeastZero(free)) };
     },
     async exceedsQuota(addedBytes) {
       if (quota === undefined) return false;
@@ -60,4 +71,14 @@ export function createSpaceAccounting(
       return used + reserved + addedBytes > quota;
     },
   };
+}
+
+/** Math.min takes no bigint. */
+function lesser(a: bigint, b: bigint): bigint {
+  if (a < b) return a;
+  return b;
+}
+
+function atLeastZero(value: bigint): bigint {
+  return value > 0n ? value : 0n;
 }

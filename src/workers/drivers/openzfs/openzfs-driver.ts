@@ -45,6 +45,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
   const destroyTimeoutMs = timeoutMs * DESTROY_TIMEOUT_FACTOR;
 
   return {
+    driver: "openzfs",
     ...reads,
     ...openzfsChanges({ settings, volumeProperties, destroyTimeoutMs }, commands, reads.find),
     ...openzfsTransfers(settings.zfsCommand, volumeProperties),

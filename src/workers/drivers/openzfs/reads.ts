@@ -4,7 +4,7 @@ import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js
 import { bytes } from "../../../protocol/storage/units.js";
 import { failureOf } from "../../processes/command-failures.js";
 import { type CommandEnd, succeeded } from "../../processes/run-command.js";
-import type { DatasetInfo, MarkedVolume, Space, Zfs } from "../driver.js";
+import type { DatasetInfo, MarkedVolume, PoolUsage, Space, Zfs } from "../driver.js";
 import { createCoalescer } from "./coalescer.js";
 import { createKeyedBatchers } from "./keyed-batchers.js";
 import { COLUMNS, infoOf, numberOf, rowsOf } from "./list-rows.js";
@@ -14,7 +14,14 @@ import { NAMES_PER_COMMAND, type ZfsCommands } from "./zfs-commands.js";
 
 type Reads = Pick<
   Zfs,
-  "find" | "listVolumes" | "listSnapshots" | "snapshotsOf" | "listImages" | "space" | "listHolds"
+  | "find"
+  | "listVolumes"
+  | "listSnapshots"
+  | "snapshotsOf"
+  | "listImages"
+  | "poolUsage"
+  | "space"
+  | "listHolds"
 >;
 
 /** Enough for 100,000 snapshots whose names and numbers have full length. */
@@ -24,7 +31,7 @@ const LIST_OUTPUT_BYTES = 64 * 1024 * 1024;
 const MARKS = "imagestore:type,imagestore:fetch";
 
 /**
- * What is read from an OpenZFS pool, all by `zfs list` and `zfs holds`.
+ * What is read from an OpenZFS pool, all by `zfs list`, `zfs holds` and `zpool list`.
  * @param poolState the state of the pool now; undefined if it is unknown.
  */
 export function openzfsReads(
@@ -79,6 +86,21 @@ export function openzfsReads(
     return succeed({ available: bytes(numberOf(here.value[0]?.[0])), promised: bytes(promised) });
   }
 
+  async function readUsage(name: PoolName): Promise<Outcome<PoolUsage>> {
+    const end = await commands.zpool(["list", "-Hp", "-o", "size,allocated,free,health,fragmentation", name]);
+    if (!succeeded(end)) return failureOf(end);
+    const [size, allocated, free, health = "", fragmentation = ""] = rowsOf(end)[0] ?? [];
+    return succeed({
+      size: bytes(numberOf(size)),
+      allocated: bytes(numberOf(allocated)),
+      free: bytes(numberOf(free)),
+      health,
+      // "-" without the feature spacemap_histogram; a per cent sign behind it before OpenZFS 2.0.
+      fragmentation: /^\d+%?$/.test(fragmentation) ? Number.parseInt(fragmentation, 10) : undefined,
+    });
+  }
+
+  const usageOf = coalesced(readUsage);
   const volumesBelow = coalesced((root: PoolName) => infos(["-t", "volume", "-r", root]));
 
   return {
@@ -88,6 +110,7 @@ export function openzfsReads(
     listVolumes: () => volumesBelow(pool),
     listSnapshots: coalesced((root: PoolName | DatasetName) => infos(["-t", "snapshot", "-r", root])),
     snapshotsOf: (volume) => infos(["-t", "snapshot", "-d", "1", "-s", "createtxg", volume]),
+    poolUsage: () => usageOf(pool),
     space: coalesced(readSpace),
 
     async listImages() {

@@ -39,7 +39,12 @@ test("calls are told as a histogram of prom-client tells them", async () => {
 });
 
 test("a scrape tells all calls so far, by method, pool and code, each time", async () => {
-  const metrics = createMetrics({ actors: () => [], downloads: () => 0, fetches: () => 0 });
+  const metrics = createMetrics({
+    actors: () => [],
+    downloads: () => 0,
+    fetches: () => 0,
+    pools: async () => [],
+  });
   const call = { method: "GetImage", pool: "tank", code: "ok", ms: 1 };
   for (let count = 1; count <= 3; count++) {
     metrics.observe(call);

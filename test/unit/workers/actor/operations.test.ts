@@ -949,3 +949,23 @@ describe("a download", () => {
     expect(await records.holds()).toEqual([]);
   });
 });
+
+describe("GetPool", () => {
+  test("has the pool's usage, and the space that VerifyDisks counts with", async () => {
+    const { handlers } = start({ capacity: 100n * MIB });
+    expect((await handlers.CreateVolume({ name: dataset("tank/v"), size: bytes(8n * MIB) })).ok).toBe(true);
+    const space = await start({ capacity: 100n * MIB }).zfs.space(dataset("tank/guests"));
+    const pool = await handlers.GetPool({});
+    if (!pool.ok || !space.ok) throw new Error("refused");
+    const { size, allocated, free, available } = pool.value;
+    expect(pool.value).toMatchObject({ name: "tank", driver: "openzfs", health: "ONLINE", fragmentation: 7 });
+    expect(allocated + free).toBe(size);
+    expect(available).toBe(space.value.available - 8n * MIB);
+  });
+
+  test.each(["poolUsage", "space"])("fails where %s does", async (broken) => {
+    const { handlers, zfs } = start();
+    zfs.intercept = (call) => (call === broken ? fail("pool.unavailable", "suspended") : undefined);
+    expect(await handlers.GetPool({})).toEqual(fail("pool.unavailable", "suspended"));
+  });
+});

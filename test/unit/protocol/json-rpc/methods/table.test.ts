@@ -1,11 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { readJson } from "../../../../../src/protocol/json-rpc/json.js";
-import type { Method, Routed } from "../../../../../src/protocol/json-rpc/methods/method.js";
+import type { Method, Routed, RoutedToPools } from "../../../../../src/protocol/json-rpc/methods/method.js";
 import { planDownload } from "../../../../../src/protocol/json-rpc/methods/snapshots.js";
 import { createMethodTable } from "../../../../../src/protocol/json-rpc/methods/table.js";
 import { type Outcome, succeed } from "../../../../../src/protocol/storage/failures.js";
 import type { PoolName } from "../../../../../src/protocol/storage/names.js";
+import type { PoolRecord } from "../../../../../src/protocol/storage/records.js";
 import { bytes } from "../../../../../src/protocol/storage/units.js";
 
 const POOLS = ["tank", "fast"] as PoolName[];
@@ -29,6 +30,7 @@ const TABLE = [
   ["VerifyDisks", []],
   ["CreateGuestDisks", []],
   ["DeleteGuestsDisks", ["DeleteGuestDisks"]],
+  ["GetPool", []],
 ] as const;
 
 const methods = createMethodTable();
@@ -40,7 +42,7 @@ function methodOf(name: string): Method {
 }
 
 /** Plans a call. `request` is the JSON text of its only parameter. */
-function plan(name: string, request: string): Outcome<Routed> {
+function plan(name: string, request: string): Outcome<Routed | RoutedToPools> {
   const read = readJson(`[${request}]`);
   if ("problem" in read) throw new Error(read.problem);
   return methodOf(name).plan(read.value, false, POOLS);
@@ -49,11 +51,12 @@ function plan(name: string, request: string): Outcome<Routed> {
 function operation(name: string, request: string): Routed {
   const planned = plan(name, request);
   if (!planned.ok) throw new Error(`${name} ${request}: ${planned.failure.message}`);
+  if ("pools" in planned.value) throw new Error(`${name} is for several pools`);
   return planned.value;
 }
 
 describe("names of methods", () => {
-  test("there are exactly the seventeen of the contract", () => {
+  test("there are exactly the seventeen of the contract, and GetPool", () => {
     expect([...methods.names].sort()).toEqual(TABLE.map(([name]) => name).sort());
   });
 
@@ -261,6 +264,10 @@ describe("requests that are planned", () => {
             JSON.stringify({ id, dest, pool, size: 1, guest: { id, disks: [{ size: 1 }] } }),
           );
           if (!planned.ok) return;
+          if ("pools" in planned.value) {
+            for (const each of planned.value.pools) expect(POOLS).toContain(each);
+            return;
+          }
           const { operation: op } = planned.value;
           if (pool !== "") expect(planned.value.pool).toBe(pool);
           for (const key of ["name", "dataset", "snapshot", "root", "target"]) {
@@ -363,6 +370,46 @@ describe("answers, byte for byte", () => {
     const { operation: planned } = operation("VerifyDisks", text);
     if (planned.op !== "VerifyDisks") throw new Error(planned.op);
     expect(encode("VerifyDisks", planned.guest)).toBe(text);
+  });
+});
+
+describe("GetPool", () => {
+  test.each([
+    ["{}", ["tank", "fast"]],
+    ['{"id":""}', ["tank", "fast"]],
+    ['{"id":"fast"}', ["fast"]],
+    ['{"pool":"tank"}', ["tank"]],
+    ['{"id":"tank","pool":"tank"}', ["tank"]],
+  ])("of %s asks the pools %j", (request, pools) => {
+    expect(plan("GetPool", request)).toEqual(succeed({ pools, operation: { op: "GetPool" } }));
+  });
+
+  test.each([
+    ['{"id":"other"}', "pool.not_found", 'no such pool is configured: "other"'],
+    ['{"id":"tank/x"}', "pool.not_found", 'no such pool is configured: "tank/x"'],
+    ['{"id":"tank","pool":"fast"}', "request.invalid", "id and pool name two pools: tank and fast"],
+    ['{"id":7}', "request.malformed", "PoolRequest.id: expected string, got 7"],
+  ])("of %s is refused: %s", (request, code, message) => {
+    expect(plan("GetPool", request)).toEqual({ ok: false, failure: { code, message } });
+  });
+
+  test("is written in the contract's order, in whole MiB, a fragmentation that is unknown as null", () => {
+    const tank: PoolRecord = {
+      name: "tank" as PoolName,
+      driver: "openzfs",
+      size: bytes(10n * MIB),
+      allocated: bytes(3n * MIB + 5n),
+      free: bytes(7n * MIB - 5n),
+      available: bytes(5n * MIB),
+      promised: bytes(2n ** 63n),
+      health: "ONLINE",
+      fragmentation: 12,
+    };
+    const fast: PoolRecord = { ...tank, name: "fast" as PoolName, fragmentation: undefined };
+    expect(methodOf("GetPool").encode([tank, fast])).toBe(
+      '{"pools":[{"name":"tank","driver":"openzfs","size":10,"allocated":3,"free":6,"available":5,"promised":8796093022208,"health":"ONLINE","fragmentation":12},' +
+        '{"name":"fast","driver":"openzfs","size":10,"allocated":3,"free":6,"available":5,"promised":8796093022208,"health":"ONLINE","fragmentation":null}]}',
+    );
   });
 });
 

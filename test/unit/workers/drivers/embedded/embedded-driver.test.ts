@@ -1,5 +1,5 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readlinkSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -130,6 +130,53 @@ async function expectTidy(zfs: Zfs, folder: string): Promise<void> {
   expect(links.split("\n").filter((line) => line !== "")).toHaveLength(volumes.length);
   expect(readdirSync(join(folder, "incoming"))).toEqual([]);
 }
+
+describe("the pool's usage", () => {
+  test("is what its files take, and what the quota leaves", async () => {
+    using folder = scratchFolder();
+    const quota = bytes(100 * MIB);
+    const zfs = await openPool(folder.path, quota);
+    const empty = await must(zfs.poolUsage());
+    expect(empty).toEqual({
+      size: quota,
+      allocated: 0n,
+      free: quota,
+      health: "ONLINE",
+      fragmentation: undefined,
+    });
+    const name = dataset("tank/v");
+    await must(zfs.createVolume(name, bytes(8 * MIB)));
+    writeFileSync(join(zfs.devices, name), Buffer.alloc(3 * MIB, 1), { flag: "r+" });
+    await must(zfs.snapshot(snapshot("tank/v@s"), false));
+    const used = await must(zfs.poolUsage());
+    expect(used.allocated).toBe(bytes(6 * MIB));
+    expect(used.allocated + used.free).toBe(quota);
+    await zfs.close();
+  });
+
+  test("is that of the file system where there is no quota", async () => {
+    using folder = scratchFolder();
+    const zfs = await openPool(folder.path);
+    const { bavail, bsize } = statfsSync(folder.path, { bigint: true });
+    const { size, allocated, free } = await must(zfs.poolUsage());
+    expect(size).toBe(allocated + free);
+    // Others write to this file system too.
+    expect(Math.abs(Number(free - bavail * bsize))).toBeLessThan(1024 * MIB);
+    await zfs.close();
+  });
+
+  test("has nothing free under a quota that was lowered below what is used", async () => {
+    using folder = scratchFolder();
+    const large = await openPool(folder.path, bytes(100 * MIB));
+    await must(large.createVolume(dataset("tank/v"), bytes(8 * MIB)));
+    writeFileSync(join(large.devices, "tank/v"), Buffer.alloc(4 * MIB, 1), { flag: "r+" });
+    await large.close();
+    const small = await openPool(folder.path, bytes(2 * MIB));
+    const four = bytes(4 * MIB);
+    expect(await must(small.poolUsage())).toMatchObject({ size: four, allocated: four, free: 0n });
+    await small.close();
+  });
+});
 
 describe("an embedded pool", () => {
   test("answers and ends as the pool in memory does, and is the same when it is opened again", async () => {

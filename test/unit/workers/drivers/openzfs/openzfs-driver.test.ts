@@ -390,6 +390,48 @@ describe("space", () => {
   });
 });
 
+describe("the pool's usage", () => {
+  const usageOf = async (line: string) => {
+    const { zfs, ran } = driver(() => ({ stdout: `${line}\n` }));
+    const usage = await zfs.poolUsage();
+    return { usage: usage.ok ? usage.value : usage.failure, ran };
+  };
+
+  test("is read by zpool list, digit for digit", async () => {
+    const { usage, ran } = await usageOf("18446744073709551615\t18446744073709551614\t1\tDEGRADED\t37");
+    expect(usage).toEqual({
+      size: 18446744073709551615n,
+      allocated: 18446744073709551614n,
+      free: 1n,
+      health: "DEGRADED",
+      fragmentation: 37,
+    });
+    expect(ran).toEqual([
+      ["sudo", "zpool", "list", "-Hp", "-o", "size,allocated,free,health,fragmentation", "ut"],
+    ]);
+  });
+
+  test.each([
+    ["0", 0],
+    ["0%", 0],
+    ["-", undefined],
+    ["", undefined],
+  ])("has a fragmentation of %j as %j", async (text, fragmentation) => {
+    expect((await usageOf(`3\t1\t2\tONLINE\t${text}`)).usage).toMatchObject({ free: 2n, fragmentation });
+  });
+
+  test("that many ask for at one moment is read by one process", async () => {
+    const { zfs, ran } = driver(() => ({ stdout: "3\t1\t2\tONLINE\t0\n" }));
+    await Promise.all(Array.from({ length: 100 }, () => zfs.poolUsage()));
+    expect(ran.length).toBe(1);
+  });
+
+  test("of a pool that is gone is a failure", async () => {
+    const { zfs } = driver(() => captured("open-missing-pool"));
+    expect(await zfs.poolUsage()).toMatchObject({ failure: { code: "dataset.not_found" } });
+  });
+});
+
 describe("holds of the pool", () => {
   test("are read of held snapshots only, and only ours are told", async () => {
     const { zfs, ran } = driver(({ 2: verb }) =>

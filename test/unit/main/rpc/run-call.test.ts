@@ -1,0 +1,80 @@
+import { describe, expect, test } from "vitest";
+import type { CallReport } from "../../../../src/main/observability/call-report.js";
+import { runCall } from "../../../../src/main/rpc/run-call.js";
+import { createMethodTable } from "../../../../src/protocol/json-rpc/methods/table.js";
+import { fail, type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
+import type { PoolName } from "../../../../src/protocol/storage/names.js";
+import type { PoolRecord } from "../../../../src/protocol/storage/records.js";
+import { bytes } from "../../../../src/protocol/storage/units.js";
+
+const POOLS = ["tank", "fast"] as PoolName[];
+
+function record(name: PoolName): PoolRecord {
+  const none = bytes(0);
+  return {
+    name,
+    driver: "embedded",
+    size: none,
+    allocated: none,
+    free: none,
+    available: none,
+    promised: none,
+    health: "ONLINE",
+    fragmentation: undefined,
+  };
+}
+
+/** Calls a method without parameters; `answer` stands for the pools' actors. */
+async function call(name: string, answer: (pool: PoolName) => Outcome<unknown> | Promise<Outcome<unknown>>) {
+  const lookup = createMethodTable().find(name);
+  if (!("found" in lookup)) throw new Error(name);
+  const reports: CallReport[] = [];
+  const asked: PoolName[] = [];
+  const outcome = await runCall(
+    {
+      pools: POOLS,
+      run: ({ pool }) => {
+        asked.push(pool);
+        return answer(pool);
+      },
+      report: (each) => reports.push(each),
+    },
+    lookup.found,
+    { version: "2.0", method: name, params: undefined, id: "1" },
+  );
+  return { outcome, asked, reports };
+}
+
+describe("a call to several pools", () => {
+  test("has their answers in the pools' order, whichever came first", async () => {
+    const { outcome, asked, reports } = await call("GetPool", async (pool) => {
+      if (pool === "tank") await new Promise((resolve) => setImmediate(resolve));
+      return succeed(record(pool));
+    });
+    if (!outcome.ok) throw new Error(outcome.failure.message);
+    expect(asked).toEqual(POOLS);
+    expect(JSON.parse(outcome.value).pools.map((pool: { name: string }) => pool.name)).toEqual(POOLS);
+    expect(reports).toMatchObject([{ method: "GetPool", pool: "", code: "ok" }]);
+  });
+
+  test("fails as the first of them that fails, and is reported once", async () => {
+    const refused = fail("pool.unavailable", "suspended");
+    const { outcome, reports } = await call("GetPool", (pool) =>
+      pool === "fast" ? refused : succeed(record(pool)),
+    );
+    expect(outcome).toEqual(refused);
+    expect(reports).toMatchObject([{ method: "GetPool", pool: "", code: "pool.unavailable" }]);
+  });
+
+  test("whose actor throws fails as a bug", async () => {
+    const { outcome } = await call("GetPool", () => Promise.reject(new Error("a bug")));
+    expect(outcome).toMatchObject({ failure: { code: "internal" } });
+  });
+});
+
+test("a call to one pool is reported with it", async () => {
+  const { outcome, asked, reports } = await call("ListVolumes", () => succeed([]));
+  expect(outcome).toEqual(succeed('{"volumes":[]}'));
+  expect(asked).toEqual(["tank"]);
+  expect(reports).toMatchObject([{ method: "ListVolumes", pool: "tank", code: "ok" }]);
+});
