@@ -40,7 +40,7 @@ export function runCall(
   return outcome instanceof Promise ? outcome.catch(internalFailure).then(finish) : finish(outcome);
 }
 
-/** For the report: "" where there are several. */
+/** The pool in the report of a call; "" if it is for several pools. */
 function poolOf(planned: Routed | RoutedToPools): string {
   if ("pool" in planned) return planned.pool;
   const [first = "", ...more] = planned.pools;

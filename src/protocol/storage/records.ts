@@ -53,7 +53,7 @@ export interface GuestRecord {
   readonly rest: Readonly<Record<string, string>>;
 }
 
-/** A pool as zpool-list(8) shows it, with the room for guests' disks. Sizes in bytes. */
+/** A pool as zpool-list(8) shows it, with the space for guests' disks. Sizes in bytes. */
 export interface PoolRecord {
   readonly name: PoolName;
   readonly driver: "openzfs" | "embedded";
@@ -61,12 +61,12 @@ export interface PoolRecord {
   readonly size: Bytes;
   readonly allocated: Bytes;
   readonly free: Bytes;
-  /** Room below POOL/guests: what quotas, reservations and redundancy leave of `free`. */
+  /** How much of `free` new data below POOL/guests can use, after quotas, reservations and redundancy. */
   readonly available: Bytes;
-  /** What thin volumes and clones may still grow. */
+  /** By how much the thin volumes and clones of the pool may still grow. */
   readonly promised: Bytes;
   /** `ONLINE`, `DEGRADED`, … as zpool calls it. */
   readonly health: string;
-  /** Of the free space, per cent; undefined where the pool doesn't know it. */
+  /** Fragmentation of the free space in per cent. Undefined if the pool doesn't report it. */
   readonly fragmentation: number | undefined;
 }
