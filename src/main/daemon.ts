@@ -24,18 +24,18 @@ export interface Daemon {
   readonly port: number;
   readonly transport: "uws" | "node";
   readonly actors: ReadonlyMap<PoolName, Actor>;
-  /** Ends the streaming thread as a crash would. For tests of that. */
+  /** Ends the streaming thread as a crash would. For tests of recovery. */
   crashStreaming(): Promise<void>;
-  /** Stops in order: listener, running operations up to graceMs, streams, records, threads. */
+  /** Stops in order: listener, operations (which have graceMs to end), streams, records, threads. */
   stop(): Promise<void>;
 }
 
-/** Work that is given up after graceMs needs a moment to end its processes. */
+/** How long operations may take after graceMs, when their fetches and downloads have been cancelled. */
 const GIVE_UP_MS = 5_000;
 
 /**
- * Starts everything, or nothing: after a failure it stops what it had started.
- * Fails with one clear line: the pool is missing, no zfs, no permission, port in use.
+ * Starts the daemon. If one part can't start, stops those that have. Fails with one line for the
+ * administrator: a missing pool, no zfs, no permission, a port in use.
  */
 export async function startDaemon(config: Config, log: Logger): Promise<Outcome<Daemon>> {
   const { limits, timeouts } = config;
@@ -43,7 +43,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const pools = config.pools.map(({ name }) => name);
   const actors = new Map<PoolName, Actor>();
   const releases = createReleaseStack();
-  /** Set once, when a stop begins: from then on no new work is taken. */
+  /** Set once, when `stop` is called. Then new operations and downloads fail. */
   let stopping = false;
   const actorOf = (pool: PoolName) => (stopping ? undefined : actors.get(pool));
 
@@ -98,12 +98,13 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   for (const actor of started) if (actor.ok) actors.set(actor.value.pool, actor.value);
   const everyActor = [...actors.values()];
   releases.push(() => Promise.all(everyActor.map((actor) => actor.stop())));
-  const refused = started.find((actor) => !actor.ok);
-  if (refused && !refused.ok) {
+  const failedStart = started.find((actor) => !actor.ok);
+  if (failedStart && !failedStart.ok) {
     await releases.releaseAll();
-    return refused;
+    return failedStart;
   }
 
+  /** Waits for running operations up to graceMs, then cancels fetches and downloads. */
   async function endWork(): Promise<void> {
     const drained = await Promise.all(everyActor.map((actor) => actor.drain(timeouts.graceMs)));
     for (const [index, { pool }] of everyActor.entries()) {
@@ -183,8 +184,9 @@ async function listen(
   }
 }
 
+/** Runs `work` at the first call. Later calls return the same promise. */
 function once(work: () => Promise<void>): () => Promise<void> {
-  /** The one run of `work`; undefined before the first call. */
+  /** The run of `work`; undefined before the first call. */
   let run: Promise<void> | undefined;
   return () => {
     run ??= work();

@@ -1,7 +1,7 @@
-/** What was opened, to be released last in, first out. */
+/** Releases what has been opened, the last first. */
 export interface ReleaseStack {
   push(release: () => Promise<unknown>): void;
-  /** Releases everything, one after the other. A failure ends it: what lies below stays open. */
+  /** Releases everything, one after the other. Rejects if a release does, and keeps the rest open. */
   releaseAll(): Promise<void>;
 }
 

@@ -3,10 +3,10 @@ import type { OriginCheck } from "./http/request-origin.js";
 import type { HttpReply, HttpRequest } from "./http/transport.js";
 import type { RpcEndpoint } from "./rpc/endpoint.js";
 
-/** How ready the daemon is to take work. */
+/** Whether the daemon takes work, for `/readyz`. */
 export interface Readiness {
   readonly stopping: boolean;
-  /** By pool: "ready", or why it is not. */
+  /** For each pool "ready", or why it is not. */
   readonly pools: ReadonlyMap<string, string>;
 }
 
@@ -16,11 +16,11 @@ export interface RouteOptions {
   readonly rpc: RpcEndpoint;
   download(request: HttpRequest, reply: HttpReply): void;
   readiness(): Promise<Readiness>;
-  /** The text exposition format of Prometheus, with its media type. */
+  /** All metrics in the text format of Prometheus, with its media type. */
   metrics(): Promise<{ readonly type: string; readonly text: string }>;
 }
 
-/** Hands each request to what serves its path. The contract names the paths. */
+/** Routes each request by its path. */
 export function createRoutes(options: RouteOptions): (request: HttpRequest, reply: HttpReply) => void {
   const { rpc } = options;
 
@@ -58,6 +58,7 @@ export function createRoutes(options: RouteOptions): (request: HttpRequest, repl
   };
 }
 
+/** Answers a read of a probe or of the metrics; other verbs get 405. */
 function probe({ method }: HttpRequest, reply: HttpReply, answer: () => void | Promise<void>): void {
   if (method === "GET" || method === "HEAD") void answer();
   else reply.send(405, allowing("GET, HEAD"), `method not allowed: ${method}\n`);

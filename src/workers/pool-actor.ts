@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import * as comlink from "comlink";
 import { failed, type Outcome, succeed } from "../protocol/storage/failures.js";
-import type { ImageNews } from "../protocol/storage/known-images.js";
+import type { ImageChange } from "../protocol/storage/known-images.js";
 import type { FetchReport, Operation } from "../protocol/storage/operations.js";
 import type { CompleteImage } from "../protocol/storage/records.js";
 import type {
@@ -44,7 +44,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   const mailbox = createMailbox();
   const locks = createDatasetLocks();
   const link = openLink(hot, (ask) => mailbox.run(ask as Operation), failed.interrupted);
-  const announce = (news: ImageNews) => link.notify(news);
+  const announce = (change: ImageChange) => link.notify(change);
   const fetches = createFetchQueue<CompleteImage>(node.numFetchers, node.maxPending, (id, isUnderWay) =>
     announce(isUnderWay ? { fetching: id } : { settled: id }),
   );

@@ -9,7 +9,7 @@ import { acquireVm, createPool } from "./vm.js";
 
 const LIMITS = { numFetchers: 2, maxPending: 2, bodyLimitBytes: 1024 * 1024, batchLength: 100 };
 
-/** A server that somebody else runs, described by the environment. */
+/** A server that runs already. The environment describes it. */
 function targetFromEnvironment(url: string): Target {
   const {
     IMAGESTORE_POOLS_UNDER_TEST: pools = "",
@@ -30,7 +30,7 @@ function targetFromEnvironment(url: string): Target {
   };
 }
 
-/** Starts a daemon on two pools, as the suite wants it. */
+/** Starts a daemon on two pools, with the settings that the suite needs. */
 async function startTarget(
   pools: readonly [PoolConfiguration, PoolConfiguration],
   transport: "auto" | "uws" | "node",
@@ -94,7 +94,7 @@ export async function setUpConformance(
   return () => stopTarget(daemon, transport).finally(release);
 }
 
-/** Room for the suite's largest disks, whatever the machine has. */
+/** Enough for the suite's largest disks, and the same on every machine. */
 const EMBEDDED_QUOTA_BYTES = 4 * 1024 ** 3;
 
 /** The set-up of conformance-embedded: a daemon on two pools in folders, no OpenZFS needed. */

@@ -8,20 +8,20 @@ import type { Vm } from "./vm.js";
 
 export const CLI = fileURLToPath(new URL("../../dist/main/cli.js", import.meta.url));
 
-/** A daemon as its users start it: a process with a configuration file. */
+/** A daemon that runs as in production: a process with a configuration file. */
 export interface DaemonProcess {
   readonly url: string;
   readonly pid: number;
   readonly process: ChildProcess;
-  /** What it wrote to stderr so far. */
+  /** What it has written to stderr. */
   log(): string;
-  /** Its exit status, null when a signal ended it. */
+  /** Its exit status; null if a signal has ended it. */
   readonly exited: Promise<number | null>;
   /** Sends SIGTERM and waits. @returns the exit status. */
   stop(): Promise<number | null>;
 }
 
-/** A free port of 127.0.0.1, as far as one can know. */
+/** A port of 127.0.0.1 that was free a moment ago. */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
@@ -39,7 +39,7 @@ export function vmPool(vm: Vm, name: string): Record<string, unknown> & { readon
   return { name, zfsCommand: [vm.exec, "zfs"], zpoolCommand: [vm.exec, "zpool"], deviceWaitMs: 0 };
 }
 
-/** Starts `imagestore serve` and waits until it listens. Rejects with its output when it doesn't. */
+/** Starts `imagestore serve` and waits until it listens. Rejects with its log if it ends before. */
 export async function startDaemonProcess(
   config: Record<string, unknown>,
   env: NodeJS.ProcessEnv = {},

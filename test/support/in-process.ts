@@ -8,12 +8,12 @@ type DaemonModule = typeof import("../../src/main/daemon.js");
 type ConfigModule = typeof import("../../src/main/config/load.js");
 type Daemon = Extract<Awaited<ReturnType<DaemonModule["startDaemon"]>>, { ok: true }>["value"];
 
-/** A compiled module of the project: worker threads need JavaScript. */
+/** Imports a compiled module of the project, because worker threads need JavaScript. */
 async function compiled<T>(path: string): Promise<T> {
   return (await import(fileURLToPath(new URL(`../../dist/${path}`, import.meta.url)))) as T;
 }
 
-/** A daemon in this process, for tests that kill its threads. */
+/** A daemon in this process, for tests that crash its threads. */
 export interface InProcessDaemon {
   readonly daemon: Daemon;
   readonly url: string;

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 
-/** JSON as it is written: scalars keep their tokens, so nothing is lost on the way. */
+/** JSON before it is written. A scalar is its token, so that the test knows every character. */
 export type Tree =
   | { readonly kind: "scalar"; readonly token: string }
   | { readonly kind: "array"; readonly items: readonly Tree[] }
@@ -12,7 +12,7 @@ const anyString = fc.oneof(
   fc.constantFrom("", "\\", '"', "{}[],:", "a\u2028b\u2029c", "<&>", "\u0000\u001f", "__proto__", " \t\n "),
 );
 
-/** A string token, each character as JSON.stringify writes it or as a \u escape. */
+/** A string token. Each character is written as by JSON.stringify, or as a \u escape. */
 export const stringToken = fc.tuple(anyString, fc.infiniteStream(fc.boolean())).map(([value, escapes]) => {
   let token = "";
   for (let at = 0; at < value.length; at++) {
@@ -44,12 +44,12 @@ export const jsonTree: fc.Arbitrary<Tree> = fc.letrec<{ tree: Tree }>((tie) => (
 
 const space = fc.string({ unit: fc.constantFrom(" ", "\t", "\n", "\r"), maxLength: 3 });
 
-/** A source of white space to be put wherever JSON allows it. */
+/** Functions that return white space, to be put wherever JSON allows it. */
 export const spaces = fc.infiniteStream(space).map((stream) => () => stream.next().value as string);
 
 export const noSpace = () => "";
 
-/** A tree written out with its parts' own texts, so that a reader's spans can be compared with them. */
+/** A tree as text, with the text of each part. Tests compare what a reader finds with these. */
 export interface Written {
   readonly text: string;
   readonly keys: readonly string[];

@@ -6,18 +6,18 @@ import { until } from "./until.js";
 export const DATASETS = 32;
 export const REQUESTS = 500;
 
-/** A pool that the load is put on. */
+/** A pool to test under load. */
 export interface LoadedPool {
   readonly pool: string;
-  /** Starts a daemon on it, in this process. */
+  /** Starts a daemon in this process that serves the pool. */
   start(): Promise<InProcessDaemon>;
-  /** Removes the pool, when the daemon has stopped. */
+  /** Removes the pool. The daemon has stopped before. */
   remove(): void | Promise<void>;
-  /** Full names of all snapshots in the pool, by another way than the API where there is one. */
+  /** Full names of all snapshots in the pool. They should not come from the API, if possible. */
   snapshots(url: string): Promise<readonly string[]>;
 }
 
-/** One request of the mix, and what its answer says about the pool. */
+/** One request of the mix, with its reply. */
 interface Sent {
   readonly method: "CreateSnapshot" | "DeleteSnapshot" | "GetSnapshot" | "ListSnapshots";
   readonly dataset: string;
@@ -25,7 +25,7 @@ interface Sent {
   readonly reply: Reply<Snapshots>;
 }
 
-/** A fixed sequence of numbers below 1, so that a failure can be run again. */
+/** Numbers below 1 that depend on the seed only, so that a failure can be reproduced. */
 function randomNumbers(seed: number): () => number {
   let state = seed;
   return () => {
@@ -34,7 +34,7 @@ function randomNumbers(seed: number): () => number {
   };
 }
 
-/** Describes what a pool must be like after hundreds of requests at once, and after a crash among them. */
+/** Tests a pool after hundreds of requests at once, and after a crash of the actor among them. */
 export function describeLoad({ pool, start, remove, snapshots }: LoadedPool): void {
   let server: InProcessDaemon;
   const names = Array.from({ length: DATASETS }, (_, index) => `guests/load-${index}`);
@@ -48,7 +48,7 @@ export function describeLoad({ pool, start, remove, snapshots }: LoadedPool): vo
     await remove();
   });
 
-  /** Sends the mix at once. Each snapshot name is created by one request and deleted by at most one. */
+  /** Sends the mix all at once. One request creates a snapshot name, and at most one deletes it. */
   async function sendMix(round: string, onReply: (sent: Sent) => void = () => {}): Promise<Sent[]> {
     const random = randomNumbers(round.length);
     const created: { dataset: string; tag: string }[] = [];
@@ -94,7 +94,7 @@ export function describeLoad({ pool, start, remove, snapshots }: LoadedPool): vo
     expect(created.filter((each) => each.reply.error !== null)).toEqual([]);
     const deletions = sent.filter((each) => each.method === "DeleteSnapshot");
     expect(deletions.length).toBeGreaterThan(50);
-    // A deletion that came before its creation finds nothing; every other must have happened.
+    // A deletion may run before its creation and find nothing. All others must succeed.
     for (const each of deletions) expect([null, "not found"]).toContain(each.reply.error);
     const deleted = new Set(deletions.filter((each) => each.reply.error === null).map(nameOf));
     const claimed = created.map(nameOf).filter((name) => !deleted.has(name));
@@ -127,7 +127,7 @@ export function describeLoad({ pool, start, remove, snapshots }: LoadedPool): vo
       if (deleted.has(name)) expect(inPool, `${name} was deleted`).not.toContain(name);
       else if (!unclear.has(name)) expect(inPool, `${name} was created`).toContain(name);
     }
-    // And it works on: nothing is locked for ever.
+    // The actor still works, and no lock is left behind.
     const after = await Promise.all(
       names.map((id) => call<Snapshots>(server.url, "CreateSnapshot", { id, dest: "after" })),
     );

@@ -42,7 +42,7 @@ function refuseNesting(): Parameters<typeof createDatasetLocks>[0] {
   };
 }
 
-/** A folder of its own that is gone when its scope ends. */
+/** A new folder that is removed at the end of its scope. */
 export function scratchFolder(): { readonly path: string } & Disposable {
   const path = mkdtempSync(join(tmpdir(), "imagestore-unit-"));
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
@@ -54,7 +54,7 @@ export async function openRecordsOrThrow(folder: string, log: ActorLog = createK
   return opened.value;
 }
 
-/** Records that are kept nowhere else. */
+/** Records in memory only. */
 export function createMemoryRecords(known: Iterable<CompleteImage> = []): Records {
   const images = new Map<string, CompleteImage>([...known].map((image) => [image.id, image]));
   const holds = new Map<string, Parameters<Records["putHold"]>[0]>();
@@ -83,13 +83,13 @@ export interface MemoryActor {
   readonly handlers: OperationHandlers;
 }
 
-/** Target and marks of an order made by MemoryZfs.receiveCommand. */
+/** The arguments of MemoryZfs.receiveCommand, read back from an order. */
 export function receiveOf(order: FetchOrder): { target: DatasetName; marks: Record<string, string> } {
   const [, target = "", marks = "{}"] = order.command;
   return { target: target as DatasetName, marks: JSON.parse(marks) as Record<string, string> };
 }
 
-/** The operations of one pool over a pool in memory, as the actor puts them together. */
+/** The operations of a pool in memory, combined as the actor combines them. */
 export function createMemoryActor(
   zfs: MemoryZfs,
   records: Records,

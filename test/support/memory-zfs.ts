@@ -26,29 +26,29 @@ import type {
 import { turn } from "./until.js";
 
 interface Entry extends MarkedVolume {
-  /** What is reserved for it or held by it, bytes. */
+  /** Bytes that it uses or has reserved. */
   readonly used: bigint;
 }
 
-/** A pool in memory that behaves as zfs does, with its failed; every call takes two moments. */
+/** A pool in memory that behaves as zfs does, failures included. */
 export interface MemoryZfs extends Zfs {
-  /** Names of everything in the pool, sorted, with what tells one from another. */
+  /** Everything in the pool by name, sorted: its type, size and origin. */
   state(): Record<string, string>;
   has(name: string): boolean;
   holdsOf(snapshot: string): string[];
-  /** What a `zfs receive` that ends well leaves: a dataset and its snapshots. */
+  /** Creates what a successful `zfs receive` does: a dataset and its snapshots. */
   receive(
     target: DatasetName,
     stream: { type: "volume" | "filesystem"; size: Bytes; snapshots: readonly string[] },
     marks: Properties,
   ): void;
-  /** Puts a dataset or snapshot there as somebody else would. */
+  /** Creates a dataset or snapshot as another program would. */
   put(name: string, info?: Partial<DatasetInfo> & { imageType?: string; fetchMark?: string }): void;
-  /** Called with the name of each call and its first argument; may refuse it. */
+  /** Called with the name of each call and its first argument. A failure that it returns is the outcome. */
   intercept: (call: string, name: string) => FailedOutcome | undefined;
-  /** Waited for before each call takes effect, and again before it is answered. One turn of the event loop by itself. */
+  /** Awaited before each call takes effect and before it returns. Default: one turn of the event loop. */
   pause: () => Promise<void>;
-  /** A copy that goes its own way. */
+  /** An independent copy. */
   copy(): MemoryZfs;
 }
 
@@ -100,7 +100,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
   const byName = (a: DatasetInfo, b: DatasetInfo) => (a.name < b.name ? -1 : 1);
   const available = () => capacity - [...entries.values()].reduce((sum, { used }) => sum + used, 0n);
 
-  /** `create -p`: missing parents become filesystems. Fails where one of them is none. */
+  /** Creates missing parents as filesystems, as `zfs create -p` does. Fails if one is no filesystem. */
   function ensureParents(name: string): FailedOutcome | undefined {
     const parts = name.split("/").slice(0, -1);
     const parents = parts.map((_, index) => parts.slice(0, index + 1).join("/"));
@@ -121,7 +121,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     }
   }
 
-  /** Why these can't all go at once. */
+  /** The failure to destroy all of these at once, or undefined. `asked` is the name in the message. */
   function obstacle(names: readonly string[], asked: string): FailedOutcome | undefined {
     const doomed = new Set(names);
     const held = names.find((name) => (holds.get(name)?.size ?? 0) > 0);
@@ -158,7 +158,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     return succeed(null);
   }
 
-  /** A call takes effect at one moment, some time after it is asked and before it is answered. */
+  /** Runs a call. It takes effect at one moment between the call and its outcome. */
   async function call<T>(what: string, name: string, act: () => Outcome<T>): Promise<Outcome<T>> {
     commandsRun++;
     await zfs.pause();
@@ -277,7 +277,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     clone: (origin, target) =>
       call("clone", target, () => {
         const snapshot = entries.get(origin);
-        // Of a filesystem, as with recursive ones: nothing here makes clones of those.
+        // A snapshot without a size is of a filesystem. The operations clone only volumes.
         if (snapshot?.type !== "snapshot" || snapshot.volsize === 0n) return failed.notFound;
         if (entries.has(target)) return succeed(null);
         const refused = ensureParents(target);

@@ -1,7 +1,7 @@
 import type { TestProject } from "vitest/node";
 import { acquireVm } from "./vm.js";
 
-/** The set-up of the tests that need the VM itself: faults, streams, the whole round. */
+/** The set-up of the project openzfs, whose tests run commands in the VM. */
 export default async (project: TestProject) => {
   const { vm, release } = await acquireVm();
   if ("skip" in vm) process.stderr.write(`openzfs is skipped: ${vm.skip}\n`);

@@ -1,6 +1,6 @@
 import { openSqlite } from "../../src/workers/sqlite/sqlite-file.js";
 
-/** An Image of the original as the JSON it keeps. */
+/** An Image as the original stores it, in JSON. */
 export function originalImage(id: string, changes: Record<string, unknown> = {}): string {
   return JSON.stringify({
     id,
@@ -13,7 +13,7 @@ export function originalImage(id: string, changes: Record<string, unknown> = {})
   });
 }
 
-/** Writes a database as the original lays it out. */
+/** Writes a database with the tables of the original. */
 export async function writeOriginal(
   path: string,
   rows: readonly (readonly [key: string, value: string, as?: "text" | "blob"])[],

@@ -1,4 +1,4 @@
-/** A 1.0 reply with its sizes as numbers: the tests that use it stay small. */
+/** A 1.0 reply. Sizes are numbers, which is enough for small test disks. */
 export interface Reply<T> {
   readonly result: T | null;
   readonly error: string | null;
@@ -18,11 +18,11 @@ export interface Images {
     | null;
 }
 
-/** Calls a method as an agent does. Rejects only when there is no HTTP reply. */
+/** Calls a method as an agent does. Rejects if the HTTP status is not 200. */
 export async function call<T>(url: string, method: string, params: object): Promise<Reply<T>> {
   const response = await fetch(`${url}/_mistify_RPC_`, {
     method: "POST",
-    // Tests block this process for longer than a server keeps an idle connection.
+    // Tests may block this process for so long that the server closes an idle connection.
     headers: { "content-type": "application/json", connection: "close" },
     body: JSON.stringify({ method: `ImageStore.${method}`, params: [params], id: 1 }),
   });
@@ -31,7 +31,7 @@ export async function call<T>(url: string, method: string, params: object): Prom
   return JSON.parse(text) as Reply<T>;
 }
 
-/** Calls a method that must succeed. */
+/** Calls a method and returns its result. Rejects if the call fails. */
 export async function must<T>(url: string, method: string, params: object): Promise<T> {
   const { result, error } = await call<T>(url, method, params);
   if (error !== null || result === null) throw new Error(`${method} ${JSON.stringify(params)}: ${error}`);

@@ -22,19 +22,19 @@ export function sourceFiles(root = ROOT): SourceFile[] {
 
 export interface FunctionLines {
   readonly name: string;
-  /** Lines of the function without those of the functions in it. */
+  /** Lines of the function, without those of functions in it. */
   readonly lines: number;
 }
 
-/** What the rules of CONTRIBUTING.md count in a file. */
+/** What the rules of CONTRIBUTING.md measure in a file. */
 export interface Shape {
   readonly lines: number;
   readonly functions: readonly FunctionLines[];
-  /** Type assertions, but for `as const`. */
+  /** Type assertions except `as const`. */
   readonly casts: number;
   readonly nonNullAssertions: number;
   readonly anys: number;
-  /** Names at the top of the module that something could change: `let`, and containers that are not read-only. */
+  /** Names at the top level whose value can change: `let`, and containers that are not read-only. */
   readonly mutableState: readonly string[];
 }
 
@@ -109,7 +109,7 @@ function mutableStateOf(statements: readonly Node[], text: string): string[] {
           "typeAnnotation" in id && id.typeAnnotation
             ? text.slice(id.typeAnnotation.start, id.typeAnnotation.end)
             : "";
-        // A type of another name (`Headers`) says itself whether it is read-only.
+        // Other types, such as `Headers`, are checked where they are declared.
         if (type !== "" && !/^:\s*(?:Map|Set|WeakMap|WeakSet|Array|\w+\[\])/.test(type)) return false;
         const made =
           init?.type === "NewExpression" && init.callee.type === "Identifier" ? init.callee.name : "";

@@ -1,6 +1,6 @@
 import type { BodySource, HttpReply } from "../../src/main/http/transport.js";
 
-/** Bytes of which each four tell where they stand; `start` and `length` in fours. */
+/** Bytes in which each group of four is its own index. `start` and `length` are multiples of four. */
 export function patterned(start: number, length: number): Buffer {
   const frame = Buffer.alloc(length);
   for (let at = 0; at < length; at += 4) frame.writeUInt32LE((start + at) / 4, at);
@@ -14,10 +14,10 @@ export interface PatternedStream {
   reset(): void;
 }
 
-/** At most so many bytes are there at once, as with downloads. */
+/** The most bytes that are available at once, as with downloads. */
 const WINDOW_BYTES = 65_536;
 
-/** Streams `total` patterned bytes as downloads do: memory of taken bytes is used again at once. */
+/** Streams `total` patterned bytes as downloads do: the memory of bytes is reused once they are taken. */
 export function streamTo(reply: HttpReply, total: number): PatternedStream {
   let written = 0;
   let flushed = false;

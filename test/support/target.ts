@@ -1,13 +1,13 @@
 import "vitest";
 
 /**
- * What the conformance suite knows of the server under test: nothing of its inside.
+ * What the conformance suite knows about the server under test: only what clients can see.
  * test/conformance/README.md says how to point the suite at any running server.
  */
 export interface Target {
   /** `http://HOST:PORT`, without a slash at the end. */
   readonly url: string;
-  /** Two configured pools; the first is the default one. The suite may use only names of its own in them. */
+  /** Two configured pools; the first is the default. The suite uses only names of its own in them. */
   readonly pools: readonly [string, string];
   /** The server fetches images from 127.0.0.1 at this port; the suite listens there. */
   readonly imageServicePort: number;
@@ -15,13 +15,13 @@ export interface Target {
   readonly sourcePort: number;
   readonly numFetchers: number;
   readonly maxPending: number;
-  /** Of each pool, the folder of its volumes' devices: a volume POOL/X has its device at DEVICES/POOL/X. */
+  /** For each pool the folder of devices: the device of volume POOL/X is DEVICES/POOL/X. */
   readonly devices: readonly [string, string];
   readonly bodyLimitBytes: number;
   readonly batchLength: number;
 }
 
-/** Why there is no server to test, when there is none. */
+/** Why there is no server to test. */
 export interface NoTarget {
   readonly skip: string;
 }

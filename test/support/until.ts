@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Waits until a condition holds. Rejects, with its name, when it doesn't within `limitMs`. */
+/** Waits until a condition holds. Rejects with its name after `limitMs`. */
 export async function until(
   what: string,
   holds: () => boolean | Promise<boolean>,
@@ -14,12 +14,12 @@ export async function until(
   }
 }
 
-/** Lets everything that can go on without a timer or a file do so. */
+/** Waits for one turn of the event loop, in which all settled promises are handled. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Whether a process runs: a zombie does not. */
+/** Whether a process runs. A zombie does not. */
 export function isAlive(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");

@@ -6,12 +6,12 @@ import { fileURLToPath } from "node:url";
 import type { NoTarget } from "./target.js";
 
 const SCRIPTS = fileURLToPath(new URL("../openzfs-vm/", import.meta.url));
-/** build.sh's exit status for "this machine can't build it". */
+/** The exit status of build.sh on a machine that can't build the VM. */
 const CANNOT_BUILD = 3;
 
 /** A running VM with real OpenZFS. */
 export interface Vm {
-  /** Its state folder, which the scripts know as OPENZFS_VM_RUN. */
+  /** The folder of its state, which the scripts get as OPENZFS_VM_RUN. */
   readonly run: string;
   /** argv that runs a command in the VM. */
   readonly exec: string;
@@ -22,7 +22,7 @@ interface Shared {
   users: number;
 }
 
-/** Each project has modules of its own, but all set-ups run in one process: one VM serves them all. */
+/** Each project loads this module again, but in the same process: so the VM that they share is a global. */
 function shared(): Shared {
   const key = Symbol.for("imagestore.test.vm");
   const holder = globalThis as unknown as Record<symbol, Shared | undefined>;
@@ -53,7 +53,7 @@ async function startVm(): Promise<Vm | NoTarget> {
     return { skip: `no VM with OpenZFS can be built here: ${built.output.trim()}` };
   }
   if (built.status !== 0) throw new Error(`test/openzfs-vm/build.sh failed: ${built.output}`);
-  // The folder holds a unix socket: its path must be short. start.sh makes it.
+  // start.sh creates the folder. Its path must be short, because it holds a unix socket.
   const parent = mkdtempSync(join(tmpdir(), "is-"));
   const run = join(parent, "vm");
   const started = await runScript("start.sh", {
@@ -71,7 +71,7 @@ async function startVm(): Promise<Vm | NoTarget> {
   return { run, exec: join(SCRIPTS, "exec.sh") };
 }
 
-/** Takes part in the one VM of this test run; `release` when done. */
+/** Starts the VM of this test run, or joins its users. The last `release` stops it. */
 export async function acquireVm(): Promise<{ vm: Vm | NoTarget; release: () => void }> {
   const state = shared();
   state.users++;
@@ -89,7 +89,7 @@ export async function acquireVm(): Promise<{ vm: Vm | NoTarget; release: () => v
   return { vm, release };
 }
 
-/** Runs a command in the VM. Throws when it fails. @returns its stdout. */
+/** Runs a command in the VM. Throws if it fails. @returns its stdout. */
 export function vmExec(vm: Vm, command: readonly string[], input = ""): string {
   const { status, stdout, stderr } = spawnSync(vm.exec, command, {
     env: { ...process.env, OPENZFS_VM_RUN: vm.run },
@@ -101,7 +101,7 @@ export function vmExec(vm: Vm, command: readonly string[], input = ""): string {
   return stdout;
 }
 
-/** Writes random bytes to the device of a volume, when udev has made it. */
+/** Waits for the device of a volume and writes random bytes to it. */
 export function fillVolume(vm: Vm, volume: string, sizeMib: number): void {
   const device = `/dev/zvol/${volume}`;
   const wait = `until [ -b ${device} ]; do sleep 0.1; done`;
@@ -109,7 +109,7 @@ export function fillVolume(vm: Vm, volume: string, sizeMib: number): void {
   vmExec(vm, ["sh", "-c", `${wait}; ${write}`]);
 }
 
-/** Makes a pool on one of the VM's disks, which must not be in use. */
+/** Creates a pool on one of the VM's disks, which must be unused. */
 export function createPool(vm: Vm, name: string, disk: string): void {
   vmExec(vm, ["zpool", "create", "-f", "-O", "mountpoint=none", name, disk]);
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { z } from "zod";
+import { messageOf } from "../../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import { type Config, configSchema, isJsonObject, type JsonObject } from "./schema.js";
 
@@ -88,8 +89,7 @@ function readConfigFile(path: string): Outcome<JsonObject> {
     if (isJsonObject(value)) return succeed(value);
     return fail("request.invalid", `configuration ${path}: expected a JSON object`);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    return fail("request.invalid", `configuration ${path}: ${reason}`);
+    return fail("request.invalid", `configuration ${path}: ${messageOf(error)}`);
   }
 }
 

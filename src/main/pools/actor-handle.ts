@@ -10,66 +10,68 @@ import { type ActorThread, type ActorThreadOptions, startActorThread } from "./a
 import type { ImageMirror } from "./image-mirror.js";
 import { withTimeout } from "./time-limit.js";
 
-/** The pause before a crashed actor is restarted; it doubles up to the longest while starts fail. */
+/** The pause before a crashed actor is restarted. While starts fail, it doubles up to the longest. */
 const FIRST_RESTART_PAUSE_MS = 50;
 const LONGEST_RESTART_PAUSE_MS = 5_000;
 
 export type ActorState = "starting" | "ready" | "restarting" | "stopped";
 
-/** The handle of a pool's actor. It outlives its threads: after a crash it starts another one. */
+/** The handle of a pool's actor. It outlives the actor's thread: after a crash it starts a new one. */
 export interface Actor {
   readonly pool: PoolName;
   readonly state: ActorState;
-  /** Operations under way or waiting. */
+  /** Operations without an answer yet. */
   readonly pending: number;
-  /** How often a thread was started after a crash. */
+  /** How often the thread has ended unexpectedly, so that a new one had to start. */
   readonly restarts: number;
-  /** Runs an operation. Always settles: a crash fails it with service.interrupted. */
+  /**
+   * Runs an operation. Never rejects and always settles. Fails: service.overloaded if the mailbox is
+   * full, service.interrupted if the thread crashes, pool.unavailable during a restart,
+   * service.stopping after `stop`.
+   */
   call<T>(operation: Operation): Promise<Outcome<T>>;
-  /** Answers at once what needs only the image records; undefined: use `call`. */
+  /** Answers GetImage and ListImages from the copy in main. Undefined for other operations: use `call`. */
   read(operation: Operation): Outcome<unknown> | undefined;
-  /** As `call`, but a full mailbox doesn't refuse it: for what gives resources back. */
+  /** As `call`, but it also runs if the mailbox is full: for operations that release something. */
   callAlways<T>(operation: Operation): Promise<Outcome<T>>;
-  /** Gets numbers, which also shows that the actor answers. Rejects when it doesn't in time. */
+  /** Rejects if the actor doesn't answer in time: so this also checks that it works. */
   stats(timeoutMs: number): Promise<ActorStats>;
-  /** Waits until no operation is under way; false when some still are after `graceMs`. */
+  /** Resolves with true once no operation runs, or with false after `graceMs`. */
   drain(graceMs: number): Promise<boolean>;
-  /** Closes the records and ends the thread; operations still under way are given up. */
+  /** Closes the records and ends the thread. Pending operations fail with service.interrupted. */
   stop(): Promise<void>;
-  /** Crashes the thread; resolves when it has ended. The actor restarts by itself. For tests of that. */
+  /** Crashes the thread and resolves when it has ended. The actor then restarts. For tests of recovery. */
   crash(): Promise<void>;
 }
 
 export interface ActorOptions extends Omit<ActorThreadOptions, "children"> {
-  /** Operations that may be under way; more are refused at once. */
+  /** How many operations may be pending. More fail at once. */
   readonly mailbox: number;
-  /** Ends the fetches that other threads still run for a crashed actor, before it restarts. */
+  /** Cancels the image fetches of a crashed actor, which run in the streaming worker. */
   abandonFetches(): Promise<void>;
-  /** Tags of holds of downloads that still run. */
+  /** The tag of the hold of each download that runs. */
   liveTags(): readonly string[];
 }
 
-const starting = fail("pool.unavailable", "the pool's actor is starting, try again");
+const actorStarting = fail("pool.unavailable", "the pool's actor is starting, try again");
 
-/** Starts an actor. Fails as ActorControl.open does when the pool can't be served. */
+/** Starts an actor and opens its pool. Fails as ActorControl.open does. */
 export async function startActor(options: ActorOptions): Promise<Outcome<Actor>> {
   const { settings, log } = options;
   const { name: pool } = settings.pool;
   const children = createChildMemory();
-  /**
-   * starting → ready → restarting → ready …; from each of them to stopped, which is final.
-   * `thread` is there exactly in the state ready.
-   */
+  /** starting → ready, then restarting → ready after each crash. Any of them → stopped, which is final. */
   let state: ActorState = "starting";
+  /** The thread that has opened the pool. Defined exactly in the state ready. */
   let thread: ActorThread | undefined;
-  /** Only grows. */
+  /** How often the state became restarting. */
   let restarts = 0;
-  /** The restart under way, or the last one. It ends soon after the state became stopped. */
+  /** The restart that runs, or else the last one. Once the state is stopped, it soon resolves. */
   let restarting: Promise<void> = Promise.resolve();
-  /** A function, because the compiler doesn't know that `state` changes during an await. */
+  /** A function, because the compiler assumes that an await doesn't change `state`. */
   const isStopped = () => state === "stopped";
 
-  /** Starts a thread that opens the pool; destroys it where that fails. */
+  /** Starts a thread, which opens the pool. Destroys the thread if it can't. */
   async function open(): Promise<Outcome<{ health: string; version: string }>> {
     const started = startActorThread({ ...options, children });
     const opened = await Promise.race([
@@ -83,7 +85,7 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
       await started.destroy();
       return opened;
     }
-    // Stopped while it opened: it must close its records like any other.
+    // `stop` has been called during the opening and knew nothing of this thread.
     if (isStopped()) {
       await close(started);
       return failed.stopping;
@@ -96,6 +98,7 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     return opened;
   }
 
+  /** Closes the records of a thread and ends it, with the processes that it leaves. */
   async function close(open: ActorThread): Promise<void> {
     await Promise.race([open.control.close(), open.ended]);
     open.link.close();
@@ -104,7 +107,10 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     await endOrphans(children);
   }
 
-  /** Restarts the actor after its thread has ended, until it works or is stopped. */
+  /**
+   * Cleans up after a thread that has ended, then opens the pool with a new one. Retries until it
+   * succeeds or `stop` is called.
+   */
   async function restart(ended: ActorThread, error: unknown): Promise<void> {
     thread = undefined;
     state = "restarting";
@@ -140,11 +146,11 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     },
     read: (operation) => thread && readRecords(thread.mirror, operation),
     call: <T>(operation: Operation) => {
-      if (!thread) return Promise.resolve(isStopped() ? failed.stopping : starting);
+      if (!thread) return Promise.resolve(isStopped() ? failed.stopping : actorStarting);
       if (thread.link.pending >= options.mailbox) return Promise.resolve(failed.overloaded);
       return thread.link.call<T>(operation);
     },
-    callAlways: (operation) => thread?.link.call(operation) ?? Promise.resolve(starting),
+    callAlways: (operation) => thread?.link.call(operation) ?? Promise.resolve(actorStarting),
     stats: async (timeoutMs) => {
       if (!thread) throw new Error(`the actor is ${state}`);
       return withTimeout(thread.control.stats(), timeoutMs);
@@ -174,7 +180,7 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
   return succeed(actor);
 }
 
-/** Answers what needs only the image records; undefined for anything else. */
+/** Undefined for operations that need more than the images, and until the copy is complete. */
 function readRecords({ known }: ImageMirror, operation: Operation): Outcome<unknown> | undefined {
   if (!known) return undefined;
   if (operation.op === "GetImage") return getImage(known, operation.id);

@@ -2,7 +2,7 @@ import { MessageChannel } from "node:worker_threads";
 import * as comlink from "comlink";
 import type { Logger } from "pino";
 import { failed, type Outcome } from "../../protocol/storage/failures.js";
-import type { ImageNews } from "../../protocol/storage/known-images.js";
+import type { ImageChange } from "../../protocol/storage/known-images.js";
 import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
 import type {
   ActorControl,
@@ -19,26 +19,26 @@ import { createImageMirror, type ImageMirror } from "./image-mirror.js";
 
 export interface ActorThreadOptions {
   readonly settings: ActorSettings;
-  /** pids of the thread's children, for main to end when it crashes. */
+  /** The memory of a ChildTable: main ends the processes in it if the thread crashes. */
   readonly children: SharedArrayBuffer;
   readonly log: Logger;
-  /** Fetches an image for the actor. */
+  /** Fetches an image by the streaming worker. */
   fetch(order: FetchOrder): Promise<Outcome<FetchReport>>;
-  /** Called with the time that each spawn of a command took. */
+  /** Called with the duration of each spawn of a command. */
   onSpawn(ms: number): void;
 }
 
-/** One thread of an actor, from its start to its end. */
+/** One thread of an actor. An actor that crashes gets another one. */
 export interface ActorThread {
-  /** The actor's images; a new thread sends all of them anew. */
+  /** A copy of the actor's images. It is empty until the thread has sent them all. */
   readonly mirror: ImageMirror;
-  /** Operations and their outcomes. Calls fail with service.interrupted when the thread ends. */
+  /** For operations. When the thread ends, pending calls fail with service.interrupted. */
   readonly link: Link;
-  /** Calls never settle when the thread ends: race them against `ended`. */
+  /** When the thread ends, pending calls never settle: race them against `ended`. */
   readonly control: comlink.Remote<ActorControl>;
-  /** Settles when the thread's one task has ended: with its error, or undefined. Never rejects. */
+  /** Resolves when the thread's only task has ended: with its error, or undefined. Never rejects. */
   readonly ended: Promise<unknown>;
-  /** Ends the thread. */
+  /** Ends the thread, if necessary in the middle of its task. */
   destroy(): Promise<void>;
 }
 
@@ -58,7 +58,7 @@ export function startActorThread(options: ActorThreadOptions): ActorThread {
     hot.port1,
     async (ask) => options.fetch((ask as FetchRequest).fetch),
     failed.interrupted,
-    (news) => mirror.apply(news as ImageNews),
+    (change) => mirror.apply(change as ImageChange),
   );
   const task: ActorTask = { settings, hot: hot.port2, control: control.port2, log: reports.port2, children };
   const ended = piscina

@@ -1,29 +1,30 @@
-import type { ImageNews, KnownImages } from "../../protocol/storage/known-images.js";
+import type { ImageChange, KnownImages } from "../../protocol/storage/known-images.js";
 import type { CompleteImage } from "../../protocol/storage/records.js";
 
-/** A copy of an actor's images, kept up to date by the actor's news. */
+/** A copy of an actor's images. Each change that the actor sends is applied to it. */
 export interface ImageMirror {
-  apply(news: ImageNews): void;
-  /** Undefined until the actor has sent all its images once. */
+  apply(change: ImageChange): void;
+  /** Undefined until the actor has sent all images. */
   readonly known: KnownImages | undefined;
 }
 
 export function createImageMirror(): ImageMirror {
   const images = new Map<string, CompleteImage>();
   const fetching = new Set<string>();
+  /** Set by the change `all`, which comes first. */
   let isComplete = false;
   return {
     get known() {
       return isComplete ? { images, fetching } : undefined;
     },
-    apply: (news) => {
-      if ("all" in news) {
-        for (const image of news.all) images.set(image.id, image);
+    apply: (change) => {
+      if ("all" in change) {
+        for (const image of change.all) images.set(image.id, image);
         isComplete = true;
-      } else if ("put" in news) images.set(news.put.id, news.put);
-      else if ("drop" in news) images.delete(news.drop);
-      else if ("fetching" in news) fetching.add(news.fetching);
-      else fetching.delete(news.settled);
+      } else if ("put" in change) images.set(change.put.id, change.put);
+      else if ("drop" in change) images.delete(change.drop);
+      else if ("fetching" in change) fetching.add(change.fetching);
+      else fetching.delete(change.settled);
     },
   };
 }

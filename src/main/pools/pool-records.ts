@@ -2,7 +2,7 @@ import type { PoolRecord } from "../../protocol/storage/records.js";
 import type { Actor } from "./actor-handle.js";
 import { withTimeout } from "./time-limit.js";
 
-/** The pools whose actors answer in time; one that fails or is late is left out. Never rejects. */
+/** The records of all pools whose actors answer in time. Other pools are left out. Never rejects. */
 export async function findPoolRecords(
   actors: Iterable<Pick<Actor, "call">>,
   timeoutMs: number,

@@ -1,7 +1,7 @@
 import {
   hasVersion2,
+  type InvalidRequest,
   NO_ID,
-  type NoRequest,
   type Request,
   readBatchElement,
   readRequest,
@@ -21,25 +21,25 @@ export interface RpcOptions extends CallOptions {
   readonly methods: MethodTable;
   /** The most requests in a batch. */
   readonly batchLength: number;
-  /** Called for a bug while answering: the client gets a 500, the daemon goes on. */
+  /** Called with an exception, which is a bug. The client gets the status 500. */
   onBug(error: unknown): void;
 }
 
 /**
- * Answers an HTTP request by JSON-RPC. `otherwise` is the version of the path, for requests
- * that don't say theirs.
+ * Answers an HTTP request as JSON-RPC. `defaultVersion` is the version of the path, for requests
+ * that don't state theirs.
  */
-export type RpcEndpoint = (otherwise: Version, request: HttpRequest, reply: HttpReply) => void;
+export type RpcEndpoint = (defaultVersion: Version, request: HttpRequest, reply: HttpReply) => void;
 
 export function createRpcEndpoint(options: RpcOptions): RpcEndpoint {
-  return (otherwise, request, reply) => {
+  return (defaultVersion, request, reply) => {
     if (!passesHttpCheck(request, reply)) return;
     const onError = (error: unknown) => {
       options.onBug(error);
       reply.send(500, PLAIN_TEXT, "rpc: internal error");
     };
     try {
-      const answering = answerBody(options, otherwise, request.body, {
+      const answering = answerBody(options, defaultVersion, request.body, {
         reply,
         accept: request.header("accept-encoding"),
       });
@@ -50,25 +50,25 @@ export function createRpcEndpoint(options: RpcOptions): RpcEndpoint {
   };
 }
 
-/** Where an answer goes. */
+/** The HTTP side of a call. */
 interface Client {
   readonly reply: HttpReply;
   /** The request's Accept-Encoding. */
   readonly accept: string;
 }
 
-function answerBody(options: RpcOptions, otherwise: Version, body: string, client: Client): Soon<void> {
+function answerBody(options: RpcOptions, defaultVersion: Version, body: string, client: Client): Soon<void> {
   const read = readJson(body);
   if ("problem" in read) {
-    if (otherwise === "1.0") return refuse10(client, `rpc: the body is no JSON: ${read.problem}`);
+    if (defaultVersion === "1.0") return refuse10(client, `rpc: the body is no JSON: ${read.problem}`);
     return send20(client, rpcError20(NO_ID, "parse", read.problem));
   }
   const { value } = read;
-  if (value.kind === "array") return answerBatch(options, otherwise, value, client);
-  if (value.kind !== "object" && otherwise === "1.0") {
+  if (value.kind === "array") return answerBatch(options, defaultVersion, value, client);
+  if (value.kind !== "object" && defaultVersion === "1.0") {
     return refuse10(client, `rpc: expected an object, got ${value.kind}`);
   }
-  const request = readRequest(value, otherwise);
+  const request = readRequest(value, defaultVersion);
   if (request.version === "1.0") return answer10(options, request, client);
   return whenReady(answer20(options, request), (answer) => send20(client, answer));
 }
@@ -79,7 +79,7 @@ function refuse10({ reply }: Client, message: string): void {
   reply.send(400, PLAIN_TEXT, message);
 }
 
-function answer10(options: RpcOptions, request: Request | NoRequest, client: Client): Soon<void> {
+function answer10(options: RpcOptions, request: Request | InvalidRequest, client: Client): Soon<void> {
   const refuse = (message: string) => {
     options.report({ method: "", pool: "", code: "request.malformed", ms: 0, detail: message });
     refuse10(client, message);
@@ -90,7 +90,7 @@ function answer10(options: RpcOptions, request: Request | NoRequest, client: Cli
   if ("missing" in lookup) return refuse(MISSING_10[lookup.missing](name));
   if (params === undefined) return refuse("rpc: method request ill-formed: missing params field");
   return whenReady(runCall(options, lookup.found, request), (outcome) => {
-    // A field of the wrong type is wrong in the request, not in the method's work: 400.
+    // In 1.0, a field of the wrong type is answered with the status 400, as a malformed envelope is.
     if (!outcome.ok && outcome.failure.code === "request.malformed") {
       return refuse10(client, outcome.failure.message);
     }
@@ -118,14 +118,14 @@ function rpcError20(id: string, kind: "parse" | "invalid" | "noMethod", detail: 
   return { text: encodeRpcError20(id, kind, detail), isOverload: false };
 }
 
-/** Sends a reply with a newline at its end, as replies of 1.0 have it; undefined: there is none. */
+/** Sends a reply and a newline, as 1.0 has it. Undefined: only notifications came, so 204 is sent. */
 function send20({ reply, accept }: Client, answer: JsonReply | undefined): void {
   if (answer) sendJson(reply, accept, { ...answer, text: `${answer.text}\n` });
   else reply.send(204, [NOSNIFF], "");
 }
 
 /** @returns undefined for a notification. */
-function answer20(options: RpcOptions, request: Request | NoRequest): Soon<JsonReply | undefined> {
+function answer20(options: RpcOptions, request: Request | InvalidRequest): Soon<JsonReply | undefined> {
   const { id } = request;
   if ("problem" in request) return rpcError20(request.id, "invalid", request.problem);
   const { method: name } = request;
@@ -140,8 +140,13 @@ function answer20(options: RpcOptions, request: Request | NoRequest): Soon<JsonR
   );
 }
 
-function answerBatch(options: RpcOptions, otherwise: Version, batch: JsonValue, client: Client): Soon<void> {
-  if (otherwise === "1.0" && !hasVersion2(batch)) {
+function answerBatch(
+  options: RpcOptions,
+  defaultVersion: Version,
+  batch: JsonValue,
+  client: Client,
+): Soon<void> {
+  if (defaultVersion === "1.0" && !hasVersion2(batch)) {
     return refuse10(client, "rpc: expected an object, got an array: batches need JSON-RPC 2.0");
   }
   const { length } = batch.items;

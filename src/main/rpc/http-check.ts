@@ -2,8 +2,8 @@ import { allowing, PLAIN_TEXT } from "../http/headers.js";
 import type { HttpReply, HttpRequest } from "../http/transport.js";
 
 /**
- * Checks a request as HTTP, in the contract's order: verb, content type, size.
- * @returns whether it passed; one that did not has been answered.
+ * Checks the verb, the content type and the size of a request, in this order of docs/api.md.
+ * @returns false if a check has failed: then the request has been answered.
  */
 export function passesHttpCheck(request: HttpRequest, reply: HttpReply): boolean {
   const { method } = request;
@@ -20,7 +20,7 @@ export function passesHttpCheck(request: HttpRequest, reply: HttpReply): boolean
   return !request.tooLarge;
 }
 
-/** @returns the media type without its parameters, unless it is JSON's or missing. */
+/** @returns the media type without its parameters; undefined if it is that of JSON, or missing. */
 function foreignContentType(contentType: string): string | undefined {
   // Nearly all clients send exactly this.
   if (contentType === "application/json") return undefined;

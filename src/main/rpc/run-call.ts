@@ -4,21 +4,23 @@ import { internalFailure, type Outcome, succeed } from "../../protocol/storage/f
 import type { PoolName } from "../../protocol/storage/names.js";
 import type { CallReport } from "../observability/call-report.js";
 
-/** A value that may be there at once: what needs no other thread is not worth a promise. */
+/** A value or a promise of it. Calls that need no other thread go without promises, which is faster. */
 export type Soon<T> = T | Promise<T>;
 
-/** Calls `next` with the value: at once if it is there. */
+/** Calls `next` with the value, at once if that is no promise. */
 export function whenReady<T, U>(value: Soon<T>, next: (value: T) => U): Soon<U> {
   return value instanceof Promise ? value.then(next) : next(value);
 }
 
 export interface CallOptions {
   readonly pools: readonly PoolName[];
+  /** Runs a planned operation in the actor of its pool. */
   run(routed: Routed): Soon<Outcome<unknown>>;
+  /** Called once for each call, for the log and the metrics. */
   report(call: CallReport): void;
 }
 
-/** Plans, runs and reports one call. @returns the result as JSON text. */
+/** Plans a call, runs its operation and reports it. @returns the result as JSON text. */
 export function runCall(
   { pools, run, report }: CallOptions,
   method: Method,
@@ -38,7 +40,7 @@ export function runCall(
   return outcome instanceof Promise ? outcome.catch(internalFailure).then(finish) : finish(outcome);
 }
 
-/** For the report: "" where there are several. */
+/** The pool in the report of a call; "" if it is for several pools. */
 function poolOf(planned: Routed | RoutedToPools): string {
   if ("pool" in planned) return planned.pool;
   const [first = "", ...more] = planned.pools;

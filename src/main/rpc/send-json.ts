@@ -6,13 +6,14 @@ export const NOSNIFF = ["X-Content-Type-Options", "nosniff"] as const;
 const VARY = ["Vary", "Accept-Encoding"] as const;
 const JSON_HEADERS: Headers = [...JSON_TEXT, NOSNIFF, VARY];
 
-/** The JSON text of a reply, and whether the client should try again later. */
+/** A reply as JSON text. */
 export interface JsonReply {
   readonly text: string;
+  /** Whether the reply asks the client to retry later. */
   readonly isOverload: boolean;
 }
 
-/** Sends a reply, compressed as `accept` (the Accept-Encoding of the request) prefers. */
+/** Sends a reply in the encoding that `accept` prefers, the Accept-Encoding of the request. */
 export function sendJson(reply: HttpReply, accept: string, { text, isOverload }: JsonReply): void {
   const send = ({ body, encoding }: EncodedBody) => {
     if (encoding === undefined && !isOverload) return reply.send(200, JSON_HEADERS, body);

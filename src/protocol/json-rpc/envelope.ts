@@ -3,40 +3,41 @@ import { compactToken } from "./json-text.js";
 
 export type Version = "1.0" | "2.0";
 
-/** A request, its parameters still as the client wrote them. */
+/** A request. Its parameters are not read yet. */
 export interface Request {
   readonly version: Version;
   readonly method: string;
   readonly params: JsonValue | undefined;
-  /** The token to put into the reply; undefined: a notification. */
+  /** The token of the id, for the reply. Undefined: a notification, which has none. */
   readonly id: string | undefined;
 }
 
-/** Why a value is no request. */
-export interface NoRequest {
+/** A value that is no request. */
+export interface InvalidRequest {
   readonly version: Version;
+  /** What is wrong with it. */
   readonly problem: string;
-  /** The token to put into the reply. */
+  /** The token of the id, for the reply. */
   readonly id: string;
 }
 
-/** The id of a reply to a request whose own id can't be read. Source: JSON-RPC 2.0, section 5. */
+/** The id of a reply if the id of its request can't be read. Source: JSON-RPC 2.0, section 5. */
 export const NO_ID = "null";
 
-/** A request's members, as both versions read them. */
+/** The members of a request by the rules of both versions, collected in one pass. */
 interface Members {
-  /** Members of exactly these names; of duplicates the last one. For 2.0. */
+  /** For 2.0: members with exactly these names. The last duplicate counts. */
   jsonrpc: JsonValue | undefined;
   method: JsonValue | undefined;
   params: JsonValue | undefined;
   id: JsonValue | undefined;
-  /** The same by Go's rules: names in any case, null leaves a method as it was. For 1.0. */
+  /** For 1.0, by the rules of Go's encoding/json: names in any case, and a method of null is ignored. */
   goMethod: string;
   goParams: JsonValue | undefined;
   goId: JsonValue | undefined;
-  /** The kind of the first method that is neither a string nor null. */
+  /** The kind of the first method that is neither string nor null; undefined if there is none. */
   wrongMethod: Kind | undefined;
-  /** Some member says `"jsonrpc":"2.0"`. */
+  /** Whether any of the members `jsonrpc` is "2.0". */
   claimsVersion2: boolean;
 }
 
@@ -62,16 +63,17 @@ function membersOf({ keys, items }: JsonValue): Members {
     if (key === undefined || value === undefined) continue;
     if (key === "method" || key === "params" || key === "id") {
       members[key] = value;
-      noteByGo(members, key, value);
+      addGoMember(members, key, value);
     } else if (key === "jsonrpc") {
       members.jsonrpc = value;
       members.claimsVersion2 ||= isVersion2(value);
-    } else noteByGo(members, key.toLowerCase(), value);
+    } else addGoMember(members, key.toLowerCase(), value);
   }
   return members;
 }
 
-function noteByGo(members: Members, key: string, value: JsonValue): void {
+/** Collects a member for 1.0; `key` is in lower case. */
+function addGoMember(members: Members, key: string, value: JsonValue): void {
   if (key === "params") members.goParams = isNull(value) ? undefined : value;
   else if (key === "id") members.goId = isNull(value) ? undefined : value;
   else if (key !== "method" || isNull(value)) return;
@@ -80,35 +82,35 @@ function noteByGo(members: Members, key: string, value: JsonValue): void {
 }
 
 /**
- * Reads a request. One that says `"jsonrpc":"2.0"` is 2.0; for the others `otherwise` decides.
- * Where that is 2.0, a request that is plainly 1.0 is served as such all the same: an object
- * with a method and without a member `jsonrpc`.
+ * Reads a request as 2.0 if it has `"jsonrpc":"2.0"`, else as `defaultVersion`. With a default of
+ * 2.0, a request that is clearly 1.0 is still read as 1.0: it has a method and no `jsonrpc`.
  */
-export function readRequest(value: JsonValue, otherwise: Version): Request | NoRequest {
-  if (value.kind !== "object") return notAnObject(value, otherwise);
+export function readRequest(value: JsonValue, defaultVersion: Version): Request | InvalidRequest {
+  if (value.kind !== "object") return notAnObject(value, defaultVersion);
   const members = membersOf(value);
   const { jsonrpc, goMethod, wrongMethod, claimsVersion2 } = members;
-  const isPlainly1 = wrongMethod === undefined && goMethod !== "" && jsonrpc === undefined;
-  if (claimsVersion2 || (otherwise === "2.0" && !isPlainly1)) return read20(members);
+  const isClearly1 = wrongMethod === undefined && goMethod !== "" && jsonrpc === undefined;
+  if (claimsVersion2 || (defaultVersion === "2.0" && !isClearly1)) return read20(members);
   return read10(members);
 }
 
-/** Reads an element of a batch, which only 2.0 has. */
-export function readBatchElement(value: JsonValue): Request | NoRequest {
+/** Reads an element of a batch. Only 2.0 has batches. */
+export function readBatchElement(value: JsonValue): Request | InvalidRequest {
   return value.kind === "object" ? read20(membersOf(value)) : notAnObject(value, "2.0");
 }
 
-function notAnObject({ kind }: JsonValue, version: Version): NoRequest {
+function notAnObject({ kind }: JsonValue, version: Version): InvalidRequest {
   const problem = version === "2.0" ? "a request is an object" : `rpc: expected an object, got ${kind}`;
   return { version, problem, id: NO_ID };
 }
 
-/** Whether an element of a batch says `"jsonrpc":"2.0"`. */
+/** Whether any element of a batch has `"jsonrpc":"2.0"`. */
 export function hasVersion2({ items }: JsonValue): boolean {
   return items.some((item) => item.kind === "object" && membersOf(item).claimsVersion2);
 }
 
-function read10({ goMethod, goParams, goId, wrongMethod }: Members): Request | NoRequest {
+/** Reads as the original does. */
+function read10({ goMethod, goParams, goId, wrongMethod }: Members): Request | InvalidRequest {
   if (wrongMethod !== undefined) {
     return { version: "1.0", problem: `rpc: method: expected string, got ${wrongMethod}`, id: NO_ID };
   }
@@ -117,11 +119,11 @@ function read10({ goMethod, goParams, goId, wrongMethod }: Members): Request | N
 
 const ID_KINDS: ReadonlySet<Kind> = new Set(["string", "number", "null"]);
 
-/** By the specification. */
-function read20({ jsonrpc, method, params, id }: Members): Request | NoRequest {
+/** Reads by the specification of 2.0. */
+function read20({ jsonrpc, method, params, id }: Members): Request | InvalidRequest {
   const isGoodId = id === undefined || ID_KINDS.has(id.kind);
   const token = id && isGoodId ? compactToken(id) : undefined;
-  const invalid = (problem: string): NoRequest => ({ version: "2.0", problem, id: token ?? NO_ID });
+  const invalid = (problem: string): InvalidRequest => ({ version: "2.0", problem, id: token ?? NO_ID });
   if (!isGoodId) return invalid(`id: expected string, number or null, got ${id.kind}`);
   if (!jsonrpc || !isVersion2(jsonrpc)) return invalid('jsonrpc: expected "2.0"');
   if (method?.kind !== "string") return invalid("method: expected string");

@@ -1,8 +1,7 @@
 /**
- * Reads JSON with nothing lost: a client's 63-bit id and an unsigned 64-bit size keep every
- * digit. One pass checks the grammar of RFC 8259 and notes where each value begins and ends.
- * JSON.parse can't do that: it has no access to a number's token on Node 20. See
- * docs/decisions/json.md.
+ * Reads JSON without loss: an id of 63 bits and a size of 64 bits keep every digit. One pass
+ * checks the grammar of RFC 8259 and finds where each value begins and ends. JSON.parse of
+ * Node 20 can't do that, because it doesn't give the token of a number (docs/decisions/json.md).
  */
 
 import { messageOf } from "../storage/caught-error.js";
@@ -11,34 +10,34 @@ export type Kind = "object" | "array" | "string" | "number" | "boolean" | "null"
 
 /** A value in a JSON text. */
 export interface JsonValue {
-  /** The text that the value is part of: `text.slice(start, end)` is its token as written. */
+  /** The whole text. `text.slice(start, end)` is the token of this value. */
   readonly text: string;
   readonly kind: Kind;
   readonly start: number;
   readonly end: number;
-  /** The characters that a string stands for; "" for every other kind. */
+  /** The value of a string, without quotes and escapes; "" for every other kind. */
   readonly string: string;
-  /** The names of an object's members in the order written, duplicates included. */
+  /** The names of an object's members in their order, with duplicates. */
   readonly keys: readonly string[];
-  /** The members' values, or an array's elements. Always empty below READ_DEPTH. */
+  /** The values of an object's members, or the elements of an array. Empty below READ_DEPTH. */
   readonly items: readonly JsonValue[];
 }
 
 export type ReadJson = { readonly value: JsonValue } | { readonly problem: string };
 
 /**
- * How many containers deep values are kept. No request has parameters nested deeper; what
- * lies below is checked, but takes no memory.
+ * Values in more containers than this are checked but not kept, so that they use no memory. No
+ * method has parameters that are nested so deep.
  */
 export const READ_DEPTH = 8;
 
-/** Reads a whole text. @returns its value, or what is wrong with it in the words of JSON.parse. */
+/** Reads a text as one value. @returns the value, or what JSON.parse says is wrong with the text. */
 export function readJson(text: string): ReadJson {
   const value = new Parser(text).parse();
   return value ? { value } : { problem: problemOf(text) };
 }
 
-/** The value's characters as the client wrote them. */
+/** The text of the value as the client wrote it. */
 export function tokenOf({ text, start, end }: JsonValue): string {
   return text.slice(start, end);
 }
@@ -97,7 +96,7 @@ function endOfString(text: string, start: number): number {
   for (let at = start + 1; ; at++) {
     const code = text.charCodeAt(at);
     if (code === QUOTE) return at + 1;
-    // Behind the end of the text there is no code: NaN fails the comparison too.
+    // At the end of the text the code is NaN, which fails the comparison too.
     if (!(code >= 0x20)) return BAD;
     if (code !== BACKSLASH) continue;
     const end = endOfEscape(text, at);
@@ -115,7 +114,7 @@ function endOfEscape(text: string, start: number): number {
   return isUnicode && FOUR_HEX_DIGITS.test(text.slice(start + 2, start + 6)) ? start + 6 : BAD;
 }
 
-/** The first place from `start` on that holds no digit; BAD where there is no digit at all. */
+/** Where the digits that begin at `start` end; BAD without any digit. */
 function endOfDigits(text: string, start: number): number {
   let at = start;
   while (isDigit(text.charCodeAt(at))) at++;
@@ -142,27 +141,27 @@ function stringIn(text: string, start: number, end: number): string {
   return inner.includes("\\") ? String(JSON.parse(text.slice(start, end))) : inner;
 }
 
-/** A container while it is read: its end is BAD until its closing bracket has come. */
+/** A container while it is read. Its end is BAD until its closing bracket is read. */
 interface OpenContainer extends JsonValue {
   end: number;
   readonly keys: string[];
   readonly items: JsonValue[];
 }
 
-/** Reads one text. It doesn't recurse, because the client chooses how deep a text is. */
+/** Reads one text. It is not recursive, so that a deep text can't exhaust the stack. */
 class Parser {
-  /** The place of the next character to read. */
+  /** The index of the next character to read. */
   private at: number;
-  /** The closing brackets that are due, innermost last: one for each open container. */
+  /** The closing bracket of each open container, the innermost last. */
   private readonly due: number[] = [];
-  /** The open containers that are kept, outermost first; those below READ_DEPTH are not. */
+  /** The open containers down to READ_DEPTH, the innermost last. Deeper ones are not kept. */
   private readonly open: OpenContainer[] = [];
 
   constructor(private readonly text: string) {
     this.at = skipSpace(text, 0);
   }
 
-  /** @returns undefined for a text that is not JSON. */
+  /** @returns undefined if the text is no JSON. */
   parse(): JsonValue | undefined {
     let whole: JsonValue | undefined;
     for (;;) {
@@ -214,15 +213,15 @@ class Parser {
     return container;
   }
 
-  /** Adds a value to the container that it is in, if that one is kept. */
+  /** Adds a value to its container, if that is kept. */
   private keep(value: JsonValue): JsonValue {
     if (this.due.length <= READ_DEPTH) this.open.at(-1)?.items.push(value);
     return value;
   }
 
   /**
-   * Reads closing brackets, and the comma or the name before the next value.
-   * @param isFirst a container was just opened: its first value has no comma before it.
+   * Reads up to the next value: closing brackets, a comma, the name of a member.
+   * @param isFirst a container was just opened, so no comma comes before its first value.
    */
   private readUpToValue(isFirst: boolean): "value" | "end" | "bad" {
     const { text, due } = this;

@@ -4,16 +4,16 @@ import { isNull, type JsonValue, readJson, tokenOf } from "./json.js";
 import { compactToken } from "./json-text.js";
 
 /**
- * How one field of a request is read. The rules are those of Go's encoding/json, on which old
- * clients rely: keys match in any case, the last duplicate wins, `null` leaves the field as
- * it is, unknown keys are ignored.
+ * How the value of one field is read. Clients of the original rely on the rules of Go's
+ * encoding/json: names match in any case, the last duplicate that is not null counts, and
+ * unknown names are ignored.
  */
 export interface FieldType<T> {
-  /** The type's name in a failure's message. */
+  /** The name of the type, for messages. */
   readonly expected: string;
-  /** The value of a field that is absent. */
+  /** The value of a field that is absent or null. */
   readonly zero: T;
-  /** @returns undefined when the value is of another type. `path` is for messages. */
+  /** `path` names the field in messages. @returns undefined if the value has another type. */
   read(value: JsonValue, path: string): Outcome<T> | undefined;
 }
 
@@ -33,7 +33,7 @@ export const uint64: FieldType<bigint> = {
   expected: "unsigned 64-bit integer",
   zero: 0n,
   read: (value) => {
-    // JSON has no leading zeros, and more than 20 digits can't fit: so BigInt's work is bounded.
+    // 2^64 has 20 digits, and JSON has no leading zeros. The limit keeps BigInt fast.
     const token = tokenOf(value);
     if (!/^\d{1,20}$/.test(token)) return undefined;
     const integer = BigInt(token);
@@ -41,7 +41,7 @@ export const uint64: FieldType<bigint> = {
   },
 };
 
-/** Kept as the client wrote it, to be handed back unchanged. Empty values read as undefined. */
+/** Any value, as JSON text for the reply. Undefined for the values that Go's `omitempty` leaves out. */
 export const passThrough: FieldType<string | undefined> = {
   expected: "any value",
   zero: undefined,
@@ -53,7 +53,7 @@ export const passThrough: FieldType<string | undefined> = {
 
 export type Shape<T> = { readonly [K in keyof T]: FieldType<T[K]> };
 
-/** A JSON object with the given fields. All of them are optional and default to their zero. */
+/** A JSON object with these fields. A field that is absent has its zero. */
 export function struct<T extends object>(shape: Shape<T>): FieldType<T> {
   const fields = new Map<string, keyof T & string>();
   const zero = {} as T;
@@ -63,7 +63,7 @@ export function struct<T extends object>(shape: Shape<T>): FieldType<T> {
   }
   return {
     expected: "object",
-    // A frozen object is slow to copy: so this is a copy of the one that is copied.
+    // A copy, because `read` copies the other object often, which would be slow if it were frozen.
     zero: Object.freeze({ ...zero }),
     read: ({ kind, keys, items }, path) => {
       if (kind !== "object") return undefined;
@@ -82,7 +82,7 @@ export function struct<T extends object>(shape: Shape<T>): FieldType<T> {
   };
 }
 
-/** A field where absent or null differs from empty. */
+/** A field that is undefined if it is absent or null. */
 export function optional<T>(type: FieldType<T>): FieldType<T | undefined> {
   return { ...type, zero: undefined };
 }
@@ -119,9 +119,9 @@ function readOrZero<T>(type: FieldType<T>, value: JsonValue | undefined, path: s
 }
 
 /**
- * Reads `params`: an array of one object, or (2.0) the object itself. `[]` and `[null]` mean
- * that all fields are zero; further elements are ignored.
- * Fails: request.malformed, naming the field and the type expected.
+ * Reads `params`: an array of one object, or with `allowObject` the object itself. With `[]` and
+ * `[null]` all fields are zero. Further elements are ignored.
+ * Fails: request.malformed, with the field and its type in the message.
  */
 export function readParams<T>(
   type: FieldType<T>,
@@ -137,7 +137,7 @@ export function readParams<T>(
   return fail("request.malformed", `params: expected ${expected}, got ${kind}`);
 }
 
-/** Reads a whole text as one object; `null` means that all fields are zero. Fails: request.malformed. */
+/** Reads a text as one object. With `null` all fields are zero. Fails: request.malformed. */
 export function readObject<T>(type: FieldType<T>, name: string, text: string): Outcome<T> {
   const read = readJson(text);
   if ("problem" in read) return fail("request.malformed", `${name}: ${read.problem}`);

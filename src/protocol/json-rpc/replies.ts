@@ -1,14 +1,14 @@
 import { FAILURES, type Failure, type Outcome } from "../storage/failures.js";
 import { quote } from "./json-text.js";
 
-/** A 1.0 reply. `outcome` carries the result as JSON text. */
+/** Writes a 1.0 reply. The value of `outcome` is the result as JSON text. */
 export function encodeReply10(id: string, outcome: Outcome<string>): string {
   return outcome.ok
     ? `{"result":${outcome.value},"error":null,"id":${id}}\n`
     : `{"result":null,"error":${quote(outcome.failure.message)},"id":${id}}\n`;
 }
 
-/** A 2.0 reply, without a newline: it may stand in a batch. */
+/** Writes a 2.0 reply, without a newline because it may be part of a batch. */
 export function encodeReply20(id: string, outcome: Outcome<string>): string {
   return outcome.ok
     ? `{"jsonrpc":"2.0","result":${outcome.value},"id":${id}}`
@@ -22,7 +22,7 @@ function encodeFailure20(id: string, { code, message, detail }: Failure): string
   return encodeError20(id, rpc, message, data);
 }
 
-/** The errors of the 2.0 specification that concern the request and not what it asked for. */
+/** The errors of an envelope, with the codes and messages of the 2.0 specification. */
 const RPC_ERRORS = {
   parse: { code: -32700, message: "Parse error", reason: "rpc.parse_error" },
   invalid: { code: -32600, message: "Invalid Request", reason: "rpc.invalid_request" },

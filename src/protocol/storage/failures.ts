@@ -1,10 +1,9 @@
 /**
- * The closed table of everything that may go wrong in a way a client can act on.
- * Only the envelope and reply modules turn a code into numbers.
- * `rpc` is the JSON-RPC 2.0 code (our own are positive, outside the reserved range);
- * `http` the status where a failure is answered as plain HTTP (downloads, probes);
- * `errno` the symbolic name from errno(3) that fits best; `retryable`: the same
- * request may succeed later without anybody changing anything.
+ * All failures that a client can act on. No other codes exist.
+ * `rpc`: the code in JSON-RPC 2.0; our own are positive, outside of the reserved range.
+ * `http`: the status of a failed download.
+ * `errno`: the closest name from errno(3).
+ * `retryable`: the same request may succeed later, although no client changes anything.
  */
 export const FAILURES = {
   "request.malformed": { rpc: -32602, http: 400, errno: "EINVAL", retryable: false },
@@ -43,12 +42,12 @@ export const FAILURES = {
 
 export type FailureCode = keyof typeof FAILURES;
 
-/** The refused side of an outcome: plain data, safe to send between threads. */
+/** Why an operation failed. Plain data, so that threads can send it. */
 export interface Failure {
   readonly code: FailureCode;
-  /** What a 1.0 client gets as `error`; exact where the contract fixes the words. */
+  /** The `error` of a 1.0 reply. Where docs/api.md gives the words, clients compare them. */
   readonly message: string;
-  /** More about the cause, for 2.0 clients and the log. */
+  /** More about the cause: for 2.0 clients and the log. */
   readonly detail?: string;
 }
 
@@ -69,7 +68,7 @@ export function fail(code: FailureCode, message: string, detail?: string): Faile
   };
 }
 
-/** The failures whose words are part of the contract, so that they are written once. */
+/** Failures with fixed messages, which clients may compare. */
 export const failed = {
   needId: fail("request.missing_field", "need an id"),
   needImageId: fail("request.missing_field", "need id"),
@@ -93,7 +92,7 @@ export const failed = {
   stopping: fail("service.stopping", "imagestore is stopping"),
 } as const;
 
-/** An unexpected exception, as a failure: a bug is reported, never swallowed. */
+/** The failure of an unexpected exception, which is a bug. Its stack is the detail. */
 export function internalFailure(error: unknown): FailedOutcome {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return fail("internal", "internal error", text);

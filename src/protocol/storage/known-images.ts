@@ -2,18 +2,19 @@ import { failed, type Outcome, succeed } from "./failures.js";
 import type { CompleteImage, ImageRecord, PendingImage } from "./records.js";
 import { bytes } from "./units.js";
 
-/** All that GetImage and ListImages need to know. */
+/** What GetImage and ListImages are answered from, in the actor and in main. */
 export interface KnownImages {
   readonly images: ReadonlyMap<string, CompleteImage>;
-  /** Ids of images that are being fetched. */
+  /** Ids of images that are being fetched or wait for it. */
   readonly fetching: { has(id: string): boolean; keys(): Iterable<string> };
 }
 
 /**
- * What an actor tells main about its images. News and answers share one order: an answer
- * never arrives before the news that it builds on.
+ * A change of an actor's images, which main applies to its copy. `all` comes first, with every
+ * image; `fetching` and `settled` are the ids of fetches. An operation's answer arrives after the
+ * changes that the operation has made.
  */
-export type ImageNews =
+export type ImageChange =
   | { readonly all: readonly CompleteImage[] }
   | { readonly put: CompleteImage }
   | { readonly drop: string }
@@ -30,7 +31,7 @@ export function getImage({ images, fetching }: KnownImages, id: string): Outcome
   return image ? succeed(image) : failed.imageNotFound;
 }
 
-/** `type`: only images of that type, "" for all. */
+/** The complete images first, then those being fetched. `type`: only images of that type; "" for all. */
 export function listImages({ images, fetching }: KnownImages, type: string): readonly ImageRecord[] {
   const waiting = [...fetching.keys()].filter((id) => !images.has(id)).map(pending);
   const all = [...images.values(), ...waiting];

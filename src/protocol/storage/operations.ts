@@ -4,8 +4,8 @@ import type { GuestRecord, ImageRecord, PoolRecord, SnapshotRecord, VolumeRecord
 import type { Bytes } from "./units.js";
 
 /**
- * What a pool actor can be asked to do, with its answer. Every name in an
- * operation is checked, full, and in the actor's own pool.
+ * The operations of a pool's actor: the members of each (`ask`) and its answer. Every name in an
+ * operation is checked, full, and in the actor's pool.
  */
 export interface Operations {
   ListImages: { ask: { type: string }; answer: readonly ImageRecord[] };
@@ -35,9 +35,9 @@ export interface Operations {
   CreateGuestDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
   DeleteGuestsDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
   GetPool: { ask: object; answer: PoolRecord };
-  /** Takes a hold for a download and says which command sends the bytes. */
+  /** Prepares a download: holds the snapshot and gives the command that sends it. */
   OpenSend: { ask: { name: SnapshotName }; answer: SendTicket };
-  /** Releases the hold of a finished or broken download. */
+  /** Ends a download, complete or not: releases its hold. */
   CloseSend: { ask: { name: SnapshotName; tag: string }; answer: null };
 }
 
@@ -45,27 +45,30 @@ export type OperationName = keyof Operations;
 export type Ask<K extends OperationName> = Operations[K]["ask"];
 export type Answer<K extends OperationName> = Operations[K]["answer"];
 
-/** One operation as it travels to an actor. */
+/** An operation as it is sent to an actor. */
 export type Operation = { [K in OperationName]: { readonly op: K } & Ask<K> }[OperationName];
 
-/** The permission to read a snapshot: held under `tag` until CloseSend. */
+/** A snapshot that is ready to be sent. It is held under `tag` until CloseSend. */
 export interface SendTicket {
   readonly name: SnapshotName;
   readonly tag: string;
+  /** The argv of the command that writes the stream to its stdout. */
   readonly command: readonly string[];
 }
 
-/** What an actor asks its main thread to have done by the streaming worker. */
+/** An image fetch, from an actor by way of main to the streaming worker. */
 export interface FetchOrder {
   readonly url: string;
-  /** The `zfs receive` to feed. */
+  /** The argv of the command that reads the stream from its stdin, such as `zfs receive`. */
   readonly command: readonly string[];
-  /** Expected SHA-256 of the body as transferred, in hex, when one is known. */
+  /** The SHA-256 that the body as transferred must have, in hex, if it is known. */
   readonly digest?: string;
 }
 
 export interface FetchReport {
+  /** Bytes of the body as transferred, gzipped or not. */
   readonly receivedBytes: number;
+  /** Bytes of the stream that the command has read. */
   readonly streamBytes: number;
 }
 

@@ -1,39 +1,42 @@
 import type { PoolName } from "./names.js";
 
 /**
- * The settings of a pool: the one declaration of what the configuration file has under
- * `pools[]`. The configuration's schema is checked against it, and the same object goes to
- * the pool's actor and to its driver.
+ * The settings of a pool, as the configuration file has them under `pools[]`. The compiler checks
+ * the schema of the configuration against this declaration, and the pool's actor and driver get
+ * the same object.
  */
 interface CommonSettings {
   readonly name: PoolName;
-  /** The database of mistify-agent-image. Default on OpenZFS: `/POOL/images/.images.db`; embedded: none. */
+  /**
+   * The path of the database of mistify-agent-image. Default: `/POOL/images/.images.db` on OpenZFS,
+   * none on an embedded pool.
+   */
   readonly originalDatabase?: string | undefined;
 }
 
 /** A pool of OpenZFS. */
 export interface OpenZfsSettings extends CommonSettings {
   readonly driver: "openzfs";
-  /** argv in front of the arguments of zfs, such as `["sudo", "zfs"]`. */
+  /** argv that the arguments of zfs are appended to, such as `["sudo", "zfs"]`. */
   readonly zfsCommand: readonly string[];
   readonly zpoolCommand: readonly string[];
   /**
-   * argv that prints a kstat of the pool when its path is appended, such as `["ssh", "node", "cat"]`.
+   * argv that prints the file whose path is appended, such as `["ssh", "node", "cat"]`, to read kstats.
    * Undefined: the daemon reads the file itself. Empty: no kstat is read.
    */
   readonly kstatCommand?: readonly string[] | undefined;
-  /** `single`: a process for each request, nothing shared. For the bench to compare with. */
+  /** `single`: every request has its own process, for the bench to compare with. */
   readonly dispatch: "grouped" | "single";
-  /** How long an answer waits for `/dev/zvol/…`; 0 where the commands run on another machine. */
+  /** How long an answer waits for `/dev/zvol/…`. Zero if the commands run on another machine. */
   readonly deviceWaitMs: number;
 }
 
-/** A pool in a folder. */
+/** A pool that the embedded driver keeps in a folder. */
 export interface EmbeddedSettings extends CommonSettings {
   readonly driver: "embedded";
-  /** Where the pool is kept; created when it is missing. */
+  /** Created if it is missing. */
   readonly folder: string;
-  /** The most that the pool's files may take together, bytes; undefined: what the file system has. */
+  /** The most that all files of the pool may use. Undefined: all that the file system has. */
   readonly quotaBytes?: number | undefined;
   /** Opens a pool whose catalog knows fewer files than there are, and sets the others aside. */
   readonly recover?: boolean | undefined;
@@ -41,21 +44,23 @@ export interface EmbeddedSettings extends CommonSettings {
 
 export type PoolSettings = OpenZfsSettings | EmbeddedSettings;
 
-/** What all pools of a node share; the checked configuration has these and more. */
+/** The settings that all pools of a node share. The whole configuration has more. */
 export interface NodeSettings {
   readonly dataDir: string;
-  /** `HOST` or `HOST:PORT`; without a port, the port comes from a DNS SRV look-up of HOST. */
+  /** `HOST:PORT`, or `HOST` whose port is looked up as a DNS SRV record. */
   readonly imageService: string;
   /** Hosts (`HOST` or `HOST:PORT`) that a request's `source` may name. */
   readonly imageSources: readonly string[];
-  /** Name servers to ask instead of the system's, `ADDRESS` or `ADDRESS:PORT`. */
+  /** Name servers, `ADDRESS` or `ADDRESS:PORT`. Empty: those of the system. */
   readonly dnsServers: readonly string[];
+  /** Image fetches of one pool that run at once. */
   readonly numFetchers: number;
+  /** Image fetches of one pool that wait. More are refused. */
   readonly maxPending: number;
   /** Properties of new volumes, clones and images. */
   readonly volumeProperties: Readonly<Record<string, string>>;
   readonly log: { readonly level: string };
-  /** `commands`: processes that one pool's actor runs at once. */
+  /** `commands`: how many commands of one pool run at once. */
   readonly limits: { readonly commands: number };
   readonly timeouts: { readonly commandMs: number; readonly dnsMs: number };
 }

@@ -1,7 +1,7 @@
 import type { DatasetName, PoolName, SnapshotName } from "./names.js";
 import type { Bytes } from "./units.js";
 
-/** An image that can be cloned: a record over a volume `POOL/images/ID` and its first snapshot. */
+/** An image that can be cloned: the volume `POOL/images/ID` and its oldest snapshot. */
 export interface CompleteImage {
   readonly id: string;
   readonly type: string;
@@ -11,7 +11,7 @@ export interface CompleteImage {
   readonly status: "complete";
 }
 
-/** An image that is being fetched. */
+/** An image that is being fetched, or waits for it. Type and size are not known: "" and zero. */
 export interface PendingImage {
   readonly id: string;
   readonly type: string;
@@ -23,34 +23,37 @@ export type ImageRecord = PendingImage | CompleteImage;
 
 export interface VolumeRecord {
   readonly name: DatasetName | SnapshotName | PoolName;
-  /** volsize; zero for what is no volume. */
+  /** volsize; zero if `name` is a filesystem. */
   readonly size: Bytes;
   readonly device: string;
 }
 
 export interface SnapshotRecord {
   readonly name: SnapshotName;
+  /** Bytes written since the previous snapshot. */
   readonly written: Bytes;
 }
 
-/** A guest's disk. `source` is the device once the disk exists. */
+/** A disk of a guest. */
 export interface DiskRecord {
   readonly bus: string;
   readonly device: string;
   readonly size: Bytes;
   readonly volume: string;
+  /** The id of the image that the disk is cloned from; "" for a disk that starts empty. */
   readonly image: string;
+  /** The path of the volume's device, set by CreateGuestDisks. */
   readonly source: string;
 }
 
-/** A guest as an agent sent it; `rest` holds the members we only hand back, as JSON text. */
+/** A guest of a request. `rest` has the members that the reply repeats unchanged, as JSON text. */
 export interface GuestRecord {
   readonly id: string;
   readonly disks: readonly DiskRecord[];
   readonly rest: Readonly<Record<string, string>>;
 }
 
-/** A pool as zpool-list(8) shows it, with the room for guests' disks. Sizes in bytes. */
+/** A pool as zpool-list(8) shows it, with the space for guests' disks. Sizes in bytes. */
 export interface PoolRecord {
   readonly name: PoolName;
   readonly driver: "openzfs" | "embedded";
@@ -58,12 +61,12 @@ export interface PoolRecord {
   readonly size: Bytes;
   readonly allocated: Bytes;
   readonly free: Bytes;
-  /** Room below POOL/guests: what quotas, reservations and redundancy leave of `free`. */
+  /** How much of `free` new data below POOL/guests can use, after quotas, reservations and redundancy. */
   readonly available: Bytes;
-  /** What thin volumes and clones may still grow. */
+  /** By how much the thin volumes and clones of the pool may still grow. */
   readonly promised: Bytes;
   /** `ONLINE`, `DEGRADED`, … as zpool calls it. */
   readonly health: string;
-  /** Of the free space, per cent; undefined where the pool doesn't know it. */
+  /** Fragmentation of the free space in per cent. Undefined if the pool doesn't report it. */
   readonly fragmentation: number | undefined;
 }

@@ -1,13 +1,13 @@
 declare const bytesBrand: unique symbol;
 declare const mibBrand: unique symbol;
 
-/** A size inside the service. 64-bit sizes of ZFS don't fit a double. */
+/** A size in bytes, as all code but the wire uses it. A bigint, because ZFS has 64-bit sizes. */
 export type Bytes = bigint & { readonly [bytesBrand]: true };
-/** A size on the wire: whole MiB, unsigned 64-bit. */
+/** A size in whole MiB, as requests and replies have it. Unsigned 64-bit. */
 export type MiB = bigint & { readonly [mibBrand]: true };
 
 export const MAX_UINT64 = 2n ** 64n - 1n;
-/** The kernel keeps a volume's size in a signed 64-bit offset. */
+/** The kernel stores the size of a volume as a signed 64-bit number. */
 export const MAX_VOLUME_BYTES = 2n ** 63n - 1n;
 
 const BYTES_PER_MIB = 2n ** 20n;

@@ -2,7 +2,7 @@ import { failed, type Outcome } from "../../protocol/storage/failures.js";
 import { createSlots } from "../processes/slots.js";
 
 export interface FetchQueue<T> {
-  /** Runs `fetch`, or joins a fetch of the same id. Fails with service.overloaded at once if the queue is full. */
+  /** Runs `fetch`, or joins a fetch of the same id. Fails at once if the queue is full: service.overloaded. */
   request(id: string, fetch: () => Promise<Outcome<T>>): Promise<Outcome<T>>;
   /** Ids of fetches that run or wait. */
   keys(): Iterable<string>;

@@ -1,5 +1,5 @@
 import { type Outcome, succeed } from "../../protocol/storage/failures.js";
-import type { ImageNews } from "../../protocol/storage/known-images.js";
+import type { ImageChange } from "../../protocol/storage/known-images.js";
 import { childOf } from "../../protocol/storage/names.js";
 import type { FetchOrder, FetchReport, OperationHandlers } from "../../protocol/storage/operations.js";
 import type { PoolSettings } from "../../protocol/storage/pool-settings.js";
@@ -30,7 +30,7 @@ export interface OpenPoolOptions {
   /** Lets the streaming worker fetch an image. */
   fetch(order: FetchOrder): Promise<Outcome<FetchReport>>;
   /** Sends a change of the images to main, which answers GetImage and ListImages from its copy. */
-  announce(news: ImageNews): void;
+  announce(change: ImageChange): void;
   /** Called as soon as the records are open. The caller must close them, even if openPool then fails. */
   onRecords(records: Records): void;
 }
@@ -94,7 +94,7 @@ function createHandlers(options: OpenPoolOptions, records: Records): OperationHa
 }
 
 /** The same records, but each change is sent to main first, so that no answer overtakes it. */
-function announcing(records: Records, announce: (news: ImageNews) => void): Records {
+function announcing(records: Records, announce: (change: ImageChange) => void): Records {
   return {
     ...records,
     putImage: (image) => {

@@ -157,7 +157,7 @@ function oldestSnapshots(listed: readonly MarkedVolume[]): Map<string, ListedSna
   return oldest;
 }
 
-/** Images are the volumes directly below POOL/images that have a snapshot; they are cloned from the oldest. */
+/** The volumes directly below POOL/images that have a snapshot. Clones are made of the oldest. */
 function completeImages(listed: readonly MarkedVolume[], imagesRoot: DatasetName): CompleteImage[] {
   const oldest = oldestSnapshots(listed);
   const images: CompleteImage[] = [];

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { type FileHandle, realpath } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
+import { messageOf } from "../../../protocol/storage/caught-error.js";
 import { parseComponentId } from "../../../protocol/storage/names.js";
 import { parseByteRange } from "./byte-range.js";
 import { CommandFailure } from "./command-failure.js";
@@ -114,10 +115,6 @@ async function listen(server: Server, host: string, port: number): Promise<numbe
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("the server has no port");
   return address.port;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 async function realFolder(dir: string): Promise<string> {

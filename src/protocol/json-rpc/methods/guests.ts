@@ -16,7 +16,7 @@ const disk = struct({
   source: string,
 });
 
-/** Members of a guest that we only hand back, around `id` and `disks` in the order of the wire. */
+/** Members that a reply repeats unchanged, in the order that replies have: before `disks`, and after. */
 const BEFORE_DISKS = ["type", "image", "nics"] as const;
 const AFTER_DISKS = ["state", "memory", "cpu", "vnc", "metadata"] as const;
 
@@ -32,7 +32,7 @@ const guest = struct({
   vnc: passThrough,
   metadata: passThrough,
 });
-const request = struct({ guest: optional(guest), action: string, pool: string });
+const requestType = struct({ guest: optional(guest), action: string, pool: string });
 
 type WireGuest = typeof guest extends FieldType<infer T> ? T : never;
 
@@ -42,7 +42,7 @@ function guestRecord(wire: WireGuest): GuestRecord {
     const token = wire[key];
     if (token !== undefined) rest[key] = token;
   }
-  // A disk made of an image gets the image's size, whatever the request says.
+  // A disk that is cloned from an image gets the image's size and not that of the request.
   const disks = wire.disks.map((each) => ({
     ...each,
     size: bytesFromMib(mib(each.image === "" ? each.size : 0n)),
@@ -50,7 +50,7 @@ function guestRecord(wire: WireGuest): GuestRecord {
   return { id: wire.id, disks, rest };
 }
 
-/** Checks what VerifyDisks checks before it looks at the pool. Fails: `invalid argument`. */
+/** Checks a guest without looking at the pool. Fails: request.invalid, name.invalid, pool.no_space. */
 function checkGuest(wire: WireGuest | undefined, needDisks: boolean): Outcome<GuestRecord> {
   if (wire === undefined || wire.id === "") return failed.invalidArgument;
   const id = parseComponentId(wire.id);
@@ -67,7 +67,7 @@ function encodeDisk(record: DiskRecord): string {
   return `{"bus":${quote(record.bus)},"device":${quote(record.device)},"size":${mibFromBytes(record.size)},"volume":${quote(record.volume)},"image":${quote(record.image)},"source":${quote(record.source)}}`;
 }
 
-/** `keepEmptyDisks`: write `disks` when it is empty too. */
+/** `keepEmptyDisks`: `disks` is written even if it is empty. */
 function encodeGuest(record: GuestRecord, keepEmptyDisks: boolean): string {
   const member = (key: string) => (key in record.rest ? `,"${key}":${record.rest[key]}` : "");
   const disks =
@@ -77,7 +77,7 @@ function encodeGuest(record: GuestRecord, keepEmptyDisks: boolean): string {
 
 interface GuestMethodOptions {
   readonly aliases?: readonly string[];
-  /** A guest without disks is refused. */
+  /** A guest must have disks, each with an image or a size. */
   readonly needDisks: boolean;
   readonly keepEmptyDisks: boolean;
 }
@@ -90,10 +90,10 @@ function guestMethod(
     operation,
     aliases,
     struct: "GuestRequest",
-    request,
-    plan: (asked, pools) =>
-      inPool(pools, asked, () => {
-        const checked = checkGuest(asked.guest, needDisks);
+    request: requestType,
+    plan: (request, pools) =>
+      inPool(pools, request, () => {
+        const checked = checkGuest(request.guest, needDisks);
         return checked.ok ? succeed({ op: operation, guest: checked.value }) : checked;
       }),
     encode: (record) => encodeGuest(record, keepEmptyDisks),

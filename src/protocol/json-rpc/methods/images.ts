@@ -6,20 +6,20 @@ import { mibFromBytes } from "../../storage/units.js";
 import { quote } from "../json-text.js";
 import { string, struct } from "../params.js";
 import { type Method, method } from "./method.js";
-import { explained, inPool, resolveIn } from "./routing.js";
+import { explain, inPool, resolveIn } from "./routing.js";
 import { encodeVolumes } from "./volumes.js";
 
-const request = struct({ id: string, type: string, dest: string, source: string, pool: string });
-const shape = { struct: "ImageRequest", request } as const;
+const requestType = struct({ id: string, type: string, dest: string, source: string, pool: string });
+const shape = { struct: "ImageRequest", request: requestType } as const;
 
 const MAX_PROPERTY_CHARACTERS = 1024;
 
-/** Control characters in a property would forge rows in the output of `zfs list`. */
+/** Whether a text can be a property. A control character could add a row to the output of `zfs list`. */
 function isPropertyText(text: string): boolean {
   return text.length <= MAX_PROPERTY_CHARACTERS && !/\p{Cc}/u.test(text);
 }
 
-/** `type` and `source` become properties of the image's volume. */
+/** Checks a RequestImage. `type` and `source` become properties of the image's volume. */
 function planRequest({ id, type, source }: { id: string; type: string; source: string }): Outcome<Operation> {
   if (id === "") return failed.needImageId;
   const checked = parseComponentId(id);
@@ -40,7 +40,7 @@ function encodeImage(image: ImageRecord): string {
   return `{"id":${quote(image.id)},"type":${quote(image.type)}${places},"size":${mibFromBytes(image.size)},"status":${quote(image.status)}}`;
 }
 
-/** Keeps the text of each record: records never change, and clients ask for one many times. */
+/** Keeps the text of each record, because records never change and are often sent again. */
 function createImageEncoder(): (images: readonly ImageRecord[]) => string {
   const encoded = new WeakMap<ImageRecord, string>();
 
@@ -63,7 +63,7 @@ export function imageMethods(): readonly Method[] {
     method({
       ...shape,
       operation,
-      plan: (asked, pools) => inPool(pools, asked, () => succeed({ op: operation, id: asked.id })),
+      plan: (request, pools) => inPool(pools, request, () => succeed({ op: operation, id: request.id })),
       encode: encodeOne,
     });
 
@@ -71,29 +71,30 @@ export function imageMethods(): readonly Method[] {
     method({
       ...shape,
       operation: "ListImages",
-      plan: (asked, pools) => inPool(pools, asked, () => succeed({ op: "ListImages", type: asked.type })),
+      plan: (request, pools) =>
+        inPool(pools, request, () => succeed({ op: "ListImages", type: request.type })),
       encode: encodeImages,
     }),
     onImage("GetImage"),
     method({
       ...shape,
       operation: "RequestImage",
-      plan: (asked, pools) => inPool(pools, asked, () => planRequest(asked)),
+      plan: (request, pools) => inPool(pools, request, () => planRequest(request)),
       encode: encodeOne,
     }),
     onImage("DeleteImage"),
     method({
       ...shape,
       operation: "CloneImage",
-      plan: (asked, pools) =>
-        inPool(pools, asked, (scope) => {
-          if (asked.dest === "") return failed.needDest;
-          const target = explained(resolveIn(pools, { pool: scope.pool, id: asked.dest }));
+      plan: (request, pools) =>
+        inPool(pools, request, (scope) => {
+          if (request.dest === "") return failed.needDest;
+          const target = explain(resolveIn(pools, { pool: scope.pool, id: request.dest }));
           if (!target.ok) return target;
           if (target.value.snapshot !== undefined) {
             return fail("name.invalid", 'not a valid dataset: dest names a snapshot ("@")');
           }
-          return succeed({ op: "CloneImage", id: asked.id, target: target.value.dataset });
+          return succeed({ op: "CloneImage", id: request.id, target: target.value.dataset });
         }),
       encode: (volume) => encodeVolumes([volume]),
     }),

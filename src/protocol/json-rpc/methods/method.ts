@@ -16,14 +16,14 @@ export interface RoutedToPools {
   readonly operation: Operation;
 }
 
-/** One method of the service: how its request is read and its answer written. */
+/** A method of the service: how its request is read and its answer is written. */
 export interface Method {
   readonly name: string;
   readonly aliases: readonly string[];
   /**
-   * Reads and checks a request; starts no process. `allowObject`: params may be the object
-   * itself, as in 2.0. Fails: request.malformed for a field of the wrong type, else the
-   * contract's words for the method.
+   * Reads and checks a request without looking at the pool. `allowObject`: params may be the object
+   * itself, as in 2.0. Fails: request.malformed for a field of the wrong type, else as docs/api.md
+   * says for the method.
    */
   plan(
     params: JsonValue | undefined,
@@ -45,12 +45,12 @@ interface Row<R, K extends OperationName, A, P> {
   encode(answer: A): string;
 }
 
-/** Makes a method on one pool of a row whose parts the compiler has checked against each other. */
+/** Creates a method on one pool from a row, whose parts the compiler has checked against each other. */
 export function method<R, K extends OperationName>(row: Row<R, K, Answer<K>, Routed>): Method {
   return fromRow(row);
 }
 
-/** Makes a method on several pools. `encode` gets the answers of all. */
+/** Creates a method on several pools. `encode` gets the answers of all. */
 export function methodOnPools<R, K extends OperationName>(
   row: Row<R, K, readonly Answer<K>[], RoutedToPools>,
 ): Method {
@@ -67,7 +67,7 @@ function fromRow<R, K extends OperationName, A, P extends Routed | RoutedToPools
       const request = readParams(row.request, row.struct, params, allowObject);
       return request.ok ? row.plan(request.value, pools) : request;
     },
-    // The dispatcher gives back what the planned operation answered: so the type is the row's.
+    // The caller passes what the planned operation has answered, so it has the type of the row.
     encode: (answer) => row.encode(answer as A),
   };
 }

@@ -6,8 +6,8 @@ import { quote } from "../json-text.js";
 import { string, struct } from "../params.js";
 import { type Method, methodOnPools } from "./method.js";
 
-/** `id` is the pool's name, as other methods have it for a dataset; `pool` says the same. */
-const request = struct({ id: string, pool: string });
+/** Both `id` and `pool` name the pool: `id` as in other methods, `pool` as their optional member. */
+const requestType = struct({ id: string, pool: string });
 
 function encodePool(pool: PoolRecord): string {
   const { name, driver, size, allocated, free, available, promised, health, fragmentation } = pool;
@@ -21,7 +21,7 @@ export const poolMethods: readonly Method[] = [
   methodOnPools({
     operation: "GetPool",
     struct: "PoolRequest",
-    request,
+    request: requestType,
     plan: ({ id, pool }, pools) => {
       if (id !== "" && pool !== "" && id !== pool) {
         return fail("request.invalid", `id and pool name two pools: ${id} and ${pool}`);

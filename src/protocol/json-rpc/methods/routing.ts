@@ -10,14 +10,17 @@ import {
 import type { Operation } from "../../storage/operations.js";
 import type { Routed } from "./method.js";
 
-/** The fields of a request that name a dataset. */
+/** The fields of a request that name a dataset or snapshot. */
 interface NamingRequest {
   /** A configured pool, or "" for the first one. */
   readonly pool: string;
   readonly id: string;
 }
 
-/** Resolves a name. Fails: pool.not_found, name.invalid. */
+/**
+ * Resolves the name of a request.
+ * Fails: pool.not_found; name.invalid, also if `id` begins with another pool than `pool`.
+ */
 export function resolveIn(pools: readonly PoolName[], { pool, id }: NamingRequest): Outcome<ResolvedName> {
   const scope = choosePool(pools, pool);
   if (!scope.ok) return scope;
@@ -32,38 +35,41 @@ export function resolveIn(pools: readonly PoolName[], { pool, id }: NamingReques
   return name;
 }
 
-/** Puts a failure's detail into its message, for methods where the contract leaves the words to us. */
-export function explained<T>(name: Outcome<T>): Outcome<T> {
+/** Moves a failure's detail into its message, for methods whose messages clients don't compare. */
+export function explain<T>(name: Outcome<T>): Outcome<T> {
   if (name.ok || name.failure.detail === undefined) return name;
   return fail(name.failure.code, `${name.failure.message}: ${name.failure.detail}`);
 }
 
-function routed(pool: PoolName, operation: Outcome<Operation>): Outcome<Routed> {
+function route(pool: PoolName, operation: Outcome<Operation>): Outcome<Routed> {
   return operation.ok ? succeed({ pool, operation: operation.value }) : operation;
 }
 
-/** Plans an operation on a name. Fails: the contract's words for a missing or bad one. */
+/**
+ * Plans an operation on the dataset or snapshot that a request names. For a missing or invalid
+ * name it fails with the messages in docs/api.md.
+ */
 export function onName(
   pools: readonly PoolName[],
   request: NamingRequest,
   plan: (name: ResolvedName) => Outcome<Operation>,
-  describe: (name: Outcome<ResolvedName>) => Outcome<ResolvedName> = (name) => name,
+  rewordFailure: (name: Outcome<ResolvedName>) => Outcome<ResolvedName> = (name) => name,
 ): Outcome<Routed> {
   if (request.id === "") return failed.needId;
-  const name = describe(resolveIn(pools, request));
-  return name.ok ? routed(name.value.pool, plan(name.value)) : name;
+  const name = rewordFailure(resolveIn(pools, request));
+  return name.ok ? route(name.value.pool, plan(name.value)) : name;
 }
 
-/** As onName, for methods where a failure may say what is wrong with the name. */
+/** As onName, for methods whose failure says what is wrong with the name. */
 export function onNameExplained(
   pools: readonly PoolName[],
   request: NamingRequest,
   plan: (name: ResolvedName) => Outcome<Operation>,
 ): Outcome<Routed> {
-  return onName(pools, request, plan, explained);
+  return onName(pools, request, plan, explain);
 }
 
-/** Plans an operation on a snapshot. Fails: the words that the contract gives for GetSnapshot. */
+/** Plans an operation on the snapshot that a request names. Fails with the messages of GetSnapshot. */
 export function onSnapshot(
   pools: readonly PoolName[],
   request: NamingRequest,
@@ -74,12 +80,12 @@ export function onSnapshot(
   );
 }
 
-/** Plans an operation that names no dataset, only perhaps its pool. Fails: pool.not_found. */
+/** Plans an operation of a request that names at most a pool. Fails: pool.not_found. */
 export function inPool(
   pools: readonly PoolName[],
   request: { readonly pool: string },
   plan: (scope: PoolScope) => Outcome<Operation>,
 ): Outcome<Routed> {
   const scope = choosePool(pools, request.pool);
-  return scope.ok ? routed(scope.value.pool, plan(scope.value)) : scope;
+  return scope.ok ? route(scope.value.pool, plan(scope.value)) : scope;
 }

@@ -7,14 +7,14 @@ import { boolean, readObject, string, struct } from "../params.js";
 import { type Method, method, type Routed } from "./method.js";
 import { inPool, onName, onNameExplained, onSnapshot } from "./routing.js";
 
-const request = struct({
+const requestType = struct({
   id: string,
   dest: string,
   recursive: boolean,
   destroyMoreRecent: boolean,
   pool: string,
 });
-const shape = { struct: "SnapshotRequest", request } as const;
+const shape = { struct: "SnapshotRequest", request: requestType } as const;
 
 function encodeSnapshot(snapshot: SnapshotRecord): string {
   return `{"id":${quote(snapshot.name)},"size":${mibFromBytes(snapshot.written)}}`;
@@ -31,11 +31,11 @@ export const snapshotMethods: readonly Method[] = [
     ...shape,
     operation: "ListSnapshots",
     aliases: ["ListSnapshot"],
-    plan: (asked, pools) => {
-      if (asked.id === "") {
-        return inPool(pools, asked, (scope) => succeed({ op: "ListSnapshots", root: scope.pool }));
+    plan: (request, pools) => {
+      if (request.id === "") {
+        return inPool(pools, request, (scope) => succeed({ op: "ListSnapshots", root: scope.pool }));
       }
-      return onName(pools, asked, ({ dataset, snapshot }) =>
+      return onName(pools, request, ({ dataset, snapshot }) =>
         snapshot === undefined
           ? succeed({ op: "ListSnapshots", root: dataset })
           : fail("name.invalid", "not a valid dataset", "snapshots have none"),
@@ -46,14 +46,14 @@ export const snapshotMethods: readonly Method[] = [
   method({
     ...shape,
     operation: "GetSnapshot",
-    plan: (asked, pools) => onSnapshot(pools, asked, (name) => ({ op: "GetSnapshot", name })),
+    plan: (request, pools) => onSnapshot(pools, request, (name) => ({ op: "GetSnapshot", name })),
     encode: encodeOne,
   }),
   method({
     ...shape,
     operation: "CreateSnapshot",
-    plan: ({ dest, recursive, ...asked }, pools) =>
-      onNameExplained(pools, asked, ({ dataset, snapshot }) => {
+    plan: ({ dest, recursive, ...request }, pools) =>
+      onNameExplained(pools, request, ({ dataset, snapshot }) => {
         if (snapshot !== undefined) return failed.snapshotOfSnapshot;
         if (dest === "") return failed.needSnapshotDest;
         const target = snapshotOf(dataset, dest);
@@ -65,25 +65,25 @@ export const snapshotMethods: readonly Method[] = [
   method({
     ...shape,
     operation: "DeleteSnapshot",
-    plan: ({ recursive, ...asked }, pools) =>
-      onSnapshot(pools, asked, (name) => ({ op: "DeleteSnapshot", name, recursive })),
+    plan: ({ recursive, ...request }, pools) =>
+      onSnapshot(pools, request, (name) => ({ op: "DeleteSnapshot", name, recursive })),
     encode: encodeSnapshots,
   }),
   method({
     ...shape,
     operation: "RollbackSnapshot",
-    plan: ({ destroyMoreRecent, ...asked }, pools) =>
-      onSnapshot(pools, asked, (name) => ({ op: "RollbackSnapshot", name, destroyMoreRecent })),
+    plan: ({ destroyMoreRecent, ...request }, pools) =>
+      onSnapshot(pools, request, (name) => ({ op: "RollbackSnapshot", name, destroyMoreRecent })),
     encode: encodeOne,
   }),
 ];
 
-/** What a download is asked for: a SnapshotRequest as a whole body, or `id` and `pool` of a query. */
+/** The request of a download: a body that is a SnapshotRequest, or `id` and `pool` from the query. */
 export type DownloadRequest = { readonly body: string } | { readonly id: string; readonly pool: string };
 
-/** Plans a download. Fails: as GetSnapshot does. */
-export function planDownload(asked: DownloadRequest, pools: readonly PoolName[]): Outcome<Routed> {
-  const read = "body" in asked ? readObject(request, shape.struct, asked.body) : succeed(asked);
+/** Plans a download. Fails as GetSnapshot does. */
+export function planDownload(request: DownloadRequest, pools: readonly PoolName[]): Outcome<Routed> {
+  const read = "body" in request ? readObject(requestType, shape.struct, request.body) : succeed(request);
   if (!read.ok) return read;
   return onSnapshot(pools, read.value, (name) => ({ op: "OpenSend", name }));
 }

@@ -7,6 +7,7 @@ import { volumeMethods } from "./volumes.js";
 
 const SERVICE = "ImageStore.";
 
+/** A method, or what the client got wrong: the form of the name, the service, or the method. */
 export type MethodLookup =
   | { readonly found: Method }
   | { readonly missing: "ill-formed" | "service" | "method" };
@@ -15,7 +16,10 @@ export type MethodLookup =
 export interface MethodTable {
   /** Without aliases. */
   readonly names: readonly string[];
-  /** Finds `ImageStore.X`, or plain `X`. Go wants exactly one dot; a plain name is ours. */
+  /**
+   * Finds the method `ImageStore.X`, or just `X`, which the original does not know. By Go's rule,
+   * any other name without exactly one dot is ill-formed.
+   */
   find(name: string): MethodLookup;
 }
 

@@ -6,8 +6,8 @@ import { string, struct, uint64 } from "../params.js";
 import { type Method, method } from "./method.js";
 import { inPool, onName, onNameExplained } from "./routing.js";
 
-const request = struct({ id: string, size: uint64, pool: string });
-const shape = { struct: "VolumeRequest", request } as const;
+const requestType = struct({ id: string, size: uint64, pool: string });
+const shape = { struct: "VolumeRequest", request: requestType } as const;
 
 function encodeVolume(volume: VolumeRecord): string {
   return `{"id":${quote(volume.name)},"size":${mibFromBytes(volume.size)},"device":${quote(volume.device)}}`;
@@ -23,23 +23,23 @@ export const volumeMethods: readonly Method[] = [
   method({
     ...shape,
     operation: "ListVolumes",
-    plan: (asked, pools) => inPool(pools, asked, () => succeed({ op: "ListVolumes" })),
+    plan: (request, pools) => inPool(pools, request, () => succeed({ op: "ListVolumes" })),
     encode: encodeVolumes,
   }),
   method({
     ...shape,
     operation: "CreateVolume",
-    plan: (asked, pools) => {
-      if (asked.size === 0n) return failed.needSize;
-      return onNameExplained(pools, asked, ({ dataset, snapshot }) => {
+    plan: (request, pools) => {
+      if (request.size === 0n) return failed.needSize;
+      return onNameExplained(pools, request, ({ dataset, snapshot }) => {
         if (snapshot !== undefined) {
           return fail("name.invalid", 'not a valid dataset: a volume\'s name has no "@"');
         }
-        const size = bytesFromMib(mib(asked.size));
+        const size = bytesFromMib(mib(request.size));
         if (size > MAX_VOLUME_BYTES) {
           return fail(
             "request.invalid",
-            `need a valid size: ${asked.size} MiB is more than a volume can have`,
+            `need a valid size: ${request.size} MiB is more than a volume can have`,
           );
         }
         return succeed({ op: "CreateVolume", name: dataset, size });
@@ -50,8 +50,8 @@ export const volumeMethods: readonly Method[] = [
   method({
     ...shape,
     operation: "GetVolume",
-    plan: (asked, pools) =>
-      onNameExplained(pools, asked, ({ dataset, snapshot }) =>
+    plan: (request, pools) =>
+      onNameExplained(pools, request, ({ dataset, snapshot }) =>
         snapshot === undefined ? succeed({ op: "GetVolume", name: dataset }) : failed.notVolume,
       ),
     encode: encodeOne,
@@ -59,8 +59,8 @@ export const volumeMethods: readonly Method[] = [
   method({
     ...shape,
     operation: "DeleteDataset",
-    plan: (asked, pools) =>
-      onName(pools, asked, ({ pool, dataset, snapshot }) => {
+    plan: (request, pools) =>
+      onName(pools, request, ({ pool, dataset, snapshot }) => {
         const isProtected = [pool, `${pool}/images`, `${pool}/guests`].includes(dataset);
         if (snapshot === undefined && isProtected) {
           return fail(

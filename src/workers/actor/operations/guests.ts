@@ -36,7 +36,7 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Compl
   const guestsRoot = childOf(pool, "guests");
   const reservations = createSpaceReservations(() => zfs.space(guestsRoot));
 
-  /** Finds the images of a guest's disks, which then have their sizes. Fails: image.not_found, dataset.busy. */
+  /** Finds the images of a guest's disks, and their sizes. Fails: image.not_found, dataset.busy. */
   function planDisks(guest: GuestRecord): Outcome<readonly DiskPlan[]> {
     const plans: DiskPlan[] = [];
     for (const [index, disk] of guest.disks.entries()) {

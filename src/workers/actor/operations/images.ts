@@ -136,7 +136,7 @@ export function imageOperations(
     });
   }
 
-  /** Destroys a partial receive that an earlier fetch has left. Fails: dataset.exists if it has no mark of ours. */
+  /** Destroys what an earlier fetch has left. Fails: dataset.exists if it has no mark of ours. */
   async function removeLeftover(partial: DatasetName): Promise<Outcome<null>> {
     const found = await zfs.find(partial);
     if (!found.ok) return found;

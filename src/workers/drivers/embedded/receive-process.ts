@@ -7,11 +7,11 @@ import { type FileHandle, mkdir, open, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { sync } from "../../../protocol/raw-disk/file-writes.js";
 import { receiveVolume } from "../../../protocol/raw-disk/receive-volume.js";
+import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
 import { resolveName } from "../../../protocol/storage/names.js";
 import { StreamFailure, type StreamFailureKind } from "../../../protocol/zfs-stream/stream-failure.js";
 import type { StreamBegin } from "../../../protocol/zfs-stream/volume-reader.js";
 import { parseReceiveRequest, REPORT_FILE, type ReceiveReport } from "./child-messages.js";
-import { errorCode, errorMessage } from "./storage-errors.js";
 import { createVolumeCopier } from "./volume-copy.js";
 
 const DISK_FILE = "disk";
@@ -75,10 +75,10 @@ const STREAM_WORDS: Readonly<Record<StreamFailureKind, string>> = {
 /** The message of OpenZFS, which the reader of a command's stderr knows, with the cause behind it. */
 function stderrText(error: unknown): string {
   if (error instanceof ReceiveFailure) return error.message;
-  const code = errorCode(error);
+  const code = codeOf(error);
   if (code === "ENOSPC" || code === "EDQUOT") return "cannot receive new filesystem stream: out of space";
   const words = error instanceof StreamFailure ? `${STREAM_WORDS[error.kind]}, ` : "";
-  return `cannot receive new filesystem stream: ${words}${errorMessage(error)}`;
+  return `cannot receive new filesystem stream: ${words}${messageOf(error)}`;
 }
 
 try {

@@ -4,8 +4,8 @@
  */
 import { sendVolume } from "../../../protocol/raw-disk/send-volume.js";
 import { writeToStdout } from "../../../protocol/raw-disk/stdout.js";
+import { messageOf } from "../../../protocol/storage/caught-error.js";
 import { parseSendRequest } from "./child-messages.js";
-import { errorMessage } from "./storage-errors.js";
 
 const { name, file, guid, created, volsize, volblocksize } = parseSendRequest(process.argv[2]);
 // When the reader closes the pipe, the write rejects; without a listener the event would end us with a stack trace.
@@ -24,6 +24,6 @@ try {
     write: writeToStdout,
   });
 } catch (error) {
-  process.stderr.write(`cannot send '${name}': ${errorMessage(error)}\n`);
+  process.stderr.write(`cannot send '${name}': ${messageOf(error)}\n`);
   process.exitCode = 1;
 }

@@ -1,3 +1,4 @@
+import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
 import {
   type FailedOutcome,
   type FailureCode,
@@ -5,16 +6,6 @@ import {
   failed,
   type Outcome,
 } from "../../../protocol/storage/failures.js";
-
-/** The code of an error that Node or SQLite made, such as "ENOENT" or "SQLITE_BUSY". */
-export function errorCode(error: unknown): string | undefined {
-  if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
-  return typeof error.code === "string" ? error.code : undefined;
-}
-
-export function errorMessage(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
 
 const FAILURE_CODES: Readonly<Record<string, FailureCode>> = {
   EROFS: "pool.read_only",
@@ -27,9 +18,9 @@ const NO_SPACE: readonly string[] = ["ENOSPC", "EDQUOT", "EFBIG", "SQLITE_FULL"]
 
 /** Turns an error of the file system or of SQLite into a failure. Throws any other error again: it is a bug. */
 function failureOfError(error: unknown, messagePrefix: string): FailedOutcome {
-  const code = errorCode(error);
-  if (code === undefined || !/^(?:E[A-Z0-9]+|SQLITE_[A-Z]+)$/.test(code)) throw error;
-  const message = errorMessage(error);
+  const code = codeOf(error);
+  if (!/^(?:E[A-Z0-9]+|SQLITE_[A-Z]+)$/.test(code)) throw error;
+  const message = messageOf(error);
   if (NO_SPACE.includes(code)) return fail("pool.no_space", failed.noSpace.failure.message, message);
   return fail(FAILURE_CODES[code] ?? "pool.unavailable", `${messagePrefix}: ${message}`);
 }

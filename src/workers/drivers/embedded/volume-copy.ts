@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { copyFile, type FileHandle, open, rm } from "node:fs/promises";
 import { writeSparse } from "../../../protocol/raw-disk/file-writes.js";
-import { errorCode } from "./storage-errors.js";
+import { codeOf } from "../../../protocol/storage/caught-error.js";
 
 const BUFFER_BYTES = 1024 * 1024;
 const MAX_SPARE_BUFFERS = 4;
@@ -57,7 +57,7 @@ export function createVolumeCopier(): VolumeCopier {
       try {
         await copyFile(from, to, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL);
       } catch (error) {
-        if (!NO_REFLINK.includes(errorCode(error))) throw error;
+        if (!NO_REFLINK.includes(codeOf(error))) throw error;
         await rm(to, { force: true });
         await copySparse(from, to);
       }

@@ -1,7 +1,7 @@
 import { mkdir, rename, rm, rmdir, symlink } from "node:fs/promises";
 import { dirname, relative } from "node:path";
+import { codeOf } from "../../../protocol/storage/caught-error.js";
 import { type DatasetName, devicePath } from "../../../protocol/storage/names.js";
-import { errorCode } from "./storage-errors.js";
 
 /** How often `link` recreates a folder that others keep removing before it gives up. */
 const MAX_RETRIES = 10;
@@ -33,7 +33,7 @@ export function createVolumeLinks(devices: string): VolumeLinks {
           return await replaceLink(devicePath(volume, devices), path);
         } catch (error) {
           // The unlink of a neighbour may remove the folder between two steps; the next attempt recreates it.
-          if (errorCode(error) !== "ENOENT" || retries === MAX_RETRIES) throw error;
+          if (codeOf(error) !== "ENOENT" || retries === MAX_RETRIES) throw error;
         }
       }
     },

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createImageMirror } from "../../../../src/main/pools/image-mirror.js";
 import { failed, succeed } from "../../../../src/protocol/storage/failures.js";
-import { getImage, type ImageNews, listImages } from "../../../../src/protocol/storage/known-images.js";
+import { getImage, type ImageChange, listImages } from "../../../../src/protocol/storage/known-images.js";
 import type { DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
 import type { CompleteImage, ImageRecord } from "../../../../src/protocol/storage/records.js";
 import { bytes } from "../../../../src/protocol/storage/units.js";
@@ -17,20 +17,20 @@ function image(id: string, type = "kvm"): CompleteImage {
 
 describe("the mirror of an actor's images", () => {
   const ids = fc.constantFrom("a", "b", "c");
-  const news: fc.Arbitrary<ImageNews> = fc.oneof(
+  const change: fc.Arbitrary<ImageChange> = fc.oneof(
     fc.tuple(ids, fc.constantFrom("kvm", "lxc")).map(([id, type]) => ({ put: image(id, type) })),
     ids.map((id) => ({ drop: id })),
     ids.map((id) => ({ fetching: id })),
     ids.map((id) => ({ settled: id })),
   );
 
-  test("answers nothing before it has been told all, and then as the actor would", () => {
+  test("answers nothing before it has all images, and then as the actor would", () => {
     fc.assert(
-      fc.property(fc.array(news), fc.array(news), (before, after) => {
+      fc.property(fc.array(change), fc.array(change), (before, after) => {
         const mirror = createImageMirror();
         const images = new Map<string, CompleteImage>();
         const fetching = new Set<string>();
-        const happen = (each: ImageNews) => {
+        const happen = (each: ImageChange) => {
           if ("put" in each) images.set(each.put.id, each.put);
           else if ("drop" in each) images.delete(each.drop);
           else if ("fetching" in each) fetching.add(each.fetching);
@@ -71,13 +71,13 @@ describe("the mirror of an actor's images", () => {
     expect(getImage(known, "a")).toEqual(failed.imageNotFound);
   });
 
-  test("is told before the answer that belongs to the news, however they are framed", async () => {
+  test("has a change before the answer that goes with it arrives, however they are framed", async () => {
     const { port1, port2 } = new MessageChannel();
     const mirror = createImageMirror();
     const actor = openLink(
       port2,
       async (ask) => {
-        actor.notify({ put: image(String(ask)) } satisfies ImageNews);
+        actor.notify({ put: image(String(ask)) } satisfies ImageChange);
         return succeed(ask);
       },
       failed.interrupted,
@@ -86,10 +86,10 @@ describe("the mirror of an actor's images", () => {
       port1,
       async () => succeed(null),
       failed.interrupted,
-      (each) => mirror.apply(each as ImageNews),
+      (each) => mirror.apply(each as ImageChange),
     );
-    actor.notify({ all: [] } satisfies ImageNews);
-    await until("it was told all", () => mirror.known !== undefined);
+    actor.notify({ all: [] } satisfies ImageChange);
+    await until("it has all images", () => mirror.known !== undefined);
     const asked = Array.from({ length: 50 }, async (_, index) => {
       await main.call(String(index));
       if (!mirror.known) throw new Error("it knows nothing");

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   hasVersion2,
-  type NoRequest,
+  type InvalidRequest,
   type Request,
   readBatchElement,
   readRequest,
@@ -21,19 +21,19 @@ function parsed(text: string): JsonValue {
   return read.value;
 }
 
-function shown(request: Request | NoRequest) {
+function shown(request: Request | InvalidRequest) {
   if ("problem" in request) return request;
   const { method, params, id } = request;
   return { method, params: params && tokenOf(params), id };
 }
 
-/** As on the path of 1.0. */
+/** Reads as the path of 1.0 does. */
 function request10(text: string) {
   const request = shown(readRequest(parsed(text), "1.0"));
   return "problem" in request ? { problem: request.problem } : request;
 }
 
-/** As on the path of 2.0, and as an element of a batch: both must say the same. */
+/** Reads as the path of 2.0 does, and as an element of a batch. Both must agree. */
 function request20(text: string) {
   const request = shown(readBatchElement(parsed(text)));
   const alone = readRequest(parsed(text), "2.0");

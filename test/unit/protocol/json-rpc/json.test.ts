@@ -38,7 +38,7 @@ function escaped(json: string): string {
     .replaceAll("\u2029", "\\u2029");
 }
 
-/** Walks a value and compares every part with what was written there, as deep as values are kept. */
+/** Compares every part of a value with the text that was written for it, down to READ_DEPTH. */
 function expectParts(value: JsonValue, tree: Tree, written: Written, depth = 0): void {
   expect(tokenOf(value)).toBe(written.text);
   expect(value.kind).toBe(kindByParse(written.text));

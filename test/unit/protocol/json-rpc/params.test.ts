@@ -42,7 +42,7 @@ function refusal(text: string): string {
   return outcome.failure.message;
 }
 
-/** The key with some of its letters in the other case. */
+/** The key, with the case of some letters changed. */
 const inAnyCase = (key: string) =>
   fc
     .array(fc.boolean(), { minLength: key.length, maxLength: key.length })

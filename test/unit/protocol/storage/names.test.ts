@@ -25,7 +25,7 @@ const scope: PoolScope = { pools: POOLS, pool: TANK };
 const LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const ALLOWED = new Set(`${LETTERS}0123456789-_.: `);
 
-/** zfs(8)'s grammar and the contract's rules, written out slowly: @returns the full name, or undefined. */
+/** A second implementation of the rules for names, simple and slow. @returns the full name, or undefined. */
 function model(text: string): string | undefined {
   const [path, tag, ...rest] = text.split("@");
   if (path === undefined || rest.length > 0) return undefined;
@@ -87,7 +87,7 @@ describe("resolveName", () => {
         expect(Buffer.byteLength(word)).toBeLessThanOrEqual(255);
         expect(word.split(/[/@]/)).not.toContain("..");
         expect(word.startsWith("-")).toBe(false);
-        // Nothing that a command line, a listing by tabs and lines, or a shell would take apart.
+        // No character that means something to a command line, a shell, or a listing with tabs and lines.
         expect(word).toMatch(/^[\w.:/@ -]+$/);
         expect(dataset.includes("@")).toBe(false);
         if (snapshot !== undefined) expect(datasetOf(snapshot)).toBe(dataset);
@@ -211,7 +211,7 @@ describe("ids of images and guests", () => {
 });
 
 describe("pool names", () => {
-  // What zpool of OpenZFS 2.3.2 itself says of them is in command-failures.test.ts.
+  // command-failures.test.ts has what zpool of OpenZFS 2.3.2 says about them.
   test.each(["tank", "mistify", "Z", "a-b_c.d:e", "x".repeat(255), "logs", "catalog"])(
     "%s is one",
     (name) => {

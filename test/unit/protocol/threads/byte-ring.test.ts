@@ -23,7 +23,7 @@ function ring(bytes = BYTES) {
     memory,
     writer,
     reader: createRingReader(memory),
-    /** Writes `bytes`, or less if the region is shorter. @returns whether the reader must be told. */
+    /** Writes `bytes`, or less if the region is shorter. @returns whether the reader must be notified. */
     write: (bytes = Number.POSITIVE_INFINITY) => {
       const region = writer.region();
       const length = Math.min(bytes, region.length);
@@ -51,7 +51,7 @@ function readAll(reader: RingReader, position: number): number {
 }
 
 describe("a ring of bytes", () => {
-  test("stops its writer when it is full, and tells it when half of it is free", () => {
+  test("stops its writer when it is full, and notifies it when half of it is free", () => {
     const { reader, writer, write, written } = ring();
     while (writer.hasRoom()) write(100);
     expect(written()).toBeGreaterThan((BYTES * 3) / 4);
@@ -60,11 +60,11 @@ describe("a ring of bytes", () => {
     expect(reader.release(BYTES / 4)).toBe(false);
     expect(reader.release(BYTES / 2)).toBe(true);
     expect(writer.hasRoom()).toBe(true);
-    // Told once.
+    // Only once.
     expect(reader.release(written())).toBe(false);
   });
 
-  test("asks for its reader to be told once until that one looks", () => {
+  test("asks to notify its reader only once until that polls", () => {
     const { reader, write } = ring();
     expect(write(10)).toBe(true);
     expect(write(10)).toBe(false);
@@ -77,7 +77,7 @@ describe("a ring of bytes", () => {
   test("counts on beyond 2^32 bytes", () => {
     const { memory, writer, reader } = ring();
     const nearly = 2 ** 32 - 100;
-    // As after so many bytes: both sides have committed and released them.
+    // The state after so many bytes, which both sides have committed and released.
     for (let at = 0; at < nearly; ) {
       const step = Math.min(2 ** 31, nearly - at);
       writer.commit(step);
@@ -124,7 +124,7 @@ describe("a ring of bytes", () => {
             }
           }
           expect(readAll(reader, position)).toBe(written());
-          // A reader that has all never leaves its writer waiting.
+          // Once the reader has released everything, the writer has room.
           if (reader.release(written())) waits = !writer.hasRoom();
           expect(waits).toBe(false);
         },

@@ -151,7 +151,7 @@ describe("a link to another thread", () => {
     await worker.terminate();
   });
 
-  test("tells of an exception over there and works on", async () => {
+  test("reports an exception of the other side and works on", async () => {
     const { link, worker } = await startPeer();
     expect(await link.call("throw")).toMatchObject({ ok: false, failure: { code: "internal" } });
     expect(await link.call("x")).toEqual(succeed("x"));

@@ -47,7 +47,7 @@ describe("fletcher-4", () => {
     expect(sumsOf(view, [], true)).toEqual(reference(view, true));
   });
 
-  test("tells a field that differs in a single bit", () => {
+  test("detects a field that differs in a single bit", () => {
     const view = new DataView(Uint8Array.from({ length: 64 }, (_, index) => index * 37).buffer);
     const fletcher = createFletcher4();
     fletcher.add(view, 0, 64, true);

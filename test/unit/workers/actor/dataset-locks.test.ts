@@ -7,7 +7,7 @@ const NAMES = ["t", "t/a", "t/a/b", "t/a/b/c", "t/a!", "t/ab", "t/b", "t/b/a"];
 
 const name = (text: string) => text as DatasetName;
 
-/** Two requests that must not be granted at once; says nothing of how locks are made. */
+/** Whether two requests must not be granted at once, by the meaning of the modes. */
 function conflict(one: LockRequest, other: LockRequest): boolean {
   const below = (inner: string, outer: string) => inner === outer || inner.startsWith(`${outer}/`);
   if (one.mode === "tree" && below(other.name, one.name)) return true;
@@ -33,7 +33,7 @@ interface Holder {
 }
 
 describe("dataset locks", () => {
-  test("never hold two conflicting requests at once, and everybody finishes", async () => {
+  test("never grant two conflicting requests at once, and grant every request", async () => {
     const several = fc.array(lockRequest, { minLength: 1, maxLength: 3 });
     const step = fc.oneof(
       several.map((requests) => ({ ask: requests })),
@@ -68,7 +68,7 @@ describe("dataset locks", () => {
           await settle();
         }
         expect(holders).toEqual([]);
-        // Everybody has been in: whoever waited for ever would keep this from settling.
+        // This settles only if every request was granted.
         await Promise.all(runs);
         expect(locks.size).toBe(0);
       }),
@@ -76,7 +76,7 @@ describe("dataset locks", () => {
     );
   });
 
-  test("grant at once what conflicts with nobody", async () => {
+  test("grant at once what has no conflict", async () => {
     const several = fc.array(lockRequest, { minLength: 1, maxLength: 2 });
     await fc.assert(
       fc.asyncProperty(several, several, async (first, second) => {
@@ -116,7 +116,7 @@ describe("dataset locks", () => {
         order.push("tree");
       }),
     );
-    // There is always one sharer inside when the next one comes.
+    // If these could join the early sharers, the tree would never be granted.
     for (let late = 1; late <= 20; late++) {
       runs.push(share(`late ${late}`));
       await settle();
@@ -167,7 +167,7 @@ describe("dataset locks", () => {
     expect(locks.size).toBe(0);
   });
 
-  test("take little time when nobody contends", async () => {
+  test("take little time without contention", async () => {
     const locks = createDatasetLocks();
     const startedAt = performance.now();
     for (let round = 0; round < 10_000; round++) {
@@ -177,7 +177,7 @@ describe("dataset locks", () => {
       locks.with([{ name: name(`t/guests/g${index}`), mode: "tree" }], settle),
     );
     await Promise.all(runs);
-    // A lock whose cost grows with its capacity needs minutes for this.
+    // This would take minutes with a lock whose cost grows with its capacity.
     expect(performance.now() - startedAt).toBeLessThan(10_000);
     expect(locks.size).toBe(0);
   });

@@ -5,7 +5,7 @@ import { createMailbox } from "../../../../src/workers/actor/mailbox.js";
 
 const operation: Operation = { op: "ListVolumes" };
 
-/** Handlers whose ListVolumes answers when it is let. */
+/** Handlers whose ListVolumes stays pending until one of `answers` is called. */
 function heldHandlers() {
   const answers: (() => void)[] = [];
   const handlers = {

@@ -32,7 +32,7 @@ const PLENTY = bytes(2n ** 50n);
 const dataset = (name: string) => name as DatasetName;
 const snapshot = (name: string) => name as SnapshotName;
 
-/** Fetches that leave a good image in the pool, as `zfs receive` would. */
+/** A fetch that leaves a complete image in the pool, as `zfs receive` would. */
 const goodFetch =
   (zfs: MemoryZfs) =>
   async (order: FetchOrder): Promise<Outcome<FetchReport>> => {
@@ -69,7 +69,7 @@ function start({ capacity = PLENTY, images = [], fetch = goodFetch }: Options = 
   return createMemoryActor(zfs, createMemoryRecords(images.map(image)), fetch(zfs));
 }
 
-/** Runs an operation as the actor does. */
+/** Calls the handler of an operation, as the mailbox does. */
 function ask(handlers: OperationHandlers, operation: Operation): Promise<Outcome<unknown>> {
   const handle = handlers[operation.op] as (ask: Operation) => Promise<Outcome<unknown>>;
   return handle(operation);
@@ -87,14 +87,14 @@ const disk = (changes: Partial<DiskRecord> = {}): DiskRecord => ({
 
 const guest = (id: string, ...disks: DiskRecord[]): GuestRecord => ({ id, disks, rest: {} });
 
-// --- a model of what answers claim, for one operation at a time ----------------
+// --- a model of what answers claim, for operations one after the other ----------
 
 type Model = Map<string, { readonly kind: "volume" | "snapshot" | "filesystem"; readonly origin?: string }>;
 
 const below = (name: string, root: string) =>
   name === root || name.startsWith(`${root}/`) || name.startsWith(`${root}@`);
 
-/** What an operation that succeeded has made of the pool; one that failed must have made nothing of it. */
+/** The model after an operation that has succeeded. A failed operation must not change the pool. */
 function applied(model: Model, operation: Operation): Model {
   const next: Model = new Map(model);
   const withParents = (name: string, entry: { kind: "volume"; origin?: string }) => {
@@ -239,7 +239,7 @@ const question: fc.Arbitrary<Operation> = fc.oneof(
     .map(([id, disks]) => ({ op: "VerifyDisks" as const, guest: guest(id, ...disks) })),
 );
 
-/** How many turns of the event loop calls of the pool take, one after the other, again and again. */
+/** How many turns of the event loop the calls of the pool take, used over and over. */
 const paces = fc.noShrink(fc.array(fc.nat({ max: 3 }), { minLength: 7, maxLength: 31 }));
 
 function paced(pace: readonly number[]): () => Promise<void> {
@@ -250,7 +250,7 @@ function paced(pace: readonly number[]): () => Promise<void> {
   };
 }
 
-/** Records and pool tell the same: an image is recorded exactly when its snapshot is there. */
+/** Records and pool agree: an image is recorded exactly if its snapshot exists. */
 function expectRecordsAgree({ zfs, records }: MemoryActor): void {
   for (const { id, snapshot: name } of records.images.values()) {
     expect({ id, there: zfs.has(name ?? "") }).toEqual({ id, there: true });
@@ -296,7 +296,7 @@ describe("one operation at a time", () => {
   });
 });
 
-/** Every order of a few things. */
+/** All permutations of a few things. */
 function orders<T>(items: readonly T[]): T[][] {
   if (items.length <= 1) return [[...items]];
   return items.flatMap((item, index) =>
@@ -304,8 +304,8 @@ function orders<T>(items: readonly T[]): T[][] {
   );
 }
 
-/** An outcome without what depends on the moment: a refusal's code may tell more or less of the same. */
-function told(outcome: Outcome<unknown>): string {
+/** An outcome as text. Of a failure only its message, because the rest may depend on the timing. */
+function outcomeText(outcome: Outcome<unknown>): string {
   const value: unknown = outcome.ok ? outcome.value : outcome.failure.message;
   return JSON.stringify([outcome.ok, value], (_key, each: unknown) =>
     typeof each === "bigint" ? String(each) : each,
@@ -332,7 +332,7 @@ describe("operations at once", () => {
 
           const outcomes = await Promise.all(atOnce.map((operation) => ask(actor.handlers, operation)));
           const result = JSON.stringify([
-            outcomes.map(told),
+            outcomes.map(outcomeText),
             actor.zfs.state(),
             [...actor.records.images.keys()],
           ]);
@@ -344,7 +344,7 @@ describe("operations at once", () => {
             const other = createMemoryActor(zfs, copyOf(from.records), goodFetch(zfs));
             const answers: string[] = [];
             for (const { operation, index } of order)
-              answers[index] = told(await ask(other.handlers, operation));
+              answers[index] = outcomeText(await ask(other.handlers, operation));
             possible.push(JSON.stringify([answers, zfs.state(), [...other.records.images.keys()]]));
           }
           expect(possible).toContain(result);
@@ -405,7 +405,7 @@ describe("operations at once", () => {
             liveTags: [],
           });
           await reopened.close();
-          // A record that was given up may leave an image with other snapshots: a start adopts it.
+          // An image without a record may be left with other snapshots: the next start adopts it.
           expect(report).toMatchObject({
             ok: true,
             value: { dropped: [], partialsRemoved: [], holdsReleased: 0 },
@@ -417,7 +417,7 @@ describe("operations at once", () => {
     );
   });
 
-  test("of two calls that delete one image, one is told that it is not found", async () => {
+  test("of two calls that delete one image, one fails with not found", async () => {
     const { handlers } = start({ images: ["i"] });
     const outcomes = await Promise.all([
       handlers.DeleteImage({ id: "i" }),
@@ -453,7 +453,7 @@ describe("operations at once", () => {
           const space = await zfs.space(dataset("tank/guests"));
           if (!space.ok) throw new Error(space.failure.message);
           expect(space.value.available - space.value.promised >= 0n).toBe(true);
-          // A guest is there whole or not at all.
+          // A guest has all its disks or none.
           for (const [index, { id, disks }] of requests.entries()) {
             const there = disks.filter((_, each) => zfs.has(`tank/guests/${id}/disk-${each}`)).length;
             expect(there).toBe(outcomes[index]?.ok ? disks.length : 0);

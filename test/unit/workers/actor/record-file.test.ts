@@ -115,7 +115,7 @@ describe("the records of a pool", () => {
     const before = await openRecordsOrThrow(crashed.path);
     for (let index = 0; index < 200; index++) await before.putImage(image(`i${index}`));
     await before.close();
-    // The log of this run has only some of the pages: it can't mend the file alone.
+    // The log of this run has only some of the pages: it can't repair the file.
     const running = await openRecordsOrThrow(crashed.path);
     await running.putImage(image("last"));
     const files = readdirSync(crashed.path).filter((name) => name.startsWith("tank.db"));

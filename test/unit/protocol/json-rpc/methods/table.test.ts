@@ -41,7 +41,7 @@ function methodOf(name: string): Method {
   return lookup.found;
 }
 
-/** Plans a call as the dispatcher does: `request` is the JSON text of the one parameter. */
+/** Plans a call. `request` is the JSON text of its only parameter. */
 function plan(name: string, request: string): Outcome<Routed | RoutedToPools> {
   const read = readJson(`[${request}]`);
   if ("problem" in read) throw new Error(read.problem);
@@ -239,7 +239,7 @@ describe("requests that are planned", () => {
       op: "CreateGuestDisks",
       guest: {
         id: "g",
-        // The image will say how large its disk is.
+        // The size of this disk will be that of its image.
         disks: [{ bus: "b", device: "", size: 0n, volume: "", image: "i", source: "" }],
         rest: { memory: "18446744073709551615", nics: '[{"a":1.0}]', metadata: '{"k":"v w"}' },
       },
