@@ -153,7 +153,8 @@ function answerBatch(
   const most = options.batchLength;
   const problem = length === 0 ? "an empty batch" : `a batch holds at most ${most} requests, got ${length}`;
   if (length === 0 || length > most) return send20(client, rpcError20(NO_ID, "invalid", problem));
-  const answering = batch.items.map((item) => answer20(options, readBatchElement(item)));
+  // Async, so that a bug in one request does not keep those behind it from running.
+  const answering = batch.items.map(async (item) => answer20(options, readBatchElement(item)));
   return Promise.all(answering).then((answers) => {
     const replies = answers.filter((answer) => answer !== undefined);
     if (replies.length === 0) return send20(client, undefined);
