@@ -87,7 +87,7 @@ export function imageOperations(
 
   /**
    * Records a volume that was put into POOL/images since the start, and not by us.
-   * @returns undefined if there is no such dataset. Fails: dataset.exists for one that is no image.
+   * @returns undefined if there is no such dataset. Fails: dataset.exists if the dataset is no image.
    */
   async function adopt(
     id: string,
@@ -111,7 +111,7 @@ export function imageOperations(
     const partial = partialOf(pool, id);
     if (partial.length > MAX_NAME_BYTES) return fail("name.invalid", "invalid id: too long for this pool");
     const volume = childOf(pool, `images/${id}`);
-    // Usually neither exists. One that does is looked up again under its lock.
+    // Usually neither exists. If one does, it is looked up again under its lock.
     const [existing, leftover] = await Promise.all([zfs.find(volume), zfs.find(partial)]);
     if (!existing.ok) return existing;
     if (!leftover.ok) return leftover;
