@@ -69,7 +69,7 @@ export function openConnection(port) {
 /** The HTTP request of a call, as an agent sends it. @param {string} method @param {object} params */
 export function requestText(method, params) {
   const body = callBody(method, params);
-  return `POST /_mistify_RPC_ HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+  return `POST /_mistify_RPC_ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 }
 
 /** @param {string} method @param {object} params */

@@ -1,4 +1,3 @@
-import { AsyncLocalStorage } from "node:async_hooks";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,15 +30,6 @@ export function createKeptLog(): KeptLog {
     (message: string, fields: LogFields = {}) =>
       void lines.push({ level, message, fields });
   return { lines, debug: keep("debug"), info: keep("info"), warn: keep("warn"), error: keep("error") };
-}
-
-/** For createDatasetLocks: throws where locks are taken while others are held. */
-function refuseNesting(): Parameters<typeof createDatasetLocks>[0] {
-  const holding = new AsyncLocalStorage<true>();
-  return async (work) => {
-    if (holding.getStore()) throw new Error("locks are taken inside of locks");
-    return holding.run(true, work);
-  };
 }
 
 /** A new folder that is removed at the end of its scope. */
@@ -94,8 +84,9 @@ export function createMemoryActor(
   zfs: MemoryZfs,
   records: Records,
   fetch: (order: FetchOrder) => Promise<Outcome<FetchReport>>,
+  around?: Parameters<typeof createDatasetLocks>[0],
 ): MemoryActor {
-  const locks = createDatasetLocks(refuseNesting());
+  const locks = createDatasetLocks(around);
   const log = createKeptLog();
   const context = { pool: POOL, zfs, locks, records, log, runId: "run", fetch };
   const fetches = createFetchQueue<CompleteImage>(2, 2);
