@@ -21,6 +21,8 @@ interface CatalogIndex extends DatasetLookups {
   add(dataset: Dataset): void;
   /** Takes the same object that was added. */
   remove(dataset: Dataset): void;
+  /** How many datasets have their data in this file. */
+  countUsers(file: string): number;
 }
 
 /** Replaces "/" and "@" by the smallest characters: a dataset's snapshots and children sort right behind it. */
@@ -83,6 +85,7 @@ export function createCatalogIndex(): CatalogIndex {
         .sort((a, b) => (a.createtxg < b.createtxg ? -1 : 1)),
     clonesOf: (id) => [...clones.of(id)],
     isFileUsed: (file) => fileUsers.has(file),
+    countUsers: (file) => fileUsers.get(file) ?? 0,
 
     add(dataset) {
       byName.set(dataset.name, dataset);

@@ -29,7 +29,7 @@ export interface Catalog extends DatasetLookups {
    * `onStored` is called between the two, once the change is on the disk; it must not throw.
    */
   commit(change: CatalogChange, onStored?: () => void): Promise<void>;
-  /** Whether a commit left this file without a dataset, and its removal was not noted since. */
+  /** Whether a commit left this file without any dataset, and its removal was not noted since. */
   isDiscarded(file: string): boolean;
   /** Notes that a discarded file is gone. The next commit stores it; a crash before that does no harm. */
   noteRemoved(file: string): void;
@@ -58,7 +58,7 @@ function createCatalog(
   storedHolds: readonly Hold[],
   storedDiscarded: readonly string[],
 ): Catalog {
-  const { add, remove, ...lookups } = createCatalogIndex();
+  const { add, remove, countUsers, ...lookups } = createCatalogIndex();
   /** Tags by the id of the snapshot. */
   const holds = new Map<number, Set<string>>();
   /** As the file has it, but for the removals that were noted since the last commit. */
@@ -82,13 +82,13 @@ function createCatalog(
   }
   storedHolds.forEach(addHold);
 
-  /** The files that the change takes away from a dataset. Another dataset may still use one. */
+  /** The files that no dataset uses once the change is made, and some dataset uses before it. */
   function filesDiscardedBy({ remove: removed = [], put = [] }: CatalogChange): string[] {
-    const replaced = put.flatMap(({ id, file }) => {
-      const before = lookups.findById(id)?.file;
-      return before === undefined || before === file ? [] : [before];
-    });
-    return [...removed.map(({ file }) => file), ...replaced].filter((file) => file !== "");
+    const old = [...removed, ...put.flatMap(({ id }) => lookups.findById(id) ?? [])];
+    const usersLeft = new Map<string, number>();
+    for (const { file } of old) usersLeft.set(file, (usersLeft.get(file) ?? countUsers(file)) - 1);
+    for (const { file } of put) usersLeft.set(file, (usersLeft.get(file) ?? countUsers(file)) + 1);
+    return [...usersLeft].flatMap(([file, users]) => (file !== "" && users === 0 ? [file] : []));
   }
 
   async function store(
