@@ -1,11 +1,12 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { expect, test } from "vitest";
-import { type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
+import { succeed } from "../../../../src/protocol/storage/failures.js";
 import type { ComponentId, DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
 import { bytes } from "../../../../src/protocol/storage/units.js";
 import { createDatasetLocks } from "../../../../src/workers/actor/dataset-locks.js";
 import { createMemoryActor, createMemoryRecords, POOL } from "../../../support/memory-actor.js";
 import { createMemoryZfs } from "../../../support/memory-zfs.js";
+import { mustSucceed as must } from "../../../support/outcomes.js";
 
 const MIB = 1_048_576;
 const dataset = (name: string) => name as DatasetName;
@@ -47,11 +48,6 @@ test("no operation takes locks while it holds some", async () => {
     },
     refuseNesting(),
   );
-  const must = async <T>(outcome: Promise<Outcome<T>>): Promise<T> => {
-    const settled = await outcome;
-    if (!settled.ok) throw new Error(JSON.stringify(settled.failure));
-    return settled.value;
-  };
   const disk = { bus: "", device: "", size: bytes(MIB), volume: "", image: "", source: "" };
   const guest = { id: "g", disks: [disk, { ...disk, image: "i" }], rest: {} };
   const v = dataset("tank/v");

@@ -1,24 +1,20 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { Outcome } from "../../../../../src/protocol/storage/failures.js";
 import type { DatasetName, PoolName, SnapshotName } from "../../../../../src/protocol/storage/names.js";
 import { bytes } from "../../../../../src/protocol/storage/units.js";
 import type { Zfs } from "../../../../../src/workers/drivers/driver.js";
+import { openCatalog } from "../../../../../src/workers/drivers/embedded/catalog.js";
+import { newVolume } from "../../../../../src/workers/drivers/embedded/dataset-rules.js";
 import { openEmbeddedZfs } from "../../../../../src/workers/drivers/embedded/embedded-driver.js";
 import { openSqlite } from "../../../../../src/workers/sqlite/sqlite-file.js";
 import { createKeptLog, scratchFolder } from "../../../../support/memory-actor.js";
+import { mustSucceed as must } from "../../../../support/outcomes.js";
 
 const POOL = "tank" as PoolName;
 const MIB = 1_048_576;
 const dataset = (name: string) => name as DatasetName;
 const snapshot = (name: string) => name as SnapshotName;
-
-async function must<T>(outcome: Promise<Outcome<T>>): Promise<T> {
-  const settled = await outcome;
-  if (!settled.ok) throw new Error(JSON.stringify(settled.failure));
-  return settled.value;
-}
 
 function openPool(folder: string, recover = false) {
   const log = createKeptLog();
@@ -126,6 +122,27 @@ describe("a catalog that", () => {
       "files that the catalog does not know are set aside",
     );
     await reopened.close();
+  });
+});
+
+describe("the note of discarded files", () => {
+  test("never names a file that another dataset uses", async () => {
+    using folder = scratchFolder();
+    const catalog = await openCatalog(join(folder.path, "pool.db"));
+    const a = newVolume(catalog, dataset("tank/a"), { file: "shared" });
+    const b = newVolume(catalog, dataset("tank/b"), { file: "shared" });
+    await catalog.commit({ put: [a, b] });
+    expect(catalog.isDiscarded("shared")).toBe(false);
+    // As a rollback does: the volume gets a new file, its snapshot keeps the old one.
+    await catalog.commit({ put: [{ ...a, file: "fresh" }] });
+    expect(catalog.isDiscarded("shared")).toBe(false);
+    await catalog.commit({ remove: [b], put: [newVolume(catalog, dataset("tank/c"), { file: "shared" })] });
+    expect(catalog.isDiscarded("shared")).toBe(false);
+    const c = catalog.find("tank/c");
+    if (!c) throw new Error("no tank/c");
+    await catalog.commit({ remove: [c] });
+    expect([catalog.isDiscarded("shared"), catalog.isDiscarded("fresh")]).toEqual([true, false]);
+    await catalog.close();
   });
 });
 

@@ -19,6 +19,7 @@ import { openEmbeddedZfs } from "../../../../../src/workers/drivers/embedded/emb
 import { openSqlite } from "../../../../../src/workers/sqlite/sqlite-file.js";
 import { scratchFolder } from "../../../../support/memory-actor.js";
 import { createMemoryZfs, type MemoryZfs } from "../../../../support/memory-zfs.js";
+import { mustSucceed as must } from "../../../../support/outcomes.js";
 
 const CHURN = fileURLToPath(new URL("../../../../fixtures/embedded-churn.mjs", import.meta.url));
 const POOL = "tank" as PoolName;
@@ -36,12 +37,6 @@ async function openPool(folder: string, quota?: Bytes): Promise<Zfs> {
   );
   if (!opened.ok) throw new Error(JSON.stringify(opened.failure));
   return opened.value;
-}
-
-async function must<T>(outcome: Promise<Outcome<T>>): Promise<T> {
-  const settled = await outcome;
-  if (!settled.ok) throw new Error(JSON.stringify(settled.failure));
-  return settled.value;
 }
 
 const device = (zfs: Zfs, name: string) => devicePath(dataset(name), zfs.devices);
