@@ -6,7 +6,11 @@ import type { DatasetName, PoolName } from "../../src/protocol/storage/names.js"
 import type { FetchOrder, FetchReport, OperationHandlers } from "../../src/protocol/storage/operations.js";
 import type { CompleteImage } from "../../src/protocol/storage/records.js";
 import type { ActorLog, LogFields, LogLevel } from "../../src/protocol/threads/actor-log.js";
-import { createDatasetLocks, type DatasetLocks } from "../../src/workers/actor/dataset-locks.js";
+import {
+  createDatasetLocks,
+  type DatasetLocks,
+  type LockRequest,
+} from "../../src/workers/actor/dataset-locks.js";
 import { createFetchQueue } from "../../src/workers/actor/fetch-queue.js";
 import { guestOperations } from "../../src/workers/actor/operations/guests.js";
 import { createHolds } from "../../src/workers/actor/operations/holds.js";
@@ -79,14 +83,24 @@ export function receiveOf(order: FetchOrder): { target: DatasetName; marks: Reco
   return { target: target as DatasetName, marks: JSON.parse(marks) as Record<string, string> };
 }
 
-/** The operations of a pool in memory, combined as the actor combines them. */
+/** The operations of a pool in memory, combined as the actor combines them. `onLocks` sees each `with`. */
 export function createMemoryActor(
   zfs: MemoryZfs,
   records: Records,
   fetch: (order: FetchOrder) => Promise<Outcome<FetchReport>>,
   around?: Parameters<typeof createDatasetLocks>[0],
+  onLocks: (requests: readonly LockRequest[]) => void = () => {},
 ): MemoryActor {
-  const locks = createDatasetLocks(around);
+  const made = createDatasetLocks(around);
+  const locks: DatasetLocks = {
+    get size() {
+      return made.size;
+    },
+    with(requests, work) {
+      onLocks(requests);
+      return made.with(requests, work);
+    },
+  };
   const log = createKeptLog();
   const context = { pool: POOL, zfs, locks, records, log, runId: "run", fetch };
   const fetches = createFetchQueue<CompleteImage>(2, 2);

@@ -1,0 +1,166 @@
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { succeed } from "../../../../src/protocol/storage/failures.js";
+import type { ComponentId, DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
+import type { OperationName } from "../../../../src/protocol/storage/operations.js";
+import { bytes } from "../../../../src/protocol/storage/units.js";
+import type { LockRequest } from "../../../../src/workers/actor/dataset-locks.js";
+import {
+  createMemoryActor,
+  createMemoryRecords,
+  type MemoryActor,
+  POOL,
+} from "../../../support/memory-actor.js";
+import { createMemoryZfs } from "../../../support/memory-zfs.js";
+import { mustSucceed as must } from "../../../support/outcomes.js";
+
+const SIZE = bytes(1_048_576);
+const id = "ID" as ComponentId;
+const dataset = `${POOL}/DATASET` as DatasetName;
+const snapshot = `${dataset}@SNAPSHOT` as SnapshotName;
+const target = `${POOL}/TARGET` as DatasetName;
+const disk = { bus: "", device: "", size: SIZE, volume: "", image: "", source: "" };
+const guest = { id: "GUEST", disks: [disk, { ...disk, image: id }], rest: {} };
+
+/** An operation in a situation that decides which locks it takes. */
+interface Case {
+  readonly when: string;
+  /** What must be in the pool before. Its locks don't count. */
+  readonly given?: (actor: MemoryActor) => unknown;
+  readonly run: (actor: MemoryActor) => Promise<unknown>;
+}
+
+const putDataset = ({ zfs }: MemoryActor) => {
+  zfs.put(dataset, { type: "volume", volsize: SIZE });
+  zfs.put(snapshot);
+};
+const putImage = ({ zfs }: MemoryActor) => {
+  zfs.put(`${POOL}/images/${id}`, { type: "volume", volsize: SIZE });
+  zfs.put(`${POOL}/images/${id}@SNAPSHOT`);
+};
+const request = ({ handlers }: MemoryActor) => must(handlers.RequestImage({ id, type: "", source: "" }));
+
+/** Every operation: a new one does not compile until it is here. */
+const CASES: Record<OperationName, readonly Case[]> = {
+  ListImages: [{ when: "", run: ({ handlers }) => must(handlers.ListImages({ type: "" })) }],
+  GetImage: [{ when: "", given: request, run: ({ handlers }) => must(handlers.GetImage({ id })) }],
+  RequestImage: [
+    { when: "it has a record", given: request, run: request },
+    { when: "found in the pool", given: putImage, run: request },
+    { when: "transferred and published", run: request },
+    {
+      when: "transferred, after a leftover of ours was removed",
+      given: ({ zfs }) =>
+        zfs.receive(
+          `${POOL}/images/.partial-${id}` as DatasetName,
+          { type: "volume", size: SIZE, snapshots: ["s"] },
+          { "imagestore:fetch": "earlier" },
+        ),
+      run: request,
+    },
+  ],
+  DeleteImage: [{ when: "", given: request, run: ({ handlers }) => must(handlers.DeleteImage({ id })) }],
+  CloneImage: [
+    { when: "", given: request, run: ({ handlers }) => must(handlers.CloneImage({ id, target })) },
+  ],
+  ListVolumes: [{ when: "", run: ({ handlers }) => must(handlers.ListVolumes({})) }],
+  CreateVolume: [
+    { when: "", run: ({ handlers }) => must(handlers.CreateVolume({ name: dataset, size: SIZE })) },
+  ],
+  GetVolume: [
+    { when: "", given: putDataset, run: ({ handlers }) => must(handlers.GetVolume({ name: dataset })) },
+  ],
+  DeleteDataset: [
+    {
+      when: "a dataset",
+      given: putDataset,
+      run: ({ handlers }) => must(handlers.DeleteDataset({ name: dataset })),
+    },
+    {
+      when: "a snapshot",
+      given: putDataset,
+      run: ({ handlers }) => must(handlers.DeleteDataset({ name: snapshot })),
+    },
+  ],
+  ListSnapshots: [
+    { when: "", given: putDataset, run: ({ handlers }) => must(handlers.ListSnapshots({ root: dataset })) },
+  ],
+  GetSnapshot: [
+    { when: "", given: putDataset, run: ({ handlers }) => must(handlers.GetSnapshot({ name: snapshot })) },
+  ],
+  CreateSnapshot: [false, true].map((recursive) => ({
+    when: recursive ? "recursive" : "",
+    given: ({ zfs }) => zfs.put(dataset),
+    run: ({ handlers }) => must(handlers.CreateSnapshot({ dataset, snapshot, recursive })),
+  })),
+  DeleteSnapshot: [false, true].map((recursive) => ({
+    when: recursive ? "recursive" : "",
+    given: putDataset,
+    run: ({ handlers }) => must(handlers.DeleteSnapshot({ name: snapshot, recursive })),
+  })),
+  RollbackSnapshot: [
+    {
+      when: "",
+      given: putDataset,
+      run: ({ handlers }) => must(handlers.RollbackSnapshot({ name: snapshot, destroyMoreRecent: true })),
+    },
+  ],
+  VerifyDisks: [{ when: "", given: request, run: ({ handlers }) => must(handlers.VerifyDisks({ guest })) }],
+  CreateGuestDisks: [
+    {
+      when: "an empty disk and a clone of an image",
+      given: request,
+      run: ({ handlers }) => must(handlers.CreateGuestDisks({ guest })),
+    },
+  ],
+  DeleteGuestsDisks: [{ when: "", run: ({ handlers }) => must(handlers.DeleteGuestsDisks({ guest })) }],
+  GetPool: [{ when: "", run: ({ handlers }) => must(handlers.GetPool({})) }],
+  OpenSend: [
+    { when: "", given: putDataset, run: ({ handlers }) => must(handlers.OpenSend({ name: snapshot })) },
+  ],
+  CloseSend: [
+    {
+      when: "",
+      given: putDataset,
+      run: async ({ handlers }) => {
+        const { name, tag } = await must(handlers.OpenSend({ name: snapshot }));
+        return must(handlers.CloseSend({ name, tag }));
+      },
+    },
+  ],
+};
+
+/** The locks of each `with` that the case calls, in order. */
+async function locksOf({ given, run }: Case): Promise<string> {
+  const zfs = createMemoryZfs(POOL, bytes(2n ** 50n));
+  for (const name of ["images", "guests"]) zfs.put(`${POOL}/${name}`);
+  const taken: (readonly LockRequest[])[] = [];
+  const actor = createMemoryActor(
+    zfs,
+    createMemoryRecords(),
+    async () => {
+      const partial = `${POOL}/images/.partial-${id}` as DatasetName;
+      zfs.receive(partial, { type: "volume", size: SIZE, snapshots: ["s"] }, {});
+      return succeed({ receivedBytes: 1, streamBytes: 1 });
+    },
+    undefined,
+    (requests) => void taken.push(requests),
+  );
+  await given?.(actor);
+  taken.length = 0;
+  await run(actor);
+  if (taken.length === 0) return "none";
+  const text = (requests: readonly LockRequest[]) =>
+    requests.map(({ name, mode }) => `\`${name.replace(POOL, "POOL")}\` ${mode}`).join(" and ");
+  return taken.map(text).join(", then ");
+}
+
+test("docs/architecture.md has the locks that each operation takes", async () => {
+  const rows = ["| operation | case | locks |", "| --- | --- | --- |"];
+  for (const [operation, cases] of Object.entries(CASES)) {
+    for (const each of cases) rows.push(`| ${operation} | ${each.when} | ${await locksOf(each)} |`);
+  }
+  const page = readFileSync(new URL("../../../../docs/architecture.md", import.meta.url), "utf8");
+  const table = /<!-- locks of each operation -->\n\n([^]*?)\n\n<!-- end -->/.exec(page)?.[1];
+  expect(rows.join("\n"), "the page needs the rows that were received").toBe(table);
+});
