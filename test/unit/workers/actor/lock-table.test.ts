@@ -161,6 +161,6 @@ test("docs/architecture.md has the locks that each operation takes", async () =>
     for (const each of cases) rows.push(`| ${operation} | ${each.when} | ${await locksOf(each)} |`);
   }
   const page = readFileSync(new URL("../../../../docs/architecture.md", import.meta.url), "utf8");
-  const table = /<!-- locks of each operation -->\n\n([^]*?)\n\n<!-- end -->/.exec(page)?.[1];
+  const table = /<!-- locks of each operation -->\n\n(.*?)\n\n<!-- end -->/s.exec(page)?.[1];
   expect(rows.join("\n"), "the page needs the rows that were received").toBe(table);
 });
