@@ -26,7 +26,7 @@ import { openEmbeddedZfs } from "./drivers/embedded/embedded-driver.js";
 import { openOpenZfs } from "./drivers/openzfs/openzfs-driver.js";
 import type { CommandEnd } from "./processes/run-command.js";
 import { type Runner, startRunner } from "./processes/runner-link.js";
-import { createSlots, limitCommands } from "./processes/slots.js";
+import { limitCommands } from "./processes/slots.js";
 
 const RUNNER = fileURLToPath(new URL("./runner.js", import.meta.url));
 
@@ -59,8 +59,14 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   async function openDriver({ pool }: ActorSettings): Promise<Outcome<Zfs>> {
     if (pool.driver === "embedded") return openEmbeddedZfs(pool, log);
     open.runner = startRunner({ script: RUNNER, children: createChildTable(children), log });
-    const run = limitCommands(createSlots(node.limits.commands), open.runner.run, reportCommand);
-    const { volumeProperties, timeouts } = node;
+    const { volumeProperties, timeouts, limits } = node;
+    const slots = {
+      read: limits.readCommands,
+      hold: limits.holdCommands,
+      change: limits.commands,
+      destroy: limits.destroyCommands,
+    };
+    const run = limitCommands(slots, open.runner.run, reportCommand);
     const { commandMs: timeoutMs } = timeouts;
     return succeed(openOpenZfs({ settings: pool, volumeProperties, timeoutMs, log }, run));
   }

@@ -109,8 +109,11 @@ const limits = z.strictObject({
   batchLength: count(100, 10_000),
   /** Operations that one pool's actor may have pending. It refuses more at once. */
   mailbox: count(10_000, 1_000_000),
-  /** Commands that one pool's actor runs at the same time. */
+  /** Commands that one pool's actor runs at the same time, by what they do to the pool. */
   commands: count(16, 1024),
+  destroyCommands: count(8, 1024),
+  readCommands: count(8, 1024),
+  holdCommands: count(4, 1024),
   downloads: count(256, 1024),
   /** Bytes of one download that may be in flight between the threads. */
   streamWindowBytes: z

@@ -60,7 +60,12 @@ export interface NodeSettings {
   /** Properties of new volumes, clones and images. */
   readonly volumeProperties: Readonly<Record<string, string>>;
   readonly log: { readonly level: string };
-  /** `commands`: how many commands of one pool run at once. */
-  readonly limits: { readonly commands: number };
+  /** How many commands of one pool run at once: those that change it, and the other kinds. */
+  readonly limits: {
+    readonly commands: number;
+    readonly destroyCommands: number;
+    readonly readCommands: number;
+    readonly holdCommands: number;
+  };
   readonly timeouts: { readonly commandMs: number; readonly dnsMs: number };
 }

@@ -31,8 +31,18 @@ export interface CommandLimits {
   readonly stdin?: string;
 }
 
+/**
+ * What a command does to its pool. Each kind has slots of its own: a destroy can take minutes,
+ * and nothing else may wait for it.
+ */
+export type CommandKind = "read" | "hold" | "change" | "destroy";
+
 /** Runs a command. Never rejects. */
-export type RunCommand = (argv: readonly string[], limits: CommandLimits) => Promise<CommandEnd>;
+export type RunCommand = (
+  argv: readonly string[],
+  limits: CommandLimits,
+  kind: CommandKind,
+) => Promise<CommandEnd>;
 
 /** Longest wait after a kill. The process may hang in the kernel, or belong to another user by sudo. */
 const KILLED_WAIT_MS = 5_000;

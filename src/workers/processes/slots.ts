@@ -1,4 +1,4 @@
-import type { CommandEnd, RunCommand } from "./run-command.js";
+import type { CommandEnd, CommandKind, RunCommand } from "./run-command.js";
 
 /** A fixed number of places for work that may run at the same time. */
 export interface Slots {
@@ -36,11 +36,24 @@ export function createSlots(count: number): Slots {
   };
 }
 
-/** Runs each command in one of `slots` and reports its end to `onEnd`. Time limits begin with the slot. */
-export function limitCommands(slots: Slots, run: RunCommand, onEnd: (end: CommandEnd) => void): RunCommand {
-  return (argv, limits) =>
-    slots.use(async () => {
-      const end = await run(argv, limits);
+/**
+ * Runs each command in a slot of its kind, of which there are `counts`, and reports its end to
+ * `onEnd`. Time limits begin with the slot.
+ */
+export function limitCommands(
+  counts: Readonly<Record<CommandKind, number>>,
+  run: RunCommand,
+  onEnd: (end: CommandEnd) => void,
+): RunCommand {
+  const slots: Record<CommandKind, Slots> = {
+    read: createSlots(counts.read),
+    hold: createSlots(counts.hold),
+    change: createSlots(counts.change),
+    destroy: createSlots(counts.destroy),
+  };
+  return (argv, limits, kind) =>
+    slots[kind].use(async () => {
+      const end = await run(argv, limits, kind);
       onEnd(end);
       return end;
     });

@@ -37,7 +37,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     command: settings.kstatCommand,
     log,
     run: async (argv) => {
-      const end = await commands.execute(argv);
+      const end = await commands.read(argv);
       return succeeded(end) ? end.stdout : undefined;
     },
   });

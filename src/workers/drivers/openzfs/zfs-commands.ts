@@ -4,6 +4,7 @@ import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js
 import { failureOf } from "../../processes/command-failures.js";
 import {
   type CommandEnd,
+  type CommandKind,
   type CommandLimits,
   type RunCommand,
   succeeded,
@@ -31,16 +32,28 @@ export interface ZfsCommands {
   readonly commandsRun: number;
   /** Runs `zfs` with `args`. Never rejects. */
   zfs(args: readonly string[], limits?: Partial<CommandLimits>): Promise<CommandEnd>;
-  /** Runs `zpool` with `args`. Never rejects. */
+  /** Runs `zpool` with `args`, which only read. Never rejects. */
   zpool(args: readonly string[]): Promise<CommandEnd>;
-  /** Runs `argv` as it is, without the configured prefix. Never rejects. */
-  execute(argv: readonly string[]): Promise<CommandEnd>;
+  /** Runs `argv`, which only reads, as it is: without the configured prefix. Never rejects. */
+  read(argv: readonly string[]): Promise<CommandEnd>;
   /**
    * Runs a `zfs` command that changes the pool. While the dataset is busy it is retried, five
    * times within about 1.5 s; every other failure is final.
    */
   change(args: readonly string[], limits?: Partial<CommandLimits>): Promise<Outcome<null>>;
 }
+
+/** The kinds of zfs's verbs; all others change something. A rollback may destroy snapshots. */
+const KINDS: Readonly<Record<string, CommandKind>> = {
+  list: "read",
+  get: "read",
+  holds: "read",
+  version: "read",
+  hold: "hold",
+  release: "hold",
+  destroy: "destroy",
+  rollback: "destroy",
+};
 
 /** Commands without limits of their own may take `timeoutMs` and write 1 MiB. */
 export function createZfsCommands(
@@ -50,13 +63,17 @@ export function createZfsCommands(
 ): ZfsCommands {
   let commandsRun = 0;
 
-  function execute(argv: readonly string[], limits?: Partial<CommandLimits>): Promise<CommandEnd> {
+  function execute(
+    argv: readonly string[],
+    kind: CommandKind,
+    limits?: Partial<CommandLimits>,
+  ): Promise<CommandEnd> {
     commandsRun++;
-    return run(argv, { timeoutMs, stdoutBytes: SHORT_OUTPUT_BYTES, ...limits });
+    return run(argv, { timeoutMs, stdoutBytes: SHORT_OUTPUT_BYTES, ...limits }, kind);
   }
 
   function zfs(args: readonly string[], limits?: Partial<CommandLimits>): Promise<CommandEnd> {
-    return execute([...zfsCommand, ...args], limits);
+    return execute([...zfsCommand, ...args], KINDS[args[0] ?? ""] ?? "change", limits);
   }
 
   return {
@@ -64,8 +81,8 @@ export function createZfsCommands(
       return commandsRun;
     },
     zfs,
-    zpool: (args) => execute([...zpoolCommand, ...args]),
-    execute: (argv) => execute(argv),
+    zpool: (args) => execute([...zpoolCommand, ...args], "read"),
+    read: (argv) => execute(argv, "read"),
     async change(args, limits) {
       for (let attempt = 0; ; attempt++) {
         const end = await zfs(args, limits);

@@ -9,7 +9,7 @@ import {
   type CommandLimits,
   runCommand,
 } from "../../../../src/workers/processes/run-command.js";
-import { createSlots, limitCommands } from "../../../../src/workers/processes/slots.js";
+import { limitCommands } from "../../../../src/workers/processes/slots.js";
 import { isAlive, until } from "../../../support/until.js";
 
 const LIMITS: CommandLimits = { timeoutMs: 20_000, stdoutBytes: 1024 * 1024 };
@@ -20,11 +20,12 @@ const pids = () => [...new Int32Array(shared)].filter((pid) => pid !== 0);
 function createRunner(slots = 4) {
   const ends: CommandEnd[] = [];
   const children = createChildTable(shared);
-  const run = limitCommands(
-    createSlots(slots),
+  const limited = limitCommands(
+    { read: 1, hold: 1, change: slots, destroy: 1 },
     (argv, limits) => runCommand(argv, limits, children),
     (end) => ends.push(end),
   );
+  const run = (argv: readonly string[], limits: CommandLimits) => limited(argv, limits, "change");
   return { run, ends };
 }
 
