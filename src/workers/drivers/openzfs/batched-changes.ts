@@ -1,4 +1,4 @@
-import { type FailedOutcome, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import { type FailedOutcome, fail, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import {
   type DatasetName,
   datasetOf,
@@ -7,15 +7,19 @@ import {
   tagOf,
 } from "../../../protocol/storage/names.js";
 import type { Bytes } from "../../../protocol/storage/units.js";
+import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import { blamedNames, failureOf } from "../../processes/command-failures.js";
 import { type CommandLimits, succeeded } from "../../processes/run-command.js";
 import { createBatcher } from "./batcher.js";
 import { createKeyedBatchers } from "./keyed-batchers.js";
-import { SNAPSHOT_PROGRAM, writtenByName } from "./snapshot-program.js";
+import { SNAPSHOT_PROGRAM, type WrittenByName, writtenByName } from "./snapshot-program.js";
 import { NAMES_PER_COMMAND, type ZfsCommands } from "./zfs-commands.js";
 
 /** Each command waits for a transaction group to be committed, and two commands may share one. */
 const MAX_CONCURRENT_BATCHES = 2;
+
+/** How long snapshots are made without programs after zfs has refused one that `zfs snapshot` then made. */
+const PROGRAM_PAUSE_MS = 5 * 60_000;
 
 /** The changes of a batch that failed. Those that are missing here have happened. */
 type BatchFailures = ReadonlyMap<SnapshotName, FailedOutcome>;
@@ -39,26 +43,55 @@ export function createBatchedChanges(
   pool: PoolName,
   commands: ZfsCommands,
   destroyLimits: Partial<CommandLimits>,
+  log: ActorLog,
 ): BatchedChanges {
-  /** Whether `zfs program` may work. Stays false once zfs refused it: it needs root. */
-  let mayRunPrograms = true;
+  /** When `zfs program` is tried again after it was refused, by performance.now(). */
+  let programsFrom = 0;
+  /** Whether the newest program was refused. Only a change of this is logged. */
+  let isRefused = false;
+
+  function pausePrograms(why: FailedOutcome): void {
+    programsFrom = performance.now() + PROGRAM_PAUSE_MS;
+    if (!isRefused) {
+      log.warn("channel programs fail; snapshots are made by zfs snapshot, programs are tried again later", {
+        pool,
+        pauseMs: PROGRAM_PAUSE_MS,
+        ...why.failure,
+      });
+    }
+    isRefused = true;
+  }
+
+  function resumePrograms(): void {
+    if (isRefused) log.info("channel programs work again", { pool });
+    isRefused = false;
+  }
 
   /** Creates snapshots of different datasets. What the program doesn't create, `zfs snapshot` explains. */
   async function snapshotBatch(
     names: readonly SnapshotName[],
   ): Promise<readonly Outcome<Bytes | undefined>[]> {
-    let written: Map<SnapshotName, Bytes> | undefined;
-    if (mayRunPrograms) {
+    let written: WrittenByName | undefined;
+    let refused: FailedOutcome | undefined;
+    if (performance.now() >= programsFrom) {
       const argv = ["program", "-j", pool, "-", ...names];
       const end = await commands.zfs(argv, { stdin: SNAPSHOT_PROGRAM });
       // Killed or lost: the snapshots may exist, so `zfs snapshot` must not be tried.
       if (end.exit.kind !== "exited") return names.map(() => failureOf(end));
-      written = writtenByName(end, names);
+      if (succeeded(end)) {
+        written = writtenByName(end.stdout, names);
+        // For the same reason.
+        if (!written) {
+          pausePrograms(unreadable(end.stdout));
+          return names.map(() => unreadable(end.stdout));
+        }
+        resumePrograms();
+      } else refused = failureOf(end);
     }
     const others = names.filter((name) => !written?.has(name));
     const failures = await changeBatch(commands, (batch) => ["snapshot", ...batch], others);
     // `zfs snapshot` works where the program failed, so zfs refuses programs as such.
-    if (!written && failures.size < others.length) mayRunPrograms = false;
+    if (refused && failures.size < others.length) pausePrograms(refused);
     return names.map((name) => failures.get(name) ?? succeed(written?.get(name)));
   }
 
@@ -72,6 +105,15 @@ export function createBatchedChanges(
     }),
     destroy: batchedDestroys(commands, destroyLimits),
   };
+}
+
+/** The failure of a program that ended well, but whose result could not be read. */
+function unreadable(stdout: string): FailedOutcome {
+  return fail(
+    "service.interrupted",
+    "zfs program: its result can't be read; the outcome is unknown, ask again",
+    stdout.slice(0, 200),
+  );
 }
 
 /** A batcher for each dataset, for `zfs destroy DATASET@a,b` takes snapshots of one dataset only. */

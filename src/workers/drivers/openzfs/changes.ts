@@ -1,6 +1,7 @@
 import { type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import { type DatasetName, isSnapshotName } from "../../../protocol/storage/names.js";
 import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
+import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import type { Properties, Zfs, ZfsChanges } from "../driver.js";
 import { createBatchedChanges } from "./batched-changes.js";
 import { propertyFlags, type ZfsCommands } from "./zfs-commands.js";
@@ -11,6 +12,7 @@ interface ChangeOptions {
   readonly volumeProperties: Properties;
   /** Time limit of a command that destroys something. */
   readonly destroyTimeoutMs: number;
+  readonly log: ActorLog;
 }
 
 /** Each attempt loses at most one race for a parent, and a name has few parents. */
@@ -18,7 +20,7 @@ const PARENT_RETRIES = 10;
 
 /** What changes an OpenZFS pool. */
 export function openzfsChanges(
-  { settings, volumeProperties, destroyTimeoutMs }: ChangeOptions,
+  { settings, volumeProperties, destroyTimeoutMs, log }: ChangeOptions,
   commands: ZfsCommands,
   find: Zfs["find"],
 ): ZfsChanges {
@@ -26,7 +28,7 @@ export function openzfsChanges(
   const destroyLimits = { timeoutMs: destroyTimeoutMs };
   const batched =
     settings.dispatch === "grouped"
-      ? createBatchedChanges(settings.name, commands, destroyLimits)
+      ? createBatchedChanges(settings.name, commands, destroyLimits, log)
       : undefined;
   const flags = propertyFlags(volumeProperties);
   const recursively = (recursive: boolean) => (recursive ? ["-r"] : []);

@@ -47,7 +47,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
   return {
     driver: "openzfs",
     ...reads,
-    ...openzfsChanges({ settings, volumeProperties, destroyTimeoutMs }, commands, reads.find),
+    ...openzfsChanges({ settings, volumeProperties, destroyTimeoutMs, log }, commands, reads.find),
     ...openzfsTransfers(settings.zfsCommand, volumeProperties),
 
     async checkPool() {

@@ -1,6 +1,5 @@
 import type { SnapshotName } from "../../../protocol/storage/names.js";
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
-import { type CommandEnd, succeeded } from "../../processes/run-command.js";
 
 /**
  * A channel program (zfs-program(8)) that creates the snapshots in its arguments, all in one
@@ -18,25 +17,39 @@ end
 return made
 `;
 
-/** What `zfs program -j` prints: the program's table, by Lua's indexes, which begin at 1. */
-interface ProgramOutput {
-  readonly return: Readonly<Record<string, string | undefined>>;
+/** What each created snapshot has written; undefined if only a look-up can say. */
+export type WrittenByName = ReadonlyMap<SnapshotName, Bytes | undefined>;
+
+/**
+ * Reads the output of the program, which ended well for `names`.
+ * @returns undefined if the output has no result: then nobody knows which snapshots were created.
+ */
+export function writtenByName(stdout: string, names: readonly SnapshotName[]): WrittenByName | undefined {
+  const result = resultIn(stdout);
+  if (result === undefined) return undefined;
+  const created = new Map<SnapshotName, Bytes | undefined>();
+  for (const [index, name] of names.entries()) {
+    const written = result[String(index + 1)];
+    if (written === undefined) continue;
+    // `nil` where the property could not be read.
+    created.set(name, /^\d+$/.test(String(written)) ? bytes(BigInt(String(written))) : undefined);
+  }
+  return created;
 }
 
 /**
- * Reads the output of the program, which was run for `names`.
- * @returns what each created snapshot has written; undefined if the program failed as a whole.
+ * The program's table, by Lua's indexes, which begin at 1. `zfs program -j` prints it in one
+ * line as `{"return":{…}}`, but a prefix such as ssh or sudo may print lines around it.
  */
-export function writtenByName(
-  end: CommandEnd,
-  names: readonly SnapshotName[],
-): Map<SnapshotName, Bytes> | undefined {
-  if (!succeeded(end)) return undefined;
-  const output: ProgramOutput = JSON.parse(end.stdout);
-  const created = new Map<SnapshotName, Bytes>();
-  for (const [index, name] of names.entries()) {
-    const written = output.return[String(index + 1)];
-    if (written !== undefined) created.set(name, bytes(BigInt(written)));
+function resultIn(stdout: string): Readonly<Record<string, unknown>> | undefined {
+  for (const line of stdout.split("\n")) {
+    if (!line.trimStart().startsWith("{")) continue;
+    try {
+      const { return: result }: { readonly return?: unknown } = JSON.parse(line);
+      if (typeof result === "object" && result !== null) return Object.fromEntries(Object.entries(result));
+    } catch {
+      // Not the line of the program.
+    }
   }
-  return created;
+  return undefined;
 }

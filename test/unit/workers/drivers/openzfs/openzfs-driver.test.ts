@@ -1,13 +1,14 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { DatasetName, PoolName, SnapshotName } from "../../../../../src/protocol/storage/names.js";
 import type { OpenZfsSettings } from "../../../../../src/protocol/storage/pool-settings.js";
 import { bytes } from "../../../../../src/protocol/storage/units.js";
-import { createActorLog } from "../../../../../src/protocol/threads/actor-log.js";
+import { type ActorLog, createActorLog } from "../../../../../src/protocol/threads/actor-log.js";
 import type { Zfs } from "../../../../../src/workers/drivers/driver.js";
 import { openOpenZfs } from "../../../../../src/workers/drivers/openzfs/openzfs-driver.js";
 import type { CommandEnd } from "../../../../../src/workers/processes/run-command.js";
+import { createKeptLog } from "../../../../support/memory-actor.js";
 import { turn, until } from "../../../../support/until.js";
 
 const FOLDER = fileURLToPath(new URL("../../../../fixtures/zfs-2.3.2", import.meta.url));
@@ -44,7 +45,10 @@ const DRIVER_OPTIONS = {
 };
 
 /** A driver whose commands are answered by `answer`, and what it ran. */
-function driver(answer: (argv: readonly string[], run: number) => Answer): {
+function driver(
+  answer: (argv: readonly string[], run: number) => Answer,
+  log: ActorLog = DRIVER_OPTIONS.log,
+): {
   zfs: Zfs;
   ran: (readonly string[])[];
 } {
@@ -54,7 +58,7 @@ function driver(answer: (argv: readonly string[], run: number) => Answer): {
     const { stdout = "", stderr = "", code = 0 } = answer(argv, ran.length);
     return { argv, stdout, stderr, exit: { kind: "exited", code }, ms: 1 };
   };
-  return { zfs: openOpenZfs(DRIVER_OPTIONS, run), ran };
+  return { zfs: openOpenZfs({ ...DRIVER_OPTIONS, log }, run), ran };
 }
 
 const volume = (name: string) => name as DatasetName;
@@ -264,14 +268,63 @@ describe("snapshots in groups", () => {
     ]);
   });
 
-  test("are made by zfs snapshot from then on where programs are refused", async () => {
-    const { zfs, ran } = driver((argv) => (isProgram(argv) ? captured("perm-program") : SUCCESS));
+  test("are made by zfs snapshot where programs are refused, which is logged once and tried again later", async () => {
+    vi.useFakeTimers({ toFake: ["performance"] });
+    onTestFinished(() => void vi.useRealTimers());
+    let isRefused = true;
+    const log = createKeptLog();
+    const answer = (argv: readonly string[]) =>
+      isProgram(argv) ? (isRefused ? captured("perm-program") : programs(argv)) : SUCCESS;
+    const { zfs, ran } = driver(answer, log);
+    const verbs = () => ran.splice(0).map(({ 2: verb }) => verb);
     const names = ["ut/a@s", "ut/b@s"].map(snap);
     const unknown = { ok: true, value: undefined };
     expect(await Promise.all(names.map((name) => zfs.snapshot(name, false)))).toEqual([unknown, unknown]);
     expect(await zfs.snapshot(snap("ut/c@s"), false)).toEqual(unknown);
-    expect(ran.map(({ 2: verb }) => verb)).toEqual(["program", "snapshot", "snapshot"]);
+    expect(verbs()).toEqual(["program", "snapshot", "snapshot"]);
+    vi.advanceTimersByTime(5 * 60_000);
+    expect(await zfs.snapshot(snap("ut/d@s"), false)).toEqual(unknown);
+    expect(await zfs.snapshot(snap("ut/e@s"), false)).toEqual(unknown);
+    expect(verbs()).toEqual(["program", "snapshot", "snapshot"]);
+    expect(log.lines).toMatchObject([
+      { level: "warn", fields: { pool: "ut", code: "command.not_permitted" } },
+    ]);
+    isRefused = false;
+    vi.advanceTimersByTime(5 * 60_000);
+    expect(await zfs.snapshot(snap("ut/f@s"), false)).toEqual(made);
+    expect(await zfs.snapshot(snap("ut/g@s"), false)).toEqual(made);
+    expect(verbs()).toEqual(["program", "program"]);
+    expect(log.lines.map(({ level }) => level)).toEqual(["warn", "info"]);
   });
+
+  test.each([
+    ["before it", "Warning: Permanently added 'node' to the list of known hosts.\n{ not json\n", ""],
+    ["behind it", "", "Connection to node closed.\n"],
+  ])("are known though there are other lines %s in the output", async (_where, before, behind) => {
+    const { zfs } = driver((argv) => ({ stdout: `${before}${programs(argv).stdout}${behind}` }));
+    expect(await zfs.snapshot(snap("ut/a@s"), false)).toEqual(made);
+  });
+
+  test("whose size the program could not read are made all the same", async () => {
+    const { zfs, ran } = driver(() => ({ stdout: '{"return":{"1":"nil"}}\n' }));
+    expect(await zfs.snapshot(snap("ut/a@s"), false)).toEqual({ ok: true, value: undefined });
+    expect(ran.length).toBe(1);
+  });
+
+  test.each(["", "made them\n", "[]\n", "{}\n", '{"retu'])(
+    "whose program ends well with the output %j may exist: nothing is tried again",
+    async (stdout) => {
+      const log = createKeptLog();
+      const { zfs, ran } = driver((argv) => (isProgram(argv) ? { stdout } : SUCCESS), log);
+      expect(await zfs.snapshot(snap("ut/a@s"), false)).toMatchObject({
+        failure: { code: "service.interrupted" },
+      });
+      expect(ran.length).toBe(1);
+      expect(log.lines).toMatchObject([{ level: "warn", fields: { code: "service.interrupted" } }]);
+      expect(await zfs.snapshot(snap("ut/b@s"), false)).toEqual({ ok: true, value: undefined });
+      expect(ran.map(({ 2: verb }) => verb)).toEqual(["program", "snapshot"]);
+    },
+  );
 
   test("are tried as a program again where zfs snapshot is refused too", async () => {
     let isReadOnly = true;
