@@ -116,13 +116,17 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   releases.push(endWork);
 
   async function readiness(): Promise<Readiness> {
+    const notices = new Map<string, readonly string[]>();
     const states = await Promise.all(
       everyActor.map(async (actor): Promise<[string, string]> => {
-        const answers = actor.stats(timeouts.readyMs).then(() => "ready");
+        const answers = actor.stats(timeouts.readyMs).then((stats) => {
+          if (stats.notices.length > 0) notices.set(actor.pool, stats.notices);
+          return "ready";
+        });
         return [actor.pool, await answers.catch(messageOf)];
       }),
     );
-    return { stopping, pools: new Map(states) };
+    return { stopping, pools: new Map(states), notices };
   }
 
   const rpc = createRpcEndpoint({

@@ -8,6 +8,8 @@ export interface Readiness {
   readonly stopping: boolean;
   /** For each pool "ready", or why it is not. */
   readonly pools: ReadonlyMap<string, string>;
+  /** For each pool that has some: what the administrator has to look at, although it is ready. */
+  readonly notices: ReadonlyMap<string, readonly string[]>;
 }
 
 export interface RouteOptions {
@@ -25,9 +27,10 @@ export function createRoutes(options: RouteOptions): (request: HttpRequest, repl
   const { rpc } = options;
 
   async function answerReady(reply: HttpReply): Promise<void> {
-    const { stopping, pools } = await options.readiness();
+    const { stopping, pools, notices } = await options.readiness();
     const ready = !stopping && [...pools.values()].every((state) => state === "ready");
-    const body = JSON.stringify({ ready, stopping, pools: Object.fromEntries(pools) });
+    const told = notices.size > 0 ? { notices: Object.fromEntries(notices) } : {};
+    const body = JSON.stringify({ ready, stopping, pools: Object.fromEntries(pools), ...told });
     reply.send(ready ? 200 : 503, JSON_TEXT, `${body}\n`);
   }
 

@@ -109,7 +109,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
     async stats() {
       // Readiness asks by this: an actor whose runner hangs can run nothing.
       await open.runner?.ping();
-      return { commandsRun: open.zfs?.commandsRun ?? 0 };
+      return { commandsRun: open.zfs?.commandsRun ?? 0, notices: (await open.zfs?.notices()) ?? [] };
     },
     drain: mailbox.drain,
     close: closeFiles,

@@ -43,11 +43,12 @@ export function vmPool(vm: Vm, name: string): Record<string, unknown> & { readon
 export async function startDaemonProcess(
   config: Record<string, unknown>,
   env: NodeJS.ProcessEnv = {},
+  flags: readonly string[] = [],
 ): Promise<DaemonProcess> {
   const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
   const file = join(folder, "config.json");
   writeFileSync(file, JSON.stringify({ dataDir: join(folder, "data"), ...config }));
-  const child = spawn(process.execPath, [CLI, "serve", "--config", file], {
+  const child = spawn(process.execPath, [CLI, "serve", "--config", file, ...flags], {
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

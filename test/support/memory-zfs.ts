@@ -170,6 +170,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
   const zfs: MemoryZfs = {
     intercept: () => undefined,
     pause: turn,
+    notices: async () => [],
     get commandsRun() {
       return commandsRun;
     },

@@ -62,5 +62,6 @@ async function serve(flags: Flags, version: string): Promise<void> {
 export function serveCommand(version: string): Command {
   return withConfigFlags(new Command("serve"))
     .description("run the daemon")
+    .option("--recover", "open embedded pools whose catalog is damaged, as well as their files allow")
     .action((flags: Flags) => serve(flags, version));
 }

@@ -20,6 +20,8 @@ interface CommonOverrides {
 export interface Flags extends CommonOverrides {
   /** Path of the configuration file. */
   readonly config?: string | undefined;
+  /** Sets `recover` of every embedded pool for this start. */
+  readonly recover?: boolean | undefined;
 }
 
 interface Overrides extends CommonOverrides {
@@ -63,6 +65,14 @@ function overridePools(pools: unknown, names: string | undefined): unknown {
   if (names === undefined) return pools;
   const known = Array.isArray(pools) ? pools.filter(isJsonObject) : [];
   return names.split(",").map((name) => known.find((pool) => pool.name === name) ?? { name });
+}
+
+function recoverPools(raw: JsonObject): JsonObject {
+  if (!Array.isArray(raw.pools)) return raw;
+  const recovered = raw.pools.map((pool: unknown) =>
+    isJsonObject(pool) && pool.driver === "embedded" ? { ...pool, recover: true } : pool,
+  );
+  return { ...raw, pools: recovered };
 }
 
 /** Puts overrides over an unchecked configuration. */
@@ -139,5 +149,6 @@ export function loadConfig(flags: Flags, env: NodeJS.ProcessEnv): Outcome<Config
   const path = flags.config ?? env.IMAGESTORE_CONFIG;
   const file = path === undefined ? succeed<JsonObject>({}) : readConfigFile(path);
   if (!file.ok) return file;
-  return parseConfig(override(override(file.value, fromEnvironment(env)), flags));
+  const raw = override(override(file.value, fromEnvironment(env)), flags);
+  return parseConfig(flags.recover ? recoverPools(raw) : raw);
 }

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { type PoolName, poolNameProblem } from "../../protocol/storage/names.js";
 import type { EmbeddedSettings, OpenZfsSettings } from "../../protocol/storage/pool-settings.js";
+import { findFolderClashes } from "./folder-clashes.js";
 
 const LOG_LEVELS = ["debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevelName = (typeof LOG_LEVELS)[number];
@@ -137,20 +138,28 @@ const timeouts = z.strictObject({
 });
 
 /** The configuration file: checks a parsed JSON value and fills in the defaults. */
-export const configSchema = z.strictObject({
-  listen: listen.prefault({}),
-  pools: pools.prefault([{ name: "mistify" }]),
-  imageService: hostPort.default("image.services.lochness.local"),
-  imageSources: z.array(hostPort).default([]),
-  dnsServers: z.array(z.string().min(1)).default([]),
-  numFetchers: z.int().min(1).max(1024).default(availableParallelism()),
-  maxPending: z.int().min(0).max(100_000).default(256),
-  dataDir: z.string().min(1).default("/var/lib/imagestore"),
-  volumeProperties: z.record(z.string().regex(/^[a-z0-9:._-]+$/), z.string()).default({ compression: "lz4" }),
-  log: log.prefault({}),
-  limits: limits.prefault({}),
-  timeouts: timeouts.prefault({}),
-});
+export const configSchema = z
+  .strictObject({
+    listen: listen.prefault({}),
+    pools: pools.prefault([{ name: "mistify" }]),
+    imageService: hostPort.default("image.services.lochness.local"),
+    imageSources: z.array(hostPort).default([]),
+    dnsServers: z.array(z.string().min(1)).default([]),
+    numFetchers: z.int().min(1).max(1024).default(availableParallelism()),
+    maxPending: z.int().min(0).max(100_000).default(256),
+    dataDir: z.string().min(1).default("/var/lib/imagestore"),
+    volumeProperties: z
+      .record(z.string().regex(/^[a-z0-9:._-]+$/), z.string())
+      .default({ compression: "lz4" }),
+    log: log.prefault({}),
+    limits: limits.prefault({}),
+    timeouts: timeouts.prefault({}),
+  })
+  .superRefine(({ dataDir, pools }, context) => {
+    for (const { pool, message } of findFolderClashes(dataDir, pools)) {
+      context.addIssue({ code: "custom", path: ["pools", pool, "folder"], message });
+    }
+  });
 
 /** A complete configuration: checked, with every default filled in. */
 export type Config = z.output<typeof configSchema>;

@@ -28,6 +28,8 @@ export interface ActorTask {
 export interface ActorStats {
   /** Commands started since the pool was opened. */
   readonly commandsRun: number;
+  /** What the administrator has to look at, a line each. */
+  readonly notices: readonly string[];
 }
 
 /** The control plane of an actor, called through comlink. */

@@ -35,6 +35,9 @@ export interface Records {
   close(): Promise<void>;
 }
 
+/** Of the tables below. A change of them needs a new version, which must read the files of older ones. */
+const VERSION = 1;
+
 const TABLES: readonly string[] = [
   `CREATE TABLE IF NOT EXISTS images (
     id TEXT PRIMARY KEY, type TEXT NOT NULL, volume TEXT NOT NULL, snapshot TEXT NOT NULL, bytes TEXT NOT NULL
@@ -59,7 +62,7 @@ function imageFromRow(row: SqlRow): CompleteImage {
 /** Opens the file and reads all images. Rejects with an SQLite error if it is damaged or in use. */
 async function openChecked(path: string): Promise<{ database: Sqlite; rows: readonly SqlRow[] }> {
   // NORMAL: a power cut may lose the newest records, which the next start reads from the pool.
-  const database = await openOwnSqlite(path, "NORMAL", TABLES);
+  const database = await openOwnSqlite({ path, synchronous: "NORMAL", version: VERSION, tables: TABLES });
   try {
     return { database, rows: await database.all("SELECT * FROM images") };
   } catch (error) {

@@ -104,6 +104,8 @@ export interface Zfs {
   waitForDevice(volume: DatasetName): Promise<boolean>;
   /** Processes started so far; zero in a driver without processes. */
   readonly commandsRun: number;
+  /** What the administrator has to look at, a line each; none of it keeps the pool from working. */
+  notices(): Promise<readonly string[]>;
   /** Releases the pool. No call may follow. */
   close(): Promise<void>;
 }

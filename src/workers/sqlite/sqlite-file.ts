@@ -1,4 +1,6 @@
+import { chmod, open } from "node:fs/promises";
 import sqlite3 from "sqlite3";
+import { codeOf } from "../../protocol/storage/caught-error.js";
 
 export type SqlValue = string | number | null;
 export type SqlRow = Readonly<Record<string, SqlValue>>;
@@ -10,8 +12,28 @@ export interface Sqlite {
   close(): Promise<void>;
 }
 
+/** A file that belongs to this daemon. */
+export interface OwnSqliteFile {
+  readonly path: string;
+  /** With FULL every write that resolved survives a power cut; with NORMAL the last ones may be lost. */
+  readonly synchronous: "FULL" | "NORMAL";
+  /** The version of its tables, as `user_version` in the file. Files from before versions have 0. */
+  readonly version: number;
+  /** Statements that create the tables of this version where they are missing. */
+  readonly tables: readonly string[];
+}
+
+/** Only the daemon's user may read what it keeps. SQLite gives the mode of a file to its journal too. */
+const FILE_MODE = 0o600;
+
 /** How long to wait for a lock: the connection of a crashed thread may need a moment to close. */
 const BUSY_TIMEOUT_MS = 2_000;
+
+/** A file whose tables are of a version that this program does not know. Its code is one of SQLite's. */
+class NewerSqliteFile extends Error {
+  override readonly name = "NewerSqliteFile";
+  readonly code = "SQLITE_FORMAT";
+}
 
 /** Opens a file, or creates it. Rejects with the error of sqlite3. */
 export async function openSqlite(path: string): Promise<Sqlite> {
@@ -38,27 +60,50 @@ export async function openSqlite(path: string): Promise<Sqlite> {
 }
 
 /**
+ * Creates the file unless it is there, and lets nobody else read it, whatever the umask. An
+ * existing file is not opened: closing it would end the locks that this process has on it.
+ */
+async function ensurePrivateFile(path: string): Promise<void> {
+  try {
+    await using _created = await open(path, "wx", FILE_MODE);
+  } catch (error) {
+    if (codeOf(error) !== "EEXIST") throw error;
+  }
+  await chmod(path, FILE_MODE);
+}
+
+async function checkVersion(database: Sqlite, { path, version }: OwnSqliteFile): Promise<void> {
+  const [row] = await database.all("PRAGMA user_version");
+  const found = Number(row?.user_version);
+  if (found <= version) return;
+  throw new NewerSqliteFile(
+    `${path} was written by a newer imagestore: its version is ${found}, and this program knows versions up to ${version}. Use the newer program. If none ever ran here, the file is damaged`,
+  );
+}
+
+/**
  * Opens a file that belongs to this daemon, locks it, and creates the tables that it lacks.
  * While it is open, a second process that opens it so is refused with SQLITE_BUSY, before it
- * can change anything. `synchronous`: with FULL every write that resolved survives a power cut;
- * with NORMAL the last ones may be lost.
+ * can change anything. A file of a newer version is refused with SQLITE_FORMAT, unchanged; one
+ * of an older version gets the new tables and the new version in one step.
  */
-export async function openOwnSqlite(
-  path: string,
-  synchronous: "FULL" | "NORMAL",
-  tables: readonly string[],
-): Promise<Sqlite> {
-  const database = await openSqlite(path);
+export async function openOwnSqlite(file: OwnSqliteFile): Promise<Sqlite> {
+  await ensurePrivateFile(file.path);
+  const database = await openSqlite(file.path);
   const statements = [
-    "PRAGMA locking_mode = EXCLUSIVE",
     "PRAGMA journal_mode = WAL",
-    `PRAGMA synchronous = ${synchronous}`,
-    ...tables,
+    `PRAGMA synchronous = ${file.synchronous}`,
+    "BEGIN IMMEDIATE",
+    ...file.tables,
     "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+    `PRAGMA user_version = ${file.version}`,
     // The exclusive lock is taken by the first write and then kept, so write at once.
     "INSERT OR REPLACE INTO facts VALUES ('opened', datetime('now'))",
+    "COMMIT",
   ];
   try {
+    await database.run("PRAGMA locking_mode = EXCLUSIVE");
+    await checkVersion(database, file);
     for (const statement of statements) await database.run(statement);
     return database;
   } catch (error) {

@@ -4,8 +4,11 @@ import type { SqlRow, SqlValue } from "../../sqlite/sqlite-file.js";
 import type { Properties } from "../driver.js";
 import type { Dataset, Hold } from "./dataset.js";
 
+/** Of the tables below. A change of them needs a new version, which must read the pools of older ones. */
+export const CATALOG_VERSION = 1;
+
 /**
- * The tables of a catalog. A change here must read the pools of older versions.
+ * The tables of a catalog.
  * Sizes are decimal text: SQLite's numbers reach this process as doubles.
  */
 export const CATALOG_TABLES: readonly string[] = [
@@ -23,14 +26,14 @@ export const CATALOG_TABLES: readonly string[] = [
 /** Takes the values of datasetValues. */
 export const PUT_DATASET = `INSERT OR REPLACE INTO datasets VALUES (?${", ?".repeat(14)})`;
 
-/** A row that no version of the catalog writes. Its code makes it a failure of the pool, like a damaged file. */
-class CatalogRowFailure extends Error {
-  override readonly name = "CatalogRowFailure";
+/** The file holds what no version of the catalog writes. Its code is SQLite's for a damaged file. */
+export class CatalogDamage extends Error {
+  override readonly name = "CatalogDamage";
   readonly code = "SQLITE_CORRUPT";
 }
 
-function failureOf(row: SqlRow, column: string): CatalogRowFailure {
-  return new CatalogRowFailure(`the catalog has a bad ${column}: ${JSON.stringify(row[column])}`);
+function failureOf(row: SqlRow, column: string): CatalogDamage {
+  return new CatalogDamage(`the catalog has a bad ${column}: ${JSON.stringify(row[column])}`);
 }
 
 function textIn(row: SqlRow, column: string): string {
@@ -75,7 +78,7 @@ function isDataset(name: string): name is DatasetName {
   return !isSnapshot(name);
 }
 
-/** Throws CatalogRowFailure. */
+/** Throws CatalogDamage. */
 export function datasetOfRow(row: SqlRow): Dataset {
   const fields = {
     id: integerIn(row, "id"),
@@ -121,7 +124,7 @@ export function datasetValues(dataset: Dataset): SqlValue[] {
   ];
 }
 
-/** Throws CatalogRowFailure. */
+/** Throws CatalogDamage. */
 export function holdOfRow(row: SqlRow): Hold {
   return { id: integerIn(row, "id"), tag: textIn(row, "tag") };
 }

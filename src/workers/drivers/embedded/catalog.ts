@@ -1,7 +1,19 @@
+import { existsSync } from "node:fs";
+import { Mutex } from "async-mutex";
 import type { SnapshotName } from "../../../protocol/storage/names.js";
+import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import { openOwnSqlite, type Sqlite } from "../../sqlite/sqlite-file.js";
 import { createCatalogIndex, type DatasetLookups } from "./catalog-index.js";
-import { CATALOG_TABLES, datasetOfRow, datasetValues, holdOfRow, PUT_DATASET } from "./catalog-rows.js";
+import {
+  CATALOG_TABLES,
+  CATALOG_VERSION,
+  CatalogDamage,
+  datasetOfRow,
+  datasetValues,
+  holdOfRow,
+  PUT_DATASET,
+} from "./catalog-rows.js";
+import { createCatalogUpkeep } from "./catalog-upkeep.js";
 import type { Dataset, Hold } from "./dataset.js";
 
 /** What one commit changes: all of it or nothing. */
@@ -18,9 +30,9 @@ export interface CatalogChange {
 export interface Catalog extends DatasetLookups {
   /** The tags of the holds on the dataset with this id. */
   holdsOf(id: number): ReadonlySet<string>;
-  /** An id that this catalog has not given out before and no dataset has. */
+  /** An id that no dataset has or had, also in earlier runs. */
   nextId(): number;
-  /** A transaction group number above those of all datasets. */
+  /** A transaction group number above those of all datasets, also of those that were destroyed. */
   nextTxg(): bigint;
   /**
    * Resolves once the change is on the disk and visible to look-ups; after a crash all of it is
@@ -36,51 +48,83 @@ export interface Catalog extends DatasetLookups {
   close(): Promise<void>;
 }
 
-/** Opens the catalog in the file `path`, or creates an empty one. Rejects with SQLite's error. */
-export async function openCatalog(path: string): Promise<Catalog> {
-  // FULL: the catalog is the only record of what exists, so an answered change must survive a power cut.
-  const database = await openOwnSqlite(path, "FULL", CATALOG_TABLES);
+/** Where a catalog's backup is: beside its file, `pool.backup.db` for `pool.db`. */
+export function backupOf(path: string): string {
+  return path.replace(/(?:\.db)?$/, ".backup.db");
+}
+
+/** What a catalog's file holds. */
+interface StoredCatalog {
+  readonly datasets: readonly Dataset[];
+  readonly holds: readonly Hold[];
+  readonly discarded: readonly string[];
+  readonly lastId: number;
+  readonly lastTxg: bigint;
+}
+
+/** Reads all tables. Throws CatalogDamage, or SQLite's error. */
+export async function readCatalog(database: Sqlite): Promise<StoredCatalog> {
+  const [check] = await database.all("PRAGMA integrity_check(1)");
+  if (check?.integrity_check !== "ok") throw new CatalogDamage(`SQLite finds: ${check?.integrity_check}`);
+  const datasets = await database.all("SELECT * FROM datasets");
+  const holds = await database.all("SELECT id, tag FROM holds");
+  const discarded = await database.all("SELECT file FROM discarded");
+  const facts = await database.all("SELECT name, value FROM facts WHERE name IN ('last_id', 'last_txg')");
+  const given = (name: string) => /^\d+$/.exec(String(facts.find((row) => row.name === name)?.value))?.[0];
+  return {
+    datasets: datasets.map(datasetOfRow),
+    holds: holds.map(holdOfRow),
+    discarded: discarded.map(({ file }) => String(file)),
+    lastId: Number(given("last_id") ?? 0),
+    lastTxg: BigInt(given("last_txg") ?? 0),
+  };
+}
+
+/** Opens the catalog in the file `path`, or creates an empty one. Rejects with CatalogDamage or SQLite's error. */
+export async function openCatalog(path: string, log: ActorLog): Promise<Catalog> {
+  const database = await openOwnSqlite({
+    path,
+    // The catalog is the only record of what exists, so an answered change must survive a power cut.
+    synchronous: "FULL",
+    version: CATALOG_VERSION,
+    tables: CATALOG_TABLES,
+  });
   try {
-    const datasets = await database.all("SELECT * FROM datasets");
-    const holds = await database.all("SELECT id, tag FROM holds");
-    const discarded = await database.all("SELECT file FROM discarded");
-    const files = discarded.map(({ file }) => String(file));
-    return createCatalog(database, datasets.map(datasetOfRow), holds.map(holdOfRow), files);
+    return createCatalog(database, await readCatalog(database), backupOf(path), log);
   } catch (error) {
     await database.close();
     throw error;
   }
 }
 
-function createCatalog(
-  database: Sqlite,
-  storedDatasets: readonly Dataset[],
-  storedHolds: readonly Hold[],
-  storedDiscarded: readonly string[],
-): Catalog {
+function createCatalog(database: Sqlite, stored: StoredCatalog, backup: string, log: ActorLog): Catalog {
   const { add, remove, countUsers, ...lookups } = createCatalogIndex();
   /** Tags by the id of the snapshot. */
   const holds = new Map<number, Set<string>>();
   /** As the file has it, but for the removals that were noted since the last commit. */
-  const discarded = new Set(storedDiscarded);
+  const discarded = new Set(stored.discarded);
   /** Noted and not stored yet. */
   let removedFiles: string[] = [];
-  /** The highest id given out; at least that of every dataset. */
-  let lastId = 0;
-  /** The highest transaction group given out; at least that of every dataset. */
-  let lastTxg = 0n;
+  /** The highest id given out; at least that of every dataset. The file keeps it, so that none is used again. */
+  let { lastId } = stored;
+  /** The highest transaction group given out; at least that of every dataset. Kept as the id is. */
+  let { lastTxg } = stored;
+  /** Taken for each transaction, and for each step of upkeep. */
+  const turns = new Mutex();
+  const upkeep = createCatalogUpkeep({ database, backup, turns, log });
 
   function addHold({ id, tag }: Hold): void {
     const tags = holds.get(id) ?? new Set();
     holds.set(id, tags.add(tag));
   }
 
-  for (const dataset of storedDatasets) {
+  for (const dataset of stored.datasets) {
     add(dataset);
     lastId = Math.max(lastId, dataset.id);
     if (dataset.createtxg > lastTxg) lastTxg = dataset.createtxg;
   }
-  storedHolds.forEach(addHold);
+  stored.holds.forEach(addHold);
+  if (!existsSync(backup)) upkeep.committed();
 
   /** The files that no dataset uses once the change is made, and some dataset uses before it. */
   function filesDiscardedBy({ remove: removed = [], put = [] }: CatalogChange): string[] {
@@ -103,12 +147,28 @@ function createCatalog(
       await database.run("DELETE FROM holds WHERE id = ?", id);
     }
     for (const dataset of change.put ?? []) await database.run(PUT_DATASET, ...datasetValues(dataset));
+    if (change.put) {
+      const given = [String(lastId), String(lastTxg)];
+      await database.run("INSERT OR REPLACE INTO facts VALUES ('last_id', ?), ('last_txg', ?)", ...given);
+    }
     if (change.addHold) {
       await database.run("INSERT INTO holds VALUES (?, ?)", change.addHold.id, change.addHold.tag);
     }
     if (change.removeHold) {
       const { id, tag } = change.removeHold;
       await database.run("DELETE FROM holds WHERE id = ? AND tag = ?", id, tag);
+    }
+  }
+
+  /** All of it or nothing. */
+  async function storeAtOnce(...stores: Parameters<typeof store>): Promise<void> {
+    await database.run("BEGIN");
+    try {
+      await store(...stores);
+      await database.run("COMMIT");
+    } catch (error) {
+      await database.run("ROLLBACK").catch(() => {});
+      throw error;
     }
   }
 
@@ -140,21 +200,18 @@ function createCatalog(
     commit: async (change, onStored = () => {}) => {
       const nowDiscarded = filesDiscardedBy(change);
       const goneFiles = [...removedFiles];
-      await database.run("BEGIN");
-      try {
-        await store(change, nowDiscarded, goneFiles);
-        await database.run("COMMIT");
-      } catch (error) {
-        await database.run("ROLLBACK").catch(() => {});
-        throw error;
-      }
+      await turns.runExclusive(() => storeAtOnce(change, nowDiscarded, goneFiles));
       removedFiles = removedFiles.slice(goneFiles.length);
       for (const file of nowDiscarded) discarded.add(file);
       onStored();
       // Only now, on the disk, may others see it: memory is never ahead of the file.
       apply(change);
+      upkeep.committed();
     },
-    close: () => database.close(),
+    close: async () => {
+      await upkeep.end();
+      await database.close();
+    },
   };
 }
 

@@ -5,7 +5,7 @@ import { bytes } from "../../../protocol/storage/units.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import type { Zfs } from "../driver.js";
 import { embeddedChanges } from "./changes.js";
-import { type EmbeddedPool, openEmbeddedPool } from "./embedded-pool.js";
+import { type EmbeddedPool, noticesOf, openEmbeddedPool } from "./embedded-pool.js";
 import { embeddedReads } from "./reads.js";
 import { catchStorageErrors } from "./storage-errors.js";
 import { embeddedTransfers } from "./transfers.js";
@@ -48,6 +48,7 @@ function createEmbeddedZfs(pool: EmbeddedPool): Zfs {
     waitForDevice: async () => true,
     devices: files.devices,
     commandsRun: 0,
+    notices: () => noticesOf(pool),
     close: () => catalog.close(),
   };
 }

@@ -5,7 +5,8 @@ import type { PoolName } from "../../../protocol/storage/names.js";
 import type { EmbeddedSettings } from "../../../protocol/storage/pool-settings.js";
 import { bytes } from "../../../protocol/storage/units.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
-import { type Catalog, openCatalog } from "./catalog.js";
+import { backupOf, type Catalog } from "./catalog.js";
+import { catalogIn, openSoundCatalog } from "./catalog-recovery.js";
 import { type CatalogTransactions, createCatalogTransactions } from "./catalog-transaction.js";
 import { newFilesystem } from "./dataset-rules.js";
 import { createSpaceAccounting, type SpaceAccounting } from "./space-accounting.js";
@@ -19,13 +20,34 @@ export interface EmbeddedPool {
   readonly files: VolumeFiles;
   readonly transactions: CatalogTransactions;
   readonly accounting: SpaceAccounting;
+  /** The datasets whose data was not there when the pool was opened. */
+  readonly missing: readonly string[];
 }
 
-const CATALOG_FILE = "pool.db";
+const MAX_NAMED = 3;
+
+/** What the administrator has to look at, a line each. None of it keeps the pool from working. */
+export async function noticesOf({
+  files,
+  missing,
+}: Pick<EmbeddedPool, "files" | "missing">): Promise<readonly string[]> {
+  const notices: string[] = [];
+  const lost = await files.countLost();
+  if (lost > 0) notices.push(`files that the catalog did not know are kept in ${files.lost}: ${lost}`);
+  if (missing.length > 0) {
+    const named = missing.slice(0, MAX_NAMED).join(", ");
+    const more = missing.length > MAX_NAMED ? ", …" : "";
+    notices.push(`the data of ${missing.length} datasets is missing: ${named}${more}`);
+  }
+  return notices;
+}
 
 /** Refuses a folder with other files in it, so that a typing error in the configuration makes no pool of it. */
 function folderProblem(folder: string): string | undefined {
-  if (!existsSync(folder) || existsSync(join(folder, CATALOG_FILE))) return undefined;
+  const catalog = catalogIn(folder);
+  // With these but without its catalog the folder is a damaged pool.
+  const isPool = [catalog, backupOf(catalog), join(folder, "volumes")].some((path) => existsSync(path));
+  if (isPool || !existsSync(folder)) return undefined;
   return readdirSync(folder).length > 0 ? `${folder} holds other files and is no pool` : undefined;
 }
 
@@ -42,25 +64,20 @@ async function ensureRoot(pool: PoolName, catalog: Catalog): Promise<FailedOutco
  * Puts right what a crash may have left: publishes files of committed datasets, deletes those
  * that a commit discarded, and recreates the links. A file that the catalog neither uses nor
  * discarded is never deleted, but set aside.
- * Fails: pool.unavailable when the catalog seems to be damaged or older than the files: more
- * files than it knows would be set aside. With `recover` they are.
  */
 async function settleFiles(
   { name: pool, recover = false }: EmbeddedSettings,
   catalog: Catalog,
   files: VolumeFiles,
   log: ActorLog,
-): Promise<FailedOutcome | undefined> {
+): Promise<void> {
   const datasets = [...catalog.datasets()];
   const used = new Set(datasets.flatMap(({ file }) => (file === "" ? [] : [file])));
-  const unused = (await files.list()).filter((file) => !used.has(file));
+  await files.settleIncoming(used, recover);
+  const there = await files.list();
+  const unused = there.filter((file) => !used.has(file));
   const discarded = unused.filter(catalog.isDiscarded);
   const unknown = unused.filter((file) => !catalog.isDiscarded(file));
-  if (unknown.length > used.size && !recover) {
-    const message = `the catalog of pool ${pool} knows ${used.size} files with data, and there are ${unknown.length} others: it may be damaged or older than they are. Restore pool.db, or start once with "recover": true to keep the others in ${files.lost}`;
-    return fail("pool.unavailable", message);
-  }
-  await files.settleIncoming(used);
   for (const file of discarded) {
     await files.remove(file);
     catalog.noteRemoved(file);
@@ -75,8 +92,14 @@ async function settleFiles(
   }
   if (discarded.length > 0)
     log.warn("files that a crash left are removed", { pool, files: discarded.length });
+  files.makePrivate(used);
   await files.recreateLinks(datasets.filter((dataset) => dataset.type === "volume"));
-  return undefined;
+}
+
+/** The datasets whose data is not there, as after the restoration of an older catalog. */
+async function findEmptyHanded(catalog: Catalog, files: VolumeFiles): Promise<readonly string[]> {
+  const there = new Set(await files.list());
+  return [...catalog.datasets()].flatMap(({ name, file }) => (file === "" || there.has(file) ? [] : [name]));
 }
 
 async function openFolder(
@@ -88,13 +111,16 @@ async function openFolder(
   const problem = folderProblem(folder);
   if (problem !== undefined) return fail("pool.not_found", `pool ${name}: ${problem}`);
   const files = await openVolumeFiles(folder);
-  const catalog = await openCatalog(join(folder, CATALOG_FILE));
+  const opened = await openSoundCatalog(settings, folder, files, log);
+  if (!opened.ok) return opened;
+  const catalog = opened.value;
   try {
-    const failure = (await ensureRoot(name, catalog)) ?? (await settleFiles(settings, catalog, files, log));
+    const failure = await ensureRoot(name, catalog);
     if (failure) {
       await catalog.close();
       return failure;
     }
+    await settleFiles(settings, catalog, files, log);
   } catch (error) {
     await catalog.close();
     throw error;
@@ -102,7 +128,10 @@ async function openFolder(
   const quota = quotaBytes === undefined ? undefined : bytes(quotaBytes);
   const transactions = createCatalogTransactions(catalog, files, log);
   const accounting = createSpaceAccounting(catalog, files, quota);
-  return succeed({ name, catalog, files, transactions, accounting });
+  const missing = await findEmptyHanded(catalog, files);
+  const pool = { name, catalog, files, transactions, accounting, missing };
+  for (const notice of await noticesOf(pool)) log.error(notice, { pool: name });
+  return succeed(pool);
 }
 
 /**

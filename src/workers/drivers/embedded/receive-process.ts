@@ -50,7 +50,7 @@ async function openTarget(begin: StreamBegin): Promise<FileHandle> {
   if (failure !== undefined) throw new ReceiveFailure(failure);
   await mkdir(request.folder, { mode: 0o750 });
   const path = join(request.folder, DISK_FILE);
-  if (begin.fromGuid === 0n || !request.base) return open(path, "wx+", 0o640);
+  if (begin.fromGuid === 0n || !request.base) return open(path, "wx+", 0o600);
   await createVolumeCopier().copy(request.base.file, path);
   return open(path, "r+");
 }
@@ -58,7 +58,7 @@ async function openTarget(begin: StreamBegin): Promise<FileHandle> {
 /** Written last, synced, and only then renamed: a report that is there is whole, and so is the data beside it. */
 async function writeReport(report: ReceiveReport): Promise<void> {
   const path = join(request.folder, REPORT_FILE);
-  await using file = await open(`${path}.new`, "wx");
+  await using file = await open(`${path}.new`, "wx", 0o600);
   await file.writeFile(JSON.stringify(report));
   await file.sync();
   await rename(`${path}.new`, path);

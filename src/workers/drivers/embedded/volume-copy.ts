@@ -46,7 +46,7 @@ export function createVolumeCopier(): VolumeCopier {
   /** Reads the holes of `from` too: Node has no SEEK_DATA to find where they are. */
   async function copySparse(fromPath: string, toPath: string): Promise<void> {
     await using from = await open(fromPath, "r");
-    await using to = await open(toPath, "wx");
+    await using to = await open(toPath, "wx", 0o600);
     const { size, blocks } = await from.stat();
     if (blocks > 0) await copyData(from, to, size);
     await to.truncate(size);

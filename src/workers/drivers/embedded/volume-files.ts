@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { renameSync } from "node:fs";
-import { lstat, mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
-import { join } from "node:path";
+import { chmodSync, renameSync } from "node:fs";
+import { chmod, lstat, mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { sync } from "../../../protocol/raw-disk/file-writes.js";
+import { codeOf } from "../../../protocol/storage/caught-error.js";
 import type { DatasetName } from "../../../protocol/storage/names.js";
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
 import { createVolumeCopier } from "./volume-copy.js";
@@ -34,6 +35,8 @@ export interface VolumeFiles {
   publish(file: string): void;
   /** Succeeds when there is no such file. */
   remove(file: string): Promise<void>;
+  /** Lets only the daemon's user read the files, which older versions did not. Those that are missing stay so. */
+  makePrivate(files: Iterable<string>): void;
   /** The bytes that a file takes on the disk, which for a sparse file are fewer than its size. */
   allocatedBytes(file: string): Promise<Bytes>;
   link(volume: DatasetName, file: string): Promise<void>;
@@ -49,20 +52,35 @@ export interface VolumeFiles {
   setAside(file: string): Promise<void>;
   /** The folder of the files that were set aside, an absolute path. */
   readonly lost: string;
-  /** Publishes the `used` files whose publication a crash prevented, and empties `incoming/`. */
-  settleIncoming(used: ReadonlySet<string>): Promise<void>;
-  /** Recreates the links of all volumes. */
+  /** How many files are in `lost/`. */
+  countLost(): Promise<number>;
+  /**
+   * Publishes the `used` files whose publication a crash prevented, and empties `incoming/`.
+   * `keepOthers`: files go to `lost/`, since a catalog that was damaged may have used them.
+   */
+  settleIncoming(used: ReadonlySet<string>, keepOthers: boolean): Promise<void>;
+  /** Recreates the links of all volumes. What else is a file in `zvol/` goes to `lost/`. */
   recreateLinks(volumes: Iterable<{ readonly name: DatasetName; readonly file: string }>): Promise<void>;
 }
 
 const FOLDER_MODE = 0o750;
-const FILE_MODE = 0o640;
+/** Only the daemon's user may read what guests have written. */
+const FILE_MODE = 0o600;
 /** The unit of stat's `blocks`, whatever the block size of the file system. */
 const STAT_BLOCK_BYTES = 512;
 
 async function allocatedAt(path: string): Promise<Bytes> {
   const { blocks } = await lstat(path, { bigint: true });
   return bytes(blocks * BigInt(STAT_BLOCK_BYTES));
+}
+
+async function readdirIfThere(path: string): Promise<readonly string[]> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return [];
+    throw error;
+  }
 }
 
 /** A name for `volumes/` or `incoming/` that was never used before. */
@@ -93,6 +111,8 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
     const path = newPathOf(file);
     try {
       await make(path);
+      // Whatever the umask, and the mode of a file that it was copied from.
+      await chmod(path, FILE_MODE);
       await sync(path);
       await sync(incoming);
       return await allocatedAt(path);
@@ -100,6 +120,14 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
       await rm(path, { force: true });
       throw error;
     }
+  }
+
+  async function setAside(path: string): Promise<void> {
+    await mkdir(lost, { recursive: true, mode: FOLDER_MODE });
+    const there = await readdir(lost);
+    const name = basename(path);
+    await rename(path, join(lost, there.includes(name) ? `${name}-${newFileName()}` : name));
+    await sync(lost);
   }
 
   return {
@@ -117,6 +145,15 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
     remove: async (file) => {
       for (const path of [newPathOf(file), pathOf(file)]) await rm(path, { force: true });
     },
+    makePrivate: (present) => {
+      for (const file of present) {
+        try {
+          chmodSync(pathOf(file), FILE_MODE);
+        } catch (error) {
+          if (codeOf(error) !== "ENOENT") throw error;
+        }
+      }
+    },
     allocatedBytes: (file) => allocatedAt(pathOf(file)),
     link,
     unlink: links.unlink,
@@ -128,19 +165,22 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
     },
     list: () => readdir(volumes),
     lost,
-    setAside: async (file) => {
-      await mkdir(lost, { recursive: true, mode: FOLDER_MODE });
-      await rename(pathOf(file), join(lost, file));
-      await sync(lost);
-    },
-    settleIncoming: async (used) => {
-      for (const name of await readdir(incoming)) {
-        if (used.has(name)) await rename(newPathOf(name), pathOf(name));
-        else await rm(newPathOf(name), { recursive: true, force: true });
+    setAside: (file) => setAside(pathOf(file)),
+    countLost: async () => (await readdirIfThere(lost)).length,
+    settleIncoming: async (used, keepOthers) => {
+      for (const entry of await readdir(incoming, { withFileTypes: true })) {
+        const path = newPathOf(entry.name);
+        if (used.has(entry.name)) await rename(path, pathOf(entry.name));
+        else if (keepOthers && entry.isFile()) await setAside(path);
+        else await rm(path, { recursive: true, force: true });
       }
       await sync(volumes);
     },
     recreateLinks: async (present) => {
+      for (const entry of await readdir(devices, { withFileTypes: true, recursive: true })) {
+        // Some program put a file where a link should be.
+        if (entry.isFile()) await setAside(join(entry.parentPath, entry.name));
+      }
       await rm(devices, { recursive: true, force: true });
       await mkdir(devices, { mode: FOLDER_MODE });
       for (const { name, file } of present) await link(name, file);

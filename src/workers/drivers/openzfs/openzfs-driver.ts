@@ -65,6 +65,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
 
     devices: ZVOL_DEVICES,
     waitForDevice: (volume) => waitForZvolDevice(volume, settings.deviceWaitMs),
+    notices: async () => [],
     get commandsRun() {
       return commands.commandsRun;
     },

@@ -143,6 +143,12 @@ const BROKEN: Readonly<Record<string, RegExp>> = {
   "pool-reserved.json": /^pools\[0\]\.name = "mirror-0": a pool's name is reserved by zpool/,
   "driver-unknown.json": /^pools\[0\]\.driver = "btrfs": .*'openzfs' \| 'embedded'/,
   "embedded-folder-twice.json": /^pools\[1\]\.folder = "\/p": a folder holds one pool$/,
+  "embedded-folder-with-records.json":
+    /^pools\[1\]\.folder = "\/p\/": \/p\/pool\.db would hold both the pool and the records of a pool: choose another/,
+  "embedded-folder-in-another.json":
+    /^pools\[0\]\.folder = "\/p": \/p\/zvol\/b lies in a folder that the pool clears at each start$/,
+  "embedded-folder-with-data-dir-inside.json":
+    /^pools\[0\]\.folder = "\/p": \/p\/volumes lies in a folder that the pool clears at each start$/,
   "embedded-quota-zero.json": /^pools\[0\]\.quotaBytes = 0: .*>=1/,
   "embedded-with-command.json": /^pools\[0\]\.zfsCommand: unknown key$/,
   "embedded-without-folder.json": /^pools\[0\]\.folder = undefined: .*expected string/,
@@ -256,6 +262,17 @@ describe("precedence", () => {
     const env = { IMAGESTORE_CONFIG: file({ dataDir: "/a" }) };
     expect(load({}, env).dataDir).toBe("/a");
     expect(load({ config: file({ dataDir: "/b" }) }, env).dataDir).toBe("/b");
+  });
+
+  test("--recover is for the embedded pools of this start, and for no other setting", () => {
+    const pools = [{ name: "a" }, { name: "b", driver: "embedded", folder: "/b" }];
+    const path = file({ pools });
+    expect(load({ config: path, recover: true }, {}).pools).toEqual([
+      load({ config: path }, {}).pools[0],
+      { name: "b", driver: "embedded", folder: "/b", recover: true },
+    ]);
+    expect(load({ config: path }, {}).pools[1]).not.toHaveProperty("recover");
+    expect(load({ recover: true }, {})).toEqual(load({}, {}));
   });
 
   test("a pool that a flag names keeps the settings it has in the file", () => {

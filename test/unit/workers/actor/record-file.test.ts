@@ -5,6 +5,7 @@ import type { DatasetName, SnapshotName } from "../../../../src/protocol/storage
 import type { CompleteImage } from "../../../../src/protocol/storage/records.js";
 import { bytes } from "../../../../src/protocol/storage/units.js";
 import { openRecords } from "../../../../src/workers/actor/record-file.js";
+import { openSqlite } from "../../../../src/workers/sqlite/sqlite-file.js";
 import { createKeptLog, openRecordsOrThrow, POOL, scratchFolder } from "../../../support/memory-actor.js";
 
 const image = (id: string, size = 1n): CompleteImage => ({
@@ -159,6 +160,42 @@ describe("the records of a pool", () => {
     await first.close();
     const second = await openRecordsOrThrow(folder.path);
     await second.close();
+  });
+
+  test("have a version; those of a newer one are refused as such and stay as they are", async () => {
+    using folder = scratchFolder();
+    const path = join(folder.path, "tank.db");
+    await (await openRecordsOrThrow(folder.path)).close();
+    const database = await openSqlite(path);
+    expect(await database.all("PRAGMA user_version")).toEqual([{ user_version: 1 }]);
+    await database.run("PRAGMA user_version = 2");
+    await database.close();
+    const before = readFileSync(path);
+    expect(await openRecords(folder.path, POOL, createKeptLog())).toMatchObject({
+      failure: {
+        code: "records.unavailable",
+        message: expect.stringMatching(/tank\.db was written by a newer imagestore: its version is 2/),
+      },
+    });
+    expect(readFileSync(path).equals(before)).toBe(true);
+    expect(readdirSync(folder.path)).toEqual(["tank.db"]);
+  });
+
+  test("of a time before versions are read, and get the version", async () => {
+    using folder = scratchFolder();
+    const path = join(folder.path, "tank.db");
+    const records = await openRecordsOrThrow(folder.path);
+    await records.putImage(image("a"));
+    await records.close();
+    const old = await openSqlite(path);
+    await old.run("PRAGMA user_version = 0");
+    await old.close();
+    const again = await openRecordsOrThrow(folder.path);
+    expect([...again.images.keys()]).toEqual(["a"]);
+    await again.close();
+    const database = await openSqlite(path);
+    expect(await database.all("PRAGMA user_version")).toEqual([{ user_version: 1 }]);
+    await database.close();
   });
 
   test("fail where their folder can't be", async () => {

@@ -1,0 +1,166 @@
+import { existsSync } from "node:fs";
+import { copyFile, rename, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { sync } from "../../../protocol/raw-disk/file-writes.js";
+import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
+import { fail, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import type { EmbeddedSettings } from "../../../protocol/storage/pool-settings.js";
+import type { ActorLog } from "../../../protocol/threads/actor-log.js";
+import { openSqlite } from "../../sqlite/sqlite-file.js";
+import { backupOf, type Catalog, openCatalog, readCatalog } from "./catalog.js";
+import type { VolumeFiles } from "./volume-files.js";
+
+/** The catalog of the pool in a folder. */
+export function catalogIn(folder: string): string {
+  return join(folder, "pool.db");
+}
+
+/** Errors of SQLite that say nothing about the content of the file. */
+const NO_DAMAGE = /^SQLITE_(?:BUSY|LOCKED|FULL|READONLY|CANTOPEN|PERM|AUTH|NOMEM|IOERR|FORMAT|MISUSE)$/;
+
+function isDamage(error: unknown): boolean {
+  const code = codeOf(error);
+  return code.startsWith("SQLITE_") && !NO_DAMAGE.test(code);
+}
+
+/** What the backup of a catalog holds. */
+interface Backup {
+  readonly path: string;
+  readonly datasets: number;
+  /** The files with data that it knows. */
+  readonly files: ReadonlySet<string>;
+  /** When it was written, as in ISO 8601. */
+  readonly time: string;
+}
+
+function filesOf(datasets: Iterable<{ readonly file: string }>): Set<string> {
+  return new Set([...datasets].flatMap(({ file }) => (file === "" ? [] : [file])));
+}
+
+/** Undefined: there is none, or it is damaged too. */
+async function readBackup(path: string, log: ActorLog): Promise<Backup | undefined> {
+  if (!existsSync(path)) return undefined;
+  const database = await openSqlite(path);
+  try {
+    const { datasets } = await readCatalog(database);
+    const time = (await stat(path)).mtime.toISOString();
+    return { path, datasets: datasets.length, files: filesOf(datasets), time };
+  } catch (error) {
+    log.error("the backup of the catalog can't be read", { path, error: messageOf(error) });
+    return undefined;
+  } finally {
+    await database.close();
+  }
+}
+
+/** An open catalog, or none, and what is wrong with it: undefined when nothing is. */
+interface Examined {
+  readonly catalog?: Catalog;
+  readonly problem: string | undefined;
+}
+
+async function examine(
+  path: string,
+  filesThere: readonly string[],
+  backup: Backup | undefined,
+  log: ActorLog,
+): Promise<Examined> {
+  if (!existsSync(path)) {
+    // Opening it would create an empty one.
+    if (filesThere.length > 0 || backup) return { problem: "is missing" };
+    return { catalog: await openCatalog(path, log), problem: undefined };
+  }
+  let catalog: Catalog;
+  try {
+    catalog = await openCatalog(path, log);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return { problem: `is damaged (${messageOf(error)})` };
+  }
+  const datasets = [...catalog.datasets()];
+  if (datasets.length === 0 && backup && backup.datasets > 0) return { catalog, problem: "is empty" };
+  const used = filesOf(datasets);
+  const unknown = filesThere.filter((file) => !used.has(file) && !catalog.isDiscarded(file)).length;
+  if (unknown <= used.size) return { catalog, problem: undefined };
+  const problem = `knows ${used.size} files with data, and there are ${unknown} others: it is damaged, or older than they are`;
+  return { catalog, problem };
+}
+
+/** Moves a file that can't be used out of the way, with its journal, which no other file may ever get. */
+async function putAside(path: string, log: ActorLog): Promise<void> {
+  const aside = `${path}.damaged-${Date.now()}`;
+  for (const suffix of ["", "-wal", "-shm"]) {
+    if (existsSync(path + suffix)) await rename(path + suffix, aside + suffix);
+  }
+  log.error("the catalog can't be used and is put aside", { path, aside });
+}
+
+/** Keeps the backup as it is now: the one at `path` will soon hold the state of the recovered pool. */
+async function keepBackup({ path }: Backup): Promise<void> {
+  await copyFile(path, `${path}.kept-${Date.now()}`);
+}
+
+/** More than a pool gives out between a backup and the next. */
+const SKIPPED_IDS = 1_000_000;
+
+async function restore(path: string, { path: from, datasets, time }: Backup, log: ActorLog): Promise<void> {
+  await copyFile(from, path);
+  const database = await openSqlite(path);
+  try {
+    // Those that were given out since the backup must not be used again.
+    const skip = `UPDATE facts SET value = CAST(value AS INTEGER) + ${SKIPPED_IDS} WHERE name IN ('last_id', 'last_txg')`;
+    await database.run(skip);
+  } finally {
+    await database.close();
+  }
+  await sync(path);
+  await sync(dirname(path));
+  log.error("the catalog is restored from its backup", { path, backup: from, datasets, time });
+}
+
+/** Whether a backup knows more of the files that are there, or any dataset where the catalog knows none. */
+function knowsMore(backup: Backup | undefined, catalog: Catalog, filesThere: readonly string[]): boolean {
+  if (!backup) return false;
+  const datasets = [...catalog.datasets()];
+  if (datasets.length === 0) return true;
+  const known = (of: ReadonlySet<string>) => filesThere.filter((file) => of.has(file)).length;
+  return known(backup.files) > known(filesOf(datasets));
+}
+
+function adviceOf(backup: Backup | undefined, lost: string): string {
+  const source = backup
+    ? `takes the backup ${backup.path} (${backup.datasets} datasets, ${backup.time}) if that knows more`
+    : "begins a new one, since there is no good backup";
+  return `Nothing was deleted. Start once with "imagestore serve --recover" (or "recover": true for the pool): it puts this file aside, ${source}, and keeps all files that are then unknown in ${lost}`;
+}
+
+/**
+ * Opens the catalog of a pool, or creates that of a new pool. `filesThere`: the files in `volumes/`.
+ * One that is damaged, missing or empty beside data, or that knows fewer files than there are
+ * others, is refused unless the settings say `recover`. Then it is put aside, and its backup taken
+ * where that can be read and knows more of the files.
+ * Fails: pool.unavailable. Rejects with errors of the file system and of SQLite that show no damage.
+ */
+export async function openSoundCatalog(
+  { name, recover = false }: EmbeddedSettings,
+  folder: string,
+  files: VolumeFiles,
+  log: ActorLog,
+): Promise<Outcome<Catalog>> {
+  const path = catalogIn(folder);
+  const filesThere = await files.list();
+  const backup = await readBackup(backupOf(path), log);
+  const { catalog, problem } = await examine(path, filesThere, backup, log);
+  if (catalog && problem === undefined) return succeed(catalog);
+  if (!recover) {
+    await catalog?.close();
+    const message = `the catalog of pool ${name}, ${path}, ${problem}. ${adviceOf(backup, files.lost)}`;
+    return fail("pool.unavailable", message);
+  }
+  if (backup) await keepBackup(backup);
+  if (catalog && !knowsMore(backup, catalog, filesThere)) return succeed(catalog);
+  await catalog?.close();
+  await putAside(path, log);
+  if (backup) await restore(path, backup, log);
+  return succeed(await openCatalog(path, log));
+}
