@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Outcome } from "../../src/protocol/storage/failures.js";
+import { type Outcome, succeed } from "../../src/protocol/storage/failures.js";
 import type { DatasetName, PoolName } from "../../src/protocol/storage/names.js";
 import type { FetchOrder, FetchReport, OperationHandlers } from "../../src/protocol/storage/operations.js";
 import type { CompleteImage } from "../../src/protocol/storage/records.js";
@@ -53,14 +53,21 @@ export function createMemoryRecords(known: Iterable<CompleteImage> = []): Record
   const images = new Map<string, CompleteImage>([...known].map((image) => [image.id, image]));
   const holds = new Map<string, Parameters<Records["putHold"]>[0]>();
   let done = false;
+  let sweptBy: string | undefined;
   return {
     images,
-    isNew: false,
     putImage: async (image) => void images.set(image.id, image),
     dropImage: async (id) => void images.delete(id),
-    putHold: async (hold) => void holds.set(`${hold.tag} ${hold.name}`, hold),
-    dropHold: async (hold) => void holds.delete(`${hold.tag} ${hold.name}`),
+    putHold: async (hold) => {
+      holds.set(hold.tag, hold);
+      return succeed(null);
+    },
+    dropHold: async ({ tag }) => void holds.delete(tag),
     holds: async () => [...holds.values()],
+    holdsSweptBy: async () => sweptBy,
+    markHoldsSwept: async (runId) => {
+      sweptBy = runId;
+    },
     importDone: async () => done,
     markImportDone: async () => {
       done = true;

@@ -338,8 +338,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
       }),
     release: (tag, name) =>
       call("release", name, () => {
-        holds.get(name)?.delete(tag);
-        return succeed(null);
+        return succeed(holds.get(name)?.delete(tag) === true);
       }),
     listHolds: (prefix) =>
       call("listHolds", pool, () =>

@@ -59,7 +59,15 @@ export async function openPool(options: OpenPoolOptions): Promise<Outcome<Opened
   const records = opened.value;
   options.onRecords(records);
   const originalDatabase = originalDatabaseOf(settings.pool);
-  const reconciled = await reconcile({ pool, zfs, records, log, originalDatabase, liveTags });
+  const reconciled = await reconcile({
+    pool,
+    zfs,
+    records,
+    log,
+    originalDatabase,
+    liveTags,
+    runId: settings.runId,
+  });
   if (!reconciled.ok) return reconciled;
   const handlers = createHandlers(options, records);
   options.announce({ all: [...records.images.values()] });

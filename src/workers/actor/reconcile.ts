@@ -14,7 +14,7 @@ import type { MarkedVolume, Zfs } from "../drivers/driver.js";
 import { HOLD_PREFIX } from "./operations/holds.js";
 import { readOriginalImages } from "./original-database.js";
 import { isOurPartial } from "./partial-receive.js";
-import type { Records } from "./record-file.js";
+import type { HoldRecord, Records } from "./record-file.js";
 
 /** What a start found and repaired; it is logged as it is here. */
 export interface ReconcileReport {
@@ -40,6 +40,8 @@ interface ReconcileOptions {
   readonly originalDatabase: string | undefined;
   /** Tags of holds of downloads that still run: these are not released. */
   readonly liveTags: readonly string[];
+  /** Unique to this run of the daemon, and the same after a restart of its actor. */
+  readonly runId: string;
 }
 
 /**
@@ -178,24 +180,54 @@ function completeImages(listed: readonly MarkedVolume[], imagesRoot: DatasetName
 }
 
 /**
- * Releases the holds of downloads that an earlier run did not finish. A new record file knows
- * none of them: so they are looked for on every snapshot, which is slow.
+ * Releases the holds of downloads that an earlier run did not finish: first those that are
+ * recorded, then, once in each run of the daemon, every hold in the pool with a tag of ours. The
+ * second look, which is slow, finds what the records lost and what a rename has moved.
  * @returns how many.
  */
-async function releaseEarlierHolds({ zfs, records, log, liveTags }: ReconcileOptions): Promise<number> {
-  const known = await records.holds();
-  const listed = records.isNew ? await zfs.listHolds(HOLD_PREFIX) : succeed(known);
+async function releaseEarlierHolds(options: ReconcileOptions): Promise<number> {
+  const { zfs, records, log, runId } = options;
+  const recorded = await records.holds();
+  const first = await releaseAll(options, recorded);
+  if (first.missing.length === 0 && (await records.holdsSweptBy()) === runId) return first.released;
+  const listed = await zfs.listHolds(HOLD_PREFIX);
   if (!listed.ok) {
-    log.warn("holds of an earlier run can't be listed", { ...listed.failure });
-    return 0;
+    log.warn("holds of an earlier run can't be listed; tried again at the next start", { ...listed.failure });
+    return first.released;
   }
+  const second = await releaseAll(options, listed.value);
+  for (const hold of first.missing) {
+    if (!listed.value.some(({ tag }) => tag === hold.tag)) await records.dropHold(hold);
+  }
+  if (second.isComplete) await records.markHoldsSwept(runId);
+  return first.released + second.released;
+}
+
+interface Released {
+  readonly released: number;
+  /** Holds that are not there under this name. */
+  readonly missing: readonly HoldRecord[];
+  /** No release failed. */
+  readonly isComplete: boolean;
+}
+
+/** Releases the holds whose downloads don't run any more. */
+async function releaseAll(
+  { zfs, records, log, liveTags }: ReconcileOptions,
+  holds: readonly HoldRecord[],
+): Promise<Released> {
   let released = 0;
-  for (const hold of listed.value.filter(({ tag }) => !liveTags.includes(tag))) {
+  let isComplete = true;
+  const missing: HoldRecord[] = [];
+  for (const hold of holds.filter(({ tag }) => !liveTags.includes(tag))) {
     const outcome = await zfs.release(hold.tag, hold.name);
-    if (outcome.ok) {
+    if (!outcome.ok) {
+      isComplete = false;
+      log.warn("a hold of an earlier run can't be released", { ...hold, ...outcome.failure });
+    } else if (outcome.value) {
       released++;
       await records.dropHold(hold);
-    } else log.warn("a hold of an earlier run can't be released", { ...hold, ...outcome.failure });
+    } else missing.push(hold);
   }
-  return released;
+  return { released, missing, isComplete };
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, renameSync } from "node:fs";
+import { mkdirSync, renameSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { codeOf, messageOf } from "../../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
@@ -21,14 +21,19 @@ export interface HoldRecord {
  */
 export interface Records {
   readonly images: ReadonlyMap<string, CompleteImage>;
-  /** The file did not exist, or it was damaged and has been replaced by an empty one. */
-  readonly isNew: boolean;
   putImage(image: CompleteImage): Promise<void>;
   dropImage(id: string): Promise<void>;
-  /** Records a hold. To be called before `zfs hold`, so that a restart knows what to release. */
-  putHold(hold: HoldRecord): Promise<void>;
-  dropHold(hold: HoldRecord): Promise<void>;
+  /**
+   * Records a hold. To be called before `zfs hold`, so that a restart knows what to release.
+   * Fails, unlike the other writes: records.unavailable.
+   */
+  putHold(hold: HoldRecord): Promise<Outcome<null>>;
+  /** Drops the record of the hold with this tag; tags are unique. */
+  dropHold(hold: Pick<HoldRecord, "tag">): Promise<void>;
   holds(): Promise<readonly HoldRecord[]>;
+  /** The run that has last looked for holds without an owner, and has released all of them. */
+  holdsSweptBy(): Promise<string | undefined>;
+  markHoldsSwept(runId: string): Promise<void>;
   /** Whether the database of mistify-agent-image has been imported. */
   importDone(): Promise<boolean>;
   markImportDone(): Promise<void>;
@@ -45,8 +50,9 @@ const TABLES: readonly string[] = [
   "CREATE TABLE IF NOT EXISTS holds (name TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (name, tag)) STRICT",
 ];
 
-/** The name of the row in the table of facts. */
+/** Names of rows in the table of facts. */
 const IMPORT_DONE = "original_imported";
+const HOLDS_SWEPT_BY = "holds_swept_by";
 
 function imageFromRow(row: SqlRow): CompleteImage {
   return {
@@ -102,8 +108,6 @@ function ensureFolder(path: string): void {
 }
 
 async function openFile(path: string, log: ActorLog): Promise<Records> {
-  /** Whether this call has created the file. */
-  let isNew = !existsSync(path);
   let opened: Awaited<ReturnType<typeof openChecked>>;
   try {
     opened = await openChecked(path);
@@ -116,7 +120,6 @@ async function openFile(path: string, log: ActorLog): Promise<Records> {
       path,
       aside: damagedPath,
     });
-    isNew = true;
     opened = await openChecked(path);
   }
   const { database } = opened;
@@ -137,9 +140,16 @@ async function openFile(path: string, log: ActorLog): Promise<Records> {
     }
   }
 
+  const putFact = (name: string, value: string) =>
+    write(name, "INSERT OR REPLACE INTO facts VALUES (?, ?)", name, value);
+
+  async function fact(name: string): Promise<string | undefined> {
+    const [row] = await database.all("SELECT value FROM facts WHERE name = ?", name);
+    return row === undefined ? undefined : String(row.value);
+  }
+
   return {
     images,
-    isNew,
     async putImage(image) {
       images.set(image.id, image);
       await write(
@@ -156,18 +166,24 @@ async function openFile(path: string, log: ActorLog): Promise<Records> {
       images.delete(id);
       await write(`image ${id}`, "DELETE FROM images WHERE id = ?", id);
     },
-    putHold: ({ name, tag }) => write(`hold ${tag}`, "INSERT OR IGNORE INTO holds VALUES (?, ?)", name, tag),
-    dropHold: ({ name, tag }) =>
-      write(`hold ${tag}`, "DELETE FROM holds WHERE name = ? AND tag = ?", name, tag),
+    async putHold({ name, tag }) {
+      try {
+        await database.run("INSERT OR IGNORE INTO holds VALUES (?, ?)", name, tag);
+        return succeed(null);
+      } catch (error) {
+        const why = messageOf(error);
+        return fail("records.unavailable", `the hold of a download of ${name} can't be recorded: ${why}`);
+      }
+    },
+    dropHold: ({ tag }) => write(`hold ${tag}`, "DELETE FROM holds WHERE tag = ?", tag),
     async holds() {
       const rows = await database.all("SELECT name, tag FROM holds");
       return rows.map((row) => ({ name: String(row.name) as SnapshotName, tag: String(row.tag) }));
     },
-    async importDone() {
-      return (await database.all("SELECT 1 FROM facts WHERE name = ?", IMPORT_DONE)).length > 0;
-    },
-    markImportDone: () =>
-      write("import", "INSERT OR REPLACE INTO facts VALUES (?, ?)", IMPORT_DONE, new Date().toISOString()),
+    holdsSweptBy: () => fact(HOLDS_SWEPT_BY),
+    markHoldsSwept: (runId) => putFact(HOLDS_SWEPT_BY, runId),
+    importDone: async () => (await fact(IMPORT_DONE)) !== undefined,
+    markImportDone: () => putFact(IMPORT_DONE, new Date().toISOString()),
     close: () => database.close(),
   };
 }

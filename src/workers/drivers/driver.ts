@@ -87,8 +87,8 @@ export interface Zfs {
   destroy(name: DatasetName | SnapshotName, recursive: boolean): Promise<Outcome<null>>;
   rollback(name: SnapshotName, destroyMoreRecent: boolean): Promise<Outcome<null>>;
   hold(tag: string, name: SnapshotName): Promise<Outcome<null>>;
-  /** Succeeds as well if the hold, the snapshot or the dataset is missing. */
-  release(tag: string, name: SnapshotName): Promise<Outcome<null>>;
+  /** @returns whether there was such a hold: false also if the snapshot or the dataset is missing. */
+  release(tag: string, name: SnapshotName): Promise<Outcome<boolean>>;
   /** All holds in the pool whose tags begin with `prefix`. Slow: it reads every snapshot. */
   listHolds(prefix: string): Promise<Outcome<readonly { name: SnapshotName; tag: string }[]>>;
 

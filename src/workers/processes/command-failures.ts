@@ -173,6 +173,12 @@ export function missingNames(stderr: string): Set<string> {
   return namesIn(stderr, MISSING);
 }
 
+/** Whether stderr says only that some of the names don't exist: the command has done the others. */
+export function onlyMissing(stderr: string): boolean {
+  const lines = stderr.split("\n").filter((line) => line !== "");
+  return lines.length > 0 && lines.every((line) => missingNames(line).size > 0);
+}
+
 /** What the first group of `pattern` captures, in all its matches. */
 function namesIn(stderr: string, pattern: RegExp): Set<string> {
   return new Set(Array.from(stderr.matchAll(pattern), ([, name = ""]) => name));

@@ -1,35 +1,80 @@
-import { type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import type { FailureCode, Outcome } from "../../../protocol/storage/failures.js";
+import { fail, succeed } from "../../../protocol/storage/failures.js";
 import type { SnapshotName } from "../../../protocol/storage/names.js";
+import type { DatasetInfo, Zfs } from "../../drivers/driver.js";
+import type { HoldRecord } from "../record-file.js";
 import type { ActorContext } from "./context.js";
 
 /** How the tags of all our holds begin, those of other runs included. */
 export const HOLD_PREFIX = "imagestore:";
 
+/** A snapshot as a look-up found it. */
+type FoundSnapshot = Pick<DatasetInfo, "guid"> & { readonly name: SnapshotName };
+
 /**
  * The holds that keep snapshots from being destroyed during their downloads. Downloads of one
  * snapshot at the same time share a hold: the equal tags show main that they may share a send.
+ * A snapshot is known by its guid: a rename moves it, and its name may then be another's.
  */
 export interface Holds {
-  /** @returns the tag of the hold, to be released once. Fails as `zfs hold` does. */
-  acquire(name: SnapshotName): Promise<Outcome<string>>;
-  /** The last download that shares the hold releases it. After a failure the caller may try again. */
+  /**
+   * @returns the tag of the hold, to be released once. Fails as `zfs hold` does, and with
+   * records.unavailable. Of a pool that is imported read-only nothing can be destroyed: there
+   * the snapshot has no hold.
+   */
+  acquire(snapshot: FoundSnapshot): Promise<Outcome<string>>;
+  /**
+   * The last download that shares the hold releases it, wherever the snapshot is by then.
+   * `name` is its name when it was held. After a failure the caller may try again.
+   */
   release(name: SnapshotName, tag: string): Promise<Outcome<null>>;
 }
 
 interface SharedHold {
   readonly tag: string;
+  readonly guid: string;
   readonly held: Promise<Outcome<null>>;
   /** Downloads that share the hold. */
   users: number;
 }
 
+/** After these failures the hold may be there. */
+const UNKNOWN: readonly FailureCode[] = ["command.timed_out", "service.interrupted"];
+
+/** Most renames of a dataset that one release follows. */
+const MOVES_FOLLOWED = 5;
+
+/**
+ * Releases a hold, under the snapshot's new name if it was renamed.
+ * @returns whether there was such a hold.
+ */
+export async function releaseHold(
+  zfs: Pick<Zfs, "release" | "listHolds">,
+  { name, tag }: HoldRecord,
+): Promise<Outcome<boolean>> {
+  let at = name;
+  for (let moves = 0; moves < MOVES_FOLLOWED; moves++) {
+    const released = await zfs.release(tag, at);
+    if (!released.ok || released.value) return released;
+    // A snapshot that is held can't be destroyed, so it was renamed, or somebody released the hold.
+    const listed = await zfs.listHolds(HOLD_PREFIX);
+    if (!listed.ok) return listed;
+    const moved = listed.value.find((hold) => hold.tag === tag);
+    if (!moved) return succeed(false);
+    at = moved.name;
+  }
+  return fail("dataset.busy", `the hold ${tag} can't be released: its snapshot is renamed again and again`);
+}
+
 /** `liveTags`: for each download that started before this actor did and still runs, the tag of its hold. */
 export function createHolds(
-  { zfs, records, runId }: Pick<ActorContext, "zfs" | "records" | "runId">,
+  { zfs, records, runId, log }: Pick<ActorContext, "zfs" | "records" | "runId" | "log">,
   liveTags: readonly string[],
 ): Holds {
-  /** The holds that new downloads may share. */
-  const shared = new Map<SnapshotName, SharedHold>();
+  /** The holds that new downloads may share, by the guid of the snapshot. */
+  const shared = new Map<string, SharedHold>();
+  /** The same, by tag. */
+  const sharedByTag = new Map<string, SharedHold>();
   /** How many of the downloads in `liveTags` still run, by tag. No new download shares these holds. */
   const earlierUsers = new Map<string, number>();
   for (const tag of liveTags) earlierUsers.set(tag, (earlierUsers.get(tag) ?? 0) + 1);
@@ -38,23 +83,33 @@ export function createHolds(
   /** The number in the newest tag. */
   let lastTag = 0;
 
-  async function hold(name: SnapshotName, tag: string): Promise<Outcome<null>> {
-    await records.putHold({ name, tag });
-    const held = await zfs.hold(tag, name);
-    if (!held.ok) {
-      shared.delete(name);
-      await records.dropHold({ name, tag });
-    }
-    return held;
+  function endSharing({ guid, tag }: SharedHold): void {
+    shared.delete(guid);
+    sharedByTag.delete(tag);
+  }
+
+  /** The record comes first: without one, a crash would leave a hold that no start knows. */
+  async function hold(hold: HoldRecord): Promise<Outcome<null>> {
+    const recorded = await records.putHold(hold);
+    if (!recorded.ok) return recorded;
+    const held = await zfs.hold(hold.tag, hold.name);
+    if (held.ok) return held;
+    const { code } = held.failure;
+    // The record stays where even this fails: the next start releases the hold, if there is one.
+    if (UNKNOWN.includes(code) && !(await releaseHold(zfs, hold)).ok) return held;
+    await records.dropHold(hold);
+    if (code !== "pool.read_only") return held;
+    log.debug("a read-only pool: the snapshot is sent without a hold", { ...hold });
+    return succeed(null);
   }
 
   /** Counts one download less. @returns whether others still use the hold. */
-  function removeUser(name: SnapshotName, tag: string): boolean {
-    const found = shared.get(name);
-    if (found?.tag === tag) {
+  function removeUser(tag: string): boolean {
+    const found = sharedByTag.get(tag);
+    if (found) {
       if (--found.users > 0) return true;
       // No new download may join a hold that is being released.
-      shared.delete(name);
+      endSharing(found);
       return false;
     }
     const left = (earlierUsers.get(tag) ?? 1) - 1;
@@ -63,23 +118,31 @@ export function createHolds(
     return left > 0;
   }
 
+  function share({ name, guid }: FoundSnapshot): SharedHold {
+    const known = shared.get(guid);
+    if (known) return known;
+    const tag = `${tagPrefix}-${++lastTag}`;
+    const created: SharedHold = { tag, guid, held: hold({ name, tag }), users: 0 };
+    shared.set(guid, created);
+    sharedByTag.set(tag, created);
+    return created;
+  }
+
   return {
-    acquire: async (name) => {
-      let found = shared.get(name);
-      if (!found) {
-        const tag = `${tagPrefix}-${++lastTag}`;
-        found = { tag, held: hold(name, tag), users: 0 };
-        shared.set(name, found);
-      }
+    acquire: async (snapshot) => {
+      const found = share(snapshot);
       found.users++;
       const held = await found.held;
-      return held.ok ? succeed(found.tag) : held;
+      if (held.ok) return succeed(found.tag);
+      endSharing(found);
+      return held;
     },
     release: async (name, tag) => {
-      if (removeUser(name, tag)) return succeed(null);
-      const released = await zfs.release(tag, name);
-      if (!released.ok) return released;
-      await records.dropHold({ name, tag });
+      if (removeUser(tag)) return succeed(null);
+      const released = await releaseHold(zfs, { name, tag });
+      if (released.ok) await records.dropHold({ tag });
+      // A hold from before the pool was imported read-only stays, and so does its record.
+      else if (released.failure.code !== "pool.read_only") return released;
       return succeed(null);
     },
   };

@@ -92,9 +92,10 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
       }),
 
     async OpenSend({ name }): Promise<Outcome<SendTicket>> {
-      const found = await getSnapshot(name);
+      const found = await zfs.find(name);
       if (!found.ok) return found;
-      const tag = await holds.acquire(name);
+      if (found.value === undefined) return failed.notFound;
+      const tag = await holds.acquire({ name, guid: found.value.guid });
       return tag.ok ? succeed({ name, tag: tag.value, command: zfs.sendCommand(name) }) : tag;
     },
 

@@ -20,15 +20,18 @@ export async function holdSnapshot(
   return held.ok ? succeed(null) : held;
 }
 
-/** Succeeds when there is no such hold, or no such snapshot. */
+/** @returns whether there was such a hold. */
 export async function releaseSnapshot(
   { catalog, transactions }: EmbeddedPool,
   tag: string,
   name: SnapshotName,
-): Promise<Outcome<null>> {
+): Promise<Outcome<boolean>> {
+  /** Set by the transaction. */
+  let wasHeld = false;
   const released = await transactions.run(`cannot release '${name}'`, (): Outcome<CatalogChange> => {
     const snapshot = catalog.find(name);
+    wasHeld = snapshot !== undefined && catalog.holdsOf(snapshot.id).has(tag);
     return succeed(snapshot ? { removeHold: { id: snapshot.id, tag } } : {});
   });
-  return released.ok ? succeed(null) : released;
+  return released.ok ? succeed(wasHeld) : released;
 }

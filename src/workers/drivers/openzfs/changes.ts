@@ -69,7 +69,8 @@ export function openzfsChanges(
 
     async release(tag, name) {
       const released = await change(["release", tag, name]);
-      return !released.ok && released.failure.code === "dataset.not_found" ? succeed(null) : released;
+      if (released.ok) return succeed(true);
+      return released.failure.code === "dataset.not_found" ? succeed(false) : released;
     },
   };
 }

@@ -2,7 +2,7 @@ import { failed, type Outcome, succeed } from "../../../protocol/storage/failure
 import type { DatasetName, PoolName, SnapshotName } from "../../../protocol/storage/names.js";
 import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
 import { bytes } from "../../../protocol/storage/units.js";
-import { failureOf } from "../../processes/command-failures.js";
+import { failureOf, onlyMissing } from "../../processes/command-failures.js";
 import { type CommandEnd, succeeded } from "../../processes/run-command.js";
 import type { DatasetInfo, MarkedVolume, PoolUsage, Space, Zfs } from "../driver.js";
 import { createCoalescer } from "./coalescer.js";
@@ -26,6 +26,14 @@ type Reads = Pick<
 
 /** Enough for 100,000 snapshots whose names and numbers have full length. */
 const LIST_OUTPUT_BYTES = 64 * 1024 * 1024;
+
+type HoldOf = Readonly<{ name: SnapshotName; tag: string }>;
+
+/**
+ * Finds the snapshots with holds in a list of `userrefs,name`, without an object for each of the
+ * others: a pool may have 100,000.
+ */
+const HELD = /^[1-9]\d*\t(.*)$/gm;
 
 /** The marks of an image, in the columns behind COLUMNS. */
 const MARKS = "imagestore:type,imagestore:fetch";
@@ -100,6 +108,23 @@ export function openzfsReads(
     });
   }
 
+  /** `zfs holds` takes names only, and nearly all snapshots have no hold: their counts are read first. */
+  async function readHolds(prefix: string): Promise<Outcome<readonly HoldOf[]>> {
+    const counts = await list(["-t", "snapshot", "-r", "-o", "userrefs,name", pool]);
+    if (!succeeded(counts)) return failureOf(counts);
+    const held = Array.from(counts.stdout.matchAll(HELD), ([, name = ""]) => name);
+    const holds: HoldOf[] = [];
+    for (let at = 0; at < held.length; at += NAMES_PER_COMMAND) {
+      const chunk = held.slice(at, at + NAMES_PER_COMMAND);
+      const end = await commands.zfs(["holds", "-H", ...chunk], { stdoutBytes: LIST_OUTPUT_BYTES });
+      if (!succeeded(end) && !onlyMissing(end.stderr)) return failureOf(end);
+      for (const [name, tag] of rowsOf(end)) {
+        if (tag?.startsWith(prefix)) holds.push({ name: name as SnapshotName, tag });
+      }
+    }
+    return succeed(holds);
+  }
+
   const usageOf = coalesced(readUsage);
   const volumesBelow = coalesced((root: PoolName) => infos(["-t", "volume", "-r", root]));
 
@@ -124,23 +149,6 @@ export function openzfsReads(
       );
     },
 
-    async listHolds(prefix) {
-      // `zfs holds` takes names only, and nearly all snapshots have no hold: the count is cheap.
-      const snapshots = await rows(["-t", "snapshot", "-r", "-o", "name,userrefs", pool]);
-      if (!snapshots.ok) return snapshots;
-      const held = snapshots.value.flatMap(([name, userrefs]) =>
-        name !== undefined && numberOf(userrefs) > 0n ? [name] : [],
-      );
-      const holds: { name: SnapshotName; tag: string }[] = [];
-      for (let at = 0; at < held.length; at += NAMES_PER_COMMAND) {
-        const chunk = held.slice(at, at + NAMES_PER_COMMAND);
-        const end = await commands.zfs(["holds", "-H", ...chunk], { stdoutBytes: LIST_OUTPUT_BYTES });
-        if (!succeeded(end)) return failureOf(end);
-        for (const [name, tag] of rowsOf(end)) {
-          if (tag?.startsWith(prefix)) holds.push({ name: name as SnapshotName, tag });
-        }
-      }
-      return succeed(holds);
-    },
+    listHolds: coalesced(readHolds),
   };
 }

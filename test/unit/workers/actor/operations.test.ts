@@ -10,7 +10,6 @@ import type {
 } from "../../../../src/protocol/storage/operations.js";
 import type { CompleteImage, DiskRecord, GuestRecord } from "../../../../src/protocol/storage/records.js";
 import { bytes } from "../../../../src/protocol/storage/units.js";
-import { createHolds } from "../../../../src/workers/actor/operations/holds.js";
 import { reconcile } from "../../../../src/workers/actor/reconcile.js";
 import type { Records } from "../../../../src/workers/actor/record-file.js";
 import {
@@ -403,6 +402,7 @@ describe("operations at once", () => {
             log: actor.log,
             originalDatabase: `${folder.path}/none.db`,
             liveTags: [],
+            runId: "run",
           });
           await reopened.close();
           // An image without a record may be left with other snapshots: the next start adopts it.
@@ -989,75 +989,6 @@ describe("snapshots", () => {
     expect(made).toEqual(succeed(all));
     expect(await handlers.DeleteSnapshot({ name: named, recursive: true })).toEqual(succeed(all));
     expect(Object.keys(zfs.state()).filter((name) => name.includes("@"))).toEqual([]);
-  });
-});
-
-describe("a download", () => {
-  const name = snapshot("tank/images/i@s");
-
-  test("holds its snapshot until it is closed", async () => {
-    const { handlers, zfs, records } = start({ images: ["i"] });
-    const opened = await handlers.OpenSend({ name });
-    if (!opened.ok) throw new Error(opened.failure.message);
-    const { tag: held, command } = opened.value;
-    expect(command).toEqual(["send", name]);
-    expect(zfs.holdsOf(name)).toEqual([held]);
-    expect(await records.holds()).toEqual([{ name, tag: held }]);
-    expect(await handlers.DeleteImage({ id: "i" })).toMatchObject({ failure: { code: "snapshot.held" } });
-    expect(await handlers.CloseSend({ name, tag: held })).toEqual(succeed(null));
-    expect([zfs.holdsOf(name), await records.holds()]).toEqual([[], []]);
-  });
-
-  test("two of one snapshot share a hold, which the last one releases", async () => {
-    const { handlers, zfs, records } = start({ images: ["i"] });
-    const opened = await Promise.all([handlers.OpenSend({ name }), handlers.OpenSend({ name })]);
-    const tags = opened.map((each) => (each.ok ? each.value.tag : ""));
-    expect(new Set(tags).size).toBe(1);
-    expect(zfs.holdsOf(name)).toEqual([tags[0]]);
-    await handlers.CloseSend({ name, tag: tags[0] as string });
-    expect(zfs.holdsOf(name)).toEqual([tags[0]]);
-    await handlers.CloseSend({ name, tag: tags[1] as string });
-    expect([zfs.holdsOf(name), await records.holds()]).toEqual([[], []]);
-  });
-
-  test("that comes while a hold is released gets one of its own", async () => {
-    const { handlers, zfs } = start({ images: ["i"] });
-    const first = await handlers.OpenSend({ name });
-    if (!first.ok) throw new Error(first.failure.message);
-    const [, second] = await Promise.all([
-      handlers.CloseSend({ name, tag: first.value.tag }),
-      handlers.OpenSend({ name }),
-    ]);
-    if (!second?.ok) throw new Error("not opened");
-    expect(second.value.tag).not.toBe(first.value.tag);
-    expect(zfs.holdsOf(name)).toEqual([second.value.tag]);
-  });
-
-  test("a hold that several share outlives a restart of the actor until the last of them", async () => {
-    const { zfs, records } = start({ images: ["i"] });
-    const before = createHolds({ zfs, records, runId: "r" }, []);
-    const taken = [await before.acquire(name), await before.acquire(name)];
-    const [tag = ""] = taken.map((each) => (each.ok ? each.value : ""));
-    const after = createHolds({ zfs, records, runId: "r" }, [tag, tag]);
-    await after.release(name, tag);
-    expect(zfs.holdsOf(name)).toEqual([tag]);
-    await after.release(name, tag);
-    expect(zfs.holdsOf(name)).toEqual([]);
-  });
-
-  test("whose hold is refused leaves nothing for the next to share", async () => {
-    const { handlers, zfs } = start({ images: ["i"] });
-    zfs.intercept = (call) => (call === "hold" ? fail("dataset.busy", "busy") : undefined);
-    const refused = await Promise.all([handlers.OpenSend({ name }), handlers.OpenSend({ name })]);
-    for (const each of refused) expect(each).toMatchObject({ failure: { code: "dataset.busy" } });
-    zfs.intercept = () => undefined;
-    expect((await handlers.OpenSend({ name })).ok).toBe(true);
-  });
-
-  test("of what is not there leaves no hold behind", async () => {
-    const { handlers, records } = start();
-    expect(await handlers.OpenSend({ name })).toMatchObject({ failure: { message: "not found" } });
-    expect(await records.holds()).toEqual([]);
   });
 });
 

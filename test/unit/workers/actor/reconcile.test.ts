@@ -42,10 +42,11 @@ const record = (id: string, tag = "s"): CompleteImage => ({
 async function run(
   zfs: MemoryZfs,
   records: Records,
-  options: { originalDatabase?: string; liveTags?: string[]; log?: KeptLog } = {},
+  options: { originalDatabase?: string; liveTags?: string[]; log?: KeptLog; runId?: string } = {},
 ): Promise<ReconcileReport> {
   const { originalDatabase = "/nonexistent/.images.db", liveTags = [], log = createKeptLog() } = options;
-  const outcome = await reconcile({ pool: POOL, zfs, records, log, originalDatabase, liveTags });
+  const runId = options.runId ?? "run";
+  const outcome = await reconcile({ pool: POOL, zfs, records, log, originalDatabase, liveTags, runId });
   if (!outcome.ok) throw new Error(outcome.failure.message);
   return outcome.value;
 }
@@ -140,6 +141,7 @@ describe("reconciling", () => {
         log,
         originalDatabase: "/nonexistent",
         liveTags: [],
+        runId: "run",
       });
       expect(outcome).toMatchObject({ ok: false, failure: { code: "pool.unavailable" } });
       expect([...records.images.keys()]).toEqual(["i"]);
@@ -189,7 +191,6 @@ describe("holds of an earlier run", () => {
     putImage(zfs, "i");
     for (const tag of ["imagestore:lost-1", "imagestore:live-1", "backup"]) await zfs.hold(tag, held);
     const records = await openRecordsOrThrow(folder.path);
-    expect(records.isNew).toBe(true);
     const report = await run(zfs, records, { liveTags: ["imagestore:live-1"] });
     expect(report.holdsReleased).toBe(1);
     expect(zfs.holdsOf(held).sort()).toEqual(["backup", "imagestore:live-1"]);
@@ -199,8 +200,62 @@ describe("holds of an earlier run", () => {
   test("whose snapshot is gone are forgotten", async () => {
     const records = createMemoryRecords();
     await records.putHold({ name: "tank/v@none" as SnapshotName, tag: "imagestore:old-1" });
-    expect((await run(pool(), records)).holdsReleased).toBe(1);
+    expect((await run(pool(), records)).holdsReleased).toBe(0);
     expect(await records.holds()).toEqual([]);
+  });
+
+  test("whose dataset was renamed are released under the new name, also by a restart of the actor", async () => {
+    const zfs = pool();
+    zfs.put("tank/guests/b", { type: "volume" });
+    zfs.put("tank/guests/b@s");
+    const records = createMemoryRecords();
+    await records.markHoldsSwept("run");
+    const name = "tank/guests/b@s" as SnapshotName;
+    await zfs.hold("imagestore:old-1", name);
+    await records.putHold({ name, tag: "imagestore:old-1" });
+    await zfs.rename("tank/guests/b" as DatasetName, "tank/guests/c" as DatasetName);
+    // Another snapshot of the old name must not pass for the one that was held.
+    zfs.put("tank/guests/b", { type: "volume" });
+    zfs.put(name);
+    expect((await run(zfs, records)).holdsReleased).toBe(1);
+    expect(zfs.holdsOf("tank/guests/c@s")).toEqual([]);
+    expect(await records.holds()).toEqual([]);
+  });
+
+  test("that the records don't know are looked for at each start until one has found and released them", async () => {
+    const zfs = pool();
+    putImage(zfs, "i");
+    await zfs.hold("imagestore:lost-1", held);
+    const records = createMemoryRecords();
+    const failing = (what: string) => {
+      zfs.intercept = (call) => (call === what ? fail("dataset.not_found", "not found") : undefined);
+    };
+    const log = createKeptLog();
+    failing("listHolds");
+    expect((await run(zfs, records, { log })).holdsReleased).toBe(0);
+    failing("release");
+    expect((await run(zfs, records, { log })).holdsReleased).toBe(0);
+    expect(log.lines.filter(({ level }) => level === "warn").length).toBe(2);
+    failing("none");
+    expect((await run(zfs, records)).holdsReleased).toBe(1);
+    expect(zfs.holdsOf(held)).toEqual([]);
+  });
+
+  test("are looked for once in a run of the daemon, and again in the next run", async () => {
+    const zfs = pool();
+    putImage(zfs, "i");
+    const records = createMemoryRecords();
+    let lists = 0;
+    zfs.intercept = (call) => {
+      if (call === "listHolds") lists++;
+      return undefined;
+    };
+    await run(zfs, records, { runId: "a" });
+    await run(zfs, records, { runId: "a" });
+    expect(lists).toBe(1);
+    await zfs.hold("imagestore:lost-1", held);
+    expect((await run(zfs, records, { runId: "b" })).holdsReleased).toBe(1);
+    expect(lists).toBe(2);
   });
 
   test("that can't be released now are kept for the next start", async () => {

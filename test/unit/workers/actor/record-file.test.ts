@@ -24,7 +24,12 @@ describe("the records of a pool", () => {
     using folder = scratchFolder();
     const big = image("a b:c'\"-_.", 2n ** 64n - 1n);
     const first = await openRecordsOrThrow(folder.path);
-    expect([first.isNew, first.images.size, await first.importDone()]).toEqual([true, 0, false]);
+    expect([first.images.size, await first.importDone(), await first.holdsSweptBy()]).toEqual([
+      0,
+      false,
+      undefined,
+    ]);
+    await first.markHoldsSwept("run");
     await first.putImage(image("i"));
     await first.putImage(big);
     await first.putImage(image("gone"));
@@ -43,7 +48,7 @@ describe("the records of a pool", () => {
         [big.id, big],
       ]),
     );
-    expect(second.isNew).toBe(false);
+    expect(await second.holdsSweptBy()).toBe("run");
     expect(await second.importDone()).toBe(true);
     expect(await second.holds()).toEqual([hold("tank/v@s", "t1")]);
     await second.close();
@@ -98,7 +103,7 @@ describe("the records of a pool", () => {
     const damaged = readFileSync(path);
     const log = createKeptLog();
     const records = await openRecordsOrThrow(folder.path, log);
-    expect([records.isNew, records.images.size]).toEqual([true, 0]);
+    expect(records.images.size).toBe(0);
     await records.putImage(image("new"));
     await records.close();
     const aside = readdirSync(folder.path).filter((name) => name.startsWith("tank.db.damaged-"));
@@ -126,7 +131,7 @@ describe("the records of a pool", () => {
     writeFileSync(join(folder.path, "tank.db"), "damaged".repeat(1_000));
 
     const records = await openRecordsOrThrow(folder.path);
-    expect([records.isNew, records.images.size]).toEqual([true, 0]);
+    expect(records.images.size).toBe(0);
     await records.putImage(image("new"));
     await records.close();
     const again = await openRecordsOrThrow(folder.path);

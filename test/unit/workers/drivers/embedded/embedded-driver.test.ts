@@ -55,7 +55,7 @@ async function read(zfs: Zfs, name: string, at: number, length: number): Promise
 // --- against the in-memory pool ---------------------------------------------------
 
 /** What a change answers. The pool in memory does not know how much a snapshot has written. */
-type Changed = Bytes | null | undefined;
+type Changed = Bytes | boolean | null | undefined;
 
 type Call = {
   readonly [K in keyof Zfs]: Zfs[K] extends (...args: infer A) => Promise<Outcome<Changed>> ? [K, A] : never;

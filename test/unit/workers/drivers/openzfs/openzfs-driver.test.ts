@@ -66,12 +66,17 @@ const row = (name: string, volsize = "-") => `${name}\tvolume\t1\t2\t${volsize}\
 
 describe("releasing a hold", () => {
   test.each(["release-missing-tag", "release-missing-snapshot", "release-missing-dataset"])(
-    "that is not there any more succeeds: %s",
+    "that is not there says so: %s",
     async (name) => {
       const { zfs } = driver(() => captured(name));
-      expect(await zfs.release("tag", "ut/none@none" as SnapshotName)).toEqual({ ok: true, value: null });
+      expect(await zfs.release("tag", "ut/none@none" as SnapshotName)).toEqual({ ok: true, value: false });
     },
   );
+
+  test("that is there says so", async () => {
+    const { zfs } = driver(() => SUCCESS);
+    expect(await zfs.release("tag", "ut/v@s" as SnapshotName)).toEqual({ ok: true, value: true });
+  });
 
   test.each([
     ["readonly-release", "pool.read_only"],
@@ -489,7 +494,7 @@ describe("holds of the pool", () => {
   test("are read of held snapshots only, and only ours are told", async () => {
     const { zfs, ran } = driver(({ 2: verb }) =>
       verb === "list"
-        ? { stdout: "ut/a@s\t0\nut/b@s\t2\nut/c@s\t-\n" }
+        ? { stdout: "0\tut/a@s\n12\tut/b@s\n-\tut/c@s\n" }
         : { stdout: "ut/b@s\timagestore:x\tTue\nut/b@s\tbackup\tTue\n" },
     );
     expect(await zfs.listHolds("imagestore:")).toEqual({
@@ -497,5 +502,29 @@ describe("holds of the pool", () => {
       value: [{ name: "ut/b@s", tag: "imagestore:x" }],
     });
     expect(ran.at(-1)).toEqual(["sudo", "zfs", "holds", "-H", "ut/b@s"]);
+  });
+
+  const heldPool = (holds: Answer) =>
+    driver(({ 2: verb }) => (verb === "list" ? { stdout: "1\tut/a@s\n1\tut/none@s\n" } : holds));
+
+  test("are told though another snapshot vanished between the two commands", async () => {
+    const { stderr = "" } = captured("open-missing-dataset");
+    const { zfs } = heldPool({ stdout: "ut/a@s\timagestore:x\tTue\n", stderr, code: 1 });
+    expect(await zfs.listHolds("imagestore:")).toEqual({
+      ok: true,
+      value: [{ name: "ut/a@s", tag: "imagestore:x" }],
+    });
+  });
+
+  test("are a failure where anything else went wrong", async () => {
+    const stderr = `${captured("open-missing-dataset").stderr}${captured("suspended-list").stderr}`;
+    const { zfs } = heldPool({ stdout: "ut/a@s\timagestore:x\tTue\n", stderr, code: 1 });
+    expect((await zfs.listHolds("imagestore:")).ok).toBe(false);
+  });
+
+  test("that many ask for at one moment are read once", async () => {
+    const { zfs, ran } = driver(() => ({ stdout: "0\tut/a@s\n" }));
+    await Promise.all(Array.from({ length: 50 }, () => zfs.listHolds("imagestore:")));
+    expect(ran.length).toBe(1);
   });
 });
