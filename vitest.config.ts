@@ -52,6 +52,17 @@ export default defineConfig({
       },
       {
         test: {
+          name: "faults",
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          fileParallelism: false,
+          pool: "forks" as const,
+          sequence: { groupOrder: 6 },
+          include: ["test/faults/**/*.test.ts"],
+        },
+      },
+      {
+        test: {
           ...onOpenZfs,
           name: "conformance-uws",
           sequence: { groupOrder: 3 },

@@ -4,6 +4,7 @@ import { createMethodTable } from "../protocol/json-rpc/methods/table.js";
 import { codeOf, messageOf } from "../protocol/storage/caught-error.js";
 import { fail, failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { PoolName } from "../protocol/storage/names.js";
+import { openTrace, type Trace, traced } from "../protocol/threads/trace-points.js";
 import type { Config } from "./config/schema.js";
 import { createDownloads } from "./downloads/downloads.js";
 import { startStreaming } from "./downloads/streaming-handle.js";
@@ -33,6 +34,9 @@ export interface Daemon {
 /** How long operations may take after graceMs, when their fetches and downloads have been cancelled. */
 const GIVE_UP_MS = 5_000;
 
+/** The calls of an actor's handle that are trace points. */
+const ACTOR_POINTS = ["call", "callAlways", "drain", "stop"] as const;
+
 /**
  * Starts the daemon. If one part can't start, stops those that have. Fails with one line for the
  * administrator: a missing pool, no zfs, no permission, a port in use.
@@ -47,12 +51,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   let stopping = false;
   const actorOf = (pool: PoolName) => (stopping ? undefined : actors.get(pool));
 
-  const streaming = startStreaming({
-    settings: timeouts,
-    windowBytes: limits.streamWindowBytes,
-    folder: config.dataDir,
-    log,
-  });
+  const trace = openTrace(process.env, "main");
+  const streaming = openStreaming(config, log, trace);
   releases.push(streaming.stop);
 
   const metrics = createMetrics({
@@ -95,7 +95,9 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
       }).catch((error: unknown) => fail("internal", `pool ${pool.name}: ${String(error)}`)),
     ),
   );
-  for (const actor of started) if (actor.ok) actors.set(actor.value.pool, actor.value);
+  for (const actor of started) {
+    if (actor.ok) actors.set(actor.value.pool, traced(trace, "actor", actor.value, ACTOR_POINTS));
+  }
   const everyActor = [...actors.values()];
   releases.push(() => Promise.all(everyActor.map((actor) => actor.stop())));
   const failedStart = started.find((actor) => !actor.ok);
@@ -172,6 +174,13 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     crashStreaming: streaming.crash,
     stop: once(stop),
   });
+}
+
+/** The streaming thread, whose orders from here are trace points. */
+function openStreaming({ limits, timeouts, dataDir }: Config, log: Logger, trace: Trace | undefined) {
+  const windowBytes = limits.streamWindowBytes;
+  const handle = startStreaming({ settings: timeouts, windowBytes, folder: dataDir, log });
+  return traced(trace, "streaming", handle, ["fetch", "abandonFetches", "stop"]);
 }
 
 async function listen(

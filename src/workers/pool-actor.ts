@@ -16,11 +16,13 @@ import { createActorLog } from "../protocol/threads/actor-log.js";
 import { createChildTable } from "../protocol/threads/child-table.js";
 import { comlinkEndpoint } from "../protocol/threads/comlink-endpoint.js";
 import { openLink } from "../protocol/threads/link.js";
+import { openTrace, traced } from "../protocol/threads/trace-points.js";
 import { createDatasetLocks } from "./actor/dataset-locks.js";
 import { createFetchQueue } from "./actor/fetch-queue.js";
 import { createMailbox } from "./actor/mailbox.js";
 import { openPool } from "./actor/open-pool.js";
 import type { Records } from "./actor/record-file.js";
+import { tracedLocks } from "./actor/traced-locks.js";
 import type { Zfs } from "./drivers/driver.js";
 import { openEmbeddedZfs } from "./drivers/embedded/embedded-driver.js";
 import { openOpenZfs } from "./drivers/openzfs/openzfs-driver.js";
@@ -42,7 +44,8 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   const { node } = settings;
   const log = createActorLog((...line: LogLine) => task.log.postMessage(line), node.log.level === "debug");
   const mailbox = createMailbox();
-  const locks = createDatasetLocks();
+  const trace = openTrace(process.env, "actor");
+  const locks = tracedLocks(trace, createDatasetLocks());
   const link = openLink(hot, (ask) => mailbox.run(ask as Operation), failed.interrupted);
   const announce = (change: ImageChange) => link.notify(change);
   const fetches = createFetchQueue<CompleteImage>(node.numFetchers, node.maxPending, (id, isUnderWay) =>
@@ -57,7 +60,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   }
 
   async function openDriver({ pool }: ActorSettings): Promise<Outcome<Zfs>> {
-    if (pool.driver === "embedded") return openEmbeddedZfs(pool, log);
+    if (pool.driver === "embedded") return openEmbeddedZfs(pool, log, trace);
     open.runner = startRunner({ script: RUNNER, children: createChildTable(children), log });
     const { volumeProperties, timeouts, limits } = node;
     const slots = {
@@ -74,7 +77,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   async function openAll(liveTags: readonly string[]): ReturnType<ActorControl["open"]> {
     const driver = await openDriver(settings);
     if (!driver.ok) return driver;
-    const zfs = driver.value;
+    const zfs = traced(trace, "driver", driver.value);
     open.zfs = zfs;
     const opened = await openPool({
       settings,
@@ -83,6 +86,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       fetches,
       log,
       liveTags,
+      trace,
       fetch: (order) => link.call<FetchReport>({ fetch: order } satisfies FetchRequest),
       announce,
       onRecords: (records) => {
@@ -90,7 +94,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       },
     });
     if (!opened.ok) return opened;
-    mailbox.open(opened.value.handlers);
+    mailbox.open(traced(trace, "operation", opened.value.handlers));
     const { health, version } = opened.value;
     return succeed({ health, version });
   }

@@ -6,18 +6,20 @@
  */
 import { PackrStream, UnpackrStream } from "msgpackr";
 import { createChildMemory, createChildTable } from "../protocol/threads/child-table.js";
+import { openTrace, traced } from "../protocol/threads/trace-points.js";
 import { runCommand } from "./processes/run-command.js";
 import type { RunReply, RunRequest } from "./processes/runner-link.js";
 
 // Nobody reads this table: main ends the runner's whole group.
 const children = createChildTable(createChildMemory());
+const commands = traced(openTrace(process.env, "runner"), "commands", { run: runCommand });
 const requests = new UnpackrStream();
 const replies = new PackrStream();
 
 requests.on("data", ({ id, command }: RunRequest) => {
   if (command) {
     const { argv, limits } = command;
-    void runCommand(argv, limits, children).then((end) => replies.write({ id, end } satisfies RunReply));
+    void commands.run(argv, limits, children).then((end) => replies.write({ id, end } satisfies RunReply));
   } else replies.write({ id } satisfies RunReply);
 });
 // Pid 0 is our own process group: this process and every command that it is running.

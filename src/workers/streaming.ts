@@ -1,6 +1,7 @@
 import { internalFailure } from "../protocol/storage/failures.js";
 import { createChildTable } from "../protocol/threads/child-table.js";
 import type { StreamEvent, StreamOrder, StreamTask } from "../protocol/threads/streaming-contract.js";
+import { openTrace, traced } from "../protocol/threads/trace-points.js";
 import { fetchImage } from "./streams/image-fetch.js";
 import { type Send, startSend } from "./streams/snapshot-send.js";
 
@@ -11,11 +12,15 @@ import { type Send, startSend } from "./streams/snapshot-send.js";
  */
 export default function runStreaming(task: StreamTask): Promise<void> {
   const { port, settings, folder } = task;
-  const children = createChildTable(task.children);
+  const trace = openTrace(process.env, "streaming");
+  const children = traced(trace, "children", createChildTable(task.children));
   const sends = new Map<number, Send>();
   const fetches = new Map<number, AbortController>();
 
-  const notify = (event: StreamEvent) => port.postMessage(event);
+  const notify = (event: StreamEvent) => {
+    trace?.(`event.${event.kind}`);
+    port.postMessage(event);
+  };
 
   function send({ id, command, ring, skipBytes }: Extract<StreamOrder, { kind: "send" }>): void {
     const started = startSend({
@@ -45,6 +50,7 @@ export default function runStreaming(task: StreamTask): Promise<void> {
   }
 
   port.on("message", (order: StreamOrder) => {
+    trace?.(`order.${order.kind}`);
     switch (order.kind) {
       case "send":
         return send(order);

@@ -6,6 +6,7 @@ import type { PoolSettings } from "../../protocol/storage/pool-settings.js";
 import type { CompleteImage } from "../../protocol/storage/records.js";
 import type { ActorSettings } from "../../protocol/threads/actor-contract.js";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
+import { type Trace, traced } from "../../protocol/threads/trace-points.js";
 import type { Zfs } from "../drivers/driver.js";
 import type { DatasetLocks } from "./dataset-locks.js";
 import type { FetchQueue } from "./fetch-queue.js";
@@ -27,6 +28,8 @@ export interface OpenPoolOptions {
   readonly log: ActorLog;
   /** Tags of holds of downloads that started before this actor did and still run. */
   readonly liveTags: readonly string[];
+  /** Sees the changes of the records. */
+  readonly trace?: Trace | undefined;
   /** Lets the streaming worker fetch an image. */
   fetch(order: FetchOrder): Promise<Outcome<FetchReport>>;
   /** Sends a change of the images to main, which answers GetImage and ListImages from its copy. */
@@ -56,7 +59,7 @@ export async function openPool(options: OpenPoolOptions): Promise<Outcome<Opened
   }
   const opened = await openRecords(settings.node.dataDir, pool, log);
   if (!opened.ok) return opened;
-  const records = opened.value;
+  const records = traced(options.trace, "records", opened.value);
   options.onRecords(records);
   const originalDatabase = originalDatabaseOf(settings.pool);
   const reconciled = await reconcile({

@@ -3,6 +3,7 @@ import { isSnapshotName } from "../../../protocol/storage/names.js";
 import type { EmbeddedSettings } from "../../../protocol/storage/pool-settings.js";
 import { bytes } from "../../../protocol/storage/units.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
+import type { Trace } from "../../../protocol/threads/trace-points.js";
 import type { Zfs } from "../driver.js";
 import { embeddedChanges } from "./changes.js";
 import { type EmbeddedPool, noticesOf, openEmbeddedPool } from "./embedded-pool.js";
@@ -11,8 +12,12 @@ import { catchStorageErrors } from "./storage-errors.js";
 import { embeddedTransfers } from "./transfers.js";
 
 /** Opens the pool in a folder as a `Zfs`, or creates it there. Fails as openEmbeddedPool does. */
-export async function openEmbeddedZfs(settings: EmbeddedSettings, log: ActorLog): Promise<Outcome<Zfs>> {
-  const opened = await openEmbeddedPool(settings, log);
+export async function openEmbeddedZfs(
+  settings: EmbeddedSettings,
+  log: ActorLog,
+  trace?: Trace,
+): Promise<Outcome<Zfs>> {
+  const opened = await openEmbeddedPool(settings, log, trace);
   return opened.ok ? succeed(createEmbeddedZfs(opened.value)) : opened;
 }
 

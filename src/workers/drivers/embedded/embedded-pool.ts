@@ -5,6 +5,7 @@ import type { PoolName } from "../../../protocol/storage/names.js";
 import type { EmbeddedSettings } from "../../../protocol/storage/pool-settings.js";
 import { bytes } from "../../../protocol/storage/units.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
+import { type Trace, traced } from "../../../protocol/threads/trace-points.js";
 import { backupOf, type Catalog } from "./catalog.js";
 import { catalogIn, openSoundCatalog } from "./catalog-recovery.js";
 import { type CatalogTransactions, createCatalogTransactions } from "./catalog-transaction.js";
@@ -106,14 +107,15 @@ async function openFolder(
   folder: string,
   settings: EmbeddedSettings,
   log: ActorLog,
+  trace: Trace | undefined,
 ): Promise<Outcome<EmbeddedPool>> {
   const { name, quotaBytes } = settings;
   const problem = folderProblem(folder);
   if (problem !== undefined) return fail("pool.not_found", `pool ${name}: ${problem}`);
-  const files = await openVolumeFiles(folder);
+  const files = traced(trace, "files", await openVolumeFiles(folder));
   const opened = await openSoundCatalog(settings, folder, files, log);
   if (!opened.ok) return opened;
-  const catalog = opened.value;
+  const catalog = traced(trace, "catalog", opened.value, ["commit"]);
   try {
     const failure = await ensureRoot(name, catalog);
     if (failure) {
@@ -143,10 +145,13 @@ async function openFolder(
 export async function openEmbeddedPool(
   settings: EmbeddedSettings,
   log: ActorLog,
+  trace?: Trace,
 ): Promise<Outcome<EmbeddedPool>> {
   const folder = resolve(settings.folder);
   const what = `pool ${settings.name} in ${folder}`;
-  const opened = await catchStorageErrors(`${what} can't be opened`, () => openFolder(folder, settings, log));
+  const opened = await catchStorageErrors(`${what} can't be opened`, () =>
+    openFolder(folder, settings, log, trace),
+  );
   if (opened.ok || !opened.failure.message.includes("SQLITE_BUSY")) return opened;
   return fail("pool.unavailable", `${what} is open in another imagestore`);
 }

@@ -1,0 +1,20 @@
+import { describe, expect, inject, test } from "vitest";
+import { createOpenZfsPool } from "../faults/openzfs-pool.js";
+import { optionsFrom, runSuite } from "../faults/suite.js";
+import type { Vm } from "../support/vm.js";
+
+const vm = inject("vm");
+const options = optionsFrom(process.env, 1);
+/** For what runs when the time is over. */
+const SPARE_MS = 600_000;
+
+describe.skipIf("skip" in vm)("faults on OpenZFS", () => {
+  test(
+    "no fault loses an acknowledged change, brings a deleted one back or leaves anything behind",
+    async () => {
+      const pool = createOpenZfsPool(vm as Vm, "faults", "/dev/vdl");
+      expect(await runSuite(pool, options)).toEqual([]);
+    },
+    options.minutes * 60_000 + SPARE_MS,
+  );
+});
