@@ -80,16 +80,28 @@ conformance("Volumes and datasets", "volumes", ({ server, pool, own, deviceOf })
     expect(await server.refusal("GetVolume", { id: `${own}/huge/v` })).toBe("not found");
   });
 
-  test.each(["18446744073709551615", "9223372036854775808", "8796093022208"])(
-    "CreateVolume of %s MiB is refused, not wrapped around",
-    async (size) => {
-      const params = `[{"id":"${own}/wrapped","size":${size}}]`;
-      const reply = await server.post(`{"method":"CreateVolume","params":${params},"id":1}`);
-      expect(reply.status).toBe(200);
-      expect(reply.text).toMatch(/^\{"result":null,"error":".+","id":1\}\n$/);
-      expect(await server.refusal("GetVolume", { id: `${own}/wrapped` })).toBe("not found");
-    },
-  );
+  test.each([
+    // Around 2^53 bytes, where numbers of JavaScript stop being exact.
+    "8589934591",
+    "8589934592",
+    "8589934593",
+    // Around 2^63 bytes, which a volume can't have, and 2^64 bytes.
+    "8796093022207",
+    "8796093022208",
+    "17592186044415",
+    "17592186044416",
+    // Around 2^53, 2^63 and 2^64 MiB.
+    "9007199254740991",
+    "9007199254740993",
+    "9223372036854775808",
+    "18446744073709551615",
+  ])("CreateVolume of %s MiB finds no space, and is not wrapped around", async (size) => {
+    const params = `[{"id":"${own}/wrapped","size":${size}}]`;
+    const reply = await server.post(`{"method":"CreateVolume","params":${params},"id":1}`);
+    expect(reply.status).toBe(200);
+    expect(reply.text).toBe('{"result":null,"error":"no space left on device","id":1}\n');
+    expect(await server.refusal("GetVolume", { id: `${own}/wrapped` })).toBe("not found");
+  });
 
   test("GetVolume says what is no volume and what is not there", async () => {
     const errors = await Promise.all([

@@ -11,43 +11,58 @@ async function readPiece(file: FileHandle, piece: Buffer, offset: number): Promi
   return piece.fill(0, filled);
 }
 
+/** A piece of a disk. */
+export interface DiskPiece {
+  /** Where it begins. */
+  readonly offset: number;
+  readonly data: Buffer;
+}
+
 /**
- * The first `length` bytes of a file in pieces of `pieceBytes`; the last one may be shorter.
- * Reads one piece ahead. A piece is valid until the next one is taken.
+ * Reads the pieces of `pieceBytes` at `offsets` of a file, in that order; one that reaches beyond
+ * `length` is cut there. Reads one piece ahead. A piece is valid until the next one is taken.
  */
 export async function* readPieces(
   file: FileHandle,
+  offsets: Iterable<number>,
   length: number,
   pieceBytes: number,
-): AsyncGenerator<Buffer> {
-  const evenPieces = Buffer.allocUnsafe(pieceBytes);
-  const oddPieces = Buffer.allocUnsafe(pieceBytes);
-  const startReading = (index: number) => {
-    const offset = index * pieceBytes;
-    const buffer = index % 2 === 0 ? evenPieces : oddPieces;
-    const piece = buffer.subarray(0, Math.max(0, Math.min(pieceBytes, length - offset)));
-    const reading = readPiece(file, piece, offset);
+): AsyncGenerator<DiskPiece> {
+  const buffers = [Buffer.allocUnsafe(pieceBytes), Buffer.allocUnsafe(pieceBytes)] as const;
+  const places = offsets[Symbol.iterator]();
+  /** How many reads were started; each uses the buffer that the one before did not. */
+  let started = 0;
+  const startReading = () => {
+    const place = places.next();
+    if (place.done) return undefined;
+    const offset = place.value;
+    const buffer = started++ % 2 === 0 ? buffers[0] : buffers[1];
+    const reading = readPiece(file, buffer.subarray(0, Math.min(pieceBytes, length - offset)), offset);
     // It may fail before anyone awaits it. The error is not lost: the loop below awaits it next.
     reading.catch(() => {});
-    return reading;
+    return { offset, reading };
   };
-  let ahead = startReading(0);
+  let ahead = startReading();
   try {
-    for (let index = 0; index * pieceBytes < length; index++) {
-      const piece = await ahead;
-      ahead = startReading(index + 1);
-      yield piece;
+    while (ahead) {
+      const { offset, reading } = ahead;
+      const data = await reading;
+      ahead = startReading();
+      yield { offset, data };
     }
   } finally {
     // The caller closes the file afterwards: no read may be in flight then.
-    await ahead.catch(() => {});
+    await ahead?.reading.catch(() => {});
   }
 }
 
-/** `length` zeros in pieces of `pieceBytes`, all the same buffer. */
-export async function* zeroPieces(length: number, pieceBytes: number): AsyncGenerator<Buffer> {
+/** A buffer of zeros in place of each piece that readPieces would read at these offsets. */
+export async function* zeroPieces(
+  offsets: Iterable<number>,
+  length: number,
+  pieceBytes: number,
+): AsyncGenerator<DiskPiece> {
   const zeros = Buffer.alloc(pieceBytes);
-  for (let offset = 0; offset < length; offset += pieceBytes) {
-    yield zeros.subarray(0, Math.min(pieceBytes, length - offset));
-  }
+  for (const offset of offsets)
+    yield { offset, data: zeros.subarray(0, Math.min(pieceBytes, length - offset)) };
 }

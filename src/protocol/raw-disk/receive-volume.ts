@@ -17,6 +17,8 @@ interface ReceiveVolumeOptions {
    * stream. The caller closes the file.
    */
   openTarget(begin: StreamBegin): Promise<FileHandle>;
+  /** Called with each size that the volume is known to reach, in bytes. May throw to refuse the stream. */
+  checkSize?(bytes: bigint): void;
 }
 
 export interface ReceivedVolume {
@@ -46,7 +48,7 @@ interface IncomingVolume {
 type Steps = { readonly [Kind in VolumeEventKind]: (event: VolumeEvent<Kind>) => Promise<void> };
 
 /** A raw disk that takes the events of one stream, in their order and one at a time. */
-function createTargetDisk(openTarget: ReceiveVolumeOptions["openTarget"]) {
+function createTargetDisk({ openTarget, checkSize }: Pick<ReceiveVolumeOptions, "openTarget" | "checkSize">) {
   /** Undefined until the first event, which is the stream's begin. */
   let incoming: IncomingVolume | undefined;
   const volume = () => {
@@ -69,6 +71,7 @@ function createTargetDisk(openTarget: ReceiveVolumeOptions["openTarget"]) {
       };
     },
     async size({ volsize }) {
+      checkSize?.(volsize);
       volume().volsize = volsize;
     },
     async blocksize({ volblocksize }) {
@@ -76,6 +79,8 @@ function createTargetDisk(openTarget: ReceiveVolumeOptions["openTarget"]) {
     },
     async write({ offset, data }) {
       const disk = volume();
+      // The last block may reach beyond the volume's end, so only its begin counts.
+      checkSize?.(BigInt(offset) + 1n);
       await disk.writes.write(offset, data);
       disk.dataEnd = Math.max(disk.dataEnd, offset + data.length);
       disk.writtenBytes += data.length;
@@ -117,12 +122,12 @@ function createTargetDisk(openTarget: ReceiveVolumeOptions["openTarget"]) {
  * place. A FREE record cuts the file off where it reaches the end of the file's data; else
  * the range is zeroed where it holds anything but zeros. At the end the size is set and the
  * data synced.
- * Rejects with a StreamFailure for a bad stream, else with what `source`, `openTarget` or
- * the file threw. Then the file's content is useless, and nothing writes to it any more.
+ * Rejects with a StreamFailure for a bad stream, else with what `source`, `openTarget`,
+ * `checkSize` or the file threw. Then the file's content is useless, and nothing writes to it any more.
  */
-export async function receiveVolume({ source, openTarget }: ReceiveVolumeOptions): Promise<ReceivedVolume> {
+export async function receiveVolume({ source, ...options }: ReceiveVolumeOptions): Promise<ReceivedVolume> {
   const reader = createVolumeReader();
-  const target = createTargetDisk(openTarget);
+  const target = createTargetDisk(options);
   try {
     for await (const chunk of source) {
       for (const event of reader.push(chunk)) await target.apply(event);

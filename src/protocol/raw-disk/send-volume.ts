@@ -1,6 +1,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { createVolumeWriter, type VolumeStreamOptions } from "../zfs-stream/volume-writer.js";
-import { readPieces, zeroPieces } from "./disk-pieces.js";
+import { type DataRange, piecesWithin } from "./data-ranges.js";
+import { type DiskPiece, readPieces, zeroPieces } from "./disk-pieces.js";
 
 export interface SendVolumeOptions {
   /** A raw disk. If it is shorter than `stream.volsize`, zeros are added; if it is longer, the rest is not sent. */
@@ -8,6 +9,11 @@ export interface SendVolumeOptions {
   /** The raw disk of the older snapshot, whose guid is `stream.fromGuid`; without it the stream is a full one. */
   readonly from?: string;
   readonly stream: VolumeStreamOptions;
+  /**
+   * Where `file` or `from` may hold data, ascending. Both are zeros everywhere else, and not read
+   * there. Undefined: not known, so all is read.
+   */
+  readonly dataRanges?: readonly DataRange[] | undefined;
   /** Takes the next bytes of the stream, which it may keep. Sending waits for the promise. */
   write(chunk: Uint8Array): Promise<void> | void;
   /** How many bytes of `file` are done; called several times a second. */
@@ -56,20 +62,24 @@ function createPieceSender(stream: VolumeStreamOptions, write: SendVolumeOptions
     hole.start = hole.end;
   }
 
+  async function addHole(start: number, end: number): Promise<void> {
+    if (start !== hole.end) {
+      await sendHole();
+      hole.start = start;
+    }
+    hole.end = end;
+  }
+
   return {
     async begin(): Promise<void> {
       await write(writer.begin());
     },
+    addHole,
     /** `offset`: where in the volume both pieces begin. */
     async send(offset: number, piece: Buffer, older: Buffer): Promise<void> {
       for (const { kind, start, end } of blockRuns(piece, older, zeros)) {
-        if (kind === "hole") {
-          if (offset + start !== hole.end) {
-            await sendHole();
-            hole.start = offset + start;
-          }
-          hole.end = offset + end;
-        } else if (kind === "data") {
+        if (kind === "hole") await addHole(offset + start, offset + end);
+        else if (kind === "data") {
           await sendHole();
           await write(writer.write(offset + start, piece.subarray(start, end)));
         }
@@ -85,28 +95,38 @@ function createPieceSender(stream: VolumeStreamOptions, write: SendVolumeOptions
 /**
  * Sends a raw disk as the stream of a volume: begin, the blocks that are not zeros, end. With
  * `from` it sends only the blocks that differ; those that became zeros go out as FREE records.
- * Reads both files once, in order, and needs a few MiB of memory whatever the size.
+ * Reads both files once, in order, but for the holes that `dataRanges` tells, and needs a few MiB
+ * of memory whatever the size.
  * Rejects with what reading or `write` threw; then the stream lacks its end.
  */
 export async function sendVolume(options: SendVolumeOptions): Promise<void> {
-  const { file, from, stream, write, onProgress } = options;
+  const { file, from, stream, write, onProgress, dataRanges } = options;
   const sender = createPieceSender(stream, write);
   const length = Number(stream.volsize);
   const pieceBytes = Math.max(MIN_PIECE_BYTES, stream.volblocksize);
 
+  /** Sends what lies between two pieces that were read: zeros, which are no news where there is an older disk. */
+  async function skip(start: number, end: number): Promise<void> {
+    if (end > start && from === undefined) await sender.addHole(start, end);
+  }
+
   async function sendPieces(
-    pieces: AsyncIterable<Buffer>,
-    olderPieces: AsyncGenerator<Buffer>,
+    pieces: AsyncIterable<DiskPiece>,
+    olderPieces: AsyncGenerator<DiskPiece>,
   ): Promise<void> {
-    let offset = 0;
+    /** Everything before it is done. */
+    let done = 0;
     try {
       await sender.begin();
-      for await (const piece of pieces) {
+      for await (const { offset, data } of pieces) {
+        await skip(done, offset);
         const older = await olderPieces.next();
-        if (!older.done) await sender.send(offset, piece, older.value);
-        offset += piece.length;
-        onProgress?.(offset);
+        if (!older.done) await sender.send(offset, data, older.value.data);
+        done = offset + data.length;
+        onProgress?.(done);
       }
+      await skip(done, length);
+      if (done < length) onProgress?.(length);
       await sender.end();
     } finally {
       await olderPieces.return(undefined);
@@ -117,8 +137,11 @@ export async function sendVolume(options: SendVolumeOptions): Promise<void> {
   let older: FileHandle | undefined;
   try {
     older = from === undefined ? undefined : await open(from, "r");
-    const olderPieces = older ? readPieces(older, length, pieceBytes) : zeroPieces(length, pieceBytes);
-    await sendPieces(readPieces(current, length, pieceBytes), olderPieces);
+    const offsets = () => piecesWithin(dataRanges ?? [{ start: 0, end: length }], length, pieceBytes);
+    const olderPieces = older
+      ? readPieces(older, offsets(), length, pieceBytes)
+      : zeroPieces(offsets(), length, pieceBytes);
+    await sendPieces(readPieces(current, offsets(), length, pieceBytes), olderPieces);
   } finally {
     await older?.close();
     await current.close();

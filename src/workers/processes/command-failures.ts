@@ -64,8 +64,10 @@ const PATTERNS: readonly Pattern[] = [
   { match: /^cannot .*: (?:dataset|pool) is busy$/m, toFailure: (match) => fail("dataset.busy", match[0]) },
   {
     match:
-      /^cannot .*: (?:out of space|dataset is full|refreservation is greater than available space)|\bNo space left on device\b/m,
-    toFailure: () => failed.noSpace,
+      /^cannot .*: (?:out of space(?:: (.+))?|dataset is full|refreservation is greater than available space)|\bNo space left on device\b/m,
+    // The embedded driver's receive has a reason to add; clients compare the words of the others.
+    toFailure: ([, why]) =>
+      why === undefined ? failed.noSpace : fail("pool.no_space", `${failed.noSpace.failure.message}: ${why}`),
   },
   {
     match: /^cannot .*: (?:quota|refquota|destination .* space quota) exceeded\.?$/im,

@@ -36,12 +36,8 @@ export const volumeMethods: readonly Method[] = [
           return fail("name.invalid", 'not a valid dataset: a volume\'s name has no "@"');
         }
         const size = bytesFromMib(mib(request.size));
-        if (size > MAX_VOLUME_BYTES) {
-          return fail(
-            "request.invalid",
-            `need a valid size: ${request.size} MiB is more than a volume can have`,
-          );
-        }
+        // No pool has room for more than a volume can have.
+        if (size > MAX_VOLUME_BYTES) return failed.noSpace;
         return succeed({ op: "CreateVolume", name: dataset, size });
       });
     },

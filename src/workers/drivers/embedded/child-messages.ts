@@ -22,6 +22,8 @@ export interface ReceiveRequest {
   readonly folder: string;
   /** The user properties that the new volume gets. */
   readonly properties: Properties;
+  /** A larger volume is refused. Decimal, bytes. */
+  readonly largestVolume: string;
   /** The target, if it exists: an incremental stream is received onto it. */
   readonly existing: { readonly id: number; readonly readonly: boolean } | undefined;
   /** The last snapshot of the target, which an incremental stream must build on. `file`: an absolute path. */

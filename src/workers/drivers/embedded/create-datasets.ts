@@ -45,13 +45,16 @@ export function createVolume(pool: EmbeddedPool, name: DatasetName, volsize: Byt
   const { catalog, files, accounting } = pool;
   return catchStorageErrors(`cannot create '${name}'`, async () => {
     if (catalog.find(name)) return succeed(null);
+    const hasRoom = async () => volsize <= (await accounting.space()).available;
+    // Before the file too: no file system takes all of the sizes that a request may name.
+    if (!(await hasRoom())) return failed.noSpace;
     const file = newFileName();
     await files.create(file, volsize);
     return addVolume(pool, name, file, async () => {
       if (catalog.find(name)) return succeed({});
       const parents = missingParents(catalog, pool.name, name);
       if (!parents.ok) return parents;
-      if (volsize > (await accounting.space()).available) return failed.noSpace;
+      if (!(await hasRoom())) return failed.noSpace;
       const fields = { volsize, volblocksize: DEFAULT_VOLBLOCKSIZE, file, reserved: true };
       return succeed({ put: [...parents.value, newVolume(catalog, name, fields)] });
     });

@@ -45,6 +45,14 @@ function findFailure({ fromGuid, toName }: StreamBegin): string | undefined {
   return `cannot receive incremental stream: most recent snapshot of ${target} does not\nmatch incremental source`;
 }
 
+/** A volume may be larger than the free space, but not so large that the pool could never hold it. */
+function checkSize(size: bigint): void {
+  if (size <= BigInt(request.largestVolume)) return;
+  throw new ReceiveFailure(
+    `cannot receive new filesystem stream: out of space: a volume of at least ${size} bytes, and pool ${request.pool} takes none of more than ${request.largestVolume}`,
+  );
+}
+
 async function openTarget(begin: StreamBegin): Promise<FileHandle> {
   const failure = findFailure(begin);
   if (failure !== undefined) throw new ReceiveFailure(failure);
@@ -82,7 +90,7 @@ function stderrText(error: unknown): string {
 }
 
 try {
-  const received = await receiveVolume({ source: process.stdin, openTarget });
+  const received = await receiveVolume({ source: process.stdin, openTarget, checkSize });
   await writeReport({
     file: DISK_FILE,
     guid: String(received.begin.toGuid),

@@ -8,9 +8,17 @@ export interface SpaceAccounting {
   space(): Promise<Space>;
   /** `allocated`: what the pool's files take. `free`: what the quota and the file system leave. */
   usage(): Promise<{ readonly allocated: Bytes; readonly free: Bytes }>;
+  /**
+   * What a received volume may have at most. It may be larger than the pool, since it need not be
+   * written to its end, but not without bound.
+   */
+  largestVolume(): Bytes;
   /** Whether `addedBytes` more would exceed the quota. Without a quota false: the file system has its limit. */
   exceedsQuota(addedBytes: bigint): Promise<boolean>;
 }
+
+/** How many times larger than the pool, or its file system, a thin volume may be. */
+const MOST_OVERCOMMITTED = 64n;
 
 interface Totals {
   /** What the pool's files take. */
@@ -65,6 +73,7 @@ export function createSpaceAccounting(
       const { free, used } = await sumUpWithFree();
       return { allocated: bytes(used), free: bytes(atLeastZero(free)) };
     },
+    largestVolume: () => bytes(lesser(quota ?? files.totalBytes(), files.totalBytes()) * MOST_OVERCOMMITTED),
     async exceedsQuota(addedBytes) {
       if (quota === undefined) return false;
       const { used, reserved } = await sumUp();

@@ -51,7 +51,7 @@ function sendRequest({ catalog, files }: EmbeddedPool, name: SnapshotName): Send
 }
 
 function receiveRequest(
-  { name: pool, catalog, files }: EmbeddedPool,
+  { name: pool, catalog, files, accounting }: EmbeddedPool,
   target: DatasetName,
   folder: string,
   properties: Properties,
@@ -63,6 +63,7 @@ function receiveRequest(
     target,
     folder,
     properties,
+    largestVolume: String(accounting.largestVolume()),
     existing: existing && { id: existing.id, readonly: existing.readonly },
     base: base && { guid: base.guid, file: files.pathOf(base.file), volblocksize: base.volblocksize },
   };

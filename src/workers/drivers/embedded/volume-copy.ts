@@ -1,7 +1,9 @@
 import { constants } from "node:fs";
 import { copyFile, type FileHandle, open, rm } from "node:fs/promises";
+import type { DataRange } from "../../../protocol/raw-disk/data-ranges.js";
 import { writeSparse } from "../../../protocol/raw-disk/file-writes.js";
 import { codeOf } from "../../../protocol/storage/caught-error.js";
+import { findData } from "./find-data.js";
 
 const BUFFER_BYTES = 1024 * 1024;
 const MAX_SPARE_BUFFERS = 4;
@@ -20,20 +22,27 @@ interface VolumeCopier {
   /**
    * Copies the file `from` to the path `to`, which must not exist. The copy shares the blocks
    * of `from` where the file system can do that (a reflink), else it is sparse: zeros become
-   * holes. Nothing is synced. When it rejects, part of the copy may be there.
+   * holes, and holes are not read. Nothing is synced. When it rejects, part of the copy may be
+   * there. It rejects with the signal's reason soon after that is given.
    */
-  copy(from: string, to: string): Promise<void>;
+  copy(from: string, to: string, signal?: AbortSignal): Promise<void>;
 }
 
 export function createVolumeCopier(): VolumeCopier {
   /** Buffers of copies that ended. A new one for each copy keeps the garbage collector of this thread busy. */
   const spareBuffers: Buffer[] = [];
 
-  async function copyData(from: FileHandle, to: FileHandle, size: number): Promise<void> {
+  async function copyRange(
+    from: FileHandle,
+    to: FileHandle,
+    { start, end }: DataRange,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     const buffer = spareBuffers.pop() ?? Buffer.allocUnsafe(BUFFER_BYTES);
     try {
-      for (let offset = 0; offset < size; ) {
-        const { bytesRead } = await from.read(buffer, 0, BUFFER_BYTES, offset);
+      for (let offset = start; offset < end; ) {
+        signal?.throwIfAborted();
+        const { bytesRead } = await from.read(buffer, 0, Math.min(BUFFER_BYTES, end - offset), offset);
         if (bytesRead === 0) break;
         await writeSparse(to, buffer.subarray(0, bytesRead), offset);
         offset += bytesRead;
@@ -43,23 +52,24 @@ export function createVolumeCopier(): VolumeCopier {
     }
   }
 
-  /** Reads the holes of `from` too: Node has no SEEK_DATA to find where they are. */
-  async function copySparse(fromPath: string, toPath: string): Promise<void> {
+  async function copySparse(fromPath: string, toPath: string, signal?: AbortSignal): Promise<void> {
     await using from = await open(fromPath, "r");
     await using to = await open(toPath, "wx", 0o600);
-    const { size, blocks } = await from.stat();
-    if (blocks > 0) await copyData(from, to, size);
+    const { size } = await from.stat();
+    const ranges = (await findData(fromPath)) ?? [{ start: 0, end: size }];
+    for (const range of ranges) await copyRange(from, to, range, signal);
     await to.truncate(size);
   }
 
   return {
-    async copy(from, to) {
+    async copy(from, to, signal) {
+      signal?.throwIfAborted();
       try {
         await copyFile(from, to, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL);
       } catch (error) {
         if (!NO_REFLINK.includes(codeOf(error))) throw error;
         await rm(to, { force: true });
-        await copySparse(from, to);
+        await copySparse(from, to, signal);
       }
     },
   };

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { chmodSync, renameSync } from "node:fs";
+import { chmodSync, renameSync, statfsSync } from "node:fs";
 import { chmod, lstat, mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { sync } from "../../../protocol/raw-disk/file-writes.js";
@@ -46,6 +46,8 @@ export interface VolumeFiles {
   removeIncoming(name: string): Promise<void>;
   /** What the file system has left. */
   available(): Promise<Bytes>;
+  /** What the file system has, used or free. */
+  totalBytes(): Bytes;
   /** The names of all files in `volumes/`. */
   list(): Promise<readonly string[]>;
   /** Moves a file from `volumes/` to `lost/`. */
@@ -162,6 +164,10 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
     available: async () => {
       const { bavail, bsize } = await statfs(folder, { bigint: true });
       return bytes(bavail * bsize);
+    },
+    totalBytes: () => {
+      const { blocks, bsize } = statfsSync(folder, { bigint: true });
+      return bytes(blocks * bsize);
     },
     list: () => readdir(volumes),
     lost,

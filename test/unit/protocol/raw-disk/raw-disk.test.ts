@@ -16,6 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { mergeRanges } from "../../../../src/protocol/raw-disk/data-ranges.js";
 import { type ReceivedVolume, receiveVolume } from "../../../../src/protocol/raw-disk/receive-volume.js";
 import { type SendVolumeOptions, sendVolume } from "../../../../src/protocol/raw-disk/send-volume.js";
 import { StreamFailure } from "../../../../src/protocol/zfs-stream/stream-failure.js";
@@ -44,6 +45,7 @@ interface Sent {
   readonly from?: string;
   readonly write?: SendVolumeOptions["write"];
   readonly onProgress?: (bytes: number) => void;
+  readonly dataRanges?: SendVolumeOptions["dataRanges"];
 }
 
 /** The stream of a file, guid 1 for a full one and 2 for what builds on it. */
@@ -63,6 +65,7 @@ async function send(file: string, options: Sent = {}): Promise<Buffer> {
     },
     write: options.write ?? ((chunk) => void pieces.push(chunk)),
     ...(options.onProgress ? { onProgress: options.onProgress } : {}),
+    dataRanges: options.dataRanges,
   });
   return Buffer.concat(pieces);
 }
@@ -341,4 +344,54 @@ test("nothing is read ahead of a sink that takes its time, but what is bounded",
   expect(seen.every((bytes) => bytes === 0)).toBe(true);
   expect(read).toBe(16 * MIB);
   rmSync(at("long"));
+});
+
+describe("where the data of a disk is", () => {
+  const SIZE = 24 * MIB;
+  /** A disk with a block at each of these places, and the range of each, wider than need be. */
+  async function makeDisk(name: string, places: readonly number[]) {
+    writeFileSync(at(name), "");
+    truncateSync(at(name), SIZE);
+    await using file = await open(at(name), "r+");
+    for (const place of places) await file.write(Buffer.alloc(4096, 1 + (place % 200)), 0, 4096, place);
+    return places
+      .map((place) => ({ start: Math.max(0, place - 100), end: Math.min(SIZE, place + 5000) }))
+      .sort((one, other) => one.start - other.start);
+  }
+  const placesOf = fc.uniqueArray(
+    fc.nat(SIZE / 4096 - 1).map((block) => block * 4096),
+    { maxLength: 12 },
+  );
+
+  test("changes nothing in its stream, full or incremental, but what is read for it", async () => {
+    await fc.assert(
+      fc.asyncProperty(placesOf, placesOf, async (newer, older) => {
+        const ranges = await makeDisk("ranges-new", newer);
+        const olderRanges = await makeDisk("ranges-old", older);
+        const full = await send(at("ranges-new"), { dataRanges: ranges });
+        expect(full.equals(await send(at("ranges-new")))).toBe(true);
+        const from = at("ranges-old");
+        const both = mergeRanges(ranges, olderRanges);
+        const incremental = await send(at("ranges-new"), { from, dataRanges: both });
+        expect(incremental.equals(await send(at("ranges-new"), { from }))).toBe(true);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test("makes the stream of 4 TiB of holes as short as its data", async () => {
+    writeFileSync(at("vast"), "");
+    const size = 4 * 2 ** 40;
+    truncateSync(at("vast"), size);
+    const ends: number[] = [];
+    const stream = await send(at("vast"), {
+      volsize: size,
+      dataRanges: [],
+      onProgress: (bytes) => void ends.push(bytes),
+    });
+    expect(stream.length).toBeLessThan(64 * 1024);
+    expect(ends).toEqual([size]);
+    await receive(inPieces(stream), at("vast-again"));
+    expect(statSync(at("vast-again"))).toMatchObject({ size, blocks: 0 });
+  });
 });

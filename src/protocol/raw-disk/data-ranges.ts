@@ -1,0 +1,27 @@
+/** A part of a file that may hold data, in bytes: from `start` up to, not including, `end`. */
+export interface DataRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * The places of the pieces of `pieceBytes` that touch any of `ranges` and begin below `length`.
+ * `ranges`: ascending, may overlap.
+ */
+export function* piecesWithin(
+  ranges: Iterable<DataRange>,
+  length: number,
+  pieceBytes: number,
+): Generator<number> {
+  /** The next piece that was not given yet. */
+  let next = 0;
+  for (const { start, end } of ranges) {
+    next = Math.max(next, Math.floor(start / pieceBytes) * pieceBytes);
+    for (; next < Math.min(end, length); next += pieceBytes) yield next;
+  }
+}
+
+/** The ranges of two files together, ascending. */
+export function mergeRanges(a: readonly DataRange[], b: readonly DataRange[]): DataRange[] {
+  return [...a, ...b].sort((one, other) => one.start - other.start);
+}
