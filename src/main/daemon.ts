@@ -135,6 +135,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     pools,
     methods: createMethodTable(),
     batchLength: limits.batchLength,
+    batchLists: limits.batchLists,
+    replyBytes: limits.replyBytes,
     run: ({ pool, operation }) => {
       const actor = actorOf(pool);
       if (!actor) return failed.stopping;

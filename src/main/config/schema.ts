@@ -108,6 +108,14 @@ const limits = z.strictObject({
     .max(64 * MIB)
     .default(MIB),
   batchLength: count(100, 10_000),
+  /** Lists that differ, and recursive calls, in one batch. */
+  batchLists: count(16, 10_000),
+  /** JSON text of the answers in one reply. The default has room for 100,000 snapshots with the longest names. */
+  replyBytes: z
+    .int()
+    .min(64 * KIB)
+    .max(256 * MIB)
+    .default(32 * MIB),
   /** Operations that one pool's actor may have pending. It refuses more at once. */
   mailbox: count(10_000, 1_000_000),
   /** Commands that one pool's actor runs at the same time, by what they do to the pool. */

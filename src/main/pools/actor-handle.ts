@@ -8,6 +8,7 @@ import { createChildMemory } from "../../protocol/threads/child-table.js";
 import { endOrphans } from "../threads/orphans.js";
 import { type ActorThread, type ActorThreadOptions, startActorThread } from "./actor-thread.js";
 import type { ImageMirror } from "./image-mirror.js";
+import { createSharedReads } from "./shared-reads.js";
 import { withTimeout } from "./time-limit.js";
 
 /** The pause before a crashed actor is restarted. While starts fail, it doubles up to the longest. */
@@ -25,7 +26,8 @@ export interface Actor {
   /** How often the thread has ended unexpectedly, so that a new one had to start. */
   readonly restarts: number;
   /**
-   * Runs an operation. Never rejects and always settles. Fails: service.overloaded if the mailbox is
+   * Runs an operation. Never rejects and always settles. Lists and GetPool that wait at the same
+   * moment share a run. Fails: service.overloaded if the mailbox is
    * full, service.interrupted if the thread crashes, pool.unavailable during a restart,
    * service.stopping after `stop`.
    */
@@ -133,6 +135,13 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     }
   }
 
+  function callOnce<T>(operation: Operation): Promise<Outcome<T>> {
+    if (!thread) return Promise.resolve(isStopped() ? failed.stopping : actorStarting);
+    if (thread.link.pending >= options.mailbox) return Promise.resolve(failed.overloaded);
+    return thread.link.call<T>(operation);
+  }
+  const shared = createSharedReads(callOnce, options.mailbox);
+
   const actor: Actor = {
     pool,
     get state() {
@@ -145,11 +154,7 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
       return restarts;
     },
     read: (operation) => thread && readRecords(thread.mirror, operation),
-    call: <T>(operation: Operation) => {
-      if (!thread) return Promise.resolve(isStopped() ? failed.stopping : actorStarting);
-      if (thread.link.pending >= options.mailbox) return Promise.resolve(failed.overloaded);
-      return thread.link.call<T>(operation);
-    },
+    call: <T>(operation: Operation) => shared.read<T>(operation) ?? callOnce<T>(operation),
     callAlways: (operation) => thread?.link.call(operation) ?? Promise.resolve(actorStarting),
     stats: async (timeoutMs) => {
       if (!thread) throw new Error(`the actor is ${state}`);

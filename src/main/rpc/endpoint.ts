@@ -13,14 +13,21 @@ import { encodeReply10, encodeReply20, encodeRpcError20 } from "../../protocol/j
 import type { Outcome } from "../../protocol/storage/failures.js";
 import { PLAIN_TEXT } from "../http/headers.js";
 import type { HttpReply, HttpRequest } from "../http/transport.js";
+import { type BatchLimits, batchCostProblem, batchLengthProblem, runSome } from "./batch.js";
 import { passesHttpCheck } from "./http-check.js";
-import { type CallOptions, runCall, type Soon, whenReady } from "./run-call.js";
+import {
+  type CallOptions,
+  type PlannedCall,
+  planCall,
+  type ReplyContext,
+  runCall,
+  type Soon,
+  whenReady,
+} from "./run-call.js";
 import { type JsonReply, NOSNIFF, sendJson } from "./send-json.js";
 
-export interface RpcOptions extends CallOptions {
+export interface RpcOptions extends CallOptions, BatchLimits {
   readonly methods: MethodTable;
-  /** The most requests in a batch. */
-  readonly batchLength: number;
   /** Called with an exception, which is a bug. The client gets the status 500. */
   onBug(error: unknown): void;
 }
@@ -89,7 +96,8 @@ function answer10(options: RpcOptions, request: Request | InvalidRequest, client
   const lookup = options.methods.find(name);
   if ("missing" in lookup) return refuse(MISSING_10[lookup.missing](name));
   if (params === undefined) return refuse("rpc: method request ill-formed: missing params field");
-  return whenReady(runCall(options, lookup.found, request), (outcome) => {
+  const call = planCall(options, lookup.found, request);
+  return whenReady(runCall(options, call, ownReply(options)), (outcome) => {
     // In 1.0, a field of the wrong type is answered with the status 400, as a malformed envelope is.
     if (!outcome.ok && outcome.failure.code === "request.malformed") {
       return refuse10(client, outcome.failure.message);
@@ -124,20 +132,34 @@ function send20({ reply, accept }: Client, answer: JsonReply | undefined): void 
   else reply.send(204, [NOSNIFF], "");
 }
 
+function ownReply({ replyBytes }: RpcOptions): ReplyContext {
+  return { leftBytes: replyBytes, reads: undefined };
+}
+
 /** @returns undefined for a notification. */
 function answer20(options: RpcOptions, request: Request | InvalidRequest): Soon<JsonReply | undefined> {
+  const prepared = prepare20(options, request);
+  return "run" in prepared ? prepared.run(ownReply(options)) : prepared.reply;
+}
+
+/** A request of 2.0: a call that can be run, or the reply that refuses it. */
+type Prepared20 =
+  | { readonly call: PlannedCall; run(context: ReplyContext): Soon<JsonReply | undefined> }
+  | { readonly reply: JsonReply | undefined };
+
+function prepare20(options: RpcOptions, request: Request | InvalidRequest): Prepared20 {
   const { id } = request;
-  if ("problem" in request) return rpcError20(request.id, "invalid", request.problem);
+  if ("problem" in request) return { reply: rpcError20(request.id, "invalid", request.problem) };
   const { method: name } = request;
   const lookup = options.methods.find(name);
   if ("missing" in lookup) {
-    return id === undefined
-      ? undefined
-      : rpcError20(id, "noMethod", `there is no method ${JSON.stringify(name)}`);
+    const detail = `there is no method ${JSON.stringify(name)}`;
+    return { reply: id === undefined ? undefined : rpcError20(id, "noMethod", detail) };
   }
-  return whenReady(runCall(options, lookup.found, request), (outcome) =>
-    id === undefined ? undefined : { text: encodeReply20(id, outcome), isOverload: isOverload(outcome) },
-  );
+  const call = planCall(options, lookup.found, request);
+  const reply = (outcome: Outcome<string>) =>
+    id === undefined ? undefined : { text: encodeReply20(id, outcome), isOverload: isOverload(outcome) };
+  return { call, run: (context) => whenReady(runCall(options, call, context), reply) };
 }
 
 function answerBatch(
@@ -149,13 +171,18 @@ function answerBatch(
   if (defaultVersion === "1.0" && !hasVersion2(batch)) {
     return refuse10(client, "rpc: expected an object, got an array: batches need JSON-RPC 2.0");
   }
-  const { length } = batch.items;
-  const most = options.batchLength;
-  const problem = length === 0 ? "an empty batch" : `a batch holds at most ${most} requests, got ${length}`;
-  if (length === 0 || length > most) return send20(client, rpcError20(NO_ID, "invalid", problem));
-  // Async, so that a bug in one request does not keep those behind it from running.
-  const answering = batch.items.map(async (item) => answer20(options, readBatchElement(item)));
-  return Promise.all(answering).then((answers) => {
+  const refuse = (problem: string) => send20(client, rpcError20(NO_ID, "invalid", problem));
+  const tooLong = batchLengthProblem(batch.items.length, options);
+  if (tooLong !== undefined) return refuse(tooLong);
+  const requests = batch.items.map((item) => prepare20(options, readBatchElement(item)));
+  const tooCostly = batchCostProblem(
+    requests.flatMap((request) => ("call" in request ? [request.call] : [])),
+    options,
+  );
+  if (tooCostly !== undefined) return refuse(tooCostly);
+  const context: ReplyContext = { leftBytes: options.replyBytes, reads: new Map() };
+  const answering = runSome(requests, (request) => ("run" in request ? request.run(context) : request.reply));
+  return answering.then((answers) => {
     const replies = answers.filter((answer) => answer !== undefined);
     if (replies.length === 0) return send20(client, undefined);
     send20(client, {

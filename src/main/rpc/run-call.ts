@@ -1,7 +1,9 @@
 import type { Request } from "../../protocol/json-rpc/envelope.js";
+import { byteLength } from "../../protocol/json-rpc/joined.js";
 import type { Method, Routed, RoutedToPools } from "../../protocol/json-rpc/methods/method.js";
 import { internalFailure, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { PoolName } from "../../protocol/storage/names.js";
+import { isRead, keyOf, replyTooLarge } from "../../protocol/storage/reply-limit.js";
 import type { CallReport } from "../observability/call-report.js";
 
 /** A value or a promise of it. Calls that need no other thread go without promises, which is faster. */
@@ -14,30 +16,85 @@ export function whenReady<T, U>(value: Soon<T>, next: (value: T) => U): Soon<U> 
 
 export interface CallOptions {
   readonly pools: readonly PoolName[];
+  /** The most bytes that the answers in one reply may have, as JSON text. */
+  readonly replyBytes: number;
   /** Runs a planned operation in the actor of its pool. */
   run(routed: Routed): Soon<Outcome<unknown>>;
   /** Called once for each call, for the log and the metrics. */
   report(call: CallReport): void;
 }
 
-/** Plans a call, runs its operation and reports it. @returns the result as JSON text. */
-export function runCall(
-  { pools, run, report }: CallOptions,
+/** A call that was read and checked, and is not run yet. */
+export interface PlannedCall {
+  readonly method: Method;
+  readonly planned: Outcome<Routed | RoutedToPools>;
+  /** By performance.now(). */
+  readonly startedAt: number;
+}
+
+/** What the calls of one reply share. */
+export interface ReplyContext {
+  /** How many bytes the answers that are still to come may have. */
+  leftBytes: number;
+  /** The reads of a batch by what they ask for: each runs once. Undefined for a request of its own. */
+  readonly reads: Map<string, Soon<Outcome<unknown>>> | undefined;
+}
+
+export function planCall(
+  { pools }: CallOptions,
   method: Method,
-  { params, version }: Request,
-): Soon<Outcome<string>> {
+  { params, version }: Pick<Request, "params" | "version">,
+): PlannedCall {
   const startedAt = performance.now();
-  const planned = method.plan(params, version === "2.0", pools);
+  return { method, planned: method.plan(params, version === "2.0", pools), startedAt };
+}
+
+/** Runs the operation of a call and reports it. @returns the result as JSON text. */
+export function runCall(
+  options: CallOptions,
+  { method, planned, startedAt }: PlannedCall,
+  context: ReplyContext,
+): Soon<Outcome<string>> {
   const pool = planned.ok ? poolOf(planned.value) : "";
-  const finish = (outcome: Outcome<unknown>): Outcome<string> => {
+  const report = (outcome: Outcome<string>) => {
     const failure = outcome.ok ? undefined : outcome.failure;
     const ms = performance.now() - startedAt;
-    report({ method: method.name, pool, code: failure?.code ?? "ok", ms, detail: failure?.detail });
-    return outcome.ok ? succeed(method.encode(outcome.value)) : outcome;
+    options.report({ method: method.name, pool, code: failure?.code ?? "ok", ms, detail: failure?.detail });
+    return outcome;
   };
-  if (!planned.ok) return finish(planned);
-  const outcome = "pools" in planned.value ? runOnPools(planned.value, run) : run(planned.value);
+  if (!planned.ok) return report(planned);
+  const { operation } = planned.value;
+  const encode = (answer: unknown): Outcome<string> => {
+    const text = method.encode(answer, context.leftBytes);
+    if (text === undefined) return replyTooLarge(operation, options.replyBytes);
+    context.leftBytes -= byteLength(text);
+    return succeed(text);
+  };
+  const finish = (outcome: Outcome<unknown>) => report(outcome.ok ? encode(outcome.value) : outcome);
+  const outcome = runShared(planned.value, options.run, context.reads);
   return outcome instanceof Promise ? outcome.catch(internalFailure).then(finish) : finish(outcome);
+}
+
+/** Runs an operation, or takes the answer of the same read in the same reply. */
+function runShared(
+  planned: Routed | RoutedToPools,
+  run: CallOptions["run"],
+  reads: ReplyContext["reads"],
+): Soon<Outcome<unknown>> {
+  const start = () => ("pools" in planned ? runOnPools(planned, run) : run(planned));
+  if (reads === undefined || !isRead(planned.operation)) return start();
+  const key = callKey(planned);
+  const known = reads.get(key);
+  if (known !== undefined) return known;
+  const outcome = start();
+  reads.set(key, outcome);
+  return outcome;
+}
+
+/** A text that is equal for two calls exactly if they ask the same pools for the same. */
+export function callKey(planned: Routed | RoutedToPools): string {
+  const pools = "pools" in planned ? planned.pools : [planned.pool];
+  return `${pools.join("/")} ${keyOf(planned.operation)}`;
 }
 
 /** The pool in the report of a call; "" if it is for several pools. */

@@ -32,6 +32,7 @@ export const FAILURES = {
   "service.overloaded": { rpc: 1040, http: 503, errno: "EAGAIN", retryable: true },
   "service.interrupted": { rpc: 1041, http: 503, errno: "EINTR", retryable: true },
   "service.stopping": { rpc: 1042, http: 503, errno: "ESHUTDOWN", retryable: true },
+  "service.reply_too_large": { rpc: 1043, http: 413, errno: "EMSGSIZE", retryable: false },
   "command.not_permitted": { rpc: 1050, http: 500, errno: "EPERM", retryable: false },
   "command.missing": { rpc: 1051, http: 500, errno: "ENOENT", retryable: false },
   "command.timed_out": { rpc: 1052, http: 504, errno: "ETIMEDOUT", retryable: true },

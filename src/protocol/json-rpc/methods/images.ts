@@ -3,11 +3,12 @@ import { parseComponentId } from "../../storage/names.js";
 import type { Operation } from "../../storage/operations.js";
 import type { ImageRecord } from "../../storage/records.js";
 import { mibFromBytes } from "../../storage/units.js";
+import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
 import { string, struct } from "../params.js";
 import { type Method, method } from "./method.js";
 import { explain, inPool, resolveIn } from "./routing.js";
-import { encodeVolumes } from "./volumes.js";
+import { encodeOneVolume } from "./volumes.js";
 
 const requestType = struct({ id: string, type: string, dest: string, source: string, pool: string });
 const shape = { struct: "ImageRequest", request: requestType } as const;
@@ -41,7 +42,7 @@ function encodeImage(image: ImageRecord): string {
 }
 
 /** Keeps the text of each record, because records never change and are often sent again. */
-function createImageEncoder(): (images: readonly ImageRecord[]) => string {
+function createImageEncoder(): (images: readonly ImageRecord[], mostBytes: number) => string | undefined {
   const encoded = new WeakMap<ImageRecord, string>();
 
   function encode(image: ImageRecord): string {
@@ -53,12 +54,16 @@ function createImageEncoder(): (images: readonly ImageRecord[]) => string {
   }
 
   // An empty list is null, as Go writes a nil slice: old clients expect that.
-  return (images) => `{"images":${images.length === 0 ? "null" : `[${images.map(encode).join(",")}]`}}`;
+  return (images, mostBytes) => {
+    if (images.length === 0) return '{"images":null}';
+    const joined = joinWithin(images, encode, mostBytes);
+    return joined === undefined ? undefined : `{"images":[${joined}]}`;
+  };
 }
 
 export function imageMethods(): readonly Method[] {
   const encodeImages = createImageEncoder();
-  const encodeOne = (image: ImageRecord) => encodeImages([image]);
+  const encodeOne = (image: ImageRecord, mostBytes: number) => encodeImages([image], mostBytes);
   const onImage = (operation: "GetImage" | "DeleteImage") =>
     method({
       ...shape,
@@ -96,7 +101,7 @@ export function imageMethods(): readonly Method[] {
           }
           return succeed({ op: "CloneImage", id: request.id, target: target.value.dataset });
         }),
-      encode: (volume) => encodeVolumes([volume]),
+      encode: encodeOneVolume,
     }),
   ];
 }

@@ -1,6 +1,7 @@
 import type { Outcome } from "../../storage/failures.js";
 import type { PoolName } from "../../storage/names.js";
 import type { Answer, Operation, OperationName } from "../../storage/operations.js";
+import { byteLength } from "../joined.js";
 import type { JsonValue } from "../json.js";
 import { type FieldType, readParams } from "../params.js";
 
@@ -30,8 +31,12 @@ export interface Method {
     allowObject: boolean,
     pools: readonly PoolName[],
   ): Outcome<Routed | RoutedToPools>;
-  /** The JSON text of an answer; for an operation on several pools, of their answers in the pools' order. */
-  encode(answer: unknown): string;
+  /**
+   * The JSON text of an answer; for an operation on several pools, of their answers in the pools'
+   * order. Undefined if it is longer than `mostBytes`, which is found out early. The text of a list
+   * is kept for as long as the list: callers that share an answer share its text.
+   */
+  encode(answer: unknown, mostBytes: number): string | undefined;
 }
 
 /** A row of the table. `R`: the request's fields. `A`: what `encode` writes. `P`: what is planned. */
@@ -42,7 +47,8 @@ interface Row<R, K extends OperationName, A, P> {
   readonly struct: string;
   readonly request: FieldType<R>;
   plan(request: R, pools: readonly PoolName[]): Outcome<P>;
-  encode(answer: A): string;
+  /** May give undefined, as soon as the text is longer than `mostBytes`. */
+  encode(answer: A, mostBytes: number): string | undefined;
 }
 
 /** Creates a method on one pool from a row, whose parts the compiler has checked against each other. */
@@ -68,6 +74,28 @@ function fromRow<R, K extends OperationName, A, P extends Routed | RoutedToPools
       return request.ok ? row.plan(request.value, pools) : request;
     },
     // The caller passes what the planned operation has answered, so it has the type of the row.
-    encode: (answer) => row.encode(answer as A),
+    encode: createEncoder((answer, mostBytes) => row.encode(answer as A, mostBytes)),
+  };
+}
+
+function createEncoder(encode: Method["encode"]): Method["encode"] {
+  const texts = new WeakMap<object, string>();
+  /** Lists that are longer than so many bytes. */
+  const tooLong = new WeakMap<object, number>();
+
+  function encodeWithin(answer: unknown, mostBytes: number): string | undefined {
+    const text = encode(answer, mostBytes);
+    return text === undefined || byteLength(text) > mostBytes ? undefined : text;
+  }
+
+  return (answer, mostBytes) => {
+    if (!Array.isArray(answer)) return encodeWithin(answer, mostBytes);
+    const known = texts.get(answer);
+    if (known !== undefined) return byteLength(known) > mostBytes ? undefined : known;
+    if ((tooLong.get(answer) ?? -1) >= mostBytes) return undefined;
+    const text = encodeWithin(answer, mostBytes);
+    if (text === undefined) tooLong.set(answer, mostBytes);
+    else texts.set(answer, text);
+    return text;
   };
 }

@@ -2,6 +2,7 @@ import { fail, failed, type Outcome, succeed } from "../../storage/failures.js";
 import { type PoolName, snapshotOf } from "../../storage/names.js";
 import type { SnapshotRecord } from "../../storage/records.js";
 import { mibFromBytes } from "../../storage/units.js";
+import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
 import { boolean, readObject, string, struct } from "../params.js";
 import { type Method, method, type Routed } from "./method.js";
@@ -20,11 +21,12 @@ function encodeSnapshot(snapshot: SnapshotRecord): string {
   return `{"id":${quote(snapshot.name)},"size":${mibFromBytes(snapshot.written)}}`;
 }
 
-function encodeSnapshots(snapshots: readonly SnapshotRecord[]): string {
-  return `{"snapshots":[${snapshots.map(encodeSnapshot).join(",")}]}`;
+function encodeSnapshots(snapshots: readonly SnapshotRecord[], mostBytes: number): string | undefined {
+  const joined = joinWithin(snapshots, encodeSnapshot, mostBytes);
+  return joined === undefined ? undefined : `{"snapshots":[${joined}]}`;
 }
 
-const encodeOne = (snapshot: SnapshotRecord) => encodeSnapshots([snapshot]);
+const encodeOne = (snapshot: SnapshotRecord) => `{"snapshots":[${encodeSnapshot(snapshot)}]}`;
 
 export const snapshotMethods: readonly Method[] = [
   method({

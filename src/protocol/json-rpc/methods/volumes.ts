@@ -1,6 +1,7 @@
 import { fail, failed, succeed } from "../../storage/failures.js";
 import type { VolumeRecord } from "../../storage/records.js";
 import { bytesFromMib, MAX_VOLUME_BYTES, mib, mibFromBytes } from "../../storage/units.js";
+import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
 import { string, struct, uint64 } from "../params.js";
 import { type Method, method } from "./method.js";
@@ -13,11 +14,15 @@ function encodeVolume(volume: VolumeRecord): string {
   return `{"id":${quote(volume.name)},"size":${mibFromBytes(volume.size)},"device":${quote(volume.device)}}`;
 }
 
-export function encodeVolumes(volumes: readonly VolumeRecord[]): string {
-  return `{"volumes":[${volumes.map(encodeVolume).join(",")}]}`;
+function encodeVolumes(volumes: readonly VolumeRecord[], mostBytes: number): string | undefined {
+  const joined = joinWithin(volumes, encodeVolume, mostBytes);
+  return joined === undefined ? undefined : `{"volumes":[${joined}]}`;
 }
 
-const encodeOne = (volume: VolumeRecord) => encodeVolumes([volume]);
+/** An answer that is one volume. */
+export function encodeOneVolume(volume: VolumeRecord): string {
+  return `{"volumes":[${encodeVolume(volume)}]}`;
+}
 
 export const volumeMethods: readonly Method[] = [
   method({
@@ -41,7 +46,7 @@ export const volumeMethods: readonly Method[] = [
         return succeed({ op: "CreateVolume", name: dataset, size });
       });
     },
-    encode: encodeOne,
+    encode: encodeOneVolume,
   }),
   method({
     ...shape,
@@ -50,7 +55,7 @@ export const volumeMethods: readonly Method[] = [
       onNameExplained(pools, request, ({ dataset, snapshot }) =>
         snapshot === undefined ? succeed({ op: "GetVolume", name: dataset }) : failed.notVolume,
       ),
-    encode: encodeOne,
+    encode: encodeOneVolume,
   }),
   method({
     ...shape,
@@ -66,6 +71,6 @@ export const volumeMethods: readonly Method[] = [
         }
         return succeed({ op: "DeleteDataset", name: snapshot ?? dataset });
       }),
-    encode: encodeOne,
+    encode: encodeOneVolume,
   }),
 ];

@@ -13,6 +13,8 @@ test("a bug in one request of a batch is a 500, and does not keep the requests b
     pools: ["tank" as PoolName],
     methods: createMethodTable(),
     batchLength: 10,
+    batchLists: 10,
+    replyBytes: 1_000,
     run: ({ operation }) => {
       ran.push(operation.op);
       if (operation.op === "ListVolumes") throw bug;

@@ -1,12 +1,13 @@
 import { describe, expect, test } from "vitest";
 import type { CallReport } from "../../../../src/main/observability/call-report.js";
-import { runCall } from "../../../../src/main/rpc/run-call.js";
+import { type CallOptions, planCall, runCall } from "../../../../src/main/rpc/run-call.js";
 import { createMethodTable } from "../../../../src/protocol/json-rpc/methods/table.js";
 import { fail, type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
 import type { PoolName } from "../../../../src/protocol/storage/names.js";
 import type { PoolRecord } from "../../../../src/protocol/storage/records.js";
 import { bytes } from "../../../../src/protocol/storage/units.js";
 
+const REPLY_BYTES = 1_000;
 const POOLS = ["tank", "fast"] as PoolName[];
 
 function record(name: PoolName): PoolRecord {
@@ -30,18 +31,17 @@ async function call(name: string, answer: (pool: PoolName) => Outcome<unknown> |
   if (!("found" in lookup)) throw new Error(name);
   const reports: CallReport[] = [];
   const asked: PoolName[] = [];
-  const outcome = await runCall(
-    {
-      pools: POOLS,
-      run: ({ pool }) => {
-        asked.push(pool);
-        return answer(pool);
-      },
-      report: (each) => reports.push(each),
+  const options: CallOptions = {
+    pools: POOLS,
+    replyBytes: REPLY_BYTES,
+    run: ({ pool }) => {
+      asked.push(pool);
+      return answer(pool);
     },
-    lookup.found,
-    { version: "2.0", method: name, params: undefined, id: "1" },
-  );
+    report: (each) => reports.push(each),
+  };
+  const planned = planCall(options, lookup.found, { version: "2.0", params: undefined });
+  const outcome = await runCall(options, planned, { leftBytes: REPLY_BYTES, reads: undefined });
   return { outcome, asked, reports };
 }
 
@@ -77,4 +77,36 @@ test("a call to one pool is reported with it", async () => {
   expect(outcome).toEqual(succeed('{"volumes":[]}'));
   expect(asked).toEqual(["tank"]);
   expect(reports).toMatchObject([{ method: "ListVolumes", pool: "tank", code: "ok" }]);
+});
+
+describe("an answer that does not fit into its reply", () => {
+  const list = (length: number) => {
+    // `{"snapshots":[{"id":"…","size":0}]}` without the name has 34 bytes.
+    const name = "n".repeat(length - 34);
+    return succeed([{ name, written: bytes(0) }]);
+  };
+
+  test("is refused with the name of the limit, one byte above it", async () => {
+    const { outcome } = await call("ListSnapshots", () => list(REPLY_BYTES));
+    expect(outcome.ok && outcome.value.length).toBe(REPLY_BYTES);
+    const { outcome: refused, reports } = await call("ListSnapshots", () => list(REPLY_BYTES + 1));
+    expect(refused).toEqual(
+      fail("service.reply_too_large", "the answer is longer than limits.replyBytes (1000 bytes) allows"),
+    );
+    expect(reports).toMatchObject([{ method: "ListSnapshots", code: "service.reply_too_large" }]);
+  });
+
+  test("of many records is not encoded to its end", async () => {
+    let read = 0;
+    const records = Array.from({ length: 10_000 }, (_, index) => ({
+      get name() {
+        read++;
+        return `tank/v@${index}`;
+      },
+      written: bytes(0),
+    }));
+    const { outcome } = await call("ListSnapshots", () => succeed(records));
+    expect(outcome).toMatchObject({ failure: { code: "service.reply_too_large" } });
+    expect(read).toBeLessThan(100);
+  });
 });

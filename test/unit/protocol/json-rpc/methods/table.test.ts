@@ -285,7 +285,7 @@ describe("requests that are planned", () => {
 });
 
 describe("answers, byte for byte", () => {
-  const encode = (name: string, answer: unknown) => methodOf(name).encode(answer);
+  const encode = (name: string, answer: unknown) => methodOf(name).encode(answer, Number.POSITIVE_INFINITY);
   const complete = {
     id: "i",
     type: "kvm",
@@ -406,7 +406,7 @@ describe("GetPool", () => {
       fragmentation: 12,
     };
     const fast: PoolRecord = { ...tank, name: "fast" as PoolName, fragmentation: undefined };
-    expect(methodOf("GetPool").encode([tank, fast])).toBe(
+    expect(methodOf("GetPool").encode([tank, fast], Number.POSITIVE_INFINITY)).toBe(
       '{"pools":[{"name":"tank","driver":"openzfs","size":10,"allocated":3,"free":6,"available":5,"promised":8796093022208,"health":"ONLINE","fragmentation":12},' +
         '{"name":"fast","driver":"openzfs","size":10,"allocated":3,"free":6,"available":5,"promised":8796093022208,"health":"ONLINE","fragmentation":null}]}',
     );
