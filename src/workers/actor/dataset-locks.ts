@@ -69,7 +69,7 @@ interface LockPair {
 }
 
 /** One lock to acquire for a request. */
-interface LockStep {
+export interface LockStep {
   readonly name: string;
   readonly lock: "subtree" | "self";
   readonly isOwned: boolean;
@@ -96,7 +96,12 @@ function sortKey({ name, lock }: LockStep): string {
   return `${name.replaceAll("/", "\u0001")}\u0000${lock === "subtree" ? 0 : 1}`;
 }
 
-/** The locks to acquire, each once. All callers use the same order, so there can be no deadlock. */
+/** The order in which all callers acquire their locks. Because it is the same, there can be no deadlock. */
+function sortSteps(steps: readonly LockStep[]): readonly LockStep[] {
+  return [...steps].sort((a, b) => (sortKey(a) < sortKey(b) ? -1 : 1));
+}
+
+/** The locks to acquire, each once. */
 function planSteps(requests: readonly LockRequest[]): LockStep[] {
   const steps = new Map<string, LockStep>();
   const add = (name: string, lock: LockStep["lock"], isOwned: boolean) => {
@@ -107,16 +112,17 @@ function planSteps(requests: readonly LockRequest[]): LockStep[] {
     for (const each of pathTo(name)) add(each, "subtree", each === name && mode === "tree");
     if (mode === "one" || mode === "part") add(name, "self", mode === "one");
   }
-  return [...steps.values()].sort((a, b) => (sortKey(a) < sortKey(b) ? -1 : 1));
+  return [...steps.values()];
 }
 
 /**
  * `around` is called for each `with`, before it takes a lock, and must call what it is given.
  * Tests refuse a `with` inside of another one there: two that nest can wait in a circle,
- * whatever order each keeps.
+ * whatever order each keeps. `order`: for the test that shows that the order matters.
  */
 export function createDatasetLocks(
   around: <T>(work: () => Promise<T>) => Promise<T> = (work) => work(),
+  order: (steps: readonly LockStep[]) => readonly LockStep[] = sortSteps,
 ): DatasetLocks {
   const pairs = new Map<string, LockPair>();
 
@@ -142,7 +148,7 @@ export function createDatasetLocks(
       around(async () => {
         const releases: Release[] = [];
         try {
-          for (const { name, lock, isOwned } of planSteps(requests)) {
+          for (const { name, lock, isOwned } of order(planSteps(requests))) {
             const pair = addUser(name);
             releases.push(() => removeUser(name, pair));
             const release = isOwned ? await pair[lock].own() : await pair[lock].share();
