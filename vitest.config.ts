@@ -6,6 +6,7 @@ import { defineConfig } from "vitest/config";
  *   (embedded) or on OpenZFS (uws, node). IMAGESTORE_URL makes the last two test the server
  *   that it names.
  * - embedded: faults and streams of embedded pools.
+ * - browser: pages of other sites in a real browser; pools in folders.
  * - openzfs: faults and streams of OpenZFS pools, and the whole round inside the VM.
  * The three projects on OpenZFS share one VM, so their files run one after another.
  */
@@ -57,15 +58,25 @@ export default defineConfig({
           hookTimeout: 60_000,
           fileParallelism: false,
           pool: "forks" as const,
-          sequence: { groupOrder: 6 },
+          sequence: { groupOrder: 7 },
           include: ["test/faults/**/*.test.ts"],
+        },
+      },
+      {
+        test: {
+          name: "browser",
+          testTimeout: 60_000,
+          fileParallelism: false,
+          pool: "forks" as const,
+          sequence: { groupOrder: 3 },
+          include: ["test/browser/**/*.test.ts"],
         },
       },
       {
         test: {
           ...onOpenZfs,
           name: "conformance-uws",
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 4 },
           include: ["test/conformance/**/*.test.ts"],
           globalSetup: ["test/support/conformance-uws.ts"],
         },
@@ -74,7 +85,7 @@ export default defineConfig({
         test: {
           ...onOpenZfs,
           name: "conformance-node",
-          sequence: { groupOrder: 4 },
+          sequence: { groupOrder: 5 },
           include: ["test/conformance/**/*.test.ts"],
           globalSetup: ["test/support/conformance-node.ts"],
         },
@@ -83,7 +94,7 @@ export default defineConfig({
         test: {
           ...onOpenZfs,
           name: "openzfs",
-          sequence: { groupOrder: 5 },
+          sequence: { groupOrder: 6 },
           include: ["test/openzfs/**/*.test.ts"],
           globalSetup: ["test/support/openzfs.ts"],
         },

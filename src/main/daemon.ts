@@ -148,6 +148,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const checkOrigin = createOriginCheck(config.listen);
   const handle = createRoutes({
     checkOrigin,
+    onForbidden: metrics.forbidden,
     rpc,
     download: downloads.handle,
     readiness,

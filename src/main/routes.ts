@@ -15,6 +15,8 @@ export interface Readiness {
 export interface RouteOptions {
   /** Why a request is refused before anything else of it is looked at. */
   readonly checkOrigin: OriginCheck;
+  /** Called for each request that `checkOrigin` refuses. */
+  onForbidden(): void;
   readonly rpc: RpcEndpoint;
   download(request: HttpRequest, reply: HttpReply): void;
   readiness(): Promise<Readiness>;
@@ -41,7 +43,10 @@ export function createRoutes(options: RouteOptions): (request: HttpRequest, repl
 
   return (request, reply) => {
     const forbidden = options.checkOrigin(request);
-    if (forbidden !== undefined) return reply.send(403, PLAIN_TEXT, `${forbidden}\n`);
+    if (forbidden !== undefined) {
+      options.onForbidden();
+      return reply.send(403, PLAIN_TEXT, `${forbidden}\n`);
+    }
     switch (request.path) {
       case "/_mistify_RPC_":
         return rpc("1.0", request, reply);

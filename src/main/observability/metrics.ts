@@ -20,6 +20,8 @@ export interface MetricSources {
 
 export interface Metrics {
   observe(call: CallReport): void;
+  /** Counts a request that was answered 403, since a page of another site could have sent it. */
+  forbidden(): void;
   /** Counts bytes of snapshots that were handed to clients' sockets. */
   streamed(bytes: number): void;
   /** Records how long a pool's runner took to spawn one command. */
@@ -42,6 +44,11 @@ export function createMetrics(sources: MetricSources): Metrics {
       this.reset();
       for (const { labels, count } of tally.series()) this.inc(labels, count);
     },
+  });
+  const forbidden = new Counter({
+    name: "imagestore_forbidden_total",
+    help: "Requests refused since a page of another site could have sent them.",
+    registers,
   });
   const streamedBytes = new Counter({
     name: "imagestore_streamed_bytes_total",
@@ -94,6 +101,7 @@ export function createMetrics(sources: MetricSources): Metrics {
   gauge("imagestore_fetches", "Image fetches under way.", sources.fetches);
   return {
     observe: tally.observe,
+    forbidden: () => forbidden.inc(),
     streamed: (bytes) => streamedBytes.inc(bytes),
     spawned: (pool, ms) => spawnSeconds.observe({ pool }, ms / 1000),
     render: async () => {
