@@ -20,14 +20,10 @@ conformance("Names and pools", "names", ({ server, pool, otherPool, own, deviceO
   test("no method takes a name outside the grammar, and nothing comes of it", async () => {
     const names = [
       "..",
-      ".",
       `../${otherPool}/x`,
       `${own}/../${own}/v`,
-      `${own}/./v`,
-      `${own}//v`,
-      `/${own}/v`,
-      `${own}/v/`,
-      "/",
+      "/..",
+      `/${own}//../v`,
       "a\u0000b",
       "a\nb",
       "a\tb",
@@ -53,9 +49,10 @@ conformance("Names and pools", "names", ({ server, pool, otherPool, own, deviceO
       `${own}/v@a@b`,
       `${own}@s/v`,
       `@${own}`,
-      `${pool}/`,
-      `${pool}//images`,
+      `/@${own}`,
+      `${own}/v/@s`,
       "images/.partial-x",
+      "/images//./.partial-x/",
       `${pool}/images/.partial-x`,
       "images/.hidden/v",
       "images/.partial-x@s",
@@ -81,6 +78,39 @@ conformance("Names and pools", "names", ({ server, pool, otherPool, own, deviceO
       expect(`${call}: ${message}`).toMatch(/: not a valid dataset(?:$|: )/);
       expect([call, data.reason, data.errno]).toEqual([call, "name.invalid", "EINVAL"]);
     }
+    await untouched();
+  });
+
+  test("slashes too many and dots are cleaned away, as the original does", async () => {
+    const volume = { id: `${pool}/${own}/v`, size: 1, device: deviceOf(`${pool}/${own}/v`) };
+    const names = [
+      `/${own}/v`,
+      `${own}/v/`,
+      `${own}//v`,
+      `${own}/./v`,
+      `./${own}/v/.`,
+      `//${own}///v//`,
+      `/${pool}/${own}/v`,
+      `${pool}//${own}/v`,
+    ];
+    const found = await Promise.all(names.map((id) => server.must("GetVolume", { id })));
+    expect(found).toEqual(names.map(() => ({ volumes: [volume] })));
+    const listed = await Promise.all(
+      ["/", ".", "//", `/${pool}/`].map((id) => server.must("ListSnapshots", { id })),
+    );
+    const all = await server.must("ListSnapshots", {});
+    expect(listed).toEqual([all, all, all, all]);
+    await server.must("CreateVolume", { id: `/${own}//cleaned/`, size: 1 });
+    const cleaned = { id: `${pool}/${own}/cleaned`, size: 1, device: deviceOf(`${pool}/${own}/cleaned`) };
+    const deleted = await server.must("DeleteDataset", { id: `${own}/./cleaned/` });
+    expect(deleted).toEqual({ volumes: [cleaned] });
+    for (const id of ["/", ".", "/images/", "//guests", `${pool}/./images`]) {
+      expect((await server.failure("DeleteDataset", { id })).data.reason).toBe("dataset.protected");
+    }
+    const noVolumes = await Promise.all(
+      ["/", "."].map((id) => server.failure("CreateVolume", { id, size: 1 })),
+    );
+    expect(noVolumes.map(({ data }) => data.reason)).toEqual(["dataset.exists", "dataset.exists"]);
     await untouched();
   });
 

@@ -53,16 +53,66 @@ conformance("Snapshots", "snapshots", ({ server, pool, own }) => {
       server.refusal("GetSnapshot", { id: `${own}/no-such@kept` }),
       server.refusal("GetSnapshot", { id: a }),
       server.refusal("GetSnapshot", { id: `${a}@` }),
-      server.refusal("GetSnapshot", { id: `/${a}@kept` }),
     ]);
-    expect(errors).toEqual([
-      "need an id",
-      "not found",
-      "not found",
-      "not a snapshot",
-      "not a valid dataset",
-      "not a valid dataset",
+    expect(errors).toEqual(["need an id", "not found", "not found", "not a snapshot", "not a valid dataset"]);
+    expect(await server.must("GetSnapshot", { id: `/${a}@kept` })).toEqual({
+      snapshots: [snapshot(`${a}@kept`)],
+    });
+  });
+
+  test("what doesn't exist is not found, whether its name is a snapshot's or not", async () => {
+    const absent = ["asdf", `${own}/no-such`, `${own}/no-such/below`, `${pool}/asdf`];
+    const methods = ["GetSnapshot", "DeleteSnapshot", "RollbackSnapshot"] as const;
+    for (const method of methods) {
+      for (const id of absent) expect([id, await server.refusal(method, { id })]).toEqual([id, "not found"]);
+      for (const id of [a, tree, pool]) {
+        expect([id, await server.refusal(method, { id })]).toEqual([id, "not a snapshot"]);
+      }
+    }
+    const { data } = await server.failure("GetSnapshot", { id: "asdf" });
+    expect(data).toMatchObject({ reason: "dataset.not_found", errno: "ENOENT", retryable: false });
+    const downloads = await Promise.all(
+      ["asdf", `${own}/no-such`, a].map((id) =>
+        server.send({ method: "GET", path: `/snapshots/download?id=${encodeURIComponent(id)}` }),
+      ),
+    );
+    expect(downloads.map(({ status, text }) => [status, text])).toEqual([
+      [404, "not found\n"],
+      [404, "not found\n"],
+      [400, "not a snapshot\n"],
     ]);
+  });
+
+  test("CreateSnapshot looks for the dataset before it looks at dest", async () => {
+    const wrong = [{}, { dest: "a b" }, { dest: "a@b" }, { dest: "s" }, { dest: "x".repeat(255) }];
+    const absent = await Promise.all(
+      [`${own}/no-such`, `${a}@no-such`].flatMap((id) =>
+        wrong.map((params) => server.refusal("CreateSnapshot", { id, ...params })),
+      ),
+    );
+    expect(absent).toEqual(absent.map(() => "not found"));
+    const ofSnapshot = await Promise.all(
+      wrong.slice(0, 4).map((params) => server.refusal("CreateSnapshot", { id: `${a}@kept`, ...params })),
+    );
+    expect(ofSnapshot).toEqual([
+      "need a dest",
+      "invalid snapshot dest",
+      "invalid snapshot dest",
+      "cannot create a snapshot of a snapshot",
+    ]);
+    expect(await server.refusal("CreateSnapshot", {})).toBe("need an id");
+    expect((await server.must("ListSnapshots", { id: a })).snapshots).toEqual([snapshot(`${a}@kept`)]);
+  });
+
+  test("ListSnapshots of a snapshot is that one", async () => {
+    await server.must("CreateSnapshot", { id: a, dest: "second" });
+    const expected = { snapshots: [snapshot(`${a}@kept`)] };
+    expect(await server.must("ListSnapshots", { id: `${a}@kept` })).toEqual(expected);
+    expect(await server.must("ListSnapshots", { id: `/${pool}/${a}@kept` })).toEqual(expected);
+    expect(await server.refusal("ListSnapshots", { id: `${a}@no-such` })).toBe("not found");
+    expect(await server.refusal("ListSnapshots", { id: `${own}/no-such@kept` })).toBe("not found");
+    expect(await server.refusal("ListSnapshots", { id: `${a}@` })).toBe("not a valid dataset");
+    await server.must("DeleteSnapshot", { id: `${a}@second` });
   });
 
   test("CreateSnapshot needs an id, a dest and a dataset", async () => {

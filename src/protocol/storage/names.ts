@@ -75,12 +75,26 @@ export function choosePool(pools: readonly PoolName[], wanted: string): Outcome<
 }
 
 /**
- * Resolves the name in a request. A name whose first component is a configured pool is full;
+ * Leaves out empty components and `.`, as mistify-agent-image does by Go's filepath.Join: `/a//b/`
+ * is `a/b`, and `/` is the pool itself.
+ */
+function cleanPath(text: string): string {
+  // Nearly all names are clean.
+  if (!/(?:^|\/)\.?(?:\/|$)/.test(text)) return text;
+  return text
+    .split("/")
+    .filter((component) => component !== "" && component !== ".")
+    .join("/");
+}
+
+/**
+ * Resolves the name in a request, which is cleaned as cleanPath says. A name whose first component is a configured pool is full;
  * any other is relative to `scope.pool`.
  * Every result is in a configured pool, and none begins with a dash, as an option would.
  * Fails: name.invalid, with the reason as its detail.
  */
-export function resolveName(scope: PoolScope, text: string): Outcome<ResolvedName> {
+export function resolveName(scope: PoolScope, given: string): Outcome<ResolvedName> {
+  const text = given === "" ? "" : cleanPath(given) || scope.pool;
   const [path = "", tag, ...more] = text.split("@");
   if (more.length > 0) return invalid('more than one "@"');
   const components = path.split("/");

@@ -1,4 +1,4 @@
-import type { Outcome } from "./failures.js";
+import type { Failure, Outcome } from "./failures.js";
 import type { ComponentId, DatasetName, PoolName, SnapshotName } from "./names.js";
 import type { GuestRecord, ImageRecord, PoolRecord, SnapshotRecord, VolumeRecord } from "./records.js";
 import type { Bytes } from "./units.js";
@@ -17,7 +17,7 @@ export interface Operations {
   CreateVolume: { ask: { name: DatasetName; size: Bytes }; answer: VolumeRecord };
   GetVolume: { ask: { name: DatasetName }; answer: VolumeRecord };
   DeleteDataset: { ask: { name: DatasetName | SnapshotName }; answer: VolumeRecord };
-  ListSnapshots: { ask: { root: DatasetName | PoolName }; answer: readonly SnapshotRecord[] };
+  ListSnapshots: { ask: { root: DatasetName | PoolName | SnapshotName }; answer: readonly SnapshotRecord[] };
   GetSnapshot: { ask: { name: SnapshotName }; answer: SnapshotRecord };
   CreateSnapshot: {
     ask: { dataset: DatasetName; snapshot: SnapshotName; recursive: boolean };
@@ -35,6 +35,11 @@ export interface Operations {
   CreateGuestDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
   DeleteGuestsDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
   GetPool: { ask: object; answer: PoolRecord };
+  /**
+   * A request about `name` that must be refused for `failure`. What does not exist is told first:
+   * agents turn the words `not found` into a 404, and all others into a 500.
+   */
+  Refuse: { ask: { name: DatasetName | SnapshotName; failure: Failure }; answer: never };
   /** Prepares a download: holds the snapshot and gives the command that sends it. */
   OpenSend: { ask: { name: SnapshotName }; answer: SendTicket };
   /** Ends a download, complete or not: releases its hold. */

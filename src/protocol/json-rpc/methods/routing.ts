@@ -1,6 +1,7 @@
-import { fail, failed, type Outcome, succeed } from "../../storage/failures.js";
+import { type FailedOutcome, fail, failed, type Outcome, succeed } from "../../storage/failures.js";
 import {
   choosePool,
+  type DatasetName,
   type PoolName,
   type PoolScope,
   type ResolvedName,
@@ -69,14 +70,19 @@ export function onNameExplained(
   return onName(pools, request, plan, explain);
 }
 
+/** Plans the refusal of a request for a fault that is told only of what exists. */
+export function refuse(name: DatasetName | SnapshotName, { failure }: FailedOutcome): Outcome<Operation> {
+  return succeed({ op: "Refuse", name, failure });
+}
+
 /** Plans an operation on the snapshot that a request names. Fails with the messages of GetSnapshot. */
 export function onSnapshot(
   pools: readonly PoolName[],
   request: NamingRequest,
   plan: (name: SnapshotName) => Operation,
 ): Outcome<Routed> {
-  return onName(pools, request, ({ snapshot }) =>
-    snapshot === undefined ? failed.notSnapshot : succeed(plan(snapshot)),
+  return onName(pools, request, ({ dataset, snapshot }) =>
+    snapshot === undefined ? refuse(dataset, failed.notSnapshot) : succeed(plan(snapshot)),
   );
 }
 

@@ -1,4 +1,4 @@
-import { fail, failed, type Outcome, succeed } from "../../storage/failures.js";
+import { failed, type Outcome, succeed } from "../../storage/failures.js";
 import { type PoolName, snapshotOf } from "../../storage/names.js";
 import type { SnapshotRecord } from "../../storage/records.js";
 import { mibFromBytes } from "../../storage/units.js";
@@ -6,7 +6,7 @@ import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
 import { boolean, readObject, string, struct } from "../params.js";
 import { type Method, method, type Routed } from "./method.js";
-import { inPool, onName, onNameExplained, onSnapshot } from "./routing.js";
+import { inPool, onName, onNameExplained, onSnapshot, refuse } from "./routing.js";
 
 const requestType = struct({
   id: string,
@@ -38,9 +38,7 @@ export const snapshotMethods: readonly Method[] = [
         return inPool(pools, request, (scope) => succeed({ op: "ListSnapshots", root: scope.pool }));
       }
       return onName(pools, request, ({ dataset, snapshot }) =>
-        snapshot === undefined
-          ? succeed({ op: "ListSnapshots", root: dataset })
-          : fail("name.invalid", "not a valid dataset", "snapshots have none"),
+        succeed({ op: "ListSnapshots", root: snapshot ?? dataset }),
       );
     },
     encode: encodeSnapshots,
@@ -56,10 +54,9 @@ export const snapshotMethods: readonly Method[] = [
     operation: "CreateSnapshot",
     plan: ({ dest, recursive, ...request }, pools) =>
       onNameExplained(pools, request, ({ dataset, snapshot }) => {
-        if (snapshot !== undefined) return failed.snapshotOfSnapshot;
-        if (dest === "") return failed.needSnapshotDest;
-        const target = snapshotOf(dataset, dest);
-        if (!target.ok) return target;
+        const target = dest === "" ? failed.needSnapshotDest : snapshotOf(dataset, dest);
+        if (!target.ok) return refuse(snapshot ?? dataset, target);
+        if (snapshot !== undefined) return refuse(snapshot, failed.snapshotOfSnapshot);
         return succeed({ op: "CreateSnapshot", dataset, snapshot: target.value, recursive });
       }),
     encode: encodeSnapshots,

@@ -1,5 +1,5 @@
-import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
-import { datasetOf, type SnapshotName, tagOf } from "../../../protocol/storage/names.js";
+import { type FailedOutcome, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import { datasetOf, isSnapshotName, type SnapshotName, tagOf } from "../../../protocol/storage/names.js";
 import type { OperationHandlers, SendTicket } from "../../../protocol/storage/operations.js";
 import type { SnapshotRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
@@ -15,6 +15,7 @@ type SnapshotOperations = Pick<
   | "CreateSnapshot"
   | "DeleteSnapshot"
   | "RollbackSnapshot"
+  | "Refuse"
   | "OpenSend"
   | "CloseSend"
 >;
@@ -42,6 +43,10 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
 
   return {
     async ListSnapshots({ root }) {
+      if (isSnapshotName(root)) {
+        const found = await getSnapshot(root);
+        return found.ok ? succeed([found.value]) : found;
+      }
       const listed = await zfs.listSnapshots(root);
       return listed.ok ? succeed(listed.value.filter(isPublished).map(snapshotRecord)) : listed;
     },
@@ -90,6 +95,12 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
         if (destroyMoreRecent) await forgetImagesWithoutSnapshot(context, datasetOf(name));
         return found;
       }),
+
+    async Refuse({ name, failure }): Promise<FailedOutcome> {
+      const found = await zfs.find(name);
+      if (!found.ok) return found;
+      return found.value === undefined ? failed.notFound : { ok: false, failure };
+    },
 
     async OpenSend({ name }): Promise<Outcome<SendTicket>> {
       const found = await zfs.find(name);

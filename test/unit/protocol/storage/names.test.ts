@@ -26,7 +26,9 @@ const LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const ALLOWED = new Set(`${LETTERS}0123456789-_.: `);
 
 /** A second implementation of the rules for names, simple and slow. @returns the full name, or undefined. */
-function model(text: string): string | undefined {
+function model(given: string): string | undefined {
+  const kept = given.split("/").filter((part) => part !== "" && part !== ".");
+  const text = given === "" ? "" : kept.join("/") || "tank";
   const [path, tag, ...rest] = text.split("@");
   if (path === undefined || rest.length > 0) return undefined;
   const parts = path.split("/");
@@ -120,6 +122,14 @@ describe("resolveName", () => {
     ["a b", "tank/a b", undefined],
     ["...", "tank/...", undefined],
     [".hidden", "tank/.hidden", undefined],
+    ["/", "tank", undefined],
+    [".", "tank", undefined],
+    ["/x", "tank/x", undefined],
+    ["x/", "tank/x", undefined],
+    ["x//y", "tank/x/y", undefined],
+    ["./x/./y/.", "tank/x/y", undefined],
+    ["/tank2//x", "tank2/x", undefined],
+    ["/x@s/", "tank/x", "tank/x@s"],
   ])("%j means %s", (text, dataset, snapshot) => {
     const resolved = resolveName(scope, text);
     expect(resolved).toMatchObject({ ok: true, value: { dataset } });
@@ -128,17 +138,15 @@ describe("resolveName", () => {
 
   test.each([
     ["", "an empty component"],
-    ["/", "an empty component"],
-    ["/x", "an empty component"],
-    ["x/", "an empty component"],
-    ["x//y", "an empty component"],
+    ["/@s", "an empty component"],
     ["@s", "an empty component"],
     ["x@", "an empty component"],
     ["x/@s", "an empty component"],
     ["..", 'the component ".."'],
     ["../other/x", 'the component ".."'],
     ["tank/../tank2/x", 'the component ".."'],
-    ["x/.", 'the component "."'],
+    ["x/./..", 'the component ".."'],
+    ["x@.", 'the component "."'],
     ["x@..", 'the component ".."'],
     ["x@a@b", 'more than one "@"'],
     ["x@a/b", "grammar"],

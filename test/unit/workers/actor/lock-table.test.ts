@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { succeed } from "../../../../src/protocol/storage/failures.js";
+import { failed, succeed } from "../../../../src/protocol/storage/failures.js";
 import type { ComponentId, DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
 import type { OperationName } from "../../../../src/protocol/storage/operations.js";
 import { bytes } from "../../../../src/protocol/storage/units.js";
@@ -115,6 +115,13 @@ const CASES: Record<OperationName, readonly Case[]> = {
   ],
   DeleteGuestsDisks: [{ when: "", run: ({ handlers }) => must(handlers.DeleteGuestsDisks({ guest })) }],
   GetPool: [{ when: "", run: ({ handlers }) => must(handlers.GetPool({})) }],
+  Refuse: [
+    {
+      when: "",
+      given: putDataset,
+      run: ({ handlers }) => handlers.Refuse({ name: dataset, failure: failed.notSnapshot.failure }),
+    },
+  ],
   OpenSend: [
     { when: "", given: putDataset, run: ({ handlers }) => must(handlers.OpenSend({ name: snapshot })) },
   ],

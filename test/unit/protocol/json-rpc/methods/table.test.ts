@@ -4,7 +4,7 @@ import { readJson } from "../../../../../src/protocol/json-rpc/json.js";
 import type { Method, Routed, RoutedToPools } from "../../../../../src/protocol/json-rpc/methods/method.js";
 import { planDownload } from "../../../../../src/protocol/json-rpc/methods/snapshots.js";
 import { createMethodTable } from "../../../../../src/protocol/json-rpc/methods/table.js";
-import { type Outcome, succeed } from "../../../../../src/protocol/storage/failures.js";
+import { failed, type Outcome, succeed } from "../../../../../src/protocol/storage/failures.js";
 import type { PoolName } from "../../../../../src/protocol/storage/names.js";
 import type { PoolRecord } from "../../../../../src/protocol/storage/records.js";
 import { bytes } from "../../../../../src/protocol/storage/units.js";
@@ -97,25 +97,12 @@ describe("requests that are refused before any process starts", () => {
     ["GetVolume", "{}", "request.missing_field", "need an id"],
     ["GetVolume", '{"id":"v@s"}', "dataset.wrong_type", "not a volume"],
     ["DeleteDataset", "{}", "request.missing_field", "need an id"],
-    ["DeleteDataset", '{"id":"a//b"}', "name.invalid", "not a valid dataset"],
     ["DeleteDataset", '{"id":"../x"}', "name.invalid", "not a valid dataset"],
     ["GetSnapshot", "{}", "request.missing_field", "need an id"],
-    ["GetSnapshot", '{"id":"v"}', "dataset.wrong_type", "not a snapshot"],
     ["GetSnapshot", '{"id":"v@a@b"}', "name.invalid", "not a valid dataset"],
     ["CreateSnapshot", '{"dest":"s"}', "request.missing_field", "need an id"],
-    ["CreateSnapshot", '{"id":"v"}', "request.missing_field", "need a dest"],
-    ["CreateSnapshot", '{"id":"v","dest":"a/b"}', "name.invalid", "invalid snapshot dest"],
-    ["CreateSnapshot", '{"id":"v","dest":"a b"}', "name.invalid", "invalid snapshot dest"],
-    [
-      "CreateSnapshot",
-      '{"id":"v@s","dest":"s"}',
-      "dataset.wrong_type",
-      "cannot create a snapshot of a snapshot",
-    ],
     ["DeleteSnapshot", "{}", "request.missing_field", "need an id"],
-    ["DeleteSnapshot", '{"id":"v"}', "dataset.wrong_type", "not a snapshot"],
     ["RollbackSnapshot", "{}", "request.missing_field", "need an id"],
-    ["RollbackSnapshot", '{"id":"v"}', "dataset.wrong_type", "not a snapshot"],
     ["VerifyDisks", "{}", "request.invalid", INVALID],
     ["VerifyDisks", '{"guest":null}', "request.invalid", INVALID],
     ["VerifyDisks", '{"guest":{"disks":[{"size":1}]}}', "request.invalid", INVALID],
@@ -137,12 +124,10 @@ describe("requests that are refused before any process starts", () => {
     ["CloneImage", '{"id":"i","dest":"../x"}', "name.invalid"],
     ["CloneImage", '{"id":"i","pool":"tank","dest":"fast/x"}', "name.invalid"],
     ["CreateVolume", '{"id":"v@s","size":1}', "name.invalid"],
-    ["CreateVolume", '{"id":"a//b","size":1}', "name.invalid"],
     ["CreateVolume", '{"id":"v","size":8796093022208}', "pool.no_space"],
     ["CreateVolume", '{"id":"v","size":18446744073709551615}', "pool.no_space"],
     ["CreateVolume", '{"id":"v","size":18446744073709551616}', "request.malformed"],
     ["GetVolume", '{"id":"x/.."}', "name.invalid"],
-    ["ListSnapshots", '{"id":"v@s"}', "name.invalid"],
     ["ListSnapshots", '{"id":"x\\u0000"}', "name.invalid"],
     ["CreateGuestDisks", '{"guest":{"id":"a/b","disks":[{"size":1}]}}', "name.invalid"],
     ["DeleteGuestsDisks", '{"guest":{"id":".."}}', "name.invalid"],
@@ -156,7 +141,20 @@ describe("requests that are refused before any process starts", () => {
     expect(plan(name, request)).toMatchObject({ ok: false, failure: { code } });
   });
 
-  test.each(["tank", "images", "guests", "tank/images", "fast", "fast/guests"])(
+  test.each([
+    ["GetSnapshot", '{"id":"v"}', "tank/v", failed.notSnapshot],
+    ["DeleteSnapshot", '{"id":"v","recursive":true}', "tank/v", failed.notSnapshot],
+    ["RollbackSnapshot", '{"id":"fast/v"}', "fast/v", failed.notSnapshot],
+    ["CreateSnapshot", '{"id":"v"}', "tank/v", failed.needSnapshotDest],
+    ["CreateSnapshot", '{"id":"v@s"}', "tank/v@s", failed.needSnapshotDest],
+    ["CreateSnapshot", '{"id":"v","dest":"a/b"}', "tank/v", failed.invalidSnapshotDest],
+    ["CreateSnapshot", '{"id":"v","dest":"a b"}', "tank/v", failed.invalidSnapshotDest],
+    ["CreateSnapshot", '{"id":"v@s","dest":"s"}', "tank/v@s", failed.snapshotOfSnapshot],
+  ])("%s %s is refused once %s is known to exist", (name, request, dataset, { failure }) => {
+    expect(operation(name, request).operation).toEqual({ op: "Refuse", name: dataset, failure });
+  });
+
+  test.each(["tank", "images", "guests", "tank/images", "/images//", "/", ".", "fast", "fast/guests"])(
     "DeleteDataset refuses %s, in which we keep our own",
     (id) => {
       expect(plan("DeleteDataset", JSON.stringify({ id }))).toMatchObject({
@@ -206,6 +204,8 @@ describe("requests that are planned", () => {
     ["DeleteDataset", '{"id":"images@s"}', "tank", { op: "DeleteDataset", name: "tank/images@s" }],
     ["ListSnapshots", "{}", "tank", { op: "ListSnapshots", root: "tank" }],
     ["ListSnapshots", '{"id":"v"}', "tank", { op: "ListSnapshots", root: "tank/v" }],
+    ["ListSnapshots", '{"id":"v@s"}', "tank", { op: "ListSnapshots", root: "tank/v@s" }],
+    ["GetVolume", '{"id":"/a//b/"}', "tank", { op: "GetVolume", name: "tank/a/b" }],
     ["GetSnapshot", '{"id":"v@s"}', "tank", { op: "GetSnapshot", name: "tank/v@s" }],
     [
       "CreateSnapshot",
@@ -422,10 +422,14 @@ describe("downloads", () => {
     );
   });
 
+  test("a name that is no snapshot's is refused once it is known to exist", () => {
+    const operation = { op: "Refuse", name: "tank/v", failure: failed.notSnapshot.failure };
+    expect(download('{"id":"v"}')).toEqual(succeed({ pool: "tank", operation }));
+  });
+
   test.each([
     ["{}", "need an id"],
     ["null", "need an id"],
-    ['{"id":"v"}', "not a snapshot"],
     ['{"id":"v@"}', "not a valid dataset"],
   ])("%s is refused: %s", (text, message) => {
     expect(download(text)).toMatchObject({ ok: false, failure: { message } });
