@@ -4,6 +4,7 @@ import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import type { Properties, Zfs, ZfsChanges } from "../driver.js";
 import { createBatchedChanges } from "./batched-changes.js";
+import { createGuardedDestroys } from "./guarded-destroys.js";
 import { propertyFlags, type ZfsCommands } from "./zfs-commands.js";
 
 interface ChangeOptions {
@@ -30,6 +31,7 @@ export function openzfsChanges(
     settings.dispatch === "grouped"
       ? createBatchedChanges(settings.name, commands, destroyLimits, log)
       : undefined;
+  const guarded = createGuardedDestroys(settings.name, commands, destroyLimits);
   const flags = propertyFlags(volumeProperties);
   const recursively = (recursive: boolean) => (recursive ? ["-r"] : []);
 
@@ -53,7 +55,8 @@ export function openzfsChanges(
     createVolume: (name, size) => createWithParents(["create", "-p", ...flags, "-V", String(size)], name),
     clone: (origin, target) => createWithParents(["clone", "-p", ...flags, origin], target),
     rename: (from, to) => change(["rename", from, to]),
-    rollback: (name, destroyMoreRecent) => change(["rollback", ...recursively(destroyMoreRecent), name]),
+    rollback: (name, destroyMoreRecent) =>
+      destroyMoreRecent ? guarded.rollBackTo(name) : change(["rollback", name]),
     hold: (tag, name) => change(["hold", tag, name]),
 
     async snapshot(name, recursive) {
@@ -63,8 +66,15 @@ export function openzfsChanges(
     },
 
     async destroy(name, recursive) {
-      if (batched && !recursive && isSnapshotName(name)) return batched.destroy(name);
-      return change(["destroy", ...recursively(recursive), name], destroyLimits);
+      if (!isSnapshotName(name)) {
+        return recursive ? guarded.destroyTree(name) : change(["destroy", name], destroyLimits);
+      }
+      // zfs destroys the snapshots of a tag all or none.
+      const destroyed =
+        batched && !recursive
+          ? await batched.destroy(name)
+          : await change(["destroy", ...recursively(recursive), name], destroyLimits);
+      return destroyed.ok ? destroyed : guarded.explain(name, recursive, destroyed);
     },
 
     async release(tag, name) {

@@ -10,7 +10,7 @@ import { createKeyedBatchers } from "./keyed-batchers.js";
 import { COLUMNS, infoOf, numberOf, rowsOf } from "./list-rows.js";
 import { createLookUp, listNames } from "./look-ups.js";
 import type { PoolState } from "./pool-state.js";
-import { NAMES_PER_COMMAND, type ZfsCommands } from "./zfs-commands.js";
+import { LIST_OUTPUT_BYTES, NAMES_PER_COMMAND, type ZfsCommands } from "./zfs-commands.js";
 
 type Reads = Pick<
   Zfs,
@@ -23,9 +23,6 @@ type Reads = Pick<
   | "space"
   | "listHolds"
 >;
-
-/** Enough for 100,000 snapshots whose names and numbers have full length. */
-const LIST_OUTPUT_BYTES = 64 * 1024 * 1024;
 
 type HoldOf = Readonly<{ name: SnapshotName; tag: string }>;
 

@@ -1,5 +1,6 @@
 import type { SnapshotName } from "../../../protocol/storage/names.js";
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
+import { programResult } from "./program-result.js";
 
 /**
  * A channel program (zfs-program(8)) that creates the snapshots in its arguments, all in one
@@ -25,7 +26,7 @@ export type WrittenByName = ReadonlyMap<SnapshotName, Bytes | undefined>;
  * @returns undefined if the output has no result: then nobody knows which snapshots were created.
  */
 export function writtenByName(stdout: string, names: readonly SnapshotName[]): WrittenByName | undefined {
-  const result = resultIn(stdout);
+  const result = programResult(stdout);
   if (result === undefined) return undefined;
   const created = new Map<SnapshotName, Bytes | undefined>();
   for (const [index, name] of names.entries()) {
@@ -35,21 +36,4 @@ export function writtenByName(stdout: string, names: readonly SnapshotName[]): W
     created.set(name, /^\d+$/.test(String(written)) ? bytes(BigInt(String(written))) : undefined);
   }
   return created;
-}
-
-/**
- * The program's table, by Lua's indexes, which begin at 1. `zfs program -j` prints it in one
- * line as `{"return":{…}}`, but a prefix such as ssh or sudo may print lines around it.
- */
-function resultIn(stdout: string): Readonly<Record<string, unknown>> | undefined {
-  for (const line of stdout.split("\n")) {
-    if (!line.trimStart().startsWith("{")) continue;
-    try {
-      const { return: result }: { readonly return?: unknown } = JSON.parse(line);
-      if (typeof result === "object" && result !== null) return Object.fromEntries(Object.entries(result));
-    } catch {
-      // Not the line of the program.
-    }
-  }
-  return undefined;
 }

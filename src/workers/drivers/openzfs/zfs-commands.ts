@@ -17,6 +17,9 @@ import type { Properties } from "../driver.js";
  */
 export const NAMES_PER_COMMAND = 300;
 
+/** Enough for 100,000 snapshots whose names and numbers have full length. */
+export const LIST_OUTPUT_BYTES = 64 * 1024 * 1024;
+
 /** Enough for the output of every command that lists nothing. */
 const SHORT_OUTPUT_BYTES = 1024 * 1024;
 
@@ -84,16 +87,22 @@ export function createZfsCommands(
     zpool: (args) => execute([...zpoolCommand, ...args], "read"),
     read: (argv) => execute(argv, "read"),
     async change(args, limits) {
-      for (let attempt = 0; ; attempt++) {
+      return retryWhileBusy(async () => {
         const end = await zfs(args, limits);
-        if (succeeded(end)) return succeed(null);
-        const refused = failureOf(end);
-        const pauseMs = BUSY_PAUSES_MS[attempt];
-        if (refused.failure.code !== "dataset.busy" || pauseMs === undefined) return refused;
-        await sleep(pauseMs);
-      }
+        return succeeded(end) ? succeed(null) : failureOf(end);
+      });
     },
   };
+}
+
+/** Tries again while the outcome is dataset.busy, five times within about 1.5 s. */
+export async function retryWhileBusy<T>(attempt: () => Promise<Outcome<T>>): Promise<Outcome<T>> {
+  for (const pauseMs of BUSY_PAUSES_MS) {
+    const outcome = await attempt();
+    if (outcome.ok || outcome.failure.code !== "dataset.busy") return outcome;
+    await sleep(pauseMs);
+  }
+  return attempt();
 }
 
 /** The arguments that set `properties` on a new dataset. */

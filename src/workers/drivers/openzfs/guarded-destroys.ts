@@ -1,0 +1,172 @@
+import {
+  type FailedOutcome,
+  type Failure,
+  fail,
+  type Outcome,
+  succeed,
+} from "../../../protocol/storage/failures.js";
+import { type DatasetName, datasetOf, type SnapshotName } from "../../../protocol/storage/names.js";
+import { failureOf } from "../../processes/command-failures.js";
+import { type CommandLimits, succeeded } from "../../processes/run-command.js";
+import { numberOf, rowsOf } from "./list-rows.js";
+import { programResult } from "./program-result.js";
+import { LIST_OUTPUT_BYTES, NAMES_PER_COMMAND, retryWhileBusy, type ZfsCommands } from "./zfs-commands.js";
+
+/**
+ * Destroys of several datasets at once. zfs destroys one after the other and stops at the first
+ * that it can't: so what may be in the way is looked for before, and a destroy that stops
+ * half-way all the same says what is gone.
+ */
+interface GuardedDestroys {
+  /** Destroys a dataset and all below it. Fails: dataset.has_clones, snapshot.held, dataset.busy. */
+  destroyTree(name: DatasetName): Promise<Outcome<null>>;
+  /** Rolls back, and destroys the newer snapshots. Fails as destroyTree does. */
+  rollBackTo(name: SnapshotName): Promise<Outcome<null>>;
+  /** The failure to destroy a snapshot, or all of its tag. "Busy" gives way to what is in the way, if a list shows it. */
+  explain(name: SnapshotName, recursive: boolean, refused: FailedOutcome): Promise<FailedOutcome>;
+}
+
+/** A dataset that is about to be destroyed. */
+interface Doomed {
+  readonly name: string;
+  readonly isHeld: boolean;
+  readonly clones: readonly string[];
+  readonly createtxg: bigint;
+  readonly type: string;
+}
+
+const DOOMED_COLUMNS = "name,userrefs,clones,createtxg,type";
+
+/** Most datasets of a destroy that are asked whether they are in use, the volumes first. */
+const MAX_ASKED = 3_000;
+
+/** Most names in a message. */
+const MAX_NAMED = 20;
+
+/**
+ * A channel program that only reads, and returns those of its arguments that are in use: open
+ * volumes, and what is being sent or received. 16 is EBUSY. A volume with snapshots must not be
+ * among the arguments: it always counts as busy.
+ */
+const USED_PROGRAM = `
+local used = {}
+for _, name in ipairs((...)["argv"]) do
+  if zfs.check.destroy(name) == 16 then used[#used + 1] = name end
+end
+return used
+`;
+
+export function createGuardedDestroys(
+  pool: string,
+  commands: ZfsCommands,
+  limits: Partial<CommandLimits>,
+): GuardedDestroys {
+  async function listDoomed(args: readonly string[]): Promise<Outcome<readonly Doomed[]>> {
+    const end = await commands.zfs(["list", "-Hp", "-o", DOOMED_COLUMNS, ...args], {
+      stdoutBytes: LIST_OUTPUT_BYTES,
+    });
+    if (!succeeded(end)) return failureOf(end);
+    return succeed(
+      rowsOf(end).map(([name = "", userrefs, clones = "-", createtxg, type = ""]) => ({
+        name,
+        isHeld: numberOf(userrefs) > 0n,
+        clones: clones === "-" || clones === "" ? [] : clones.split(","),
+        createtxg: numberOf(createtxg),
+        type,
+      })),
+    );
+  }
+
+  const listTree = (name: DatasetName) => listDoomed(["-t", "filesystem,volume,snapshot", "-r", name]);
+
+  /** The first of `doomed` that is in use; undefined also where zfs refuses programs. */
+  async function findUsed(doomed: readonly Doomed[]): Promise<string | undefined> {
+    const snapshots = doomed.filter(({ type }) => type === "snapshot");
+    const withSnapshots = new Set(snapshots.map(({ name }) => name.slice(0, name.indexOf("@"))));
+    const volumes = doomed.filter(({ type, name }) => type === "volume" && !withSnapshots.has(name));
+    const asked = [...volumes, ...snapshots].slice(0, MAX_ASKED).map(({ name }) => name);
+    for (let at = 0; at < asked.length; at += NAMES_PER_COMMAND) {
+      const names = asked.slice(at, at + NAMES_PER_COMMAND);
+      const end = await commands.zfs(["program", "-n", "-j", pool, "-", ...names], { stdin: USED_PROGRAM });
+      if (!succeeded(end)) return undefined;
+      const [used] = Object.values(programResult(end.stdout) ?? {});
+      if (typeof used === "string") return used;
+    }
+    return undefined;
+  }
+
+  /** Refuses if anything is in the way of destroying these. `what`: whose clones they are, in the message. */
+  async function check(doomed: readonly Doomed[], what: string): Promise<Outcome<readonly Doomed[]>> {
+    const obstacle = findObstacle(doomed, what);
+    if (obstacle) return obstacle;
+    // One alone is destroyed or not, and zfs says why not.
+    const used = doomed.length > 1 ? await findUsed(doomed) : undefined;
+    if (used === undefined) return succeed(doomed);
+    return fail("dataset.busy", `${used} is in use: it is open, or being sent or received`);
+  }
+
+  /** Lists and checks what a change destroys, makes the change, and says what is gone if it fails. */
+  async function guard(
+    list: () => Promise<Outcome<readonly Doomed[]>>,
+    what: string,
+    args: readonly string[],
+  ): Promise<Outcome<null>> {
+    const checked = await retryWhileBusy(async () => {
+      const doomed = await list();
+      return doomed.ok ? check(doomed.value, what) : doomed;
+    });
+    if (!checked.ok) return checked;
+    const changed = await commands.change(args, limits);
+    if (changed.ok) return changed;
+    const left = await list();
+    if (!left.ok && left.failure.code !== "dataset.not_found") return changed;
+    const leftNames = new Set(left.ok ? left.value.map(({ name }) => name) : []);
+    const gone = checked.value.map(({ name }) => name).filter((name) => !leftNames.has(name));
+    return gone.length === 0 ? changed : { ok: false, failure: withGone(changed.failure, gone) };
+  }
+
+  return {
+    destroyTree: (name) => guard(() => listTree(name), `${name} has`, ["destroy", "-r", name]),
+
+    rollBackTo(name) {
+      const newer = async (): Promise<Outcome<readonly Doomed[]>> => {
+        const listed = await listDoomed(["-t", "snapshot", "-d", "1", datasetOf(name)]);
+        if (!listed.ok) return listed;
+        const target = listed.value.find((each) => each.name === name);
+        return succeed(target ? listed.value.filter(({ createtxg }) => createtxg > target.createtxg) : []);
+      };
+      return guard(newer, `snapshots newer than ${name} have`, ["rollback", "-r", name]);
+    },
+
+    async explain(name, recursive, refused) {
+      if (refused.failure.code !== "dataset.busy") return refused;
+      const tag = name.slice(name.indexOf("@"));
+      const scope = recursive ? ["-r", datasetOf(name)] : [name];
+      const listed = await listDoomed(["-t", "snapshot", ...scope]);
+      if (!listed.ok) return refused;
+      return (
+        findObstacle(
+          listed.value.filter((each) => each.name.endsWith(tag)),
+          `${name} has`,
+        ) ?? refused
+      );
+    },
+  };
+}
+
+/** A clone of one of these that is not among them, or a hold of one. */
+function findObstacle(doomed: readonly Doomed[], what: string): FailedOutcome | undefined {
+  const names = new Set<string>(doomed.map(({ name }) => name));
+  const clones = doomed.flatMap((each) => each.clones).filter((clone) => !names.has(clone));
+  if (clones.length > 0) return fail("dataset.has_clones", `${what} clones: ${clones.sort().join(", ")}`);
+  const held = doomed.find(({ isHeld }) => isHeld);
+  return held && fail("snapshot.held", `${held.name} is held, a download of it may be running`);
+}
+
+function withGone(failure: Failure, gone: readonly string[]): Failure {
+  const more = gone.length > MAX_NAMED ? ` and ${gone.length - MAX_NAMED} more` : "";
+  return {
+    ...failure,
+    message: `${failure.message}; gone already: ${gone.slice(0, MAX_NAMED).join(", ")}${more}`,
+  };
+}
