@@ -52,7 +52,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
     announce(isUnderWay ? { fetching: id } : { settled: id }),
   );
   /** What `closeFiles` must close. Each member is set once, as soon as it is open. */
-  const open: { runner?: Runner; zfs?: Zfs; records?: Records } = {};
+  const open: { runner?: Runner; zfs?: Zfs; records?: Records; endLooks?: () => void } = {};
 
   function reportCommand({ argv, exit, ms, stderr, spawnMs }: CommandEnd): void {
     log.debug("command", { argv, exit, ms: Math.round(ms), stderr });
@@ -94,6 +94,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       },
     });
     if (!opened.ok) return opened;
+    open.endLooks = opened.value.end;
     mailbox.open(traced(trace, "operation", opened.value.handlers));
     const { health, version } = opened.value;
     return succeed({ health, version });
@@ -101,6 +102,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
 
   async function closeFiles(): Promise<void> {
     mailbox.close();
+    open.endLooks?.();
     await Promise.all([open.records?.close(), open.zfs?.close(), open.runner?.close()]);
   }
 

@@ -201,6 +201,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
       }),
 
     checkPool: () => call("checkPool", pool, () => succeed({ health: "ONLINE", version: "memory" })),
+    changeState: async () => undefined,
     find: (name) => call("find", name, () => succeed(entries.get(name))),
     listVolumes: () =>
       call("listVolumes", pool, () =>

@@ -141,6 +141,8 @@ const timeouts = z.strictObject({
   /** A fetch fails when no byte arrives for this long. */
   fetchIdleMs: milliseconds(60_000),
   dnsMs: milliseconds(5_000),
+  /** How often a pool is looked at for images that others have destroyed. */
+  imageLookMs: milliseconds(60_000),
   /** How long `/readyz` waits for an actor. */
   readyMs: milliseconds(2_000),
 });

@@ -67,5 +67,10 @@ export interface NodeSettings {
     readonly readCommands: number;
     readonly holdCommands: number;
   };
-  readonly timeouts: { readonly commandMs: number; readonly dnsMs: number };
+  readonly timeouts: {
+    readonly commandMs: number;
+    readonly dnsMs: number;
+    /** How often the actor looks whether its images are still in the pool. */
+    readonly imageLookMs: number;
+  };
 }

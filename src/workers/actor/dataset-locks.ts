@@ -4,8 +4,8 @@ import type { DatasetName, PoolName, SnapshotName } from "../../protocol/storage
 /**
  * What an operation does to a dataset.
  * `keep`: it needs the dataset to stay, as the origin of a clone. Only `tree` waits for it.
- * `part`: it destroys a snapshot of the dataset, and locks that snapshot's name in mode `one` too.
- * Several such operations may destroy different snapshots at once.
+ * `part`: it destroys a snapshot of the dataset, and locks that snapshot's name in mode `one` too;
+ * or it puts a hold on one. Several such operations may do so with different snapshots at once.
  * `one`: it changes the dataset, and nothing below. It waits for `part`, `one` and `tree`.
  * `tree`: it changes the dataset and all below. It waits for every lock there.
  */

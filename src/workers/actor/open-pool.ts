@@ -10,6 +10,8 @@ import { type Trace, traced } from "../../protocol/threads/trace-points.js";
 import type { Zfs } from "../drivers/driver.js";
 import type { DatasetLocks } from "./dataset-locks.js";
 import type { FetchQueue } from "./fetch-queue.js";
+
+import { startImageLooks } from "./image-looks.js";
 import type { ActorContext } from "./operations/context.js";
 import { guestOperations } from "./operations/guests.js";
 import { createHolds } from "./operations/holds.js";
@@ -42,6 +44,8 @@ export interface OpenedPool {
   readonly health: string;
   readonly version: string;
   readonly handlers: OperationHandlers;
+  /** Ends what runs by itself. To be called before the records are closed. */
+  end(): void;
 }
 
 /**
@@ -74,7 +78,10 @@ export async function openPool(options: OpenPoolOptions): Promise<Outcome<Opened
   if (!reconciled.ok) return reconciled;
   const handlers = createHandlers(options, records);
   options.announce({ all: [...records.images.values()] });
-  return succeed({ ...checked.value, handlers });
+  const everyMs = settings.node.timeouts.imageLookMs;
+  const announced = announcing(records, options.announce);
+  const end = startImageLooks({ pool, zfs, records: announced, log, everyMs });
+  return succeed({ ...checked.value, handlers, end });
 }
 
 /** The path of the database in which mistify-agent-image has recorded the images of the pool. */

@@ -56,6 +56,8 @@ export interface Zfs {
   readonly driver: PoolSettings["driver"];
   /** Checks that the pool can be used. Fails: pool.not_found, command.missing, command.not_permitted. */
   checkPool(): Promise<Outcome<{ readonly health: string; readonly version: string }>>;
+  /** Stays equal while no dataset changes. Undefined: the pool can't tell. */
+  changeState(): Promise<string | undefined>;
   /** Undefined: there is no such dataset. */
   find(name: AnyName): Promise<Outcome<DatasetInfo | undefined>>;
   /** All volumes of the pool, ordered by name. */

@@ -6,7 +6,7 @@ import { bytes } from "../../../protocol/storage/units.js";
 import type { LockRequest } from "../dataset-locks.js";
 import type { FetchQueue } from "../fetch-queue.js";
 import type { ActorContext } from "./context.js";
-import { getCompleteImage } from "./images.js";
+import { forgetLostImages, getCompleteImage } from "./present-images.js";
 import { createSpaceReservations } from "./space-reservations.js";
 import { awaitDevice } from "./volumes.js";
 
@@ -37,7 +37,11 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Compl
   const reservations = createSpaceReservations(() => zfs.space(guestsRoot));
 
   /** Finds the images of a guest's disks, and their sizes. Fails: image.not_found, dataset.busy. */
-  function planDisks(guest: GuestRecord): Outcome<readonly DiskPlan[]> {
+  async function planDisks(guest: GuestRecord): Promise<Outcome<readonly DiskPlan[]>> {
+    const ids = [...new Set(guest.disks.map((disk) => disk.image))].filter((id) => id !== "");
+    // All at once, so that they share a look-up.
+    const found = await Promise.all(ids.map((id) => getCompleteImage(context, fetches, id)));
+    const images = new Map(ids.map((id, index) => [id, found[index] ?? failed.imageNotFound]));
     const plans: DiskPlan[] = [];
     for (const [index, disk] of guest.disks.entries()) {
       const volume = childOf(guestsRoot, `${guest.id}/disk-${index}`);
@@ -45,7 +49,7 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Compl
         plans.push({ record: disk, volume, image: undefined });
         continue;
       }
-      const image = getCompleteImage(context, fetches, disk.image);
+      const image = images.get(disk.image) ?? failed.imageNotFound;
       if (!image.ok) return image;
       plans.push({ record: { ...disk, size: image.value.size }, volume, image: image.value });
     }
@@ -76,7 +80,12 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Compl
     const created = plan.image
       ? await zfs.clone(plan.image.snapshot, plan.volume)
       : await zfs.createVolume(plan.volume, bytes(plan.record.size));
-    if (!created.ok) return created;
+    if (!created.ok) {
+      // Destroyed by others since the plan was made.
+      if (plan.image && created.failure.code === "dataset.not_found")
+        await forgetLostImages(context, plan.image.snapshot);
+      return created;
+    }
     await awaitDevice(context, plan.volume);
     return succeed(null);
   }
@@ -124,7 +133,7 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Compl
 
   return {
     async VerifyDisks({ guest }) {
-      const plans = planDisks(guest);
+      const plans = await planDisks(guest);
       if (!plans.ok) return plans;
       const compared = await compareWithPool(plans.value);
       if (!compared.ok) return compared;
@@ -135,7 +144,7 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Compl
     },
 
     async CreateGuestDisks({ guest }) {
-      const plans = planDisks(guest);
+      const plans = await planDisks(guest);
       if (!plans.ok) return plans;
       const guestRoot = childOf(guestsRoot, guest.id);
       const requests: LockRequest[] = [{ name: guestRoot, mode: "tree" }];

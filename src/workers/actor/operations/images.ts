@@ -1,10 +1,4 @@
-import {
-  type FailedOutcome,
-  fail,
-  failed,
-  type Outcome,
-  succeed,
-} from "../../../protocol/storage/failures.js";
+import { fail, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import { getImage, listImages } from "../../../protocol/storage/known-images.js";
 import {
   type ComponentId,
@@ -23,27 +17,13 @@ import type { FetchQueue } from "../fetch-queue.js";
 import { type ImageServiceSettings, imageUrl } from "../image-url.js";
 import { isOurPartial, partialOf } from "../partial-receive.js";
 import type { ActorContext } from "./context.js";
+import { failPending, findImage, forgetLostImages, getCompleteImage } from "./present-images.js";
 import { awaitDevice, volumeRecord } from "./volumes.js";
 
 type ImageOperations = Pick<
   OperationHandlers,
   "ListImages" | "GetImage" | "RequestImage" | "DeleteImage" | "CloneImage"
 >;
-
-/** Gets an image to clone. Fails: image.not_found; dataset.busy while the image is being fetched. */
-export function getCompleteImage(
-  { records }: ActorContext,
-  fetches: FetchQueue<CompleteImage>,
-  id: string,
-): Outcome<CompleteImage> {
-  const image = records.images.get(id);
-  if (image) return succeed(image);
-  return fetches.has(id) ? failPending(id) : failed.imageNotFound;
-}
-
-function failPending(id: string): FailedOutcome {
-  return fail("dataset.busy", `image ${id} is being fetched, try again when it is complete`);
-}
 
 export function imageOperations(
   context: ActorContext,
@@ -164,8 +144,11 @@ export function imageOperations(
     GetImage: async ({ id }) => getImage(known, id),
 
     async RequestImage({ id, type, source }) {
-      const image = records.images.get(id);
-      return image ? succeed(image) : fetches.request(id, () => fetchImage(id, type, source));
+      // Without a record the image is pending at once, before any look.
+      const image = records.images.has(id) ? await findImage(context, id) : succeed(undefined);
+      if (!image.ok) return image;
+      if (image.value) return succeed(image.value);
+      return fetches.request(id, () => fetchImage(id, type, source));
     },
 
     async DeleteImage({ id }) {
@@ -177,14 +160,17 @@ export function imageOperations(
         // Another call may have deleted it while this call waited for the lock.
         if (records.images.get(id) !== image) return failed.imageNotFound;
         const destroyed = await zfs.destroy(volume, true);
-        if (!destroyed.ok && destroyed.failure.code !== "dataset.not_found") return destroyed;
+        if (!destroyed.ok && destroyed.failure.code !== "dataset.not_found") {
+          await forgetLostImages(context, volume);
+          return destroyed;
+        }
         await records.dropImage(id);
         return succeed(image);
       });
     },
 
     async CloneImage({ id, target }) {
-      const image = getCompleteImage(context, fetches, id);
+      const image = await getCompleteImage(context, fetches, id);
       if (!image.ok) return image;
       const { snapshot } = image.value;
       const wanted = [
@@ -193,6 +179,8 @@ export function imageOperations(
       ] as const;
       return locks.with(wanted, async (): Promise<Outcome<VolumeRecord>> => {
         const cloned = await zfs.clone(snapshot, target);
+        if (!cloned.ok && cloned.failure.code === "dataset.not_found")
+          await forgetLostImages(context, snapshot);
         if (!cloned.ok && cloned.failure.code !== "dataset.exists") return cloned;
         // `zfs clone -p` also succeeds if the target exists, so the target's origin decides. A repeated
         // call succeeds. It fails if another caller's dataset is there, or the parent of one.

@@ -6,7 +6,7 @@ import type { DatasetInfo } from "../../drivers/driver.js";
 import { isPublished } from "../partial-receive.js";
 import type { ActorContext } from "./context.js";
 import type { Holds } from "./holds.js";
-import { forgetImagesWithin, forgetImagesWithoutSnapshot } from "./volumes.js";
+import { forgetLostImages } from "./present-images.js";
 
 type SnapshotOperations = Pick<
   OperationHandlers,
@@ -77,12 +77,8 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
           const covered = recursive ? await listRecursive(name) : succeed([found.value]);
           if (!covered.ok) return covered;
           const destroyed = await zfs.destroy(name, recursive);
-          if (!destroyed.ok) return destroyed;
-          await forgetImagesWithin(
-            context,
-            covered.value.map((snapshot) => snapshot.name),
-          );
-          return covered;
+          await forgetLostImages(context, recursive ? datasetOf(name) : name);
+          return destroyed.ok ? covered : destroyed;
         },
       ),
 
@@ -91,9 +87,8 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
         const found = await getSnapshot(name);
         if (!found.ok) return found;
         const rolledBack = await zfs.rollback(name, destroyMoreRecent);
-        if (!rolledBack.ok) return rolledBack;
-        if (destroyMoreRecent) await forgetImagesWithoutSnapshot(context, datasetOf(name));
-        return found;
+        if (destroyMoreRecent) await forgetLostImages(context, datasetOf(name));
+        return rolledBack.ok ? found : rolledBack;
       }),
 
     async Refuse({ name, failure }): Promise<FailedOutcome> {
@@ -102,13 +97,16 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
       return found.value === undefined ? failed.notFound : { ok: false, failure };
     },
 
-    async OpenSend({ name }): Promise<Outcome<SendTicket>> {
-      const found = await zfs.find(name);
-      if (!found.ok) return found;
-      if (found.value === undefined) return failed.notFound;
-      const tag = await holds.acquire({ name, guid: found.value.guid });
-      return tag.ok ? succeed({ name, tag: tag.value, command: zfs.sendCommand(name) }) : tag;
-    },
+    // The lock is only for the hold: one that came between the look for holds and the destroy of
+    // many datasets would stop that half-way.
+    OpenSend: ({ name }) =>
+      locks.with([{ name: datasetOf(name), mode: "part" }], async (): Promise<Outcome<SendTicket>> => {
+        const found = await zfs.find(name);
+        if (!found.ok) return found;
+        if (found.value === undefined) return failed.notFound;
+        const tag = await holds.acquire({ name, guid: found.value.guid });
+        return tag.ok ? succeed({ name, tag: tag.value, command: zfs.sendCommand(name) }) : tag;
+      }),
 
     CloseSend: ({ name, tag }) => holds.release(name, tag),
   };

@@ -1,18 +1,11 @@
 import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
-import {
-  type DatasetName,
-  datasetOf,
-  devicePath,
-  isSnapshotName,
-  isWithin,
-  type SnapshotName,
-  tagOf,
-} from "../../../protocol/storage/names.js";
+import { type DatasetName, datasetOf, devicePath, isSnapshotName } from "../../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
-import type { CompleteImage, VolumeRecord } from "../../../protocol/storage/records.js";
+import type { VolumeRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
 import { isPublished } from "../partial-receive.js";
 import type { ActorContext } from "./context.js";
+import { forgetLostImages } from "./present-images.js";
 
 type VolumeOperations = Pick<
   OperationHandlers,
@@ -29,38 +22,6 @@ export function volumeRecord(
 /** Waits for a volume's device. A missing device is logged and no failure: the volume exists. */
 export async function awaitDevice({ zfs, log }: ActorContext, volume: DatasetName): Promise<void> {
   if (!(await zfs.waitForDevice(volume))) log.warn("the device did not appear in time", { volume });
-}
-
-/**
- * Whether a recursive destroy of `removed` destroys an image too. If `removed` is a snapshot, the
- * snapshots of the same tag on all datasets below are destroyed with it.
- */
-function isLostWith({ volume, snapshot }: CompleteImage, removed: DatasetName | SnapshotName): boolean {
-  if (!isSnapshotName(removed)) return isWithin(volume, removed);
-  return isWithin(datasetOf(snapshot), datasetOf(removed)) && tagOf(snapshot) === tagOf(removed);
-}
-
-/** Drops the records of images that were destroyed with any of `removed`. */
-export async function forgetImagesWithin(
-  context: ActorContext,
-  removed: readonly (DatasetName | SnapshotName)[],
-): Promise<void> {
-  for (const image of [...context.records.images.values()]) {
-    const isLost = removed.some((name) => isLostWith(image, name));
-    if (isLost) await context.records.dropImage(image.id);
-  }
-}
-
-/** Drops the records of images in `volume` whose snapshot no longer exists. */
-export async function forgetImagesWithoutSnapshot(
-  { zfs, records }: ActorContext,
-  volume: DatasetName,
-): Promise<void> {
-  for (const { id, snapshot } of [...records.images.values()]) {
-    if (datasetOf(snapshot) !== volume) continue;
-    const found = await zfs.find(snapshot);
-    if (found.ok && found.value === undefined) await records.dropImage(id);
-  }
 }
 
 export function volumeOperations(context: ActorContext): VolumeOperations {
@@ -101,8 +62,9 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
         if (!found.ok) return found;
         if (found.value === undefined) return failed.notFound;
         const destroyed = await zfs.destroy(name, true);
+        // Also after a failure: it may have stopped half-way.
+        await forgetLostImages(context, root);
         if (!destroyed.ok) return destroyed;
-        await forgetImagesWithin(context, [name]);
         return succeed(volumeRecord(context, found.value));
       });
     },

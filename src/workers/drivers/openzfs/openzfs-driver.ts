@@ -63,6 +63,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
       return succeed({ health, version: version.stdout.split("\n")[0]?.trim() || "unknown" });
     },
 
+    changeState: poolState.read,
     devices: ZVOL_DEVICES,
     waitForDevice: (volume) => waitForZvolDevice(volume, settings.deviceWaitMs),
     notices: async () => [],

@@ -973,6 +973,43 @@ describe("snapshots", () => {
     expectRecordsAgree(actor);
   });
 
+  test("the deletion of one of POOL/images alone forgets no image whose own has the same name", async () => {
+    const { handlers, zfs, records } = start({ images: ["i"] });
+    zfs.put("tank/images@s");
+    const deleted = await handlers.DeleteSnapshot({ name: snapshot("tank/images@s"), recursive: false });
+    expect(deleted).toMatchObject({ ok: true });
+    expect([...records.images.keys()]).toEqual(["i"]);
+    zfs.put("tank/images@s");
+    await handlers.DeleteSnapshot({ name: snapshot("tank/images@s"), recursive: true });
+    expect([...records.images.keys()]).toEqual([]);
+  });
+
+  test.each(["DeleteDataset", "DeleteImage", "DeleteSnapshot", "RollbackSnapshot"] as const)(
+    "an image whose snapshot went with a %s that stopped half-way is forgotten",
+    async (op) => {
+      const { handlers, zfs, records } = start({ images: ["i", "other"] });
+      const name = snapshot("tank/images/i@s");
+      zfs.put("tank/images/i@older", { createtxg: 0n });
+      zfs.intercept = (call) => {
+        if (call !== "destroy" && call !== "rollback") return undefined;
+        zfs.intercept = () => undefined;
+        void zfs.destroy(name, false);
+        return fail("dataset.busy", "something else was in the way");
+      };
+      zfs.pause = async () => {};
+      const outcome = {
+        DeleteDataset: () => handlers.DeleteDataset({ name: dataset("tank/images/i") }),
+        DeleteImage: () => handlers.DeleteImage({ id: "i" }),
+        DeleteSnapshot: () => handlers.DeleteSnapshot({ name, recursive: true }),
+        RollbackSnapshot: () =>
+          handlers.RollbackSnapshot({ name: snapshot("tank/images/i@older"), destroyMoreRecent: true }),
+      }[op];
+      expect(await outcome()).toMatchObject({ failure: { code: "dataset.busy" } });
+      expect(zfs.has(name)).toBe(false);
+      expect([...records.images.keys()]).toEqual(["other"]);
+    },
+  );
+
   test("a recursive one answers all that were made, and its deletion all that went", async () => {
     const { handlers, zfs } = await withSnapshots();
     const root = dataset("tank/d");

@@ -1,0 +1,59 @@
+import type { PoolName } from "../../protocol/storage/names.js";
+import type { ActorLog } from "../../protocol/threads/actor-log.js";
+import type { Zfs } from "../drivers/driver.js";
+import { forgetLostImages } from "./operations/present-images.js";
+import type { Records } from "./record-file.js";
+
+interface ImageLookOptions {
+  readonly pool: PoolName;
+  readonly zfs: Pick<Zfs, "find" | "changeState">;
+  readonly records: Records;
+  readonly log: ActorLog;
+  readonly everyMs: number;
+}
+
+/**
+ * Looks every `everyMs` whether the snapshots of all images are still there, unless the pool has
+ * not changed since the last look. GetImage and ListImages answer from the records alone, so this
+ * bounds how long they know an image that somebody has destroyed by hand.
+ * @returns what ends the looks.
+ */
+export function startImageLooks({ pool, zfs, records, log, everyMs }: ImageLookOptions): () => void {
+  /** The state of the pool at the last look, if that worked; undefined: look in any case. */
+  let seen: string | undefined;
+  /** Set by the end: a look that runs then changes no record any more. */
+  let isEnded = false;
+  /** A look that takes longer than the pause is not overtaken by the next. */
+  let isLooking = false;
+
+  const guarded: Records = {
+    ...records,
+    dropImage: async (id) => {
+      if (!isEnded) await records.dropImage(id);
+    },
+    putImage: async (image) => {
+      if (!isEnded) await records.putImage(image);
+    },
+  };
+
+  async function look(): Promise<void> {
+    if (isLooking) return;
+    isLooking = true;
+    try {
+      // Read before the look: what changes during it is seen by the next.
+      const state = await zfs.changeState();
+      if (state !== undefined && state === seen) return;
+      const lost = await forgetLostImages({ zfs, records: guarded }, pool);
+      if (lost.length > 0) log.warn("images were destroyed by others; their records are dropped", { lost });
+      seen = state;
+    } finally {
+      isLooking = false;
+    }
+  }
+
+  const timer = setInterval(() => void look(), everyMs);
+  return () => {
+    isEnded = true;
+    clearInterval(timer);
+  };
+}

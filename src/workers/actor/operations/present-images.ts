@@ -1,0 +1,79 @@
+import {
+  type FailedOutcome,
+  fail,
+  failed,
+  type Outcome,
+  succeed,
+} from "../../../protocol/storage/failures.js";
+import {
+  type DatasetName,
+  isWithin,
+  type PoolName,
+  type SnapshotName,
+} from "../../../protocol/storage/names.js";
+import type { CompleteImage } from "../../../protocol/storage/records.js";
+import type { Zfs } from "../../drivers/driver.js";
+import type { FetchQueue } from "../fetch-queue.js";
+import type { Records } from "../record-file.js";
+
+/** The records and the pool that must agree with each other. */
+interface Images {
+  readonly zfs: Pick<Zfs, "find">;
+  readonly records: Pick<Records, "images" | "putImage" | "dropImage">;
+}
+
+/**
+ * Finds an image by its record, and looks whether its snapshot is still there: others may destroy
+ * it. The record of one that is gone is dropped; a size that has changed is corrected.
+ * @returns undefined if there is no such image.
+ */
+export async function findImage(
+  { zfs, records }: Images,
+  id: string,
+): Promise<Outcome<CompleteImage | undefined>> {
+  const image = records.images.get(id);
+  if (!image) return succeed(undefined);
+  const found = await zfs.find(image.snapshot);
+  if (!found.ok) return found;
+  // The record may have been replaced during the look: that one is newer than what was found.
+  const current = records.images.get(id);
+  if (current !== image) return succeed(current);
+  if (found.value === undefined) {
+    await records.dropImage(id);
+    return succeed(undefined);
+  }
+  if (found.value.volsize === image.size) return succeed(image);
+  const corrected = { ...image, size: found.value.volsize };
+  await records.putImage(corrected);
+  return succeed(corrected);
+}
+
+/** Gets an image to clone. Fails: image.not_found; dataset.busy while the image is being fetched. */
+export async function getCompleteImage(
+  images: Images,
+  fetches: FetchQueue<CompleteImage>,
+  id: string,
+): Promise<Outcome<CompleteImage>> {
+  const image = await findImage(images, id);
+  if (!image.ok) return image;
+  if (image.value) return succeed(image.value);
+  return fetches.has(id) ? failPending(id) : failed.imageNotFound;
+}
+
+export function failPending(id: string): FailedOutcome {
+  return fail("dataset.busy", `image ${id} is being fetched, try again when it is complete`);
+}
+
+/**
+ * Drops the records of images in `root` or below it whose snapshot no longer exists. To be called
+ * when something there was destroyed, or may have been.
+ * @returns the ids of the dropped records.
+ */
+export async function forgetLostImages(
+  images: Images,
+  root: PoolName | DatasetName | SnapshotName,
+): Promise<readonly string[]> {
+  const concerned = [...images.records.images.values()].filter(({ snapshot }) => isWithin(snapshot, root));
+  await Promise.all(concerned.map(({ id }) => findImage(images, id)));
+  return concerned.map(({ id }) => id).filter((id) => !images.records.images.has(id));
+}
