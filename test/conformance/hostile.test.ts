@@ -167,6 +167,24 @@ conformance("Hostile input", "hostile", ({ server, target, pool, own }) => {
     expect(replies.map(({ status }) => status)).toEqual([200, 200, 200, 400, 400, 400, 404]);
   });
 
+  test("a request with two different lengths is answered 400 and runs nothing", async () => {
+    const { hostname, port } = new URL(target.url);
+    const body = `{"method":"CreateVolume","params":[{"id":"${own}/two-lengths","size":8}],"id":1}`;
+    const head = `POST ${RPC_PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n`;
+    const lengths = `Content-Length: ${body.length}\r\nContent-Length: 3\r\n\r\n`;
+    const answer = await new Promise<string>((resolve) => {
+      let text = "";
+      const socket = connect(Number(port), hostname, () => socket.write(`${head}${lengths}${body}`));
+      socket.on("data", (chunk: Buffer) => {
+        text += chunk.toString("latin1");
+      });
+      socket.on("error", () => {});
+      socket.on("close", () => resolve(text));
+    });
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+    expect((await server.call("GetVolume", { id: `${own}/two-lengths` })).error).toBe("not found");
+  });
+
   test("connections that send half a request, or no HTTP, and go away do no harm", async () => {
     const { hostname, port } = new URL(target.url);
     const head = `POST ${RPC_PATH} HTTP/1.1\r\nHost: ${pool}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n`;

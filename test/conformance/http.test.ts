@@ -357,6 +357,27 @@ conformance("JSON-RPC 1.0 over HTTP", "http", ({ server, target, pool }) => {
     expect(second).toEqual({ text: NOT_FOUND, reused: true });
   });
 
+  test("a connection serves a HEAD request and one after it", async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const ask = (method: string) =>
+      new Promise<[status: number | undefined, reused: boolean]>((resolve, reject) => {
+        const outgoing = open(new URL("/healthz", target.url), { method, agent });
+        outgoing.on("error", reject);
+        outgoing.on("response", (incoming) => {
+          incoming.resume();
+          incoming.on("end", () => resolve([incoming.statusCode, outgoing.reusedSocket]));
+        });
+        outgoing.end();
+      });
+    const answers = [await ask("HEAD"), await ask("HEAD"), await ask("GET")];
+    agent.destroy();
+    expect(answers).toEqual([
+      [200, false],
+      [200, true],
+      [200, true],
+    ]);
+  });
+
   test("healthz, readyz and metrics answer a GET", async () => {
     const [health, ready, metrics] = await Promise.all(
       ["/healthz", "/readyz", "/metrics"].map((path) => server.send({ method: "GET", path })),

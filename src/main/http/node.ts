@@ -1,4 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { askHalfClosed } from "./half-close.js";
+import { PLAIN_TEXT } from "./headers.js";
+import { parseRequestTarget } from "./request-target.js";
 import {
   type BodySink,
   type BodySource,
@@ -17,6 +20,8 @@ export const nodeTransport: Transport = {
     const server = createServer({ keepAliveTimeout: 10_000 }, (incoming, outgoing) =>
       receive(incoming, outgoing, options),
     );
+    // A client that has half-closed its connection gets its reply all the same.
+    Object.assign(server, { httpAllowHalfOpen: true });
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen({ host: options.host, port: options.port, exclusive: true }, resolve);
@@ -37,6 +42,11 @@ export const nodeTransport: Transport = {
 };
 
 function receive(incoming: IncomingMessage, outgoing: ServerResponse, options: TransportOptions): void {
+  if (incoming.headersDistinct.host && incoming.headersDistinct.host.length > 1) {
+    outgoing.shouldKeepAlive = false;
+    return replyOf(outgoing).send(400, PLAIN_TEXT, "bad request: more than one Host\n");
+  }
+  askHalfClosed(incoming, outgoing);
   /** The body so far; empty once it is too long. */
   const chunks: Buffer[] = [];
   /** Bytes received so far, discarded ones too. */
@@ -66,13 +76,13 @@ function receive(incoming: IncomingMessage, outgoing: ServerResponse, options: T
 }
 
 function requestOf(incoming: IncomingMessage, body: string, tooLarge: boolean): HttpRequest {
-  const url = incoming.url ?? "/";
-  const mark = url.indexOf("?");
+  const { path, query, host } = parseRequestTarget(incoming.url ?? "/");
   return {
     method: incoming.method ?? "GET",
-    path: mark < 0 ? url : url.slice(0, mark),
-    query: mark < 0 ? "" : url.slice(mark + 1),
+    path,
+    query,
     header: (name) => {
+      if (name === "host" && host !== undefined) return host;
       const value = incoming.headers[name];
       return Array.isArray(value) ? value.join(", ") : (value ?? "");
     },

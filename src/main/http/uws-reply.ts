@@ -121,7 +121,7 @@ export class UwsReply implements HttpReply, StreamedReply {
     const { response, closeAfter } = this;
     response.cork(() => {
       this.writeHead(status, headers);
-      if (this.withoutBody) response.endWithoutBody(Buffer.byteLength(body), closeAfter);
+      if (this.withoutBody) endHead(response, Buffer.byteLength(body), closeAfter);
       else if (body.length <= MAX_WHOLE_CHARACTERS) response.end(body, closeAfter);
       else endLarge(response, typeof body === "string" ? Buffer.from(body) : body);
     });
@@ -132,6 +132,16 @@ export class UwsReply implements HttpReply, StreamedReply {
     const [name, rest] = this.context.headerBlock(headers);
     if (name !== "") this.response.writeHeader(name, rest);
   }
+}
+
+/**
+ * Ends a reply to a HEAD request. With a length as its argument `endWithoutBody` waits for the body
+ * that never comes, and the module closes the connection at the next request.
+ */
+function endHead(response: HttpResponse, length: number, closeAfter: boolean): void {
+  if (closeAfter) return void response.end("", true);
+  response.writeHeader("Content-Length", String(length));
+  response.endWithoutBody();
 }
 
 /** Ends a reply of known length, at the pace at which the socket takes it. */

@@ -5,8 +5,10 @@ import uWS, {
 } from "uWebSockets.js";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { DISCARD_FACTOR, type HttpRequest, type Transport, type TransportOptions } from "./transport.js";
+import { PLAIN_TEXT } from "./headers.js";
+import { DISCARD_FACTOR, type Transport, type TransportOptions } from "./transport.js";
 import { createReplyContext, type ReplyContext, UwsReply } from "./uws-reply.js";
+import { ReceivedRequest } from "./uws-request.js";
 
 /** Without it a second daemon on the port would silently get half of the traffic. */
 const LIBUS_LISTEN_EXCLUSIVE_PORT = 1;
@@ -90,6 +92,10 @@ function receive(
   // must learn of a disconnect.
   const received = new ReceivedRequest(request, method);
   const reply = new UwsReply(response, method === "HEAD", context);
+  if (received.problem !== undefined) {
+    reply.closeAfter = true;
+    return reply.send(400, PLAIN_TEXT, `${received.problem}\n`);
+  }
   /** The chunks before the last one. Undefined while there are none, and once the body is too long. */
   let chunks: Buffer[] | undefined;
   /** Bytes received so far, discarded ones too. */
@@ -119,47 +125,4 @@ function receive(
       chunks.push(Buffer.from(new Uint8Array(chunk)));
     } else handle(utf8.decode(chunks ? Buffer.concat([...chunks, Buffer.from(chunk)]) : chunk));
   });
-}
-
-/** Copies what we need of the module's request while that is valid: of its headers only those that are read. */
-class ReceivedRequest implements HttpRequest {
-  readonly path: string;
-  readonly query: string;
-  body = "";
-  tooLarge = false;
-  private readonly contentType: string;
-  private readonly acceptEncoding: string;
-  private readonly host: string;
-  private readonly origin: string;
-  private readonly secFetchSite: string;
-
-  constructor(
-    request: UwsRequest,
-    readonly method: string,
-  ) {
-    this.path = request.getUrl();
-    this.query = request.getQuery() ?? "";
-    this.contentType = request.getHeader("content-type");
-    this.acceptEncoding = request.getHeader("accept-encoding");
-    this.host = request.getHeader("host");
-    this.origin = request.getHeader("origin");
-    this.secFetchSite = request.getHeader("sec-fetch-site");
-  }
-
-  header(name: string): string {
-    switch (name) {
-      case "content-type":
-        return this.contentType;
-      case "accept-encoding":
-        return this.acceptEncoding;
-      case "host":
-        return this.host;
-      case "origin":
-        return this.origin;
-      case "sec-fetch-site":
-        return this.secFetchSite;
-      default:
-        return "";
-    }
-  }
 }

@@ -132,6 +132,136 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
       expect((await ask({ method, body: "body" })).body.toString()).toBe(`${method} body`);
     });
 
+    /** What comes back for these pieces, each sent as a segment of its own, until the end or an answer to each. */
+    async function exchange(pieces: readonly string[], answers: number, halfClose = false): Promise<string> {
+      const socket = connect({ port: listener.port, host: "127.0.0.1", allowHalfOpen: true });
+      socket.setNoDelay(true);
+      let text = "";
+      /** The server has ended its half, or the connection is gone. */
+      let ended = false;
+      socket.on("data", (chunk: Buffer) => {
+        text += chunk.toString("latin1");
+      });
+      for (const event of ["end", "error", "close"]) {
+        socket.on(event, () => {
+          ended = true;
+        });
+      }
+      const answered = () => text.split("HTTP/1.1 ").length - 1;
+      for (const [index, piece] of pieces.entries()) {
+        if (index > 0) await until("the piece before is answered", () => answered() >= index || ended);
+        socket.write(piece);
+      }
+      if (halfClose) socket.end();
+      await until("all is answered", () => answered() >= answers || ended);
+      socket.destroy();
+      return text;
+    }
+    const statuses = (text: string) => [...text.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map(([, status]) => status);
+
+    test("a HEAD request is answered with the length alone, and so is the next one", async () => {
+      handler = (_request, reply) => reply.send(200, [["X-A", "b"]], "twelve bytes");
+      const head = "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
+      const text = await exchange([head, head, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"], 3);
+      expect(statuses(text)).toEqual(["200", "200", "200"]);
+      expect(text.match(/content-length: 12\r\n/gi)).toHaveLength(3);
+      expect(text.split("twelve bytes")).toHaveLength(2);
+    });
+
+    test.each([
+      ["two different lengths", "Content-Length: 3\r\nContent-Length: 4\r\n"],
+      ["two hosts", "Host: localhost\r\nContent-Length: 3\r\n"],
+    ])("a request with %s is answered 400, and its connection is closed", async (_title, lines) => {
+      let calls = 0;
+      handler = (_request, reply) => {
+        calls++;
+        reply.send(200, [], "");
+      };
+      const text = await exchange([`POST / HTTP/1.1\r\nHost: a\r\n${lines}\r\nabcd`], 2);
+      expect(statuses(text)).toEqual(["400"]);
+      expect(calls).toBe(0);
+    });
+
+    test("an Origin that is repeated is handed over with all its values", async () => {
+      let seen = "";
+      handler = (request, reply) => {
+        seen = request.header("origin");
+        reply.send(200, [], "");
+      };
+      await exchange(["GET / HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\nOrigin: http://b\r\n\r\n"], 1);
+      expect(seen).toBe("http://a, http://b");
+    });
+
+    if (transport.name === "node") {
+      test("a client that half-closes after its request is answered, however late, and one that is gone is noticed", async () => {
+        const waiting: HttpReply[] = [];
+        handler = (_request, reply) => waiting.push(reply);
+        const request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        const answer = exchange([request], 2, true);
+        await until("the request has come", () => waiting.length === 1);
+        // The server asks whether the client is there: that counts as one answer.
+        const late = waiting[0];
+        setTimeout(() => late?.send(200, [], "late"), 1_500);
+        expect(statuses(await answer)).toEqual(["102", "200"]);
+        const gone = connect(listener.port, "127.0.0.1", () => gone.write(request));
+        await until("the request has come", () => waiting.length === 2);
+        gone.destroy();
+        await until("the reply knows that its client is gone", () => waiting[1]?.isDisconnected === true);
+      });
+
+      test("of an absolute target path, query and host are handed over", async () => {
+        const seen: unknown[] = [];
+        handler = (request, reply) => {
+          seen.push([request.path, request.query, request.header("host")]);
+          reply.send(200, [], "");
+        };
+        await exchange(["GET http://b:1/p/q?x=y HTTP/1.1\r\nHost: a\r\n\r\n"], 1);
+        await exchange(["GET HTTPS://b HTTP/1.1\r\nHost: a\r\n\r\n"], 1);
+        expect(seen).toEqual([
+          ["/p/q", "x=y", "b:1"],
+          ["/", "", "b"],
+        ]);
+      });
+
+      test.each([
+        ["HTTP/1.0", ["GET / HTTP/1.0\r\n\r\n"], "200"],
+        ["no Host", ["GET / HTTP/1.1\r\n\r\n"], "400"],
+        ["lines that end in LF", ["GET / HTTP/1.1\nHost: a\n\n"], "400"],
+        ["a folded line", ["GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n"], "400"],
+        ["a hundred lines", [`GET / HTTP/1.1\r\nHost: a\r\n${"X: y\r\n".repeat(100)}\r\n`], "200"],
+        [
+          "a head that is too large",
+          [`GET / HTTP/1.1\r\nHost: a\r\nX: ${"y".repeat(17_000)}\r\n\r\n`],
+          "431",
+        ],
+      ])("a request with %s is answered at once", async (_title, pieces, status) => {
+        handler = (_request, reply) => reply.send(200, [], "");
+        expect(statuses(await exchange(pieces, 1))).toEqual([status]);
+      });
+    } else {
+      // docs/api.md lists these. When the library learns to answer one of them, this test says so.
+      test("what the library can't read is never served, and its connection ends within its limit", async () => {
+        let calls = 0;
+        handler = (_request, reply) => {
+          calls++;
+          reply.send(200, [], "");
+        };
+        const host = "HTTP/1.1\r\nHost: a\r\n";
+        const answers = await Promise.all(
+          [
+            "GET / HTTP/1.0\r\n\r\n",
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\nHost: a\n\n",
+            `GET / ${host}X: a\r\n b\r\n\r\n`,
+            `GET / ${host}${"X: y\r\n".repeat(60)}\r\n`,
+            `GET http://a/ ${host}\r\n`,
+          ].map((request) => exchange([request], 1)),
+        );
+        expect(answers).toEqual(answers.map(() => ""));
+        expect(calls).toBe(0);
+      });
+    }
+
     test("sends status, headers and a length", async () => {
       handler = (_request, reply) =>
         reply.send(

@@ -1,0 +1,81 @@
+import type { HttpRequest as UwsRequest } from "uWebSockets.js";
+import type { HttpRequest } from "./transport.js";
+
+/** Copies what we need of the module's request while that is valid: of its headers only those that are read. */
+export class ReceivedRequest implements HttpRequest {
+  readonly path: string;
+  readonly query: string;
+  body = "";
+  tooLarge = false;
+  /**
+   * Why the request must not be served: two lines of it say different things about where its body
+   * ends, or about whom it asks (RFC 9112, 3.2 and 6.3). The module takes the first of them.
+   */
+  problem: string | undefined;
+  private contentType = "";
+  private acceptEncoding = "";
+  private host = "";
+  private origin = "";
+  private secFetchSite = "";
+  private contentLength = "";
+
+  constructor(
+    request: UwsRequest,
+    readonly method: string,
+  ) {
+    this.path = request.getUrl();
+    this.query = request.getQuery() ?? "";
+    // One call for all headers costs no more than one for each that we want, and shows repeated ones.
+    request.forEach((name, value) => {
+      this.keep(name, value);
+    });
+  }
+
+  private keep(name: string, value: string): void {
+    switch (name) {
+      case "content-type":
+        if (this.contentType === "") this.contentType = value;
+        break;
+      case "accept-encoding":
+        this.acceptEncoding = joined(this.acceptEncoding, value);
+        break;
+      case "host":
+        if (this.host !== "") this.problem = "bad request: more than one Host";
+        this.host = value;
+        break;
+      case "origin":
+        this.origin = joined(this.origin, value);
+        break;
+      case "sec-fetch-site":
+        this.secFetchSite = joined(this.secFetchSite, value);
+        break;
+      case "content-length":
+        if (this.contentLength !== "" && this.contentLength !== value) {
+          this.problem = "bad request: two different Content-Length";
+        }
+        this.contentLength = value;
+    }
+  }
+
+  header(name: string): string {
+    switch (name) {
+      case "content-type":
+        return this.contentType;
+      case "accept-encoding":
+        return this.acceptEncoding;
+      case "host":
+        return this.host;
+      case "origin":
+        return this.origin;
+      case "sec-fetch-site":
+        return this.secFetchSite;
+      default:
+        return "";
+    }
+  }
+}
+
+/** The value of a header that may be repeated. */
+function joined(before: string, value: string): string {
+  return before === "" ? value : `${before}, ${value}`;
+}
