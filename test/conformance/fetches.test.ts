@@ -127,16 +127,23 @@ conformance("Fetching images", "fetches", (subject) => {
     expect(await server.refusal("RequestImage", { id: "" })).toBe("need id");
   });
 
-  test.each([404, 403, 500, 503, 204, 206])(
-    "a reply with status %i is an error that names the URL",
-    async (code) => {
+  test.each([
+    [404, "image.source_not_found", "ENOENT", false],
+    [403, "image.source_error", "EPROTO", false],
+    [204, "image.source_error", "EPROTO", false],
+    [206, "image.source_error", "EPROTO", false],
+    [500, "image.http_status", "EPROTO", true],
+    [503, "image.http_status", "EPROTO", true],
+  ])(
+    "a reply with status %i is an error that names the URL, and is %s",
+    async (code, reason, errno, retryable) => {
       const id = `${own}-status-${code}`;
       service.serve(id, status(code));
       const error = await server.failure("RequestImage", { id });
       expect(error.message).toBe(
         `unexpected http response code: expected 200, received ${code}, url: ${serviceUrl}/images/${id}/download`,
       );
-      expect(error.data).toMatchObject({ reason: "image.http_status", errno: "EPROTO", retryable: true });
+      expect(error.data).toMatchObject({ reason, errno, retryable });
       expect(await server.refusal("GetImage", { id })).toBe("not found");
     },
   );

@@ -15,10 +15,11 @@ export function encodeReply20(id: string, outcome: Outcome<string>): string {
     : encodeFailure20(id, outcome.failure);
 }
 
-function encodeFailure20(id: string, { code, message, detail }: Failure): string {
+function encodeFailure20(id: string, { code, message, detail, retryAfter }: Failure): string {
   const { rpc, errno, retryable } = FAILURES[code];
   const shown = detail === undefined || code === "internal" ? "" : `,"detail":${quote(detail)}`;
-  const data = `{"reason":${quote(code)},"errno":${quote(errno)},"retryable":${retryable}${shown}}`;
+  const later = retryAfter === undefined ? "" : `,"retryAfter":${retryAfter}`;
+  const data = `{"reason":${quote(code)},"errno":${quote(errno)},"retryable":${retryable}${later}${shown}}`;
   return encodeError20(id, rpc, message, data);
 }
 

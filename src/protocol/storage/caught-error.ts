@@ -1,4 +1,4 @@
-/** The code of an error of Node, zlib, undici or SQLite, such as `ENOENT`; "" if it has none. */
+/** The code of an error of Node, zlib or SQLite, such as `ENOENT`; "" if it has none. */
 export function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
 }

@@ -24,6 +24,8 @@ export const FAILURES = {
   "pool.read_only": { rpc: 1023, http: 503, errno: "EROFS", retryable: false },
   "image.not_found": { rpc: 1030, http: 404, errno: "ENOENT", retryable: false },
   "image.http_status": { rpc: 1031, http: 502, errno: "EPROTO", retryable: true },
+  "image.source_not_found": { rpc: 1037, http: 502, errno: "ENOENT", retryable: false },
+  "image.source_error": { rpc: 1038, http: 502, errno: "EPROTO", retryable: false },
   "image.unreachable": { rpc: 1032, http: 502, errno: "EHOSTUNREACH", retryable: true },
   "image.cut_short": { rpc: 1033, http: 502, errno: "EPIPE", retryable: true },
   "image.bad_stream": { rpc: 1034, http: 502, errno: "EBADMSG", retryable: false },
@@ -50,6 +52,8 @@ export interface Failure {
   readonly message: string;
   /** More about the cause: for 2.0 clients and the log. */
   readonly detail?: string;
+  /** When to try again, in seconds from now, if somebody said so. */
+  readonly retryAfter?: number;
 }
 
 export type Outcome<T> =

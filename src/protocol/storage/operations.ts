@@ -1,4 +1,5 @@
 import type { Failure, Outcome } from "./failures.js";
+import type { ImageHosts } from "./image-hosts.js";
 import type { ComponentId, DatasetName, PoolName, SnapshotName } from "./names.js";
 import type { GuestRecord, ImageRecord, PoolRecord, SnapshotRecord, VolumeRecord } from "./records.js";
 import type { Bytes } from "./units.js";
@@ -63,7 +64,10 @@ export interface SendTicket {
 
 /** An image fetch, from an actor by way of main to the streaming worker. */
 export interface FetchOrder {
+  /** May have a password or a signature: for errors and logs see `shownUrl`. */
   readonly url: string;
+  /** The hosts that `url` and its redirects may name. */
+  readonly hosts: ImageHosts;
   /** The argv of the command that reads the stream from its stdin, such as `zfs receive`. */
   readonly command: readonly string[];
   /** The SHA-256 that the body as transferred must have, in hex, if it is known. */

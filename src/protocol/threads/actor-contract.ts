@@ -1,5 +1,6 @@
 import type { MessagePort } from "node:worker_threads";
 import type { Outcome } from "../storage/failures.js";
+import type { FetchOrder } from "../storage/operations.js";
 import type { NodeSettings, PoolSettings } from "../storage/pool-settings.js";
 import type { LogFields, LogLevel } from "./actor-log.js";
 
@@ -47,10 +48,7 @@ export interface ActorControl {
 
 /** The only call that an actor makes to main over its link: fetch an image. */
 export interface FetchRequest {
-  readonly fetch: {
-    readonly url: string;
-    readonly command: readonly string[];
-  };
+  readonly fetch: FetchOrder;
 }
 
 /** A log line from a worker. */

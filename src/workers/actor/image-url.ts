@@ -1,6 +1,8 @@
 import { Resolver } from "node:dns/promises";
 import { messageOf } from "../../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
+import { isAllowed } from "../../protocol/storage/image-hosts.js";
+import type { FetchOrder } from "../../protocol/storage/operations.js";
 import type { NodeSettings } from "../../protocol/storage/pool-settings.js";
 
 /** The settings that say where images are fetched from. */
@@ -33,6 +35,9 @@ async function serviceAddress(settings: ImageServiceSettings): Promise<Outcome<s
   }
 }
 
+/** Where an image is fetched from. */
+export type ImageSource = Pick<FetchOrder, "url" | "hosts">;
+
 /**
  * The URL to fetch an image from: `source`, or `http://IMAGE-SERVICE/images/ID/download` if
  * `source` is empty.
@@ -43,20 +48,22 @@ export async function imageUrl(
   settings: ImageServiceSettings,
   id: string,
   source: string,
-): Promise<Outcome<string>> {
+): Promise<Outcome<ImageSource>> {
+  const { imageService, imageSources: sources } = settings;
   if (source === "") {
     const address = await serviceAddress(settings);
-    return address.ok
-      ? succeed(`http://${address.value}/images/${encodeURIComponent(id)}/download`)
-      : address;
+    if (!address.ok) return address;
+    const url = `http://${address.value}/images/${encodeURIComponent(id)}/download`;
+    return succeed({ url, hosts: { service: address.value, sources } });
   }
   if (!URL.canParse(source)) return fail("image.source_refused", "source is not a URL");
   const url = new URL(source);
   if (url.protocol !== "http:" && url.protocol !== "https:") {
     return fail("image.source_refused", `source must be an http or https URL, not ${url.protocol}`);
   }
-  if (settings.imageSources.includes(url.host) || settings.imageSources.includes(url.hostname)) {
-    return succeed(url.href);
+  if (isAllowed({ service: undefined, sources }, url)) {
+    const service = hasPort(imageService) ? imageService : undefined;
+    return succeed({ url: url.href, hosts: { service, sources } });
   }
   return fail("image.source_refused", `the configuration's imageSources does not allow ${url.host}`);
 }

@@ -1,16 +1,18 @@
 import { createHash } from "node:crypto";
+import type { IncomingMessage } from "node:http";
 import { type Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
-import { Agent, interceptors, request } from "undici";
 import { codeOf } from "../../protocol/storage/caught-error.js";
 import { type FailedOutcome, fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
+import { shownUrl } from "../../protocol/storage/image-hosts.js";
 import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
 import { detectGzip } from "../../protocol/zfs-stream/gzip.js";
 import { startProcess } from "../processes/child-process.js";
 import { failureOf } from "../processes/command-failures.js";
 import { type CommandEnd, succeeded } from "../processes/run-command.js";
+import { openSource, SourceFailure } from "./http-source.js";
 import { StreamHeaderFailure, withCheckedHeader } from "./stream-header.js";
 
 interface FetchOptions {
@@ -23,8 +25,6 @@ interface FetchOptions {
   /** Ends the fetch, which then fails with service.interrupted. */
   readonly signal: AbortSignal;
 }
-
-const MAX_REDIRECTS = 10;
 
 /** The SHA-256 that the image service states, in hex. Source: RFC 9530 and the older RFC 3230. */
 export function statedSha256(
@@ -119,13 +119,36 @@ function transferFailure(error: unknown, url: string): FailedOutcome {
       ? fail("image.cut_short", `the image is cut short: ${message}, url: ${url}`)
       : fail("image.bad_stream", `no usable image: damaged gzip data (${message}), url: ${url}`);
   }
-  if (code === "UND_ERR_BODY_TIMEOUT" || code === "UND_ERR_HEADERS_TIMEOUT") {
+  if (error instanceof SourceFailure) {
+    if (error.kind === "refused") return fail("image.source_refused", message);
+    if (error.kind === "redirects") return fail("image.source_error", message);
     return fail("image.unreachable", `the image service went silent, url: ${url}`, message);
   }
-  if (code === "UND_ERR_SOCKET" || code === "ECONNRESET" || code === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH") {
+  if (code.startsWith("HPE_")) {
+    return fail("image.unreachable", `the image service's reply is no HTTP: ${message}, url: ${url}`);
+  }
+  if (code === "ECONNRESET") {
     return fail("image.cut_short", `the image is cut short: the connection broke, url: ${url}`, message);
   }
   return fail("image.unreachable", `the image can't be fetched: ${message || code}, url: ${url}`);
+}
+
+/** RFC 9110, section 10.2.3: seconds, or a date. @returns seconds from now; undefined if it says neither. */
+function retryAfterOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const seconds = /^\d{1,9}$/.test(text) ? Number(text) : (Date.parse(text) - Date.now()) / 1000;
+  return Number.isFinite(seconds) ? Math.max(0, Math.ceil(seconds)) : undefined;
+}
+
+/** A service that is busy or broken may answer later; one that lacks the image, or refuses, won't. */
+function statusFailure({ statusCode = 0, headers }: IncomingMessage, url: string): FailedOutcome {
+  const message = `unexpected http response code: expected 200, received ${statusCode}, url: ${url}`;
+  if (statusCode === 404 || statusCode === 410) return fail("image.source_not_found", message);
+  const isTransient = statusCode >= 500 || statusCode === 408 || statusCode === 429;
+  if (!isTransient) return fail("image.source_error", message);
+  const { failure } = fail("image.http_status", message);
+  const retryAfter = retryAfterOf(headers["retry-after"]);
+  return { ok: false, failure: retryAfter === undefined ? failure : { ...failure, retryAfter } };
 }
 
 const INTERRUPTED = fail("service.interrupted", "the fetch was given up");
@@ -137,36 +160,26 @@ const INTERRUPTED = fail("service.interrupted", "the fetch was given up");
  */
 export async function fetchImage(options: FetchOptions): Promise<Outcome<FetchReport>> {
   const { order, signal } = options;
-  const { url } = order;
-  const agent = new Agent({
-    connect: { timeout: options.connectMs },
-    headersTimeout: options.idleMs,
-    bodyTimeout: options.idleMs,
-  });
   try {
-    const dispatcher = agent.compose(interceptors.redirect({ maxRedirections: MAX_REDIRECTS }));
-    const response = await request(url, { dispatcher, signal, headers: { accept: "*/*" } });
-    if (response.statusCode !== 200) {
-      response.body.on("error", () => {}).destroy();
-      return fail(
-        "image.http_status",
-        `unexpected http response code: expected 200, received ${response.statusCode}, url: ${url}`,
-      );
+    const { reply, url } = await openSource(order.url, { hosts: order.hosts, ...options });
+    try {
+      if (reply.statusCode !== 200) return statusFailure(reply, shownUrl(url));
+      return await receiveBody(options, reply, order.digest ?? statedSha256(reply.headers));
+    } finally {
+      reply.on("error", () => {}).destroy();
     }
-    return await receiveBody(options, response.body, order.digest ?? statedSha256(response.headers));
   } catch (error) {
-    return signal.aborted ? INTERRUPTED : transferFailure(error, url);
-  } finally {
-    await agent.destroy().catch(() => {});
+    return signal.aborted ? INTERRUPTED : transferFailure(error, shownUrl(order.url));
   }
 }
 
 /** `digest`: the SHA-256 that the body must have, in hex; undefined if nobody stated one. */
 async function receiveBody(
-  { order: { command, url }, children, signal }: FetchOptions,
+  { order, children, signal }: FetchOptions,
   body: Readable,
   digest: string | undefined,
 ): Promise<Outcome<FetchReport>> {
+  const url = shownUrl(order.url);
   let receivedBytes = 0;
   let streamBytes = 0;
   const hash = digest === undefined ? undefined : createHash("sha256");
@@ -180,12 +193,11 @@ async function receiveBody(
     observe(withCheckedHeader(stream), (chunk) => {
       streamBytes += chunk.length;
     });
-  const { end, feeding } = await receive(command, children, (stdin) =>
+  const { end, feeding } = await receive(order.command, children, (stdin) =>
     gzipped
       ? pipeline(whole, createGunzip(), checked, stdin, { signal })
       : pipeline(whole, checked, stdin, { signal }),
   );
-  body.on("error", () => {}).destroy();
   if (signal.aborted) return INTERRUPTED;
   if (feeding.kind === "broken") return transferFailure(feeding.error, url);
   if (!succeeded(end)) return failureOf(end);

@@ -1,4 +1,5 @@
 import { fail, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import { shownUrl } from "../../../protocol/storage/image-hosts.js";
 import { getImage, listImages } from "../../../protocol/storage/known-images.js";
 import {
   type ComponentId,
@@ -98,9 +99,13 @@ export function imageOperations(
     const adopted = existing.value ? await adopt(id, type, volume) : succeed(undefined);
     if (!adopted.ok) return adopted;
     if (adopted.value) return succeed(adopted.value);
-    const url = await imageUrl(service, id, source);
-    if (!url.ok) return url;
-    const marks = { "imagestore:fetch": runId, "imagestore:type": type, "imagestore:source": url.value };
+    const from = await imageUrl(service, id, source);
+    if (!from.ok) return from;
+    const marks = {
+      "imagestore:fetch": runId,
+      "imagestore:type": type,
+      "imagestore:source": shownUrl(from.value.url),
+    };
     const partialTree: LockRequest = { name: partial, mode: "tree" };
     if (leftover.value) {
       const removed = await locks.with([partialTree], () => removeLeftover(partial));
@@ -108,7 +113,7 @@ export function imageOperations(
     }
     // No lock during the transfer, which may take hours: all changes above it would wait. The
     // queue lets one fetch of an image run at a time, and no request can name the partial.
-    const fetched = await context.fetch({ url: url.value, command: zfs.receiveCommand(partial, marks) });
+    const fetched = await context.fetch({ ...from.value, command: zfs.receiveCommand(partial, marks) });
     return locks.with([partialTree, { name: volume, mode: "tree" }], async () => {
       const published = fetched.ok ? await publish(id, type, partial, volume) : fetched;
       if (!published.ok) await removePartial(partial);

@@ -1,12 +1,14 @@
 import { createHash, randomBytes } from "node:crypto";
+import { lookup } from "node:dns/promises";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTcpServer } from "node:net";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { deflateRawSync, gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { Outcome } from "../../../../src/protocol/storage/failures.js";
+import { FAILURES, type Outcome } from "../../../../src/protocol/storage/failures.js";
+import type { ImageHosts } from "../../../../src/protocol/storage/image-hosts.js";
 import type { FetchReport } from "../../../../src/protocol/storage/operations.js";
 import { createChildMemory, createChildTable } from "../../../../src/protocol/threads/child-table.js";
 import { fetchImage, statedSha256 } from "../../../../src/workers/streams/image-fetch.js";
@@ -51,6 +53,7 @@ interface Asked {
   readonly command?: readonly string[];
   readonly digest?: string;
   readonly url?: string;
+  readonly hosts?: ImageHosts;
   readonly idleMs?: number;
   readonly connectMs?: number;
   readonly signal?: AbortSignal;
@@ -58,7 +61,8 @@ interface Asked {
 
 function fetch(respond: Handler, asked: Asked = {}): Promise<Outcome<FetchReport>> {
   handler = respond;
-  const order = { url: asked.url ?? url, command: asked.command ?? keep() };
+  const hosts = asked.hosts ?? { service: new URL(asked.url ?? url).host, sources: [] };
+  const order = { url: asked.url ?? url, command: asked.command ?? keep(), hosts };
   return fetchImage({
     order: asked.digest === undefined ? order : { ...order, digest: asked.digest },
     connectMs: asked.connectMs ?? 5_000,
@@ -214,6 +218,162 @@ describe("digests", () => {
   });
 });
 
+describe("an image service that is unusual", () => {
+  /** A service that writes `reply` as it is to whoever asks, and closes. */
+  async function rawService(reply: Buffer[]): Promise<{ url: string } & AsyncDisposable> {
+    const tcp = createTcpServer({ allowHalfOpen: true }, (socket) => {
+      socket.on("error", () => {});
+      socket.once("data", () => {
+        for (const part of reply) socket.write(part);
+        socket.end();
+      });
+    });
+    await new Promise<void>((resolve) => tcp.listen(0, "127.0.0.1", resolve));
+    const address = tcp.address();
+    const port = typeof address === "object" && address ? address.port : 0;
+    const close = () => new Promise<void>((resolve) => void tcp.close(() => resolve()));
+    return { url: `http://127.0.0.1:${port}/`, [Symbol.asyncDispose]: close };
+  }
+
+  test.each([
+    ["1.0", "HTTP/1.0 200 OK\r\n\r\n"],
+    ["1.1", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"],
+  ])("may end an HTTP/%s reply by closing, while the receiver is slow", async (_version, head) => {
+    const large = randomBytes(8_000_000);
+    await using service = await rawService([Buffer.from(head), large]);
+    const outcome = await fetch(() => {}, {
+      url: service.url,
+      command: shell(`sleep 1; dd of=${received} bs=64k status=none`),
+    });
+    expect(outcome).toEqual({ ok: true, value: { receivedBytes: large.length, streamBytes: large.length } });
+    expect(readFileSync(received).equals(large)).toBe(true);
+  });
+
+  test("may close after a body with a length, while the receiver is slow", async () => {
+    const large = randomBytes(8_000_000);
+    const head = Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${large.length}\r\n\r\n`);
+    await using service = await rawService([head, large]);
+    const outcome = await fetch(() => {}, {
+      url: service.url,
+      command: shell(`sleep 1; cat >/dev/null`),
+    });
+    expect(outcome).toMatchObject({ ok: true, value: { receivedBytes: large.length } });
+  });
+
+  test("may send 100, 102 and 103 before its 200", async () => {
+    const before = ["100 Continue", "102 Processing", "103 Early Hints", "100 Continue"].map((line) =>
+      Buffer.from(`HTTP/1.1 ${line}\r\n\r\n`),
+    );
+    const head = Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: ${data.length}\r\n\r\n`);
+    await using service = await rawService([...before, head, data]);
+    const outcome = await fetch(() => {}, { url: service.url });
+    expect(outcome).toMatchObject({ ok: true, value: { receivedBytes: data.length } });
+    expect(readFileSync(received).equals(data)).toBe(true);
+  });
+
+  test("is not silent while the receiver takes nothing", async () => {
+    const outcome = await fetch(body(randomBytes(8_000_000)), {
+      idleMs: 1_200,
+      command: shell("sleep 4; cat >/dev/null"),
+    });
+    expect(outcome).toMatchObject({ ok: true });
+  });
+});
+
+describe("where an image may come from", () => {
+  /** A second server, which the configuration does not name. It notes that it was asked. */
+  async function stranger(host = "127.0.0.1"): Promise<{ port: number; asked: string[] } & AsyncDisposable> {
+    const asked: string[] = [];
+    const other = createServer((request, response) => {
+      asked.push(request.url ?? "");
+      response.end(data);
+    });
+    await new Promise<void>((resolve) => other.listen(0, host, resolve));
+    const address = other.address();
+    const port = typeof address === "object" && address ? address.port : 0;
+    return {
+      port,
+      asked,
+      [Symbol.asyncDispose]: async () => {
+        other.closeAllConnections();
+        await new Promise<void>((resolve) => void other.close(() => resolve()));
+      },
+    };
+  }
+
+  const leadTo =
+    (location: string): Handler =>
+    (_request, response) =>
+      void response.writeHead(302, { location }).end();
+
+  test("a redirect to another port is refused, and named", async () => {
+    await using other = await stranger();
+    const outcome = await fetch(leadTo(`http://127.0.0.1:${other.port}/metrics?key=se-cret`));
+    expect(outcome).toEqual({
+      ok: false,
+      failure: {
+        code: "image.source_refused",
+        message: `the configuration's imageSources does not allow it, url: http://127.0.0.1:${other.port}/metrics?…`,
+      },
+    });
+    expect(other.asked).toEqual([]);
+  });
+
+  test("the second hop is checked as the first is", async () => {
+    await using other = await stranger();
+    const outcome = await fetch((request, response) =>
+      leadTo(request.url === "/b" ? `http://127.0.0.1:${other.port}/c` : "/b")(request, response),
+    );
+    expect(outcome).toMatchObject({ ok: false, failure: { code: "image.source_refused" } });
+    expect(other.asked).toEqual([]);
+  });
+
+  test.each([
+    "file:///etc/passwd",
+    "ftp://127.0.0.1/x",
+    "//169.254.169.254/latest/meta-data",
+    "http://[fe80::1]/",
+  ])("a redirect to %s is refused", async (location) => {
+    const outcome = await fetch(leadTo(location));
+    expect(outcome).toMatchObject({ ok: false, failure: { code: "image.source_refused" } });
+  });
+
+  test("a redirect to a source of the configuration is followed", async () => {
+    await using other = await stranger();
+    const hosts = { service: new URL(url).host, sources: [`127.0.0.1:${other.port}`] };
+    const outcome = await fetch(leadTo(`http://127.0.0.1:${other.port}/i`), { hosts });
+    expect(outcome).toMatchObject({ ok: true, value: { receivedBytes: data.length } });
+  });
+
+  // Names below localhost are resolved to loopback (RFC 6761), as a rebound name would be.
+  test("the name of a source that leads to this machine is refused as the connection is made", async () => {
+    await using other = await stranger();
+    const name = hostname();
+    const { address } = await lookup(name).catch(() => ({ address: "" }));
+    const local = address.startsWith("127.") ? name : "ip6-localhost";
+    const resolved = await lookup(local).catch(() => undefined);
+    expect(resolved, "the machine has a name of its own for loopback").toBeDefined();
+    const outcome = await fetch(() => {}, {
+      url: `http://${local}:${other.port}/i`,
+      hosts: { service: undefined, sources: [local] },
+    });
+    expect(outcome).toMatchObject({
+      ok: false,
+      failure: { code: "image.source_refused", message: expect.stringContaining(`${local} is `) },
+    });
+    expect(other.asked).toEqual([]);
+  });
+
+  test("the image service itself may be on this machine, by any name", async () => {
+    await using other = await stranger();
+    const outcome = await fetch(() => {}, {
+      url: `http://localhost:${other.port}/i`,
+      hosts: { service: `localhost:${other.port}`, sources: [] },
+    });
+    expect(outcome).toMatchObject({ ok: true });
+  });
+});
+
 describe("an image that does not come whole", () => {
   test("because its connection ends before its length is cut short", async () => {
     const outcome = await fetch((_request, response) => {
@@ -262,19 +422,39 @@ describe("an image that does not come whole", () => {
     expect(() => readFileSync(note)).toThrow("ENOENT");
   });
 
-  test.each([204, 301, 403, 404, 500, 503])(
-    "because the reply is %i names status and url",
-    async (status) => {
-      const outcome = await fetch((_request, response) => void response.writeHead(status).end("body"));
-      expect(outcome).toEqual({
-        ok: false,
-        failure: {
-          code: "image.http_status",
-          message: `unexpected http response code: expected 200, received ${status}, url: ${url}`,
-        },
-      });
-    },
-  );
+  test.each([
+    [204, "image.source_error"],
+    [301, "image.source_error"],
+    [401, "image.source_error"],
+    [403, "image.source_error"],
+    [404, "image.source_not_found"],
+    [408, "image.http_status"],
+    [410, "image.source_not_found"],
+    [416, "image.source_error"],
+    [429, "image.http_status"],
+    [500, "image.http_status"],
+    [503, "image.http_status"],
+  ] as const)("because the reply is %i names status and url, and is %s", async (status, code) => {
+    const outcome = await fetch((_request, response) => void response.writeHead(status).end("body"));
+    const message = `unexpected http response code: expected 200, received ${status}, url: ${url}`;
+    expect(outcome).toEqual({ ok: false, failure: { code, message } });
+    expect(FAILURES[code].retryable).toBe(code === "image.http_status");
+  });
+
+  test.each([
+    ["120", 120],
+    ["0", 0],
+    ["Thu, 01 Jan 1970 00:00:00 GMT", 0],
+    ["soon", undefined],
+    ["-1", 0],
+    ["", undefined],
+  ])("says with Retry-After %j when to try again: %s", async (value, retryAfter) => {
+    const outcome = await fetch(
+      (_request, response) => void response.writeHead(503, { "retry-after": value }).end(),
+    );
+    expect(outcome).toMatchObject({ ok: false, failure: { code: "image.http_status" } });
+    expect(outcome.ok ? undefined : outcome.failure.retryAfter).toBe(retryAfter);
+  });
 
   test("because redirects lead in a circle fails", async () => {
     let asked = 0;
@@ -282,8 +462,28 @@ describe("an image that does not come whole", () => {
       asked++;
       response.writeHead(302, { location: "/again" }).end();
     });
-    expect(outcome.ok ? "" : outcome.failure.code).toMatch(/^image\.(?:http_status|unreachable)$/);
+    expect(outcome.ok ? "" : outcome.failure.code).toBe("image.source_error");
     expect(asked).toBeLessThan(20);
+  });
+
+  const shownSource = () => ({
+    url: url.replace("http://", "http://user:pass-word@").concat("?signature=se-cret"),
+    shown: `${url}?…`,
+  });
+
+  test.each([
+    ["a status", (_request: IncomingMessage, response: ServerResponse) => void response.writeHead(404).end()],
+    ["a broken connection", (request: IncomingMessage) => void request.socket.destroy()],
+    [
+      "a digest",
+      (_request: IncomingMessage, response: ServerResponse) =>
+        void response.writeHead(200, { digest: `SHA-256=${sha256(zipped).toString("base64")}` }).end(data),
+    ],
+  ])("because of %s never shows a password or a signature", async (_what, respond) => {
+    const { url: secret, shown } = shownSource();
+    const outcome = await fetch(respond, { url: secret });
+    expect(JSON.stringify(outcome)).not.toMatch(/user|pass-word|se-cret/);
+    expect(outcome).toMatchObject({ ok: false, failure: { message: expect.stringContaining(shown) } });
   });
 
   test("because nobody listens is unreachable", async () => {

@@ -125,6 +125,7 @@ describe("an image", () => {
       fetchImage({
         order: {
           url: urlOf("zipped"),
+          hosts: { service: `127.0.0.1:${service.port}`, sources: [] },
           command: ["dd", `of=${join(scratch, "received")}`, "status=none"],
           ...(digest === undefined ? {} : { digest }),
         },
@@ -145,7 +146,7 @@ describe("an image", () => {
     const options = { imageService: `127.0.0.1:${service.port}`, imageSources: [], dnsServers: [] };
     const url = await imageUrl({ ...options, timeouts: { dnsMs: 1 } }, "with space: 1", "");
     if (!url.ok) throw new Error(url.failure.message);
-    expect((await get(url.value)).body.equals(zipped)).toBe(true);
+    expect((await get(url.value.url)).body.equals(zipped)).toBe(true);
   });
 
   test("that is stored gzipped is sent as stored, with no Content-Encoding and the digest of what is sent", async () => {

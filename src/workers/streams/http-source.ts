@@ -1,0 +1,125 @@
+import { lookup } from "node:dns";
+import { type IncomingMessage, request as requestHttp } from "node:http";
+import { request as requestHttps } from "node:https";
+import { BlockList, isIP, type LookupFunction } from "node:net";
+import { type ImageHosts, isAllowed, mayBeLocal, shownUrl } from "../../protocol/storage/image-hosts.js";
+
+/** Why the reply of an image service can't be had. The message is for the client, and has no secret. */
+export class SourceFailure extends Error {
+  override readonly name = "SourceFailure";
+
+  /**
+   * `refused`: the configuration does not allow to ask there.
+   * `silent`: nothing came for the time limit.
+   */
+  constructor(
+    readonly kind: "refused" | "silent" | "redirects",
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+export interface SourceOptions {
+  readonly hosts: ImageHosts;
+  /** Time limit of connecting, in milliseconds. */
+  readonly connectMs: number;
+  /** The request fails if nothing arrives for this long, in milliseconds. */
+  readonly idleMs: number;
+  readonly signal: AbortSignal;
+}
+
+const MAX_REDIRECTS = 10;
+const REDIRECTS: ReadonlySet<number | undefined> = new Set([301, 302, 303, 307, 308]);
+
+/** Addresses of this machine, of its link, and of nobody. An IPv4 one written as IPv6 counts too. */
+const localAddresses = new BlockList();
+localAddresses.addSubnet("0.0.0.0", 8, "ipv4");
+localAddresses.addSubnet("127.0.0.0", 8, "ipv4");
+localAddresses.addSubnet("169.254.0.0", 16, "ipv4");
+localAddresses.addAddress("::", "ipv6");
+localAddresses.addAddress("::1", "ipv6");
+localAddresses.addSubnet("fe80::", 10, "ipv6");
+
+function isLocal(address: string): boolean {
+  return localAddresses.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");
+}
+
+function refuse(url: URL, why: string): SourceFailure {
+  return new SourceFailure("refused", `${why}, url: ${shownUrl(url.href)}`);
+}
+
+/** Looks a name up as the connection is made, so that what was checked is what is connected to. */
+function checkedLookup(url: URL): LookupFunction {
+  return (hostname, options, done) =>
+    lookup(hostname, { ...options, all: true }, (error, addresses) => {
+      const local = addresses?.find(({ address }) => isLocal(address));
+      const [first] = addresses ?? [];
+      if (error) done(error, "", 0);
+      else if (local)
+        done(refuse(url, `${hostname} is ${local.address}, which is no address of an image source`), "", 0);
+      else if (options.all) done(null, addresses);
+      else done(null, first?.address ?? "", first?.family);
+    });
+}
+
+/** Sends a GET to `url` and follows no redirect. Resolves with the head of the reply. */
+function get(url: URL, { hosts, connectMs, idleMs, signal }: SourceOptions): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const request = url.protocol === "https:" ? requestHttps : requestHttp;
+    const asked = request(url, {
+      agent: false,
+      signal,
+      headers: { accept: "*/*" },
+      ...(mayBeLocal(hosts, url) ? {} : { lookup: checkedLookup(url) }),
+    });
+    let reply: IncomingMessage | undefined;
+    const connecting = setTimeout(() => {
+      asked.destroy(new SourceFailure("silent", `no connection within ${connectMs} ms`));
+    }, connectMs);
+    asked.once("socket", (socket) => {
+      socket.once(url.protocol === "https:" ? "secureConnect" : "connect", () => clearTimeout(connecting));
+    });
+    const watch = () => {
+      asked.setTimeout(idleMs, () => {
+        // Bytes that wait here show that the receiver is slow, not the service.
+        if (reply && reply.readableLength > 0) return watch();
+        (reply ?? asked).destroy(new SourceFailure("silent", `nothing came for ${idleMs} ms`));
+      });
+    };
+    watch();
+    asked.once("response", (response) => {
+      reply = response;
+      resolve(response);
+    });
+    // Stays: an error after the head also reaches the reader of the body.
+    asked.on("error", reject);
+    asked.once("close", () => clearTimeout(connecting));
+    asked.end();
+  });
+}
+
+/**
+ * Asks an image source, and follows its redirects. Each hop must be of an allowed host, and no name
+ * of a source may lead to this machine or its link.
+ * @returns the reply of the last hop, and its URL. Its body breaks with ECONNRESET if it is cut
+ * short, and with SourceFailure if it falls silent.
+ * Throws SourceFailure, or what node:http says, or AbortError.
+ */
+export async function openSource(
+  start: string,
+  options: SourceOptions,
+): Promise<{ readonly reply: IncomingMessage; readonly url: string }> {
+  let url = new URL(start);
+  for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
+    if (!isAllowed(options.hosts, url))
+      throw refuse(url, "the configuration's imageSources does not allow it");
+    const reply = await get(url, options);
+    const { location } = reply.headers;
+    if (!REDIRECTS.has(reply.statusCode) || location === undefined) return { reply, url: url.href };
+    reply.on("error", () => {}).destroy();
+    if (!URL.canParse(location, url.href)) throw refuse(url, "its redirect is no URL");
+    url = new URL(location, url);
+  }
+  throw new SourceFailure("redirects", `more than ${MAX_REDIRECTS} redirects, url: ${shownUrl(url.href)}`);
+}
