@@ -117,7 +117,12 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       await open.runner?.ping();
       return { commandsRun: open.zfs?.commandsRun ?? 0, notices: (await open.zfs?.notices()) ?? [] };
     },
-    drain: mailbox.drain,
+    async drain(graceMs) {
+      const drained = await mailbox.drain(graceMs);
+      // Copies may take hours more; their operations fail now, and the next drain soon ends.
+      if (!drained) open.zfs?.cancelCopies();
+      return drained;
+    },
     close: closeFiles,
     crash() {
       setImmediate(() => {

@@ -16,12 +16,13 @@ import {
   ZVOL_DEVICES,
 } from "../../src/protocol/storage/names.js";
 import { type Bytes, bytes } from "../../src/protocol/storage/units.js";
-import type {
-  AnyName,
-  DatasetInfo,
-  MarkedVolume,
-  Properties,
-  Zfs,
+import {
+  type AnyName,
+  type DatasetInfo,
+  type MarkedVolume,
+  type Properties,
+  sharedBlocks,
+  type Zfs,
 } from "../../src/workers/drivers/driver.js";
 import { turn } from "./until.js";
 
@@ -170,6 +171,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
   const zfs: MemoryZfs = {
     intercept: () => undefined,
     pause: turn,
+    ...sharedBlocks,
     notices: async () => [],
     get commandsRun() {
       return commandsRun;

@@ -1,4 +1,4 @@
-import type { Outcome } from "../../protocol/storage/failures.js";
+import { type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { DatasetName, PoolName, SnapshotName } from "../../protocol/storage/names.js";
 import type { PoolSettings } from "../../protocol/storage/pool-settings.js";
 import type { Bytes } from "../../protocol/storage/units.js";
@@ -44,6 +44,27 @@ export interface Space {
   readonly promised: Bytes;
 }
 
+/** A change that copies data where the driver can't share it. */
+export type CopyingChange =
+  | { readonly snapshot: SnapshotName; readonly recursive: boolean }
+  | { readonly clone: SnapshotName; readonly target: DatasetName }
+  | { readonly rollback: SnapshotName; readonly destroyMoreRecent: boolean };
+
+/** A copy of a volume's data that no dataset has yet. */
+export interface PreparedCopy {
+  readonly file: string;
+  /** What it takes. */
+  readonly allocated: Bytes;
+}
+
+/** The copies that were made for changes before they were begun. */
+export interface PreparedCopies {
+  /** Gives each copy once. `source`: the driver's own name of the data. Undefined: none is left. */
+  take(source: string): PreparedCopy | undefined;
+  /** Removes the copies that were not taken. Never rejects. */
+  discard(): Promise<void>;
+}
+
 export type Properties = Readonly<Record<string, string>>;
 
 /**
@@ -73,6 +94,13 @@ export interface Zfs {
   /** `available`: for new data below `root`. */
   space(root: DatasetName): Promise<Outcome<Space>>;
 
+  /**
+   * Copies what the changes will need, which may take hours: no lock may be held meanwhile. The
+   * changes get the copies, copy what they lack themselves, and the caller discards the rest.
+   */
+  prepareCopies(changes: readonly CopyingChange[]): Promise<Outcome<PreparedCopies>>;
+  /** Ends all copying, now and later: it fails with service.stopping. */
+  cancelCopies(): void;
   /** Creates the filesystem and missing parents, unless it exists. */
   ensureFilesystem(name: DatasetName): Promise<Outcome<null>>;
   /** Creates missing parents too. Also succeeds if the volume exists, whatever its size. */
@@ -81,13 +109,17 @@ export interface Zfs {
    * Creates a snapshot; with `recursive`, of everything below too, all at the same moment.
    * @returns what the snapshot has written; undefined if only a look-up can say.
    */
-  snapshot(name: SnapshotName, recursive: boolean): Promise<Outcome<Bytes | undefined>>;
+  snapshot(
+    name: SnapshotName,
+    recursive: boolean,
+    copies?: PreparedCopies,
+  ): Promise<Outcome<Bytes | undefined>>;
   /** Creates missing parents too. May also succeed if `target` exists: check its origin. */
-  clone(origin: SnapshotName, target: DatasetName): Promise<Outcome<null>>;
+  clone(origin: SnapshotName, target: DatasetName, copies?: PreparedCopies): Promise<Outcome<null>>;
   rename(from: DatasetName, to: DatasetName): Promise<Outcome<null>>;
   /** Fails: dataset.not_found, dataset.has_clones, dataset.busy, snapshot.held. */
   destroy(name: DatasetName | SnapshotName, recursive: boolean): Promise<Outcome<null>>;
-  rollback(name: SnapshotName, destroyMoreRecent: boolean): Promise<Outcome<null>>;
+  rollback(name: SnapshotName, destroyMoreRecent: boolean, copies?: PreparedCopies): Promise<Outcome<null>>;
   hold(tag: string, name: SnapshotName): Promise<Outcome<null>>;
   /** @returns whether there was such a hold: false also if the snapshot or the dataset is missing. */
   release(tag: string, name: SnapshotName): Promise<Outcome<boolean>>;
@@ -111,6 +143,12 @@ export interface Zfs {
   /** Releases the pool. No call may follow. */
   close(): Promise<void>;
 }
+
+/** For a driver that shares the blocks of snapshots and clones. */
+export const sharedBlocks: Pick<Zfs, "prepareCopies" | "cancelCopies"> = {
+  prepareCopies: async () => succeed({ take: () => undefined, discard: async () => {} }),
+  cancelCopies: () => {},
+};
 
 /** The calls of a driver that change the pool, but for receives. */
 export type ZfsChanges = Pick<

@@ -3,11 +3,13 @@ import { childOf, type DatasetName, datasetOf, devicePath } from "../../../proto
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
 import type { CompleteImage, DiskRecord, GuestRecord } from "../../../protocol/storage/records.js";
 import { bytes } from "../../../protocol/storage/units.js";
+import type { CopyingChange, PreparedCopies } from "../../drivers/driver.js";
 import type { LockRequest } from "../dataset-locks.js";
 import type { FetchQueue } from "../fetch-queue.js";
 import type { ActorContext } from "./context.js";
+import { withCopies } from "./copies.js";
 import { forgetLostImages, getCompleteImage } from "./present-images.js";
-import { createSpaceReservations } from "./space-reservations.js";
+import { createSpaceReservations, type SpaceReservation } from "./space-reservations.js";
 import { awaitDevice } from "./volumes.js";
 
 type GuestOperations = Pick<OperationHandlers, "VerifyDisks" | "CreateGuestDisks" | "DeleteGuestsDisks">;
@@ -25,6 +27,11 @@ interface ComparedPlans {
   readonly missing: readonly DiskPlan[];
   /** All disks in the guest's order. Those that exist have the size of their volume. */
   readonly all: readonly DiskPlan[];
+}
+
+/** What a disk has the driver copy, unless the disk exists. */
+function copyingChange({ image, volume }: DiskPlan): readonly CopyingChange[] {
+  return image ? [{ clone: image.snapshot, target: volume }] : [];
 }
 
 function totalBytes(plans: readonly DiskPlan[]): bigint {
@@ -76,9 +83,9 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Compl
     return succeed({ missing, all });
   }
 
-  async function createDisk(plan: DiskPlan): Promise<Outcome<null>> {
+  async function createDisk(plan: DiskPlan, copies: PreparedCopies): Promise<Outcome<null>> {
     const created = plan.image
-      ? await zfs.clone(plan.image.snapshot, plan.volume)
+      ? await zfs.clone(plan.image.snapshot, plan.volume, copies)
       : await zfs.createVolume(plan.volume, bytes(plan.record.size));
     if (!created.ok) {
       // Destroyed by others since the plan was made.
@@ -90,15 +97,24 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Compl
     return succeed(null);
   }
 
-  /** Creates the missing disks one by one. If one fails, destroys what this call has created. */
-  async function createDisks(guestRoot: DatasetName, missing: readonly DiskPlan[]): Promise<Outcome<null>> {
+  /**
+   * Creates the missing disks one by one, each of which ends its part of the reservation. If one
+   * fails, destroys what this call has created.
+   */
+  async function createDisks(
+    guestRoot: DatasetName,
+    missing: readonly DiskPlan[],
+    copies: PreparedCopies,
+    reservation: SpaceReservation,
+  ): Promise<Outcome<null>> {
     const before = await zfs.find(guestRoot);
     if (!before.ok) return before;
     const created: DatasetName[] = before.value === undefined ? [guestRoot] : [];
     for (const plan of missing) {
-      const outcome = await createDisk(plan);
+      const outcome = await createDisk(plan, copies);
       if (outcome.ok) {
         created.push(plan.volume);
+        reservation.shrink(plan.record.size);
         continue;
       }
       // A command that timed out may have created its disk all the same. A disk that existed before
@@ -151,21 +167,24 @@ export function guestOperations(context: ActorContext, fetches: FetchQueue<Compl
       for (const { image } of plans.value) {
         if (image) requests.push({ name: datasetOf(image.snapshot), mode: "keep" });
       }
-      return locks.with(requests, async () => {
+      const create = async (copies: PreparedCopies) => {
         const compared = await compareWithPool(plans.value);
         if (!compared.ok) return compared;
         const { missing, all } = compared.value;
         if (missing.length === 0) return succeed(withDevices(guest, all));
         const reserved = await reservations.reserve(totalBytes(missing));
         if (!reserved.ok) return reserved;
-        const endReservation = reserved.value;
+        const reservation = reserved.value;
         try {
-          const created = await createDisks(guestRoot, missing);
+          const created = await createDisks(guestRoot, missing, copies, reservation);
           return created.ok ? succeed(withDevices(guest, all)) : created;
         } finally {
-          endReservation();
+          reservation.end();
         }
-      });
+      };
+      return withCopies(zfs, plans.value.flatMap(copyingChange), (copies) =>
+        locks.with(requests, () => create(copies)),
+      );
     },
 
     async DeleteGuestsDisks({ guest }) {

@@ -12,12 +12,13 @@ import {
 } from "../../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
 import type { CompleteImage, ImageRecord, VolumeRecord } from "../../../protocol/storage/records.js";
-import type { DatasetInfo } from "../../drivers/driver.js";
+import type { DatasetInfo, PreparedCopies } from "../../drivers/driver.js";
 import type { LockRequest } from "../dataset-locks.js";
 import type { FetchQueue } from "../fetch-queue.js";
 import { type ImageServiceSettings, imageUrl } from "../image-url.js";
 import { isOurPartial, partialOf } from "../partial-receive.js";
 import type { ActorContext } from "./context.js";
+import { withCopies } from "./copies.js";
 import { failPending, findImage, forgetLostImages, getCompleteImage } from "./present-images.js";
 import { awaitDevice, volumeRecord } from "./volumes.js";
 
@@ -182,8 +183,8 @@ export function imageOperations(
         { name: datasetOf(snapshot), mode: "keep" },
         { name: target, mode: "one" },
       ] as const;
-      return locks.with(wanted, async (): Promise<Outcome<VolumeRecord>> => {
-        const cloned = await zfs.clone(snapshot, target);
+      const clone = async (copies: PreparedCopies): Promise<Outcome<VolumeRecord>> => {
+        const cloned = await zfs.clone(snapshot, target, copies);
         if (!cloned.ok && cloned.failure.code === "dataset.not_found")
           await forgetLostImages(context, snapshot);
         if (!cloned.ok && cloned.failure.code !== "dataset.exists") return cloned;
@@ -195,7 +196,10 @@ export function imageOperations(
         if (found.value.origin !== snapshot) return failed.exists;
         await awaitDevice(context, target);
         return succeed(volumeRecord(context, found.value));
-      });
+      };
+      return withCopies(zfs, [{ clone: snapshot, target }], (copies) =>
+        locks.with(wanted, () => clone(copies)),
+      );
     },
   };
 }

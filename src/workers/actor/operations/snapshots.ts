@@ -5,6 +5,7 @@ import type { SnapshotRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
 import { isPublished } from "../partial-receive.js";
 import type { ActorContext } from "./context.js";
+import { withCopies } from "./copies.js";
 import type { Holds } from "./holds.js";
 import { forgetLostImages } from "./present-images.js";
 
@@ -54,14 +55,16 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
     GetSnapshot: ({ name }) => getSnapshot(name),
 
     CreateSnapshot: ({ dataset, snapshot, recursive }) =>
-      locks.with([{ name: dataset, mode: recursive ? "tree" : "one" }], async () => {
-        const created = await zfs.snapshot(snapshot, recursive);
-        if (!created.ok) return created;
-        if (recursive) return listRecursive(snapshot);
-        if (created.value !== undefined) return succeed([{ name: snapshot, written: created.value }]);
-        const found = await getSnapshot(snapshot);
-        return found.ok ? succeed([found.value]) : found;
-      }),
+      withCopies(zfs, [{ snapshot, recursive }], (copies) =>
+        locks.with([{ name: dataset, mode: recursive ? "tree" : "one" }], async () => {
+          const created = await zfs.snapshot(snapshot, recursive, copies);
+          if (!created.ok) return created;
+          if (recursive) return listRecursive(snapshot);
+          if (created.value !== undefined) return succeed([{ name: snapshot, written: created.value }]);
+          const found = await getSnapshot(snapshot);
+          return found.ok ? succeed([found.value]) : found;
+        }),
+      ),
 
     DeleteSnapshot: ({ name, recursive }) =>
       locks.with(
@@ -83,13 +86,15 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
       ),
 
     RollbackSnapshot: ({ name, destroyMoreRecent }) =>
-      locks.with([{ name: datasetOf(name), mode: "one" }], async () => {
-        const found = await getSnapshot(name);
-        if (!found.ok) return found;
-        const rolledBack = await zfs.rollback(name, destroyMoreRecent);
-        if (destroyMoreRecent) await forgetLostImages(context, datasetOf(name));
-        return rolledBack.ok ? found : rolledBack;
-      }),
+      withCopies(zfs, [{ rollback: name, destroyMoreRecent }], (copies) =>
+        locks.with([{ name: datasetOf(name), mode: "one" }], async () => {
+          const found = await getSnapshot(name);
+          if (!found.ok) return found;
+          const rolledBack = await zfs.rollback(name, destroyMoreRecent, copies);
+          if (destroyMoreRecent) await forgetLostImages(context, datasetOf(name));
+          return rolledBack.ok ? found : rolledBack;
+        }),
+      ),
 
     async Refuse({ name, failure }): Promise<FailedOutcome> {
       const found = await zfs.find(name);

@@ -8,11 +8,16 @@ import type { Space } from "../../drivers/driver.js";
 export interface SpaceReservations {
   /** Checks that so much is free and not reserved. Fails: pool.no_space. */
   check(neededBytes: bigint): Promise<Outcome<null>>;
-  /**
-   * Reserves space after the same check.
-   * @returns a function that ends the reservation. Call it once, when the disks exist or have failed.
-   */
-  reserve(neededBytes: bigint): Promise<Outcome<() => void>>;
+  /** Reserves space after the same check. */
+  reserve(neededBytes: bigint): Promise<Outcome<SpaceReservation>>;
+}
+
+/** Space that is kept for disks until the pool itself counts them. */
+export interface SpaceReservation {
+  /** A disk of that size exists: from now on the pool counts it. */
+  shrink(bytes: bigint): void;
+  /** Ends what is left. To be called when all disks exist, or one has failed. */
+  end(): void;
 }
 
 /** `readSpace` reads what the pool has free now. */
@@ -44,9 +49,14 @@ export function createSpaceReservations(readSpace: () => Promise<Outcome<Space>>
       withRoom(neededBytes, () => {
         reservedBytes += neededBytes;
         everReservedBytes += neededBytes;
-        return () => {
-          reservedBytes -= neededBytes;
+        /** What no disk has taken yet. */
+        let left = neededBytes;
+        const shrink = (size: bigint) => {
+          const part = size < left ? size : left;
+          left -= part;
+          reservedBytes -= part;
         };
+        return { shrink, end: () => shrink(left) };
       }),
   };
 }

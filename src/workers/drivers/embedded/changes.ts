@@ -17,11 +17,11 @@ export function embeddedChanges(pool: EmbeddedPool): ZfsChanges {
   return {
     ensureFilesystem: (name) => ensureFilesystem(pool, name),
     createVolume: (name, volsize) => createVolume(pool, name, volsize),
-    snapshot: (name, recursive) => takeSnapshot(pool, name, recursive),
-    clone: (origin, target) => cloneSnapshot(pool, origin, target),
+    snapshot: (name, recursive, copies) => takeSnapshot(pool, name, recursive, copies),
+    clone: (origin, target, copies) => cloneSnapshot(pool, origin, target, copies),
     rename: (from, to) => renameDataset(pool, from, to),
     destroy: (name, recursive) => destroyDatasets(pool, name, recursive),
-    rollback: (name, destroyMoreRecent) => rollBackDataset(pool, name, destroyMoreRecent),
+    rollback: (name, destroyMoreRecent, copies) => rollBackDataset(pool, name, destroyMoreRecent, copies),
     hold: (tag, name) => holdSnapshot(pool, tag, name),
     release: (tag, name) => releaseSnapshot(pool, tag, name),
   };

@@ -1,9 +1,11 @@
 import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import type { DatasetName, SnapshotName } from "../../../protocol/storage/names.js";
 import type { Bytes } from "../../../protocol/storage/units.js";
+import type { PreparedCopies } from "../driver.js";
 import type { CatalogChange } from "./catalog.js";
 import { DEFAULT_VOLBLOCKSIZE, missingParents, newFilesystem, newVolume } from "./dataset-rules.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
+import { takeCopy } from "./prepared-copies.js";
 import { catchStorageErrors } from "./storage-errors.js";
 import { newFileName } from "./volume-files.js";
 
@@ -70,16 +72,18 @@ export function cloneSnapshot(
   pool: EmbeddedPool,
   originName: SnapshotName,
   target: DatasetName,
+  copies?: PreparedCopies,
 ): Promise<Outcome<null>> {
-  const { catalog, files, accounting } = pool;
+  const { catalog, accounting } = pool;
   return catchStorageErrors(`cannot create '${target}'`, async () => {
     const origin = catalog.find(originName);
     if (origin?.type !== "snapshot" || origin.file === "") return failed.notFound;
     if (catalog.find(target)) return succeed(null);
-    const file = newFileName();
-    await files.copy(origin.file, file);
+    const copy = await takeCopy(pool, origin.file, copies);
+    if (!copy.ok) return copy;
+    const { file, allocated } = copy.value;
     return addVolume(pool, target, file, async () => {
-      if (await accounting.exceedsQuota(origin.allocated)) return failed.noSpace;
+      if (await accounting.isOverfullWith(allocated)) return failed.noSpace;
       // It may have been destroyed during the copy.
       if (!catalog.findById(origin.id)) return failed.notFound;
       if (catalog.find(target)) return succeed({});

@@ -2,6 +2,7 @@ import { type FailedOutcome, fail, type Outcome, succeed } from "../../../protoc
 import {
   childOf,
   type DatasetName,
+  datasetOf,
   type PoolName,
   type SnapshotName,
 } from "../../../protocol/storage/names.js";
@@ -50,6 +51,17 @@ export function newSnapshot(catalog: Catalog, name: SnapshotName, fields: OwnFie
 /** The snapshot `tag` of a dataset; both parts are known to be good. */
 export function snapshotName(dataset: AnyName, tag: string): SnapshotName {
   return `${dataset}@${tag}` as SnapshotName;
+}
+
+/** The datasets that a snapshot is taken of: its own and, with `recursive`, all below it. */
+export function findTargets(
+  catalog: Catalog,
+  name: SnapshotName,
+  recursive: boolean,
+): readonly (Filesystem | Volume)[] {
+  const root = catalog.find(datasetOf(name));
+  if (!root) return [];
+  return (recursive ? catalog.subtree(root.name) : [root]).filter((dataset) => dataset.type !== "snapshot");
 }
 
 /**

@@ -7,6 +7,7 @@ import type { Trace } from "../../../protocol/threads/trace-points.js";
 import type { Zfs } from "../driver.js";
 import { embeddedChanges } from "./changes.js";
 import { type EmbeddedPool, noticesOf, openEmbeddedPool } from "./embedded-pool.js";
+import { prepareCopies } from "./prepared-copies.js";
 import { embeddedReads } from "./reads.js";
 import { catchStorageErrors } from "./storage-errors.js";
 import { embeddedTransfers } from "./transfers.js";
@@ -55,7 +56,12 @@ function createEmbeddedZfs(pool: EmbeddedPool): Zfs {
     waitForDevice: async () => true,
     devices: files.devices,
     commandsRun: 0,
+    prepareCopies: (copying) => prepareCopies(pool, copying),
+    cancelCopies: files.cancelCopies,
     notices: () => noticesOf(pool),
-    close: () => catalog.close(),
+    async close() {
+      files.cancelCopies();
+      await catalog.close();
+    },
   };
 }

@@ -6,12 +6,13 @@ import {
   succeed,
 } from "../../../protocol/storage/failures.js";
 import { datasetOf, type SnapshotName } from "../../../protocol/storage/names.js";
+import type { PreparedCopies } from "../driver.js";
 import type { Catalog } from "./catalog.js";
 import type { Dataset, Snapshot } from "./dataset.js";
 import { findDestroyFailure } from "./dataset-rules.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
+import { takeCopy } from "./prepared-copies.js";
 import { catchStorageErrors } from "./storage-errors.js";
-import { newFileName } from "./volume-files.js";
 
 function snapshotsNewerThan(catalog: Catalog, { name, createtxg }: Snapshot): Snapshot[] {
   return catalog.snapshotsOf(datasetOf(name)).filter((snapshot) => snapshot.createtxg > createtxg);
@@ -49,10 +50,12 @@ function decideRollback(catalog: Catalog, target: Snapshot, destroyMoreRecent: b
  * Fails: dataset.not_found, snapshot.newer_exist, dataset.has_clones and snapshot.held (of newer ones).
  */
 export function rollBackDataset(
-  { catalog, files, transactions }: EmbeddedPool,
+  pool: EmbeddedPool,
   name: SnapshotName,
   destroyMoreRecent: boolean,
+  copies?: PreparedCopies,
 ): Promise<Outcome<null>> {
+  const { catalog, files, transactions } = pool;
   const messagePrefix = `cannot rollback to '${name}'`;
   return catchStorageErrors(messagePrefix, async () => {
     const target = catalog.find(name);
@@ -60,8 +63,9 @@ export function rollBackDataset(
     const failure = findRollbackFailure(catalog, target, destroyMoreRecent);
     if (failure) return failure;
     const hasData = target.file !== "";
-    const file = hasData ? newFileName() : "";
-    if (hasData) await files.copy(target.file, file);
+    const copy = hasData ? await takeCopy(pool, target.file, copies) : succeed({ file: "" });
+    if (!copy.ok) return copy;
+    const { file } = copy.value;
     const rolledBack = await transactions.run(
       messagePrefix,
       () => decideRollback(catalog, target, destroyMoreRecent, file),

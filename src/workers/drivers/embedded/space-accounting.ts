@@ -13,8 +13,13 @@ export interface SpaceAccounting {
    * written to its end, but not without bound.
    */
   largestVolume(): Bytes;
-  /** Whether `addedBytes` more would exceed the quota. Without a quota false: the file system has its limit. */
-  exceedsQuota(addedBytes: bigint): Promise<boolean>;
+  /**
+   * Whether a new file may not take so much, because the quota or the room promised to thick
+   * volumes would not hold. Other new files without a dataset count.
+   */
+  lacksRoomFor(addedBytes: bigint): Promise<boolean>;
+  /** The same of new files that are there already and take so much, when they become a dataset's. */
+  isOverfullWith(takenBytes: bigint): Promise<boolean>;
 }
 
 /** How many times larger than the pool, or its file system, a thin volume may be. */
@@ -59,9 +64,19 @@ export function createSpaceAccounting(
 
   /** The totals, and what the quota and the file system leave: negative when the quota was lowered. */
   async function sumUpWithFree(): Promise<Totals & { readonly free: bigint }> {
-    const [available, totals] = await Promise.all([files.available(), sumUp()]);
+    const [left, totals] = await Promise.all([files.available(), sumUp()]);
+    // A new file counts when its dataset is there: until then whoever makes it has reserved its room.
+    const available = files.sharesBlocks ? left : left + files.unpublishedBytes();
     const unused = quota === undefined ? available : quota - totals.used;
     return { ...totals, free: lesser(unused, available) };
+  }
+
+  /** `ofQuota`, `ofDisk`: bytes that are to come on top of the datasets, and of what the disk has. */
+  async function lacksRoom(ofQuota: bigint, ofDisk: bigint): Promise<boolean> {
+    const [available, { used, reserved }] = await Promise.all([files.available(), sumUp()]);
+    if (quota !== undefined && used + reserved + ofQuota > quota) return true;
+    // A copy that shares its blocks takes nothing of the disk.
+    return !files.sharesBlocks && available - reserved < ofDisk;
   }
 
   return {
@@ -74,11 +89,8 @@ export function createSpaceAccounting(
       return { allocated: bytes(used), free: bytes(atLeastZero(free)) };
     },
     largestVolume: () => bytes(lesser(quota ?? files.totalBytes(), files.totalBytes()) * MOST_OVERCOMMITTED),
-    async exceedsQuota(addedBytes) {
-      if (quota === undefined) return false;
-      const { used, reserved } = await sumUp();
-      return used + reserved + addedBytes > quota;
-    },
+    lacksRoomFor: (addedBytes) => lacksRoom(addedBytes + files.unpublishedBytes(), addedBytes),
+    isOverfullWith: (takenBytes) => lacksRoom(takenBytes, 0n),
   };
 }
 

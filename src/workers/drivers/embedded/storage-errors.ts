@@ -12,6 +12,7 @@ const FAILURE_CODES: Readonly<Record<string, FailureCode>> = {
   SQLITE_READONLY: "pool.read_only",
   EACCES: "command.not_permitted",
   EPERM: "command.not_permitted",
+  ECANCELED: "service.stopping",
 };
 
 const NO_SPACE: readonly string[] = ["ENOSPC", "EDQUOT", "EFBIG", "SQLITE_FULL"];

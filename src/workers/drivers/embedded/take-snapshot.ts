@@ -1,33 +1,32 @@
 import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
-import { datasetOf, type SnapshotName, tagOf } from "../../../protocol/storage/names.js";
+import { type SnapshotName, tagOf } from "../../../protocol/storage/names.js";
 import type { Bytes } from "../../../protocol/storage/units.js";
+import type { PreparedCopies } from "../driver.js";
 import type { CatalogChange } from "./catalog.js";
 import type { Filesystem, Snapshot, Volume } from "./dataset.js";
-import { newSnapshot, snapshotName, writtenSince } from "./dataset-rules.js";
+import { findTargets, newSnapshot, snapshotName, writtenSince } from "./dataset-rules.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
+import { takeCopy } from "./prepared-copies.js";
 import { catchStorageErrors } from "./storage-errors.js";
-import { newFileName } from "./volume-files.js";
-
-type Target = Filesystem | Volume;
-
-/** The datasets to take snapshots of: the dataset of `name` and, with `recursive`, all below it. */
-function findTargets({ catalog }: EmbeddedPool, name: SnapshotName, recursive: boolean): Target[] {
-  const root = catalog.find(datasetOf(name));
-  if (!root) return [];
-  return (recursive ? catalog.subtree(root.name) : [root]).filter((dataset) => dataset.type !== "snapshot");
-}
 
 /** Copies the data of `target` and makes a snapshot of it, which is not committed yet. */
-async function copyTarget({ catalog, files }: EmbeddedPool, target: Target, tag: string): Promise<Snapshot> {
+async function copyTarget(
+  pool: EmbeddedPool,
+  target: Filesystem | Volume,
+  tag: string,
+  copies: PreparedCopies | undefined,
+): Promise<Outcome<Snapshot>> {
+  const { catalog } = pool;
   const name = snapshotName(target.name, tag);
-  if (target.type === "filesystem") return newSnapshot(catalog, name, {});
+  if (target.type === "filesystem") return succeed(newSnapshot(catalog, name, {}));
   const { volsize, volblocksize } = target;
-  const file = newFileName();
-  const allocated = await files.copy(target.file, file);
+  const copy = await takeCopy(pool, target.file, copies);
+  if (!copy.ok) return copy;
+  const { file, allocated } = copy.value;
   const origin = target.origin === undefined ? undefined : catalog.findById(target.origin);
   const previous = catalog.snapshotsOf(target.name).at(-1) ?? origin;
   const written = writtenSince(allocated, previous?.allocated);
-  return newSnapshot(catalog, name, { volsize, volblocksize, file, allocated, written });
+  return succeed(newSnapshot(catalog, name, { volsize, volblocksize, file, allocated, written }));
 }
 
 /**
@@ -39,11 +38,12 @@ export function takeSnapshot(
   pool: EmbeddedPool,
   name: SnapshotName,
   recursive: boolean,
+  copies?: PreparedCopies,
 ): Promise<Outcome<Bytes | undefined>> {
   const { catalog, accounting, transactions } = pool;
   const messagePrefix = `cannot create snapshot '${name}'`;
   return catchStorageErrors(messagePrefix, async () => {
-    const targets = findTargets(pool, name, recursive);
+    const targets = findTargets(pool.catalog, name, recursive);
     if (targets.length === 0) return failed.notFound;
     const exists = () => targets.some((target) => catalog.find(snapshotName(target.name, tagOf(name))));
     if (exists()) return failed.exists;
@@ -51,13 +51,17 @@ export function takeSnapshot(
     const decide = async (): Promise<Outcome<CatalogChange>> => {
       if (exists()) return failed.exists;
       const allocated = snapshots.reduce((sum, snapshot) => sum + snapshot.allocated, 0n);
-      if (await accounting.exceedsQuota(allocated)) return failed.noSpace;
+      if (await accounting.isOverfullWith(allocated)) return failed.noSpace;
       // Destroyed or renamed during the copy.
       const isGone = targets.some((target) => catalog.findById(target.id)?.name !== target.name);
       return isGone ? failed.notFound : succeed({ put: snapshots });
     };
     try {
-      for (const target of targets) snapshots.push(await copyTarget(pool, target, tagOf(name)));
+      for (const target of targets) {
+        const copied = await copyTarget(pool, target, tagOf(name), copies);
+        if (!copied.ok) return copied;
+        snapshots.push(copied.value);
+      }
       const newFiles = snapshots.map(({ file }) => file);
       const committed = await transactions.run(messagePrefix, decide, newFiles);
       if (!committed.ok) return committed;

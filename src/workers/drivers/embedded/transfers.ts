@@ -131,7 +131,7 @@ export function embeddedTransfers(pool: EmbeddedPool): EmbeddedTransfers {
         const received = await transactions.run(
           `cannot receive '${target}'`,
           async () =>
-            (await accounting.exceedsQuota(allocated))
+            (await accounting.isOverfullWith(allocated))
               ? failed.noSpace
               : decideReceive(pool, target, report, file, allocated),
           [file],

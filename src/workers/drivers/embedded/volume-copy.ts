@@ -1,5 +1,6 @@
 import { constants } from "node:fs";
-import { copyFile, type FileHandle, open, rm } from "node:fs/promises";
+import { copyFile, type FileHandle, open, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { DataRange } from "../../../protocol/raw-disk/data-ranges.js";
 import { writeSparse } from "../../../protocol/raw-disk/file-writes.js";
 import { codeOf } from "../../../protocol/storage/caught-error.js";
@@ -26,6 +27,8 @@ interface VolumeCopier {
    * there. It rejects with the signal's reason soon after that is given.
    */
   copy(from: string, to: string, signal?: AbortSignal): Promise<void>;
+  /** Whether the file system of a folder can share blocks. Tries it with two files, which it removes. */
+  sharesBlocks(folder: string): Promise<boolean>;
 }
 
 export function createVolumeCopier(): VolumeCopier {
@@ -61,15 +64,35 @@ export function createVolumeCopier(): VolumeCopier {
     await to.truncate(size);
   }
 
+  /** @returns false where the file system can't share blocks. Then nothing is there. */
+  async function shareBlocks(from: string, to: string): Promise<boolean> {
+    try {
+      await copyFile(from, to, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL);
+      return true;
+    } catch (error) {
+      if (!NO_REFLINK.includes(codeOf(error))) throw error;
+      await rm(to, { force: true });
+      return false;
+    }
+  }
+
   return {
     async copy(from, to, signal) {
       signal?.throwIfAborted();
+      if (!(await shareBlocks(from, to))) await copySparse(from, to, signal);
+    },
+    async sharesBlocks(folder) {
+      const from = join(folder, "probe");
+      const to = join(folder, "probe-copy");
       try {
-        await copyFile(from, to, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL);
+        await writeFile(from, "x", { mode: 0o600 });
+        return await shareBlocks(from, to);
       } catch (error) {
-        if (!NO_REFLINK.includes(codeOf(error))) throw error;
-        await rm(to, { force: true });
-        await copySparse(from, to, signal);
+        // A full disk: whoever can't copy says so.
+        if (codeOf(error) === "ENOSPC" || codeOf(error) === "EDQUOT") return false;
+        throw error;
+      } finally {
+        for (const path of [from, to]) await rm(path, { force: true });
       }
     },
   };

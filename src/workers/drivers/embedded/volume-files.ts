@@ -26,6 +26,8 @@ export interface VolumeFiles {
   create(file: string, size: Bytes): Promise<void>;
   /** Copies a file, by reflink where the file system can, else sparse. @returns the bytes that the copy takes. */
   copy(from: string, to: string): Promise<Bytes>;
+  /** Ends all copying, now and later: it rejects with the code ECANCELED. */
+  cancelCopies(): void;
   /** Makes a new file of one from elsewhere in the pool's folder. @returns the bytes that it takes. */
   adopt(path: string, file: string): Promise<Bytes>;
   /**
@@ -46,6 +48,10 @@ export interface VolumeFiles {
   removeIncoming(name: string): Promise<void>;
   /** What the file system has left. */
   available(): Promise<Bytes>;
+  /** What new files take that are neither published nor removed yet. */
+  unpublishedBytes(): Bytes;
+  /** Whether the file system shares blocks between copies (reflinks): then a copy takes nothing at first. */
+  readonly sharesBlocks: boolean;
   /** What the file system has, used or free. */
   totalBytes(): Bytes;
   /** The names of all files in `volumes/`. */
@@ -70,6 +76,11 @@ const FOLDER_MODE = 0o750;
 const FILE_MODE = 0o600;
 /** The unit of stat's `blocks`, whatever the block size of the file system. */
 const STAT_BLOCK_BYTES = 512;
+
+class CopyCancelled extends Error {
+  override readonly name = "CopyCancelled";
+  readonly code = "ECANCELED";
+}
 
 async function allocatedAt(path: string): Promise<Bytes> {
   const { blocks } = await lstat(path, { bigint: true });
@@ -100,9 +111,13 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
   await sync(folder);
 
   const copier = createVolumeCopier();
+  const sharesBlocks = await copier.sharesBlocks(incoming);
   const links = createVolumeLinks(devices);
   const pathOf = (file: string) => join(volumes, file);
   const newPathOf = (file: string) => join(incoming, file);
+  const copying = new AbortController();
+  /** What each new file takes that is neither published nor removed. */
+  const unpublished = new Map<string, Bytes>();
   const link = (volume: DatasetName, file: string) => links.link(volume, pathOf(file));
 
   /**
@@ -117,7 +132,9 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
       await chmod(path, FILE_MODE);
       await sync(path);
       await sync(incoming);
-      return await allocatedAt(path);
+      const allocated = await allocatedAt(path);
+      unpublished.set(file, allocated);
+      return allocated;
     } catch (error) {
       await rm(path, { force: true });
       throw error;
@@ -141,10 +158,15 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
         await handle.truncate(Number(size));
       });
     },
-    copy: (from, to) => makeDurable(to, (path) => copier.copy(pathOf(from), path)),
+    copy: (from, to) => makeDurable(to, (path) => copier.copy(pathOf(from), path, copying.signal)),
+    cancelCopies: () => copying.abort(new CopyCancelled("imagestore is stopping")),
     adopt: (from, file) => makeDurable(file, (path) => rename(from, path)),
-    publish: (file) => renameSync(newPathOf(file), pathOf(file)),
+    publish: (file) => {
+      renameSync(newPathOf(file), pathOf(file));
+      unpublished.delete(file);
+    },
     remove: async (file) => {
+      unpublished.delete(file);
       for (const path of [newPathOf(file), pathOf(file)]) await rm(path, { force: true });
     },
     makePrivate: (present) => {
@@ -165,6 +187,8 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
       const { bavail, bsize } = await statfs(folder, { bigint: true });
       return bytes(bavail * bsize);
     },
+    unpublishedBytes: () => bytes([...unpublished.values()].reduce((sum, each) => sum + each, 0n)),
+    sharesBlocks,
     totalBytes: () => {
       const { blocks, bsize } = statfsSync(folder, { bigint: true });
       return bytes(blocks * bsize);

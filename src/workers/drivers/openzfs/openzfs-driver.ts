@@ -4,7 +4,7 @@ import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import { failureOf } from "../../processes/command-failures.js";
 import { type RunCommand, succeeded } from "../../processes/run-command.js";
-import type { Properties, Zfs } from "../driver.js";
+import { type Properties, sharedBlocks, type Zfs } from "../driver.js";
 import { openzfsChanges } from "./changes.js";
 import { createPoolStateReader } from "./pool-state.js";
 import { openzfsReads } from "./reads.js";
@@ -66,6 +66,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     changeState: poolState.read,
     devices: ZVOL_DEVICES,
     waitForDevice: (volume) => waitForZvolDevice(volume, settings.deviceWaitMs),
+    ...sharedBlocks,
     notices: async () => [],
     get commandsRun() {
       return commands.commandsRun;

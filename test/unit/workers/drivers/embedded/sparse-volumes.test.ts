@@ -1,11 +1,16 @@
-import { statSync, truncateSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
+import type { DatasetName, PoolName, SnapshotName } from "../../../../../src/protocol/storage/names.js";
+import { bytes } from "../../../../../src/protocol/storage/units.js";
+import type { Zfs } from "../../../../../src/workers/drivers/driver.js";
+import { openEmbeddedZfs } from "../../../../../src/workers/drivers/embedded/embedded-driver.js";
 import { findData } from "../../../../../src/workers/drivers/embedded/find-data.js";
 import { createVolumeCopier } from "../../../../../src/workers/drivers/embedded/volume-copy.js";
-import { scratchFolder } from "../../../../support/memory-actor.js";
+import { createKeptLog, scratchFolder } from "../../../../support/memory-actor.js";
+import { mustSucceed as must } from "../../../../support/outcomes.js";
 
 const MIB = 2 ** 20;
 const TIB = 2 ** 40;
@@ -129,4 +134,98 @@ beforeAll(async () => {
   const path = join(folder.path, "file");
   await makeSparse(path, 100 * MIB, [0]);
   expect(statSync(path).blocks * 512).toBeLessThan(MIB);
+});
+
+describe("copies that are prepared for changes", () => {
+  const POOL = "tank" as PoolName;
+  const volume = "tank/v" as DatasetName;
+  const first = "tank/v@1" as SnapshotName;
+  const clone = "tank/c" as DatasetName;
+
+  async function openPool(folder: string) {
+    const log = createKeptLog();
+    const zfs = await must(openEmbeddedZfs({ name: POOL, driver: "embedded", folder }, log));
+    await must(zfs.createVolume(volume, bytes(8 * MIB)));
+    writeFileSync(join(zfs.devices, "tank", "v"), "one", { flag: "r+" });
+    await must(zfs.snapshot(first, false));
+    return zfs;
+  }
+  const start = (zfs: Zfs, name: string) =>
+    readFileSync(join(zfs.devices, "tank", name), "latin1").slice(0, 3);
+  const filesIn = (folder: string, name: string) => readdirSync(join(folder, name)).length;
+
+  test("become the data of the changes, each once, and what is left is removed", async () => {
+    using folder = scratchFolder();
+    const zfs = await openPool(folder.path);
+    const copies = await must(
+      zfs.prepareCopies([
+        { clone: first, target: clone },
+        { clone: first, target: "tank/never" as DatasetName },
+      ]),
+    );
+    expect(filesIn(folder.path, "incoming")).toBe(2);
+    await must(zfs.clone(first, clone, copies));
+    expect(filesIn(folder.path, "incoming")).toBe(1);
+    await copies.discard();
+    expect(filesIn(folder.path, "incoming")).toBe(0);
+    expect(start(zfs, "c")).toBe("one");
+    await zfs.close();
+  });
+
+  test("are not used for data that was rolled back meanwhile", async () => {
+    using folder = scratchFolder();
+    const zfs = await openPool(folder.path);
+    writeFileSync(join(zfs.devices, "tank", "v"), "two", { flag: "r+" });
+    const second = "tank/v@2" as SnapshotName;
+    const copies = await must(zfs.prepareCopies([{ snapshot: second, recursive: false }]));
+    await must(zfs.rollback(first, false));
+    await must(zfs.snapshot(second, false, copies));
+    await copies.discard();
+    await must(zfs.clone(second, clone));
+    expect(start(zfs, "c")).toBe("one");
+    expect(filesIn(folder.path, "incoming")).toBe(0);
+    await zfs.close();
+  });
+
+  test("of a snapshot that was destroyed meanwhile are of no use, and removed", async () => {
+    using folder = scratchFolder();
+    const zfs = await openPool(folder.path);
+    const copies = await must(zfs.prepareCopies([{ clone: first, target: clone }]));
+    await must(zfs.destroy(first, false));
+    expect(await zfs.clone(first, clone, copies)).toMatchObject({ failure: { code: "dataset.not_found" } });
+    await copies.discard();
+    expect([filesIn(folder.path, "incoming"), filesIn(folder.path, "volumes")]).toEqual([0, 1]);
+    await zfs.close();
+  });
+
+  test("are not made for changes that can't succeed", async () => {
+    using folder = scratchFolder();
+    const zfs = await openPool(folder.path);
+    await must(zfs.snapshot("tank/v@2" as SnapshotName, false));
+    await must(
+      zfs.prepareCopies([
+        { clone: first, target: volume },
+        { clone: "tank/v@none" as SnapshotName, target: clone },
+        { snapshot: first, recursive: false },
+        { snapshot: "tank/none@s" as SnapshotName, recursive: true },
+        { rollback: first, destroyMoreRecent: false },
+        { rollback: "tank/v@none" as SnapshotName, destroyMoreRecent: true },
+      ]),
+    );
+    expect(filesIn(folder.path, "incoming")).toBe(0);
+    await zfs.close();
+  });
+
+  test("are given up when the daemon stops, with nothing left", async () => {
+    using folder = scratchFolder();
+    const zfs = await openPool(folder.path);
+    zfs.cancelCopies();
+    const stopping = { failure: { code: "service.stopping" } };
+    expect(await zfs.prepareCopies([{ clone: first, target: clone }])).toMatchObject(stopping);
+    expect(await zfs.clone(first, clone)).toMatchObject(stopping);
+    expect(await zfs.rollback(first, false)).toMatchObject(stopping);
+    expect(filesIn(folder.path, "incoming")).toBe(0);
+    await must(zfs.destroy(first, false));
+    await zfs.close();
+  });
 });
