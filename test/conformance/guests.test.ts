@@ -30,18 +30,18 @@ conformance("Guests' disks", "guests", (subject) => {
     source: deviceOf(volumeOf(guest, index)),
   });
 
-  /** What stands on the wire around `disks` and comes back as it was. */
-  const BEFORE = `"type":"kvm","image":"x","nics":[{"name":"eth0","network":"br0","mac":"00:11"}]`;
-  const AFTER = `"state":"running","memory":18446744073709551615,"cpu":4,"vnc":5900,"metadata":{"b":9007199254740993,"a":{"deep":[1,2.50,null,{"é":"\\u00e9"}]}}`;
+  /** What stands on the wire around `disks` and comes back, with a nic's empty members filled in. */
+  const BEFORE = `"type":"kvm","image":"x","nics":[{"name":"eth0","network":"br0","model":"","mac":"00:11","address":"","netmask":"","gateway":"","vlans":[1,2]},{"network":"","model":"","address":"","netmask":"","gateway":"","vlans":null}]`;
+  const AFTER = `"state":"running","memory":18446744073709551615,"cpu":4,"vnc":-1,"metadata":{"a":"é","b":"9007199254740993"}`;
 
   test("VerifyDisks fills in the sizes of image disks and hands the rest back as it was", async () => {
     const id = guestId("verified");
-    const sent = `{"metadata":{"b":9007199254740993, "a":{"deep":[1, 2.50, null, {"é":"\\u00e9"}]}},"vnc":5900,"cpu":4,
+    const sent = `{"metadata":{"b":"9007199254740993", "a" : "\\u00e9"},"vnc":-1,"cpu":4,
       "memory":18446744073709551615,"state":"running","unknown":1,
       "disks":[{"image":"${golden}","device":"vda","bus":"virtio"},{"size":8,"volume":"v","source":"s","x":1}],
-      "nics":[ {"name":"eth0","network":"br0","mac":"00:11"} ],"image":"x","type":"kvm","id":"${id}"}`;
+      "nics":[ {"MAC":"00:11","Name":"eth0","network":"br0","vlans":[1, 2],"speed":10}, {} ],"image":"x","type":"kvm","id":"${id}"}`;
     const reply = await server.post(
-      `{"method":"ImageStore.VerifyDisks","params":[{"guest":${sent},"action":"verify","args":{}}],"id":1}`,
+      `{"method":"ImageStore.VerifyDisks","params":[{"guest":${sent},"action":"verify","args":{"x":"y"}}],"id":1}`,
     );
     const disks = `[{"bus":"virtio","device":"vda","size":${IMAGE_MIB},"volume":"","image":"${golden}","source":""},{"bus":"","device":"","size":8,"volume":"v","image":"","source":"s"}]`;
     expect(reply.text).toBe(
@@ -57,6 +57,39 @@ conformance("Guests' disks", "guests", (subject) => {
     );
     expect(reply.text).toBe(
       '{"result":{"guest":{"id":"g","disks":[{"bus":"","device":"","size":1,"volume":"","image":"","source":""}]}},"error":null,"id":1}\n',
+    );
+  });
+
+  test.each([
+    ['"type":1', "guest.type: expected string, got 1"],
+    ['"image":{}', "guest.image: expected string, got {}"],
+    ['"nics":{}', "guest.nics: expected array, got {}"],
+    ['"nics":["eth0"]', 'guest.nics[0]: expected object, got "eth0"'],
+    ['"nics":[{},{"mac":7}]', "guest.nics[1].mac: expected string, got 7"],
+    ['"nics":[{"vlans":["7"]}]', 'guest.nics[0].vlans[0]: expected signed 64-bit integer, got "7"'],
+    ['"nics":[{"vlans":7}]', "guest.nics[0].vlans: expected array, got 7"],
+    ['"state":true', "guest.state: expected string, got true"],
+    ['"memory":-1', "guest.memory: expected unsigned 64-bit integer, got -1"],
+    ['"memory":"1024"', 'guest.memory: expected unsigned 64-bit integer, got "1024"'],
+    ['"cpu":1.5', "guest.cpu: expected unsigned 64-bit integer, got 1.5"],
+    ['"vnc":9223372036854775808', "guest.vnc: expected signed 64-bit integer, got 9223372036854775808"],
+    ['"metadata":[]', "guest.metadata: expected object, got []"],
+    ['"metadata":{"a":"b","c":1}', 'guest.metadata["c"]: expected string, got 1'],
+  ])("a guest with %s has a member of the wrong type", async (member, problem) => {
+    const guest = `{"id":"g",${member},"disks":[{"size":1}]}`;
+    const reply = await server.post(`{"method":"VerifyDisks","params":[{"guest":${guest}}],"id":1}`);
+    expect([reply.status, reply.text]).toEqual([400, `GuestRequest.${problem}`]);
+    const failure = await server.failure("VerifyDisks", { guest: JSON.parse(guest) });
+    expect(failure.data.reason).toBe("request.malformed");
+  });
+
+  test("members of a guest that are null are absent", async () => {
+    const nulls = '"type":null,"image":null,"nics":null,"state":null,"memory":null,"cpu":null,"vnc":null';
+    const reply = await server.post(
+      `{"method":"VerifyDisks","params":[{"guest":{"id":"g","disks":[{"size":1}],${nulls},"metadata":{"k":null}},"args":null}],"id":1}`,
+    );
+    expect(reply.text).toBe(
+      '{"result":{"guest":{"id":"g","disks":[{"bus":"","device":"","size":1,"volume":"","image":"","source":""}],"metadata":{"k":""}}},"error":null,"id":1}\n',
     );
   });
 

@@ -197,19 +197,18 @@ conformance("JSON-RPC 1.0 over HTTP", "http", ({ server, target, pool }) => {
     ["unknown fields", '[{"id":"v@s","nope":{"deep":[1,"]"]},"Id2":""}]'],
     ["an unknown field of any name", '[{"__proto__":{"id":""},"id":"v@s","constructor":1}]'],
   ])("%s are ignored", async (_title, params) => {
-    // Names no dataset of any pool, so that only the check of `dest` can answer.
-    const reply = await server.post(request("CreateSnapshot", params));
-    expect(reply.text).toBe('{"result":null,"error":"cannot create a snapshot of a snapshot","id":1}\n');
+    const reply = await server.post(request("GetSnapshot", params));
+    expect(reply.text).toBe('{"result":null,"error":"not found","id":1}\n');
   });
 
   test.each([
-    ['[{"ID":"plain"}]', "not a snapshot"],
-    ['[{"iD":"plain"}]', "not a snapshot"],
+    ['[{"ID":"plain"}]', "not found"],
+    ['[{"iD":"plain"}]', "not found"],
     ['[{"id":"plain","id":""}]', "need an id"],
-    ['[{"id":"","id":"plain"}]', "not a snapshot"],
+    ['[{"id":"","id":"plain"}]', "not found"],
     ['[{"id":"plain","ID":""}]', "need an id"],
-    ['[{"ID":"","id":"plain"}]', "not a snapshot"],
-    ['[{"\\u0069d":"plain"}]', "not a snapshot"],
+    ['[{"ID":"","id":"plain"}]', "not found"],
+    ['[{"\\u0069d":"plain"}]', "not found"],
   ])("the keys of %s match in any case and the last one wins", async (params, error) => {
     const reply = await server.post(request("GetSnapshot", params));
     expect(reply.text).toBe(`{"result":null,"error":"${error}","id":1}\n`);

@@ -103,8 +103,8 @@ conformance("JSON-RPC 2.0", "json-rpc-2.0", ({ server, target, own }) => {
     const empty = await ask0(',"params":[]');
     const none = await ask0("");
     expect([named, positional, empty, none].map(({ error }) => error?.message)).toEqual([
-      "not a snapshot",
-      "not a snapshot",
+      "not found",
+      "not found",
       "need an id",
       "need an id",
     ]);
@@ -204,7 +204,7 @@ conformance("JSON-RPC 2.0", "json-rpc-2.0", ({ server, target, own }) => {
     ["CloneImage", { id: "x" }, "request.missing_field", "EINVAL", "need dest"],
     ["VerifyDisks", {}, "request.invalid", "EINVAL", "invalid argument"],
     ["GetSnapshot", { id: "../x@y" }, "name.invalid", "EINVAL", "not a valid dataset"],
-    ["GetSnapshot", { id: "plain" }, "dataset.wrong_type", "EINVAL", "not a snapshot"],
+    ["GetSnapshot", { id: "images" }, "dataset.wrong_type", "EINVAL", "not a snapshot"],
     ["GetImage", { id: "no-such-image" }, "image.not_found", "ENOENT", "not found"],
     ["GetVolume", { id: "no-such-dataset" }, "dataset.not_found", "ENOENT", "not found"],
     ["ListVolumes", { pool: "no-such-pool" }, "pool.not_found", "ENOENT", undefined],

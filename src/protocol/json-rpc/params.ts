@@ -1,7 +1,6 @@
 import { fail, type Outcome, succeed } from "../storage/failures.js";
 import { MAX_UINT64 } from "../storage/units.js";
 import { isNull, type JsonValue, readJson, tokenOf } from "./json.js";
-import { compactToken } from "./json-text.js";
 
 /**
  * How the value of one field is read. Clients of the original rely on the rules of Go's
@@ -41,15 +40,35 @@ export const uint64: FieldType<bigint> = {
   },
 };
 
-/** Any value, as JSON text for the reply. Undefined for the values that Go's `omitempty` leaves out. */
-export const passThrough: FieldType<string | undefined> = {
-  expected: "any value",
-  zero: undefined,
+export const int64: FieldType<bigint> = {
+  expected: "signed 64-bit integer",
+  zero: 0n,
   read: (value) => {
-    const token = compactToken(value);
-    return succeed(/^(?:""|\[\]|\{\}|0|false)$/.test(token) ? undefined : token);
+    const token = tokenOf(value);
+    if (!/^-?\d{1,19}$/.test(token)) return undefined;
+    const integer = BigInt(token);
+    return integer === BigInt.asIntN(64, integer) ? succeed(integer) : undefined;
   },
 };
+
+/** An object with any names, as Go reads it into a map. A null is the zero of its name. */
+export function mapOf<T>(type: FieldType<T>): FieldType<ReadonlyMap<string, T>> {
+  return {
+    expected: "object",
+    zero: new Map(),
+    read: ({ kind, keys, items }, path) => {
+      if (kind !== "object") return undefined;
+      const map = new Map<string, T>();
+      for (const [index, item] of items.entries()) {
+        const key = keys[index] ?? "";
+        const value = readOrZero(type, item, `${path}[${JSON.stringify(clip(key))}]`);
+        if (!value.ok) return value;
+        map.set(key, value.value);
+      }
+      return succeed(map);
+    },
+  };
+}
 
 export type Shape<T> = { readonly [K in keyof T]: FieldType<T[K]> };
 
@@ -106,12 +125,14 @@ export function arrayOf<T>(type: FieldType<T>): FieldType<readonly T[]> {
 
 const MOST_SHOWN_CHARACTERS = 40;
 
+function clip(text: string): string {
+  return text.length > MOST_SHOWN_CHARACTERS ? `${text.slice(0, MOST_SHOWN_CHARACTERS)}…` : text;
+}
+
 function readField<T>(type: FieldType<T>, value: JsonValue, path: string): Outcome<T> {
   const read = type.read(value, path);
   if (read !== undefined) return read;
-  const token = tokenOf(value);
-  const got = token.length > MOST_SHOWN_CHARACTERS ? `${token.slice(0, MOST_SHOWN_CHARACTERS)}…` : token;
-  return fail("request.malformed", `${path}: expected ${type.expected}, got ${got}`);
+  return fail("request.malformed", `${path}: expected ${type.expected}, got ${clip(tokenOf(value))}`);
 }
 
 function readOrZero<T>(type: FieldType<T>, value: JsonValue | undefined, path: string): Outcome<T> {

@@ -3,7 +3,8 @@ import { parseComponentId } from "../../storage/names.js";
 import type { DiskRecord, GuestRecord } from "../../storage/records.js";
 import { bytesFromMib, MAX_VOLUME_BYTES, mib, mibFromBytes } from "../../storage/units.js";
 import { quote } from "../json-text.js";
-import { arrayOf, type FieldType, optional, passThrough, string, struct, uint64 } from "../params.js";
+import { arrayOf, type FieldType, mapOf, optional, string, struct, uint64 } from "../params.js";
+import { AFTER_DISKS, BEFORE_DISKS, encodeMembers, memberTypes } from "./guest-members.js";
 import { type Method, method } from "./method.js";
 import { inPool } from "./routing.js";
 
@@ -16,38 +17,18 @@ const disk = struct({
   source: string,
 });
 
-/** Members that a reply repeats unchanged, in the order that replies have: before `disks`, and after. */
-const BEFORE_DISKS = ["type", "image", "nics"] as const;
-const AFTER_DISKS = ["state", "memory", "cpu", "vnc", "metadata"] as const;
-
-const guest = struct({
-  id: string,
-  type: passThrough,
-  image: passThrough,
-  nics: passThrough,
-  disks: arrayOf(disk),
-  state: passThrough,
-  memory: passThrough,
-  cpu: passThrough,
-  vnc: passThrough,
-  metadata: passThrough,
-});
-const requestType = struct({ guest: optional(guest), action: string, pool: string });
+const guest = struct({ id: string, ...memberTypes, disks: arrayOf(disk) });
+const requestType = struct({ guest: optional(guest), action: string, args: mapOf(string), pool: string });
 
 type WireGuest = typeof guest extends FieldType<infer T> ? T : never;
 
 function guestRecord(wire: WireGuest): GuestRecord {
-  const rest: Record<string, string> = {};
-  for (const key of [...BEFORE_DISKS, ...AFTER_DISKS]) {
-    const token = wire[key];
-    if (token !== undefined) rest[key] = token;
-  }
   // A disk that is cloned from an image gets the image's size and not that of the request.
   const disks = wire.disks.map((each) => ({
     ...each,
     size: bytesFromMib(mib(each.image === "" ? each.size : 0n)),
   }));
-  return { id: wire.id, disks, rest };
+  return { id: wire.id, disks, rest: encodeMembers(wire) };
 }
 
 /** Checks a guest without looking at the pool. Fails: request.invalid, name.invalid, pool.no_space. */

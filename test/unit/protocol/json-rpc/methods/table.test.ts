@@ -230,10 +230,10 @@ describe("requests that are planned", () => {
     expect(operation(name, request)).toEqual({ pool, operation: expected });
   });
 
-  test("a guest keeps the members we don't use as they were written", () => {
+  test("a guest keeps the members we don't use, as Go would write them", () => {
     const { operation: planned } = operation(
       "CreateGuestDisks",
-      '{"guest":{"id":"g","memory": 18446744073709551615,"nics":[ {"a":1.0} ],"cpu":0,"metadata":{"k":"v w"},"disks":[{"bus":"b","size":3,"image":"i"}]}}',
+      '{"guest":{"id":"g","memory": 18446744073709551615,"nics":[ {"a":1.0,"mac":"m"} ],"cpu":0,"metadata":{"k":"v w"},"disks":[{"bus":"b","size":3,"image":"i"}]}}',
     );
     expect(planned).toEqual({
       op: "CreateGuestDisks",
@@ -241,7 +241,11 @@ describe("requests that are planned", () => {
         id: "g",
         // The size of this disk will be that of its image.
         disks: [{ bus: "b", device: "", size: 0n, volume: "", image: "i", source: "" }],
-        rest: { memory: "18446744073709551615", nics: '[{"a":1.0}]', metadata: '{"k":"v w"}' },
+        rest: {
+          memory: "18446744073709551615",
+          nics: '[{"network":"","model":"","mac":"m","address":"","netmask":"","gateway":"","vlans":null}]',
+          metadata: '{"k":"v w"}',
+        },
       },
     });
   });
@@ -366,7 +370,7 @@ describe("answers, byte for byte", () => {
   });
 
   test("a guest that was read and is written again says the same", () => {
-    const text = `{"guest":{"id":"g","nics":[{"mac":"x"}],"disks":[${diskText}],"memory":9007199254740993}}`;
+    const text = `{"guest":{"id":"g","nics":[{"name":"n","network":"","model":"","address":"","netmask":"","gateway":"","device":"d","vlans":[-1]}],"disks":[${diskText}],"memory":9007199254740993}}`;
     const { operation: planned } = operation("VerifyDisks", text);
     if (planned.op !== "VerifyDisks") throw new Error(planned.op);
     expect(encode("VerifyDisks", planned.guest)).toBe(text);
