@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { fstatSync } from "node:fs";
+import { fstatSync, readFileSync } from "node:fs";
 import { type FileHandle, open, readFile, stat, unlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -60,15 +60,21 @@ async function spool(pipe: AsyncIterable<Buffer>): Promise<RawDisk> {
   }
 }
 
+/** How far stdin has been read. Source: proc_pid_fdinfo(5). */
+function stdinOffset(): number {
+  return Number(/^pos:\s+(\d+)/m.exec(readFileSync("/proc/self/fdinfo/0", "latin1"))?.[1] ?? 0);
+}
+
 /**
- * Opens a raw disk: a file, a block device, or stdin for `-`. A pipe is first copied to
- * a temporary file in $TMPDIR.
+ * Opens a raw disk: a file, a block device, or stdin for `-`. A pipe is first copied to a
+ * temporary file in $TMPDIR, and so is a stdin of which others have read a part: the disk is the rest.
  * Fails: a CommandFailure for a path of any other type; errors of the file.
  */
 export async function openRawDisk(file: string): Promise<RawDisk> {
   if (file !== "-") return openDisk(file, file);
   const stdin = fstatSync(0);
-  return stdin.isFile() || stdin.isBlockDevice()
+  // Opened again by its path, a file begins at its start, and not where others have read up to.
+  return (stdin.isFile() || stdin.isBlockDevice()) && stdinOffset() === 0
     ? openDisk("/proc/self/fd/0", "stdin")
     : spool(process.stdin);
 }

@@ -5,6 +5,7 @@ import { type PoolName, poolNameProblem, resolveName } from "../../../protocol/s
 import { newGuid } from "../../../protocol/zfs-stream/guid.js";
 import { CommandFailure } from "./command-failure.js";
 import { openRawDisk, type RawDisk } from "./disk-source.js";
+import { requireRaw } from "./foreign-format.js";
 import { createProgress } from "./progress.js";
 import { createTargetFile } from "./target-file.js";
 
@@ -35,7 +36,9 @@ export function streamName(file: string, name: string | undefined): string {
   requirePoolName(pool, text);
   const resolved = resolveName({ pools: [pool], pool }, text);
   if (!resolved.ok) throw new CommandFailure(`invalid name ${text}: ${resolved.failure.detail}`);
-  if (resolved.value.snapshot === undefined || !text.includes("/")) {
+  const { snapshot } = resolved.value;
+  // A name that resolveName had to clean is none either: zfs takes it as it is.
+  if (snapshot !== text || !text.includes("/")) {
     throw new CommandFailure(`invalid name ${text}: it must be POOL/VOLUME@SNAPSHOT`);
   }
   return text;
@@ -87,6 +90,7 @@ export async function packDisk(file: string, { output, name, volblocksize }: Pac
   }
   const disk = await openRawDisk(file);
   try {
+    await requireRaw(disk, file);
     if (output === undefined) {
       await pack(disk, toName, volblocksize, writeToStdout);
       return;

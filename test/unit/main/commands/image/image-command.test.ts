@@ -10,6 +10,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  readSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -262,6 +263,82 @@ describe("image pack", () => {
     for (const [index, [, reason]] of cases.entries()) expect(lines[index]).toMatch(reason);
     expect(await refusal(["pack", "-", ...output], Buffer.alloc(0))).toBe("the disk is empty");
     expect(statSync(at("disk.raw")).size).toBe(24 * MIB);
+  });
+
+  /** A file with `magic` at a place of it, as `image pack` must not take it for a disk. */
+  function foreign(name: string, magic: Buffer | string, place = 0): string {
+    const bytes = Buffer.alloc(MIB);
+    bytes.set(Buffer.from(magic), place < 0 ? bytes.length + place : place);
+    writeFileSync(at(name), bytes);
+    return at(name);
+  }
+
+  test.each([
+    [
+      "disk.qcow2",
+      Buffer.from("514649fb00000003", "hex"),
+      0,
+      "a qcow2 image",
+      "qemu-img convert -f qcow2 -O raw",
+    ],
+    ["disk.qed", "QED\0", 0, "a QED image", "qemu-img convert -f qed -O raw"],
+    ["disk.vmdk", "KDMV", 0, "a VMDK image", "qemu-img convert -f vmdk -O raw"],
+    ["old.vmdk", "COWD", 0, "a VMDK image", "qemu-img convert -f vmdk -O raw"],
+    [
+      "text.vmdk",
+      "# Disk DescriptorFile\n",
+      0,
+      "the descriptor of a VMDK image",
+      "qemu-img convert -f vmdk -O raw",
+    ],
+    ["disk.vhdx", "vhdxfile", 0, "a VHDX image", "qemu-img convert -f vhdx -O raw"],
+    ["disk.vhd", "conectix", 0, "a VHD image", "qemu-img convert -f vpc -O raw"],
+    ["fixed.vhd", "conectix", -512, "a VHD image of fixed size", "qemu-img convert -f vpc -O raw"],
+    ["disk.vdi", Buffer.from("7f10dabe", "hex"), 64, "a VirtualBox image", "qemu-img convert -f vdi -O raw"],
+    ["disk.raw.gz", Buffer.from("1f8b08", "hex"), 0, "gzipped", "gunzip -c"],
+    ["disk.raw.xz", Buffer.from("fd377a585a00", "hex"), 0, "compressed by xz", "xz -dc"],
+    ["disk.raw.zst", Buffer.from("28b52ffd", "hex"), 0, "compressed by zstd", "zstd -dc"],
+  ] as const)(
+    "refuses %s and says what makes a raw disk of it",
+    async (name, magic, place, kind, command) => {
+      const file = foreign(name, magic, place);
+      const line = await refusal(["pack", file, "-o", join(out, "x.zfs")]);
+      expect(line).toBe(
+        `${file} is ${kind} and no raw disk. Convert it first: ${command} ${file} ${command.endsWith("raw") ? "" : "> "}disk.raw`,
+      );
+      const piped = await refusal(["pack", "-", "-o", join(out, "x.zfs")], readFileSync(file));
+      expect(piped).toContain(`stdin is ${kind} and no raw disk. Convert it first: ${command} FILE `);
+      expect(readdirSync(out)).toEqual([]);
+    },
+  );
+
+  test("takes a disk whose other bytes look like those of another format", async () => {
+    for (const place of [1, 512, MIB / 2, -511, -8]) {
+      await done(["pack", foreign("disk-with-words.raw", "conectix", place), "-o", join(out, "x.zfs")]);
+    }
+  });
+
+  test("takes the rest of a stdin of which others have read a part", async () => {
+    const disk = Buffer.concat([Buffer.from("QFI\xfb header", "latin1"), randomBytes(MIB)]);
+    writeFileSync(at("offset.raw"), disk);
+    const pack = async (skip: number, name: string) => {
+      const file = openSync(at("offset.raw"), "r");
+      readSync(file, Buffer.alloc(skip), 0, skip, null);
+      const ended = await start(["pack", "-", "-o", join(out, name)], file).ended;
+      closeSync(file);
+      return ended;
+    };
+    expect((await pack(0, "x.zfs")).stderr).toContain("stdin is a qcow2 image and no raw disk");
+    const { status, stderr } = await pack(disk.length - MIB, "rest.zfs");
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    await done(["unpack", join(out, "rest.zfs"), "-o", join(out, "rest.raw")]);
+    expect(readFileSync(join(out, "rest.raw")).equals(disk.subarray(-MIB))).toBe(true);
+    writeFileSync(
+      at("offset.raw"),
+      Buffer.concat([randomBytes(100), Buffer.from("514649fb", "hex"), Buffer.alloc(MIB)]),
+    );
+    expect((await pack(100, "x.zfs")).stderr).toContain("stdin is a qcow2 image and no raw disk");
+    expect(readdirSync(out).sort()).toEqual(["rest.raw", "rest.zfs"]);
   });
 
   test.each(["256", "1000", "262144"])("refuses a volblocksize of %s", async (bytes) => {
