@@ -8,6 +8,7 @@ import { isAlive, until } from "../support/until.js";
 import {
   type Client,
   type ClientOptions,
+  countUp,
   createClient,
   createTally,
   createTopClient,
@@ -52,6 +53,10 @@ export interface RoundOptions {
   readonly beforeMs: number;
   readonly afterMs: number;
   readonly fault?: Fault;
+  /** How often that is done before the pool is compared; once, if absent. */
+  readonly times?: number;
+  /** The daemon is stopped and started before the pool is compared: what it could not remove goes then. */
+  readonly restart?: boolean;
   /** `POINT#VISIT:ACTION`: the round begins with a daemon that has this trace fault. */
   readonly armed?: string;
 }
@@ -139,6 +144,8 @@ export async function openCampaign({
   async function viewAtRest({ url }: DaemonProcess): Promise<PoolView> {
     const isBusy = async () => {
       const metrics = await fetch(`${url}/metrics`).then((response) => response.text());
+      // Not ready: the actor is restarting.
+      if (/^imagestore_actor_ready\S* 0/m.test(metrics)) return true;
       return /^imagestore_(actor_pending|downloads|fetches)(\{.*\})? [1-9]/m.test(metrics);
     };
     await until("the daemon is at rest", async () => !(await isBusy()), IDLE_LIMIT_MS);
@@ -219,30 +226,44 @@ export async function openCampaign({
     });
   }
 
-  async function round({ beforeMs, afterMs, fault, armed }: RoundOptions): Promise<void> {
-    rounds++;
+  /** Lets the clients work, with a fault among it. @returns the words that the fault is counted by. */
+  async function work(
+    running: DaemonProcess,
+    { beforeMs, afterMs, fault, armed }: RoundOptions,
+  ): Promise<string> {
+    let isOver = false;
+    const working = Promise.all([...clients, top].map((client) => client.work(running.url, () => isOver)));
+    await sleep(beforeMs);
+    const note = await fault?.({ daemon: running, random, children });
+    await sleep(afterMs);
+    // A stopped process would keep its clients waiting.
+    if (armed?.endsWith(":stop")) for (const { pid } of processesOf(run)) process.kill(pid, "SIGCONT");
+    isOver = true;
+    await working;
+    return note ?? "";
+  }
+
+  /** One fault. Afterwards the daemon may be gone. */
+  async function injectOnce(options: RoundOptions): Promise<string> {
+    const { armed } = options;
     const running = await startRound(armed);
-    let note = "";
-    if (running) {
-      let isOver = false;
-      const work = Promise.all([...clients, top].map((client) => client.work(running.url, () => isOver)));
-      await sleep(beforeMs);
-      if (fault) note = await fault({ daemon: running, random, children });
-      await sleep(afterMs);
-      // A stopped process would keep its clients waiting.
-      if (armed?.endsWith(":stop")) for (const { pid } of processesOf(run)) process.kill(pid, "SIGCONT");
-      isOver = true;
-      await work;
-    }
+    let note = running ? await work(running, options) : "";
     if (armed !== undefined) note = acted() ? armed.replace(/#\d+/, "") : "";
-    if (note !== "") faults.set(note, (faults.get(note) ?? 0) + 1);
+    if (note !== "") countUp(faults, note);
     if (!running || !isAlive(running.pid)) {
       daemon = undefined;
-      if (running) await running.exited;
+      await running?.exited;
       await noStrays("the killed daemon");
     }
-    const after = daemon ?? (await start());
-    await compare(after, note || "no fault");
+    return note;
+  }
+
+  async function round(options: RoundOptions): Promise<void> {
+    rounds++;
+    let note = "";
+    for (let times = options.times ?? 1; times > 0; times--) note = await injectOnce(options);
+    if (options.restart) await stop();
+    await compare(daemon ?? (await start()), note || "no fault");
   }
 
   const first = await start();

@@ -9,7 +9,7 @@ import type { SeenDataset } from "./ledger.js";
 import { PARTIAL, type PoolUnderTest, type PoolView } from "./pool-under-test.js";
 
 /** A pool of OpenZFS on a disk of the VM. */
-export function createOpenZfsPool(vm: Vm, name: string, disk: string): PoolUnderTest {
+export function createOpenZfsPool(vm: Vm, name: string, disk: string, commandMs: number): PoolUnderTest {
   const parent = mkdtempSync(join(tmpdir(), "imagestore-faults-"));
   createPool(vm, name, disk);
 
@@ -43,7 +43,7 @@ export function createOpenZfsPool(vm: Vm, name: string, disk: string): PoolUnder
     config: vmPool(vm, name),
     dataDir: join(parent, "records"),
     env: { OPENZFS_VM_RUN: vm.run },
-    commandMs: 30_000,
+    commandMs,
     fill: (volume) => fillVolume(vm, `${name}/${volume}`, 1),
     // The commands in the VM don't end with the ssh that started them, as those on a node do.
     settle: () => until("no command runs in the VM", () => running() === "", 60_000),

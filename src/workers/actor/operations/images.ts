@@ -27,6 +27,11 @@ type ImageOperations = Pick<
   "ListImages" | "GetImage" | "RequestImage" | "DeleteImage" | "CloneImage"
 >;
 
+/** The name of a snapshot once it is one of `volume`. */
+function snapshotIn(volume: DatasetName, { name }: DatasetInfo): SnapshotName {
+  return renamedSnapshot(name as SnapshotName, volume);
+}
+
 export function imageOperations(
   context: ActorContext,
   fetches: FetchQueue<CompleteImage>,
@@ -51,8 +56,16 @@ export function imageOperations(
     // Only snapshots of volumes have a size.
     if (oldest.volsize === 0n) return fail("image.bad_stream", "no usable image: its stream holds no volume");
     const renamed = await zfs.rename(partial, volume);
+    // A command without a clear end may have renamed it all the same.
+    if (!renamed.ok && !(await isRenamed(oldest, volume))) return renamed;
     // The record is written under the lock, so that the next DeleteImage finds it.
-    return renamed.ok ? recordImage(id, type, volume, oldest) : renamed;
+    return recordImage(id, type, volume, oldest);
+  }
+
+  /** Whether a snapshot is now one of `volume`. */
+  async function isRenamed(snapshot: DatasetInfo, volume: DatasetName): Promise<boolean> {
+    const found = await zfs.find(snapshotIn(volume, snapshot));
+    return found.ok && found.value?.guid === snapshot.guid;
   }
 
   async function recordImage(
@@ -61,7 +74,7 @@ export function imageOperations(
     volume: DatasetName,
     oldest: DatasetInfo,
   ): Promise<Outcome<CompleteImage>> {
-    const snapshot = renamedSnapshot(oldest.name as SnapshotName, volume);
+    const snapshot = snapshotIn(volume, oldest);
     const image: CompleteImage = { id, type, volume, snapshot, size: oldest.volsize, status: "complete" };
     await records.putImage(image);
     return succeed(image);

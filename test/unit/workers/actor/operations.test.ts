@@ -683,6 +683,31 @@ describe("requesting an image", () => {
     expect(await actor.handlers.RequestImage(request)).toMatchObject({ ok: true });
   });
 
+  test("is recorded when its publication is done although its command was given up", async () => {
+    const actor = start();
+    const { handlers, zfs, records } = actor;
+    const rename = zfs.rename.bind(zfs);
+    zfs.rename = async (from, to) => {
+      await rename(from, to);
+      return fail("service.interrupted", "the command was lost");
+    };
+    expect(await handlers.RequestImage(request)).toMatchObject({
+      ok: true,
+      value: { id: "new", status: "complete" },
+    });
+    expect(zfs.has("tank/images/new@s")).toBe(true);
+    expect([...records.images.keys()]).toEqual(["new"]);
+    expectRecordsAgree(actor);
+  });
+
+  test("is gone when its publication was given up and is not done", async () => {
+    const actor = start();
+    actor.zfs.rename = async () => fail("service.interrupted", "the command was lost");
+    expect((await actor.handlers.RequestImage(request)).ok).toBe(false);
+    expect([...actor.records.images.keys()]).toEqual([]);
+    expect(Object.keys(actor.zfs.state())).toEqual(["tank", "tank/guests", "tank/images"]);
+  });
+
   test("is not kept from fetching by what an earlier fetch left and could not remove", async () => {
     let fails = true;
     const { handlers, zfs } = start({
