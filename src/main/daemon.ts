@@ -5,6 +5,7 @@ import { codeOf, messageOf } from "../protocol/storage/caught-error.js";
 import { fail, failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { PoolName } from "../protocol/storage/names.js";
 import { openTrace, type Trace, traced } from "../protocol/threads/trace-points.js";
+import type { WorkReport } from "../protocol/threads/work-report.js";
 import type { Config } from "./config/schema.js";
 import { createDownloads } from "./downloads/downloads.js";
 import { startStreaming } from "./downloads/streaming-handle.js";
@@ -14,6 +15,7 @@ import type { Listener } from "./http/transport.js";
 import type { CallReport } from "./observability/call-report.js";
 import { createMetrics } from "./observability/metrics.js";
 import { type Actor, startActor } from "./pools/actor-handle.js";
+import { watchActors } from "./pools/actor-watch.js";
 import { findPoolRecords } from "./pools/pool-records.js";
 import { createReleaseStack } from "./release-stack.js";
 import { createRoutes, type Readiness } from "./routes.js";
@@ -57,11 +59,12 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
 
   const metrics = createMetrics({
     actors: () =>
-      [...actors.values()].map(({ pool, pending, restarts, state }) => ({
-        pool,
-        pending,
-        restarts,
-        ready: state === "ready",
+      [...actors.values()].map((actor) => ({
+        pool: actor.pool,
+        pending: actor.pending,
+        restarts: actor.restarts,
+        ready: actor.state === "ready",
+        late: watch.lateOf(actor).length,
       })),
     downloads: () => downloads.active,
     fetches: () => streaming.fetches,
@@ -116,6 +119,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     await Promise.all(everyActor.map((actor) => actor.drain(GIVE_UP_MS)));
   }
   releases.push(endWork);
+  const watch = watchActors({ actors: everyActor, log, answerMs: timeouts.readyMs, lateMs: timeouts.lateMs });
+  releases.push(watch.stop);
 
   async function readiness(): Promise<Readiness> {
     const notices = new Map<string, readonly string[]>();
@@ -128,7 +133,12 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
         return [actor.pool, await answers.catch(messageOf)];
       }),
     );
-    return { stopping, pools: new Map(states), notices };
+    const late = new Map<string, readonly WorkReport[]>();
+    for (const actor of everyActor) {
+      const works = watch.lateOf(actor);
+      if (works.length > 0) late.set(actor.pool, works);
+    }
+    return { stopping, pools: new Map(states), notices, late };
   }
 
   const rpc = createRpcEndpoint({

@@ -1,3 +1,4 @@
+import type { WorkReport } from "../protocol/threads/work-report.js";
 import { allowing, JSON_TEXT, PLAIN_TEXT } from "./http/headers.js";
 import type { OriginCheck } from "./http/request-origin.js";
 import type { HttpReply, HttpRequest } from "./http/transport.js";
@@ -10,6 +11,8 @@ export interface Readiness {
   readonly pools: ReadonlyMap<string, string>;
   /** For each pool that has some: what the administrator has to look at, although it is ready. */
   readonly notices: ReadonlyMap<string, readonly string[]>;
+  /** For each pool that has some: the operations that are past their deadline, although it is ready. */
+  readonly late: ReadonlyMap<string, readonly WorkReport[]>;
 }
 
 export interface RouteOptions {
@@ -29,9 +32,12 @@ export function createRoutes(options: RouteOptions): (request: HttpRequest, repl
   const { rpc } = options;
 
   async function answerReady(reply: HttpReply): Promise<void> {
-    const { stopping, pools, notices } = await options.readiness();
+    const { stopping, pools, notices, late } = await options.readiness();
     const ready = !stopping && [...pools.values()].every((state) => state === "ready");
-    const told = notices.size > 0 ? { notices: Object.fromEntries(notices) } : {};
+    const told = {
+      ...(notices.size > 0 ? { notices: Object.fromEntries(notices) } : {}),
+      ...(late.size > 0 ? { late: Object.fromEntries(late) } : {}),
+    };
     const body = JSON.stringify({ ready, stopping, pools: Object.fromEntries(pools), ...told });
     reply.send(ready ? 200 : 503, JSON_TEXT, `${body}\n`);
   }

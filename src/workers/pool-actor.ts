@@ -9,6 +9,7 @@ import type {
   ActorSettings,
   ActorTask,
   FetchRequest,
+  LateReport,
   LogLine,
   SpawnReport,
 } from "../protocol/threads/actor-contract.js";
@@ -23,14 +24,19 @@ import { createMailbox } from "./actor/mailbox.js";
 import { openPool } from "./actor/open-pool.js";
 import type { Records } from "./actor/record-file.js";
 import { tracedLocks } from "./actor/traced-locks.js";
+import { createWorkBoard } from "./actor/work-board.js";
 import type { Zfs } from "./drivers/driver.js";
 import { openEmbeddedZfs } from "./drivers/embedded/embedded-driver.js";
 import { openOpenZfs } from "./drivers/openzfs/openzfs-driver.js";
+import { createCommandBoard, listWithPids } from "./processes/command-board.js";
 import type { CommandEnd } from "./processes/run-command.js";
 import { type Runner, startRunner } from "./processes/runner-link.js";
 import { limitCommands } from "./processes/slots.js";
 
 const RUNNER = fileURLToPath(new URL("./runner.js", import.meta.url));
+
+/** Longest period of the checks for late work. It is a quarter of timeouts.lateMs if that is shorter. */
+const LONGEST_CHECK_MS = 5_000;
 
 /** How long a crashed actor waits for SQLite to finish its statement. */
 const CRASH_CLOSE_MS = 5_000;
@@ -43,8 +49,18 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   const { settings, hot, control, children } = task;
   const { node } = settings;
   const log = createActorLog((...line: LogLine) => task.log.postMessage(line), node.log.level === "debug");
-  const mailbox = createMailbox();
   const trace = openTrace(process.env, "actor");
+  const commands = createCommandBoard();
+  const board = createWorkBoard(
+    {
+      timeouts: node.timeouts,
+      log,
+      commands: () => listWithPids(commands, open.runner),
+      onLate: (late) => task.log.postMessage({ late } satisfies LateReport),
+    },
+    Math.min(LONGEST_CHECK_MS, Math.ceil(node.timeouts.lateMs / 4)),
+  );
+  const mailbox = createMailbox(board);
   const locks = tracedLocks(trace, createDatasetLocks());
   const link = openLink(hot, (ask) => mailbox.run(ask as Operation), failed.interrupted);
   const announce = (change: ImageChange) => link.notify(change);
@@ -69,7 +85,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       change: limits.commands,
       destroy: limits.destroyCommands,
     };
-    const run = limitCommands(slots, open.runner.run, reportCommand);
+    const run = limitCommands(slots, open.runner.run, reportCommand, commands);
     const { commandMs: timeoutMs } = timeouts;
     return succeed(openOpenZfs({ settings: pool, volumeProperties, timeoutMs, log }, run));
   }
@@ -83,6 +99,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       settings,
       zfs,
       locks,
+      board,
       fetches,
       log,
       liveTags,
@@ -94,13 +111,15 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       },
     });
     if (!opened.ok) return opened;
-    open.endLooks = opened.value.end;
-    mailbox.open(traced(trace, "operation", opened.value.handlers));
+    const { handlersFor, end } = opened.value;
+    open.endLooks = end;
+    mailbox.open((work) => traced(trace, "operation", handlersFor(work)));
     const { health, version } = opened.value;
     return succeed({ health, version });
   }
 
   async function closeFiles(): Promise<void> {
+    board.close();
     mailbox.close();
     open.endLooks?.();
     await Promise.all([open.records?.close(), open.zfs?.close(), open.runner?.close()]);

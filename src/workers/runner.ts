@@ -8,7 +8,7 @@ import { PackrStream, UnpackrStream } from "msgpackr";
 import { createChildMemory, createChildTable } from "../protocol/threads/child-table.js";
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
 import { runCommand } from "./processes/run-command.js";
-import type { RunReply, RunRequest } from "./processes/runner-link.js";
+import type { RunningCommand, RunReply, RunRequest } from "./processes/runner-link.js";
 
 // Nobody reads this table: main ends the runner's whole group.
 const children = createChildTable(createChildMemory());
@@ -16,12 +16,25 @@ const commands = traced(openTrace(process.env, "runner"), "commands", { run: run
 const requests = new UnpackrStream();
 const replies = new PackrStream();
 
-requests.on("data", ({ id, command }: RunRequest) => {
-  if (command) {
+function serve(): void {
+  /** The commands that run, by the id of their request. */
+  const running = new Map<number, RunningCommand>();
+  requests.on("data", ({ id, command }: RunRequest) => {
+    if (!command) {
+      replies.write({ id, running: [...running.values()] } satisfies RunReply);
+      return;
+    }
     const { argv, limits } = command;
-    void commands.run(argv, limits, children).then((end) => replies.write({ id, end } satisfies RunReply));
-  } else replies.write({ id } satisfies RunReply);
-});
+    const startedAt = Date.now();
+    const onStart = (pid: number | undefined) => running.set(id, { argv, pid, startedAt });
+    void commands.run(argv, limits, children, onStart).then((end) => {
+      running.delete(id);
+      replies.write({ id, end } satisfies RunReply);
+    });
+  });
+}
+
+serve();
 // Pid 0 is our own process group: this process and every command that it is running.
 const endGroup = () => process.kill(0, "SIGKILL");
 requests.on("end", endGroup);

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Outcome, succeed } from "../../src/protocol/storage/failures.js";
-import type { DatasetName, PoolName } from "../../src/protocol/storage/names.js";
+import { childOf, type DatasetName, type PoolName } from "../../src/protocol/storage/names.js";
 import type { FetchOrder, FetchReport, OperationHandlers } from "../../src/protocol/storage/operations.js";
 import type { CompleteImage } from "../../src/protocol/storage/records.js";
 import type { ActorLog, LogFields, LogLevel } from "../../src/protocol/threads/actor-log.js";
@@ -17,11 +17,18 @@ import { createHolds } from "../../src/workers/actor/operations/holds.js";
 import { imageOperations } from "../../src/workers/actor/operations/images.js";
 import { poolOperations } from "../../src/workers/actor/operations/pools.js";
 import { snapshotOperations } from "../../src/workers/actor/operations/snapshots.js";
+import { createSpaceReservations } from "../../src/workers/actor/operations/space-reservations.js";
 import { volumeOperations } from "../../src/workers/actor/operations/volumes.js";
 import { openRecords, type Records } from "../../src/workers/actor/record-file.js";
+import { Work, type WorkBoard } from "../../src/workers/actor/work-board.js";
 import type { MemoryZfs } from "./memory-zfs.js";
 
 export const POOL = "tank" as PoolName;
+
+/** A board of work that keeps none. */
+export function noBoard(): Pick<WorkBoard, "begin" | "end"> {
+  return { begin: (name) => new Work(1, name, undefined, 1, 1), end: () => {} };
+}
 
 export interface KeptLog extends ActorLog {
   readonly lines: { readonly level: LogLevel; readonly message: string; readonly fields: LogFields }[];
@@ -103,9 +110,9 @@ export function createMemoryActor(
     get size() {
       return made.size;
     },
-    with(requests, work) {
+    with(requests, work, watch) {
       onLocks(requests);
-      return made.with(requests, work);
+      return made.with(requests, work, watch);
     },
   };
   const log = createKeptLog();
@@ -121,7 +128,11 @@ export function createMemoryActor(
     ...imageOperations(context, fetches, service),
     ...volumeOperations(context),
     ...snapshotOperations(context, createHolds(context, [])),
-    ...guestOperations(context, fetches),
+    ...guestOperations(
+      context,
+      fetches,
+      createSpaceReservations(() => zfs.space(childOf(POOL, "guests"))),
+    ),
     ...poolOperations(context),
   };
   return { zfs, records, locks, log, handlers };

@@ -143,6 +143,8 @@ const timeouts = z.strictObject({
   dnsMs: milliseconds(5_000),
   /** How often a pool is looked at for images that others have destroyed. */
   imageLookMs: milliseconds(60_000),
+  /** How much longer than the limits of its commands an operation may take, until it counts as late. */
+  lateMs: milliseconds(30_000),
   /** How long `/readyz` waits for an actor. */
   readyMs: milliseconds(2_000),
 });

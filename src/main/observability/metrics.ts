@@ -11,6 +11,8 @@ export interface MetricSources {
     readonly pending: number;
     readonly restarts: number;
     readonly ready: boolean;
+    /** Operations that are late. */
+    readonly late: number;
   }[];
   downloads(): number;
   fetches(): number;
@@ -85,6 +87,11 @@ export function createMetrics(sources: MetricSources): Metrics {
     "imagestore_actor_restarts",
     "Times a pool's actor was started again after a crash.",
     (actor) => actor.restarts,
+  );
+  perPool(
+    "imagestore_operations_late",
+    "Operations past their deadline, an actor that does not answer included.",
+    (actor) => actor.late,
   );
   perPool("imagestore_actor_ready", "1 when the pool's actor takes work.", (actor) => Number(actor.ready));
   const gauge = (name: string, help: string, value: () => number) =>

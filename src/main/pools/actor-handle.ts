@@ -5,6 +5,7 @@ import type { PoolName } from "../../protocol/storage/names.js";
 import type { Operation } from "../../protocol/storage/operations.js";
 import type { ActorStats } from "../../protocol/threads/actor-contract.js";
 import { createChildMemory } from "../../protocol/threads/child-table.js";
+import type { WorkReport } from "../../protocol/threads/work-report.js";
 import { endOrphans } from "../threads/orphans.js";
 import { type ActorThread, type ActorThreadOptions, startActorThread } from "./actor-thread.js";
 import type { ImageMirror } from "./image-mirror.js";
@@ -25,6 +26,8 @@ export interface Actor {
   readonly pending: number;
   /** How often the thread has ended unexpectedly, so that a new one had to start. */
   readonly restarts: number;
+  /** Work that is past its deadline, as the thread has last reported it. */
+  readonly late: readonly WorkReport[];
   /**
    * Runs an operation. Never rejects and always settles. Lists and GetPool that wait at the same
    * moment share a run. Fails: service.overloaded if the mailbox is
@@ -68,14 +71,20 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
   let thread: ActorThread | undefined;
   /** How often the state became restarting. */
   let restarts = 0;
+  /** Of the thread that is or was last open; empty from the end of a thread on. */
+  let late: readonly WorkReport[] = [];
   /** The restart that runs, or else the last one. Once the state is stopped, it soon resolves. */
   let restarting: Promise<void> = Promise.resolve();
   /** A function, because the compiler assumes that an await doesn't change `state`. */
   const isStopped = () => state === "stopped";
 
+  const onLate = (reported: typeof late) => {
+    late = reported;
+  };
+
   /** Starts a thread, which opens the pool. Destroys the thread if it can't. */
   async function open(): Promise<Outcome<{ health: string; version: string }>> {
-    const started = startActorThread({ ...options, children });
+    const started = startActorThread({ ...options, children, onLate });
     const opened = await Promise.race([
       started.control.open(options.liveTags()),
       started.ended.then(
@@ -115,6 +124,7 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
    */
   async function restart(ended: ActorThread, error: unknown): Promise<void> {
     thread = undefined;
+    late = [];
     state = "restarting";
     restarts++;
     log.error({ pool, error: String(error) }, "the actor's thread ended; it is started again");
@@ -152,6 +162,9 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     },
     get restarts() {
       return restarts;
+    },
+    get late() {
+      return late;
     },
     read: (operation) => thread && readRecords(thread.mirror, operation),
     call: <T>(operation: Operation) => shared.read<T>(operation) ?? callOnce<T>(operation),

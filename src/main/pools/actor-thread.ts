@@ -9,11 +9,13 @@ import type {
   ActorSettings,
   ActorTask,
   FetchRequest,
+  LateReport,
   LogLine,
   SpawnReport,
 } from "../../protocol/threads/actor-contract.js";
 import { comlinkEndpoint } from "../../protocol/threads/comlink-endpoint.js";
 import { type Link, openLink } from "../../protocol/threads/link.js";
+import type { WorkReport } from "../../protocol/threads/work-report.js";
 import { createSoloThread } from "../threads/solo-thread.js";
 import { createImageMirror, type ImageMirror } from "./image-mirror.js";
 
@@ -26,6 +28,12 @@ export interface ActorThreadOptions {
   fetch(order: FetchOrder): Promise<Outcome<FetchReport>>;
   /** Called with the duration of each spawn of a command. */
   onSpawn(ms: number): void;
+}
+
+/** What a handle is told by its threads. */
+interface ThreadEvents {
+  /** Called with all late work of the thread whenever it changes. */
+  onLate(late: readonly WorkReport[]): void;
 }
 
 /** One thread of an actor. An actor that crashes gets another one. */
@@ -42,14 +50,15 @@ export interface ActorThread {
   destroy(): Promise<void>;
 }
 
-export function startActorThread(options: ActorThreadOptions): ActorThread {
+export function startActorThread(options: ActorThreadOptions & ThreadEvents): ActorThread {
   const { settings, children, log } = options;
   const piscina = createSoloThread("pool-actor");
   const hot = new MessageChannel();
   const control = new MessageChannel();
   const reports = new MessageChannel();
-  reports.port1.on("message", (report: LogLine | SpawnReport) => {
+  reports.port1.on("message", (report: LogLine | SpawnReport | LateReport) => {
     if ("spawnMs" in report) return options.onSpawn(report.spawnMs);
+    if ("late" in report) return options.onLate(report.late);
     const [level, message, fields] = report;
     log[level](fields, message);
   });

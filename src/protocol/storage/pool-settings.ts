@@ -72,5 +72,7 @@ export interface NodeSettings {
     readonly dnsMs: number;
     /** How often the actor looks whether its images are still in the pool. */
     readonly imageLookMs: number;
+    /** How much longer than the limits of its commands an operation may take, until it counts as late. */
+    readonly lateMs: number;
   };
 }

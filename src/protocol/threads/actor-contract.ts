@@ -3,6 +3,7 @@ import type { Outcome } from "../storage/failures.js";
 import type { FetchOrder } from "../storage/operations.js";
 import type { NodeSettings, PoolSettings } from "../storage/pool-settings.js";
 import type { LogFields, LogLevel } from "./actor-log.js";
+import type { WorkReport } from "./work-report.js";
 
 /** Everything an actor needs to know. Plain data: it is copied to the thread that runs the actor. */
 export interface ActorSettings {
@@ -19,7 +20,7 @@ export interface ActorTask {
   readonly hot: MessagePort;
   /** ActorControl, through comlink. */
   readonly control: MessagePort;
-  /** Carries LogLine and SpawnReport to main. */
+  /** Carries LogLine, SpawnReport and LateReport to main. */
   readonly log: MessagePort;
   /** The memory of a ChildTable: main kills what it lists if the thread crashes. */
   readonly children: SharedArrayBuffer;
@@ -53,6 +54,11 @@ export interface FetchRequest {
 
 /** A log line from a worker. */
 export type LogLine = readonly [level: LogLevel, message: string, fields: LogFields];
+
+/** All late work of an actor: sent at each check that found some, and once when there is none any more. */
+export interface LateReport {
+  readonly late: readonly WorkReport[];
+}
 
 /** How long it took to spawn one command. */
 export interface SpawnReport {

@@ -17,6 +17,17 @@ export interface LockRequest {
   readonly mode: LockMode;
 }
 
+/** Told which locks a `with` waits for and has. A lock is `NAME subtree|self shared|owned`. */
+export interface LockWatch {
+  onLockWait(lock: string): void;
+  /** It has the lock that it waited for. */
+  onLock(): void;
+  /** It has all locks that it asked for. */
+  onAllLocks(): void;
+  /** It has released its locks. */
+  onUnlock(): void;
+}
+
 type Release = () => void;
 
 /**
@@ -77,7 +88,7 @@ export interface LockStep {
 
 export interface DatasetLocks {
   /** Runs `work` under the locks. Requests that conflict wait for each other in the order of the calls. */
-  with<T>(requests: readonly LockRequest[], work: () => Promise<T>): Promise<T>;
+  with<T>(requests: readonly LockRequest[], work: () => Promise<T>, watch?: LockWatch): Promise<T>;
   /** Names with a lock that is held or waited for. */
   readonly size: number;
 }
@@ -144,19 +155,23 @@ export function createDatasetLocks(
     get size() {
       return pairs.size;
     },
-    with: (requests, work) =>
+    with: (requests, work, watch) =>
       around(async () => {
         const releases: Release[] = [];
         try {
           for (const { name, lock, isOwned } of order(planSteps(requests))) {
             const pair = addUser(name);
             releases.push(() => removeUser(name, pair));
+            watch?.onLockWait(`${name} ${lock} ${isOwned ? "owned" : "shared"}`);
             const release = isOwned ? await pair[lock].own() : await pair[lock].share();
             releases.push(release);
+            watch?.onLock();
           }
+          watch?.onAllLocks();
           return await work();
         } finally {
           for (const release of releases.reverse()) release();
+          watch?.onUnlock();
         }
       }),
   };

@@ -3,6 +3,8 @@ import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import type { Zfs } from "../drivers/driver.js";
 import { forgetLostImages } from "./operations/present-images.js";
 import type { Records } from "./record-file.js";
+import { trackedCalls } from "./tracked-context.js";
+import type { WorkBoard } from "./work-board.js";
 
 interface ImageLookOptions {
   readonly pool: PoolName;
@@ -10,6 +12,7 @@ interface ImageLookOptions {
   readonly records: Records;
   readonly log: ActorLog;
   readonly everyMs: number;
+  readonly board: Pick<WorkBoard, "begin" | "end">;
 }
 
 /**
@@ -18,7 +21,7 @@ interface ImageLookOptions {
  * bounds how long they know an image that somebody has destroyed by hand.
  * @returns what ends the looks.
  */
-export function startImageLooks({ pool, zfs, records, log, everyMs }: ImageLookOptions): () => void {
+export function startImageLooks({ pool, zfs, records, log, everyMs, board }: ImageLookOptions): () => void {
   /** The state of the pool at the last look, if that worked; undefined: look in any case. */
   let seen: string | undefined;
   /** Set by the end: a look that runs then changes no record any more. */
@@ -39,15 +42,18 @@ export function startImageLooks({ pool, zfs, records, log, everyMs }: ImageLookO
   async function look(): Promise<void> {
     if (isLooking) return;
     isLooking = true;
+    const work = board.begin("look");
+    const watched = trackedCalls(zfs, "driver", work);
     try {
       // Read before the look: what changes during it is seen by the next.
-      const state = await zfs.changeState();
+      const state = await watched.changeState();
       if (state !== undefined && state === seen) return;
-      const lost = await forgetLostImages({ zfs, records: guarded }, pool);
+      const lost = await forgetLostImages({ zfs: watched, records: guarded }, pool);
       if (lost.length > 0) log.warn("images were destroyed by others; their records are dropped", { lost });
       seen = state;
     } finally {
       isLooking = false;
+      board.end(work);
     }
   }
 

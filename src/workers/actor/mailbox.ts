@@ -1,13 +1,14 @@
 import { failed, type Outcome } from "../../protocol/storage/failures.js";
 import type { Operation, OperationHandlers } from "../../protocol/storage/operations.js";
+import type { Work, WorkBoard } from "./work-board.js";
 
 /**
  * Runs the operations of an actor and counts them. Main limits their number before it sends one
  * (limits.mailbox), so the mailbox itself is never full.
  */
 export interface Mailbox {
-  /** Lets operations run, by these handlers. */
-  open(handlers: OperationHandlers): void;
+  /** Lets operations run, each by the handlers for its work. */
+  open(handlersFor: (work: Work) => OperationHandlers): void;
   /** Lets later operations fail with service.interrupted. Those that run go on. */
   close(): void;
   /** Rejects only if a handler does, which is a bug. */
@@ -18,9 +19,10 @@ export interface Mailbox {
   drain(graceMs: number): Promise<boolean>;
 }
 
-export function createMailbox(): Mailbox {
+/** Each operation is on the board of work while it runs. */
+export function createMailbox(board: Pick<WorkBoard, "begin" | "end">): Mailbox {
   /** Set by `open`, undefined before it and after `close`: then every operation fails. */
-  let handlers: OperationHandlers | undefined;
+  let handlersFor: ((work: Work) => OperationHandlers) | undefined;
   /** Operations that run: each counts from the call of its handler until its promise settles. */
   let pending = 0;
   /** Resolves the calls of `drain` that wait for `pending` to become 0; empty whenever it is 0. */
@@ -36,17 +38,19 @@ export function createMailbox(): Mailbox {
 
   return {
     open: (opened) => {
-      handlers = opened;
+      handlersFor = opened;
     },
     close: () => {
-      handlers = undefined;
+      handlersFor = undefined;
     },
     run: async (operation) => {
-      if (!handlers) return failed.interrupted;
+      if (!handlersFor) return failed.interrupted;
       pending++;
+      const work = board.begin(operation.op, operation);
       try {
-        return await handle(handlers, operation);
+        return await handle(handlersFor(work), operation);
       } finally {
+        board.end(work);
         settle();
       }
     },

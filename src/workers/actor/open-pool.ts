@@ -18,14 +18,19 @@ import { createHolds } from "./operations/holds.js";
 import { imageOperations } from "./operations/images.js";
 import { poolOperations } from "./operations/pools.js";
 import { snapshotOperations } from "./operations/snapshots.js";
+import { createSpaceReservations } from "./operations/space-reservations.js";
 import { volumeOperations } from "./operations/volumes.js";
 import { reconcile } from "./reconcile.js";
 import { openRecords, type Records } from "./record-file.js";
+import { trackedCalls, trackedContext, trackedFetches } from "./tracked-context.js";
+import type { Work, WorkBoard } from "./work-board.js";
+import { isRead } from "./work-deadlines.js";
 
 export interface OpenPoolOptions {
   readonly settings: ActorSettings;
   readonly zfs: Zfs;
   readonly locks: DatasetLocks;
+  readonly board: WorkBoard;
   readonly fetches: FetchQueue<CompleteImage>;
   readonly log: ActorLog;
   /** Tags of holds of downloads that started before this actor did and still run. */
@@ -43,7 +48,8 @@ export interface OpenPoolOptions {
 export interface OpenedPool {
   readonly health: string;
   readonly version: string;
-  readonly handlers: OperationHandlers;
+  /** Makes the handlers for one piece of work. */
+  handlersFor(work: Work): OperationHandlers;
   /** Ends what runs by itself. To be called before the records are closed. */
   end(): void;
 }
@@ -53,7 +59,18 @@ export interface OpenedPool {
  * records and reconciles them with the pool. Fails as the first step that fails.
  */
 export async function openPool(options: OpenPoolOptions): Promise<Outcome<OpenedPool>> {
-  const { settings, zfs, log, liveTags } = options;
+  const { board, zfs } = options;
+  const work = board.begin("open");
+  try {
+    return await openBy(options, trackedCalls(zfs, "driver", work));
+  } finally {
+    board.end(work);
+  }
+}
+
+/** `zfs`: the driver, as it is watched during the start. */
+async function openBy(options: OpenPoolOptions, zfs: Zfs): Promise<Outcome<OpenedPool>> {
+  const { settings, log, liveTags } = options;
   const { name: pool } = settings.pool;
   const checked = await zfs.checkPool();
   if (!checked.ok) return checked;
@@ -76,12 +93,19 @@ export async function openPool(options: OpenPoolOptions): Promise<Outcome<Opened
     runId: settings.runId,
   });
   if (!reconciled.ok) return reconciled;
-  const handlers = createHandlers(options, records);
+  const handlersFor = createHandlers(options, records);
   options.announce({ all: [...records.images.values()] });
   const everyMs = settings.node.timeouts.imageLookMs;
   const announced = announcing(records, options.announce);
-  const end = startImageLooks({ pool, zfs, records: announced, log, everyMs });
-  return succeed({ ...checked.value, handlers, end });
+  const end = startImageLooks({
+    pool,
+    zfs: options.zfs,
+    records: announced,
+    log,
+    everyMs,
+    board: options.board,
+  });
+  return succeed({ ...checked.value, handlersFor, end });
 }
 
 /** The path of the database in which mistify-agent-image has recorded the images of the pool. */
@@ -90,7 +114,7 @@ function originalDatabaseOf({ name, driver, originalDatabase }: PoolSettings): s
   return `/${name}/images/.images.db`;
 }
 
-function createHandlers(options: OpenPoolOptions, records: Records): OperationHandlers {
+function createHandlers(options: OpenPoolOptions, records: Records): OpenedPool["handlersFor"] {
   const { settings, zfs, locks, fetches, log, liveTags, fetch, announce } = options;
   const { pool, node, runId } = settings;
   const context: ActorContext = {
@@ -102,13 +126,30 @@ function createHandlers(options: OpenPoolOptions, records: Records): OperationHa
     runId,
     fetch,
   };
-  return {
-    ...imageOperations(context, fetches, node),
-    ...volumeOperations(context),
-    ...snapshotOperations(context, createHolds(context, liveTags)),
-    ...guestOperations(context, fetches),
-    ...poolOperations(context),
-  };
+  const holds = createHolds(context, liveTags);
+  const guestsRoot = childOf(pool.name, "guests");
+  const reservations = createSpaceReservations(() => zfs.space(guestsRoot));
+  const handlersIn = (
+    used: ActorContext,
+    track: <T extends object>(inner: T, kind: "holds" | "space") => T,
+    queue: FetchQueue<CompleteImage>,
+  ): OperationHandlers => ({
+    ...imageOperations(used, queue, node),
+    ...volumeOperations(used),
+    ...snapshotOperations(used, track(holds, "holds")),
+    ...guestOperations(used, queue, track(reservations, "space")),
+    ...poolOperations(used),
+  });
+  // Reads share their handlers: they are many, and what they wait for is not noted.
+  const forReads = handlersIn(context, (inner) => inner, fetches);
+  return (work) =>
+    isRead(work.name)
+      ? forReads
+      : handlersIn(
+          trackedContext(context, work),
+          (inner, kind) => trackedCalls(inner, kind, work),
+          trackedFetches(fetches, work),
+        );
 }
 
 /** The same records, but each change is sent to main first, so that no answer overtakes it. */

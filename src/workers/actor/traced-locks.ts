@@ -8,13 +8,17 @@ export function tracedLocks(trace: Trace | undefined, locks: DatasetLocks): Data
     get size() {
       return locks.size;
     },
-    with: async (requests, work) => {
+    with: async (requests, work, watch) => {
       trace("locks.wait");
       try {
-        return await locks.with(requests, () => {
-          trace("locks.held");
-          return work();
-        });
+        return await locks.with(
+          requests,
+          () => {
+            trace("locks.held");
+            return work();
+          },
+          watch,
+        );
       } finally {
         trace("locks.released");
       }

@@ -13,6 +13,8 @@ export type ProcessExit =
 
 /** A command in a child process. If it could not be started it has no streams and has ended already. */
 export interface CommandProcess {
+  /** Undefined if it could not be started. */
+  readonly pid: number | undefined;
   readonly stdin: Writable | undefined;
   readonly stdout: Readable | undefined;
   /** Resolves when the process has ended and its output has been read. Never rejects. */
@@ -49,7 +51,14 @@ export function startProcess(
   } catch (error) {
     // Most failures to start come as an event, but ENOTDIR, E2BIG and some others are thrown.
     const exited = Promise.resolve({ kind: "not_started", errno: codeOf(error) || "EIO" } as const);
-    return { stdin: undefined, stdout: undefined, exited, stderrText: () => "", kill: () => {} };
+    return {
+      pid: undefined,
+      stdin: undefined,
+      stdout: undefined,
+      exited,
+      stderrText: () => "",
+      kill: () => {},
+    };
   }
   const release = children.add(child.pid);
   const stderr: Buffer[] = [];
@@ -69,6 +78,7 @@ export function startProcess(
     });
   });
   return {
+    pid: child.pid,
     stdin: child.stdin ?? undefined,
     stdout: child.stdout ?? undefined,
     exited,

@@ -52,9 +52,11 @@ export async function runCommand(
   argv: readonly string[],
   { timeoutMs, stdoutBytes: limitBytes, stdin }: CommandLimits,
   children: ChildTable,
+  onStart: (pid: number | undefined) => void = () => {},
 ): Promise<CommandEnd> {
   const startedAt = performance.now();
   const command = startProcess(argv, { stdin: stdin !== undefined, stdout: true }, children);
+  onStart(command.pid);
   // A command that ends before it has read everything says on stderr why.
   command.stdin?.on("error", () => {});
   command.stdin?.end(stdin);

@@ -10,10 +10,19 @@ export interface RunRequest {
   readonly command?: { readonly argv: readonly string[]; readonly limits: CommandLimits };
 }
 
-/** From the runner to its actor: the command of that request has ended. Without `end`: the runner is alive. */
+/** A command that the runner runs. */
+export interface RunningCommand {
+  readonly argv: readonly string[];
+  readonly pid: number | undefined;
+  /** By the clock of Date.now. */
+  readonly startedAt: number;
+}
+
+/** From the runner to its actor: the command of that request has ended, or else what it runs. */
 export interface RunReply {
   readonly id: number;
   readonly end?: CommandEnd;
+  readonly running?: readonly RunningCommand[];
 }
 
 interface RunnerOptions {
@@ -34,8 +43,8 @@ export interface Runner {
    * ends as `timed_out`, the others as `lost`.
    */
   run(argv: readonly string[], limits: CommandLimits): Promise<CommandEnd>;
-  /** Resolves when the runner has replied. Never settles while it does not. */
-  ping(): Promise<void>;
+  /** Resolves with what it runs when the runner has replied. Never settles while it does not. */
+  ping(): Promise<readonly RunningCommand[]>;
   /** How often the process was started again after it had died. */
   readonly restarts: number;
   /** Ends the process and its commands, also when it is stopped. Later commands end as `lost`. */
@@ -154,7 +163,7 @@ export function startRunner(options: RunnerOptions): Runner {
     ping: () =>
       new Promise((resolve) => {
         void send({}, 0).then((reply) => {
-          if ("id" in reply) resolve();
+          if ("id" in reply) resolve(reply.running ?? []);
         });
       }),
     close: async () => {

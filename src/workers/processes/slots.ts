@@ -1,3 +1,4 @@
+import { type CommandBoard, createCommandBoard } from "./command-board.js";
 import type { CommandEnd, CommandKind, RunCommand } from "./run-command.js";
 
 /** A fixed number of places for work that may run at the same time. */
@@ -38,12 +39,13 @@ export function createSlots(count: number): Slots {
 
 /**
  * Runs each command in a slot of its kind, of which there are `counts`, and reports its end to
- * `onEnd`. Time limits begin with the slot.
+ * `onEnd`. Time limits begin with the slot. Each command is on the board until it has ended.
  */
 export function limitCommands(
   counts: Readonly<Record<CommandKind, number>>,
   run: RunCommand,
   onEnd: (end: CommandEnd) => void,
+  board: CommandBoard = createCommandBoard(),
 ): RunCommand {
   const slots: Record<CommandKind, Slots> = {
     read: createSlots(counts.read),
@@ -51,10 +53,15 @@ export function limitCommands(
     change: createSlots(counts.change),
     destroy: createSlots(counts.destroy),
   };
-  return (argv, limits, kind) =>
-    slots[kind].use(async () => {
-      const end = await run(argv, limits, kind);
-      onEnd(end);
-      return end;
-    });
+  return (argv, limits, kind) => {
+    const noted = board.add(argv);
+    return slots[kind]
+      .use(async () => {
+        noted.start();
+        const end = await run(argv, limits, kind);
+        onEnd(end);
+        return end;
+      })
+      .finally(noted.end);
+  };
 }

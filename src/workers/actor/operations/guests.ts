@@ -9,7 +9,7 @@ import type { FetchQueue } from "../fetch-queue.js";
 import type { ActorContext } from "./context.js";
 import { withCopies } from "./copies.js";
 import { forgetLostImages, getCompleteImage } from "./present-images.js";
-import { createSpaceReservations, type SpaceReservation } from "./space-reservations.js";
+import type { SpaceReservation, SpaceReservations } from "./space-reservations.js";
 import { awaitDevice } from "./volumes.js";
 
 type GuestOperations = Pick<OperationHandlers, "VerifyDisks" | "CreateGuestDisks" | "DeleteGuestsDisks">;
@@ -38,10 +38,13 @@ function totalBytes(plans: readonly DiskPlan[]): bigint {
   return plans.reduce((sum, plan) => sum + plan.record.size, 0n);
 }
 
-export function guestOperations(context: ActorContext, fetches: FetchQueue<CompleteImage>): GuestOperations {
+export function guestOperations(
+  context: ActorContext,
+  fetches: FetchQueue<CompleteImage>,
+  reservations: SpaceReservations,
+): GuestOperations {
   const { pool, zfs, locks, log } = context;
   const guestsRoot = childOf(pool, "guests");
-  const reservations = createSpaceReservations(() => zfs.space(guestsRoot));
 
   /** Finds the images of a guest's disks, and their sizes. Fails: image.not_found, dataset.busy. */
   async function planDisks(guest: GuestRecord): Promise<Outcome<readonly DiskPlan[]>> {

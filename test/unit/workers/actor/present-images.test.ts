@@ -10,6 +10,7 @@ import {
   createMemoryActor,
   createMemoryRecords,
   type MemoryActor,
+  noBoard,
   POOL,
   receiveOf,
 } from "../../../support/memory-actor.js";
@@ -160,6 +161,7 @@ describe("the looks at all images", () => {
       return undefined;
     };
     const end = startImageLooks({
+      board: noBoard(),
       pool: POOL,
       zfs: { find: zfs.find, changeState: state },
       records,

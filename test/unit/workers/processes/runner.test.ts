@@ -3,9 +3,11 @@ import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, test } from "vitest";
 import { endOrphans } from "../../../../src/main/threads/orphans.js";
 import { createChildMemory, createChildTable } from "../../../../src/protocol/threads/child-table.js";
+import { createCommandBoard, listWithPids } from "../../../../src/workers/processes/command-board.js";
 import { failureOf } from "../../../../src/workers/processes/command-failures.js";
 import type { CommandLimits } from "../../../../src/workers/processes/run-command.js";
 import { type Runner, startRunner } from "../../../../src/workers/processes/runner-link.js";
+import { limitCommands } from "../../../../src/workers/processes/slots.js";
 import { createKeptLog } from "../../../support/memory-actor.js";
 import { isAlive, until } from "../../../support/until.js";
 
@@ -45,6 +47,39 @@ async function startSleep({ runner, pid }: ReturnType<typeof open>) {
 }
 
 describe("the runner", () => {
+  test("tells the pids of the commands that run, for those on the board", async () => {
+    const started = open();
+    const board = createCommandBoard();
+    const limited = limitCommands(
+      { read: 1, hold: 1, change: 1, destroy: 1 },
+      started.runner.run,
+      () => {},
+      board,
+    );
+    const argv = ["sleep", "600"];
+    const ended = [limited(argv, LIMITS, "read"), limited(argv, LIMITS, "read")];
+    await until("a pid is known", async () => {
+      const [first] = await listWithPids(board, started.runner);
+      return first?.pid !== undefined;
+    });
+    const [sleeping] = childrenOf(started.pid());
+    const listed = await listWithPids(board, started.runner);
+    expect(listed).toMatchObject([
+      { argv, pid: sleeping, state: "running" },
+      { argv, state: "slot" },
+    ]);
+    // A runner that hangs: its commands are listed all the same.
+    process.kill(started.pid(), "SIGSTOP");
+    expect(await listWithPids(board, started.runner)).toMatchObject([
+      { argv, state: "running" },
+      { argv, state: "slot" },
+    ]);
+    process.kill(started.pid(), "SIGCONT");
+    await started.runner.close();
+    await Promise.all(ended);
+    expect(board.list()).toEqual([]);
+  });
+
   test("gives a command's output, its errors and its exit, and how long its spawn took", async () => {
     const { runner } = open();
     const argv = ["sh", "-c", "printf 'a\\tb\\n'; echo oops >&2; exit 3"];

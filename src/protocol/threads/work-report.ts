@@ -1,0 +1,42 @@
+/** What a piece of an actor's work waits for. */
+export interface WaitReport {
+  /**
+   * `lock`: of a dataset. `queue`: of image fetches. `stream`: bytes that the streaming worker moves.
+   * `copy`: data that an embedded pool copies for a clone or a rollback.
+   * `driver`, `records`, `holds`, `space`: a call of that part. `thread`: the actor's thread itself.
+   */
+  readonly kind: "lock" | "queue" | "stream" | "copy" | "driver" | "records" | "holds" | "space" | "thread";
+  /** The lock, or the call with its names. */
+  readonly what: string;
+  readonly ms: number;
+  /** Of a lock: the ids of the work that has it, the first few. */
+  readonly heldBy?: readonly number[];
+}
+
+/** A command that an actor runs, or that waits for a slot. */
+export interface CommandReport {
+  readonly argv: readonly string[];
+  /** Undefined while it waits for a slot, and where the runner doesn't answer. */
+  readonly pid?: number;
+  readonly state: "slot" | "running";
+  /** Since it was asked for. */
+  readonly ms: number;
+}
+
+/** An operation of an actor, or work that it does by itself, as it is now. */
+export interface WorkReport {
+  /** Counts from 1 in each thread of an actor. */
+  readonly id: number;
+  /** The operation; `open` for the work of a start, `look` for the look at the images. */
+  readonly name: string;
+  /** The datasets, snapshots, image or guest that it is about. */
+  readonly datasets: readonly string[];
+  readonly ms: number;
+  /** How long it has been late. Undefined: it is not. */
+  readonly lateMs?: number;
+  /** The locks that it has: `DATASET subtree|self shared|owned`. */
+  readonly locks: readonly string[];
+  readonly waitsFor: readonly WaitReport[];
+  /** Commands that name one of its datasets. Several pieces of work may share a command. */
+  readonly commands: readonly CommandReport[];
+}

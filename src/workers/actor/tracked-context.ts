@@ -1,0 +1,75 @@
+import type { FetchOrder } from "../../protocol/storage/operations.js";
+import { withoutSecrets } from "../../protocol/storage/url-text.js";
+import type { WaitReport } from "../../protocol/threads/work-report.js";
+import type { DatasetLocks } from "./dataset-locks.js";
+import type { FetchQueue } from "./fetch-queue.js";
+import type { ActorContext } from "./operations/context.js";
+import type { Work } from "./work-board.js";
+
+/**
+ * A context that notes in `work` what it waits for: locks, calls of the driver and of the records,
+ * and the streaming worker. Made for each operation that changes something; reads do without it.
+ */
+export function trackedContext(context: ActorContext, work: Work): ActorContext {
+  const { zfs, records, locks, fetch } = context;
+  return {
+    ...context,
+    zfs: trackedCalls(zfs, "driver", work),
+    records: trackedCalls(records, "records", work),
+    locks: trackedLocks(locks, work),
+    fetch: (order: FetchOrder) => work.during("stream", withoutSecrets(order.url), () => fetch(order)),
+  };
+}
+
+function trackedLocks(locks: DatasetLocks, work: Work): DatasetLocks {
+  return {
+    get size() {
+      return locks.size;
+    },
+    with: (requests, run) => locks.with(requests, run, work),
+  };
+}
+
+/** A fetch that runs or waits is waited for without a time limit; `fetch` itself has one again. */
+export function trackedFetches<T>(fetches: FetchQueue<T>, work: Work): FetchQueue<T> {
+  return {
+    keys: fetches.keys,
+    has: fetches.has,
+    request: (id, fetch) => {
+      /** Ends the wait for the queue, once the fetch of this work runs or another one has ended. */
+      let leaveQueue: () => void = () => {};
+      const inQueue = new Promise<void>((resolve) => {
+        leaveQueue = resolve;
+      });
+      void work.during("queue", `image ${id}`, () => inQueue);
+      const outcome = fetches.request(id, () => {
+        leaveQueue();
+        return fetch();
+      });
+      return outcome.finally(leaveQueue);
+    },
+  };
+}
+
+/** The same object, but each call of it is noted in `work` until it has answered. */
+export function trackedCalls<T extends object>(inner: T, kind: WaitReport["kind"], work: Work): T {
+  return new Proxy(inner, {
+    get(target, key) {
+      const member = Reflect.get(target, key);
+      if (typeof member !== "function") return member;
+      // Data that is copied may take as long as a transfer.
+      const waitKind = key === "prepareCopies" ? "copy" : kind;
+      return (...args: unknown[]) =>
+        work.during(waitKind, [String(key), ...args.flatMap(nameIn)].join(" "), () =>
+          member.apply(target, args),
+        );
+    },
+  });
+}
+
+/** The names among the arguments of a call. */
+function nameIn(argument: unknown): string[] {
+  if (typeof argument === "string") return [argument];
+  if (typeof argument !== "object" || argument === null || !("name" in argument)) return [];
+  return [String(argument.name)];
+}

@@ -1,0 +1,229 @@
+import type { Operation } from "../../protocol/storage/operations.js";
+import type { NodeSettings } from "../../protocol/storage/pool-settings.js";
+import type { ActorLog } from "../../protocol/threads/actor-log.js";
+import type { CommandReport, WaitReport, WorkReport } from "../../protocol/threads/work-report.js";
+import type { LockWatch } from "./dataset-locks.js";
+import { deadlineMs, lockDeadlineMs, type WorkName } from "./work-deadlines.js";
+
+/** A wait that has begun. */
+interface Wait {
+  readonly kind: WaitReport["kind"];
+  readonly what: string;
+  readonly since: number;
+}
+
+/** Kinds of waits that may last for hours. Whoever moves the bytes watches whether they move. */
+const ENDLESS: ReadonlySet<WaitReport["kind"]> = new Set(["queue", "stream", "copy"]);
+
+/**
+ * Knows all work that an actor does, and finds what does not end. It reports each late piece of
+ * work once, again whenever its age has doubled, and when it has ended.
+ */
+export interface WorkBoard {
+  begin(name: WorkName, operation?: Operation): Work;
+  end(work: Work): void;
+  /** Looks for late work. A timer does this; tests call it. */
+  check(): Promise<void>;
+  /** All work, oldest first. */
+  list(): Promise<readonly WorkReport[]>;
+  close(): void;
+}
+
+interface BoardOptions {
+  readonly timeouts: NodeSettings["timeouts"];
+  readonly log: ActorLog;
+  /** The commands that run or wait for a slot. */
+  commands(): Promise<readonly CommandReport[]>;
+  /** Called with all late work at each check that found some, and once when there is none any more. */
+  onLate(late: readonly WorkReport[]): void;
+}
+
+/** Most waits of one piece of work in a report: a recursive call may have hundreds. */
+const WAITS_SHOWN = 8;
+const HOLDERS_SHOWN = 8;
+
+/** An operation that runs, or work that the actor does by itself. Cheap to make: every read has one. */
+export class Work implements LockWatch {
+  readonly startedAt = performance.now();
+  /** When it becomes late. Infinity while it may wait for hours. */
+  dueAt: number;
+  /** What it waits for, but for a lock; undefined until the first wait. */
+  waits: Set<Wait> | undefined;
+  lockWait: Wait | undefined;
+  /** The locks that it has; undefined without any. */
+  locks: string[] | undefined;
+  /** When it is reported again; undefined until its first report. */
+  nextReportAt: number | undefined;
+
+  constructor(
+    readonly id: number,
+    readonly name: WorkName,
+    /** What it is about. Undefined for the work of a start. */
+    readonly operation: Operation | undefined,
+    private readonly limitMs: number,
+    private readonly lockLimitMs: number,
+  ) {
+    this.dueAt = this.startedAt + limitMs;
+  }
+
+  private restartClock(limitMs: number): void {
+    this.dueAt = performance.now() + limitMs;
+  }
+
+  /** Notes that it waits for `what` until the promise that `run` returns has settled. */
+  during<T>(kind: WaitReport["kind"], what: string, run: () => T): T {
+    const running = run();
+    if (!(running instanceof Promise)) return running;
+    const wait: Wait = { kind, what, since: performance.now() };
+    this.waits ??= new Set();
+    this.waits.add(wait);
+    if (ENDLESS.has(kind)) this.dueAt = Number.POSITIVE_INFINITY;
+    const end = () => {
+      this.waits?.delete(wait);
+      if (ENDLESS.has(kind)) this.restartClock(this.limitMs);
+    };
+    running.then(end, end);
+    return running;
+  }
+
+  onLockWait(lock: string): void {
+    this.lockWait = { kind: "lock", what: lock, since: performance.now() };
+    this.restartClock(this.lockLimitMs);
+  }
+
+  onLock(): void {
+    if (this.lockWait) {
+      this.locks ??= [];
+      this.locks.push(this.lockWait.what);
+    }
+    this.lockWait = undefined;
+  }
+
+  onAllLocks(): void {
+    this.restartClock(this.limitMs);
+  }
+
+  onUnlock(): void {
+    this.lockWait = undefined;
+    this.locks = undefined;
+  }
+}
+
+/** `checkMs`: the period of the board's only timer. */
+export function createWorkBoard(options: BoardOptions, checkMs: number): WorkBoard {
+  const { timeouts, log, commands, onLate } = options;
+  const all = new Set<Work>();
+  /** Late work that was reported and has not ended. */
+  const late = new Set<Work>();
+  let lastId = 0;
+  const lockLimitMs = lockDeadlineMs(timeouts);
+  const timer = setInterval(() => void check(), checkMs);
+  timer.unref();
+
+  function reportsOf(works: Iterable<Work>, running: readonly CommandReport[]): WorkReport[] {
+    const now = performance.now();
+    return Array.from(works, (work) => reportOf(work, now, all, running));
+  }
+
+  async function check(): Promise<void> {
+    const now = performance.now();
+    const due: Work[] = [];
+    for (const work of all) {
+      if (work.dueAt >= now) {
+        // It waited long, but has come further: its clock has started again.
+        if (late.delete(work) && late.size === 0) onLate([]);
+        continue;
+      }
+      late.add(work);
+      if (work.nextReportAt !== undefined && now < work.nextReportAt) continue;
+      work.nextReportAt = now + (now - work.startedAt);
+      due.push(work);
+    }
+    if (late.size === 0) return;
+    const running = await commands();
+    for (const report of reportsOf(due, running)) log.warn("an operation is late", { ...report });
+    onLate(reportsOf(late, running));
+  }
+
+  return {
+    begin: (name, operation) => {
+      const work = new Work(++lastId, name, operation, deadlineMs(name, timeouts, operation), lockLimitMs);
+      all.add(work);
+      return work;
+    },
+    end: (work) => {
+      all.delete(work);
+      if (!late.delete(work)) return;
+      log.warn("a late operation has ended", { ...reportOf(work, performance.now(), all, []) });
+      if (late.size === 0) onLate([]);
+    },
+    check,
+    list: async () => reportsOf(all, await commands()),
+    close: () => clearInterval(timer),
+  };
+}
+
+function reportOf(
+  work: Work,
+  now: number,
+  all: Iterable<Work>,
+  running: readonly CommandReport[],
+): WorkReport {
+  const datasets = work.operation ? subjectsOf(work.operation) : [];
+  const lateMs = now - work.dueAt;
+  const waits = [...(work.lockWait ? [work.lockWait] : []), ...(work.waits ?? [])];
+  return {
+    id: work.id,
+    name: work.name,
+    datasets,
+    ms: Math.round(now - work.startedAt),
+    ...(lateMs > 0 ? { lateMs: Math.round(lateMs) } : {}),
+    locks: work.locks ?? [],
+    waitsFor: waits.slice(0, WAITS_SHOWN).map(({ kind, what, since }) => ({
+      kind,
+      what,
+      ms: Math.round(now - since),
+      ...(kind === "lock" ? { heldBy: holdersOf(what, work, all) } : {}),
+    })),
+    commands: running.filter(({ argv }) => argv.some((word) => isAbout(word, datasets))),
+  };
+}
+
+/** The ids of the work that has a lock which is of the same name and kind as `wanted`. */
+function holdersOf(wanted: string, by: Work, all: Iterable<Work>): number[] {
+  const lock = wanted.slice(0, wanted.lastIndexOf(" "));
+  const holders: number[] = [];
+  for (const work of all) {
+    const holds = work !== by && work.locks?.some((held) => held.startsWith(`${lock} `));
+    if (holds && holders.length < HOLDERS_SHOWN) holders.push(work.id);
+  }
+  return holders;
+}
+
+/** The names that an operation is about. */
+function subjectsOf(operation: Operation): string[] {
+  const subjects: string[] = [];
+  const { op, ...ask } = operation;
+  for (const [key, value] of Object.entries(ask)) {
+    if (SUBJECTS.has(key) && typeof value === "string") subjects.push(value);
+  }
+  if ("guest" in operation) subjects.push(operation.guest.id);
+  return subjects;
+}
+
+const SUBJECTS: ReadonlySet<string> = new Set(["id", "name", "dataset", "snapshot", "target", "root"]);
+
+/**
+ * Whether a word of an argv names one of `datasets`, or something at or below a guest or an image
+ * of that id. `zfs destroy` has the snapshots of a dataset in one word, `DATASET@a,b`.
+ */
+function isAbout(word: string, datasets: readonly string[]): boolean {
+  const [dataset = "", tags = ""] = word.split("@");
+  return datasets.some((name) => {
+    if (!name.includes("/"))
+      return dataset.split("/").some((part) => part === name || part === `.partial-${name}`);
+    const [ofDataset = "", tag] = name.split("@");
+    if (tag === undefined) return dataset === ofDataset;
+    return dataset === ofDataset && (tags === "" || tags.split(",").includes(tag));
+  });
+}

@@ -1,0 +1,68 @@
+import type { Operation, OperationName } from "../../protocol/storage/operations.js";
+import type { NodeSettings } from "../../protocol/storage/pool-settings.js";
+
+/** What an operation may need, each step with its retries and a run that it has to wait for. */
+interface Steps {
+  readonly commands: number;
+  /** Commands that destroy something: each may take ten times as long. */
+  readonly destroys?: number;
+  /** It changes nothing and takes no lock. There are many of them, so nothing more is noted of it. */
+  readonly isRead?: true;
+}
+
+/** `open` is the work of a start: the checks of the pool, and reconcile. `look` looks for images that were destroyed. */
+export type WorkName = OperationName | "open" | "look";
+
+const READ = { commands: 2, isRead: true } as const;
+
+const STEPS: Readonly<Record<WorkName, Steps>> = {
+  ListImages: READ,
+  GetImage: READ,
+  ListVolumes: READ,
+  GetVolume: READ,
+  ListSnapshots: READ,
+  GetSnapshot: READ,
+  GetPool: READ,
+  VerifyDisks: READ,
+  Refuse: READ,
+  RequestImage: { commands: 8, destroys: 1 },
+  DeleteImage: { commands: 1, destroys: 1 },
+  CloneImage: { commands: 4 },
+  CreateVolume: { commands: 4 },
+  DeleteDataset: { commands: 2, destroys: 1 },
+  CreateSnapshot: { commands: 4 },
+  DeleteSnapshot: { commands: 2, destroys: 2 },
+  RollbackSnapshot: { commands: 4, destroys: 1 },
+  CreateGuestDisks: { commands: 4, destroys: 1 },
+  DeleteGuestsDisks: { commands: 1, destroys: 1 },
+  OpenSend: { commands: 5 },
+  CloseSend: { commands: 5 },
+  look: { commands: 4 },
+  open: { commands: 40, destroys: 4 },
+};
+
+/** As DESTROY_TIMEOUT_FACTOR of the OpenZFS driver. */
+const DESTROY_FACTOR = 10;
+
+export function isRead(name: WorkName): boolean {
+  return STEPS[name].isRead === true;
+}
+
+/** For each disk of a guest: its look-up, its creation with its parents, and its removal if that fails. */
+const COMMANDS_PER_DISK = 4;
+
+/** How long work may take from its start, or from the moment when it has its locks. */
+export function deadlineMs(
+  name: WorkName,
+  { commandMs, lateMs }: NodeSettings["timeouts"],
+  operation?: Operation,
+): number {
+  const { commands, destroys = 0 } = STEPS[name];
+  const disks = operation && "guest" in operation ? operation.guest.disks.length : 0;
+  return (commands + disks * COMMANDS_PER_DISK + destroys * DESTROY_FACTOR) * commandMs + lateMs;
+}
+
+/** How long work may wait for a lock: as long as whatever has the lock may take. */
+export function lockDeadlineMs(timeouts: NodeSettings["timeouts"]): number {
+  return deadlineMs("open", timeouts);
+}

@@ -1,0 +1,261 @@
+import { describe, expect, test } from "vitest";
+import { type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
+import type { ComponentId, DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
+import type { FetchReport, Operation } from "../../../../src/protocol/storage/operations.js";
+import type { CompleteImage } from "../../../../src/protocol/storage/records.js";
+import { bytes } from "../../../../src/protocol/storage/units.js";
+import type { CommandReport, WorkReport } from "../../../../src/protocol/threads/work-report.js";
+import { createDatasetLocks } from "../../../../src/workers/actor/dataset-locks.js";
+import { createFetchQueue } from "../../../../src/workers/actor/fetch-queue.js";
+import { startImageLooks } from "../../../../src/workers/actor/image-looks.js";
+import { createMailbox } from "../../../../src/workers/actor/mailbox.js";
+import { openPool } from "../../../../src/workers/actor/open-pool.js";
+import { createWorkBoard, type WorkBoard } from "../../../../src/workers/actor/work-board.js";
+import type { Zfs } from "../../../../src/workers/drivers/driver.js";
+import { createKeptLog, createMemoryRecords, POOL, scratchFolder } from "../../../support/memory-actor.js";
+import { createMemoryZfs } from "../../../support/memory-zfs.js";
+import { until } from "../../../support/until.js";
+
+const TIMEOUTS = { commandMs: 1, dnsMs: 1, imageLookMs: 2 ** 30, lateMs: 1 };
+const volume = `${POOL}/guests/g1/disk-0` as DatasetName;
+const other = `${POOL}/guests/g1` as DatasetName;
+const never = () => new Promise<never>(() => {});
+
+/** An actor as its thread makes it, on a pool in memory. Nothing checks its work but the test. */
+async function openActor(
+  change: (zfs: Zfs) => Partial<Zfs> = () => ({}),
+  fetch: () => Promise<Outcome<FetchReport>> = never,
+  commands: readonly CommandReport[] = [],
+  onBoard: (board: WorkBoard) => void = () => {},
+) {
+  const folder = scratchFolder();
+  const memory = createMemoryZfs(POOL, bytes(2n ** 40n));
+  memory.put(volume, { type: "volume", volsize: bytes(1024n) });
+  memory.put(`${volume}@s1`);
+  const zfs: Zfs = Object.assign(Object.create(memory) as Zfs, change(memory));
+  const log = createKeptLog();
+  const reports: (readonly WorkReport[])[] = [];
+  const board = createWorkBoard(
+    { timeouts: TIMEOUTS, log, commands: async () => commands, onLate: (late) => void reports.push(late) },
+    2 ** 30,
+  );
+  onBoard(board);
+  const mailbox = createMailbox(board);
+  const closers: (() => Promise<void>)[] = [];
+  const opened = await openPool({
+    settings: {
+      pool: { name: POOL, driver: "embedded", folder: folder.path },
+      node: {
+        dataDir: folder.path,
+        imageService: "127.0.0.1:1",
+        imageSources: [],
+        dnsServers: [],
+        numFetchers: 1,
+        maxPending: 4,
+        volumeProperties: {},
+        log: { level: "warn" },
+        limits: { commands: 1, destroyCommands: 1, readCommands: 1, holdCommands: 1 },
+        timeouts: TIMEOUTS,
+      },
+      runId: "run",
+    },
+    zfs,
+    locks: createDatasetLocks(),
+    board,
+    fetches: createFetchQueue<CompleteImage>(1, 4),
+    log,
+    liveTags: [],
+    fetch,
+    announce: () => {},
+    onRecords: (records) => void closers.push(records.close),
+  });
+  if (!opened.ok) throw new Error(opened.failure.message);
+  mailbox.open(opened.value.handlersFor);
+  return {
+    board,
+    log,
+    /** What main was told, the newest last. */
+    reports,
+    run: (operation: Operation) => mailbox.run(operation),
+    /** Checks until there is late work. @returns it. */
+    late: async () => {
+      await until("late work is reported", async () => {
+        await board.check();
+        return (reports.at(-1)?.length ?? 0) > 0;
+      });
+      return reports.at(-1) ?? [];
+    },
+    [Symbol.asyncDispose]: async () => {
+      board.close();
+      for (const close of closers) await close();
+      folder[Symbol.dispose]();
+    },
+  };
+}
+
+const create: Operation = { op: "CreateVolume", name: volume, size: bytes(1024n) };
+
+describe("an operation that never ends", () => {
+  test("is named with its dataset, its locks, what it waits for and the commands", async () => {
+    const argv = ["zfs", "create", "-p", "-V", "1024", volume];
+    const command: CommandReport = { argv, pid: 4711, state: "running", ms: 9 };
+    const unrelated: CommandReport = { ...command, argv: ["zfs", "list", `${volume}0`] };
+    await using actor = await openActor(() => ({ createVolume: never }), never, [command, unrelated]);
+    void actor.run(create);
+    const [work] = await actor.late();
+    expect(work).toMatchObject({
+      name: "CreateVolume",
+      datasets: [volume],
+      locks: [
+        `${POOL} subtree shared`,
+        `${POOL}/guests subtree shared`,
+        `${POOL}/guests/g1 subtree shared`,
+        `${volume} subtree shared`,
+        `${volume} self owned`,
+      ],
+      waitsFor: [{ kind: "driver", what: `createVolume ${volume}` }],
+      commands: [command],
+    });
+    expect(work?.lateMs).toBeGreaterThan(0);
+    const lines = actor.log.lines.filter(({ level }) => level === "warn");
+    expect(lines.map(({ message }) => message)).toEqual(["an operation is late"]);
+    expect(lines[0]?.fields).toMatchObject({ name: "CreateVolume", datasets: [volume] });
+  });
+
+  test("is named by the work that waits for its lock", async () => {
+    await using actor = await openActor(() => ({ createVolume: never }));
+    void actor.run(create);
+    void actor.run({ op: "DeleteDataset", name: other });
+    let waiting: WorkReport | undefined;
+    await until("the delete waits for its lock", async () => {
+      waiting = (await actor.late()).find(({ name }) => name === "DeleteDataset");
+      return waiting !== undefined;
+    });
+    const [stuck] = await actor.board.list();
+    expect(waiting?.waitsFor).toMatchObject([
+      { kind: "lock", what: `${other} subtree owned`, heldBy: [stuck?.id] },
+    ]);
+    expect(waiting?.locks).toEqual([`${POOL} subtree shared`, `${POOL}/guests subtree shared`]);
+  });
+
+  test("is logged again only when its age has doubled, and when it has ended", async () => {
+    let answer: (outcome: Outcome<null>) => void = () => {};
+    const created = new Promise<Outcome<null>>((resolve) => {
+      answer = resolve;
+    });
+    await using actor = await openActor(() => ({ createVolume: () => created }));
+    const running = actor.run(create);
+    await actor.late();
+    const messages = () =>
+      actor.log.lines.flatMap(({ level, message }) => (level === "warn" ? [message] : []));
+    const [first] = actor.log.lines.flatMap(({ message, fields }) =>
+      message === "an operation is late" ? [Number(fields.ms)] : [],
+    );
+    await until("the work is reported again", async () => {
+      await actor.board.check();
+      return messages().length > 1;
+    });
+    const second = Number(actor.log.lines.at(-1)?.fields.ms);
+    expect(second).toBeGreaterThanOrEqual(2 * Number(first) - 2);
+    answer(succeed(null));
+    await running;
+    expect(messages().at(-1)).toBe("a late operation has ended");
+    expect(actor.reports.at(-1)).toEqual([]);
+  });
+
+  test.each<[string, Partial<Zfs>, Operation, string]>([
+    [
+      "a hold",
+      { hold: never },
+      { op: "OpenSend", name: `${volume}@s1` as SnapshotName },
+      `acquire ${volume}@s1`,
+    ],
+    [
+      "the release of a hold",
+      { release: never },
+      { op: "CloseSend", name: `${volume}@s1` as SnapshotName, tag: "imagestore:x" },
+      `release ${volume}@s1 imagestore:x`,
+    ],
+    [
+      "a device",
+      { waitForDevice: never },
+      { op: "CreateVolume", name: volume, size: bytes(1024n) },
+      `waitForDevice ${volume}`,
+    ],
+  ])("waits for %s, and says so", async (_, broken, operation, what) => {
+    await using actor = await openActor(() => broken);
+    void actor.run(operation);
+    const [work] = await actor.late();
+    expect(work?.waitsFor.map((wait) => wait.what)).toEqual([what]);
+  });
+
+  test("a read is named too, although what it waits for is not noted", async () => {
+    await using actor = await openActor((zfs) => ({
+      find: (name) => (name.endsWith("@s1") ? never() : zfs.find(name)),
+    }));
+    void actor.run({ op: "GetSnapshot", name: `${volume}@s1` as SnapshotName });
+    expect(await actor.late()).toMatchObject([{ name: "GetSnapshot", datasets: [`${volume}@s1`] }]);
+  });
+});
+
+test("a fetch may take as long as its bytes come, and those that wait for it too", async () => {
+  await using actor = await openActor();
+  const request: Operation = { op: "RequestImage", id: "i1" as ComponentId, type: "", source: "" };
+  void actor.run(request);
+  void actor.run(request);
+  void actor.run({ ...request, id: "i2" as ComponentId });
+  await until("the fetch runs", async () => {
+    const [first] = await actor.board.list();
+    return first?.waitsFor.some(({ kind }) => kind === "stream") === true;
+  });
+  const works = await actor.board.list();
+  expect(works.map(({ waitsFor }) => waitsFor.map(({ kind, what }) => `${kind} ${what}`))).toEqual([
+    ["stream http://127.0.0.1:1/images/i1/download"],
+    ["queue image i1"],
+    ["queue image i2"],
+  ]);
+  // Work that begins later is late before them.
+  const start = actor.board.begin("GetPool");
+  await until("the other work is late", async () => {
+    await actor.board.check();
+    return actor.reports.flat().some(({ id }) => id === start.id);
+  });
+  expect(new Set(actor.reports.flat().map(({ name }) => name))).toEqual(new Set(["GetPool"]));
+});
+
+test("the work of a start is watched as operations are", async () => {
+  /** Lets the pool be checked, which the start waits for. */
+  let letCheck: () => void = () => {};
+  const checks = new Promise<void>((resolve) => {
+    letCheck = resolve;
+  });
+  const opening = openActor(
+    (zfs) => ({ checkPool: () => checks.then(() => zfs.checkPool()) }),
+    never,
+    [],
+    (board) =>
+      until("the start is late", async () => {
+        await board.check();
+        return (await board.list())[0]?.lateMs !== undefined;
+      }).then(letCheck),
+  );
+  await using actor = await opening;
+  expect(actor.reports[0]).toMatchObject([
+    { name: "open", waitsFor: [{ kind: "driver", what: "checkPool" }] },
+  ]);
+  expect(await actor.board.list()).toEqual([]);
+});
+
+test("so is a look at the images", async () => {
+  await using actor = await openActor();
+  const end = startImageLooks({
+    pool: POOL,
+    zfs: { find: never, changeState: never },
+    records: createMemoryRecords(),
+    log: actor.log,
+    everyMs: 1,
+    board: actor.board,
+  });
+  expect(await actor.late()).toMatchObject([{ name: "look", waitsFor: [{ what: "changeState" }] }]);
+  end();
+});
