@@ -30,7 +30,7 @@ describe("a pool with 100,000 snapshots", () => {
       pools: [{ name: "tank", driver: "embedded", folder: join(folder, "pool") }],
       dataDir: join(folder, "records"),
     });
-  });
+  }, 120_000);
   afterAll(async () => {
     expect(await daemon.stop()).toBe(0);
     rmSync(folder, { recursive: true, force: true });
