@@ -10,8 +10,9 @@ import type { Config } from "./config/schema.js";
 import { createDownloads } from "./downloads/downloads.js";
 import { startStreaming } from "./downloads/streaming-handle.js";
 import { chooseTransport } from "./http/choose.js";
+import { connectionLimit, readDescriptors } from "./http/descriptors.js";
 import { createOriginCheck } from "./http/request-origin.js";
-import type { Listener } from "./http/transport.js";
+import type { Listener, TransportOptions } from "./http/transport.js";
 import type { CallReport } from "./observability/call-report.js";
 import { createMetrics } from "./observability/metrics.js";
 import { type Actor, startActor } from "./pools/actor-handle.js";
@@ -26,6 +27,8 @@ export interface Daemon {
   readonly host: string;
   readonly port: number;
   readonly transport: "uws" | "node";
+  /** How many clients may be connected: limits.connections, or what the descriptors allow. */
+  readonly connections: number;
   readonly actors: ReadonlyMap<PoolName, Actor>;
   /** Ends the streaming thread as a crash would. For tests of recovery. */
   crashStreaming(): Promise<void>;
@@ -165,12 +168,12 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     metrics: metrics.render,
   });
 
-  const listening = await listen(config, log, handle);
+  const listening = await listen(config, log, { handle, onRefused: metrics.connectionRefused });
   if (!listening.ok) {
     await releases.releaseAll();
     return listening;
   }
-  const { transport, listener } = listening.value;
+  const { transport, listener, connections } = listening.value;
 
   async function stop(): Promise<void> {
     stopping = true;
@@ -183,6 +186,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     host: config.listen.host,
     port: listener.port,
     transport,
+    connections,
     actors,
     crashStreaming: streaming.crash,
     stop: once(stop),
@@ -197,14 +201,34 @@ function openStreaming({ limits, timeouts, dataDir }: Config, log: Logger, trace
 }
 
 async function listen(
-  { listen: { host, port, transport: wanted }, limits }: Config,
+  { listen: { host, port, transport: wanted }, limits, timeouts: { bodyMs } }: Config,
   log: Logger,
-  handle: ReturnType<typeof createRoutes>,
-): Promise<Outcome<{ readonly transport: "uws" | "node"; readonly listener: Listener }>> {
+  options: Pick<TransportOptions, "handle" | "onRefused">,
+): Promise<
+  Outcome<{
+    readonly transport: "uws" | "node";
+    readonly listener: Listener;
+    readonly connections: number;
+  }>
+> {
   try {
-    const transport = await chooseTransport(wanted, (message) => log.warn(message));
-    const listener = await transport.listen({ host, port, bodyLimitBytes: limits.bodyBytes, handle });
-    return succeed({ transport: transport.name, listener });
+    const descriptors = readDescriptors();
+    const connections = connectionLimit(limits.connections, descriptors);
+    if (connections < limits.connections) {
+      log.warn(
+        { ...descriptors, connections },
+        "limits.connections is lowered: descriptors (ulimit -n) are few",
+      );
+    }
+    const most = descriptors?.most ?? Number.POSITIVE_INFINITY;
+    const transport = await chooseTransport(wanted, (message) => log.warn(message), most);
+    const listener = await transport.listen({
+      host,
+      port,
+      limits: { ...limits, connections, bodyMs },
+      ...options,
+    });
+    return succeed({ transport: transport.name, listener, connections });
   } catch (error) {
     return fail("internal", listenProblem(error, host, port));
   }

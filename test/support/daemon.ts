@@ -39,16 +39,23 @@ export function vmPool(vm: Vm, name: string): Record<string, unknown> & { readon
   return { name, zfsCommand: [vm.exec, "zfs"], zpoolCommand: [vm.exec, "zpool"], deviceWaitMs: 0 };
 }
 
-/** Starts `imagestore serve` and waits until it listens. Rejects with its log if it ends before. */
+/**
+ * Starts `imagestore serve` and waits until it listens. Rejects with its log if it ends before.
+ * @param descriptors how many descriptors the process may have (`ulimit -n`); as many as the tests by default.
+ */
 export async function startDaemonProcess(
   config: Record<string, unknown>,
   env: NodeJS.ProcessEnv = {},
   flags: readonly string[] = [],
+  descriptors?: number,
 ): Promise<DaemonProcess> {
   const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
   const file = join(folder, "config.json");
   writeFileSync(file, JSON.stringify({ dataDir: join(folder, "data"), ...config }));
-  const child = spawn(process.execPath, [CLI, "serve", "--config", file, ...flags], {
+  const argv = [process.execPath, CLI, "serve", "--config", file, ...flags];
+  const [program = "", ...args] =
+    descriptors === undefined ? argv : ["sh", "-c", `ulimit -n ${descriptors}; exec "$@"`, "sh", ...argv];
+  const child = spawn(program, args, {
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

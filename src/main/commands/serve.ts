@@ -51,8 +51,8 @@ async function serve(flags: Flags, version: string): Promise<void> {
   }
   const daemon = started.value;
   stopOnSignals(daemon, log);
-  const { host, port, transport } = daemon;
-  log.info({ host, port, transport, pools: [...daemon.actors.keys()], version }, "listening");
+  const { host, port, transport, connections } = daemon;
+  log.info({ host, port, transport, connections, pools: [...daemon.actors.keys()], version }, "listening");
   const url = `http://${host}:${port}`;
   process.stdout.write(`imagestore ${version} listening on ${url}\n`);
   if (config.pools[0]?.driver === "embedded") process.stdout.write(linesToTry(url));

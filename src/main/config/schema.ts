@@ -102,11 +102,19 @@ const log = z.strictObject({
 });
 
 const limits = z.strictObject({
+  /** Clients that are connected. Fewer where descriptors are few (src/main/http/descriptors.ts). */
+  connections: count(10_000, 1_000_000),
   bodyBytes: z
     .int()
     .min(KIB)
     .max(64 * MIB)
     .default(MIB),
+  /** Bodies of all requests, from their first byte until they are answered. */
+  bodyBytesInFlight: z
+    .int()
+    .min(MIB)
+    .max(4096 * MIB)
+    .default(64 * MIB),
   batchLength: count(100, 10_000),
   /** Lists that differ, and recursive calls, in one batch. */
   batchLists: count(16, 10_000),
@@ -132,8 +140,16 @@ const limits = z.strictObject({
     .default(MIB),
 });
 
+/** A body that the one limit allows must fit into the other. */
+const checkedLimits = limits.refine(({ bodyBytes, bodyBytesInFlight }) => bodyBytesInFlight >= bodyBytes, {
+  path: ["bodyBytesInFlight"],
+  message: "must be at least limits.bodyBytes",
+});
+
 const timeouts = z.strictObject({
   graceMs: z.int().min(0).max(MAX_MS).default(10_000),
+  /** From the first byte of a request's body to its last. */
+  bodyMs: milliseconds(30_000),
   commandMs: milliseconds(60_000),
   /** How long a download waits for a client that reads nothing. */
   stalledReaderMs: milliseconds(300_000),
@@ -164,7 +180,7 @@ export const configSchema = z
       .record(z.string().regex(/^[a-z0-9:._-]+$/), z.string())
       .default({ compression: "lz4" }),
     log: log.prefault({}),
-    limits: limits.prefault({}),
+    limits: checkedLimits.prefault({}),
     timeouts: timeouts.prefault({}),
   })
   .superRefine(({ dataDir, pools }, context) => {

@@ -1,27 +1,48 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { BodyReader, type BodyRoom } from "./body-reader.js";
 import { askHalfClosed } from "./half-close.js";
 import { PLAIN_TEXT } from "./headers.js";
+import { refuseConnection } from "./refusal.js";
 import { parseRequestTarget } from "./request-target.js";
-import {
-  type BodySink,
-  type BodySource,
-  DISCARD_FACTOR,
-  type Headers,
-  type HttpReply,
-  type HttpRequest,
-  type Transport,
-  type TransportOptions,
+import type {
+  BodySink,
+  BodySource,
+  ClosableReply,
+  Headers,
+  HttpRequest,
+  Transport,
+  TransportOptions,
 } from "./transport.js";
+
+/** How long the head of a request may take. */
+const HEAD_MS = 60_000;
 
 /** The transport on node:http, for machines for which uWebSockets.js has no build. */
 export const nodeTransport: Transport = {
   name: "node",
   async listen(options) {
-    const server = createServer({ keepAliveTimeout: 10_000 }, (incoming, outgoing) =>
-      receive(incoming, outgoing, options),
-    );
+    /** Connections that were refused: what comes on them is not looked at. */
+    const refused = new WeakSet<Socket>();
+    const room: BodyRoom = { limits: options.limits, bytesInFlight: 0 };
+    // Bodies have a deadline of ours: that of node:http must not come before it.
+    const requestTimeout = options.limits.bodyMs + HEAD_MS;
+    const server = createServer({ keepAliveTimeout: 10_000, requestTimeout }, (incoming, outgoing) => {
+      if (!refused.has(incoming.socket)) receive(incoming, outgoing, options, room);
+    });
     // A client that has half-closed its connection gets its reply all the same.
     Object.assign(server, { httpAllowHalfOpen: true });
+    const { connections } = options.limits;
+    /** Open connections, the refused ones too until they are closed. */
+    let open = 0;
+    server.on("connection", (socket) => {
+      open++;
+      socket.once("close", () => open--);
+      if (open <= connections) return;
+      refused.add(socket);
+      options.onRefused();
+      refuseConnection(socket, connections);
+    });
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen({ host: options.host, port: options.port, exclusive: true }, resolve);
@@ -41,39 +62,33 @@ export const nodeTransport: Transport = {
   },
 };
 
-function receive(incoming: IncomingMessage, outgoing: ServerResponse, options: TransportOptions): void {
+function receive(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  options: TransportOptions,
+  room: BodyRoom,
+): void {
+  const reply = replyOf(outgoing);
   if (incoming.headersDistinct.host && incoming.headersDistinct.host.length > 1) {
-    outgoing.shouldKeepAlive = false;
-    return replyOf(outgoing).send(400, PLAIN_TEXT, "bad request: more than one Host\n");
+    reply.closeAfter = true;
+    return reply.send(400, PLAIN_TEXT, "bad request: more than one Host\n");
   }
   askHalfClosed(incoming, outgoing);
-  /** The body so far; empty once it is too long. */
-  const chunks: Buffer[] = [];
-  /** Bytes received so far, discarded ones too. */
-  let size = 0;
-  /** The request was handed over, which happens once. */
-  let handled = false;
-  const handle = () => {
-    if (handled) return;
-    handled = true;
-    const tooLarge = size > options.bodyLimitBytes;
-    options.handle(
-      requestOf(incoming, tooLarge ? "" : Buffer.concat(chunks).toString("utf8"), tooLarge),
-      replyOf(outgoing),
-    );
-  };
+  const reader = new BodyReader(room, reply, (body, tooLarge) =>
+    options.handle(requestOf(incoming, body, tooLarge), reply),
+  );
+  outgoing.on("close", () => reader.release());
+  /** What of a body of stated length is still to come; NaN for one without. */
+  let missing = Number(incoming.headers["content-length"]);
   incoming.on("data", (chunk: Buffer) => {
-    size += chunk.length;
-    if (size <= options.bodyLimitBytes) chunks.push(chunk);
-    else if (size > options.bodyLimitBytes * DISCARD_FACTOR) {
-      outgoing.shouldKeepAlive = false;
-      handle();
-      incoming.destroy();
-    } else chunks.length = 0;
+    missing -= chunk.length;
+    reader.add(chunk, missing === 0);
   });
-  incoming.on("end", handle);
+  incoming.on("end", () => reader.add(NO_BYTES, true));
   incoming.on("error", () => {});
 }
+
+const NO_BYTES = Buffer.alloc(0);
 
 function requestOf(incoming: IncomingMessage, body: string, tooLarge: boolean): HttpRequest {
   const { path, query, host } = parseRequestTarget(incoming.url ?? "/");
@@ -91,7 +106,7 @@ function requestOf(incoming: IncomingMessage, body: string, tooLarge: boolean): 
   };
 }
 
-function replyOf(outgoing: ServerResponse): HttpReply {
+function replyOf(outgoing: ServerResponse): ClosableReply {
   const disconnectListeners: (() => void)[] = [];
   let isDisconnected = false;
   outgoing.on("close", () => {
@@ -106,14 +121,16 @@ function replyOf(outgoing: ServerResponse): HttpReply {
     outgoing.writeHead(status, fields.flat());
   };
   return {
+    closeAfter: false,
     get isDisconnected() {
       return isDisconnected;
     },
     onDisconnect: (listener) => {
       disconnectListeners.push(listener);
     },
-    send: (status, headers, body) => {
+    send(status, headers, body) {
       if (isDisconnected || outgoing.headersSent) return;
+      if (this.closeAfter) outgoing.shouldKeepAlive = false;
       writeHead(status, headers, Buffer.byteLength(body));
       outgoing.end(body);
     },

@@ -5,7 +5,7 @@
 
 export type Headers = readonly (readonly [name: string, value: string])[];
 
-/** A request whose body has arrived completely, up to `bodyLimitBytes` of TransportOptions. */
+/** A request whose body has arrived completely, up to `bodyBytes` of HttpLimits. */
 export interface HttpRequest {
   readonly method: string;
   readonly path: string;
@@ -32,6 +32,12 @@ export interface HttpReply {
    * a sink that was blocked can take more.
    */
   stream(status: number, headers: Headers, source: BodySource, onReady: () => void): BodySink;
+}
+
+/** A reply as its transport knows it. */
+export interface ClosableReply extends HttpReply {
+  /** Closes the connection after `send`, because the body of its request was not read to its end. */
+  closeAfter: boolean;
 }
 
 /** Where the body of a streamed reply comes from. */
@@ -70,11 +76,24 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+/** What a listener takes from its clients at once. */
+export interface HttpLimits {
+  /** Longer bodies are discarded, and their requests handed over as `tooLarge`. */
+  readonly bodyBytes: number;
+  /** Bytes of all bodies that have come or are on their way. More are discarded and answered 503. */
+  readonly bodyBytesInFlight: number;
+  /** A body that takes longer from its first piece to its last is answered 408. */
+  readonly bodyMs: number;
+  /** Open connections. More are closed. */
+  readonly connections: number;
+}
+
 export interface TransportOptions {
   readonly host: string;
   readonly port: number;
-  /** Longer bodies are discarded, and their requests handed over as `tooLarge`. */
-  readonly bodyLimitBytes: number;
+  readonly limits: HttpLimits;
+  /** Called for each connection that is refused because of `limits.connections`. */
+  onRefused(): void;
   handle(request: HttpRequest, reply: HttpReply): void;
 }
 
@@ -85,7 +104,7 @@ export interface Transport {
 }
 
 /**
- * How many times `bodyLimitBytes` are read of a body that is too long. A client gets its answer
+ * How many times `bodyBytes` are read of a body that is too long. A client gets its answer
  * only once its body is read; beyond this its connection is closed instead.
  */
 export const DISCARD_FACTOR = 64;

@@ -1,5 +1,5 @@
 import type { HttpResponse } from "uWebSockets.js";
-import type { BodySink, BodySource, Headers, HttpReply } from "./transport.js";
+import type { BodySink, BodySource, ClosableReply, Headers } from "./transport.js";
 import { createUwsSink, type StreamedReply } from "./uws-sink.js";
 
 /**
@@ -17,6 +17,7 @@ const STATUS_TEXT: Readonly<Record<number, string>> = {
   403: "403 Forbidden",
   404: "404 Not Found",
   405: "405 Method Not Allowed",
+  408: "408 Request Timeout",
   409: "409 Conflict",
   413: "413 Payload Too Large",
   415: "415 Unsupported Media Type",
@@ -75,12 +76,13 @@ function createHeaderMemo(): ReplyContext["headerBlock"] {
 }
 
 /** Create it within the request's handler: once the client disconnects, `response` must not be touched. */
-export class UwsReply implements HttpReply, StreamedReply {
+export class UwsReply implements ClosableReply, StreamedReply {
   isDisconnected = false;
   /** The client disconnected, or the reply is complete as far as its caller is concerned. */
   isClosed = false;
-  /** Closes the connection after the reply. */
   closeAfter = false;
+  /** Released when the request is answered, or its client has gone. */
+  onDone: { release(): void } | undefined;
   private disconnectListeners: (() => void)[] | undefined;
 
   constructor(
@@ -91,6 +93,7 @@ export class UwsReply implements HttpReply, StreamedReply {
     response.onAborted(() => {
       this.isClosed = true;
       this.isDisconnected = true;
+      this.onDone?.release();
       for (const listener of this.disconnectListeners ?? []) listener();
     });
   }
@@ -103,6 +106,7 @@ export class UwsReply implements HttpReply, StreamedReply {
   send(status: number, headers: Headers, body: string | Uint8Array): void {
     if (this.isClosed) return;
     this.isClosed = true;
+    this.onDone?.release();
     // The bytes may belong to the request, whose memory is not ours after this turn.
     if (typeof body !== "string") return this.write(status, headers, body);
     this.context.batch(() => {
@@ -111,6 +115,7 @@ export class UwsReply implements HttpReply, StreamedReply {
   }
 
   stream(status: number, headers: Headers, source: BodySource, onReady: () => void): BodySink {
+    this.onDone?.release();
     if (!this.isClosed) {
       this.response.cork(() => this.writeHead(status, headers));
     }

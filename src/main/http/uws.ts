@@ -5,8 +5,10 @@ import uWS, {
 } from "uWebSockets.js";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { BodyReader, type BodyRoom } from "./body-reader.js";
 import { PLAIN_TEXT } from "./headers.js";
-import { DISCARD_FACTOR, type Transport, type TransportOptions } from "./transport.js";
+import type { Transport, TransportOptions } from "./transport.js";
+import { watchConnections } from "./uws-connections.js";
 import { createReplyContext, type ReplyContext, UwsReply } from "./uws-reply.js";
 import { ReceivedRequest } from "./uws-request.js";
 
@@ -15,8 +17,6 @@ const LIBUS_LISTEN_EXCLUSIVE_PORT = 1;
 
 /** uWebSockets.js needs a moment between its close and the end of the process. */
 const CLOSE_PAUSE_MS = 200;
-
-const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
 declare module "uWebSockets.js" {
   /** What the native module has and its type declarations lack. */
@@ -31,32 +31,54 @@ declare module "uWebSockets.js" {
   }
 }
 
+/** What all requests of a listener share. */
+interface Shared {
+  readonly context: ReplyContext;
+  readonly room: BodyRoom;
+}
+
 /** The transport on uWebSockets.js. Use it only where `isNative` is true. */
 export const uwsTransport: Transport = {
   name: "uws",
   async listen(options) {
     const app = uWS.App();
-    const context = createReplyContext();
+    const room = { limits: options.limits, bytesInFlight: 0 };
+    const shared: Shared = { context: createReplyContext(), room };
     // Nearly all requests are POST. A route for them saves asking each for its method: every call
     // into the module costs.
-    app.post("/*", (response, request) => receive(response, request, "POST", options, context));
+    app.post("/*", (response, request) => receive(response, request, "POST", options, shared));
     app.any("/*", (response, request) =>
-      receive(response, request, request.getMethod().toUpperCase(), options, context),
+      receive(response, request, request.getMethod().toUpperCase(), options, shared),
     );
-    const socket = await new Promise<us_listen_socket | false>((resolve) => {
-      app.listen(options.host, options.port, LIBUS_LISTEN_EXCLUSIVE_PORT, resolve);
-    });
-    if (!socket) throw await listenError(options.host, options.port);
-    let accepting = true;
-    const stopAccepting = () => {
-      if (accepting) uWS.us_listen_socket_close(socket);
-      accepting = false;
+    const { host, limits, onRefused } = options;
+    /** Undefined while nothing is accepted. */
+    let socket: us_listen_socket | undefined;
+    const listenOn = async (port: number): Promise<number> => {
+      const opened = await new Promise<us_listen_socket | false>((resolve) => {
+        app.listen(host, port, LIBUS_LISTEN_EXCLUSIVE_PORT, resolve);
+      });
+      if (!opened) throw await listenError(host, port);
+      socket = opened;
+      return uWS.us_socket_local_port(opened);
     };
+    const stopListening = () => {
+      if (socket) uWS.us_listen_socket_close(socket);
+      socket = undefined;
+    };
+    const port = await listenOn(options.port === 0 ? await findFreePort(host) : options.port);
+    const watch = watchConnections({
+      host,
+      port,
+      limit: limits.connections,
+      listen: async () => void (await listenOn(port)),
+      stopListening,
+      onRefused,
+    });
     return {
-      port: uWS.us_socket_local_port(socket),
-      stopAccepting,
+      port,
+      stopAccepting: watch.stop,
       close: async () => {
-        stopAccepting();
+        watch.stop();
         app.close();
         await sleep(CLOSE_PAUSE_MS);
       },
@@ -80,49 +102,43 @@ function listenError(host: string, port: number): Promise<Error> {
   });
 }
 
+/**
+ * A port that is free now. For port 0 the module sets no SO_REUSEADDR, and then nobody could listen
+ * on the port again while a connection to it is open (uws-connections.ts).
+ */
+async function findFreePort(host: string): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve, reject) => {
+    probe.once("error", reject);
+    probe.listen({ host, port: 0, exclusive: true }, resolve);
+  });
+  const address = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
 /** Gathers the body of a request, and hands the request over once it is complete or too long. */
 function receive(
   response: HttpResponse,
   request: UwsRequest,
   method: string,
   options: TransportOptions,
-  context: ReplyContext,
+  shared: Shared,
 ): void {
   // Both before anything asynchronous: `request` is valid only during this call, and the reply
   // must learn of a disconnect.
   const received = new ReceivedRequest(request, method);
-  const reply = new UwsReply(response, method === "HEAD", context);
+  const reply = new UwsReply(response, method === "HEAD", shared.context);
   if (received.problem !== undefined) {
     reply.closeAfter = true;
     return reply.send(400, PLAIN_TEXT, `${received.problem}\n`);
   }
-  /** The chunks before the last one. Undefined while there are none, and once the body is too long. */
-  let chunks: Buffer[] | undefined;
-  /** Bytes received so far, discarded ones too. */
-  let size = 0;
-  /** Once true it stays so: later chunks are discarded. */
-  let handled = false;
-  const handle = (body: string) => {
-    handled = true;
+  const reader = new BodyReader(shared.room, reply, (body, tooLarge) => {
     received.body = body;
-    received.tooLarge = size > options.bodyLimitBytes;
+    received.tooLarge = tooLarge;
     options.handle(received, reply);
-  };
-  response.onData((chunk, isLast) => {
-    if (handled) return;
-    size += chunk.byteLength;
-    if (size > options.bodyLimitBytes) {
-      chunks = undefined;
-      if (size > options.bodyLimitBytes * DISCARD_FACTOR) {
-        reply.closeAfter = true;
-        handle("");
-      } else if (isLast) handle("");
-      return;
-    }
-    // A chunk is valid only during this callback, so it is copied if more chunks follow.
-    if (!isLast) {
-      chunks ??= [];
-      chunks.push(Buffer.from(new Uint8Array(chunk)));
-    } else handle(utf8.decode(chunks ? Buffer.concat([...chunks, Buffer.from(chunk)]) : chunk));
   });
+  reply.onDone = reader;
+  // A chunk is valid only during this callback.
+  response.onData((chunk, isLast) => reader.add(new Uint8Array(chunk), isLast));
 }

@@ -26,6 +26,8 @@ export interface Metrics {
   forbidden(): void;
   /** Counts bytes of snapshots that were handed to clients' sockets. */
   streamed(bytes: number): void;
+  /** Counts a connection that was refused because of limits.connections. */
+  connectionRefused(): void;
   /** Records how long a pool's runner took to spawn one command. */
   spawned(pool: string, ms: number): void;
   /** Renders everything in the text exposition format; `type` is its Content-Type. */
@@ -55,6 +57,11 @@ export function createMetrics(sources: MetricSources): Metrics {
   const streamedBytes = new Counter({
     name: "imagestore_streamed_bytes_total",
     help: "Bytes of snapshots handed to clients' sockets.",
+    registers,
+  });
+  const refusedConnections = new Counter({
+    name: "imagestore_connections_refused_total",
+    help: "Connections refused because limits.connections were open.",
     registers,
   });
   const spawnSeconds = new Histogram({
@@ -110,6 +117,7 @@ export function createMetrics(sources: MetricSources): Metrics {
     observe: tally.observe,
     forbidden: () => forbidden.inc(),
     streamed: (bytes) => streamedBytes.inc(bytes),
+    connectionRefused: () => refusedConnections.inc(),
     spawned: (pool, ms) => spawnSeconds.observe({ pool }, ms / 1000),
     render: async () => {
       pools.set(await sources.pools());

@@ -10,6 +10,7 @@ import { patterned, streamTo } from "../../../support/streams.js";
 import { until } from "../../../support/until.js";
 
 const LIMIT = 10_000;
+const LIMITS = { bodyBytes: LIMIT, bodyBytesInFlight: 1_000_000, bodyMs: 30_000, connections: 1_000 };
 const CHOOSE = fileURLToPath(new URL("../../../../dist/main/http/choose.js", import.meta.url));
 
 type Handler = (request: HttpRequest, reply: HttpReply) => void;
@@ -44,7 +45,8 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
       listener = await transport.listen({
         host: "127.0.0.1",
         port: 0,
-        bodyLimitBytes: LIMIT,
+        limits: LIMITS,
+        onRefused: () => {},
         handle: (request, reply) => handler(request, reply),
       });
     });
@@ -278,7 +280,7 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
       expect(body.toString()).toBe("no é");
     });
 
-    test.each([200, 204, 400, 403, 404, 405, 409, 413, 415, 500, 502, 503, 504, 507])(
+    test.each([200, 204, 400, 403, 404, 405, 408, 409, 413, 415, 500, 502, 503, 504, 507])(
       "sends status %i",
       async (status) => {
         handler = (_request, reply) => reply.send(status, [], "");
@@ -520,12 +522,12 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
     });
 
     test("a port in use is refused by its code", async () => {
-      const options = { host: "127.0.0.1", port: listener.port, bodyLimitBytes: 1, handle: () => {} };
+      const options = { host: "127.0.0.1", port: listener.port, limits: LIMITS, onRefused() {}, handle() {} };
       await expect(transport.listen(options)).rejects.toMatchObject({ code: "EADDRINUSE" });
     });
 
     test("an address that isn't ours is refused by its code", async () => {
-      const options = { host: "192.0.2.1", port: 0, bodyLimitBytes: 1, handle: () => {} };
+      const options = { host: "192.0.2.1", port: 0, limits: LIMITS, onRefused() {}, handle() {} };
       await expect(transport.listen(options)).rejects.toMatchObject({ code: "EADDRNOTAVAIL" });
     });
 
@@ -534,7 +536,8 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
       const own = await transport.listen({
         host: "127.0.0.1",
         port: 0,
-        bodyLimitBytes: LIMIT,
+        limits: LIMITS,
+        onRefused: () => {},
         handle: (_request, reply) => {
           under = reply;
         },
@@ -562,7 +565,8 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
       const own = await transport.listen({
         host: "127.0.0.1",
         port: 0,
-        bodyLimitBytes: LIMIT,
+        limits: LIMITS,
+        onRefused: () => {},
         handle: () => {
           asked = true;
         },
