@@ -45,6 +45,15 @@ const FEATURE_NAMES: ReadonlyMap<number, Feature> = new Map(
   Object.entries(FEATURE_BITS).map(([name, bit]) => [bit, name as Feature]),
 );
 
+/** Why a stream with these features in its drr_versioninfo is refused; undefined if it is not. */
+export function refusedFeatureOf(version: bigint): string | undefined {
+  for (const [bit, feature] of FEATURE_NAMES) {
+    const isSet = ((version >> (FEATURES_SHIFT + BigInt(bit))) & 1n) !== 0n;
+    if (isSet && REFUSED_FEATURES[feature] !== undefined) return REFUSED_FEATURES[feature];
+  }
+  return undefined;
+}
+
 /** Whether a stream can begin with these bytes. They may be too few to be sure; then it is true. */
 export function mayBeStream(start: Uint8Array): boolean {
   return [true, false].some((littleEndian) => {
@@ -92,10 +101,8 @@ export function readBegin(header: DataView): StreamBegin {
     throw new StreamFailure("corrupt", 0, `a stream header of type ${headerType}`);
   }
   const features = featuresOf(version);
-  for (const feature of features) {
-    const reason = REFUSED_FEATURES[feature];
-    if (reason !== undefined) throw unsupported(reason);
-  }
+  const refused = refusedFeatureOf(version);
+  if (refused !== undefined) throw unsupported(refused);
   const objset = header.getUint32(PLACE.beginObjsetType, littleEndian);
   if (objset === OBJSET_FILESYSTEM) throw unsupported("it is a filesystem's, not a volume's");
   if (objset !== OBJSET_VOLUME) throw unsupported(`it is of an object set of type ${objset}, not a volume's`);

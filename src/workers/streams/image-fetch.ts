@@ -9,11 +9,12 @@ import { shownUrl } from "../../protocol/storage/image-hosts.js";
 import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
 import { detectGzip } from "../../protocol/zfs-stream/gzip.js";
+import { StreamFailure } from "../../protocol/zfs-stream/stream-failure.js";
+import { createStreamGuard } from "../../protocol/zfs-stream/stream-guard.js";
 import { startProcess } from "../processes/child-process.js";
 import { failureOf } from "../processes/command-failures.js";
 import { type CommandEnd, succeeded } from "../processes/run-command.js";
 import { openSource, SourceFailure } from "./http-source.js";
-import { StreamHeaderFailure, withCheckedHeader } from "./stream-header.js";
 
 interface FetchOptions {
   readonly order: FetchOrder;
@@ -112,8 +113,9 @@ async function receive(
 function transferFailure(error: unknown, url: string): FailedOutcome {
   const code = codeOf(error);
   const message = error instanceof Error ? error.message : "";
-  if (error instanceof StreamHeaderFailure)
+  if (error instanceof StreamFailure) {
     return fail("image.bad_stream", `no usable image: ${message}, url: ${url}`);
+  }
   if (code.startsWith("Z_") || code === "ERR_Z") {
     return code === "Z_BUF_ERROR"
       ? fail("image.cut_short", `the image is cut short: ${message}, url: ${url}`)
@@ -189,8 +191,10 @@ async function receiveBody(
   });
   // Resolves with the first bytes: no process starts before the service sends something.
   const { gzipped, whole } = await detectGzip(incoming);
+  const guard = createStreamGuard();
   const checked = (stream: AsyncIterable<Buffer>) =>
-    observe(withCheckedHeader(stream), (chunk) => {
+    observe(stream, (chunk) => {
+      guard.push(chunk);
       streamBytes += chunk.length;
     });
   const { end, feeding } = await receive(order.command, children, (stdin) =>
