@@ -1,5 +1,5 @@
 import { readRecordName } from "./read-record.js";
-import { refusedFeatureOf } from "./stream-begin.js";
+import { mayBeStream, refusedFeatureOf } from "./stream-begin.js";
 import { StreamFailure } from "./stream-failure.js";
 import {
   HEADER_COMPOUND,
@@ -8,7 +8,6 @@ import {
   OBJSET_FILESYSTEM,
   OBJSET_VOLUME,
   PLACE,
-  RECORD,
   RECORD_BYTES,
   type RecordName,
 } from "./stream-records.js";
@@ -24,7 +23,9 @@ interface StreamGuard {
 
 /** An unsigned 64-bit field as a double. */
 function uint64(header: DataView, at: number, littleEndian: boolean): number {
-  return Number(header.getBigUint64(at, littleEndian));
+  const low = header.getUint32(littleEndian ? at : at + 4, littleEndian);
+  const high = header.getUint32(littleEndian ? at + 4 : at, littleEndian);
+  return high * 2 ** 32 + low;
 }
 
 const padded = (bytes: number) => Math.ceil(bytes / 8) * 8;
@@ -106,6 +107,7 @@ function createBeginCheck(): (header: DataView, littleEndian: boolean, offset: n
 export function createStreamGuard(): StreamGuard {
   const checkBegin = createBeginCheck();
   const gathered = new Uint8Array(RECORD_BYTES);
+  const header = new DataView(gathered.buffer);
   /** How many bytes of a header that spans chunks are there. */
   let filled = 0;
   /** Bytes of the payload that are still to come. */
@@ -115,23 +117,26 @@ export function createStreamGuard(): StreamGuard {
   let offset = 0;
   let isForeign = false;
 
+  /** @returns the bytes of the list that follows it. */
+  function checkBeginHeader(): number {
+    littleEndian = header.getBigUint64(PLACE.beginMagic, true) === MAGIC;
+    if (header.getBigUint64(PLACE.beginMagic, littleEndian) !== MAGIC) {
+      throw new StreamFailure("corrupt", offset, "a BEGIN record without its magic number");
+    }
+    checkBegin(header, littleEndian, offset);
+    const list = header.getUint32(PLACE.payloadBytes, littleEndian);
+    if (list > MAX_LIST_BYTES) throw new StreamFailure("corrupt", offset, `a list of ${list} bytes`);
+    return list;
+  }
+
   /** @returns the bytes of its payload. */
-  function checkHeader(header: DataView): number {
-    const magic = header.getBigUint64(PLACE.beginMagic, true);
-    const isBegin = magic === MAGIC || header.getBigUint64(PLACE.beginMagic, false) === MAGIC;
-    if (offset === 0 && !(isBegin && header.getUint32(PLACE.type) === RECORD.BEGIN)) {
+  function checkHeader(): number {
+    if (offset === 0 && !mayBeStream(gathered)) {
       isForeign = true;
       return 0;
     }
-    if (isBegin && header.getUint32(PLACE.type) === RECORD.BEGIN) littleEndian = magic === MAGIC;
     const name = readRecordName(header, littleEndian, offset);
-    if (name === "BEGIN") {
-      if (!isBegin) throw new StreamFailure("corrupt", offset, "a BEGIN record without its magic number");
-      checkBegin(header, littleEndian, offset);
-      const list = header.getUint32(PLACE.payloadBytes, littleEndian);
-      if (list > MAX_LIST_BYTES) throw new StreamFailure("corrupt", offset, `a list of ${list} bytes`);
-      return list;
-    }
+    if (name === "BEGIN") return checkBeginHeader();
     const bytes = PAYLOAD_BYTES[name](header, littleEndian);
     if (bytes > MAX_PAYLOAD_BYTES) {
       throw new StreamFailure("corrupt", offset, `a ${name} record of ${bytes} bytes`);
@@ -154,7 +159,7 @@ export function createStreamGuard(): StreamGuard {
         at += part;
         if (filled < RECORD_BYTES) return;
         filled = 0;
-        skip = checkHeader(new DataView(gathered.buffer));
+        skip = checkHeader();
         offset += RECORD_BYTES;
       }
     },
