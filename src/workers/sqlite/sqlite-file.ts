@@ -72,10 +72,11 @@ async function ensurePrivateFile(path: string): Promise<void> {
   await chmod(path, FILE_MODE);
 }
 
-async function checkVersion(database: Sqlite, { path, version }: OwnSqliteFile): Promise<void> {
+/** @returns the version of the file. */
+async function checkVersion(database: Sqlite, { path, version }: OwnSqliteFile): Promise<number> {
   const [row] = await database.all("PRAGMA user_version");
   const found = Number(row?.user_version);
-  if (found <= version) return;
+  if (found <= version) return found;
   throw new NewerSqliteFile(
     `${path} was written by a newer imagestore: its version is ${found}, and this program knows versions up to ${version}. Use the newer program. If none ever ran here, the file is damaged`,
   );
@@ -90,9 +91,8 @@ async function checkVersion(database: Sqlite, { path, version }: OwnSqliteFile):
 export async function openOwnSqlite(file: OwnSqliteFile): Promise<Sqlite> {
   await ensurePrivateFile(file.path);
   const database = await openSqlite(file.path);
-  const statements = [
-    "PRAGMA journal_mode = WAL",
-    `PRAGMA synchronous = ${file.synchronous}`,
+  const settings = ["PRAGMA journal_mode = WAL", `PRAGMA synchronous = ${file.synchronous}`];
+  const changes = [
     "BEGIN IMMEDIATE",
     ...file.tables,
     "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
@@ -103,8 +103,15 @@ export async function openOwnSqlite(file: OwnSqliteFile): Promise<Sqlite> {
   ];
   try {
     await database.run("PRAGMA locking_mode = EXCLUSIVE");
-    await checkVersion(database, file);
-    for (const statement of statements) await database.run(statement);
+    const found = await checkVersion(database, file);
+    for (const statement of settings) await database.run(statement);
+    try {
+      for (const statement of changes) await database.run(statement);
+    } catch (error) {
+      // A full disk. The tables are there and the lock is taken, so what is there can be read and removed.
+      if (codeOf(error) !== "SQLITE_FULL" || found !== file.version) throw error;
+      await database.run("ROLLBACK").catch(() => {});
+    }
     return database;
   } catch (error) {
     await database.close();

@@ -3,6 +3,7 @@ import type { Outcome } from "../../../protocol/storage/failures.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import type { Catalog, CatalogChange } from "./catalog.js";
 import type { Dataset } from "./dataset.js";
+import type { SpaceReserve } from "./space-reserve.js";
 import { catchStorageErrors } from "./storage-errors.js";
 import type { VolumeFiles } from "./volume-files.js";
 
@@ -13,12 +14,14 @@ export interface CatalogTransactions {
    * that it gives: no other change comes between the decision and the commit.
    * `newFiles` were created for this change; those that a dataset uses afterwards are published,
    * the others are removed, also when it fails. `messagePrefix` begins the message of a storage error.
+   * `reserve`: for a change that makes room, the room that it may use for that.
    * @returns the change as it was decided, now on the disk.
    */
   run<Change extends CatalogChange>(
     messagePrefix: string,
     decide: () => Outcome<Change> | Promise<Outcome<Change>>,
     newFiles?: readonly string[],
+    reserve?: SpaceReserve,
   ): Promise<Outcome<Change>>;
   /** Removes those of the files that no dataset uses. "" stands for no file. Never rejects. */
   removeUnusedFiles(files: readonly string[]): Promise<void>;
@@ -62,13 +65,14 @@ export function createCatalogTransactions(
   }
 
   return {
-    run: (messagePrefix, decide, newFiles = []) =>
+    run: (messagePrefix, decide, newFiles = [], reserve = undefined) =>
       catchStorageErrors(messagePrefix, async () => {
         try {
           return await mutex.runExclusive(async () => {
             const decided = await decide();
             if (!decided.ok) return decided;
-            await catalog.commit(decided.value, () => publishFiles(decided.value, newFiles));
+            const commit = () => catalog.commit(decided.value, () => publishFiles(decided.value, newFiles));
+            await (reserve ? reserve.use(commit) : commit());
             return decided;
           });
         } finally {

@@ -46,10 +46,16 @@ export function createCatalogUpkeep({ database, backup, turns, log }: UpkeepOpti
     backupTimer = undefined;
     const fresh = `${backup}.new`;
     await rm(fresh, { force: true });
-    await database.run("VACUUM INTO ?", fresh);
-    await chmod(fresh, 0o600);
-    await sync(fresh);
-    await rename(fresh, backup);
+    try {
+      await database.run("VACUUM INTO ?", fresh);
+      await chmod(fresh, 0o600);
+      await sync(fresh);
+      await rename(fresh, backup);
+    } catch (error) {
+      // On a full disk it would be what fills it.
+      await rm(fresh, { force: true });
+      throw error;
+    }
     await sync(dirname(backup));
   }
 

@@ -44,15 +44,17 @@ function decideDestroy(
  * Fails: dataset.not_found, dataset.has_clones, snapshot.held, command.failed (it has children).
  */
 export function destroyDatasets(
-  { catalog, transactions }: EmbeddedPool,
+  { catalog, transactions, reserve }: EmbeddedPool,
   name: DatasetName | SnapshotName,
   recursive: boolean,
 ): Promise<Outcome<null>> {
   const messagePrefix = `cannot destroy '${name}'`;
   return catchStorageErrors(messagePrefix, async () => {
-    const destroyed = await transactions.run(messagePrefix, () => decideDestroy(catalog, name, recursive));
+    const decide = () => decideDestroy(catalog, name, recursive);
+    const destroyed = await transactions.run(messagePrefix, decide, [], reserve);
     if (!destroyed.ok) return destroyed;
     await transactions.removeDataOf(destroyed.value.remove);
+    await reserve.restore();
     return succeed(null);
   });
 }

@@ -11,6 +11,7 @@ import { catalogIn, openSoundCatalog } from "./catalog-recovery.js";
 import { type CatalogTransactions, createCatalogTransactions } from "./catalog-transaction.js";
 import { newFilesystem } from "./dataset-rules.js";
 import { createSpaceAccounting, type SpaceAccounting } from "./space-accounting.js";
+import { createSpaceReserve, giveRoom, type SpaceReserve } from "./space-reserve.js";
 import { catchStorageErrors } from "./storage-errors.js";
 import { openVolumeFiles, type VolumeFiles } from "./volume-files.js";
 
@@ -21,6 +22,7 @@ export interface EmbeddedPool {
   readonly files: VolumeFiles;
   readonly transactions: CatalogTransactions;
   readonly accounting: SpaceAccounting;
+  readonly reserve: SpaceReserve;
   /** The datasets whose data was not there when the pool was opened. */
   readonly missing: readonly string[];
 }
@@ -130,8 +132,10 @@ async function openFolder(
   const quota = quotaBytes === undefined ? undefined : bytes(quotaBytes);
   const transactions = createCatalogTransactions(catalog, files, log);
   const accounting = createSpaceAccounting(catalog, files, quota);
+  const reserve = createSpaceReserve(folder, files.available, log);
+  await reserve.restore();
   const missing = await findEmptyHanded(catalog, files);
-  const pool = { name, catalog, files, transactions, accounting, missing };
+  const pool = { name, catalog, files, transactions, accounting, reserve, missing };
   for (const notice of await noticesOf(pool)) log.error(notice, { pool: name });
   return succeed(pool);
 }
@@ -149,8 +153,9 @@ export async function openEmbeddedPool(
 ): Promise<Outcome<EmbeddedPool>> {
   const folder = resolve(settings.folder);
   const what = `pool ${settings.name} in ${folder}`;
+  // A full disk must not keep the pool from being opened, since only an open pool can make room.
   const opened = await catchStorageErrors(`${what} can't be opened`, () =>
-    openFolder(folder, settings, log, trace),
+    giveRoom(folder, log, () => openFolder(folder, settings, log, trace)),
   );
   if (opened.ok || !opened.failure.message.includes("SQLITE_BUSY")) return opened;
   return fail("pool.unavailable", `${what} is open in another imagestore`);

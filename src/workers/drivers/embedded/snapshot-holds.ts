@@ -22,16 +22,17 @@ export async function holdSnapshot(
 
 /** @returns whether there was such a hold. */
 export async function releaseSnapshot(
-  { catalog, transactions }: EmbeddedPool,
+  { catalog, transactions, reserve }: EmbeddedPool,
   tag: string,
   name: SnapshotName,
 ): Promise<Outcome<boolean>> {
   /** Set by the transaction. */
   let wasHeld = false;
-  const released = await transactions.run(`cannot release '${name}'`, (): Outcome<CatalogChange> => {
+  const decide = (): Outcome<CatalogChange> => {
     const snapshot = catalog.find(name);
     wasHeld = snapshot !== undefined && catalog.holdsOf(snapshot.id).has(tag);
     return succeed(snapshot ? { removeHold: { id: snapshot.id, tag } } : {});
-  });
+  };
+  const released = await transactions.run(`cannot release '${name}'`, decide, [], reserve);
   return released.ok ? succeed(wasHeld) : released;
 }

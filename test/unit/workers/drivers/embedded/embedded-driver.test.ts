@@ -353,7 +353,7 @@ describe("an embedded pool", () => {
     using folder = scratchFolder();
     const path = join(folder.path, "small");
     mkdirSync(path);
-    const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=8m", "tmpfs", path]);
+    const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=10m", "tmpfs", path]);
     if (mounted.status !== 0)
       return context.skip(`no small file system can be mounted here: ${mounted.stderr}`);
     try {
