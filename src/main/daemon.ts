@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import { createMethodTable } from "../protocol/json-rpc/methods/table.js";
-import { codeOf, messageOf } from "../protocol/storage/caught-error.js";
+import { messageOf } from "../protocol/storage/caught-error.js";
 import { fail, failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { PoolName } from "../protocol/storage/names.js";
 import { openTrace, type Trace, traced } from "../protocol/threads/trace-points.js";
@@ -9,10 +9,8 @@ import type { WorkReport } from "../protocol/threads/work-report.js";
 import type { Config } from "./config/schema.js";
 import { createDownloads } from "./downloads/downloads.js";
 import { startStreaming } from "./downloads/streaming-handle.js";
-import { chooseTransport } from "./http/choose.js";
-import { connectionLimit, readDescriptors } from "./http/descriptors.js";
+import { takePort } from "./front-door.js";
 import { createOriginCheck } from "./http/request-origin.js";
-import type { Listener, TransportOptions } from "./http/transport.js";
 import type { CallReport } from "./observability/call-report.js";
 import { createMetrics } from "./observability/metrics.js";
 import { type Actor, startActor } from "./pools/actor-handle.js";
@@ -43,7 +41,8 @@ const GIVE_UP_MS = 5_000;
 const ACTOR_POINTS = ["call", "callAlways", "drain", "stop"] as const;
 
 /**
- * Starts the daemon. If one part can't start, stops those that have. Fails with one line for the
+ * Starts the daemon. If one part can't start, stops those that have. The port comes first: while
+ * the pools are being opened, requests are answered 503. Fails with one line for the
  * administrator: a missing pool, no zfs, no permission, a port in use.
  */
 export async function startDaemon(config: Config, log: Logger): Promise<Outcome<Daemon>> {
@@ -55,6 +54,12 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   /** Set once, when `stop` is called. Then new operations and downloads fail. */
   let stopping = false;
   const actorOf = (pool: PoolName) => (stopping ? undefined : actors.get(pool));
+
+  // Before any pool is touched: a second daemon on this port must change nothing.
+  const door = await takePort(config, log);
+  if (!door.ok) return door;
+  const { transport, listener, connections, open } = door.value;
+  releases.push(listener.close);
 
   const trace = openTrace(process.env, "main");
   const streaming = openStreaming(config, log, trace);
@@ -168,18 +173,12 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     metrics: metrics.render,
   });
 
-  const listening = await listen(config, log, { handle, onRefused: metrics.connectionRefused });
-  if (!listening.ok) {
-    await releases.releaseAll();
-    return listening;
-  }
-  const { transport, listener, connections } = listening.value;
+  open({ handle, onRefused: metrics.connectionRefused });
 
   async function stop(): Promise<void> {
     stopping = true;
     listener.stopAccepting();
     await releases.releaseAll();
-    await listener.close();
   }
 
   return succeed({
@@ -200,40 +199,6 @@ function openStreaming({ limits, timeouts, dataDir }: Config, log: Logger, trace
   return traced(trace, "streaming", handle, ["fetch", "abandonFetches", "stop"]);
 }
 
-async function listen(
-  { listen: { host, port, transport: wanted }, limits, timeouts: { bodyMs } }: Config,
-  log: Logger,
-  options: Pick<TransportOptions, "handle" | "onRefused">,
-): Promise<
-  Outcome<{
-    readonly transport: "uws" | "node";
-    readonly listener: Listener;
-    readonly connections: number;
-  }>
-> {
-  try {
-    const descriptors = readDescriptors();
-    const connections = connectionLimit(limits.connections, descriptors);
-    if (connections < limits.connections) {
-      log.warn(
-        { ...descriptors, connections },
-        "limits.connections is lowered: descriptors (ulimit -n) are few",
-      );
-    }
-    const most = descriptors?.most ?? Number.POSITIVE_INFINITY;
-    const transport = await chooseTransport(wanted, (message) => log.warn(message), most);
-    const listener = await transport.listen({
-      host,
-      port,
-      limits: { ...limits, connections, bodyMs },
-      ...options,
-    });
-    return succeed({ transport: transport.name, listener, connections });
-  } catch (error) {
-    return fail("internal", listenProblem(error, host, port));
-  }
-}
-
 /** Runs `work` at the first call. Later calls return the same promise. */
 function once(work: () => Promise<void>): () => Promise<void> {
   /** The run of `work`; undefined before the first call. */
@@ -242,17 +207,4 @@ function once(work: () => Promise<void>): () => Promise<void> {
     run ??= work();
     return run;
   };
-}
-
-function listenProblem(error: unknown, host: string, port: number): string {
-  switch (codeOf(error)) {
-    case "EADDRINUSE":
-      return `port ${port} on ${host} is in use: another imagestore may be running`;
-    case "EACCES":
-      return `no permission to listen on ${host}:${port}`;
-    case "EADDRNOTAVAIL":
-      return `this machine has no address ${host}`;
-    default:
-      return messageOf(error);
-  }
 }

@@ -1,4 +1,5 @@
 import type { WorkReport } from "../protocol/threads/work-report.js";
+import type { RequestHandler } from "./front-door.js";
 import { allowing, JSON_TEXT, PLAIN_TEXT } from "./http/headers.js";
 import type { OriginCheck } from "./http/request-origin.js";
 import type { HttpReply, HttpRequest } from "./http/transport.js";
@@ -21,14 +22,14 @@ export interface RouteOptions {
   /** Called for each request that `checkOrigin` refuses. */
   onForbidden(): void;
   readonly rpc: RpcEndpoint;
-  download(request: HttpRequest, reply: HttpReply): void;
+  readonly download: RequestHandler;
   readiness(): Promise<Readiness>;
   /** All metrics in the text format of Prometheus, with its media type. */
   metrics(): Promise<{ readonly type: string; readonly text: string }>;
 }
 
-/** Routes each request by its path. */
-export function createRoutes(options: RouteOptions): (request: HttpRequest, reply: HttpReply) => void {
+/** Routes each request by its path. The handler rejects if the answer can't be made, which is a bug. */
+export function createRoutes(options: RouteOptions): RequestHandler {
   const { rpc } = options;
 
   async function answerReady(reply: HttpReply): Promise<void> {
@@ -73,7 +74,11 @@ export function createRoutes(options: RouteOptions): (request: HttpRequest, repl
 }
 
 /** Answers a read of a probe or of the metrics; other verbs get 405. */
-function probe({ method }: HttpRequest, reply: HttpReply, answer: () => void | Promise<void>): void {
-  if (method === "GET" || method === "HEAD") void answer();
-  else reply.send(405, allowing("GET, HEAD"), `method not allowed: ${method}\n`);
+function probe(
+  { method }: HttpRequest,
+  reply: HttpReply,
+  answer: () => void | Promise<void>,
+): void | Promise<void> {
+  if (method === "GET" || method === "HEAD") return answer();
+  reply.send(405, allowing("GET, HEAD"), `method not allowed: ${method}\n`);
 }

@@ -28,7 +28,8 @@ export interface DownloadOptions {
 }
 
 export interface Downloads {
-  handle(request: HttpRequest, reply: HttpReply): void;
+  /** Rejects for a bug. */
+  handle(request: HttpRequest, reply: HttpReply): void | Promise<void>;
   /** How many downloads are running, from the hold to its release. */
   readonly active: number;
   /** The tags of the holds that a pool's running downloads have. */
@@ -75,7 +76,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
     reply.send(http, http === 503 ? [...PLAIN_TEXT, ...RETRY_AFTER] : PLAIN_TEXT, `${failure.message}\n`);
   }
 
-  function handle(request: HttpRequest, reply: HttpReply): void {
+  function handle(request: HttpRequest, reply: HttpReply): void | Promise<void> {
     const startedAt = performance.now();
     const report = (pool: string, failure: Failure | undefined) =>
       options.report({
@@ -102,11 +103,13 @@ export function createDownloads(options: DownloadOptions): Downloads {
     if (active.size + opening >= options.maxDownloads)
       return refuseAndReport(failed.overloaded.failure, pool);
     opening++;
-    void actor.call<SendTicket>(operation).then((ticket) => {
-      opening--;
-      if (ticket.ok) start(actor, ticket.value, reply, (failure) => report(pool, failure));
-      else refuseAndReport(ticket.failure, pool);
-    });
+    return actor
+      .call<SendTicket>(operation)
+      .finally(() => opening--)
+      .then((ticket) => {
+        if (ticket.ok) start(actor, ticket.value, reply, (failure) => report(pool, failure));
+        else refuseAndReport(ticket.failure, pool);
+      });
   }
 
   function start(

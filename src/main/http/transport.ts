@@ -19,7 +19,10 @@ export interface HttpRequest {
   readonly tooLarge: boolean;
 }
 
-/** The reply to one request. Once the client has disconnected, every call does nothing. */
+/**
+ * The reply to one request. Once the client has disconnected, every call does nothing. After the
+ * reply has begun, `send` does nothing.
+ */
 export interface HttpReply {
   /** The client disconnected before it had the whole reply. */
   readonly isDisconnected: boolean;

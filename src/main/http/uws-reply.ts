@@ -83,6 +83,8 @@ export class UwsReply implements ClosableReply, StreamedReply {
   closeAfter = false;
   /** Released when the request is answered, or its client has gone. */
   onDone: { release(): void } | undefined;
+  /** The reply is a stream, and no other can be sent. */
+  private isStreamed = false;
   private disconnectListeners: (() => void)[] | undefined;
 
   constructor(
@@ -104,7 +106,7 @@ export class UwsReply implements ClosableReply, StreamedReply {
   }
 
   send(status: number, headers: Headers, body: string | Uint8Array): void {
-    if (this.isClosed) return;
+    if (this.isClosed || this.isStreamed) return;
     this.isClosed = true;
     this.onDone?.release();
     // The bytes may belong to the request, whose memory is not ours after this turn.
@@ -116,6 +118,7 @@ export class UwsReply implements ClosableReply, StreamedReply {
 
   stream(status: number, headers: Headers, source: BodySource, onReady: () => void): BodySink {
     this.onDone?.release();
+    this.isStreamed = true;
     if (!this.isClosed) {
       this.response.cork(() => this.writeHead(status, headers));
     }

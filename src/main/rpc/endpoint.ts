@@ -103,7 +103,7 @@ function answer10(options: RpcOptions, request: Request | InvalidRequest, client
       return refuse10(client, outcome.failure.message);
     }
     if (id === undefined) return client.reply.send(200, [], "");
-    sendJson(client.reply, client.accept, {
+    return sendJson(client.reply, client.accept, {
       text: encodeReply10(id, outcome),
       isOverload: isOverload(outcome),
     });
@@ -127,9 +127,9 @@ function rpcError20(id: string, kind: "parse" | "invalid" | "noMethod", detail: 
 }
 
 /** Sends a reply and a newline, as 1.0 has it. Undefined: only notifications came, so 204 is sent. */
-function send20({ reply, accept }: Client, answer: JsonReply | undefined): void {
-  if (answer) sendJson(reply, accept, { ...answer, text: `${answer.text}\n` });
-  else reply.send(204, [NOSNIFF], "");
+function send20({ reply, accept }: Client, answer: JsonReply | undefined): Soon<void> {
+  if (answer) return sendJson(reply, accept, { ...answer, text: `${answer.text}\n` });
+  reply.send(204, [NOSNIFF], "");
 }
 
 function ownReply({ replyBytes }: RpcOptions): ReplyContext {

@@ -10,7 +10,7 @@ import type { CallReport } from "../observability/call-report.js";
 export type Soon<T> = T | Promise<T>;
 
 /** Calls `next` with the value, at once if that is no promise. */
-export function whenReady<T, U>(value: Soon<T>, next: (value: T) => U): Soon<U> {
+export function whenReady<T, U>(value: Soon<T>, next: (value: T) => Soon<U>): Soon<U> {
   return value instanceof Promise ? value.then(next) : next(value);
 }
 

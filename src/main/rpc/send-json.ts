@@ -14,7 +14,11 @@ export interface JsonReply {
 }
 
 /** Sends a reply in the encoding that `accept` prefers, the Accept-Encoding of the request. */
-export function sendJson(reply: HttpReply, accept: string, { text, isOverload }: JsonReply): void {
+export function sendJson(
+  reply: HttpReply,
+  accept: string,
+  { text, isOverload }: JsonReply,
+): void | Promise<void> {
   const send = ({ body, encoding }: EncodedBody) => {
     if (encoding === undefined && !isOverload) return reply.send(200, JSON_HEADERS, body);
     const headers: (readonly [string, string])[] = [...JSON_HEADERS];
@@ -23,6 +27,6 @@ export function sendJson(reply: HttpReply, accept: string, { text, isOverload }:
     reply.send(200, headers, body);
   };
   const encoded = encodeBody(text, accept);
-  if (encoded instanceof Promise) void encoded.then(send);
-  else send(encoded);
+  if (encoded instanceof Promise) return encoded.then(send);
+  send(encoded);
 }

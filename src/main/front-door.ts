@@ -1,0 +1,112 @@
+import type { Logger } from "pino";
+import { codeOf, messageOf } from "../protocol/storage/caught-error.js";
+import { fail, type Outcome, succeed } from "../protocol/storage/failures.js";
+import type { Config } from "./config/schema.js";
+import { chooseTransport } from "./http/choose.js";
+import { connectionLimit, readDescriptors } from "./http/descriptors.js";
+import { JSON_TEXT, PLAIN_TEXT, RETRY_AFTER } from "./http/headers.js";
+import type { HttpReply, HttpRequest, Listener, TransportOptions } from "./http/transport.js";
+
+/** Answers a request, at once or later. An exception is a bug. */
+export type RequestHandler = (request: HttpRequest, reply: HttpReply) => void | Promise<void>;
+
+/** The port that the daemon listens on. It is taken before any pool is touched. */
+export interface FrontDoor {
+  readonly transport: "uws" | "node";
+  readonly listener: Listener;
+  /** How many connections there may be. */
+  readonly connections: number;
+  /**
+   * Has `handle` answer the requests from now on. Until then they get the status 503.
+   * `onRefused` is called as TransportOptions says.
+   */
+  open(opened: Pick<TransportOptions, "onRefused"> & { readonly handle: RequestHandler }): void;
+}
+
+type PortSettings = Pick<Config, "listen" | "limits"> & {
+  readonly timeouts: Pick<Config["timeouts"], "bodyMs">;
+};
+
+/**
+ * Takes the port. Fails: internal, with one line for the administrator: a port in use, no
+ * permission, no such address.
+ */
+export async function takePort(
+  { listen: { host, port, transport: wanted }, limits, timeouts: { bodyMs } }: PortSettings,
+  log: Logger,
+): Promise<Outcome<FrontDoor>> {
+  let opened: Parameters<FrontDoor["open"]>[0] = { handle: refuseWhileStarting, onRefused: () => {} };
+  try {
+    const descriptors = readDescriptors();
+    const connections = connectionLimit(limits.connections, descriptors);
+    if (connections < limits.connections) {
+      log.warn(
+        { ...descriptors, connections },
+        "limits.connections is lowered: descriptors (ulimit -n) are few",
+      );
+    }
+    const most = descriptors?.most ?? Number.POSITIVE_INFINITY;
+    const transport = await chooseTransport(wanted, (message) => log.warn(message), most);
+    const listener = await transport.listen({
+      host,
+      port,
+      limits: { ...limits, connections, bodyMs },
+      handle: guard((request, reply) => opened.handle(request, reply), log),
+      onRefused: () => opened.onRefused(),
+    });
+    const open: FrontDoor["open"] = (options) => {
+      opened = options;
+    };
+    return succeed({ transport: transport.name, listener, connections, open });
+  } catch (error) {
+    return fail("internal", listenProblem(error, host, port));
+  }
+}
+
+/** Nothing that a client sends before the pools are open is run: it may be repeated. */
+export function refuseWhileStarting(request: HttpRequest, reply: HttpReply): void {
+  if (request.path === "/healthz") return reply.send(200, PLAIN_TEXT, "ok\n");
+  if (request.path === "/readyz") {
+    const body = JSON.stringify({ ready: false, stopping: false, starting: true, pools: {} });
+    return reply.send(503, JSON_TEXT, `${body}\n`);
+  }
+  reply.send(503, [...PLAIN_TEXT, ...RETRY_AFTER], "imagestore is starting: its pools are being opened\n");
+}
+
+/**
+ * Has a client answered for whose request `handle` throws or rejects: without that it would wait for
+ * ever. Does nothing to a reply that was sent or begun.
+ */
+export function guard(
+  handle: RequestHandler,
+  log: Pick<Logger, "error">,
+): (request: HttpRequest, reply: HttpReply) => void {
+  return (request, reply) => {
+    const onBug = (error: unknown) => {
+      log.error(
+        { err: error, method: request.method, path: request.path },
+        "a request could not be answered",
+      );
+      reply.send(500, PLAIN_TEXT, "internal error\n");
+    };
+    try {
+      const answering = handle(request, reply);
+      if (answering instanceof Promise) answering.catch(onBug);
+    } catch (error) {
+      onBug(error);
+    }
+  };
+}
+
+function listenProblem(error: unknown, host: string, port: number): string {
+  switch (codeOf(error)) {
+    case "EADDRINUSE":
+      return `port ${port} on ${host} is in use: another imagestore may be running; choose another with --port`;
+    case "EACCES":
+      return `no permission to listen on ${host}:${port}: ports below 1024 need CAP_NET_BIND_SERVICE`;
+    case "EADDRNOTAVAIL":
+      return `this machine has no address ${host}: set listen.host to one that it has`;
+    default:
+      return messageOf(error);
+  }
+}
