@@ -38,6 +38,9 @@ const RUNNER = fileURLToPath(new URL("./runner.js", import.meta.url));
 /** Longest period of the checks for late work. It is a quarter of timeouts.lateMs if that is shorter. */
 const LONGEST_CHECK_MS = 5_000;
 
+/** How long the driver may take to give back its pool, which may be suspended. */
+const RELEASE_LIMIT_MS = 3_000;
+
 /** How long a crashed actor waits for SQLite to finish its statement. */
 const CRASH_CLOSE_MS = 5_000;
 
@@ -122,7 +125,11 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
     board.close();
     mailbox.close();
     open.endLooks?.();
-    await Promise.all([open.records?.close(), open.zfs?.close(), open.runner?.close()]);
+    // The driver gives the pool back by a command, so the runner ends after it.
+    const released = open.zfs?.close();
+    const timeLimit = new Promise((resolve) => setTimeout(resolve, RELEASE_LIMIT_MS).unref());
+    const ended = Promise.race([released, timeLimit]).then(() => open.runner?.close());
+    await Promise.all([open.records?.close(), released, ended]);
   }
 
   const controls: ActorControl = {

@@ -61,6 +61,7 @@ export function createMemoryRecords(known: Iterable<CompleteImage> = []): Record
   const holds = new Map<string, Parameters<Records["putHold"]>[0]>();
   let done = false;
   let sweptBy: string | undefined;
+  let lastRun: string | undefined;
   return {
     images,
     putImage: async (image) => void images.set(image.id, image),
@@ -74,6 +75,10 @@ export function createMemoryRecords(known: Iterable<CompleteImage> = []): Record
     holdsSweptBy: async () => sweptBy,
     markHoldsSwept: async (runId) => {
       sweptBy = runId;
+    },
+    lastRun: async () => lastRun,
+    markRun: async (runId) => {
+      lastRun = runId;
     },
     importDone: async () => done,
     markImportDone: async () => {

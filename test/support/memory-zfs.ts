@@ -203,6 +203,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
       }),
 
     checkPool: () => call("checkPool", pool, () => succeed({ health: "ONLINE", version: "memory" })),
+    claim: () => call("claim", pool, () => succeed(null)),
     changeState: async () => undefined,
     find: (name) => call("find", name, () => succeed(entries.get(name))),
     listVolumes: () =>

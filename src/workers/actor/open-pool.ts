@@ -55,8 +55,8 @@ export interface OpenedPool {
 }
 
 /**
- * Prepares a pool for operations: checks it, ensures POOL/images and POOL/guests, opens the
- * records and reconciles them with the pool. Fails as the first step that fails.
+ * Prepares a pool for operations: checks it, opens the records, claims the pool, ensures
+ * POOL/images and POOL/guests, and reconciles the records with the pool. Fails as the first step that fails.
  */
 export async function openPool(options: OpenPoolOptions): Promise<Outcome<OpenedPool>> {
   const { board, zfs } = options;
@@ -72,16 +72,23 @@ export async function openPool(options: OpenPoolOptions): Promise<Outcome<Opened
 async function openBy(options: OpenPoolOptions, zfs: Zfs): Promise<Outcome<OpenedPool>> {
   const { settings, log, liveTags } = options;
   const { name: pool } = settings.pool;
+  const { runId } = settings;
+  const { dataDir } = settings.node;
   const checked = await zfs.checkPool();
   if (!checked.ok) return checked;
+  const opened = await openRecords(dataDir, pool, log);
+  if (!opened.ok) return opened;
+  const records = traced(options.trace, "records", opened.value);
+  options.onRecords(records);
+  // Before any change of the pool. The records come first: they know the run before this one.
+  const earlierRunId = await records.lastRun();
+  const claimed = await zfs.claim({ runId, earlierRunId, dataDir });
+  if (!claimed.ok) return claimed;
+  await records.markRun(runId);
   for (const name of ["images", "guests"]) {
     const ensured = await zfs.ensureFilesystem(childOf(pool, name));
     if (!ensured.ok) return ensured;
   }
-  const opened = await openRecords(settings.node.dataDir, pool, log);
-  if (!opened.ok) return opened;
-  const records = traced(options.trace, "records", opened.value);
-  options.onRecords(records);
   const originalDatabase = originalDatabaseOf(settings.pool);
   const reconciled = await reconcile({
     pool,
@@ -90,7 +97,7 @@ async function openBy(options: OpenPoolOptions, zfs: Zfs): Promise<Outcome<Opene
     log,
     originalDatabase,
     liveTags,
-    runId: settings.runId,
+    runId,
   });
   if (!reconciled.ok) return reconciled;
   const handlersFor = createHandlers(options, records);

@@ -34,6 +34,9 @@ export interface Records {
   /** The run that has last looked for holds without an owner, and has released all of them. */
   holdsSweptBy(): Promise<string | undefined>;
   markHoldsSwept(runId: string): Promise<void>;
+  /** The run of the daemon that has last claimed the pool with these records. */
+  lastRun(): Promise<string | undefined>;
+  markRun(runId: string): Promise<void>;
   /** Whether the database of mistify-agent-image has been imported. */
   importDone(): Promise<boolean>;
   markImportDone(): Promise<void>;
@@ -53,6 +56,7 @@ const TABLES: readonly string[] = [
 /** Names of rows in the table of facts. */
 const IMPORT_DONE = "original_imported";
 const HOLDS_SWEPT_BY = "holds_swept_by";
+const LAST_RUN = "last_run";
 
 function imageFromRow(row: SqlRow): CompleteImage {
   return {
@@ -182,6 +186,8 @@ async function openFile(path: string, log: ActorLog): Promise<Records> {
     },
     holdsSweptBy: () => fact(HOLDS_SWEPT_BY),
     markHoldsSwept: (runId) => putFact(HOLDS_SWEPT_BY, runId),
+    lastRun: () => fact(LAST_RUN),
+    markRun: (runId) => putFact(LAST_RUN, runId),
     importDone: async () => (await fact(IMPORT_DONE)) !== undefined,
     markImportDone: () => putFact(IMPORT_DONE, new Date().toISOString()),
     close: () => database.close(),

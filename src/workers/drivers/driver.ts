@@ -65,6 +65,15 @@ export interface PreparedCopies {
   discard(): Promise<void>;
 }
 
+/** The daemon that wants to serve a pool. */
+export interface PoolOwner {
+  /** Unique to this run of the daemon. */
+  readonly runId: string;
+  /** The last run with the same records, which is over; undefined if there was none. */
+  readonly earlierRunId: string | undefined;
+  readonly dataDir: string;
+}
+
 export type Properties = Readonly<Record<string, string>>;
 
 /**
@@ -77,6 +86,11 @@ export interface Zfs {
   readonly driver: PoolSettings["driver"];
   /** Checks that the pool can be used. Fails: pool.not_found, command.missing, command.not_permitted. */
   checkPool(): Promise<Outcome<{ readonly health: string; readonly version: string }>>;
+  /**
+   * Keeps other daemons from serving the pool until `close`. To be called once, after checkPool
+   * and before any change. Fails: pool.unavailable, with who has the pool.
+   */
+  claim(owner: PoolOwner): Promise<Outcome<null>>;
   /** Stays equal while no dataset changes. Undefined: the pool can't tell. */
   changeState(): Promise<string | undefined>;
   /** Undefined: there is no such dataset. */
@@ -140,7 +154,7 @@ export interface Zfs {
   readonly commandsRun: number;
   /** What the administrator has to look at, a line each; none of it keeps the pool from working. */
   notices(): Promise<readonly string[]>;
-  /** Releases the pool. No call may follow. */
+  /** Releases the pool, also after a claim that failed. No call may follow. */
   close(): Promise<void>;
 }
 

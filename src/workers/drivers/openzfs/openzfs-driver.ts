@@ -6,6 +6,7 @@ import { failureOf } from "../../processes/command-failures.js";
 import { type RunCommand, succeeded } from "../../processes/run-command.js";
 import { type Properties, sharedBlocks, type Zfs } from "../driver.js";
 import { openzfsChanges } from "./changes.js";
+import { type PoolLease, takeLease } from "./pool-lease.js";
 import { createPoolStateReader } from "./pool-state.js";
 import { openzfsReads } from "./reads.js";
 import { openzfsTransfers } from "./transfers.js";
@@ -44,6 +45,11 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
   const reads = openzfsReads(settings, commands, poolState.read);
   const destroyTimeoutMs = timeoutMs * DESTROY_TIMEOUT_FACTOR;
 
+  /** Set by checkPool. */
+  let poolGuid = "";
+  /** Set by a claim that succeeds. */
+  let lease: PoolLease | undefined;
+
   return {
     driver: "openzfs",
     ...reads,
@@ -58,9 +64,17 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
         return fail("pool.not_found", `pool ${pool} does not exist or is not imported`);
       }
       const [health = "", guid = ""] = end.stdout.trim().split("\t");
+      poolGuid = guid;
       if (settings.dispatch === "grouped") await poolState.open(guid);
       const version = await commands.zfs(["version"]);
       return succeed({ health, version: version.stdout.split("\n")[0]?.trim() || "unknown" });
+    },
+
+    async claim(owner) {
+      const taken = await takeLease({ pool, guid: poolGuid, owner, commands, log });
+      if (!taken.ok) return taken;
+      lease = taken.value;
+      return succeed(null);
     },
 
     changeState: poolState.read,
@@ -71,6 +85,6 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     get commandsRun() {
       return commands.commandsRun;
     },
-    close: async () => {},
+    close: async () => lease?.release(),
   };
 }
