@@ -1,17 +1,20 @@
 import { randomBytes } from "node:crypto";
 import {
-  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from "node:fs";
 import { open } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import sqlite3 from "sqlite3";
+import { until } from "../support/until.js";
 import type { SeenDataset } from "./ledger.js";
 import { PARTIAL, type PoolUnderTest, type PoolView } from "./pool-under-test.js";
 
@@ -35,13 +38,28 @@ function allRows<T>(path: string, sql: string): Promise<T[]> {
   });
 }
 
-/** Reads a database that its daemon has locked: from a copy, which is whole while nothing is written. */
+const DATABASE_FILES = ["", "-wal"] as const;
+
+/** The files of a database, unless they changed while they were read. */
+function readFiles(path: string): Map<string, Buffer> | undefined {
+  const present = DATABASE_FILES.map((suffix) => path + suffix).filter((file) => existsSync(file));
+  const states = () => present.map((file) => `${statSync(file).mtimeMs} ${statSync(file).size}`).join();
+  const before = states();
+  const files = new Map(present.map((file) => [file, readFileSync(file)]));
+  return before === states() ? files : undefined;
+}
+
+/** Reads a database that its daemon has locked: from a copy of its files. */
 export async function readDatabase<T>(path: string, sql: string): Promise<T[]> {
-  const folder = mkdtempSync(`${path}-copy-`);
+  const folder = mkdtempSync(join(tmpdir(), "imagestore-copy-"));
   try {
-    for (const suffix of ["", "-wal"]) {
-      if (existsSync(path + suffix)) copyFileSync(path + suffix, join(folder, basename(path) + suffix));
-    }
+    let files = readFiles(path);
+    // A checkpoint may still be on its way.
+    await until("the database is at rest", () => {
+      files ??= readFiles(path);
+      return files !== undefined;
+    });
+    for (const [file, bytes] of files ?? []) writeFileSync(join(folder, basename(file)), bytes);
     return await allRows<T>(join(folder, basename(path)), sql);
   } finally {
     rmSync(folder, { recursive: true, force: true });

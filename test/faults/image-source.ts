@@ -14,7 +14,7 @@ export interface ImageSource {
 }
 
 const PIECES = 8;
-const PIECE_PAUSE_MS = 15;
+const PIECE_PAUSE_MS = 5;
 
 async function sendSlowly(response: ServerResponse, bytes: Buffer): Promise<void> {
   const length = Math.ceil(bytes.length / PIECES);

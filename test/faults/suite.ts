@@ -33,7 +33,7 @@ export function optionsFrom(env: NodeJS.ProcessEnv, defaultMinutes: number): Sui
 }
 
 /** How long the clients of a round work. OpenZFS in a VM needs longer for the same calls. */
-const WORK_MS = { embedded: 700, openzfs: 3_000 } as const;
+const WORK_MS = { embedded: 900, openzfs: 3_000 } as const;
 const LEARNING_ROUNDS = 2;
 
 /** What can happen at a trace point, by the part of the daemon that it is in. */
@@ -128,7 +128,7 @@ async function runCampaign(
   const end = performance.now() + minutes * 60_000;
   const workMs = WORK_MS[driver];
   // A start and a comparison in the VM take seconds: several faults share one.
-  const times = driver === "embedded" ? 1 : Math.min(5, count);
+  const times = Math.min(driver === "embedded" ? 3 : 5, count);
   const fault: Fault = async (underWay) => {
     await sleep(workMs / 5 + random.below(workMs));
     return CAMPAIGNS[name](underWay);
