@@ -45,9 +45,10 @@ async function serve(flags: Flags, version: string): Promise<void> {
   process.on("unhandledRejection", (error) => log.error({ err: error }, "unhandled rejection"));
   const started = await startDaemon(config, log);
   if (!started.ok) {
-    const { message, detail } = started.failure;
-    log.debug({ detail }, "start failed");
-    exitWithReason(message);
+    const { message, detail, cause } = started.failure;
+    log.debug({ detail, cause }, "start failed");
+    // The administrator may see what no client may.
+    exitWithReason(cause === undefined ? message : `${message} (${cause.split("\n")[0]})`);
   }
   const daemon = started.value;
   stopOnSignals(daemon, log);

@@ -84,7 +84,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
         pool,
         code: failure?.code ?? "ok",
         ms: performance.now() - startedAt,
-        detail: failure?.detail,
+        detail: failure?.cause ?? failure?.detail,
       });
     const refuseAndReport = (failure: Failure, pool = "") => {
       refuse(reply, failure);

@@ -59,7 +59,13 @@ export function runCall(
   const report = (outcome: Outcome<string>) => {
     const failure = outcome.ok ? undefined : outcome.failure;
     const ms = performance.now() - startedAt;
-    options.report({ method: method.name, pool, code: failure?.code ?? "ok", ms, detail: failure?.detail });
+    options.report({
+      method: method.name,
+      pool,
+      code: failure?.code ?? "ok",
+      ms,
+      detail: failure?.cause ?? failure?.detail,
+    });
     return outcome;
   };
   if (!planned.ok) return report(planned);

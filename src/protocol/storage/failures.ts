@@ -50,8 +50,10 @@ export interface Failure {
   readonly code: FailureCode;
   /** The `error` of a 1.0 reply. Where docs/api.md gives the words, clients compare them. */
   readonly message: string;
-  /** More about the cause: for 2.0 clients and the log. */
+  /** More about it: for 2.0 clients and the log. Without paths of this machine and command lines. */
   readonly detail?: string;
+  /** For the log alone, as no client may see it: command lines, paths, stacks. */
+  readonly cause?: string;
   /** When to try again, in seconds from now, if somebody said so. */
   readonly retryAfter?: number;
 }
@@ -97,8 +99,13 @@ export const failed = {
   stopping: fail("service.stopping", "imagestore is stopping"),
 } as const;
 
-/** The failure of an unexpected exception, which is a bug. Its stack is the detail. */
+/** `failed`, with what only the log may have. */
+export function withCause({ failure }: FailedOutcome, cause: string): FailedOutcome {
+  return { ok: false, failure: { ...failure, cause } };
+}
+
+/** The failure of an unexpected exception, which is a bug. Its stack is the cause. */
 export function internalFailure(error: unknown): FailedOutcome {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return fail("internal", "internal error", text);
+  return withCause(fail("internal", "internal error"), text);
 }

@@ -1,4 +1,12 @@
-import { type FailedOutcome, type FailureCode, fail, failed } from "../../protocol/storage/failures.js";
+import { basename } from "node:path";
+import {
+  type FailedOutcome,
+  type FailureCode,
+  fail,
+  failed,
+  withCause,
+} from "../../protocol/storage/failures.js";
+import { withoutPaths } from "../../protocol/storage/path-text.js";
 import type { CommandEnd } from "./run-command.js";
 
 /**
@@ -119,23 +127,29 @@ const DETAIL_CHARACTERS = 4000;
 
 /**
  * The failure of a command that did not succeed. A failure without a pattern has the first line
- * of stderr as its message, and argv and all of stderr, up to 4000 characters, as its detail.
+ * of stderr as its message. No message has a path of this machine or a command line: argv and all
+ * of stderr, up to 4000 characters, are the cause, which only the log gets.
  */
 export function failureOf(end: CommandEnd): FailedOutcome {
+  const { failure } = textFailureOf(end);
+  const cause = `${end.argv.join(" ").slice(0, 500)}: ${end.stderr.trim().slice(0, DETAIL_CHARACTERS)}`;
+  return withCause(fail(failure.code, withoutPaths(failure.message)), cause);
+}
+
+function textFailureOf(end: CommandEnd): FailedOutcome {
   const { exit, argv, stderr } = end;
   const text = stderr.trim();
-  const command = argv.join(" ").slice(0, 500);
   // Behind a prefix such as sudo or ssh: the verb of zfs, not the one of the prefix.
   const program = argv.findIndex((word) => /(?:^|\/)(?:zfs|zpool)$/.test(word));
-  const verb = program < 0 ? argv[0] : argv.slice(program, program + 2).join(" ");
-  const general = (code: FailureCode, what: string) =>
-    fail(code, `${verb}: ${what}`, `${command}: ${text.slice(0, DETAIL_CHARACTERS)}`);
+  const [name = "", verb] = program < 0 ? argv.slice(0, 1) : argv.slice(program, program + 2);
+  const called = verb === undefined ? basename(name) : `${basename(name)} ${verb}`;
+  const general = (code: FailureCode, what: string) => fail(code, `${called}: ${what}`);
   switch (exit.kind) {
     case "not_started":
       return exit.errno === "EACCES" || exit.errno === "EPERM"
-        ? general("command.not_permitted", `not permitted to run ${argv[0]}`)
+        ? general("command.not_permitted", `not permitted to run ${basename(argv[0] ?? "")}`)
         : exit.errno === "ENOENT"
-          ? general("command.missing", `no such program: ${argv[0]}`)
+          ? general("command.missing", `no such program: ${basename(argv[0] ?? "")}`)
           : general("command.failed", `not started: ${exit.errno}`);
     case "timed_out":
       return general(

@@ -154,8 +154,10 @@ export async function openEmbeddedPool(
   const folder = resolve(settings.folder);
   const what = `pool ${settings.name} in ${folder}`;
   // A full disk must not keep the pool from being opened, since only an open pool can make room.
-  const opened = await catchStorageErrors(`${what} can't be opened`, () =>
-    giveRoom(folder, log, () => openFolder(folder, settings, log, trace)),
+  const opened = await catchStorageErrors(
+    `${what} can't be opened`,
+    () => giveRoom(folder, log, () => openFolder(folder, settings, log, trace)),
+    "administrator",
   );
   if (opened.ok || !opened.failure.message.includes("SQLITE_BUSY")) return opened;
   return fail("pool.unavailable", `${what} is open in another imagestore`);

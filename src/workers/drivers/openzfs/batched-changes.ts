@@ -1,4 +1,10 @@
-import { type FailedOutcome, fail, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import {
+  type FailedOutcome,
+  fail,
+  type Outcome,
+  succeed,
+  withCause,
+} from "../../../protocol/storage/failures.js";
 import {
   type DatasetName,
   datasetOf,
@@ -109,11 +115,8 @@ export function createBatchedChanges(
 
 /** The failure of a program that ended well, but whose result could not be read. */
 function unreadable(stdout: string): FailedOutcome {
-  return fail(
-    "service.interrupted",
-    "zfs program: its result can't be read; the outcome is unknown, ask again",
-    stdout.slice(0, 200),
-  );
+  const message = "zfs program: its result can't be read; the outcome is unknown, ask again";
+  return withCause(fail("service.interrupted", message), stdout.slice(0, 200));
 }
 
 /** A batcher for each dataset, for `zfs destroy DATASET@a,b` takes snapshots of one dataset only. */

@@ -118,7 +118,7 @@ test("an exception in the handler becomes an internal failure that keeps its sta
   const pair = inProcess(() => Promise.reject(new Error("a bug")));
   const outcome = await pair.link.call("x");
   expect(outcome).toMatchObject({ ok: false, failure: { code: "internal", message: "internal error" } });
-  expect(outcome.ok ? "" : outcome.failure.detail).toContain("a bug");
+  expect(outcome.ok ? "" : outcome.failure.cause).toContain("a bug");
   pair.close();
 });
 

@@ -178,7 +178,43 @@ describe("what OpenZFS writes", () => {
     const text = captured(name);
     const { failure } = failureOf(endOf(text));
     expect(failure.message).toBe(`zfs destroy: ${text.split("\n")[0]}`);
-    expect(failure.detail).toContain(text.trim());
+    expect(failure.cause).toContain(text.trim());
+  });
+});
+
+describe("what a client sees", () => {
+  const argv = ["/usr/bin/sudo", "-n", "/usr/sbin/zfs", "destroy", "tank/a"];
+  const exits: readonly CommandEnd["exit"][] = [
+    { kind: "exited", code: 1 },
+    { kind: "lost" },
+    { kind: "timed_out", afterMs: 1 },
+    { kind: "too_much_output", limitBytes: 1 },
+    { kind: "signalled", signal: "SIGKILL" },
+    { kind: "not_started", errno: "ENOENT" },
+    { kind: "not_started", errno: "EACCES" },
+    { kind: "not_started", errno: "EIO" },
+  ];
+  const stderrs = [
+    "cannot unmount '/mnt/secret/a': pool or dataset is busy",
+    "cannot mount '/mnt/secret/b': directory is not empty",
+    "Unable to open /dev/secret/zfs: Permission denied.",
+    "/opt/secret/zfs: no such file",
+  ];
+
+  test.each(exits)("has no path and no command line: %o", (exit) => {
+    for (const stderr of stderrs) {
+      const { failure } = failureOf(endOf(stderr, exit, argv));
+      const seen = `${failure.message} ${failure.detail ?? ""}`;
+      expect(seen).not.toMatch(/secret|\/usr|sudo -n|destroy tank/);
+      expect(failure.cause).toContain(`${argv.join(" ")}: ${stderr}`);
+    }
+  });
+
+  test("has the names of datasets, and the last part of a path", () => {
+    const { failure } = failureOf(
+      endOf("cannot mount '/mnt/secret/a': tank/guests/g1 is odd", undefined, argv),
+    );
+    expect(failure.message).toBe("zfs destroy: cannot mount '…/a': tank/guests/g1 is odd");
   });
 });
 
@@ -292,7 +328,7 @@ test("text that nobody knows is a general failure, whatever it says", () => {
     fc.property(fc.string({ unit: "grapheme" }), (text) => {
       const { failure } = failureOf(endOf(`xx ${text}`));
       expect(failure.code).toBe("command.failed");
-      expect(failure.detail).toContain(text.trim().slice(0, 1_000));
+      expect(failure.cause).toContain(text.trim().slice(0, 1_000));
     }),
   );
 });

@@ -213,7 +213,7 @@ describe("a send", () => {
 
   test("that has no place for its pipe says so", async () => {
     const failure = await start(["true"], { folder: "/proc/none" }).end();
-    expect(failure).toMatchObject({ code: "internal", detail: expect.stringContaining("ENOENT") });
+    expect(failure).toMatchObject({ code: "internal", cause: expect.stringContaining("ENOENT") });
   });
 
   test("whose command writes errors without end doesn't stop or fill the memory", async () => {
