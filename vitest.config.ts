@@ -7,6 +7,7 @@ import { defineConfig } from "vitest/config";
  *   that it names.
  * - embedded: faults and streams of embedded pools.
  * - browser: pages of other sites in a real browser; pools in folders.
+ * - fuzz: random requests; pools in folders.
  * - openzfs: faults and streams of OpenZFS pools, and the whole round inside the VM.
  * The three projects on OpenZFS share one VM, so their files run one after another.
  */
@@ -60,6 +61,16 @@ export default defineConfig({
           pool: "forks" as const,
           sequence: { groupOrder: 7 },
           include: ["test/faults/**/*.test.ts"],
+        },
+      },
+      {
+        test: {
+          name: "fuzz",
+          testTimeout: 60_000,
+          fileParallelism: false,
+          pool: "forks" as const,
+          sequence: { groupOrder: 8 },
+          include: ["test/fuzz/**/*.test.ts"],
         },
       },
       {

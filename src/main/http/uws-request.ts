@@ -31,6 +31,11 @@ export class ReceivedRequest implements HttpRequest {
     });
   }
 
+  /** Whether it says that its body has no bytes. */
+  get isWithoutBody(): boolean {
+    return /^0+$/.test(this.contentLength);
+  }
+
   private keep(name: string, value: string): void {
     switch (name) {
       case "content-type":

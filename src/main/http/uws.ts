@@ -18,6 +18,8 @@ const LIBUS_LISTEN_EXCLUSIVE_PORT = 1;
 /** uWebSockets.js needs a moment between its close and the end of the process. */
 const CLOSE_PAUSE_MS = 200;
 
+const NOTHING = new Uint8Array(0);
+
 declare module "uWebSockets.js" {
   /** What the native module has and its type declarations lack. */
   interface TemplatedApp {
@@ -139,6 +141,8 @@ function receive(
     options.handle(received, reply);
   });
   reply.onDone = reader;
+  // The module never tells of the end of such a body if the request's head came in several segments.
+  if (received.isWithoutBody) return reader.add(NOTHING, true);
   // A chunk is valid only during this callback.
   response.onData((chunk, isLast) => reader.add(new Uint8Array(chunk), isLast));
 }

@@ -170,6 +170,23 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
       expect(text.split("twelve bytes")).toHaveLength(2);
     });
 
+    test("a request of length 0 is answered, wherever its head is cut", async () => {
+      handler = (_request, reply) => reply.send(200, [], "");
+      const request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+      for (const at of [1, 8, 30, request.length - 3, request.length - 1]) {
+        const socket = connect(listener.port, "127.0.0.1");
+        let text = "";
+        socket.on("data", (chunk: Buffer) => {
+          text += chunk.toString("latin1");
+        });
+        socket.write(request.slice(0, at));
+        // Long enough that the rest is a segment of its own, also for the server.
+        setTimeout(() => socket.write(request.slice(at)), 30);
+        await until(`an answer to a head that is cut at ${at}`, () => text.endsWith("\r\n\r\n"), 5_000);
+        socket.destroy();
+      }
+    });
+
     test.each([
       ["two different lengths", "Content-Length: 3\r\nContent-Length: 4\r\n"],
       ["two hosts", "Host: localhost\r\nContent-Length: 3\r\n"],

@@ -1,0 +1,57 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { startDaemonProcess } from "../support/daemon.js";
+import { must } from "../support/rpc.js";
+import { MEMORY_FACTOR, runCampaign } from "./campaign.js";
+
+const { env } = process;
+const REQUESTS = Number(env.FUZZ_REQUESTS ?? 100_000);
+const SEED = Number(env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const FIRST = Number(env.FUZZ_FIRST ?? 0);
+const TRANSPORTS =
+  env.FUZZ_TRANSPORT && env.FUZZ_TRANSPORT !== "both" ? [env.FUZZ_TRANSPORT] : ["uws", "node"];
+const QUOTA_BYTES = 2 ** 30;
+/** After so many the memory of the process is what it needs for its work. */
+const WARM_UP = 20_000;
+/** uWebSockets.js looks every 4 s; node:http gives a head 60 s, and looks every 30 s. */
+const IDLE_LIMIT_MS = { uws: 20_000, node: 110_000 };
+
+test.each(TRANSPORTS)(
+  "random requests are answered, by %s, and leave nothing behind",
+  async (transport) => {
+    const folder = mkdtempSync(join(tmpdir(), "imagestore-fuzz-"));
+    const daemon = await startDaemonProcess({
+      listen: { port: 0, transport },
+      pools: [{ name: "tank", driver: "embedded", folder, quotaBytes: QUOTA_BYTES }],
+      imageService: "127.0.0.1:1",
+      log: { level: "error" },
+    });
+    try {
+      const { problems, counts, seconds, rssMib, slowestEndMs } = await runCampaign(daemon, {
+        requests: REQUESTS,
+        seed: SEED,
+        first: FIRST,
+        idleLimitMs: transport === "node" ? IDLE_LIMIT_MS.node : IDLE_LIMIT_MS.uws,
+        warmUp: WARM_UP,
+      });
+      const shown = [...counts].sort().map(([what, count]) => `${what} ${count}`);
+      process.stdout.write(
+        `fuzz: ${transport}, seed ${SEED}, ${REQUESTS} requests in ${seconds.toFixed(0)} s; ${shown.join(", ")}; ` +
+          `RSS MiB ${rssMib.before} before, ${rssMib.end} at the end, ${rssMib.rested} rested; ` +
+          `unfinished requests ended within ${(slowestEndMs / 1000).toFixed(0)} s\n`,
+      );
+      expect(problems).toEqual([]);
+      expect(daemon.process.exitCode).toBeNull();
+      // An error is a bug, a crash of a thread or a part that was started again.
+      expect(daemon.log()).toBe("");
+      expect(rssMib.rested).toBeLessThanOrEqual(rssMib.before * MEMORY_FACTOR);
+      await must(daemon.url, "ListVolumes", {});
+    } finally {
+      expect(await daemon.stop()).toBe(0);
+      rmSync(folder, { recursive: true, force: true });
+    }
+  },
+  300_000 + REQUESTS * 10,
+);
