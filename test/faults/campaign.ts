@@ -24,9 +24,6 @@ import { download, sendCall } from "./send-call.js";
 /** The tag of the snapshot of every image. */
 const IMAGE_TAG = "golden";
 const IMAGE_MIB = 8;
-/** A call may take several commands, and each its limit. */
-const COMMANDS_PER_CALL = 4;
-const IDLE_LIMIT_MS = 60_000;
 
 export interface CampaignOptions {
   readonly pool: PoolUnderTest;
@@ -93,7 +90,7 @@ export async function openCampaign({
     pool: pool.name,
     random: createRandom(seed * 1000 + index),
     tally,
-    callLimitMs: pool.commandMs * COMMANDS_PER_CALL,
+    callLimitMs: pool.callLimitMs,
     imageTag: IMAGE_TAG,
   });
   const clients: Client[] = Array.from({ length: count }, (_, index) =>
@@ -148,7 +145,7 @@ export async function openCampaign({
       if (/^imagestore_actor_ready\S* 0/m.test(metrics)) return true;
       return /^imagestore_(actor_pending|downloads|fetches)(\{.*\})? [1-9]/m.test(metrics);
     };
-    await until("the daemon is at rest", async () => !(await isBusy()), IDLE_LIMIT_MS);
+    await until("the daemon is at rest", async () => !(await isBusy()), pool.callLimitMs);
     let view = await pool.view();
     // What a call that nobody waits for leaves may still be on its way out.
     const limit = performance.now() + 10_000;

@@ -128,6 +128,7 @@ export function createEmbeddedPool(parent: string, settings: Record<string, unkn
     dataDir,
     env: {},
     commandMs: 5_000,
+    callLimitMs: 20_000,
     async fill(volume) {
       const path = join(folder, "zvol", NAME, volume);
       await using file = await open(path, "r+");

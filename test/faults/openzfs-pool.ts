@@ -44,6 +44,8 @@ export function createOpenZfsPool(vm: Vm, name: string, disk: string, commandMs:
     dataDir: join(parent, "records"),
     env: { OPENZFS_VM_RUN: vm.run },
     commandMs,
+    // A recursive destroy may take ten times the limit, and a stopped runner is noticed 7 s after a limit.
+    callLimitMs: commandMs * 10 + 60_000,
     fill: (volume) => fillVolume(vm, `${name}/${volume}`, 1),
     // The commands in the VM don't end with the ssh that started them, as those on a node do.
     settle: () => until("no command runs in the VM", () => running() === "", 60_000),

@@ -19,6 +19,8 @@ export interface PoolUnderTest {
   readonly env: NodeJS.ProcessEnv;
   /** How long a command of the pool may take, as the daemon is configured. */
   readonly commandMs: number;
+  /** The longest that a call may take: one command with the longest limit, and some others. */
+  readonly callLimitMs: number;
   /** Writes bytes that no compression makes smaller to a volume. */
   fill(volume: string): void | Promise<void>;
   /** Waits for what a killed daemon has left running outside of this machine. */

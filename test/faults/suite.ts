@@ -10,7 +10,7 @@ export interface SuiteOptions {
   readonly minutes: number;
   readonly seed: number;
   /** `mix`: every fault in turn. The others: one fault, `count` times. */
-  readonly campaign: "mix" | "kill-daemon" | "kill-runner" | "stop-runner" | "kill-child";
+  readonly campaign: "mix" | "kill-daemon" | "kill-runner" | "stop-runner" | "kill-child" | "full";
   readonly count: number;
 }
 
@@ -23,7 +23,8 @@ const CAMPAIGNS = {
 
 export function optionsFrom(env: NodeJS.ProcessEnv, defaultMinutes: number): SuiteOptions {
   const campaign = env.FAULTS_CAMPAIGN ?? "mix";
-  if (campaign !== "mix" && !(campaign in CAMPAIGNS)) throw new Error(`no such campaign: ${campaign}`);
+  if (campaign !== "mix" && campaign !== "full" && !(campaign in CAMPAIGNS))
+    throw new Error(`no such campaign: ${campaign}`);
   return {
     minutes: Number(env.FAULTS_MINUTES ?? defaultMinutes),
     seed: Number(env.FAULTS_SEED ?? Math.floor(Math.random() * 1e6)),
@@ -122,8 +123,11 @@ async function runCampaign(
   campaign: Campaign,
   { campaign: name, minutes, seed, count }: SuiteOptions,
   driver: PoolUnderTest["driver"],
+  more: readonly Fault[],
 ): Promise<number> {
-  if (name === "mix") throw new Error("the mix is no single fault");
+  const chosen = Object.entries(CAMPAIGNS).flatMap(([each, fault]) => (each === name ? [fault] : []));
+  const faults = name === "full" ? more : chosen;
+  if (faults.length === 0) throw new Error(`no fault of the campaign ${name} on ${driver}`);
   const random = createRandom(seed);
   const end = performance.now() + minutes * 60_000;
   const workMs = WORK_MS[driver];
@@ -131,7 +135,7 @@ async function runCampaign(
   const times = Math.min(driver === "embedded" ? 3 : 5, count);
   const fault: Fault = async (underWay) => {
     await sleep(workMs / 5 + random.below(workMs));
-    return CAMPAIGNS[name](underWay);
+    return random.pick(faults)(underWay);
   };
   let rounds = 0;
   while (performance.now() < end && rounds * times < count) {
@@ -142,15 +146,19 @@ async function runCampaign(
   return rounds;
 }
 
-/** Runs the suite on a pool, which it removes. Prints what it did. @returns what must be empty. */
-export async function runSuite(pool: PoolUnderTest, options: SuiteOptions): Promise<readonly string[]> {
+/** Runs the suite on a pool, which it removes. `more`: the faults of the campaign `full`. Prints what it did. @returns what must be empty. */
+export async function runSuite(
+  pool: PoolUnderTest,
+  options: SuiteOptions,
+  more: readonly Fault[] = [],
+): Promise<readonly string[]> {
   const { driver } = pool;
   const clients = driver === "embedded" ? 6 : 4;
   const campaign = await openCampaign({ pool, seed: options.seed, clients });
   let rounds = 0;
   try {
     const run = options.campaign === "mix" ? runMix : runCampaign;
-    rounds = await run(campaign, options, driver);
+    rounds = await run(campaign, options, driver, more);
   } catch (error) {
     const log = campaign.log();
     campaign.tally.violations.push(`broke: ${error instanceof Error ? error.stack : error}\n${log}`);

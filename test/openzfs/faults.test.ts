@@ -1,4 +1,5 @@
 import { describe, expect, inject, test } from "vitest";
+import { fullPoolFaults } from "../faults/full-pool.js";
 import { createOpenZfsPool } from "../faults/openzfs-pool.js";
 import { optionsFrom, runSuite } from "../faults/suite.js";
 import type { Vm } from "../support/vm.js";
@@ -15,7 +16,7 @@ describe.skipIf("skip" in vm)("faults on OpenZFS", () => {
     "no fault loses an acknowledged change, brings a deleted one back or leaves anything behind",
     async () => {
       const pool = createOpenZfsPool(vm as Vm, "faults", "/dev/vdl", COMMAND_MS);
-      expect(await runSuite(pool, options)).toEqual([]);
+      expect(await runSuite(pool, options, fullPoolFaults(vm as Vm, pool.name))).toEqual([]);
     },
     options.minutes * 60_000 + SPARE_MS,
   );
