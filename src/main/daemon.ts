@@ -11,6 +11,7 @@ import { createDownloads } from "./downloads/downloads.js";
 import { startStreaming } from "./downloads/streaming-handle.js";
 import { takePort } from "./front-door.js";
 import { createOriginCheck } from "./http/request-origin.js";
+import { logCall } from "./observability/call-log.js";
 import type { CallReport } from "./observability/call-report.js";
 import { createMetrics } from "./observability/metrics.js";
 import { type Actor, startActor } from "./pools/actor-handle.js";
@@ -80,7 +81,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   });
   const report = (call: CallReport) => {
     metrics.observe(call);
-    if (log.isLevelEnabled("info")) log.info({ ...call, ms: Math.round(call.ms * 100) / 100 }, "call");
+    logCall(log, call);
   };
   const downloads = createDownloads({
     pools,

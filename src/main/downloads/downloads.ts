@@ -78,12 +78,15 @@ export function createDownloads(options: DownloadOptions): Downloads {
 
   function handle(request: HttpRequest, reply: HttpReply): void | Promise<void> {
     const startedAt = performance.now();
+    const planned = planDownload(downloadRequest(request), options.pools);
     const report = (pool: string, failure: Failure | undefined) =>
       options.report({
         method: "download",
         pool,
         code: failure?.code ?? "ok",
         ms: performance.now() - startedAt,
+        operation: planned.ok ? planned.value.operation : undefined,
+        message: failure?.message,
         detail: failure?.cause ?? failure?.detail,
       });
     const refuseAndReport = (failure: Failure, pool = "") => {
@@ -95,7 +98,6 @@ export function createDownloads(options: DownloadOptions): Downloads {
     }
     if (request.tooLarge)
       return reply.send(413, PLAIN_TEXT, "the body is larger than limits.bodyBytes allows\n");
-    const planned = planDownload(downloadRequest(request), options.pools);
     if (!planned.ok) return refuseAndReport(planned.failure);
     const { pool, operation } = planned.value;
     const actor = options.actorOf(pool);

@@ -1,3 +1,5 @@
+import type { Operation } from "../../protocol/storage/operations.js";
+
 /** How a call or a download ended, for the log and the metrics. */
 export interface CallReport {
   /** "" where no method was found; "download". */
@@ -7,5 +9,10 @@ export interface CallReport {
   /** "ok", or the failure's code. */
   readonly code: string;
   readonly ms: number;
+  /** Undefined where the request was refused without one. */
+  readonly operation?: Operation | undefined;
+  /** Of a failure: what the client was told. */
+  readonly message?: string | undefined;
+  /** Of a failure: more of it, which the client may not have been told. */
   readonly detail?: string | undefined;
 }

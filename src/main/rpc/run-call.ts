@@ -64,6 +64,8 @@ export function runCall(
       pool,
       code: failure?.code ?? "ok",
       ms,
+      operation: planned.ok ? planned.value.operation : undefined,
+      message: failure?.message,
       detail: failure?.cause ?? failure?.detail,
     });
     return outcome;

@@ -1,5 +1,6 @@
 import type { Operation } from "../../protocol/storage/operations.js";
 import type { NodeSettings } from "../../protocol/storage/pool-settings.js";
+import { subjectsOf } from "../../protocol/storage/subjects.js";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import type { CommandReport, WaitReport, WorkReport } from "../../protocol/threads/work-report.js";
 import type { LockWatch } from "./dataset-locks.js";
@@ -199,19 +200,6 @@ function holdersOf(wanted: string, by: Work, all: Iterable<Work>): number[] {
   }
   return holders;
 }
-
-/** The names that an operation is about. */
-function subjectsOf(operation: Operation): string[] {
-  const subjects: string[] = [];
-  const { op, ...ask } = operation;
-  for (const [key, value] of Object.entries(ask)) {
-    if (SUBJECTS.has(key) && typeof value === "string") subjects.push(value);
-  }
-  if ("guest" in operation) subjects.push(operation.guest.id);
-  return subjects;
-}
-
-const SUBJECTS: ReadonlySet<string> = new Set(["id", "name", "dataset", "snapshot", "target", "root"]);
 
 /**
  * Whether a word of an argv names one of `datasets`, or something at or below a guest or an image

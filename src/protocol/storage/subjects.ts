@@ -1,0 +1,14 @@
+import type { Operation } from "./operations.js";
+
+const SUBJECTS: ReadonlySet<string> = new Set(["id", "name", "dataset", "snapshot", "target", "root"]);
+
+/** The names that an operation is about: datasets, snapshots, an image's or a guest's id. */
+export function subjectsOf(operation: Operation): string[] {
+  const subjects: string[] = [];
+  const { op, ...ask } = operation;
+  for (const [key, value] of Object.entries(ask)) {
+    if (SUBJECTS.has(key) && typeof value === "string") subjects.push(value);
+  }
+  if ("guest" in operation) subjects.push(operation.guest.id);
+  return subjects;
+}
