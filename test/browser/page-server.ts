@@ -19,6 +19,8 @@ export interface PageServer {
   readonly port: number;
   /** What the page reports when it has tried everything. */
   readonly report: Promise<AttackReport>;
+  /** The paths that were asked for, to tell where a page has stopped. */
+  readonly asked: readonly string[];
   close(): Promise<void>;
 }
 
@@ -41,8 +43,10 @@ export async function startPageServer(daemonPort: number): Promise<PageServer> {
   /** Where the relay leads. It changes once, from the page's server to the daemon. */
   let relayedPort = 0;
   const relayed = new Set<Socket>();
+  const asked: string[] = [];
   const server = createServer((incoming, outgoing) => {
     const url = new URL(incoming.url ?? "/", "http://x");
+    asked.push(url.pathname);
     outgoing.setHeader("Connection", "close");
     switch (url.pathname) {
       case "/":
@@ -93,6 +97,7 @@ export async function startPageServer(daemonPort: number): Promise<PageServer> {
   return {
     port,
     report,
+    asked,
     close: async () => {
       relay.close();
       server.close();
