@@ -106,7 +106,7 @@ conformance("Guests' disks", "guests", (subject) => {
   test.each(invalid)("%s is an invalid argument", async (_title, params) => {
     for (const method of ["VerifyDisks", "CreateGuestDisks"] as const) {
       const error = await server.failure(method, params);
-      expect(error.message).toBe("invalid argument");
+      expect(error.message).toMatch(/^invalid argument \(guest\S*: wanted .+\)$/);
       expect(error.data).toMatchObject({ reason: "request.invalid", errno: "EINVAL", retryable: false });
     }
   });
@@ -144,7 +144,9 @@ conformance("Guests' disks", "guests", (subject) => {
     for (const { text } of replies) {
       expect(JSON.parse(text)).toMatchObject({
         error: {
-          message: "no space left on device",
+          message: expect.stringMatching(
+            /^no space left on device.* \(guest\.disks\S*: found \d+ MiB.*, wanted .*\d+ MiB\)$/,
+          ),
           data: { reason: "pool.no_space", errno: "ENOSPC", retryable: false },
         },
       });

@@ -93,7 +93,7 @@ conformance("Images and their clones", "images", (subject) => {
       server.failure("CloneImage", { id: golden, dest: `${otherPool}/${own}/clone` }),
     ]);
     for (const { message, data } of [volume, filesystem, otherClone]) {
-      expect(message).toBe("dataset already exists");
+      expect(message).toMatch(/^dataset already exists: .+ \(origin: found .+, wanted .+@s\)$/);
       expect(data).toMatchObject({ reason: "dataset.exists", errno: "EEXIST", retryable: false });
     }
     expect(below.data.reason).toBe("dataset.wrong_type");

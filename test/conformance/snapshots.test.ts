@@ -148,7 +148,7 @@ conformance("Snapshots", "snapshots", ({ server, pool, own }) => {
 
   test("a snapshot that exists is not made again", async () => {
     const error = await server.failure("CreateSnapshot", { id: a, dest: "kept" });
-    expect(error.message).toBe("dataset already exists");
+    expect(error.message).toBe(`dataset already exists: ${pool}/${a}@kept`);
     expect(error.data).toMatchObject({ reason: "dataset.exists", errno: "EEXIST", retryable: false });
   });
 

@@ -1,4 +1,5 @@
 import type { Request } from "../../protocol/json-rpc/envelope.js";
+import { aboutOperation } from "../../protocol/json-rpc/failure-text.js";
 import { byteLength } from "../../protocol/json-rpc/joined.js";
 import type { Method, Routed, RoutedToPools } from "../../protocol/json-rpc/methods/method.js";
 import { internalFailure, type Outcome, succeed } from "../../protocol/storage/failures.js";
@@ -78,7 +79,10 @@ export function runCall(
     context.leftBytes -= byteLength(text);
     return succeed(text);
   };
-  const finish = (outcome: Outcome<unknown>) => report(outcome.ok ? encode(outcome.value) : outcome);
+  const finish = (outcome: Outcome<unknown>) => {
+    if (outcome.ok) return report(encode(outcome.value));
+    return report({ ok: false, failure: aboutOperation(outcome.failure, operation) });
+  };
   const outcome = runShared(planned.value, options.run, context.reads);
   return outcome instanceof Promise ? outcome.catch(internalFailure).then(finish) : finish(outcome);
 }

@@ -1,4 +1,5 @@
-import { fail, type Outcome, succeed } from "../storage/failures.js";
+import { fail, type Outcome, succeed, tellAbout } from "../storage/failures.js";
+import { unknownName } from "../storage/nearest-name.js";
 import { MAX_UINT64 } from "../storage/units.js";
 import { isNull, type JsonValue, readJson, tokenOf } from "./json.js";
 
@@ -12,6 +13,8 @@ export interface FieldType<T> {
   readonly expected: string;
   /** The value of a field that is absent or null. */
   readonly zero: T;
+  /** @returns what is wrong with the names of members in a value, where the type knows them all. */
+  problemOfNames?(value: JsonValue, path: string): Outcome<never> | undefined;
   /** `path` names the field in messages. @returns undefined if the value has another type. */
   read(value: JsonValue, path: string): Outcome<T> | undefined;
 }
@@ -82,6 +85,26 @@ export function struct<T extends object>(shape: Shape<T>): FieldType<T> {
   }
   return {
     expected: "object",
+    problemOfNames: ({ kind, keys, items }, path) => {
+      if (kind !== "object") return undefined;
+      for (const [index, item] of items.entries()) {
+        const key = keys[index] ?? "";
+        const name = fields.get(key) ?? fields.get(key.toLowerCase());
+        const field = `${path}.${name ?? clip(key)}`;
+        const problem =
+          name === undefined
+            ? tellAbout(
+                fail(
+                  "request.malformed",
+                  `${field}: unknown member, ${unknownName(key, Object.keys(shape))}`,
+                ),
+                { field },
+              )
+            : shape[name].problemOfNames?.(item, field);
+        if (problem) return problem;
+      }
+      return undefined;
+    },
     // A copy, because `read` copies the other object often, which would be slow if it were frozen.
     zero: Object.freeze({ ...zero }),
     read: ({ kind, keys, items }, path) => {
@@ -110,6 +133,14 @@ export function arrayOf<T>(type: FieldType<T>): FieldType<readonly T[]> {
   return {
     expected: "array",
     zero: Object.freeze([]),
+    problemOfNames: ({ kind, items }, path) => {
+      if (kind !== "array" || type.problemOfNames === undefined) return undefined;
+      for (const [index, item] of items.entries()) {
+        const problem = type.problemOfNames(item, `${path}[${index}]`);
+        if (problem) return problem;
+      }
+      return undefined;
+    },
     read: ({ kind, items }, path) => {
       if (kind !== "array") return undefined;
       const values: T[] = [];
@@ -132,7 +163,9 @@ function clip(text: string): string {
 function readField<T>(type: FieldType<T>, value: JsonValue, path: string): Outcome<T> {
   const read = type.read(value, path);
   if (read !== undefined) return read;
-  return fail("request.malformed", `${path}: expected ${type.expected}, got ${clip(tokenOf(value))}`);
+  const found = clip(tokenOf(value));
+  const failure = fail("request.malformed", `${path}: expected ${type.expected}, got ${found}`);
+  return tellAbout(failure, { field: path });
 }
 
 function readOrZero<T>(type: FieldType<T>, value: JsonValue | undefined, path: string): Outcome<T> {
@@ -141,7 +174,8 @@ function readOrZero<T>(type: FieldType<T>, value: JsonValue | undefined, path: s
 
 /**
  * Reads `params`: an array of one object, or with `allowObject` the object itself. With `[]` and
- * `[null]` all fields are zero. Further elements are ignored.
+ * `[null]` all fields are zero. Further elements are ignored, and so are unknown members unless
+ * `allowObject`.
  * Fails: request.malformed, with the field and its type in the message.
  */
 export function readParams<T>(
@@ -152,6 +186,10 @@ export function readParams<T>(
 ): Outcome<T> {
   if (params === undefined) return succeed(type.zero);
   const { kind, items } = params;
+  const object = kind === "array" ? items[0] : params;
+  // In 1.0 unknown names are ignored, as Go does.
+  const problem = allowObject && object ? type.problemOfNames?.(object, name) : undefined;
+  if (problem) return problem;
   if (kind === "array") return readOrZero(type, items[0], name);
   if (kind === "object" && allowObject) return readField(type, params, name);
   const expected = allowObject ? "an object or an array of one object" : "an array of one object";

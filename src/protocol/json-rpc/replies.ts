@@ -1,4 +1,5 @@
 import { FAILURES, type Failure, type Outcome } from "../storage/failures.js";
+import { encodeAbout, messageOf20 } from "./failure-text.js";
 import { quote } from "./json-text.js";
 
 /** Writes a 1.0 reply. The value of `outcome` is the result as JSON text. */
@@ -15,12 +16,13 @@ export function encodeReply20(id: string, outcome: Outcome<string>): string {
     : encodeFailure20(id, outcome.failure);
 }
 
-function encodeFailure20(id: string, { code, message, detail, retryAfter }: Failure): string {
+function encodeFailure20(id: string, failure: Failure): string {
+  const { code, detail, retryAfter, about } = failure;
   const { rpc, errno, retryable } = FAILURES[code];
   const shown = detail === undefined || code === "internal" ? "" : `,"detail":${quote(detail)}`;
   const later = retryAfter === undefined ? "" : `,"retryAfter":${retryAfter}`;
-  const data = `{"reason":${quote(code)},"errno":${quote(errno)},"retryable":${retryable}${later}${shown}}`;
-  return encodeError20(id, rpc, message, data);
+  const data = `{"reason":${quote(code)},"errno":${quote(errno)},"retryable":${retryable}${later}${encodeAbout(about)}${shown}}`;
+  return encodeError20(id, rpc, messageOf20(failure), data);
 }
 
 /** The errors of an envelope, with the codes and messages of the 2.0 specification. */

@@ -18,6 +18,7 @@ export const FAILURES = {
   "dataset.protected": { rpc: 1006, http: 403, errno: "EPERM", retryable: false },
   "snapshot.newer_exist": { rpc: 1007, http: 409, errno: "EEXIST", retryable: false },
   "snapshot.held": { rpc: 1008, http: 409, errno: "EBUSY", retryable: true },
+  "dataset.key_not_loaded": { rpc: 1009, http: 409, errno: "ENOKEY", retryable: false },
   "pool.not_found": { rpc: 1020, http: 404, errno: "ENOENT", retryable: false },
   "pool.no_space": { rpc: 1021, http: 507, errno: "ENOSPC", retryable: false },
   "pool.unavailable": { rpc: 1022, http: 503, errno: "EIO", retryable: true },
@@ -45,6 +46,16 @@ export const FAILURES = {
 
 export type FailureCode = keyof typeof FAILURES;
 
+/** What a failure is about, for 2.0 clients: each part is text for people. */
+export interface FailureAbout {
+  /** The dataset, snapshot, image or guest. */
+  readonly object?: string | undefined;
+  /** The member of the request, or the property of the object, that is not as it should be. */
+  readonly field?: string | undefined;
+  readonly found?: string | undefined;
+  readonly wanted?: string | undefined;
+}
+
 /** Why an operation failed. Plain data, so that threads can send it. */
 export interface Failure {
   readonly code: FailureCode;
@@ -54,6 +65,7 @@ export interface Failure {
   readonly detail?: string;
   /** For the log alone, as no client may see it: command lines, paths, stacks. */
   readonly cause?: string;
+  readonly about?: FailureAbout;
   /** When to try again, in seconds from now, if somebody said so. */
   readonly retryAfter?: number;
 }
@@ -75,13 +87,22 @@ export function fail(code: FailureCode, message: string, detail?: string): Faile
   };
 }
 
+/** The same failure, which says more of what it is about. */
+export function tellAbout({ failure }: FailedOutcome, about: FailureAbout): FailedOutcome {
+  return { ok: false, failure: { ...failure, about: { ...failure.about, ...about } } };
+}
+
+function missing(message: string, field: string, wanted: string): FailedOutcome {
+  return tellAbout(fail("request.missing_field", message), { field, wanted });
+}
+
 /** Failures with fixed messages, which clients may compare. */
 export const failed = {
-  needId: fail("request.missing_field", "need an id"),
-  needImageId: fail("request.missing_field", "need id"),
-  needDest: fail("request.missing_field", "need dest"),
-  needSnapshotDest: fail("request.missing_field", "need a dest"),
-  needSize: fail("request.missing_field", "need a valid size"),
+  needId: missing("need an id", "id", "the name of a dataset or snapshot"),
+  needImageId: missing("need id", "id", "the id of an image"),
+  needDest: missing("need dest", "dest", "the name of the new volume"),
+  needSnapshotDest: missing("need a dest", "dest", "the name of the snapshot behind its @"),
+  needSize: missing("need a valid size", "size", "1 MiB or more"),
   invalidSnapshotDest: fail("name.invalid", "invalid snapshot dest"),
   invalidArgument: fail("request.invalid", "invalid argument"),
   snapshotOfSnapshot: fail("dataset.wrong_type", "cannot create a snapshot of a snapshot"),

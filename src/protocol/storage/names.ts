@@ -1,4 +1,4 @@
-import { type Failure, fail, failed, type Outcome, succeed } from "./failures.js";
+import { type FailedOutcome, fail, failed, type Outcome, succeed, tellAbout } from "./failures.js";
 
 declare const poolBrand: unique symbol;
 declare const datasetBrand: unique symbol;
@@ -60,8 +60,9 @@ function clip(text: string): string {
   return text.length > 64 ? `${text.slice(0, 64)}…` : text;
 }
 
-function invalid(why: string): { ok: false; failure: Failure } {
-  return fail("name.invalid", "not a valid dataset", `the name has ${why}`);
+function invalid(name: string, why: string): FailedOutcome {
+  const failure = fail("name.invalid", "not a valid dataset", `the name has ${why}`);
+  return tellAbout(failure, { object: JSON.stringify(clip(name)) });
 }
 
 /**
@@ -96,22 +97,22 @@ function cleanPath(text: string): string {
 export function resolveName(scope: PoolScope, given: string): Outcome<ResolvedName> {
   const text = given === "" ? "" : cleanPath(given) || scope.pool;
   const [path = "", tag, ...more] = text.split("@");
-  if (more.length > 0) return invalid('more than one "@"');
+  if (more.length > 0) return invalid(given, 'more than one "@"');
   const components = path.split("/");
   const named = scope.pools.find((pool) => pool === components[0]);
   const pool = named ?? scope.pool;
   const full = named === undefined ? `${pool}/${text}` : text;
   for (const component of components) {
     const problem = componentProblem(component);
-    if (problem !== undefined) return invalid(problem);
+    if (problem !== undefined) return invalid(given, problem);
   }
   if (tag !== undefined) {
     const problem = componentProblem(tag);
-    if (problem !== undefined) return invalid(`${problem} after "@"`);
+    if (problem !== undefined) return invalid(given, `${problem} after "@"`);
   }
-  if (full.split("/").length - 1 > MAX_SLASHES) return invalid(`more than ${MAX_SLASHES} slashes`);
+  if (full.split("/").length - 1 > MAX_SLASHES) return invalid(given, `more than ${MAX_SLASHES} slashes`);
   // Every component is ASCII, as checked above: so characters are bytes.
-  if (full.length > MAX_NAME_BYTES) return invalid(`more than ${MAX_NAME_BYTES} bytes`);
+  if (full.length > MAX_NAME_BYTES) return invalid(given, `more than ${MAX_NAME_BYTES} bytes`);
   if (tag === undefined) return succeed({ pool, dataset: full as DatasetName });
   const dataset = full.slice(0, full.indexOf("@")) as DatasetName;
   return succeed({ pool, dataset, snapshot: full as SnapshotName });
@@ -126,7 +127,7 @@ export function resolveRequestName(scope: PoolScope, text: string): Outcome<Reso
   if (!name.ok) return name;
   const [, folder, child = ""] = name.value.dataset.split("/");
   if (folder !== "images" || !child.startsWith(".")) return name;
-  return invalid("a component below images with a leading dot, which is ours");
+  return invalid(text, "a component below images with a leading dot, which is ours");
 }
 
 /** Checks the id of an image or guest. Fails: name.invalid. */
@@ -143,10 +144,14 @@ export function parseComponentId(text: string): Outcome<ComponentId> {
 /** The name of snapshot `dest` of `dataset`. Fails: name.invalid; the contract fixes the message. */
 export function snapshotOf(dataset: DatasetName, dest: string): Outcome<SnapshotName> {
   if (!SNAPSHOT_DEST.test(dest) || dest === "." || dest === "..") {
-    return failed.invalidSnapshotDest;
+    return tellAbout(failed.invalidSnapshotDest, {
+      object: JSON.stringify(clip(dest)),
+      field: "dest",
+      wanted: "letters, digits and -_.: only",
+    });
   }
   const name = `${dataset}@${dest}`;
-  if (name.length > MAX_NAME_BYTES) return invalid(`more than ${MAX_NAME_BYTES} bytes`);
+  if (name.length > MAX_NAME_BYTES) return invalid(name, `more than ${MAX_NAME_BYTES} bytes`);
   return succeed(name as SnapshotName);
 }
 

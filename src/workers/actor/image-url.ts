@@ -18,6 +18,8 @@ function hasPort(host: string): boolean {
   );
 }
 
+const WITHOUT_SRV = "imageService as HOST:PORT needs none";
+
 /** `HOST:PORT` of the image service, from the settings or from DNS. Fails: image.unreachable. */
 async function serviceAddress(settings: ImageServiceSettings): Promise<Outcome<string>> {
   const host = settings.imageService;
@@ -29,9 +31,12 @@ async function serviceAddress(settings: ImageServiceSettings): Promise<Outcome<s
     // RFC 2782: the lowest priority number comes first. Among equals we take the largest weight.
     const [best] = records.sort((a, b) => a.priority - b.priority || b.weight - a.weight);
     if (best) return succeed(`${host}:${best.port}`);
-    return fail("image.unreachable", `the image service has no SRV record: ${host}`);
+    return fail("image.unreachable", `the image service has no SRV record: ${host}; ${WITHOUT_SRV}`);
   } catch (error) {
-    return fail("image.unreachable", `the SRV look-up of the image service failed: ${messageOf(error)}`);
+    return fail(
+      "image.unreachable",
+      `the SRV look-up of the image service failed: ${messageOf(error)}; ${WITHOUT_SRV}`,
+    );
   }
 }
 
@@ -56,7 +61,8 @@ export async function imageUrl(
     const url = `http://${address.value}/images/${encodeURIComponent(id)}/download`;
     return succeed({ url, hosts: { service: address.value, sources } });
   }
-  if (!URL.canParse(source)) return fail("image.source_refused", "source is not a URL");
+  if (!URL.canParse(source))
+    return fail("image.source_refused", "source is not a URL; it must be one whose host imageSources allows");
   const url = new URL(source);
   if (url.protocol !== "http:" && url.protocol !== "https:") {
     return fail("image.source_refused", `source must be an http or https URL, not ${url.protocol}`);
@@ -65,5 +71,8 @@ export async function imageUrl(
     const service = hasPort(imageService) ? imageService : undefined;
     return succeed({ url: url.href, hosts: { service, sources } });
   }
-  return fail("image.source_refused", `the configuration's imageSources does not allow ${url.host}`);
+  return fail(
+    "image.source_refused",
+    `source: ${url.host} is not allowed, add it to imageSources of the configuration`,
+  );
 }

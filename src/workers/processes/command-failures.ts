@@ -6,6 +6,7 @@ import {
   failed,
   withCause,
 } from "../../protocol/storage/failures.js";
+import { MAX_NAME_BYTES } from "../../protocol/storage/names.js";
 import { withoutPaths } from "../../protocol/storage/path-text.js";
 import type { CommandEnd } from "./run-command.js";
 
@@ -67,7 +68,11 @@ const PATTERNS: readonly Pattern[] = [
   },
   {
     match: /^cannot destroy snapshot (.*): it's being held\b/m,
-    toFailure: (match) => fail("snapshot.held", `${match[1]} is held, a download of it may be running`),
+    toFailure: (match) =>
+      fail(
+        "snapshot.held",
+        `${match[1]} is held: a download of it may be running, or others hold it (zfs holds ${match[1]})`,
+      ),
   },
   { match: /^cannot .*: (?:dataset|pool) is busy$/m, toFailure: (match) => fail("dataset.busy", match[0]) },
   {
@@ -87,18 +92,31 @@ const PATTERNS: readonly Pattern[] = [
     toFailure: (match) => fail("dataset.wrong_type", match[0]),
   },
   {
-    match: /^cannot receive.*: (?:incomplete stream|checksum mismatch)/m,
+    match: /^cannot receive.*: (?:incomplete stream|checksum mismatch).*/m,
     toFailure: (match) => fail("image.cut_short", `the image's stream is cut short or damaged: ${match[0]}`),
   },
   {
     match:
-      /^cannot receive.*: (?:invalid stream|failed to read from stream|invalid backup stream|stream has unsupported feature|incompatible embedded data stream feature|kernel modules must be upgraded|most recent snapshot of)|^cannot receive incremental stream: destination '.*' does not exist$/m,
+      /^cannot receive.*: (?:invalid stream|failed to read from stream|invalid backup stream|stream has unsupported feature|incompatible embedded data stream feature|kernel modules must be upgraded|most recent snapshot of).*|^cannot receive incremental stream: destination '.*' does not exist$/m,
     toFailure: (match) => fail("image.bad_stream", `no usable ZFS stream: ${match[0]}`),
   },
   {
     match:
       /pool I\/O is currently suspended|cannot open '.*': pool is (?:unavailable|currently unavailable)/m,
     toFailure: (match) => fail("pool.unavailable", match[0]),
+  },
+  {
+    match: /^cannot .*: (?:.*\bkey (?:must be loaded|is not loaded|not loaded)|encryption failure)\b.*/im,
+    toFailure: (match) =>
+      fail(
+        "dataset.key_not_loaded",
+        `the key of an encrypted dataset is not loaded (zfs load-key): ${match[0]}`,
+      ),
+  },
+  {
+    match: /^cannot .*: (?:name is too long|maximum name nesting depth exceeded).*/m,
+    toFailure: (match) =>
+      fail("name.invalid", `${match[0]}: at most ${MAX_NAME_BYTES} bytes and 49 slashes with the pool`),
   },
   { match: /^cannot .*: pool is read-only$/m, toFailure: (match) => fail("pool.read_only", match[0]) },
   {
@@ -109,9 +127,18 @@ const PATTERNS: readonly Pattern[] = [
   {
     match:
       /^(?:The ZFS modules (?:are not loaded|cannot be auto-loaded)\.|\/dev\/zfs and \/proc\/self\/mounts are required\.|Failed to initialize the libzfs library\.)/m,
-    toFailure: (match) => fail("command.missing", `ZFS is not available: ${match[0]}`),
+    toFailure: (match) =>
+      fail(
+        "command.missing",
+        `ZFS is not available: ${[match[0], lineBehind(match)].filter(Boolean).join(" ")}`,
+      ),
   },
 ];
+
+/** The line behind the one of a match; it says what to do. */
+function lineBehind({ input, index }: RegExpExecArray): string {
+  return input.slice(index).split("\n")[1] ?? "";
+}
 
 /** The names that zfs lists, one a line, below the line that ends with `heading`. */
 function namesBelow(stderr: string, heading: string): string {
@@ -120,6 +147,12 @@ function namesBelow(stderr: string, heading: string): string {
     .slice(1)
     .filter((line) => line !== "")
     .join(", ");
+}
+
+/** What a missing program of OpenZFS comes from. */
+function installHint(program = ""): string {
+  if (!/(?:^|\/)(?:zfs|zpool)$/.test(program)) return "";
+  return "; install OpenZFS (Debian, Ubuntu: zfsutils-linux; Fedora, RHEL, Alpine, Arch: zfs), or use the embedded driver";
 }
 
 /** Longest part of an unknown text that is kept. */
@@ -149,7 +182,7 @@ function textFailureOf(end: CommandEnd): FailedOutcome {
       return exit.errno === "EACCES" || exit.errno === "EPERM"
         ? general("command.not_permitted", `not permitted to run ${basename(argv[0] ?? "")}`)
         : exit.errno === "ENOENT"
-          ? general("command.missing", `no such program: ${basename(argv[0] ?? "")}`)
+          ? general("command.missing", `no such program: ${basename(argv[0] ?? "")}${installHint(argv[0])}`)
           : general("command.failed", `not started: ${exit.errno}`);
     case "timed_out":
       return general(
@@ -168,6 +201,10 @@ function textFailureOf(end: CommandEnd): FailedOutcome {
   for (const { match, toFailure } of PATTERNS) {
     const found = match.exec(text);
     if (found) return toFailure(found, text);
+  }
+  // ssh(1): 255 is an error of ssh itself, and every other status the one of the command.
+  if (exit.code === 255 && /(?:^|\/)ssh$/.test(argv[0] ?? "")) {
+    return general("pool.unavailable", `the connection of ssh failed: ${text.split("\n")[0] ?? ""}`);
   }
   return general(
     "command.failed",

@@ -1,4 +1,4 @@
-import { failed, type Outcome, succeed } from "../../storage/failures.js";
+import { failed, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
 import { parseComponentId } from "../../storage/names.js";
 import type { DiskRecord, GuestRecord } from "../../storage/records.js";
 import { bytesFromMib, MAX_VOLUME_BYTES, mib, mibFromBytes } from "../../storage/units.js";
@@ -7,6 +7,7 @@ import { arrayOf, type FieldType, mapOf, optional, string, struct, uint64 } from
 import { AFTER_DISKS, BEFORE_DISKS, encodeMembers, memberTypes } from "./guest-members.js";
 import { type Method, method } from "./method.js";
 import { inPool } from "./routing.js";
+import { tooLarge } from "./volumes.js";
 
 const disk = struct({
   bus: string,
@@ -33,15 +34,20 @@ function guestRecord(wire: WireGuest): GuestRecord {
 
 /** Checks a guest without looking at the pool. Fails: request.invalid, name.invalid, pool.no_space. */
 function checkGuest(wire: WireGuest | undefined, needDisks: boolean): Outcome<GuestRecord> {
-  if (wire === undefined || wire.id === "") return failed.invalidArgument;
+  const invalid = (field: string, wanted: string) => tellAbout(failed.invalidArgument, { field, wanted });
+  if (wire === undefined) return invalid("guest", "a guest");
+  if (wire.id === "") return invalid("guest.id", "the id of the guest");
   const id = parseComponentId(wire.id);
   if (!id.ok) return id;
   if (!needDisks) return succeed(guestRecord(wire));
-  if (wire.disks.length === 0) return failed.invalidArgument;
-  if (wire.disks.some((each) => each.image === "" && each.size === 0n)) return failed.invalidArgument;
+  if (wire.disks.length === 0) return invalid("guest.disks", "one disk or more");
+  const bare = wire.disks.findIndex((each) => each.image === "" && each.size === 0n);
+  if (bare >= 0) return invalid(`guest.disks[${bare}]`, "an image, or a size of 1 MiB or more");
   const record = guestRecord(wire);
   // No pool has room for more than a volume can have.
-  return record.disks.some((each) => each.size > MAX_VOLUME_BYTES) ? failed.noSpace : succeed(record);
+  const huge = record.disks.findIndex((each) => each.size > MAX_VOLUME_BYTES);
+  if (huge < 0) return succeed(record);
+  return tooLarge(`guest.disks[${huge}].size`, record.disks[huge]?.size ?? MAX_VOLUME_BYTES);
 }
 
 function encodeDisk(record: DiskRecord): string {

@@ -1,4 +1,11 @@
-import { type FailedOutcome, fail, failed, type Outcome, succeed } from "../../storage/failures.js";
+import {
+  type FailedOutcome,
+  fail,
+  failed,
+  type Outcome,
+  succeed,
+  tellAbout,
+} from "../../storage/failures.js";
 import {
   choosePool,
   type DatasetName,
@@ -39,7 +46,8 @@ export function resolveIn(pools: readonly PoolName[], { pool, id }: NamingReques
 /** Moves a failure's detail into its message, for methods whose messages clients don't compare. */
 export function explain<T>(name: Outcome<T>): Outcome<T> {
   if (name.ok || name.failure.detail === undefined) return name;
-  return fail(name.failure.code, `${name.failure.message}: ${name.failure.detail}`);
+  const { code, message, detail, about } = name.failure;
+  return tellAbout(fail(code, `${message}: ${detail}`), about ?? {});
 }
 
 function route(pool: PoolName, operation: Outcome<Operation>): Outcome<Routed> {

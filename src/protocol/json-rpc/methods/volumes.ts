@@ -1,4 +1,4 @@
-import { fail, failed, succeed } from "../../storage/failures.js";
+import { type FailedOutcome, fail, failed, succeed, tellAbout } from "../../storage/failures.js";
 import type { VolumeRecord } from "../../storage/records.js";
 import { bytesFromMib, MAX_VOLUME_BYTES, mib, mibFromBytes } from "../../storage/units.js";
 import { joinWithin } from "../joined.js";
@@ -8,6 +8,8 @@ import { type Method, method } from "./method.js";
 import { inPool, onName, onNameExplained } from "./routing.js";
 
 const requestType = struct({ id: string, size: uint64, pool: string });
+/** Bytes. */
+const MIB = 1_048_576n;
 const shape = { struct: "VolumeRequest", request: requestType } as const;
 
 function encodeVolume(volume: VolumeRecord): string {
@@ -17,6 +19,12 @@ function encodeVolume(volume: VolumeRecord): string {
 function encodeVolumes(volumes: readonly VolumeRecord[], mostBytes: number): string | undefined {
   const joined = joinWithin(volumes, encodeVolume, mostBytes);
   return joined === undefined ? undefined : `{"volumes":[${joined}]}`;
+}
+
+/** The refusal of a size in bytes that no volume can have. */
+export function tooLarge(field: string, size: bigint): FailedOutcome {
+  const [wanted, found] = [MAX_VOLUME_BYTES, size].map((each) => `${each / MIB} MiB`);
+  return tellAbout(failed.noSpace, { field, found, wanted: `at most ${wanted}` });
 }
 
 /** An answer that is one volume. */
@@ -42,7 +50,7 @@ export const volumeMethods: readonly Method[] = [
         }
         const size = bytesFromMib(mib(request.size));
         // No pool has room for more than a volume can have.
-        if (size > MAX_VOLUME_BYTES) return failed.noSpace;
+        if (size > MAX_VOLUME_BYTES) return tooLarge("size", size);
         return succeed({ op: "CreateVolume", name: dataset, size });
       });
     },

@@ -1,4 +1,4 @@
-import { fail, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import { fail, failed, type Outcome, succeed, tellAbout } from "../../../protocol/storage/failures.js";
 import { shownUrl } from "../../../protocol/storage/image-hosts.js";
 import { getImage, listImages } from "../../../protocol/storage/known-images.js";
 import {
@@ -206,7 +206,10 @@ export function imageOperations(
         const found = await zfs.find(target);
         if (!found.ok) return found;
         if (found.value === undefined) return failed.notFound;
-        if (found.value.origin !== snapshot) return failed.exists;
+        if (found.value.origin !== snapshot) {
+          const present = found.value.origin ?? "none";
+          return tellAbout(failed.exists, { field: "origin", found: present, wanted: snapshot });
+        }
         await awaitDevice(context, target);
         return succeed(volumeRecord(context, found.value));
       };

@@ -4,6 +4,7 @@ import {
   failed,
   type Outcome,
   succeed,
+  tellAbout,
 } from "../../../protocol/storage/failures.js";
 import {
   type DatasetName,
@@ -57,7 +58,7 @@ export async function getCompleteImage(
   const image = await findImage(images, id);
   if (!image.ok) return image;
   if (image.value) return succeed(image.value);
-  return fetches.has(id) ? failPending(id) : failed.imageNotFound;
+  return fetches.has(id) ? failPending(id) : tellAbout(failed.imageNotFound, { object: `image ${id}` });
 }
 
 export function failPending(id: string): FailedOutcome {

@@ -1,5 +1,7 @@
-import { fail, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import { fail, failed, type Outcome, succeed, tellAbout } from "../../../protocol/storage/failures.js";
 import type { Space } from "../../drivers/driver.js";
+
+const MIB = 1_048_576n;
 
 /**
  * Keeps operations that create disks at the same time from counting on the same free space: the
@@ -36,11 +38,17 @@ export function createSpaceReservations(readSpace: () => Promise<Outcome<Space>>
     const reserved = before.reserved + everReservedBytes - before.everReserved;
     const room = space.value.available - space.value.promised - reserved;
     if (neededBytes <= room) return succeed(use());
-    return fail(
+    const free = room > 0n ? room : 0n;
+    const noSpace = fail(
       "pool.no_space",
       failed.noSpace.failure.message,
-      `${neededBytes} bytes are needed, ${room > 0n ? room : 0n} are free and not promised`,
+      `${neededBytes} bytes are needed, ${free} are free and not promised`,
     );
+    return tellAbout(noSpace, {
+      field: "guest.disks",
+      found: `${free / MIB} MiB free and not promised`,
+      wanted: `${neededBytes / MIB} MiB`,
+    });
   }
 
   return {

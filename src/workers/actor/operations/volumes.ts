@@ -1,5 +1,17 @@
-import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
-import { type DatasetName, datasetOf, devicePath, isSnapshotName } from "../../../protocol/storage/names.js";
+import {
+  type FailedOutcome,
+  failed,
+  type Outcome,
+  succeed,
+  tellAbout,
+} from "../../../protocol/storage/failures.js";
+import {
+  childOf,
+  type DatasetName,
+  datasetOf,
+  devicePath,
+  isSnapshotName,
+} from "../../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
 import type { VolumeRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
@@ -24,8 +36,21 @@ export async function awaitDevice({ zfs, log }: ActorContext, volume: DatasetNam
   if (!(await zfs.waitForDevice(volume))) log.warn("the device did not appear in time", { volume });
 }
 
+function mibText(bytes: bigint): string {
+  return `${bytes / 1_048_576n} MiB`;
+}
+
 export function volumeOperations(context: ActorContext): VolumeOperations {
-  const { zfs, locks } = context;
+  const { pool, zfs, locks } = context;
+
+  /** Says of a pool without room how much was wanted, and how much there is below its root. */
+  async function withNumbers(refused: FailedOutcome, size: bigint): Promise<FailedOutcome> {
+    if (refused.failure.code !== "pool.no_space") return refused;
+    const space = await zfs.space(childOf(pool, "guests"));
+    const found = space.ok ? `${mibText(space.value.available)} free in pool ${pool}` : undefined;
+    return tellAbout(refused, { field: "size", wanted: mibText(size), found });
+  }
+
   return {
     async ListVolumes() {
       const found = await zfs.listVolumes();
@@ -37,13 +62,16 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
     CreateVolume: ({ name, size }) =>
       locks.with([{ name, mode: "one" }], async (): Promise<Outcome<VolumeRecord>> => {
         const created = await zfs.createVolume(name, size);
-        if (!created.ok) return created;
+        if (!created.ok) return withNumbers(created, size);
         // `zfs create -p` also succeeds if the volume exists, so its size decides. A repeated call
         // succeeds; a volume of another size is another caller's.
         const found = await zfs.find(name);
         if (!found.ok) return found;
         if (found.value === undefined) return failed.notFound;
-        if (found.value.volsize !== size) return failed.exists;
+        if (found.value.volsize !== size) {
+          const [present, wanted] = [found.value.volsize, size].map(mibText);
+          return tellAbout(failed.exists, { field: "size", found: present, wanted });
+        }
         await awaitDevice(context, name);
         return succeed(volumeRecord(context, found.value));
       }),

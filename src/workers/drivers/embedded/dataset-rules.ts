@@ -107,5 +107,7 @@ export function findDestroyFailure(
     return fail("dataset.has_clones", `${requested} has clones: ${names.join(", ")}`);
   }
   const held = datasets.find(({ id }) => catalog.holdsOf(id).size > 0);
-  return held && fail("snapshot.held", `${held.name} is held, a download of it may be running`);
+  return (
+    held && fail("snapshot.held", `${held.name} is held: a download of it may be running, or others hold it`)
+  );
 }

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { sync } from "../../../protocol/raw-disk/file-writes.js";
 import { receiveVolume } from "../../../protocol/raw-disk/receive-volume.js";
 import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
-import { resolveName } from "../../../protocol/storage/names.js";
+import { MAX_NAME_BYTES, resolveName } from "../../../protocol/storage/names.js";
 import { StreamFailure, type StreamFailureKind } from "../../../protocol/zfs-stream/stream-failure.js";
 import type { StreamBegin } from "../../../protocol/zfs-stream/volume-reader.js";
 import { parseReceiveRequest, REPORT_FILE, type ReceiveReport } from "./child-messages.js";
@@ -32,6 +32,8 @@ function tagIn(toName: string): string | undefined {
 /** What zfs-receive(8) refuses once it has read the first record of a stream. */
 function findFailure({ fromGuid, toName }: StreamBegin): string | undefined {
   const { target, existing, base } = request;
+  const name = `${target}${toName.slice(toName.indexOf("@"))}`;
+  if (name.length > MAX_NAME_BYTES) return `cannot receive '${name}': name is too long`;
   if (tagIn(toName) === undefined) return "cannot receive: invalid stream (bad snapshot name)";
   if (fromGuid === 0n) {
     return existing && `cannot receive new filesystem stream: destination '${target}' exists`;

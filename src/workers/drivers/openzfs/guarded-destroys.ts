@@ -160,7 +160,13 @@ function findObstacle(doomed: readonly Doomed[], what: string): FailedOutcome | 
   const clones = doomed.flatMap((each) => each.clones).filter((clone) => !names.has(clone));
   if (clones.length > 0) return fail("dataset.has_clones", `${what} clones: ${clones.sort().join(", ")}`);
   const held = doomed.find(({ isHeld }) => isHeld);
-  return held && fail("snapshot.held", `${held.name} is held, a download of it may be running`);
+  return (
+    held &&
+    fail(
+      "snapshot.held",
+      `${held.name} is held: a download of it may be running, or others hold it (zfs holds ${held.name})`,
+    )
+  );
 }
 
 function withGone(failure: Failure, gone: readonly string[]): Failure {

@@ -262,7 +262,11 @@ describe("snapshots of a dataset", () => {
     (dest) => {
       expect(snapshotOf(dataset, dest)).toEqual({
         ok: false,
-        failure: { code: "name.invalid", message: "invalid snapshot dest" },
+        failure: {
+          code: "name.invalid",
+          message: "invalid snapshot dest",
+          about: { object: JSON.stringify(dest), field: "dest", wanted: "letters, digits and -_.: only" },
+        },
       });
     },
   );

@@ -55,6 +55,7 @@ const CODES: Partial<Record<FailureCode, readonly string[]>> = {
     "send-missing",
     "receive-missing-parent",
   ],
+  "name.invalid": ["name-too-long", "nested-deep"],
   "dataset.exists": [
     "snapshot-exists",
     "snapshot-exists-recursive",
@@ -152,8 +153,6 @@ const CODES: Partial<Record<FailureCode, readonly string[]>> = {
     "destroy-volume-with-children",
     "destroy-filesystem-with-children",
     "invalid-name",
-    "name-too-long",
-    "nested-deep",
     "bad-property",
     "poolname-log",
     "poolname-mirrorx",
@@ -243,7 +242,41 @@ describe("names in messages", () => {
   });
 
   test("a held snapshot is named", () => {
-    expect(message("destroy-held-recursive")).toBe("ut/vol@s1 is held, a download of it may be running");
+    expect(message("destroy-held-recursive")).toBe(
+      "ut/vol@s1 is held: a download of it may be running, or others hold it (zfs holds ut/vol@s1)",
+    );
+  });
+
+  test("a name too long is told with the limit", () => {
+    expect(message("name-too-long")).toMatch(
+      /^cannot create 'ut\/a+': name is too long: at most 255 bytes and 49 slashes with the pool$/,
+    );
+    expect(message("nested-deep")).toMatch(/: maximum name nesting depth exceeded: at most 255 bytes/);
+  });
+
+  test("what zfs says to do about its modules is kept", () => {
+    expect(message("no-module-list")).toBe(
+      "ZFS is not available: The ZFS modules cannot be auto-loaded. Try running 'modprobe zfs' as root to manually load them.",
+    );
+    expect(message("no-device-list")).toContain("Try running 'udevadm trigger'");
+  });
+
+  // Not captured: the pools of the VM are not encrypted. The words are those of libzfs of 2.3.
+  test.each([
+    "cannot send 'ut/e@s': dataset key must be loaded",
+    "cannot receive new filesystem stream: inherited key must be loaded",
+    "cannot create 'ut/e/v': encryption failure",
+  ])("%s is a key that is not loaded", (text) => {
+    expect(failureOf(endOf(text)).failure).toMatchObject({
+      code: "dataset.key_not_loaded",
+      message: `the key of an encrypted dataset is not loaded (zfs load-key): ${text}`,
+    });
+  });
+
+  test("a refused stream is told with its reason", () => {
+    const text =
+      "cannot receive new filesystem stream: stream has unsupported feature, byte 0: it is raw; send it without";
+    expect(failureOf(endOf(text)).failure.message).toBe(`no usable ZFS stream: ${text}`);
   });
 
   test("ten thousand newer snapshots are all named", () => {
@@ -284,7 +317,11 @@ describe("commands that did not come to an exit status", () => {
   const code = (exit: CommandEnd["exit"]) => failureOf(endOf("", exit)).failure;
 
   test.each([
-    [{ kind: "not_started", errno: "ENOENT" }, "command.missing", "zfs destroy: no such program: zfs"],
+    [
+      { kind: "not_started", errno: "ENOENT" },
+      "command.missing",
+      "zfs destroy: no such program: zfs; install OpenZFS (Debian, Ubuntu: zfsutils-linux; Fedora, RHEL, Alpine, Arch: zfs), or use the embedded driver",
+    ],
     [
       { kind: "not_started", errno: "EACCES" },
       "command.not_permitted",
@@ -314,6 +351,18 @@ describe("commands that did not come to an exit status", () => {
     [{ kind: "exited", code: 7 }, "command.failed", "zfs destroy: exit status 7"],
   ] as const)("%j is %s", (exit, expected, message) => {
     expect(code(exit)).toMatchObject({ code: expected, message });
+  });
+
+  test("a failed connection of ssh is retryable, and no other command's 255 is", () => {
+    const ended = (argv: readonly string[]) =>
+      failureOf(
+        endOf("ssh: connect to host h port 22: Connection refused", { kind: "exited", code: 255 }, argv),
+      );
+    expect(ended(["/usr/bin/ssh", "h", "zfs", "list"]).failure).toMatchObject({
+      code: "pool.unavailable",
+      message: "zfs list: the connection of ssh failed: ssh: connect to host h port 22: Connection refused",
+    });
+    expect(ended(["sudo", "zfs", "list"]).failure.code).toBe("command.failed");
   });
 
   test("a command with words in front of zfs is named by its program and its verb", () => {

@@ -97,7 +97,12 @@ describe("a destroy of many datasets", () => {
   });
 
   test.each([
-    ["a hold", { holds: 1 }, "snapshot.held", "ut/g/disk-1@s is held, a download of it may be running"],
+    [
+      "a hold",
+      { holds: 1 },
+      "snapshot.held",
+      "ut/g/disk-1@s is held: a download of it may be running, or others hold it (zfs holds ut/g/disk-1@s)",
+    ],
     ["a clone elsewhere", { clones: "ut/x,ut/g/disk-0" }, "dataset.has_clones", "ut/g has clones: ut/x"],
   ])(
     "is refused before anything is gone where there is %s, and names it",
@@ -242,7 +247,10 @@ describe("a snapshot that is busy", () => {
       skipPauses();
       const { zfs } = open({ lists: [[{ name: "ut/v@s", holds: 1 }]], change: busy });
       expect(await zfs.destroy("ut/v@s" as SnapshotName, recursive)).toMatchObject({
-        failure: { code: "snapshot.held", message: "ut/v@s is held, a download of it may be running" },
+        failure: {
+          code: "snapshot.held",
+          message: "ut/v@s is held: a download of it may be running, or others hold it (zfs holds ut/v@s)",
+        },
       });
     },
   );
