@@ -4,7 +4,7 @@ import { subjectsOf } from "../../protocol/storage/subjects.js";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import type { CommandReport, WaitReport, WorkReport } from "../../protocol/threads/work-report.js";
 import type { LockWatch } from "./dataset-locks.js";
-import { deadlineMs, lockDeadlineMs, type WorkName } from "./work-deadlines.js";
+import { deadlineMs, isRead, lockDeadlineMs, type WorkName } from "./work-deadlines.js";
 
 /** A wait that has begun. */
 interface Wait {
@@ -55,6 +55,9 @@ export class Work implements LockWatch {
   locks: string[] | undefined;
   /** When it is reported again; undefined until its first report. */
   nextReportAt: number | undefined;
+  /** Its neighbours on the board. */
+  before: Work | undefined;
+  after: Work | undefined;
 
   constructor(
     readonly id: number,
@@ -113,11 +116,23 @@ export class Work implements LockWatch {
 /** `checkMs`: the period of the board's only timer. */
 export function createWorkBoard(options: BoardOptions, checkMs: number): WorkBoard {
   const { timeouts, log, commands, onLate } = options;
-  const all = new Set<Work>();
+  /**
+   * The oldest and the newest work, ends of a list that is linked by `before` and `after`. A Set
+   * costs as much again as the rest of what a read needs here, mostly for its garbage.
+   */
+  let oldest: Work | undefined;
+  let newest: Work | undefined;
+  const all: Iterable<Work> = {
+    *[Symbol.iterator]() {
+      for (let work = oldest; work; work = work.after) yield work;
+    },
+  };
   /** Late work that was reported and has not ended. */
   const late = new Set<Work>();
   let lastId = 0;
   const lockLimitMs = lockDeadlineMs(timeouts);
+  /** Of every read: they are many, so it is computed once. */
+  const readLimitMs = deadlineMs("GetSnapshot", timeouts);
   const timer = setInterval(() => void check(), checkMs);
   timer.unref();
 
@@ -148,13 +163,24 @@ export function createWorkBoard(options: BoardOptions, checkMs: number): WorkBoa
 
   return {
     begin: (name, operation) => {
-      const work = new Work(++lastId, name, operation, deadlineMs(name, timeouts, operation), lockLimitMs);
-      all.add(work);
+      const limitMs = isRead(name) ? readLimitMs : deadlineMs(name, timeouts, operation);
+      const work = new Work(++lastId, name, operation, limitMs, lockLimitMs);
+      work.before = newest;
+      if (newest) newest.after = work;
+      else oldest = work;
+      newest = work;
       return work;
     },
     end: (work) => {
-      all.delete(work);
-      if (!late.delete(work)) return;
+      const { before, after } = work;
+      if (before) before.after = after;
+      else oldest = after;
+      if (after) after.before = before;
+      else newest = before;
+      // Whoever keeps this work keeps none of the others.
+      work.before = undefined;
+      work.after = undefined;
+      if (late.size === 0 || !late.delete(work)) return;
       log.warn("a late operation has ended", { ...reportOf(work, performance.now(), all, []) });
       if (late.size === 0) onLate([]);
     },

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
 import type { ComponentId, DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
@@ -258,4 +259,22 @@ test("so is a look at the images", async () => {
   });
   expect(await actor.late()).toMatchObject([{ name: "look", waitsFor: [{ what: "changeState" }] }]);
   end();
+});
+
+test("the board lists work in the order of its begin, whichever ends first", async () => {
+  await using actor = await openActor();
+  const { board } = actor;
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.nat(9), { maxLength: 30 }), async (steps) => {
+      const running: ReturnType<typeof board.begin>[] = [];
+      for (const step of steps) {
+        const [ended] = step < 5 ? running.splice(step, 1) : [];
+        if (ended) board.end(ended);
+        else running.push(board.begin("GetPool"));
+      }
+      expect((await board.list()).map(({ id }) => id)).toEqual(running.map(({ id }) => id));
+      for (const work of running) board.end(work);
+      expect(await board.list()).toEqual([]);
+    }),
+  );
 });
