@@ -259,6 +259,25 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
       });
     } else {
       // docs/api.md lists these. When the library learns to answer one of them, this test says so.
+      test("a head of more than 4 KiB in two segments ends the connection, in one it is served", async () => {
+        let calls = 0;
+        handler = (_request, reply) => {
+          calls++;
+          reply.send(200, [], "");
+        };
+        const head = `GET / HTTP/1.1\r\nHost: a\r\nX: ${"y".repeat(5_000)}\r\n\r\n`;
+        expect(statuses(await exchange([head], 1))).toEqual(["200"]);
+        const socket = connect(listener.port, "127.0.0.1", () => socket.write(head.slice(0, 4_500)));
+        let isClosed = false;
+        socket.on("error", () => {});
+        socket.on("close", () => {
+          isClosed = true;
+        });
+        setTimeout(() => socket.write(head.slice(4_500)), 30);
+        await until("the connection has ended", () => isClosed);
+        expect(calls).toBe(1);
+      });
+
       test("what the library can't read is never served, and its connection ends within its limit", async () => {
         let calls = 0;
         handler = (_request, reply) => {
