@@ -8,6 +8,7 @@ import {
   OBJSET_FILESYSTEM,
   OBJSET_VOLUME,
   PLACE,
+  RECORD,
   RECORD_BYTES,
   type RecordName,
 } from "./stream-records.js";
@@ -17,8 +18,10 @@ const MAX_LIST_BYTES = 64 * 2 ** 20;
 
 /** Watches a stream go by, see createStreamGuard. */
 interface StreamGuard {
-  /** The next bytes of the stream. Throws StreamFailure: then they must not be passed on. */
-  push(chunk: Uint8Array): void;
+  /** @returns what is passed on of the stream's next bytes: parts of `chunk`, and headers that spanned chunks. Throws StreamFailure. */
+  push(chunk: Uint8Array): Uint8Array[];
+  /** @returns what is left at the end of the stream: the beginning of a header. */
+  finish(): Uint8Array;
 }
 
 /** An unsigned 64-bit field as a double. */
@@ -71,37 +74,38 @@ function datasetIn(header: DataView): string {
   return name.split("@", 1)[0] ?? "";
 }
 
-/** Checks each BEGIN of a stream: all must be of one volume, and build on nothing from outside. */
-function createBeginCheck(): (header: DataView, littleEndian: boolean, offset: number) => void {
-  let dataset: string | undefined;
-  const guids = new Set<bigint>();
+/** Checks each BEGIN of a stream. @returns whether it is the head of a package. Throws StreamFailure. */
+function createBeginCheck(): (header: DataView, littleEndian: boolean, offset: number) => boolean {
+  let first: string | undefined;
   return (header, littleEndian, offset) => {
     const refuse = (reason: string) => new StreamFailure("unsupported", offset, reason);
     const version = header.getBigUint64(PLACE.beginVersion, littleEndian);
     const feature = refusedFeatureOf(version);
     if (feature !== undefined) throw refuse(feature);
-    // The head of a package has the list of what follows; each snapshot in it has a BEGIN of its own.
-    if (Number(version & 3n) === HEADER_COMPOUND) return;
+    if (Number(version & 3n) === HEADER_COMPOUND) return true;
     const objset = header.getUint32(PLACE.beginObjsetType, littleEndian);
     if (objset === OBJSET_FILESYSTEM) throw refuse("it is a filesystem's, not a volume's");
     if (objset !== OBJSET_VOLUME) throw refuse(`it is of an object set of type ${objset}, not a volume's`);
     const name = datasetIn(header);
-    if (dataset !== undefined && name !== dataset) throw refuse("it has several volumes, an image is one");
-    dataset = name;
-    const base = header.getBigUint64(PLACE.beginFromGuid, littleEndian);
-    if (base !== 0n && !guids.has(base)) {
+    if (first !== undefined) {
+      const what = name === first ? "several snapshots" : "several volumes";
+      throw refuse(`it has ${what}; send one snapshot of one volume, without -R and -I`);
+    }
+    first = name;
+    if (header.getBigUint64(PLACE.beginFromGuid, littleEndian) !== 0n) {
       throw refuse("it is incremental (zfs send -i), an image must be whole");
     }
-    guids.add(header.getBigUint64(PLACE.beginToGuid, littleEndian));
+    return false;
   };
 }
 
 /**
- * Looks at the header of every record of a stream before it is passed on, and at no payload. A
- * stream may be a package with the properties and all snapshots of one volume (zfs send -p, -R).
+ * Looks at the header of every record of a stream before it is passed on, and at no payload.
  * Refused, by StreamFailure, is what must not reach `zfs receive` as an image: a stream that is
  * redacted (OpenZFS 2.3.2 panics on one without its list of redactions), raw, resumed,
- * deduplicated or incremental, of a filesystem or of several volumes, and unknown records.
+ * deduplicated or incremental, of a filesystem, of several snapshots or volumes, and unknown records.
+ * Of a package (zfs send -p, -R) with one snapshot only that snapshot's own stream is passed on: a
+ * package's list has properties and holds of whoever made it.
  * What does not begin as a stream at all passes: the receiver refuses it.
  */
 export function createStreamGuard(): StreamGuard {
@@ -116,6 +120,9 @@ export function createStreamGuard(): StreamGuard {
   /** Of the next header in the stream. */
   let offset = 0;
   let isForeign = false;
+  let isPackage = false;
+  /** Whether the record at hand, with its payload, is passed on. */
+  let passes = true;
 
   /** @returns the bytes of the list that follows it. */
   function checkBeginHeader(): number {
@@ -123,13 +130,16 @@ export function createStreamGuard(): StreamGuard {
     if (header.getBigUint64(PLACE.beginMagic, littleEndian) !== MAGIC) {
       throw new StreamFailure("corrupt", offset, "a BEGIN record without its magic number");
     }
-    checkBegin(header, littleEndian, offset);
+    const isHead = checkBegin(header, littleEndian, offset);
+    if (isHead && offset > 0) throw new StreamFailure("corrupt", offset, "a package inside of a stream");
+    isPackage ||= isHead;
+    passes = !isHead;
     const list = header.getUint32(PLACE.payloadBytes, littleEndian);
     if (list > MAX_LIST_BYTES) throw new StreamFailure("corrupt", offset, `a list of ${list} bytes`);
     return list;
   }
 
-  /** @returns the bytes of its payload. */
+  /** Sets `passes`. @returns the bytes of the record's payload. */
   function checkHeader(): number {
     if (offset === 0 && !mayBeStream(gathered)) {
       isForeign = true;
@@ -144,24 +154,53 @@ export function createStreamGuard(): StreamGuard {
     return bytes;
   }
 
+  /** The END of a package's snapshot is the last record of it that passes. */
+  function leaveRecord(): void {
+    if (isPackage && skip === 0 && header.getUint32(PLACE.type, littleEndian) === RECORD.END) passes = false;
+  }
+
   return {
     push(chunk) {
+      const parts: Uint8Array[] = [];
       let at = 0;
+      /** Where the bytes begin that are passed on next, as one part. */
+      let from = 0;
+      const cut = (end: number) => {
+        if (passes && end > from) parts.push(chunk.subarray(from, end));
+        from = end;
+      };
       while (at < chunk.length && !isForeign) {
         const skipped = Math.min(skip, chunk.length - at);
         skip -= skipped;
         offset += skipped;
         at += skipped;
-        const part = Math.min(RECORD_BYTES - filled, chunk.length - at);
-        if (part === 0) return;
-        gathered.set(chunk.subarray(at, at + part), filled);
-        filled += part;
-        at += part;
-        if (filled < RECORD_BYTES) return;
+        if (at === chunk.length) break;
+        const size = Math.min(RECORD_BYTES - filled, chunk.length - at);
+        const spans = size < RECORD_BYTES;
+        // Only a whole header is passed on, and its payload may pass where the last one did not.
+        if (spans || isPackage || offset === 0) cut(at);
+        gathered.set(chunk.subarray(at, at + size), filled);
+        filled += size;
+        at += size;
+        if (filled < RECORD_BYTES) {
+          from = at;
+          break;
+        }
         filled = 0;
         skip = checkHeader();
         offset += RECORD_BYTES;
+        if (spans) {
+          if (passes) parts.push(gathered.slice());
+          from = at;
+        }
+        if (isPackage) {
+          cut(at);
+          leaveRecord();
+        }
       }
+      cut(chunk.length);
+      return parts;
     },
+    finish: () => gathered.slice(0, passes ? filled : 0),
   };
 }

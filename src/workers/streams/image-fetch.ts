@@ -40,14 +40,22 @@ export function statedSha256(
 }
 
 /** Passes chunks on unchanged, after `onChunk` has seen each of them. */
-async function* observe(
-  chunks: AsyncIterable<Buffer>,
-  onChunk: (chunk: Buffer) => void,
-): AsyncGenerator<Buffer> {
+async function* observe<T extends Uint8Array>(
+  chunks: AsyncIterable<T>,
+  onChunk: (chunk: T) => void,
+): AsyncGenerator<T> {
   for await (const chunk of chunks) {
     onChunk(chunk);
     yield chunk;
   }
+}
+
+/** Passes on of a stream what the guard lets pass. Throws StreamFailure. */
+async function* guarded(stream: AsyncIterable<Buffer>): AsyncGenerator<Uint8Array> {
+  const guard = createStreamGuard();
+  for await (const chunk of stream) yield* guard.push(chunk);
+  const rest = guard.finish();
+  if (rest.length > 0) yield rest;
 }
 
 /** Codes of the errors that we get when a command closes its stdin before we have written everything. */
@@ -191,11 +199,9 @@ async function receiveBody(
   });
   // Resolves with the first bytes: no process starts before the service sends something.
   const { gzipped, whole } = await detectGzip(incoming);
-  const guard = createStreamGuard();
   const checked = (stream: AsyncIterable<Buffer>) =>
-    observe(stream, (chunk) => {
-      guard.push(chunk);
-      streamBytes += chunk.length;
+    observe(guarded(stream), (part) => {
+      streamBytes += part.length;
     });
   const { end, feeding } = await receive(order.command, children, (stdin) =>
     gzipped
