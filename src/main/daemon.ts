@@ -156,10 +156,10 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     batchLength: limits.batchLength,
     batchLists: limits.batchLists,
     replyBytes: limits.replyBytes,
-    run: ({ pool, operation }) => {
+    run: ({ pool, operation }, client) => {
       const actor = actorOf(pool);
       if (!actor) return failed.stopping;
-      return actor.read(operation) ?? actor.call<unknown>(operation);
+      return actor.read(operation) ?? actor.call<unknown>(operation, client);
     },
     report,
     onBug: (error) => log.error({ err: error }, "a request could not be answered"),

@@ -8,6 +8,7 @@ import type {
   ActorControl,
   ActorSettings,
   ActorTask,
+  CallerLeft,
   FetchRequest,
   LateReport,
   LogLine,
@@ -65,7 +66,13 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   );
   const mailbox = createMailbox(board);
   const locks = tracedLocks(trace, createDatasetLocks());
-  const link = openLink(hot, (ask) => mailbox.run(ask as Operation), failed.interrupted);
+  const onCallerLeft = ({ id, caller }: CallerLeft) => fetches.leave(id, caller);
+  const link = openLink(
+    hot,
+    (ask) => mailbox.run(ask as Operation),
+    failed.interrupted,
+    (left) => onCallerLeft(left as CallerLeft),
+  );
   const announce = (change: ImageChange) => link.notify(change);
   const fetches = createFetchQueue<CompleteImage>(node.numFetchers, node.maxPending, (id, isUnderWay) =>
     announce(isUnderWay ? { fetching: id } : { settled: id }),

@@ -264,6 +264,42 @@ conformance("Fetching images", "fetches", (subject) => {
     expect(service.requests(id)).toBe(1);
   });
 
+  test("images that nobody waits for any more are not fetched, but those that have begun are", async () => {
+    const admitted = target.numFetchers + target.maxPending;
+    const gate = createGate();
+    const ids = Array.from({ length: admitted }, (_each, index) => `${own}-left-${index}`);
+    for (const id of ids) service.serve(id, gate.hold(bytes(stream)));
+    const gone = new AbortController();
+    const asked = ids.map((id) =>
+      fetch(`${target.url}/rpc`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ jsonrpc: "2.0", method: "RequestImage", params: { id, type: "kvm" }, id: 1 }),
+        signal: gone.signal,
+      }).then(
+        () => "answered",
+        () => "gone",
+      ),
+    );
+    const begun = () => ids.filter((id) => service.requests(id) > 0);
+    await until("as many run as may", () => begun().length === target.numFetchers);
+    const pending = async () => {
+      const found = await Promise.all(ids.map((id) => server.call("GetImage", { id })));
+      return found.filter(({ error }) => error === null).length;
+    };
+    await until("all are in the queue", async () => (await pending()) === admitted);
+    gone.abort();
+    expect(await Promise.all(asked)).toEqual(ids.map(() => "gone"));
+    await until("those that wait have left", async () => (await pending()) === target.numFetchers);
+    // Their places are free: as many others may wait.
+    gate.open();
+    await until("those that run are complete", async () => {
+      const found = await Promise.all(begun().map((id) => server.must("GetImage", { id })));
+      return found.every(({ images }) => images?.[0]?.status === "complete");
+    });
+    expect(begun()).toHaveLength(target.numFetchers);
+  });
+
   test("requests beyond those that run and wait are refused at once; the others succeed", async () => {
     const admitted = target.numFetchers + target.maxPending;
     const gate = createGate();

@@ -3,7 +3,7 @@ import { fail, failed, type Outcome, succeed } from "../../protocol/storage/fail
 import { getImage, listImages } from "../../protocol/storage/known-images.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import type { Operation } from "../../protocol/storage/operations.js";
-import type { ActorStats } from "../../protocol/threads/actor-contract.js";
+import type { ActorStats, CallerLeft } from "../../protocol/threads/actor-contract.js";
 import { createChildMemory } from "../../protocol/threads/child-table.js";
 import type { WorkReport } from "../../protocol/threads/work-report.js";
 import { endOrphans } from "../threads/orphans.js";
@@ -15,6 +15,12 @@ import { withTimeout } from "./time-limit.js";
 /** The pause before a crashed actor is restarted. While starts fail, it doubles up to the longest. */
 const FIRST_RESTART_PAUSE_MS = 50;
 const LONGEST_RESTART_PAUSE_MS = 5_000;
+
+/** Whom an operation is for. */
+export interface Client {
+  /** `listener` is called once the client has gone before it had its answer. */
+  onDisconnect(listener: () => void): void;
+}
 
 export type ActorState = "starting" | "ready" | "restarting" | "stopped";
 
@@ -32,9 +38,9 @@ export interface Actor {
    * Runs an operation. Never rejects and always settles. Lists and GetPool that wait at the same
    * moment share a run. Fails: service.overloaded if the mailbox is
    * full, service.interrupted if the thread crashes, pool.unavailable during a restart,
-   * service.stopping after `stop`.
+   * service.stopping after `stop`. A RequestImage that waits for its turn ends when `client` goes.
    */
-  call<T>(operation: Operation): Promise<Outcome<T>>;
+  call<T>(operation: Operation, client?: Client): Promise<Outcome<T>>;
   /** Answers GetImage and ListImages from the copy in main. Undefined for other operations: use `call`. */
   read(operation: Operation): Outcome<unknown> | undefined;
   /** As `call`, but it also runs if the mailbox is full: for operations that release something. */
@@ -145,10 +151,18 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     }
   }
 
-  function callOnce<T>(operation: Operation): Promise<Outcome<T>> {
+  /** The number of the newest call that a client may leave. */
+  let lastCaller = 0;
+
+  function callOnce<T>(operation: Operation, client?: Client): Promise<Outcome<T>> {
     if (!thread) return Promise.resolve(isStopped() ? failed.stopping : actorStarting);
     if (thread.link.pending >= options.mailbox) return Promise.resolve(failed.overloaded);
-    return thread.link.call<T>(operation);
+    const { link } = thread;
+    if (operation.op !== "RequestImage" || !client) return link.call<T>(operation);
+    const caller = ++lastCaller;
+    const { id } = operation;
+    client.onDisconnect(() => link.notify({ id, caller } satisfies CallerLeft));
+    return link.call<T>({ ...operation, caller });
   }
   const shared = createSharedReads(callOnce, options.mailbox);
 
@@ -167,7 +181,8 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
       return late;
     },
     read: (operation) => thread && readRecords(thread.mirror, operation),
-    call: <T>(operation: Operation) => shared.read<T>(operation) ?? callOnce<T>(operation),
+    call: <T>(operation: Operation, client?: Client) =>
+      shared.read<T>(operation) ?? callOnce<T>(operation, client),
     callAlways: (operation) => thread?.link.call(operation) ?? Promise.resolve(actorStarting),
     stats: async (timeoutMs) => {
       if (!thread) throw new Error(`the actor is ${state}`);

@@ -77,7 +77,7 @@ function answerBody(options: RpcOptions, defaultVersion: Version, body: string, 
   }
   const request = readRequest(value, defaultVersion);
   if (request.version === "1.0") return answer10(options, request, client);
-  return whenReady(answer20(options, request), (answer) => send20(client, answer));
+  return whenReady(answer20(options, request, client), (answer) => send20(client, answer));
 }
 
 // --- 1.0 ----------------------------------------------------------------------
@@ -97,7 +97,7 @@ function answer10(options: RpcOptions, request: Request | InvalidRequest, client
   if ("missing" in lookup) return refuse(MISSING_10[lookup.missing](name));
   if (params === undefined) return refuse("rpc: method request ill-formed: missing params field");
   const call = planCall(options, lookup.found, request);
-  return whenReady(runCall(options, call, ownReply(options)), (outcome) => {
+  return whenReady(runCall(options, call, ownReply(options, client)), (outcome) => {
     // In 1.0, a field of the wrong type is answered with the status 400, as a malformed envelope is.
     if (!outcome.ok && outcome.failure.code === "request.malformed") {
       return refuse10(client, outcome.failure.message);
@@ -132,14 +132,18 @@ function send20({ reply, accept }: Client, answer: JsonReply | undefined): Soon<
   reply.send(204, [NOSNIFF], "");
 }
 
-function ownReply({ replyBytes }: RpcOptions): ReplyContext {
-  return { leftBytes: replyBytes, reads: undefined };
+function ownReply({ replyBytes }: RpcOptions, { reply }: Client): ReplyContext {
+  return { client: reply, leftBytes: replyBytes, reads: undefined };
 }
 
 /** @returns undefined for a notification. */
-function answer20(options: RpcOptions, request: Request | InvalidRequest): Soon<JsonReply | undefined> {
+function answer20(
+  options: RpcOptions,
+  request: Request | InvalidRequest,
+  client: Client,
+): Soon<JsonReply | undefined> {
   const prepared = prepare20(options, request);
-  return "run" in prepared ? prepared.run(ownReply(options)) : prepared.reply;
+  return "run" in prepared ? prepared.run(ownReply(options, client)) : prepared.reply;
 }
 
 /** A request of 2.0: a call that can be run, or the reply that refuses it. */
@@ -180,7 +184,7 @@ function answerBatch(
     options,
   );
   if (tooCostly !== undefined) return refuse(tooCostly);
-  const context: ReplyContext = { leftBytes: options.replyBytes, reads: new Map() };
+  const context: ReplyContext = { client: client.reply, leftBytes: options.replyBytes, reads: new Map() };
   const answering = runSome(requests, (request) => ("run" in request ? request.run(context) : request.reply));
   return answering.then((answers) => {
     const replies = answers.filter((answer) => answer !== undefined);

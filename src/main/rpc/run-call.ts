@@ -6,6 +6,7 @@ import { internalFailure, type Outcome, succeed } from "../../protocol/storage/f
 import type { PoolName } from "../../protocol/storage/names.js";
 import { isRead, keyOf, replyTooLarge } from "../../protocol/storage/reply-limit.js";
 import type { CallReport } from "../observability/call-report.js";
+import type { Client } from "../pools/actor-handle.js";
 
 /** A value or a promise of it. Calls that need no other thread go without promises, which is faster. */
 export type Soon<T> = T | Promise<T>;
@@ -19,8 +20,8 @@ export interface CallOptions {
   readonly pools: readonly PoolName[];
   /** The most bytes that the answers in one reply may have, as JSON text. */
   readonly replyBytes: number;
-  /** Runs a planned operation in the actor of its pool. */
-  run(routed: Routed): Soon<Outcome<unknown>>;
+  /** Runs a planned operation in the actor of its pool, for a client that may go before its end. */
+  run(routed: Routed, client: Client): Soon<Outcome<unknown>>;
   /** Called once for each call, for the log and the metrics. */
   report(call: CallReport): void;
 }
@@ -35,6 +36,7 @@ export interface PlannedCall {
 
 /** What the calls of one reply share. */
 export interface ReplyContext {
+  readonly client: Client;
   /** How many bytes the answers that are still to come may have. */
   leftBytes: number;
   /** The reads of a batch by what they ask for: each runs once. Undefined for a request of its own. */
@@ -83,14 +85,16 @@ export function runCall(
     if (outcome.ok) return report(encode(outcome.value));
     return report({ ok: false, failure: aboutOperation(outcome.failure, operation) });
   };
-  const outcome = runShared(planned.value, options.run, context.reads);
+  const outcome = runShared(planned.value, (routed) => options.run(routed, context.client), context.reads);
   return outcome instanceof Promise ? outcome.catch(internalFailure).then(finish) : finish(outcome);
 }
+
+type RunRouted = (routed: Routed) => Soon<Outcome<unknown>>;
 
 /** Runs an operation, or takes the answer of the same read in the same reply. */
 function runShared(
   planned: Routed | RoutedToPools,
-  run: CallOptions["run"],
+  run: RunRouted,
   reads: ReplyContext["reads"],
 ): Soon<Outcome<unknown>> {
   const start = () => ("pools" in planned ? runOnPools(planned, run) : run(planned));
@@ -119,7 +123,7 @@ function poolOf(planned: Routed | RoutedToPools): string {
 /** Runs an operation on each pool. @returns the answers in the pools' order, or the first failure. */
 async function runOnPools(
   { pools, operation }: RoutedToPools,
-  run: CallOptions["run"],
+  run: RunRouted,
 ): Promise<Outcome<readonly unknown[]>> {
   const outcomes = await Promise.all(pools.map((pool) => run({ pool, operation })));
   const answers: unknown[] = [];

@@ -11,7 +11,11 @@ import type { Bytes } from "./units.js";
 export interface Operations {
   ListImages: { ask: { type: string }; answer: readonly ImageRecord[] };
   GetImage: { ask: { id: string }; answer: ImageRecord };
-  RequestImage: { ask: { id: ComponentId; type: string; source: string }; answer: ImageRecord };
+  /** `caller`: for CallerLeft; without it the call waits whatever becomes of its client. */
+  RequestImage: {
+    ask: { id: ComponentId; type: string; source: string; caller?: number };
+    answer: ImageRecord;
+  };
   DeleteImage: { ask: { id: string }; answer: ImageRecord };
   CloneImage: { ask: { id: string; target: DatasetName }; answer: VolumeRecord };
   ListVolumes: { ask: object; answer: readonly VolumeRecord[] };

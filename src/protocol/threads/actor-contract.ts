@@ -52,6 +52,13 @@ export interface FetchRequest {
   readonly fetch: FetchOrder;
 }
 
+/** The only notification to an actor: the client of a RequestImage has gone. */
+export interface CallerLeft {
+  /** Of the image. */
+  readonly id: string;
+  readonly caller: number;
+}
+
 /** A log line from a worker. */
 export type LogLine = readonly [level: LogLevel, message: string, fields: LogFields];
 

@@ -1,5 +1,5 @@
+import { shownUrl } from "../../protocol/storage/image-hosts.js";
 import type { FetchOrder } from "../../protocol/storage/operations.js";
-import { withoutSecrets } from "../../protocol/storage/url-text.js";
 import type { WaitReport } from "../../protocol/threads/work-report.js";
 import type { DatasetLocks } from "./dataset-locks.js";
 import type { FetchQueue } from "./fetch-queue.js";
@@ -17,7 +17,7 @@ export function trackedContext(context: ActorContext, work: Work): ActorContext 
     zfs: trackedCalls(zfs, "driver", work),
     records: trackedCalls(records, "records", work),
     locks: trackedLocks(locks, work),
-    fetch: (order: FetchOrder) => work.during("stream", withoutSecrets(order.url), () => fetch(order)),
+    fetch: (order: FetchOrder) => work.during("stream", shownUrl(order.url), () => fetch(order)),
   };
 }
 
@@ -35,17 +35,22 @@ export function trackedFetches<T>(fetches: FetchQueue<T>, work: Work): FetchQueu
   return {
     keys: fetches.keys,
     has: fetches.has,
-    request: (id, fetch) => {
+    leave: fetches.leave,
+    request: (id, fetch, caller) => {
       /** Ends the wait for the queue, once the fetch of this work runs or another one has ended. */
       let leaveQueue: () => void = () => {};
       const inQueue = new Promise<void>((resolve) => {
         leaveQueue = resolve;
       });
       void work.during("queue", `image ${id}`, () => inQueue);
-      const outcome = fetches.request(id, () => {
-        leaveQueue();
-        return fetch();
-      });
+      const outcome = fetches.request(
+        id,
+        () => {
+          leaveQueue();
+          return fetch();
+        },
+        caller,
+      );
       return outcome.finally(leaveQueue);
     },
   };

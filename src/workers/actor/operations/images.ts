@@ -162,12 +162,12 @@ export function imageOperations(
 
     GetImage: async ({ id }) => getImage(known, id),
 
-    async RequestImage({ id, type, source }) {
+    async RequestImage({ id, type, source, caller }) {
       // Without a record the image is pending at once, before any look.
       const image = records.images.has(id) ? await findImage(context, id) : succeed(undefined);
       if (!image.ok) return image;
       if (image.value) return succeed(image.value);
-      return fetches.request(id, () => fetchImage(id, type, source));
+      return fetches.request(id, () => fetchImage(id, type, source), caller);
     },
 
     async DeleteImage({ id }) {

@@ -14,11 +14,15 @@ function controlled(running: number, waiting: number) {
   const queue = createFetchQueue<string>(running, waiting);
   const flights: Flight[] = [];
   let started = 0;
-  const request = (id: string) =>
-    queue.request(id, () => {
-      started++;
-      return new Promise((land, crash) => flights.push({ id, land, crash }));
-    });
+  const request = (id: string, caller?: number) =>
+    queue.request(
+      id,
+      () => {
+        started++;
+        return new Promise((land, crash) => flights.push({ id, land, crash }));
+      },
+      caller,
+    );
   return { queue, flights, request, started: () => started };
 }
 
@@ -104,6 +108,44 @@ describe("the queue of fetches", () => {
     }
     await Promise.all(answers);
     expect(order).toEqual(["a", "b", "c", "d"]);
+  });
+
+  test("a fetch that waits leaves the queue with the last of its callers", async () => {
+    const { queue, flights, request, started } = controlled(1, 1);
+    const runs = request("a", 1);
+    const waits = [request("b", 2), request("b", 3)];
+    queue.leave("b", 2);
+    queue.leave("b", 2);
+    queue.leave("b", 99);
+    expect(queue.has("b")).toBe(true);
+    await expect(request("c", 4)).resolves.toEqual(failed.overloaded);
+    queue.leave("b", 3);
+    expect(await Promise.all(waits)).toEqual([failed.interrupted, failed.interrupted]);
+    expect(queue.has("b")).toBe(false);
+    // Its place is free again, and it is not fetched.
+    const next = request("c", 5);
+    queue.leave("a", 1);
+    await turn();
+    expect(queue.has("a")).toBe(true);
+    flights.shift()?.land(succeed("a"));
+    await expect(runs).resolves.toEqual(succeed("a"));
+    await turn();
+    flights.shift()?.land(succeed("c"));
+    await expect(next).resolves.toEqual(succeed("c"));
+    expect(started()).toBe(2);
+  });
+
+  test("a caller that never leaves keeps a fetch in the queue", async () => {
+    const { queue, flights, request } = controlled(1, 1);
+    const runs = request("a");
+    const waits = [request("b", 1), request("b")];
+    queue.leave("b", 1);
+    expect(queue.has("b")).toBe(true);
+    flights.shift()?.land(succeed("a"));
+    await runs;
+    await turn();
+    flights.shift()?.land(succeed("b"));
+    expect(await Promise.all(waits)).toEqual([succeed("b"), succeed("b")]);
   });
 
   test("a fetch that throws gives its place back", async () => {
