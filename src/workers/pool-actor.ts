@@ -66,12 +66,11 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   );
   const mailbox = createMailbox(board);
   const locks = tracedLocks(trace, createDatasetLocks());
-  const onCallerLeft = ({ id, caller }: CallerLeft) => fetches.leave(id, caller);
   const link = openLink(
     hot,
     (ask) => mailbox.run(ask as Operation),
     failed.interrupted,
-    (left) => onCallerLeft(left as CallerLeft),
+    ({ id, caller }: CallerLeft) => fetches.leave(id, caller),
   );
   const announce = (change: ImageChange) => link.notify(change);
   const fetches = createFetchQueue<CompleteImage>(node.numFetchers, node.maxPending, (id, isUnderWay) =>

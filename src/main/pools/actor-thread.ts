@@ -67,7 +67,7 @@ export function startActorThread(options: ActorThreadOptions & ThreadEvents): Ac
     hot.port1,
     async (ask) => options.fetch((ask as FetchRequest).fetch),
     failed.interrupted,
-    (change) => mirror.apply(change as ImageChange),
+    (change: ImageChange) => mirror.apply(change),
   );
   const task: ActorTask = { settings, hot: hot.port2, control: control.port2, log: reports.port2, children };
   const ended = piscina

@@ -21,14 +21,14 @@ export interface Link {
   close(): void;
 }
 
-type Message<Answer> =
+type Message<Answer, Notification> =
   | readonly ["call", number, unknown]
   | readonly ["answer", number, Answer]
-  | readonly ["notify", number, unknown];
+  | readonly ["notify", number, Notification];
 
-type Outgoing = Message<Outcome<unknown>>;
+type Outgoing = Message<Outcome<unknown>, unknown>;
 
-/** An answer as it arrives. It fits whatever the call expects: both ends are ours, so nothing checks it. */
+/** An answer as it arrives; a notification is `never`. It fits whatever the call expects: both ends are ours, so nothing checks it. */
 type Received = Outcome<never>;
 
 /**
@@ -36,11 +36,11 @@ type Received = Outcome<never>;
  * msgpackr frame (docs/decisions/threads.md). `answer` serves the other side's calls. When the
  * port closes, every pending call settles with `lost`.
  */
-export function openLink(
+export function openLink<Notification = unknown>(
   port: FramePort,
   answer: (request: unknown) => Promise<Outcome<unknown>>,
   lost: FailedOutcome,
-  onNotification: (notification: unknown) => void = () => {},
+  onNotification: (notification: Notification) => void = () => {},
 ): Link {
   // Each end needs its own packer: msgpackr breaks when threads share its structures.
   const packr = new Packr();
@@ -101,7 +101,7 @@ export function openLink(
   }
 
   port.on("message", (frame) => {
-    const messages: readonly Message<Received>[] = packr.unpack(frame);
+    const messages: readonly Message<Received, never>[] = packr.unpack(frame);
     for (const [kind, seq, body] of messages) {
       if (kind === "call") void serve(seq, body);
       else if (kind === "notify") onNotification(body);
