@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { type Flags, loadConfig } from "../config/load.js";
+import { type Flags, loadConfig, unknownVariables } from "../config/load.js";
 import type { Config } from "../config/schema.js";
 import { notEmpty } from "./option-parsers.js";
 
@@ -32,6 +32,7 @@ export function exitWithReason(reason: string): never {
 
 /** Loads the configuration from the flags, the process's environment and the file they name. */
 export function loadConfigOrExit(flags: Flags): Config {
+  for (const line of unknownVariables(process.env)) process.stderr.write(`imagestore: warning: ${line}\n`);
   const config = loadConfig(flags, process.env);
   if (!config.ok) exitWithReason(config.failure.message);
   return config.value;

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import type { z } from "zod";
 import { messageOf } from "../../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
+import { unknownName } from "../../protocol/storage/nearest-name.js";
 import { type Config, configSchema, isJsonObject, type JsonObject } from "./schema.js";
 
 /** Settings that the command line and the environment may give, as text. Undefined: not given. */
@@ -41,6 +42,18 @@ function fromEnvironment(env: NodeJS.ProcessEnv): Overrides {
     numFetchers: env.IMAGESTORE_NUM_FETCHERS,
     maxPending: env.IMAGESTORE_MAX_PENDING,
   };
+}
+
+const VARIABLES = [
+  ...["CONFIG", "HOST", "PORT", "TRANSPORT", "POOLS", "LOG_LEVEL", "IMAGE_SERVICE", "DATA_DIR"],
+  ...["NUM_FETCHERS", "MAX_PENDING", "TRACE", "TRACE_FAULT"],
+].map((name) => `IMAGESTORE_${name}`);
+
+/** A line for each variable that looks like a setting of ours and is none: it was probably mistyped. */
+export function unknownVariables(env: NodeJS.ProcessEnv): readonly string[] {
+  return Object.keys(env)
+    .filter((name) => name.startsWith("IMAGESTORE_") && !VARIABLES.includes(name))
+    .map((name) => `the variable ${name} is no setting, ${unknownName(name, VARIABLES)}`);
 }
 
 function withoutUndefined(settings: JsonObject): JsonObject {

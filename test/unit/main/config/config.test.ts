@@ -4,7 +4,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Flags, loadConfig, parseConfig } from "../../../../src/main/config/load.js";
+import { type Flags, loadConfig, parseConfig, unknownVariables } from "../../../../src/main/config/load.js";
 import type { Config } from "../../../../src/main/config/schema.js";
 import { CLI } from "../../../support/daemon.js";
 
@@ -329,7 +329,26 @@ function cli(...args: string[]): Promise<{ status: number | null; stdout: string
   });
 }
 
+describe("variables of the environment", () => {
+  test("one that is no setting is told with the nearest that is", () => {
+    const env = { IMAGESTORE_PROT: "1", IMAGESTORE_PORT: "2", IMAGESTORE_TRACE: "x", PATH: "/" };
+    expect(unknownVariables(env)).toEqual([
+      "the variable IMAGESTORE_PROT is no setting, did you mean IMAGESTORE_PORT?",
+    ]);
+  });
+});
+
 describe("the command line", () => {
+  test("a mistyped command is told with the nearest", async () => {
+    const child = spawn(process.execPath, [CLI, "sevre"], { stdio: ["ignore", "ignore", "pipe"] });
+    let stderr = "";
+    child.stderr.on("data", (chunk: Buffer) => {
+      stderr += chunk.toString();
+    });
+    const status = await new Promise((resolve) => child.once("close", resolve));
+    expect([status, stderr]).toEqual([1, 'imagestore: unknown command "sevre", did you mean serve?\n']);
+  });
+
   test("check-config prints a good configuration with its defaults and exits 0", async () => {
     const { status, stdout, stderr } = await cli("check-config", "-c", folder("default.json"));
     expect([status, stderr]).toEqual([0, ""]);
