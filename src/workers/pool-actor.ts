@@ -52,7 +52,8 @@ const CRASH_CLOSE_MS = 5_000;
 export default function runPoolActor(task: ActorTask): Promise<void> {
   const { settings, hot, control, children } = task;
   const { node } = settings;
-  const log = createActorLog((...line: LogLine) => task.log.postMessage(line), node.log.level === "debug");
+  const logsAll = node.log.level === "debug";
+  const log = createActorLog((...line: LogLine) => task.log.postMessage(line), logsAll);
   const trace = openTrace(process.env, "actor");
   const commands = createCommandBoard();
   const board = createWorkBoard(
@@ -80,7 +81,9 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   const open: { runner?: Runner; zfs?: Zfs; records?: Records; endLooks?: () => void } = {};
 
   function reportCommand({ argv, exit, ms, stderr, spawnMs }: CommandEnd): void {
-    log.debug("command", { argv, exit, ms: Math.round(ms), stderr });
+    if (logsAll) {
+      log.debug("command", { argv, exit, ms: Math.round(ms), stderr, requestIds: board.requestsOf(argv) });
+    }
     if (spawnMs !== undefined) task.log.postMessage({ spawnMs } satisfies SpawnReport);
   }
 

@@ -79,12 +79,16 @@ export function createDownloads(options: DownloadOptions): Downloads {
   function handle(request: HttpRequest, reply: HttpReply): void | Promise<void> {
     const startedAt = performance.now();
     const planned = planDownload(downloadRequest(request), options.pools);
+    // The reply knows its peer only until it is answered.
+    const { requestId, peer } = reply;
     const report = (pool: string, failure: Failure | undefined) =>
       options.report({
         method: "download",
         pool,
         code: failure?.code ?? "ok",
         ms: performance.now() - startedAt,
+        requestId,
+        peer,
         operation: planned.ok ? planned.value.operation : undefined,
         message: failure?.message,
         detail: failure?.cause ?? failure?.detail,
@@ -106,7 +110,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
       return refuseAndReport(failed.overloaded.failure, pool);
     opening++;
     return actor
-      .call<SendTicket>(operation)
+      .call<SendTicket>(operation, reply)
       .finally(() => opening--)
       .then((ticket) => {
         if (ticket.ok) start(actor, ticket.value, reply, (failure) => report(pool, failure));

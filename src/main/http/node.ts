@@ -4,6 +4,7 @@ import { BodyReader, type BodyRoom } from "./body-reader.js";
 import { askHalfClosed } from "./half-close.js";
 import { PLAIN_TEXT } from "./headers.js";
 import { refuseConnection } from "./refusal.js";
+import { createRequestIds } from "./request-id.js";
 import { parseRequestTarget } from "./request-target.js";
 import type {
   BodySink,
@@ -24,7 +25,7 @@ export const nodeTransport: Transport = {
   async listen(options) {
     /** Connections that were refused: what comes on them is not looked at. */
     const refused = new WeakSet<Socket>();
-    const room: BodyRoom = { limits: options.limits, bytesInFlight: 0 };
+    const room = { limits: options.limits, bytesInFlight: 0, requestIds: createRequestIds() };
     // Bodies have a deadline of ours: that of node:http must not come before it.
     const requestTimeout = options.limits.bodyMs + HEAD_MS;
     const server = createServer({ keepAliveTimeout: 10_000, requestTimeout }, (incoming, outgoing) => {
@@ -66,9 +67,10 @@ function receive(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
   options: TransportOptions,
-  room: BodyRoom,
+  room: BodyRoom & { readonly requestIds: (given: string) => string },
 ): void {
-  const reply = replyOf(outgoing);
+  const given = incoming.headers["x-request-id"];
+  const reply = replyOf(outgoing, room.requestIds(typeof given === "string" ? given : ""));
   if (incoming.headersDistinct.host && incoming.headersDistinct.host.length > 1) {
     reply.closeAfter = true;
     return reply.send(400, PLAIN_TEXT, "bad request: more than one Host\n");
@@ -106,7 +108,8 @@ function requestOf(incoming: IncomingMessage, body: string, tooLarge: boolean): 
   };
 }
 
-function replyOf(outgoing: ServerResponse): ClosableReply {
+function replyOf(outgoing: ServerResponse, requestId: string): ClosableReply {
+  const peer = outgoing.req.socket.remoteAddress ?? "";
   const disconnectListeners: (() => void)[] = [];
   let isDisconnected = false;
   outgoing.on("close", () => {
@@ -118,10 +121,13 @@ function replyOf(outgoing: ServerResponse): ClosableReply {
   const writeHead = (status: number, headers: Headers, length: number | undefined) => {
     const fields = headers.map(([name, value]): [string, string] => [name, value]);
     if (length !== undefined) fields.push(["Content-Length", String(length)]);
+    fields.push(["X-Request-Id", requestId]);
     outgoing.writeHead(status, fields.flat());
   };
   return {
     closeAfter: false,
+    requestId,
+    peer,
     get isDisconnected() {
       return isDisconnected;
     },

@@ -24,6 +24,10 @@ export interface HttpRequest {
  * reply has begun, `send` does nothing.
  */
 export interface HttpReply {
+  /** Of the request, the client's own or ours: see createRequestIds. Sent as X-Request-Id. */
+  readonly requestId: string;
+  /** The client's address; "" if it is asked for the first time when the client has gone. */
+  readonly peer: string;
   /** The client disconnected before it had the whole reply. */
   readonly isDisconnected: boolean;
   /** `listener` is called once, when that happens. Not called if it has happened already. */

@@ -85,12 +85,14 @@ export class UwsReply implements ClosableReply, StreamedReply {
   onDone: { release(): void } | undefined;
   /** The reply is a stream, and no other can be sent. */
   private isStreamed = false;
+  private knownPeer = "";
   private disconnectListeners: (() => void)[] | undefined;
 
   constructor(
     private readonly response: HttpResponse,
     private readonly withoutBody: boolean,
     private readonly context: ReplyContext,
+    readonly requestId: string,
   ) {
     response.onAborted(() => {
       this.isClosed = true;
@@ -98,6 +100,14 @@ export class UwsReply implements ClosableReply, StreamedReply {
       this.onDone?.release();
       for (const listener of this.disconnectListeners ?? []) listener();
     });
+  }
+
+  get peer(): string {
+    // The module's response must not be touched once it is answered or aborted.
+    if (this.knownPeer === "" && !this.isClosed && !this.isStreamed) {
+      this.knownPeer = Buffer.from(this.response.getRemoteAddressAsText()).toString("latin1");
+    }
+    return this.knownPeer;
   }
 
   onDisconnect(listener: () => void): void {
@@ -139,6 +149,7 @@ export class UwsReply implements ClosableReply, StreamedReply {
     this.response.writeStatus(STATUS_TEXT[status] ?? String(status));
     const [name, rest] = this.context.headerBlock(headers);
     if (name !== "") this.response.writeHeader(name, rest);
+    this.response.writeHeader("X-Request-Id", this.requestId);
   }
 }
 

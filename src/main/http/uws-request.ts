@@ -18,6 +18,7 @@ export class ReceivedRequest implements HttpRequest {
   private origin = "";
   private secFetchSite = "";
   private contentLength = "";
+  private requestId = "";
 
   constructor(
     request: UwsRequest,
@@ -54,6 +55,9 @@ export class ReceivedRequest implements HttpRequest {
       case "sec-fetch-site":
         this.secFetchSite = joined(this.secFetchSite, value);
         break;
+      case "x-request-id":
+        this.requestId = value;
+        break;
       case "content-length":
         if (this.contentLength !== "" && this.contentLength !== value) {
           this.problem = "bad request: two different Content-Length";
@@ -74,6 +78,8 @@ export class ReceivedRequest implements HttpRequest {
         return this.origin;
       case "sec-fetch-site":
         return this.secFetchSite;
+      case "x-request-id":
+        return this.requestId;
       default:
         return "";
     }

@@ -7,6 +7,7 @@ import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BodyReader, type BodyRoom } from "./body-reader.js";
 import { PLAIN_TEXT } from "./headers.js";
+import { createRequestIds } from "./request-id.js";
 import type { Transport, TransportOptions } from "./transport.js";
 import { watchConnections } from "./uws-connections.js";
 import { createReplyContext, type ReplyContext, UwsReply } from "./uws-reply.js";
@@ -37,6 +38,7 @@ declare module "uWebSockets.js" {
 interface Shared {
   readonly context: ReplyContext;
   readonly room: BodyRoom;
+  readonly requestIds: (given: string) => string;
 }
 
 /** The transport on uWebSockets.js. Use it only where `isNative` is true. */
@@ -45,7 +47,7 @@ export const uwsTransport: Transport = {
   async listen(options) {
     const app = uWS.App();
     const room = { limits: options.limits, bytesInFlight: 0 };
-    const shared: Shared = { context: createReplyContext(), room };
+    const shared: Shared = { context: createReplyContext(), room, requestIds: createRequestIds() };
     // Nearly all requests are POST. A route for them saves asking each for its method: every call
     // into the module costs.
     app.post("/*", (response, request) => receive(response, request, "POST", options, shared));
@@ -130,7 +132,8 @@ function receive(
   // Both before anything asynchronous: `request` is valid only during this call, and the reply
   // must learn of a disconnect.
   const received = new ReceivedRequest(request, method);
-  const reply = new UwsReply(response, method === "HEAD", shared.context);
+  const requestId = shared.requestIds(received.header("x-request-id"));
+  const reply = new UwsReply(response, method === "HEAD", shared.context, requestId);
   if (received.problem !== undefined) {
     reply.closeAfter = true;
     return reply.send(400, PLAIN_TEXT, `${received.problem}\n`);

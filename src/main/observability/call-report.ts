@@ -9,6 +9,10 @@ export interface CallReport {
   /** "ok", or the failure's code. */
   readonly code: string;
   readonly ms: number;
+  /** Of the request. Calls of a batch share it. */
+  readonly requestId: string;
+  /** The client's address; "" if that is not known. */
+  readonly peer: string;
   /** Undefined where the request was refused without one. */
   readonly operation?: Operation | undefined;
   /** Of a failure: what the client was told. */
@@ -16,3 +20,6 @@ export interface CallReport {
   /** Of a failure: more of it, which the client may not have been told. */
   readonly detail?: string | undefined;
 }
+
+/** What the metrics take of a call. */
+export type CountedCall = Pick<CallReport, "method" | "pool" | "code" | "ms">;

@@ -1,4 +1,4 @@
-import type { CallReport } from "./call-report.js";
+import type { CountedCall } from "./call-report.js";
 
 /** The upper bounds of the histogram's buckets, in seconds. A last bucket, "+Inf", takes the rest. */
 const BUCKETS: readonly number[] = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120, 600];
@@ -22,7 +22,7 @@ interface Latency {
  * with prom-client's.
  */
 export interface CallTally {
-  observe(call: CallReport): void;
+  observe(call: CountedCall): void;
   /** How many calls there were of each method, pool and code. */
   series(): Iterable<Series>;
   /** The times of calls as a histogram by method, in the text exposition format. */

@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { PoolRecord } from "../../protocol/storage/records.js";
-import type { CallReport } from "./call-report.js";
+import type { CountedCall } from "./call-report.js";
 import { createCallTally } from "./call-tally.js";
 import { createPoolMetrics } from "./pool-metrics.js";
 
@@ -21,7 +21,7 @@ export interface MetricSources {
 }
 
 export interface Metrics {
-  observe(call: CallReport): void;
+  observe(call: CountedCall): void;
   /** Counts a request that was answered 403, since a page of another site could have sent it. */
   forbidden(): void;
   /** Counts bytes of snapshots that were handed to clients' sockets. */

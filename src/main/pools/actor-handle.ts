@@ -3,6 +3,7 @@ import { fail, failed, type Outcome, succeed } from "../../protocol/storage/fail
 import { getImage, listImages } from "../../protocol/storage/known-images.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import type { Operation } from "../../protocol/storage/operations.js";
+import { isRead } from "../../protocol/storage/reply-limit.js";
 import type { ActorStats, CallerLeft } from "../../protocol/threads/actor-contract.js";
 import { createChildMemory } from "../../protocol/threads/child-table.js";
 import type { WorkReport } from "../../protocol/threads/work-report.js";
@@ -18,6 +19,9 @@ const LONGEST_RESTART_PAUSE_MS = 5_000;
 
 /** Whom an operation is for. */
 export interface Client {
+  readonly requestId: string;
+  /** Its address; "" if it is asked for the first time when the client has gone. */
+  readonly peer: string;
   /** `listener` is called once the client has gone before it had its answer. */
   onDisconnect(listener: () => void): void;
 }
@@ -151,6 +155,7 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     }
   }
 
+  const logsAll = settings.node.log.level === "debug";
   /** The number of the newest call that a client may leave. */
   let lastCaller = 0;
 
@@ -158,11 +163,14 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     if (!thread) return Promise.resolve(isStopped() ? failed.stopping : actorStarting);
     if (thread.link.pending >= options.mailbox) return Promise.resolve(failed.overloaded);
     const { link } = thread;
-    if (operation.op !== "RequestImage" || !client) return link.call<T>(operation);
+    // Reads run no command whose log line would be written, unless the log has all.
+    if (!client || (isRead(operation) && !logsAll)) return link.call<T>(operation);
+    const { requestId } = client;
+    if (operation.op !== "RequestImage") return link.call<T>({ ...operation, requestId });
     const caller = ++lastCaller;
     const { id } = operation;
     client.onDisconnect(() => link.notify({ id, caller } satisfies CallerLeft));
-    return link.call<T>({ ...operation, caller });
+    return link.call<T>({ ...operation, requestId, caller });
   }
   const shared = createSharedReads(callOnce, options.mailbox);
 

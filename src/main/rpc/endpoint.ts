@@ -87,8 +87,17 @@ function refuse10({ reply }: Client, message: string): void {
 }
 
 function answer10(options: RpcOptions, request: Request | InvalidRequest, client: Client): Soon<void> {
+  const { requestId, peer } = client.reply;
   const refuse = (message: string) => {
-    options.report({ method: "", pool: "", code: "request.malformed", ms: 0, detail: message });
+    options.report({
+      method: "",
+      pool: "",
+      code: "request.malformed",
+      ms: 0,
+      requestId,
+      peer,
+      detail: message,
+    });
     refuse10(client, message);
   };
   if ("problem" in request) return refuse(request.problem);

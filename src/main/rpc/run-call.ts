@@ -59,6 +59,9 @@ export function runCall(
   context: ReplyContext,
 ): Soon<Outcome<string>> {
   const pool = planned.ok ? poolOf(planned.value) : "";
+  const { client } = context;
+  // Later its client may have gone, and a change must be known by it all the same.
+  const peer = planned.ok && !isRead(planned.value.operation) ? client.peer : "";
   const report = (outcome: Outcome<string>) => {
     const failure = outcome.ok ? undefined : outcome.failure;
     const ms = performance.now() - startedAt;
@@ -67,6 +70,8 @@ export function runCall(
       pool,
       code: failure?.code ?? "ok",
       ms,
+      requestId: client.requestId,
+      peer: peer || client.peer,
       operation: planned.ok ? planned.value.operation : undefined,
       message: failure?.message,
       detail: failure?.cause ?? failure?.detail,

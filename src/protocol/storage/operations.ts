@@ -55,8 +55,10 @@ export type OperationName = keyof Operations;
 export type Ask<K extends OperationName> = Operations[K]["ask"];
 export type Answer<K extends OperationName> = Operations[K]["answer"];
 
-/** An operation as it is sent to an actor. */
-export type Operation = { [K in OperationName]: { readonly op: K } & Ask<K> }[OperationName];
+/** An operation as it is sent to an actor. `requestId`: of the request that it serves, for the log. */
+export type Operation = {
+  [K in OperationName]: { readonly op: K; readonly requestId?: string } & Ask<K>;
+}[OperationName];
 
 /** A snapshot that is ready to be sent. It is held under `tag` until CloseSend. */
 export interface SendTicket {

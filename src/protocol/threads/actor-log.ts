@@ -23,3 +23,12 @@ export function createActorLog(
     error: (message, fields = {}) => write("error", message, fields),
   };
 }
+
+/** The same log, but each line has these fields too. */
+export function logWith(log: ActorLog, known: LogFields): ActorLog {
+  const level =
+    (name: LogLevel) =>
+    (message: string, fields: LogFields = {}) =>
+      log[name](message, { ...known, ...fields });
+  return { debug: level("debug"), info: level("info"), warn: level("warn"), error: level("error") };
+}

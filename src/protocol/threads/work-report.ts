@@ -29,6 +29,8 @@ export interface WorkReport {
   readonly id: number;
   /** The operation; `open` for the work of a start, `look` for the look at the images. */
   readonly name: string;
+  /** Of the request that it serves; undefined for work of the actor's own, and for most reads. */
+  readonly requestId?: string;
   /** The datasets, snapshots, image or guest that it is about. */
   readonly datasets: readonly string[];
   readonly ms: number;

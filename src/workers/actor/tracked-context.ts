@@ -1,5 +1,6 @@
 import { shownUrl } from "../../protocol/storage/image-hosts.js";
 import type { FetchOrder } from "../../protocol/storage/operations.js";
+import { logWith } from "../../protocol/threads/actor-log.js";
 import type { WaitReport } from "../../protocol/threads/work-report.js";
 import type { DatasetLocks } from "./dataset-locks.js";
 import type { FetchQueue } from "./fetch-queue.js";
@@ -11,9 +12,11 @@ import type { Work } from "./work-board.js";
  * and the streaming worker. Made for each operation that changes something; reads do without it.
  */
 export function trackedContext(context: ActorContext, work: Work): ActorContext {
-  const { zfs, records, locks, fetch } = context;
+  const { zfs, records, locks, fetch, log } = context;
+  const requestId = work.operation?.requestId;
   return {
     ...context,
+    log: requestId === undefined ? log : logWith(log, { requestId }),
     zfs: trackedCalls(zfs, "driver", work),
     records: trackedCalls(records, "records", work),
     locks: trackedLocks(locks, work),

@@ -25,6 +25,8 @@ export interface WorkBoard {
   end(work: Work): void;
   /** Looks for late work. A timer does this; tests call it. */
   check(): Promise<void>;
+  /** The ids of the requests whose work a command may be part of: it names one of their datasets. */
+  requestsOf(argv: readonly string[]): readonly string[];
   /** All work, oldest first. */
   list(): Promise<readonly WorkReport[]>;
   close(): void;
@@ -42,6 +44,8 @@ interface BoardOptions {
 /** Most waits of one piece of work in a report: a recursive call may have hundreds. */
 const WAITS_SHOWN = 8;
 const HOLDERS_SHOWN = 8;
+/** Many requests may share a command. */
+const REQUESTS_SHOWN = 8;
 
 /** An operation that runs, or work that the actor does by itself. Cheap to make: every read has one. */
 export class Work implements LockWatch {
@@ -185,6 +189,15 @@ export function createWorkBoard(options: BoardOptions, checkMs: number): WorkBoa
       if (late.size === 0) onLate([]);
     },
     check,
+    requestsOf: (argv) => {
+      const ids = new Set<string>();
+      for (const { operation } of all) {
+        if (operation?.requestId === undefined || ids.size === REQUESTS_SHOWN) continue;
+        const datasets = subjectsOf(operation);
+        if (argv.some((word) => isAbout(word, datasets))) ids.add(operation.requestId);
+      }
+      return [...ids];
+    },
     list: async () => reportsOf(all, await commands()),
     close: () => clearInterval(timer),
   };
@@ -202,6 +215,7 @@ function reportOf(
   return {
     id: work.id,
     name: work.name,
+    ...(work.operation?.requestId === undefined ? {} : { requestId: work.operation.requestId }),
     datasets,
     ms: Math.round(now - work.startedAt),
     ...(lateMs > 0 ? { lateMs: Math.round(lateMs) } : {}),

@@ -59,6 +59,8 @@ function setUp(setup: Setup = {}) {
     return length;
   };
   const reply: HttpReply = {
+    requestId: "r",
+    peer: "",
     get isDisconnected() {
       return seen.isDisconnected;
     },

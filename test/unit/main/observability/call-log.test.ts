@@ -8,7 +8,9 @@ import { bytes } from "../../../../src/protocol/storage/units.js";
 const name = "tank/guests/g1/disk-0" as DatasetName;
 const snapshot = `${name}@s1` as SnapshotName;
 const create = { op: "CreateVolume", name, size: bytes(1n) } as const;
+const client = { requestId: "r1", peer: "192.0.2.1" };
 const busy = {
+  ...client,
   pool: "tank",
   code: "dataset.busy",
   ms: 1.23456,
@@ -41,7 +43,10 @@ test("a change that failed is in the log at warn, with what it was about and why
 });
 
 test.each<[string, CallReport]>([
-  ["a change that was made", { method: "CreateVolume", pool: "tank", code: "ok", ms: 1, operation: create }],
+  [
+    "a change that was made",
+    { ...client, method: "CreateVolume", pool: "tank", code: "ok", ms: 1, operation: create },
+  ],
   [
     "a read that failed",
     { method: "GetSnapshot", ...busy, operation: { op: "GetSnapshot", name: snapshot } },
@@ -55,6 +60,7 @@ test.each<[string, CallReport]>([
       level: 30,
       msg: "call",
       method: call.method,
+      ...client,
       datasets: call.operation && "name" in call.operation ? [call.operation.name] : [],
     },
   ]);

@@ -41,7 +41,7 @@ async function call(name: string, answer: (pool: PoolName) => Outcome<unknown> |
     report: (each) => reports.push(each),
   };
   const planned = planCall(options, lookup.found, { version: "2.0", params: undefined });
-  const client = { onDisconnect: () => {} };
+  const client = { requestId: "r1", peer: "192.0.2.1", onDisconnect: () => {} };
   const outcome = await runCall(options, planned, { client, leftBytes: REPLY_BYTES, reads: undefined });
   return { outcome, asked, reports };
 }

@@ -278,3 +278,24 @@ test("the board lists work in the order of its begin, whichever ends first", asy
     }),
   );
 });
+
+test("a command is for the requests on the datasets that it names, and late work names its request", async () => {
+  const log = createKeptLog();
+  const board = createWorkBoard(
+    { timeouts: TIMEOUTS, log, commands: async () => [], onLate: () => {} },
+    2 ** 30,
+  );
+  const size = bytes(1n);
+  board.begin("CreateVolume", { op: "CreateVolume", name: volume, size, requestId: "r1" });
+  board.begin("CreateVolume", { op: "CreateVolume", name: volume, size, requestId: "r2" });
+  board.begin("CreateVolume", { op: "CreateVolume", name: other, size, requestId: "r3" });
+  const ended = board.begin("CreateVolume", { op: "CreateVolume", name: volume, size, requestId: "r4" });
+  board.begin("CreateVolume", { op: "CreateVolume", name: volume, size });
+  board.end(ended);
+  expect(board.requestsOf(["zfs", "create", volume])).toEqual(["r1", "r2"]);
+  expect(board.requestsOf(["zfs", "destroy", other])).toEqual(["r3"]);
+  expect(board.requestsOf(["zpool", "list"])).toEqual([]);
+  const ids = (await board.list()).map(({ requestId }) => requestId);
+  expect(ids).toEqual(["r1", "r2", "r3", undefined]);
+  board.close();
+});
