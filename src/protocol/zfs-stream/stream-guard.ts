@@ -3,6 +3,7 @@ import { mayBeStream, refusedFeatureOf } from "./stream-begin.js";
 import { StreamFailure } from "./stream-failure.js";
 import {
   HEADER_COMPOUND,
+  HEADER_SUBSTREAM,
   MAGIC,
   MAX_PAYLOAD_BYTES,
   OBJSET_FILESYSTEM,
@@ -35,6 +36,8 @@ const padded = (bytes: number) => Math.ceil(bytes / 8) * 8;
 
 type PayloadSize = (header: DataView, littleEndian: boolean) => number;
 const nothing: PayloadSize = () => 0;
+/** Of records that only streams have which are refused: theirs is -1 instead of a size. */
+const noPlace: PayloadSize = () => -1;
 
 /**
  * The bytes that follow each record but BEGIN. Source: DRR_OBJECT_PAYLOAD_SIZE and its like in
@@ -42,8 +45,8 @@ const nothing: PayloadSize = () => 0;
  */
 const PAYLOAD_BYTES: Readonly<Record<Exclude<RecordName, "BEGIN">, PayloadSize>> = {
   OBJECT: (header, littleEndian) => {
-    const raw = header.getUint32(PLACE.objectRawBonusBytes, littleEndian);
-    return raw || padded(header.getUint32(PLACE.objectBonusBytes, littleEndian));
+    if (header.getUint32(PLACE.objectRawBonusBytes, littleEndian) !== 0) return -1;
+    return padded(header.getUint32(PLACE.objectBonusBytes, littleEndian));
   },
   FREEOBJECTS: nothing,
   WRITE: (header, littleEndian) => {
@@ -52,14 +55,14 @@ const PAYLOAD_BYTES: Readonly<Record<Exclude<RecordName, "BEGIN">, PayloadSize>>
   },
   FREE: nothing,
   END: nothing,
-  WRITE_BYREF: nothing,
+  WRITE_BYREF: noPlace,
   SPILL: (header, littleEndian) =>
     uint64(header, PLACE.spillCompressedBytes, littleEndian) ||
     uint64(header, PLACE.spillLength, littleEndian),
   WRITE_EMBEDDED: (header, littleEndian) =>
     padded(header.getUint32(PLACE.embeddedPhysicalBytes, littleEndian)),
-  OBJECT_RANGE: nothing,
-  REDACT: nothing,
+  OBJECT_RANGE: noPlace,
+  REDACT: noPlace,
 };
 
 /** The dataset in the name of a BEGIN record, `POOL/VOLUME@SNAPSHOT`. */
@@ -82,7 +85,13 @@ function createBeginCheck(): (header: DataView, littleEndian: boolean, offset: n
     const version = header.getBigUint64(PLACE.beginVersion, littleEndian);
     const feature = refusedFeatureOf(version);
     if (feature !== undefined) throw refuse(feature);
-    if (Number(version & 3n) === HEADER_COMPOUND) return true;
+    const kind = Number(version & 3n);
+    if (kind === HEADER_COMPOUND) return true;
+    if (kind !== HEADER_SUBSTREAM)
+      throw new StreamFailure("corrupt", offset, `a stream header of type ${kind}`);
+    if (header.getUint32(PLACE.payloadBytes, littleEndian) !== 0) {
+      throw refuse("its header carries a list, as only kinds of streams do that are no image");
+    }
     const objset = header.getUint32(PLACE.beginObjsetType, littleEndian);
     if (objset === OBJSET_FILESYSTEM) throw refuse("it is a filesystem's, not a volume's");
     if (objset !== OBJSET_VOLUME) throw refuse(`it is of an object set of type ${objset}, not a volume's`);
@@ -148,6 +157,9 @@ export function createStreamGuard(): StreamGuard {
     const name = readRecordName(header, littleEndian, offset);
     if (name === "BEGIN") return checkBeginHeader();
     const bytes = PAYLOAD_BYTES[name](header, littleEndian);
+    if (bytes < 0) {
+      throw new StreamFailure("corrupt", offset, `a ${name} record that its kind of stream does not have`);
+    }
     if (bytes > MAX_PAYLOAD_BYTES) {
       throw new StreamFailure("corrupt", offset, `a ${name} record of ${bytes} bytes`);
     }

@@ -1,4 +1,4 @@
-import { failed, type Outcome } from "../../protocol/storage/failures.js";
+import { fail, failed, type Outcome } from "../../protocol/storage/failures.js";
 
 export interface FetchQueue<T> {
   /**
@@ -16,6 +16,8 @@ export interface FetchQueue<T> {
   /** Whether a fetch of the id runs or waits. */
   has(id: string): boolean;
 }
+
+const nobodyWaits = fail("service.interrupted", "the client went before its image was fetched");
 
 /** A fetch that runs or waits. */
 interface Flight<T> {
@@ -87,7 +89,7 @@ export function createFetchQueue<T>(
       if (!flight?.callers.delete(caller) || flight.callers.size > 0 || flight.isKept) return;
       if (!waiting.delete(flight)) return;
       end(flight);
-      flight.settle(failed.interrupted);
+      flight.settle(nobodyWaits);
     },
   };
 }

@@ -190,6 +190,22 @@ describe("a stream is refused", () => {
     expect(problemOf(Buffer.concat([begin(), record(RECORD.BEGIN)]))).toMatch(/magic number/);
   });
 
+  test.each(["WRITE_BYREF", "OBJECT_RANGE", "REDACT"] as const)("that has a %s record", (name) => {
+    for (const chunkBytes of [100, 100_000]) {
+      const stream = Buffer.concat([begin(), write(512), record(RECORD[name])]);
+      expect(problemOf(stream, chunkBytes)).toMatch(`a ${name} record that its kind of stream does not have`);
+    }
+  });
+
+  test("that has an object of a raw stream, a list without a package, or a header of another type", () => {
+    const object = record(RECORD.OBJECT);
+    object.writeUInt32LE(64, PLACE.objectRawBonusBytes);
+    expect(problemOf(Buffer.concat([begin(), object]))).toMatch(/OBJECT record that/);
+    expect(problemOf(begin({ list: randomBytes(64) }))).toMatch(/carries a list/);
+    expect(problemOf(packageOf(begin({ list: randomBytes(64) })))).toMatch(/carries a list/);
+    for (const kind of [0, 3]) expect(problemOf(begin({ kind }))).toMatch(`header of type ${kind}`);
+  });
+
   test("that has a block of impossible size", () => {
     const header = write(0);
     header.writeBigUInt64LE(2n ** 60n, PLACE.writeLogicalBytes);
