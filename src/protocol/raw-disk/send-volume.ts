@@ -74,7 +74,6 @@ function createPieceSender(stream: VolumeStreamOptions, write: SendVolumeOptions
     async begin(): Promise<void> {
       await write(writer.begin());
     },
-    addHole,
     /** `offset`: where in the volume both pieces begin. */
     async send(offset: number, piece: Buffer, older: Buffer): Promise<void> {
       for (const { kind, start, end } of blockRuns(piece, older, zeros)) {
@@ -105,27 +104,20 @@ export async function sendVolume(options: SendVolumeOptions): Promise<void> {
   const length = Number(stream.volsize);
   const pieceBytes = Math.max(MIN_PIECE_BYTES, stream.volblocksize);
 
-  /** Sends what lies between two pieces that were read: zeros, which are no news where there is an older disk. */
-  async function skip(start: number, end: number): Promise<void> {
-    if (end > start && from === undefined) await sender.addHole(start, end);
-  }
-
   async function sendPieces(
     pieces: AsyncIterable<DiskPiece>,
     olderPieces: AsyncGenerator<DiskPiece>,
   ): Promise<void> {
-    /** Everything before it is done. */
+    /** Everything before it is done. What no piece covers is zeros in both disks, and no news. */
     let done = 0;
     try {
       await sender.begin();
       for await (const { offset, data } of pieces) {
-        await skip(done, offset);
         const older = await olderPieces.next();
         if (!older.done) await sender.send(offset, data, older.value.data);
         done = offset + data.length;
         onProgress?.(done);
       }
-      await skip(done, length);
       if (done < length) onProgress?.(length);
       await sender.end();
     } finally {
