@@ -1,8 +1,7 @@
-import { readFileSync } from "node:fs";
 import type { z } from "zod";
-import { messageOf } from "../../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
-import { unknownName } from "../../protocol/storage/nearest-name.js";
+import { nearestName, unknownName } from "../../protocol/storage/nearest-name.js";
+import { type ConfigFile, readConfigFile } from "./config-file.js";
 import { type Config, configSchema, isJsonObject, type JsonObject } from "./schema.js";
 
 /** Settings that the command line and the environment may give, as text. Undefined: not given. */
@@ -56,6 +55,12 @@ export function unknownVariables(env: NodeJS.ProcessEnv): readonly string[] {
     .map((name) => `the variable ${name} is no setting, ${unknownName(name, VARIABLES)}`);
 }
 
+/** The keys that a pool may have, whatever its driver. */
+const POOL_KEYS: readonly string[] = [
+  ...["name", "driver", "zfsCommand", "zpoolCommand", "kstatCommand", "deviceWaitMs"],
+  ...["folder", "quotaBytes", "recover"],
+];
+
 function withoutUndefined(settings: JsonObject): JsonObject {
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
 }
@@ -106,16 +111,6 @@ function override(raw: JsonObject, overrides: Overrides): JsonObject {
   };
 }
 
-function readConfigFile(path: string): Outcome<JsonObject> {
-  try {
-    const value: unknown = JSON.parse(readFileSync(path, "utf8"));
-    if (isJsonObject(value)) return succeed(value);
-    return fail("request.invalid", `configuration ${path}: expected a JSON object`);
-  } catch (error) {
-    return fail("request.invalid", `configuration ${path}: ${messageOf(error)}`);
-  }
-}
-
 function valueAt(raw: unknown, path: readonly PropertyKey[]): unknown {
   let value = raw;
   for (const key of path) {
@@ -135,23 +130,46 @@ function pathText(path: readonly PropertyKey[]): string {
   return text;
 }
 
-/** One line for each wrong value: its path, the value, and the rule it breaks. */
-function issueText(issue: z.core.$ZodIssue, raw: JsonObject): string {
+/** What to say about a key that no setting has. The settings with a default are known by it. */
+function unknownKey(path: readonly PropertyKey[], key: string): string {
+  const siblings = path[0] === "pools" ? POOL_KEYS : Object.keys(valueAt(configSchema.parse({}), path) ?? {});
+  const nearest = nearestName(key, siblings);
+  // A pool's key that only the other driver has.
+  if (nearest === key) return "unknown key";
+  return nearest === undefined ? "unknown key" : `unknown key, did you mean ${nearest}?`;
+}
+
+type Place = (path: readonly PropertyKey[]) => string;
+
+/** One line for each wrong value: where it is, its path, the value, and the rule it breaks. */
+function issueText(issue: z.core.$ZodIssue, raw: JsonObject, place: Place): string {
   if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => `${pathText([...issue.path, key])}: unknown key`).join("\n");
+    const line = (key: string) => {
+      const path = [...issue.path, key];
+      return `${place(path)}${pathText(path)}: ${unknownKey(issue.path, key)}`;
+    };
+    return issue.keys.map(line).join("\n");
   }
   const value = JSON.stringify(valueAt(raw, issue.path));
-  return `${pathText(issue.path) || "configuration"} = ${value}: ${issue.message}`;
+  return `${place(issue.path)}${pathText(issue.path) || "configuration"} = ${value}: ${issue.message}`;
 }
 
 /**
  * Checks an unchecked configuration and fills in the defaults.
- * Fails: request.invalid, with one line for each wrong value (path, value, rule).
+ * Fails: request.invalid, with one line for each wrong value: its place in `file` (if it comes
+ * from there), path, value, rule.
  */
-export function parseConfig(raw: JsonObject): Outcome<Config> {
+export function parseConfig(raw: JsonObject, file?: ConfigFile): Outcome<Config> {
   const parsed = configSchema.safeParse(raw);
   if (parsed.success) return succeed(parsed.data);
-  return fail("request.invalid", parsed.error.issues.map((issue) => issueText(issue, raw)).join("\n"));
+  const place: Place = (path) => {
+    // A value of the environment or of a flag is nowhere in the file.
+    if (!file || valueAt(file.settings, path) !== valueAt(raw, path)) return "";
+    const found = file.placeOf(path);
+    return found === undefined ? "" : `${found}: `;
+  };
+  const lines = parsed.error.issues.map((issue) => issueText(issue, raw, place));
+  return fail("request.invalid", lines.join("\n"));
 }
 
 /**
@@ -160,8 +178,8 @@ export function parseConfig(raw: JsonObject): Outcome<Config> {
  */
 export function loadConfig(flags: Flags, env: NodeJS.ProcessEnv): Outcome<Config> {
   const path = flags.config ?? env.IMAGESTORE_CONFIG;
-  const file = path === undefined ? succeed<JsonObject>({}) : readConfigFile(path);
-  if (!file.ok) return file;
-  const raw = override(override(file.value, fromEnvironment(env)), flags);
-  return parseConfig(flags.recover ? recoverPools(raw) : raw);
+  const file = path === undefined ? undefined : readConfigFile(path);
+  if (file && !file.ok) return file;
+  const raw = override(override(file?.value.settings ?? {}, fromEnvironment(env)), flags);
+  return parseConfig(flags.recover ? recoverPools(raw) : raw, file?.value);
 }

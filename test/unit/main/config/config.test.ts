@@ -119,13 +119,13 @@ describe("samples", () => {
 
 /** What the refusal of each broken file has to say: path, value, rule. */
 const BROKEN: Readonly<Record<string, RegExp>> = {
-  "no-json.json": /configuration .*no-json\.json: .*JSON/,
-  "empty-file.json": /configuration .*empty-file\.json: .*JSON/,
+  "no-json.json": /configuration .*no-json\.json:2:1: .*JSON/,
+  "empty-file.json": /configuration .*empty-file\.json:1:1: .*JSON/,
   "array.json": /configuration .*array\.json: expected a JSON object/,
   "string.json": /configuration .*string\.json: expected a JSON object/,
-  "unknown-key.json": /^port: unknown key$/,
-  "unknown-nested-key.json": /^limits\.boddyBytes: unknown key$/,
-  "unknown-pool-key.json": /^pools\[0\]\.zfs: unknown key$/,
+  "unknown-key.json": /^port: unknown key/,
+  "unknown-nested-key.json": /^limits\.boddyBytes: unknown key, did you mean bodyBytes\?$/,
+  "unknown-pool-key.json": /^pools\[0\]\.zfs: unknown key/,
   "port-text.json": /^listen\.port = "19999": .*expected (?:int|number), received string/,
   "port-too-high.json": /^listen\.port = 65536: .*<=65535/,
   "port-negative.json": /^listen\.port = -1: .*>=0/,
@@ -177,7 +177,39 @@ describe("broken configurations", () => {
   });
 
   test.each(Object.entries(BROKEN))("%s is refused with path, value and rule", (name, message) => {
-    expect(refusal({ config: join(folder("broken"), name) })).toMatch(message);
+    const path = join(folder("broken"), name);
+    const lines = refusal({ config: path }).split("\n");
+    const rest = lines.map((line) => {
+      if (line.startsWith("configuration ")) return line;
+      const place = `${path}:`;
+      expect(line.slice(0, place.length)).toBe(place);
+      expect(line.slice(place.length)).toMatch(/^\d+:\d+: /);
+      return line.slice(place.length).replace(/^\d+:\d+: /, "");
+    });
+    expect(rest.join("\n")).toMatch(message);
+  });
+
+  test("a value is told with its file, line and column, but not where a flag or the environment gave it", () => {
+    const path = join(scratch, "placed.json");
+    const text =
+      '{\n  "listen": { "host": "::1",\n    "port": 70000 },\n  "pools": [ {} ],\n  "dataDri": "/x"\n}\n';
+    writeFileSync(path, text);
+    expect(refusal({ config: path }).split("\n")).toEqual([
+      expect.stringMatching(`^${path}:3:13: listen\\.port = 70000: `),
+      expect.stringMatching(`^${path}:4:14: pools\\[0\\]\\.name = undefined: `),
+      `${path}:5:14: dataDri: unknown key, did you mean dataDir?`,
+    ]);
+    expect(refusal({ config: path, port: "70001" })).toMatch(/^listen\.port = 70001: /);
+  });
+
+  test.each([
+    ['{\n  "listen": {,\n}', 2, 14],
+    ['{\n  "a": 1', 2, 9],
+    ["", 1, 1],
+  ])("what is no JSON is told with the place where it stops being JSON: %j", (text, line, column) => {
+    const path = join(scratch, "no.json");
+    writeFileSync(path, text);
+    expect(refusal({ config: path })).toMatch(`configuration ${path}:${line}:${column}: `);
   });
 
   test("a file that is not there is refused by its name", () => {
@@ -376,7 +408,7 @@ describe("the command line", () => {
   test.each([
     [
       ["check-config", "-c", join(folder("broken"), "pool-twice.json")],
-      /^imagestore: pools\[2\]\.name = "tank"/,
+      /^imagestore: \S+pool-twice\.json:\d+:\d+: pools\[2\]\.name = "tank"/,
     ],
     [["check-config", "-p", "70000"], /^imagestore: listen\.port = 70000: /],
     [["-p", "70000"], /^imagestore: listen\.port = 70000: /],
