@@ -96,7 +96,7 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
       [{ listen: { port, transport: "uws" } }, {}, /imagestore: port \d+ on 127\.0\.0\.1 is in use/],
       [{ listen: { port, transport: "node" } }, {}, /imagestore: port \d+ on 127\.0\.0\.1 is in use/],
       [{}, { name: "absent" }, /imagestore: pool absent does not exist/],
-      [{}, { zpoolCommand: ["/nowhere/zpool"] }, /imagestore: .*no such program: zpool \(\/nowhere\/zpool/],
+      [{}, { zpoolCommand: ["/nowhere/zpool"] }, /imagestore: .*no such program: zpool.*\(\/nowhere\/zpool/],
       [{}, { zpoolCommand: [dataDir.replace("/data", "")] }, /imagestore: .*not permitted to run/],
       [
         {},
