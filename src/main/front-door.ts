@@ -23,6 +23,9 @@ export interface FrontDoor {
   open(opened: Pick<TransportOptions, "onRefused"> & { readonly handle: RequestHandler }): void;
 }
 
+/** A node's agents and tools seldom have more. */
+const FEW_CONNECTIONS = 1_000;
+
 type PortSettings = Pick<Config, "listen" | "limits"> & {
   readonly timeouts: Pick<Config["timeouts"], "bodyMs">;
 };
@@ -40,7 +43,8 @@ export async function takePort(
     const descriptors = readDescriptors();
     const connections = connectionLimit(limits.connections, descriptors);
     if (connections < limits.connections) {
-      log.warn(
+      // The default is more than most machines give: only few are worth a warning.
+      log[connections < FEW_CONNECTIONS ? "warn" : "info"](
         { ...descriptors, connections },
         "limits.connections is lowered: descriptors (ulimit -n) are few",
       );
