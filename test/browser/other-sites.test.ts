@@ -21,8 +21,8 @@ const PAGE_LIMIT_MS = 60_000;
 const FEWEST_REFUSALS = 30;
 
 const program = findChromium();
-if (!program && process.env.IMAGESTORE_REQUIRE_BROWSER === "1") {
-  throw new Error("no Chromium is installed, and IMAGESTORE_REQUIRE_BROWSER is 1");
+if (!program && process.env.REQUIRE_BROWSER === "1") {
+  throw new Error("no Chromium is installed, and REQUIRE_BROWSER is 1");
 }
 const skipped = program ? "" : " (skipped: no Chromium is installed; Debian's package is chromium)";
 

@@ -49,7 +49,7 @@ function runScript(name: string, env: NodeJS.ProcessEnv): Promise<{ status: numb
 
 async function startVm(): Promise<Vm | NoTarget> {
   const built = await runScript("build.sh", {});
-  if (built.status === CANNOT_BUILD && process.env.IMAGESTORE_REQUIRE_OPENZFS !== "1") {
+  if (built.status === CANNOT_BUILD && process.env.REQUIRE_OPENZFS !== "1") {
     return { skip: `no VM with OpenZFS can be built here: ${built.output.trim()}` };
   }
   if (built.status !== 0) throw new Error(`test/openzfs-vm/build.sh failed: ${built.output}`);
