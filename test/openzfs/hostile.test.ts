@@ -74,11 +74,11 @@ describe.skipIf("skip" in vm).each(["uws", "node"] as const)("bad input over %s"
   beforeAll(async () => {
     createPool(running, POOL, "/dev/vdi");
     writeFileSync(started, "");
-    // Each start of a command leaves a line.
+    // Each start of a command leaves a line with its argv.
     const counted = (program: string) => [
       "sh",
       "-c",
-      `echo x >>"$0"; exec "$@"`,
+      `echo "$*" >>"$0"; exec "$@"`,
       started,
       running.exec,
       program,
@@ -99,7 +99,10 @@ describe.skipIf("skip" in vm).each(["uws", "node"] as const)("bad input over %s"
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const commandsStarted = () => readFileSync(started, "utf8").length;
+  const commandsStarted = () =>
+    readFileSync(started, "utf8")
+      .split("\n")
+      .filter((line) => line !== "");
   const post = (path: string, body: string) =>
     fetch(`${daemon.url}${path}`, {
       method: "POST",
@@ -153,7 +156,10 @@ describe.skipIf("skip" in vm).each(["uws", "node"] as const)("bad input over %s"
       expect(response.status, name).toBe(400);
       expect(await response.text()).toMatch(/^.+\n$/s);
     }
-    expect(commandsStarted()).toBe(before);
+    // Only CreateSnapshot of `v` looks for that, before it looks at dest.
+    const ran = commandsStarted().slice(before.length);
+    expect(ran.filter((line) => !/ list .* hostile\/v$/.test(line))).toEqual([]);
+    expect(ran.length).toBeLessThanOrEqual(NAMES.length);
   });
 
   test("no malformed body starts a process or ends the daemon, and each gets a clear answer", async () => {
@@ -172,7 +178,7 @@ describe.skipIf("skip" in vm).each(["uws", "node"] as const)("bad input over %s"
         }
       }
     }
-    expect(commandsStarted()).toBe(before);
+    expect(commandsStarted()).toEqual(before);
     await isAlive();
   });
 

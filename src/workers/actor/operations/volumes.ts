@@ -61,6 +61,8 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
 
     CreateVolume: ({ name, size }) =>
       locks.with([{ name, mode: "one" }], async (): Promise<Outcome<VolumeRecord>> => {
+        // zfs says that such a name lacks a dataset, and not that the pool is there.
+        if (String(name) === pool) return failed.exists;
         const created = await zfs.createVolume(name, size);
         if (!created.ok) return withNumbers(created, size);
         // `zfs create -p` also succeeds if the volume exists, so its size decides. A repeated call
