@@ -152,7 +152,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
 
   const rpc = createRpcEndpoint({
     pools,
-    methods: createMethodTable(),
+    methods: createMethodTable(limits),
     batchLength: limits.batchLength,
     batchLists: limits.batchLists,
     replyBytes: limits.replyBytes,

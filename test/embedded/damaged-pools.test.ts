@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
-import { must, type Volumes } from "../support/rpc.js";
+import { call, must, type Volumes } from "../support/rpc.js";
 import { until } from "../support/until.js";
 
 /** What may happen to the files of a catalog after a crash; with each, what the next start says. */
@@ -129,6 +129,24 @@ describe("a daemon that was killed, and its catalog", () => {
     expect(log()).toContain(notice);
     rmSync(lost, { recursive: true });
     expect(await ready()).toEqual({ ready: true, stopping: false, pools: { tank: "ready" } });
+  });
+
+  test("the records are lost while a download runs: its hold is released at the next start", async () => {
+    const { url } = await start();
+    await createVolumes(url, ["a"]);
+    const { volumes } = await must<Volumes>(url, "CreateVolume", { id: "large", size: 64 });
+    writeFileSync(volumes[0]?.device ?? "", Buffer.alloc(64 * 1_048_576, "x"), { flag: "r+" });
+    await must(url, "CreateSnapshot", { id: "large", dest: "s" });
+    const stop = new AbortController();
+    const response = await fetch(`${url}/snapshots/download?id=large@s`, { signal: stop.signal });
+    expect(response.status).toBe(200);
+    const { error } = await call(url, "DeleteSnapshot", { id: "large@s" });
+    expect(error).toContain("is held");
+    await kill();
+    stop.abort();
+    rmSync(join(folder, "records"), { recursive: true });
+    const next = await start();
+    await must(next.url, "DeleteSnapshot", { id: "large@s" });
   });
 
   test("the journal is cut or overwritten: every file is kept", async () => {

@@ -87,6 +87,26 @@ describe.skipIf(typeof mounted === "string")("a pool and its records on a disk t
     await expect(second).rejects.toThrow("is open in another imagestore");
   });
 
+  test("refuses a download whose hold can't be recorded, and leaves no hold", async () => {
+    const device = await create("v", 1);
+    await write(device, 1);
+    await must(daemon.url, "CreateSnapshot", { id: "v", dest: "s" });
+    disk.fill("rest");
+    const download = () => fetch(`${daemon.url}/snapshots/download?id=v@s`);
+    let status = 200;
+    // The journal of the records has some room left from before.
+    for (let tries = 0; status === 200 && tries < 300; tries++) {
+      const response = await download();
+      ({ status } = response);
+      await response.arrayBuffer();
+    }
+    expect(status).not.toBe(200);
+    await kill();
+    rmSync(join(disk.path, "rest"));
+    await start();
+    await must(daemon.url, "DeleteSnapshot", { id: "v@s" });
+  });
+
   test("gives no snapshot, clone or rollback the room of a thick volume, also without quotaBytes", async () => {
     await write(await create("full", 20), 20);
     await must(daemon.url, "CreateSnapshot", { id: "full", dest: "s" });

@@ -86,6 +86,15 @@ describe("streams of an embedded pool", () => {
     expect(readFileSync(source).subarray(MIB).equals(data.subarray(MIB))).toBe(true);
   });
 
+  test("a filesystem's snapshot is not sent, and the answer says why", async () => {
+    await must(daemon.url, "CreateSnapshot", { id: "tank", dest: "all", recursive: true });
+    const response = await fetch(`${daemon.url}/snapshots/download?id=tank@all`);
+    expect(response.status).toBe(400);
+    expect(await response.text()).toContain("can't send tank@all: the embedded driver sends volumes only");
+    expect((await download("seed@all")).length).toBeGreaterThan(DISK_MIB * MIB);
+    await must(daemon.url, "DeleteSnapshot", { id: "tank@all", recursive: true });
+  });
+
   test("a send that is killed resets its download", async () => {
     let received = 0;
     const failed = new Promise<Error>((resolve) => {

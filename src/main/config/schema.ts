@@ -124,6 +124,8 @@ const limits = z.strictObject({
     .min(64 * KIB)
     .max(256 * MIB)
     .default(32 * MIB),
+  /** Disks that VerifyDisks and CreateGuestDisks take. */
+  disksPerGuest: count(64, 10_000),
   /** Operations that one pool's actor may have pending. It refuses more at once. */
   mailbox: count(10_000, 1_000_000),
   /** Commands that one pool's actor runs at the same time, by what they do to the pool. */

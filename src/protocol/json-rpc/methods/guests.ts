@@ -1,4 +1,4 @@
-import { failed, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
+import { fail, failed, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
 import { parseComponentId } from "../../storage/names.js";
 import type { DiskRecord, GuestRecord } from "../../storage/records.js";
 import { bytesFromMib, MAX_VOLUME_BYTES, mib, mibFromBytes } from "../../storage/units.js";
@@ -33,14 +33,18 @@ function guestRecord(wire: WireGuest): GuestRecord {
 }
 
 /** Checks a guest without looking at the pool. Fails: request.invalid, name.invalid, pool.no_space. */
-function checkGuest(wire: WireGuest | undefined, needDisks: boolean): Outcome<GuestRecord> {
+function checkGuest(wire: WireGuest | undefined, mostDisks: number | undefined): Outcome<GuestRecord> {
   const invalid = (field: string, wanted: string) => tellAbout(failed.invalidArgument, { field, wanted });
   if (wire === undefined) return invalid("guest", "a guest");
   if (wire.id === "") return invalid("guest.id", "the id of the guest");
   const id = parseComponentId(wire.id);
   if (!id.ok) return id;
-  if (!needDisks) return succeed(guestRecord(wire));
+  if (mostDisks === undefined) return succeed(guestRecord(wire));
   if (wire.disks.length === 0) return invalid("guest.disks", "one disk or more");
+  if (wire.disks.length > mostDisks) {
+    const most = `a guest may have at most ${mostDisks} disks (limits.disksPerGuest)`;
+    return fail("request.invalid", `invalid argument: ${most}, got ${wire.disks.length}`);
+  }
   const bare = wire.disks.findIndex((each) => each.image === "" && each.size === 0n);
   if (bare >= 0) return invalid(`guest.disks[${bare}]`, "an image, or a size of 1 MiB or more");
   const record = guestRecord(wire);
@@ -64,14 +68,14 @@ function encodeGuest(record: GuestRecord, keepEmptyDisks: boolean): string {
 
 interface GuestMethodOptions {
   readonly aliases?: readonly string[];
-  /** A guest must have disks, each with an image or a size. */
-  readonly needDisks: boolean;
+  /** A guest must have disks, at most so many, each with an image or a size. Undefined: they don't matter. */
+  readonly mostDisks?: number;
   readonly keepEmptyDisks: boolean;
 }
 
 function guestMethod(
   operation: "VerifyDisks" | "CreateGuestDisks" | "DeleteGuestsDisks",
-  { aliases = [], needDisks, keepEmptyDisks }: GuestMethodOptions,
+  { aliases = [], mostDisks, keepEmptyDisks }: GuestMethodOptions,
 ): Method {
   return method({
     operation,
@@ -80,19 +84,19 @@ function guestMethod(
     request: requestType,
     plan: (request, pools) =>
       inPool(pools, request, () => {
-        const checked = checkGuest(request.guest, needDisks);
+        const checked = checkGuest(request.guest, mostDisks);
         return checked.ok ? succeed({ op: operation, guest: checked.value }) : checked;
       }),
     encode: (record) => encodeGuest(record, keepEmptyDisks),
   });
 }
 
-export const guestMethods: readonly Method[] = [
-  guestMethod("VerifyDisks", { needDisks: true, keepEmptyDisks: false }),
-  guestMethod("CreateGuestDisks", { needDisks: true, keepEmptyDisks: false }),
-  guestMethod("DeleteGuestsDisks", {
-    aliases: ["DeleteGuestDisks"],
-    needDisks: false,
-    keepEmptyDisks: true,
-  }),
-];
+/** `disksPerGuest`: how many disks a guest may ask for. */
+export function guestMethods(disksPerGuest: number): readonly Method[] {
+  const mostDisks = disksPerGuest;
+  return [
+    guestMethod("VerifyDisks", { mostDisks, keepEmptyDisks: false }),
+    guestMethod("CreateGuestDisks", { mostDisks, keepEmptyDisks: false }),
+    guestMethod("DeleteGuestsDisks", { aliases: ["DeleteGuestDisks"], keepEmptyDisks: true }),
+  ];
+}

@@ -23,8 +23,15 @@ export interface MethodTable {
   find(name: string): MethodLookup;
 }
 
-export function createMethodTable(): MethodTable {
-  const methods = [...imageMethods(), ...volumeMethods, ...snapshotMethods, ...guestMethods, ...poolMethods];
+/** `disksPerGuest`: as in the configuration's limits. */
+export function createMethodTable({ disksPerGuest } = { disksPerGuest: 64 }): MethodTable {
+  const methods = [
+    ...imageMethods(),
+    ...volumeMethods,
+    ...snapshotMethods,
+    ...guestMethods(disksPerGuest),
+    ...poolMethods,
+  ];
   const byName = new Map<string, MethodLookup>(
     methods.flatMap((found) =>
       [found.name, ...found.aliases].flatMap((name) => [

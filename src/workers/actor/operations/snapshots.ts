@@ -1,4 +1,10 @@
-import { type FailedOutcome, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import {
+  type FailedOutcome,
+  fail,
+  failed,
+  type Outcome,
+  succeed,
+} from "../../../protocol/storage/failures.js";
 import { datasetOf, isSnapshotName, type SnapshotName, tagOf } from "../../../protocol/storage/names.js";
 import type { OperationHandlers, SendTicket } from "../../../protocol/storage/operations.js";
 import type { SnapshotRecord } from "../../../protocol/storage/records.js";
@@ -109,6 +115,10 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
         const found = await zfs.find(name);
         if (!found.ok) return found;
         if (found.value === undefined) return failed.notFound;
+        // Only snapshots of volumes have a size.
+        if (zfs.driver === "embedded" && found.value.volsize === 0n) {
+          return fail("dataset.wrong_type", `can't send ${name}: the embedded driver sends volumes only`);
+        }
         const tag = await holds.acquire({ name, guid: found.value.guid });
         return tag.ok ? succeed({ name, tag: tag.value, command: zfs.sendCommand(name) }) : tag;
       }),

@@ -55,6 +55,34 @@ function operation(name: string, request: string): Routed {
   return planned.value;
 }
 
+describe("the number of a guest's disks", () => {
+  const withDisks = (count: number, text = '{"size":1}') =>
+    `{"guest":{"id":"g","disks":[${Array(count).fill(text).join(",")}]}}`;
+
+  test.each(["CreateGuestDisks", "VerifyDisks"])("is bounded by the setting in %s", (name) => {
+    expect(plan(name, withDisks(64))).toMatchObject({ ok: true });
+    for (const [count, text] of [
+      [65, '{"size":1}'],
+      [80_000, '{"image":"i"}'],
+    ] as const) {
+      const message = `invalid argument: a guest may have at most 64 disks (limits.disksPerGuest), got ${count}`;
+      expect(plan(name, withDisks(count, text))).toMatchObject({
+        failure: { code: "request.invalid", message },
+      });
+    }
+    const lookup = createMethodTable({ disksPerGuest: 1 }).find(name);
+    const read = readJson(`[${withDisks(2)}]`);
+    if (!("found" in lookup) || "problem" in read) throw new Error("no such method");
+    expect(lookup.found.plan(read.value, false, POOLS)).toMatchObject({
+      failure: { message: expect.stringContaining("at most 1 disks (limits.disksPerGuest), got 2") },
+    });
+  });
+
+  test("is not looked at when they are deleted", () => {
+    expect(plan("DeleteGuestsDisks", withDisks(65))).toMatchObject({ ok: true });
+  });
+});
+
 describe("names of methods", () => {
   test("there are exactly the seventeen of the contract, and GetPool", () => {
     expect([...methods.names].sort()).toEqual(TABLE.map(([name]) => name).sort());
