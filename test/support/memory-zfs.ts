@@ -122,14 +122,14 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     }
   }
 
-  /** The failure to destroy all of these at once, or undefined. `asked` is the name in the message. */
+  /** The failure to destroy all of these at once, or undefined. `asked` begins the message of clones. */
   function obstacle(names: readonly string[], asked: string): FailedOutcome | undefined {
     const doomed = new Set(names);
     const held = names.find((name) => (holds.get(name)?.size ?? 0) > 0);
     const clones = clonesOf(doomed).filter(({ name }) => !doomed.has(name));
     if (clones.length > 0) {
       const named = clones.map(({ name }) => name).sort();
-      return fail("dataset.has_clones", `${asked} has clones: ${named.join(", ")}`);
+      return fail("dataset.has_clones", `${asked} clones: ${named.join(", ")}`);
     }
     return held === undefined
       ? undefined
@@ -143,7 +143,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
       : within(name);
     if (doomed.length === 0) return failed.notFound;
     const names = doomed.map((each) => each.name);
-    const refused = obstacle(names, name);
+    const refused = obstacle(names, `${name} has`);
     if (refused) return refused;
     remove(names);
     return succeed(null);
@@ -153,7 +153,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     if (!entries.has(name)) return failed.notFound;
     const names = within(name).map((each) => each.name);
     if (!recursive && names.length > 1) return hasChildren(name);
-    const refused = obstacle(names, name);
+    const refused = obstacle(names, `${name} has`);
     if (refused) return refused;
     remove(names);
     return succeed(null);
@@ -203,6 +203,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
       }),
 
     checkPool: () => call("checkPool", pool, () => succeed({ health: "ONLINE", version: "memory" })),
+    volumeSize: (size) => size,
     claim: () => call("claim", pool, () => succeed(null)),
     changeState: async () => undefined,
     find: (name) => call("find", name, () => succeed(entries.get(name))),
@@ -327,7 +328,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
             `newer snapshots than ${name} exist: ${names.join(", ")}; destroyMoreRecent removes them`,
           );
         }
-        const refused = obstacle(names, name);
+        const refused = obstacle(names, `snapshots newer than ${name} have`);
         if (refused) return refused;
         remove(names);
         return succeed(null);

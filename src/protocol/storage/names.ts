@@ -23,7 +23,7 @@ const MAX_SLASHES = 49;
 /** A component has letters, digits and `-_.: ` (space). Source: zfs(8). */
 const COMPONENT = /^[a-zA-Z0-9_.: -]+$/;
 const SNAPSHOT_DEST = /^[a-zA-Z0-9_\-:.]+$/;
-const POOL = /^[a-zA-Z][a-zA-Z0-9_.:-]*$/;
+const POOL = /^[a-zA-Z][a-zA-Z0-9_.: -]*$/;
 /** Names that zpool(8) reserves for types of vdevs. */
 const RESERVED_POOL = /^(?:mirror|raidz|draid|spare|log$)/;
 
@@ -44,7 +44,7 @@ export interface ResolvedName {
 
 /** @returns what is wrong with the name of a pool, or undefined. Source: zpoolconcepts(7). */
 export function poolNameProblem(text: string): string | undefined {
-  if (!POOL.test(text)) return "must begin with a letter and hold only letters, digits and -_.:";
+  if (!POOL.test(text)) return "must begin with a letter and hold only letters, digits, spaces and -_.:";
   if (RESERVED_POOL.test(text)) return "is reserved by zpool";
   return text.length > MAX_NAME_BYTES ? `is longer than ${MAX_NAME_BYTES} bytes` : undefined;
 }

@@ -117,6 +117,8 @@ export interface Zfs {
   cancelCopies(): void;
   /** Creates the filesystem and missing parents, unless it exists. */
   ensureFilesystem(name: DatasetName): Promise<Outcome<null>>;
+  /** The size that a new volume of `size` gets: whole blocks, rounded up. */
+  volumeSize(size: Bytes): Bytes;
   /** Creates missing parents too. Also succeeds if the volume exists, whatever its size. */
   createVolume(name: DatasetName, size: Bytes): Promise<Outcome<null>>;
   /**

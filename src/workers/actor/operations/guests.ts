@@ -56,7 +56,8 @@ export function guestOperations(
     for (const [index, disk] of guest.disks.entries()) {
       const volume = childOf(guestsRoot, `${guest.id}/disk-${index}`);
       if (disk.image === "") {
-        plans.push({ record: disk, volume, image: undefined });
+        const size = zfs.volumeSize(disk.size);
+        plans.push({ record: { ...disk, size }, volume, image: undefined });
         continue;
       }
       const image = images.get(disk.image) ?? failed.imageNotFound;

@@ -59,8 +59,9 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
         : found;
     },
 
-    CreateVolume: ({ name, size }) =>
-      locks.with([{ name, mode: "one" }], async (): Promise<Outcome<VolumeRecord>> => {
+    CreateVolume: ({ name, size: asked }) => {
+      const size = zfs.volumeSize(asked);
+      return locks.with([{ name, mode: "one" }], async (): Promise<Outcome<VolumeRecord>> => {
         // zfs says that such a name lacks a dataset, and not that the pool is there.
         if (String(name) === pool) return failed.exists;
         const created = await zfs.createVolume(name, size);
@@ -76,7 +77,8 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
         }
         await awaitDevice(context, name);
         return succeed(volumeRecord(context, found.value));
-      }),
+      });
+    },
 
     async GetVolume({ name }) {
       const found = await zfs.find(name);

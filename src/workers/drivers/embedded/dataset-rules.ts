@@ -92,19 +92,19 @@ export function missingParents(
 }
 
 /**
- * Why these datasets can't be destroyed together. `requested`: the name to put into the message.
+ * Why these datasets can't be destroyed together. `what`: whose clones they are, in the message.
  * @returns dataset.has_clones, snapshot.held, or undefined when they can.
  */
 export function findDestroyFailure(
   catalog: Catalog,
   datasets: readonly Dataset[],
-  requested: AnyName,
+  what: string,
 ): FailedOutcome | undefined {
   const ids = new Set(datasets.map(({ id }) => id));
   const clones = datasets.flatMap(({ id }) => catalog.clonesOf(id)).filter(({ id }) => !ids.has(id));
   if (clones.length > 0) {
     const names = clones.map(({ name }) => name).sort();
-    return fail("dataset.has_clones", `${requested} has clones: ${names.join(", ")}`);
+    return fail("dataset.has_clones", `${what} clones: ${names.join(", ")}`);
   }
   const held = datasets.find(({ id }) => catalog.holdsOf(id).size > 0);
   return (

@@ -35,7 +35,7 @@ function decideDestroy(
   if (!recursive && remove.length > 1) {
     return fail("command.failed", `cannot destroy '${name}': it has children`);
   }
-  return findDestroyFailure(catalog, remove, name) ?? succeed({ remove });
+  return findDestroyFailure(catalog, remove, `${name} has`) ?? succeed({ remove });
 }
 
 /**

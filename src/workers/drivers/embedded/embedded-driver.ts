@@ -49,6 +49,8 @@ function createEmbeddedZfs(pool: EmbeddedPool): Zfs {
       }),
     space: () =>
       catchStorageErrors("the pool's space can't be told", async () => succeed(await accounting.space())),
+    // Its blocks divide 1 MiB, and so all sizes.
+    volumeSize: (size) => size,
     // The catalog of an open pool is locked.
     claim: async () => succeed(null),
     // Its look-ups cost nothing, so none needs to be saved.

@@ -31,7 +31,7 @@ function findRollbackFailure(
       `newer snapshots than ${target.name} exist: ${names}; destroyMoreRecent removes them`,
     );
   }
-  return findDestroyFailure(catalog, newer, target.name);
+  return findDestroyFailure(catalog, newer, `snapshots newer than ${target.name} have`);
 }
 
 /** `file`: a copy of the target's data. */

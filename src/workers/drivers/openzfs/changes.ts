@@ -2,15 +2,15 @@ import { type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import { type DatasetName, isSnapshotName } from "../../../protocol/storage/names.js";
 import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
-import type { Properties, Zfs, ZfsChanges } from "../driver.js";
+import type { Zfs, ZfsChanges } from "../driver.js";
 import { createBatchedChanges } from "./batched-changes.js";
 import { createGuardedDestroys } from "./guarded-destroys.js";
+import type { VolumeProperties } from "./new-volume-properties.js";
 import { propertyFlags, type ZfsCommands } from "./zfs-commands.js";
 
 interface ChangeOptions {
   readonly settings: OpenZfsSettings;
-  /** Properties of new volumes and clones. */
-  readonly volumeProperties: Properties;
+  readonly volumeProperties: Pick<VolumeProperties, "ofNew" | "ofClones">;
   /** Time limit of a command that destroys something. */
   readonly destroyTimeoutMs: number;
   readonly log: ActorLog;
@@ -32,7 +32,7 @@ export function openzfsChanges(
       ? createBatchedChanges(settings.name, commands, destroyLimits, log)
       : undefined;
   const guarded = createGuardedDestroys(settings.name, commands, destroyLimits);
-  const flags = propertyFlags(volumeProperties);
+  const { ofNew, ofClones } = volumeProperties;
   const recursively = (recursive: boolean) => (recursive ? ["-r"] : []);
 
   /**
@@ -52,8 +52,9 @@ export function openzfsChanges(
 
   return {
     ensureFilesystem: (name) => change(["create", "-p", name]),
-    createVolume: (name, size) => createWithParents(["create", "-p", ...flags, "-V", String(size)], name),
-    clone: (origin, target) => createWithParents(["clone", "-p", ...flags, origin], target),
+    createVolume: (name, size) =>
+      createWithParents(["create", "-p", ...propertyFlags(ofNew), "-V", String(size)], name),
+    clone: (origin, target) => createWithParents(["clone", "-p", ...propertyFlags(ofClones), origin], target),
     rename: (from, to) => change(["rename", from, to]),
     rollback: (name, destroyMoreRecent) =>
       destroyMoreRecent ? guarded.rollBackTo(name) : change(["rollback", name]),

@@ -6,6 +6,7 @@ import { failureOf } from "../../processes/command-failures.js";
 import { type RunCommand, succeeded } from "../../processes/run-command.js";
 import { type Properties, sharedBlocks, type Zfs } from "../driver.js";
 import { openzfsChanges } from "./changes.js";
+import { volumePropertiesOf, wholeBlocks } from "./new-volume-properties.js";
 import { type PoolLease, takeLease } from "./pool-lease.js";
 import { createPoolStateReader } from "./pool-state.js";
 import { openzfsReads } from "./reads.js";
@@ -30,7 +31,8 @@ const DESTROY_TIMEOUT_FACTOR = 10;
  * by itself; call `checkPool` first, which also decides whether look-ups may be cached.
  */
 export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
-  const { settings, volumeProperties, timeoutMs, log } = options;
+  const { settings, timeoutMs, log } = options;
+  const volumeProperties = volumePropertiesOf(options.volumeProperties);
   const pool = settings.name;
   const commands = createZfsCommands(settings, timeoutMs, run);
   const poolState = createPoolStateReader({
@@ -54,7 +56,8 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     driver: "openzfs",
     ...reads,
     ...openzfsChanges({ settings, volumeProperties, destroyTimeoutMs, log }, commands, reads.find),
-    ...openzfsTransfers(settings.zfsCommand, volumeProperties),
+    ...openzfsTransfers(settings.zfsCommand, volumeProperties.ofReceived),
+    volumeSize: (size) => wholeBlocks(size, volumeProperties.blockBytes),
 
     async checkPool() {
       const end = await commands.zpool(["list", "-Hp", "-o", "health,guid", pool]);

@@ -220,7 +220,7 @@ describe("ids of images and guests", () => {
 
 describe("pool names", () => {
   // command-failures.test.ts has what zpool of OpenZFS 2.3.2 says about them.
-  test.each(["tank", "mistify", "Z", "a-b_c.d:e", "x".repeat(255), "logs", "catalog"])(
+  test.each(["tank", "mistify", "Z", "a-b_c.d:e", "x".repeat(255), "logs", "catalog", "b c"])(
     "%s is one",
     (name) => {
       expect(poolNameProblem(name)).toBeUndefined();

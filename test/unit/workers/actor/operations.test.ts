@@ -464,6 +464,30 @@ describe("operations at once", () => {
   });
 });
 
+describe("volumes of whole blocks", () => {
+  test("are answered with the size that they have, again too, and a guest's disks as well", async () => {
+    const actor = start();
+    const { handlers, zfs } = actor;
+    const createVolume = zfs.createVolume;
+    zfs.volumeSize = (size) => bytes(((size + 2n * MIB - 1n) / (2n * MIB)) * 2n * MIB);
+    // As zfs does, which rounds by itself.
+    zfs.createVolume = (name, size) => createVolume(name, zfs.volumeSize(size));
+    const name = dataset("tank/v");
+    for (const size of [3n, 3n, 4n]) {
+      const created = await handlers.CreateVolume({ name, size: bytes(size * MIB) });
+      expect(created).toMatchObject({ value: { size: 4n * MIB } });
+    }
+    expect(await handlers.CreateVolume({ name, size: bytes(5n * MIB) })).toMatchObject({
+      failure: { code: "dataset.exists" },
+    });
+    const asked = guest("g", disk({ size: bytes(MIB) }));
+    const rounded = { value: { disks: [{ size: 2n * MIB }] } };
+    expect(await handlers.VerifyDisks({ guest: asked })).toMatchObject(rounded);
+    expect(await handlers.CreateGuestDisks({ guest: asked })).toMatchObject(rounded);
+    expect(await handlers.CreateGuestDisks({ guest: asked })).toMatchObject(rounded);
+  });
+});
+
 describe("guests", () => {
   test("the disks of a new guest are volumes and clones, with their places in the answer", async () => {
     const { handlers, zfs } = start({ images: ["i"] });

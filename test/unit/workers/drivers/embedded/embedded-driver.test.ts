@@ -226,6 +226,21 @@ describe("an embedded pool", () => {
     await zfs.close();
   });
 
+  test("a rollback behind a newer snapshot with a clone says whose clone it is, as OpenZFS's does", async () => {
+    using folder = scratchFolder();
+    const zfs = await openPool(folder.path);
+    await must(zfs.createVolume(dataset("tank/v"), bytes(MIB)));
+    for (const tag of ["1", "2"]) await must(zfs.snapshot(snapshot(`tank/v@${tag}`), false));
+    await must(zfs.clone(snapshot("tank/v@2"), dataset("tank/c")));
+    expect(await zfs.rollback(snapshot("tank/v@1"), true)).toMatchObject({
+      failure: {
+        code: "dataset.has_clones",
+        message: "snapshots newer than tank/v@1 have clones: tank/c",
+      },
+    });
+    await zfs.close();
+  });
+
   test("reports how much more a snapshot holds than the one before", async () => {
     using folder = scratchFolder();
     const zfs = await openPool(folder.path);

@@ -125,6 +125,46 @@ describe("finding datasets", () => {
   });
 });
 
+describe("the properties of volumes", () => {
+  const volumeProperties = { compression: "zstd", volblocksize: "2M", encryption: "on", keyformat: "raw" };
+
+  test("go where they belong: the block size to new volumes, none of encryption to clones", async () => {
+    const ran: string[] = [];
+    const zfs = openOpenZfs({ ...DRIVER_OPTIONS, volumeProperties }, async (argv) => {
+      ran.push(argv.slice(2).join(" "));
+      return { argv, stdout: "", stderr: "", exit: { kind: "exited", code: 0 }, ms: 1 };
+    });
+    await zfs.createVolume(volume("ut/v"), bytes(4n << 20n));
+    await zfs.clone("ut/v@s" as SnapshotName, volume("ut/c"));
+    ran.push(zfs.receiveCommand(volume("ut/r"), {}).slice(2).join(" "));
+    expect(ran[0]).toContain("-o volblocksize=2M");
+    expect(ran[0]).toContain("-o encryption=on");
+    expect(ran[1]).toContain("-o compression=zstd");
+    expect(ran[1]).not.toMatch(/volblocksize|encryption|keyformat/);
+    expect(ran[2]).toContain("-o compression=zstd");
+    expect(ran[2]).not.toContain("volblocksize");
+  });
+
+  test.each([
+    ["2M", 3, 4],
+    ["2m", 4, 4],
+    ["4MiB", 1, 4],
+    ["16777216", 17, 32],
+    ["128K", 3, 3],
+    ["no size", 3, 3],
+  ])("with a block of %s make %i MiB a volume of %i MiB", (volblocksize, wanted, given) => {
+    const zfs = openOpenZfs({ ...DRIVER_OPTIONS, volumeProperties: { volblocksize } }, async (argv) => {
+      throw new Error(`nothing is run: ${argv.join(" ")}`);
+    });
+    expect(zfs.volumeSize(bytes(BigInt(wanted) << 20n))).toBe(BigInt(given) << 20n);
+  });
+
+  test("without a block size leave sizes as they are", () => {
+    const { zfs } = driver(() => SUCCESS);
+    expect(zfs.volumeSize(bytes(3n << 20n))).toBe(3n << 20n);
+  });
+});
+
 describe("changes", () => {
   test("a busy dataset is tried again, a bounded number of times", async () => {
     const freed = driver((_argv, run) => (run < 3 ? captured("destroy-busy") : SUCCESS));
