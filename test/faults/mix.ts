@@ -94,6 +94,8 @@ function snapshotCalls({ prefix, ledger, random }: Player): (() => PlannedCall)[
       const sure = volumes().filter((name) => ledger.knows(name) === "there");
       const made = [prefix, ...sure].map((name) => `${name}@${dest}`);
       const unsure = volumes().filter((name) => ledger.knows(name) === "maybe");
+      // After an earlier call without a clear answer, some may be there already.
+      const isFresh = made.every((name) => !ledger.has(name));
       const note = noteMade(ledger, made);
       return {
         method: "CreateSnapshot",
@@ -102,7 +104,7 @@ function snapshotCalls({ prefix, ledger, random }: Player): (() => PlannedCall)[
           note(answer);
           if (answer.kind === "refused") return;
           for (const name of unsure) ledger.put(`${name}@${dest}`, "maybe");
-          if (answer.kind === "unknown") ledger.tie(made);
+          if (answer.kind === "unknown" && isFresh) ledger.tie(made);
         },
       };
     },
@@ -134,13 +136,14 @@ function imageCalls({ prefix, ledger, random, imageTag }: Player): (() => Planne
   const request = (): PlannedCall => {
     const id = anyImage();
     const made = [`images/${id}`, `images/${id}@${imageTag}`];
+    const isFresh = made.every((name) => !ledger.has(name));
     const note = noteMade(ledger, made);
     return {
       method: "RequestImage",
       params: { id, type: "kvm" },
       note: (answer) => {
         note(answer);
-        if (answer.kind === "unknown") ledger.tie(made);
+        if (answer.kind === "unknown" && isFresh) ledger.tie(made);
       },
     };
   };
