@@ -15,8 +15,11 @@ import {
 } from "./page-server.js";
 
 const RULES = [`MAP ${PAGE_NAME} 127.0.0.1`, `MAP ${REBOUND_NAME} ${REBOUND_ADDRESS}`];
-/** All attacks of a page, one after another, on a busy machine. */
-const PAGE_LIMIT_MS = 60_000;
+/** All attacks of a page, one after another, on a busy machine; they take about 8 s. */
+const SHOWN_MS = 45_000;
+/** Now and then the browser stops in the middle of a page. Then the page is shown again, which is printed. */
+const TIMES_SHOWN = 3;
+const PAGE_LIMIT_MS = TIMES_SHOWN * SHOWN_MS;
 /** Attacks send this many requests at least; some of them are a browser's own questions before. */
 const FEWEST_REFUSALS = 30;
 
@@ -82,7 +85,18 @@ describe.skipIf(!program).each(["uws", "node"])(
     }
 
     /** Shows the page, and waits until it has tried everything. */
-    async function attack({ page, target, rebind }: Page): Promise<AttackReport> {
+    async function attack(page: Page): Promise<AttackReport> {
+      for (let time = 1; time < TIMES_SHOWN; time++) {
+        try {
+          return await show(page);
+        } catch (error) {
+          console.warn(`the page is shown again, after ${String(error).slice(0, 2_000)}`);
+        }
+      }
+      return show(page);
+    }
+
+    async function show({ page, target, rebind }: Page): Promise<AttackReport> {
       const url = new URL(page(pages.port, port));
       url.searchParams.set("target", target(port));
       url.searchParams.set("home", `http://${PAGE_NAME}:${pages.port}`);
@@ -95,7 +109,7 @@ describe.skipIf(!program).each(["uws", "node"])(
         timer = setTimeout(
           () =>
             reject(new Error(`no report of the page, asked for ${pages.asked.join(" ")}: ${browser.log()}`)),
-          PAGE_LIMIT_MS,
+          SHOWN_MS,
         );
       });
       try {

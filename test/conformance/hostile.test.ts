@@ -150,7 +150,9 @@ conformance("Hostile input", "hostile", ({ server, target, pool, own }) => {
     const reply = await server.post(
       `{"method":"VerifyDisks","params":[{"guest":{"id":"g","disks":${disks}}}],"id":1}`,
     );
-    expect(reply.text).toBe('{"result":null,"error":"invalid argument","id":1}\n');
+    const { result, error } = JSON.parse(reply.text) as { result: unknown; error: string };
+    expect(result).toBeNull();
+    expect(error).toMatch(/^invalid argument: .* at most \d+ disks \(limits\.disksPerGuest\), got 20000$/);
   });
 
   test("headers and paths of any kind are answered", async () => {
