@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -213,6 +213,16 @@ export async function openCampaign({
     }
   };
 
+  /**
+   * Lets an armed fault that has not acted never act: it would, in the middle of the comparison.
+   * @returns whether it has acted.
+   */
+  function disarm(): boolean {
+    if (acted()) return true;
+    writeFileSync(`${trace}.acted`, "");
+    return false;
+  }
+
   /** Starts the daemon of a round. An armed one may be killed while it starts. */
   async function startRound(armed: string | undefined): Promise<DaemonProcess | undefined> {
     if (armed === undefined) return daemon ?? start();
@@ -228,24 +238,32 @@ export async function openCampaign({
     running: DaemonProcess,
     { beforeMs, afterMs, fault, armed }: RoundOptions,
   ): Promise<string> {
+    let hasActed = false;
     let isOver = false;
     const working = Promise.all([...clients, top].map((client) => client.work(running.url, () => isOver)));
     await sleep(beforeMs);
     const note = await fault?.({ daemon: running, random, children });
     await sleep(afterMs);
+    if (armed !== undefined) hasActed = disarm();
     // A stopped process would keep its clients waiting.
     if (armed?.endsWith(":stop")) for (const { pid } of processesOf(run)) process.kill(pid, "SIGCONT");
     isOver = true;
     await working;
-    return note ?? "";
+    if (armed === undefined) return note ?? "";
+    return hasActed ? nameOf(armed) : "";
+  }
+
+  /** The words by which an armed fault is counted. */
+  function nameOf(armed: string): string {
+    return armed.replace(/#\d+/, "");
   }
 
   /** One fault. Afterwards the daemon may be gone. */
   async function injectOnce(options: RoundOptions): Promise<string> {
     const { armed } = options;
     const running = await startRound(armed);
-    let note = running ? await work(running, options) : "";
-    if (armed !== undefined) note = acted() ? armed.replace(/#\d+/, "") : "";
+    // Without a daemon, the fault has killed it as it started.
+    const note = running ? await work(running, options) : nameOf(armed ?? "");
     if (note !== "") countUp(faults, note);
     if (!running || !isAlive(running.pid)) {
       daemon = undefined;
