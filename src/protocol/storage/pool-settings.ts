@@ -76,3 +76,6 @@ export interface NodeSettings {
     readonly lateMs: number;
   };
 }
+
+/** A command that destroys may take so many times `timeouts.commandMs`: `zfs destroy -r` of many snapshots takes minutes. */
+export const DESTROY_TIMEOUT_FACTOR = 10;

@@ -53,10 +53,14 @@ function uint32({ view, littleEndian }: RecordHeader, at: number): number {
 }
 
 /** An unsigned 64-bit field as a double: exact up to MAX_OFFSET; a larger one may be rounded, but stays above it. */
-function uint64({ view, littleEndian }: RecordHeader, at: number): number {
+export function readUint64(view: DataView, at: number, littleEndian: boolean): number {
   const low = view.getUint32(littleEndian ? at : at + 4, littleEndian);
   const high = view.getUint32(littleEndian ? at + 4 : at, littleEndian);
   return high * 2 ** 32 + low;
+}
+
+function uint64({ view, littleEndian }: RecordHeader, at: number): number {
+  return readUint64(view, at, littleEndian);
 }
 
 function corrupt({ name, offset }: RecordHeader, reason: string): StreamFailure {

@@ -1,4 +1,4 @@
-import { readRecordName } from "./read-record.js";
+import { readRecordName, readUint64 } from "./read-record.js";
 import { mayBeStream, refusedFeatureOf } from "./stream-begin.js";
 import { StreamFailure } from "./stream-failure.js";
 import {
@@ -25,13 +25,6 @@ interface StreamGuard {
   finish(): Uint8Array;
 }
 
-/** An unsigned 64-bit field as a double. */
-function uint64(header: DataView, at: number, littleEndian: boolean): number {
-  const low = header.getUint32(littleEndian ? at : at + 4, littleEndian);
-  const high = header.getUint32(littleEndian ? at + 4 : at, littleEndian);
-  return high * 2 ** 32 + low;
-}
-
 const padded = (bytes: number) => Math.ceil(bytes / 8) * 8;
 
 type PayloadSize = (header: DataView, littleEndian: boolean) => number;
@@ -51,14 +44,18 @@ const PAYLOAD_BYTES: Readonly<Record<Exclude<RecordName, "BEGIN">, PayloadSize>>
   FREEOBJECTS: nothing,
   WRITE: (header, littleEndian) => {
     const isCompressed = header.getUint8(PLACE.writeCompression) !== 0;
-    return uint64(header, isCompressed ? PLACE.writeCompressedBytes : PLACE.writeLogicalBytes, littleEndian);
+    return readUint64(
+      header,
+      isCompressed ? PLACE.writeCompressedBytes : PLACE.writeLogicalBytes,
+      littleEndian,
+    );
   },
   FREE: nothing,
   END: nothing,
   WRITE_BYREF: noPlace,
   SPILL: (header, littleEndian) =>
-    uint64(header, PLACE.spillCompressedBytes, littleEndian) ||
-    uint64(header, PLACE.spillLength, littleEndian),
+    readUint64(header, PLACE.spillCompressedBytes, littleEndian) ||
+    readUint64(header, PLACE.spillLength, littleEndian),
   WRITE_EMBEDDED: (header, littleEndian) =>
     padded(header.getUint32(PLACE.embeddedPhysicalBytes, littleEndian)),
   OBJECT_RANGE: noPlace,

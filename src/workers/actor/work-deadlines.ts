@@ -1,10 +1,10 @@
 import type { Operation, OperationName } from "../../protocol/storage/operations.js";
-import type { NodeSettings } from "../../protocol/storage/pool-settings.js";
+import { DESTROY_TIMEOUT_FACTOR, type NodeSettings } from "../../protocol/storage/pool-settings.js";
 
 /** What an operation may need, each step with its retries and a run that it has to wait for. */
 interface Steps {
   readonly commands: number;
-  /** Commands that destroy something: each may take ten times as long. */
+  /** Commands that destroy something: each may take DESTROY_TIMEOUT_FACTOR times as long. */
   readonly destroys?: number;
   /** It changes nothing and takes no lock. There are many of them, so nothing more is noted of it. */
   readonly isRead?: true;
@@ -41,9 +41,6 @@ const STEPS: Readonly<Record<WorkName, Steps>> = {
   open: { commands: 40, destroys: 4 },
 };
 
-/** As DESTROY_TIMEOUT_FACTOR of the OpenZFS driver. */
-const DESTROY_FACTOR = 10;
-
 export function isRead(name: WorkName): boolean {
   return STEPS[name].isRead === true;
 }
@@ -59,7 +56,7 @@ export function deadlineMs(
 ): number {
   const { commands, destroys = 0 } = STEPS[name];
   const disks = operation && "guest" in operation ? operation.guest.disks.length : 0;
-  return (commands + disks * COMMANDS_PER_DISK + destroys * DESTROY_FACTOR) * commandMs + lateMs;
+  return (commands + disks * COMMANDS_PER_DISK + destroys * DESTROY_TIMEOUT_FACTOR) * commandMs + lateMs;
 }
 
 /** How long work may wait for a lock: as long as whatever has the lock may take. */

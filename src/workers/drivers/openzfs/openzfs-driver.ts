@@ -1,6 +1,6 @@
 import { fail, succeed } from "../../../protocol/storage/failures.js";
 import { ZVOL_DEVICES } from "../../../protocol/storage/names.js";
-import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
+import { DESTROY_TIMEOUT_FACTOR, type OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import { failureOf } from "../../processes/command-failures.js";
 import { type RunCommand, succeeded } from "../../processes/run-command.js";
@@ -22,9 +22,6 @@ interface OpenZfsOptions {
   readonly timeoutMs: number;
   readonly log: ActorLog;
 }
-
-/** `zfs destroy -r` of many snapshots takes minutes. */
-const DESTROY_TIMEOUT_FACTOR = 10;
 
 /**
  * Opens a pool through the commands `zfs` and `zpool` of OpenZFS 2.1 or newer. Starts nothing

@@ -1,7 +1,7 @@
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import type { DatasetName, PoolName, SnapshotName } from "../../../../../src/protocol/storage/names.js";
-import { createActorLog } from "../../../../../src/protocol/threads/actor-log.js";
+import type { DatasetName, SnapshotName } from "../../../../../src/protocol/storage/names.js";
 import { openOpenZfs } from "../../../../../src/workers/drivers/openzfs/openzfs-driver.js";
+import { OPENZFS_OPTIONS } from "../../../../support/openzfs-options.js";
 
 interface Row {
   readonly name: string;
@@ -45,27 +45,11 @@ function open({ lists, used = [[]], change = {} }: Pool) {
     const table = Object.fromEntries(names.map((name, index) => [String(index + 1), name]));
     return { stdout: `${JSON.stringify({ return: table })}\n` };
   };
-  const zfs = openOpenZfs(
-    {
-      settings: {
-        name: "ut" as PoolName,
-        driver: "openzfs",
-        zfsCommand: ["zfs"],
-        zpoolCommand: ["zpool"],
-        kstatCommand: [],
-        dispatch: "grouped",
-        deviceWaitMs: 0,
-      },
-      volumeProperties: {},
-      timeoutMs: 1000,
-      log: createActorLog(() => {}, false),
-    },
-    async (argv) => {
-      ran.push(argv.slice(1).join(" "));
-      const { stdout = "", stderr = "", code = 0 } = answer(argv[1] ?? "");
-      return { argv, stdout, stderr, exit: { kind: "exited", code }, ms: 1 };
-    },
-  );
+  const zfs = openOpenZfs(OPENZFS_OPTIONS, async (argv) => {
+    ran.push(argv.slice(1).join(" "));
+    const { stdout = "", stderr = "", code = 0 } = answer(argv[1] ?? "");
+    return { argv, stdout, stderr, exit: { kind: "exited", code }, ms: 1 };
+  });
   const changes = () => ran.filter((command) => !/^(?:list|program) /.test(command));
   return { zfs, ran, changes };
 }

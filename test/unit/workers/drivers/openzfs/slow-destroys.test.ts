@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
-import type { DatasetName, PoolName, SnapshotName } from "../../../../../src/protocol/storage/names.js";
+import type { DatasetName, SnapshotName } from "../../../../../src/protocol/storage/names.js";
 import { bytes } from "../../../../../src/protocol/storage/units.js";
-import { createActorLog } from "../../../../../src/protocol/threads/actor-log.js";
 import { openOpenZfs } from "../../../../../src/workers/drivers/openzfs/openzfs-driver.js";
 import type { RunCommand } from "../../../../../src/workers/processes/run-command.js";
 import { limitCommands } from "../../../../../src/workers/processes/slots.js";
+import { OPENZFS_OPTIONS } from "../../../../support/openzfs-options.js";
 import { until } from "../../../../support/until.js";
 
 const COUNTS = { read: 8, hold: 4, change: 16, destroy: 8 };
@@ -28,20 +28,7 @@ function slowPool(verbs: readonly string[]) {
     return { argv, stdout, stderr: "", exit: { kind: "exited", code: 0 }, ms: 1 };
   };
   const zfs = openOpenZfs(
-    {
-      settings: {
-        name: "ut" as PoolName,
-        driver: "openzfs",
-        zfsCommand: ["zfs"],
-        zpoolCommand: ["zpool"],
-        kstatCommand: [],
-        dispatch: "grouped",
-        deviceWaitMs: 0,
-      },
-      volumeProperties: {},
-      timeoutMs: 1000,
-      log: createActorLog(() => {}, false),
-    },
+    OPENZFS_OPTIONS,
     limitCommands(COUNTS, run, () => {}),
   );
   const end = () => {
