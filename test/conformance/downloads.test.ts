@@ -123,6 +123,7 @@ conformance("Downloads", "downloads", (subject) => {
     const { response } = await begin(`images/${large}@s`);
     const error = await server.failure("DeleteSnapshot", { id: `images/${large}@s` });
     expect(error.data).toMatchObject({ reason: "snapshot.held", errno: "EBUSY", retryable: true });
+    expect(error.message).toBe(`${pool}/images/${large}@s is held by a download of it`);
     const chunks: Buffer[] = [];
     for await (const chunk of response) chunks.push(chunk as Buffer);
     expect(response.complete).toBe(true);

@@ -69,6 +69,27 @@ describe.skipIf("skip" in vm)("holds of downloads", () => {
     expect((await call(url, "DeleteSnapshot", { id: `${ID}@free` })).error).toBeNull();
   });
 
+  test("what a hold refuses is told with its tag, and a download's hold as such", async () => {
+    const { url } = await start();
+    const name = `${POOL}/${ID}@mine`;
+    await must<Snapshots>(url, "CreateSnapshot", { id: ID, dest: "mine" });
+    await must<Snapshots>(url, "CreateSnapshot", { id: ID, dest: "old" });
+    zfs("hold", "back up", name);
+    const refusal = async (method: string, params: object) => (await call(url, method, params)).error;
+    const others = `${name} is held by others, with the tag "back up" (zfs holds ${name})`;
+    expect(await refusal("DeleteSnapshot", { id: `${ID}@mine` })).toBe(others);
+    expect(await refusal("DeleteDataset", { id: "guests/h" })).toBe(others);
+    expect(await refusal("RollbackSnapshot", { id: `${ID}@s`, destroyMoreRecent: true })).toBe(others);
+    const response = await download(url, `${ID}@mine`);
+    expect(await refusal("DeleteSnapshot", { id: `${ID}@mine` })).toBe(`${others}, and by a download of it`);
+    zfs("release", "back up", name);
+    const ours = `${name} is held by a download of it`;
+    expect(await refusal("DeleteSnapshot", { id: `${ID}@mine` })).toBe(ours);
+    response.destroy();
+    await until("the hold is released", () => holds(name) === "");
+    for (const tag of ["mine", "old"]) await must<Snapshots>(url, "DeleteSnapshot", { id: `${ID}@${tag}` });
+  });
+
   test("a pool that is imported read-only is downloaded from", async () => {
     zpool("export", POOL);
     zpool("import", "-o", "readonly=on", POOL);

@@ -131,9 +131,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
       const named = clones.map(({ name }) => name).sort();
       return fail("dataset.has_clones", `${asked} clones: ${named.join(", ")}`);
     }
-    return held === undefined
-      ? undefined
-      : fail("snapshot.held", `${held} is held, a download of it may be running`);
+    return held === undefined ? undefined : fail("snapshot.held", `${held} is held by a download of it`);
   }
 
   function destroySnapshot(name: SnapshotName, recursive: boolean): Outcome<null> {

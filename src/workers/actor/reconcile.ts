@@ -10,8 +10,7 @@ import {
 } from "../../protocol/storage/names.js";
 import type { CompleteImage } from "../../protocol/storage/records.js";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
-import type { MarkedVolume, Zfs } from "../drivers/driver.js";
-import { HOLD_PREFIX } from "./operations/holds.js";
+import { HOLD_PREFIX, type MarkedVolume, type Zfs } from "../drivers/driver.js";
 import { readOriginalImages } from "./original-database.js";
 import { isOurPartial } from "./partial-receive.js";
 import type { HoldRecord, Records } from "./record-file.js";

@@ -20,6 +20,9 @@ export interface DatasetInfo {
   readonly origin: SnapshotName | undefined;
 }
 
+/** How the tags of all our holds begin, those of other runs included. */
+export const HOLD_PREFIX = "imagestore:";
+
 /** A dataset within `POOL/images` with the user properties that we set there; empty if unset. */
 export interface MarkedVolume extends DatasetInfo {
   /** `imagestore:type`: the type of the image, as requested. */

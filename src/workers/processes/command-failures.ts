@@ -4,6 +4,7 @@ import {
   type FailureCode,
   fail,
   failed,
+  tellAbout,
   withCause,
 } from "../../protocol/storage/failures.js";
 import { MAX_NAME_BYTES } from "../../protocol/storage/names.js";
@@ -68,11 +69,7 @@ const PATTERNS: readonly Pattern[] = [
   },
   {
     match: /^cannot destroy snapshot (.*): it's being held\b/m,
-    toFailure: (match) =>
-      fail(
-        "snapshot.held",
-        `${match[1]} is held: a download of it may be running, or others hold it (zfs holds ${match[1]})`,
-      ),
+    toFailure: ([, name = ""]) => snapshotHeld(name),
   },
   { match: /^cannot .*: (?:dataset|pool) is busy$/m, toFailure: (match) => fail("dataset.busy", match[0]) },
   {
@@ -135,6 +132,12 @@ const PATTERNS: readonly Pattern[] = [
   },
 ];
 
+/** The failure to destroy a snapshot that is held, by whom is not known yet. */
+export function snapshotHeld(name: string): FailedOutcome {
+  const held = `${name} is held: a download of it may be running, or others hold it (zfs holds ${name})`;
+  return tellAbout(fail("snapshot.held", held), { object: name });
+}
+
 /** The line behind the one of a match; it says what to do. */
 function lineBehind({ input, index }: RegExpExecArray): string {
   return input.slice(index).split("\n")[1] ?? "";
@@ -166,7 +169,7 @@ const DETAIL_CHARACTERS = 4000;
 export function failureOf(end: CommandEnd): FailedOutcome {
   const { failure } = textFailureOf(end);
   const cause = `${end.argv.join(" ").slice(0, 500)}: ${end.stderr.trim().slice(0, DETAIL_CHARACTERS)}`;
-  return withCause(fail(failure.code, withoutPaths(failure.message)), cause);
+  return withCause({ ok: false, failure: { ...failure, message: withoutPaths(failure.message) } }, cause);
 }
 
 function textFailureOf(end: CommandEnd): FailedOutcome {

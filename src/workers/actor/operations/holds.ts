@@ -1,12 +1,9 @@
 import type { FailureCode, Outcome } from "../../../protocol/storage/failures.js";
 import { fail, succeed } from "../../../protocol/storage/failures.js";
 import type { SnapshotName } from "../../../protocol/storage/names.js";
-import type { DatasetInfo, Zfs } from "../../drivers/driver.js";
+import { type DatasetInfo, HOLD_PREFIX, type Zfs } from "../../drivers/driver.js";
 import type { HoldRecord } from "../record-file.js";
 import type { ActorContext } from "./context.js";
-
-/** How the tags of all our holds begin, those of other runs included. */
-export const HOLD_PREFIX = "imagestore:";
 
 /** A snapshot as a look-up found it. */
 type FoundSnapshot = Pick<DatasetInfo, "guid"> & { readonly name: SnapshotName };

@@ -1,4 +1,10 @@
-import { type FailedOutcome, fail, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import {
+  type FailedOutcome,
+  fail,
+  type Outcome,
+  succeed,
+  tellAbout,
+} from "../../../protocol/storage/failures.js";
 import {
   childOf,
   type DatasetName,
@@ -107,7 +113,9 @@ export function findDestroyFailure(
     return fail("dataset.has_clones", `${what} clones: ${names.join(", ")}`);
   }
   const held = datasets.find(({ id }) => catalog.holdsOf(id).size > 0);
+  // Nothing but imagestore can hold a snapshot here.
   return (
-    held && fail("snapshot.held", `${held.name} is held: a download of it may be running, or others hold it`)
+    held &&
+    tellAbout(fail("snapshot.held", `${held.name} is held by a download of it`), { object: held.name })
   );
 }

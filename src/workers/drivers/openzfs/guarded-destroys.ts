@@ -6,10 +6,11 @@ import {
   succeed,
 } from "../../../protocol/storage/failures.js";
 import { type DatasetName, datasetOf, type SnapshotName } from "../../../protocol/storage/names.js";
-import { failureOf } from "../../processes/command-failures.js";
+import { failureOf, snapshotHeld } from "../../processes/command-failures.js";
 import { type CommandLimits, succeeded } from "../../processes/run-command.js";
 import { numberOf, rowsOf } from "./list-rows.js";
 import { programResult } from "./program-result.js";
+import { withHolders } from "./snapshot-holders.js";
 import { LIST_OUTPUT_BYTES, NAMES_PER_COMMAND, retryWhileBusy, type ZfsCommands } from "./zfs-commands.js";
 
 /**
@@ -22,7 +23,10 @@ interface GuardedDestroys {
   destroyTree(name: DatasetName): Promise<Outcome<null>>;
   /** Rolls back, and destroys the newer snapshots. Fails as destroyTree does. */
   rollBackTo(name: SnapshotName): Promise<Outcome<null>>;
-  /** The failure to destroy a snapshot, or all of its tag. "Busy" gives way to what is in the way, if a list shows it. */
+  /**
+   * The failure to destroy a snapshot, or all of its tag. "Busy" gives way to what is in the way, if a
+   * list shows it, and a hold is told with its tags.
+   */
   explain(name: SnapshotName, recursive: boolean, refused: FailedOutcome): Promise<FailedOutcome>;
 }
 
@@ -115,9 +119,10 @@ export function createGuardedDestroys(
       const doomed = await list();
       return doomed.ok ? check(doomed.value, what) : doomed;
     });
-    if (!checked.ok) return checked;
-    const changed = await commands.change(args, limits);
-    if (changed.ok) return changed;
+    if (!checked.ok) return withHolders(checked, commands);
+    const ended = await commands.change(args, limits);
+    if (ended.ok) return ended;
+    const changed = await withHolders(ended, commands);
     const left = await list();
     if (!left.ok && left.failure.code !== "dataset.not_found") return changed;
     const leftNames = new Set(left.ok ? left.value.map(({ name }) => name) : []);
@@ -139,17 +144,13 @@ export function createGuardedDestroys(
     },
 
     async explain(name, recursive, refused) {
-      if (refused.failure.code !== "dataset.busy") return refused;
+      if (refused.failure.code !== "dataset.busy") return withHolders(refused, commands);
       const tag = name.slice(name.indexOf("@"));
       const scope = recursive ? ["-r", datasetOf(name)] : [name];
       const listed = await listDoomed(["-t", "snapshot", ...scope]);
       if (!listed.ok) return refused;
-      return (
-        findObstacle(
-          listed.value.filter((each) => each.name.endsWith(tag)),
-          `${name} has`,
-        ) ?? refused
-      );
+      const doomed = listed.value.filter((each) => each.name.endsWith(tag));
+      return withHolders(findObstacle(doomed, `${name} has`) ?? refused, commands);
     },
   };
 }
@@ -160,13 +161,7 @@ function findObstacle(doomed: readonly Doomed[], what: string): FailedOutcome | 
   const clones = doomed.flatMap((each) => each.clones).filter((clone) => !names.has(clone));
   if (clones.length > 0) return fail("dataset.has_clones", `${what} clones: ${clones.sort().join(", ")}`);
   const held = doomed.find(({ isHeld }) => isHeld);
-  return (
-    held &&
-    fail(
-      "snapshot.held",
-      `${held.name} is held: a download of it may be running, or others hold it (zfs holds ${held.name})`,
-    )
-  );
+  return held && snapshotHeld(held.name);
 }
 
 function withGone(failure: Failure, gone: readonly string[]): Failure {

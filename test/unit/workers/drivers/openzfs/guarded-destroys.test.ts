@@ -23,6 +23,8 @@ interface Pool {
   /** The names that a program finds in use, at each run; the last stays. `undefined`: programs are refused. */
   readonly used?: readonly (readonly string[] | undefined)[];
   readonly change?: Answer;
+  /** The tags that a held snapshot has; undefined: `zfs holds` fails. */
+  readonly tags?: readonly string[] | undefined;
 }
 
 const line = ({ name, holds = 0, clones = "-", txg = 1, type }: Row) => {
@@ -31,12 +33,16 @@ const line = ({ name, holds = 0, clones = "-", txg = 1, type }: Row) => {
 };
 
 /** A driver on a pool that answers as `pool` says, and the commands that it ran. */
-function open({ lists, used = [[]], change = {} }: Pool) {
+function open({ lists, used = [[]], change = {}, tags }: Pool) {
   const ran: string[] = [];
   const turns = { list: 0, program: 0 };
   const next = <T>(verb: keyof typeof turns, answers: readonly T[]): T =>
     answers[Math.min(turns[verb]++, answers.length - 1)] as T;
-  const answer = (verb: string): Answer => {
+  const answer = (verb: string, name: string): Answer => {
+    if (verb === "holds") {
+      if (!tags) return { stderr: `cannot open '${name}': dataset does not exist\n`, code: 1 };
+      return { stdout: tags.map((tag) => `${name}\t${tag}\tSat Nov 28  8:06 2026\n`).join("") };
+    }
     if (verb === "list") return { stdout: next("list", lists).map(line).join("") };
     if (verb !== "program") return change;
     const names = next("program", used);
@@ -47,10 +53,10 @@ function open({ lists, used = [[]], change = {} }: Pool) {
   };
   const zfs = openOpenZfs(OPENZFS_OPTIONS, async (argv) => {
     ran.push(argv.slice(1).join(" "));
-    const { stdout = "", stderr = "", code = 0 } = answer(argv[1] ?? "");
+    const { stdout = "", stderr = "", code = 0 } = answer(argv[1] ?? "", argv.at(-1) ?? "");
     return { argv, stdout, stderr, exit: { kind: "exited", code }, ms: 1 };
   });
-  const changes = () => ran.filter((command) => !/^(?:list|program) /.test(command));
+  const changes = () => ran.filter((command) => !/^(?:list|program|holds) /.test(command));
   return { zfs, ran, changes };
 }
 
@@ -219,6 +225,81 @@ describe("a rollback that destroys newer snapshots", () => {
     expect(await zfs.rollback(target, true)).toMatchObject({
       failure: { message: "cannot destroy 'ut/v@c': dataset is busy; gone already: ut/v@d" },
     });
+  });
+});
+
+describe("a snapshot that is held", () => {
+  const name = "ut/v@s" as SnapshotName;
+  const held = {
+    stderr: "cannot destroy snapshot ut/v@s: it's being held. Run 'zfs holds -r ut/v@s' to see holders.\n",
+    code: 1,
+  };
+  const OURS = "imagestore:run1-abc-1";
+
+  test.each([
+    [[OURS], "ut/v@s is held by a download of it"],
+    [["somebody"], 'ut/v@s is held by others, with the tag "somebody" (zfs holds ut/v@s)'],
+    [["b", "a tag"], 'ut/v@s is held by others, with the tags "a tag", "b" (zfs holds ut/v@s)'],
+    [
+      [OURS, "somebody"],
+      'ut/v@s is held by others, with the tag "somebody" (zfs holds ut/v@s), and by a download of it',
+    ],
+  ])("by %j is refused with what holds it", async (tags, message) => {
+    const { zfs, ran } = open({ lists: [[]], change: held, tags });
+    expect(await zfs.destroy(name, false)).toMatchObject({
+      failure: {
+        code: "snapshot.held",
+        message,
+        detail: `tags of its holds: ${[...tags].sort().join(", ")}`,
+        about: { object: name },
+      },
+    });
+    expect(ran).toEqual(["destroy ut/v@s", "holds -H ut/v@s"]);
+  });
+
+  test("by more than a message can name is refused with some of them", async () => {
+    const tags = Array.from({ length: 50 }, (_, index) => `t${index + 10}`);
+    const refused = await open({ lists: [[]], change: held, tags }).zfs.destroy(name, false);
+    if (refused.ok) throw new Error("destroyed");
+    expect(refused.failure.message).toContain('"t28", "t29" and 30 more (zfs holds ut/v@s)');
+  });
+
+  test.each([[undefined], [[]]])("but whose tags are %j by then is refused as zfs says", async (tags) => {
+    const { zfs } = open({ lists: [[]], change: held, tags });
+    expect(await zfs.destroy(name, false)).toMatchObject({
+      failure: {
+        code: "snapshot.held",
+        message: "ut/v@s is held: a download of it may be running, or others hold it (zfs holds ut/v@s)",
+      },
+    });
+  });
+
+  test("among what a deletion or a rollback destroys is told with its tag before anything is gone", async () => {
+    const deletion = open({
+      lists: [[...GUEST.slice(0, 3), { name: "ut/g/disk-1@s", holds: 1 }]],
+      tags: ["x"],
+    });
+    const rollback = open({
+      lists: [
+        [
+          { name: "ut/v@s", txg: 5 },
+          { name: "ut/v@t", txg: 6, holds: 1 },
+        ],
+      ],
+      tags: ["x"],
+    });
+    const told = (held: string) => ({
+      failure: { message: `${held} is held by others, with the tag "x" (zfs holds ${held})` },
+    });
+    expect(await deletion.zfs.destroy(guest, true)).toMatchObject(told("ut/g/disk-1@s"));
+    expect(await rollback.zfs.rollback(name, true)).toMatchObject(told("ut/v@t"));
+    expect([...deletion.changes(), ...rollback.changes()]).toEqual([]);
+  });
+
+  test("and one that is destroyed cost no command more", async () => {
+    const { zfs, ran } = open({ lists: [[]] });
+    expect(await zfs.destroy(name, false)).toEqual(DONE);
+    expect(ran).toEqual(["destroy ut/v@s"]);
   });
 });
 

@@ -182,7 +182,7 @@ describe("changes", () => {
     expect(await zfs.destroy("ut/vol@s1" as SnapshotName, false)).toMatchObject({
       failure: { code: "snapshot.held" },
     });
-    expect(ran.length).toBe(1);
+    expect(ran.map((argv) => argv[2])).toEqual(["destroy", "holds"]);
   });
 
   test("a volume whose parent another command made first is tried again", async () => {
@@ -422,7 +422,8 @@ describe("deletions in groups", () => {
     });
     const outcomes = await destroyAll(zfs, ["ut/a@held", "ut/a@x", "ut/a@y"]);
     expect(outcomes).toMatchObject([{ failure: { code: "snapshot.held" } }, ok, ok]);
-    expect(ran.map((argv) => argv.at(-1)).sort()).toEqual(["ut/a@held", "ut/a@held,x,y", "ut/a@x,y"]);
+    const destroys = ran.filter((argv) => argv[2] === "destroy").map((argv) => argv.at(-1));
+    expect(destroys.sort()).toEqual(["ut/a@held", "ut/a@held,x,y", "ut/a@x,y"]);
   });
 
   test("that fail for a reason that names nobody are run one by one", async () => {
