@@ -225,6 +225,6 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
 function readRecords({ known }: ImageMirror, operation: Operation): Outcome<unknown> | undefined {
   if (!known) return undefined;
   if (operation.op === "GetImage") return getImage(known, operation.id);
-  if (operation.op === "ListImages") return succeed(listImages(known, operation.type));
+  if (operation.op === "ListImages") return succeed(listImages(known, operation));
   return undefined;
 }

@@ -1,4 +1,5 @@
 import { failed, type Outcome, succeed } from "./failures.js";
+import { type Page, pageOf } from "./page.js";
 import type { CompleteImage, ImageRecord, PendingImage } from "./records.js";
 import { bytes } from "./units.js";
 
@@ -32,8 +33,12 @@ export function getImage({ images, fetching }: KnownImages, id: string): Outcome
 }
 
 /** The complete images first, then those being fetched. `type`: only images of that type; "" for all. */
-export function listImages({ images, fetching }: KnownImages, type: string): readonly ImageRecord[] {
+export function listImages(
+  { images, fetching }: KnownImages,
+  { type, ...page }: { readonly type: string } & Page,
+): readonly ImageRecord[] {
   const waiting = [...fetching.keys()].filter((id) => !images.has(id)).map(pending);
   const all = [...images.values(), ...waiting];
-  return type === "" ? all : all.filter((image) => image.type === type);
+  const ofType = type === "" ? all : all.filter((image) => image.type === type);
+  return pageOf(ofType, ({ id }) => id, page);
 }

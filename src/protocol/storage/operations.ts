@@ -1,6 +1,7 @@
 import type { Failure, Outcome } from "./failures.js";
 import type { ImageHosts } from "./image-hosts.js";
 import type { ComponentId, DatasetName, PoolName, SnapshotName } from "./names.js";
+import type { Page } from "./page.js";
 import type { GuestRecord, ImageRecord, PoolRecord, SnapshotRecord, VolumeRecord } from "./records.js";
 import type { Bytes } from "./units.js";
 
@@ -9,7 +10,7 @@ import type { Bytes } from "./units.js";
  * operation is checked, full, and in the actor's pool.
  */
 export interface Operations {
-  ListImages: { ask: { type: string }; answer: readonly ImageRecord[] };
+  ListImages: { ask: { type: string } & Page; answer: readonly ImageRecord[] };
   GetImage: { ask: { id: string }; answer: ImageRecord };
   /** `caller`: for CallerLeft; without it the call waits whatever becomes of its client. */
   RequestImage: {
@@ -18,11 +19,14 @@ export interface Operations {
   };
   DeleteImage: { ask: { id: string }; answer: ImageRecord };
   CloneImage: { ask: { id: string; target: DatasetName }; answer: VolumeRecord };
-  ListVolumes: { ask: object; answer: readonly VolumeRecord[] };
+  ListVolumes: { ask: Page; answer: readonly VolumeRecord[] };
   CreateVolume: { ask: { name: DatasetName; size: Bytes }; answer: VolumeRecord };
   GetVolume: { ask: { name: DatasetName }; answer: VolumeRecord };
   DeleteDataset: { ask: { name: DatasetName | SnapshotName }; answer: VolumeRecord };
-  ListSnapshots: { ask: { root: DatasetName | PoolName | SnapshotName }; answer: readonly SnapshotRecord[] };
+  ListSnapshots: {
+    ask: { root: DatasetName | PoolName | SnapshotName } & Page;
+    answer: readonly SnapshotRecord[];
+  };
   GetSnapshot: { ask: { name: SnapshotName }; answer: SnapshotRecord };
   CreateSnapshot: {
     ask: { dataset: DatasetName; snapshot: SnapshotName; recursive: boolean };

@@ -1,17 +1,18 @@
 import { fail, failed, type Outcome, succeed } from "../../storage/failures.js";
 import { parseComponentId } from "../../storage/names.js";
 import type { Operation } from "../../storage/operations.js";
+import { makePage } from "../../storage/page.js";
 import type { ImageRecord } from "../../storage/records.js";
 import { mibFromBytes } from "../../storage/units.js";
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
-import { string, struct } from "../params.js";
+import { string, struct, uint64 } from "../params.js";
 import { type Method, method } from "./method.js";
 import { explain, inPool, resolveIn } from "./routing.js";
 import { encodeOneVolume } from "./volumes.js";
 
-const requestType = struct({ id: string, type: string, dest: string, source: string, pool: string });
-const shape = { struct: "ImageRequest", request: requestType } as const;
+const fields = { id: string, type: string, dest: string, source: string, pool: string };
+const shape = { struct: "ImageRequest", request: struct(fields) } as const;
 
 const MAX_PROPERTY_CHARACTERS = 1024;
 
@@ -74,10 +75,11 @@ export function imageMethods(): readonly Method[] {
 
   return [
     method({
-      ...shape,
+      struct: shape.struct,
+      request: struct({ ...fields, limit: uint64, after: string }),
       operation: "ListImages",
       plan: (request, pools) =>
-        inPool(pools, request, () => succeed({ op: "ListImages", type: request.type })),
+        inPool(pools, request, () => succeed({ op: "ListImages", type: request.type, ...makePage(request) })),
       encode: encodeImages,
     }),
     onImage("GetImage"),

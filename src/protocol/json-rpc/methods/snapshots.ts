@@ -1,20 +1,22 @@
 import { failed, type Outcome, succeed } from "../../storage/failures.js";
 import { type PoolName, snapshotOf } from "../../storage/names.js";
+import { makePage } from "../../storage/page.js";
 import type { SnapshotRecord } from "../../storage/records.js";
 import { mibFromBytes } from "../../storage/units.js";
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
-import { boolean, readObject, string, struct } from "../params.js";
+import { boolean, readObject, string, struct, uint64 } from "../params.js";
 import { type Method, method, type Routed } from "./method.js";
 import { inPool, onName, onNameExplained, onSnapshot, refuse } from "./routing.js";
 
-const requestType = struct({
+const fields = {
   id: string,
   dest: string,
   recursive: boolean,
   destroyMoreRecent: boolean,
   pool: string,
-});
+};
+const requestType = struct(fields);
 const shape = { struct: "SnapshotRequest", request: requestType } as const;
 
 function encodeSnapshot(snapshot: SnapshotRecord): string {
@@ -30,15 +32,17 @@ const encodeOne = (snapshot: SnapshotRecord) => `{"snapshots":[${encodeSnapshot(
 
 export const snapshotMethods: readonly Method[] = [
   method({
-    ...shape,
+    struct: shape.struct,
+    request: struct({ ...fields, limit: uint64, after: string }),
     operation: "ListSnapshots",
     aliases: ["ListSnapshot"],
     plan: (request, pools) => {
+      const page = makePage(request);
       if (request.id === "") {
-        return inPool(pools, request, (scope) => succeed({ op: "ListSnapshots", root: scope.pool }));
+        return inPool(pools, request, (scope) => succeed({ op: "ListSnapshots", root: scope.pool, ...page }));
       }
       return onName(pools, request, ({ dataset, snapshot }) =>
-        succeed({ op: "ListSnapshots", root: snapshot ?? dataset }),
+        succeed({ op: "ListSnapshots", root: snapshot ?? dataset, ...page }),
       );
     },
     encode: encodeSnapshots,

@@ -1,4 +1,5 @@
 import { type FailedOutcome, fail, failed, succeed, tellAbout } from "../../storage/failures.js";
+import { makePage } from "../../storage/page.js";
 import type { VolumeRecord } from "../../storage/records.js";
 import { bytesFromMib, MAX_VOLUME_BYTES, mib, mibFromBytes } from "../../storage/units.js";
 import { joinWithin } from "../joined.js";
@@ -34,9 +35,11 @@ export function encodeOneVolume(volume: VolumeRecord): string {
 
 export const volumeMethods: readonly Method[] = [
   method({
-    ...shape,
+    struct: shape.struct,
+    request: struct({ id: string, size: uint64, pool: string, limit: uint64, after: string }),
     operation: "ListVolumes",
-    plan: (request, pools) => inPool(pools, request, () => succeed({ op: "ListVolumes" })),
+    plan: (request, pools) =>
+      inPool(pools, request, () => succeed({ op: "ListVolumes", ...makePage(request) })),
     encode: encodeVolumes,
   }),
   method({

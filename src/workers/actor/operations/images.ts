@@ -158,7 +158,7 @@ export function imageOperations(
   }
 
   return {
-    ListImages: async ({ type }) => succeed(listImages(known, type)),
+    ListImages: async (ask) => succeed(listImages(known, ask)),
 
     GetImage: async ({ id }) => getImage(known, id),
 

@@ -7,6 +7,7 @@ import {
 } from "../../../protocol/storage/failures.js";
 import { datasetOf, isSnapshotName, type SnapshotName, tagOf } from "../../../protocol/storage/names.js";
 import type { OperationHandlers, SendTicket } from "../../../protocol/storage/operations.js";
+import { pageOf } from "../../../protocol/storage/page.js";
 import type { SnapshotRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
 import { isPublished } from "../partial-receive.js";
@@ -31,6 +32,8 @@ function snapshotRecord(info: DatasetInfo): SnapshotRecord {
   return { name: info.name as SnapshotName, written: info.written };
 }
 
+const nameOf = ({ name }: { readonly name: string }) => name;
+
 export function snapshotOperations(context: ActorContext, holds: Holds): SnapshotOperations {
   const { zfs, locks } = context;
 
@@ -49,13 +52,14 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
   }
 
   return {
-    async ListSnapshots({ root }) {
+    async ListSnapshots({ root, ...page }) {
       if (isSnapshotName(root)) {
         const found = await getSnapshot(root);
-        return found.ok ? succeed([found.value]) : found;
+        return found.ok ? succeed(pageOf([found.value], nameOf, page)) : found;
       }
       const listed = await zfs.listSnapshots(root);
-      return listed.ok ? succeed(listed.value.filter(isPublished).map(snapshotRecord)) : listed;
+      if (!listed.ok) return listed;
+      return succeed(pageOf(listed.value.filter(isPublished), nameOf, page).map(snapshotRecord));
     },
 
     GetSnapshot: ({ name }) => getSnapshot(name),

@@ -13,6 +13,7 @@ import {
   isSnapshotName,
 } from "../../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
+import { pageOf } from "../../../protocol/storage/page.js";
 import type { VolumeRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
 import { isPublished } from "../partial-receive.js";
@@ -52,11 +53,11 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
   }
 
   return {
-    async ListVolumes() {
+    async ListVolumes(page) {
       const found = await zfs.listVolumes();
-      return found.ok
-        ? succeed(found.value.filter(isPublished).map((info) => volumeRecord(context, info)))
-        : found;
+      if (!found.ok) return found;
+      const shown = pageOf(found.value.filter(isPublished), ({ name }) => name, page);
+      return succeed(shown.map((info) => volumeRecord(context, info)));
     },
 
     CreateVolume: ({ name, size: asked }) => {

@@ -49,7 +49,9 @@ describe("the mirror of an actor's images", () => {
           }
           for (const type of ["", "kvm", "lxc"]) {
             const order = (list: readonly ImageRecord[]) => [...list].sort((x, y) => (x.id < y.id ? -1 : 1));
-            expect(order(listImages(known, type))).toEqual(order(listImages({ images, fetching }, type)));
+            expect(order(listImages(known, { type }))).toEqual(
+              order(listImages({ images, fetching }, { type })),
+            );
           }
         }
       }),
@@ -64,7 +66,7 @@ describe("the mirror of an actor's images", () => {
     if (!known) throw new Error("it knows nothing");
     expect(getImage(known, "a")).toMatchObject({ value: { id: "a", status: "pending" } });
     mirror.apply({ put: image("a") });
-    expect(listImages(known, "")).toEqual([image("a")]);
+    expect(listImages(known, { type: "" })).toEqual([image("a")]);
     mirror.apply({ settled: "a" });
     expect(getImage(known, "a")).toEqual(succeed(image("a")));
     mirror.apply({ drop: "a" });
