@@ -1,7 +1,7 @@
 import { beforeAll, expect, test } from "vitest";
 import { conformance } from "./suite.js";
 
-conformance("Pages of lists", "pages", ({ server, own }) => {
+conformance("Pages of lists", "pages", ({ server, own, pool, otherPool }) => {
   const NAMES = ["b", "a", "d", "c", "e"];
 
   beforeAll(async () => {
@@ -40,21 +40,67 @@ conformance("Pages of lists", "pages", ({ server, own }) => {
 
   test("limit 0, null and absent members are the whole list as it always was", async () => {
     const all = await server.must("ListSnapshots", { id: `${own}/v` });
-    for (const page of [{ limit: 0 }, { after: "" }, { limit: null, after: null }, { limit: 1_000 }]) {
-      const { snapshots } = await server.must("ListSnapshots", { id: `${own}/v`, ...page });
-      expect(snapshots.map(({ id }) => id).sort()).toEqual(all.snapshots.map(({ id }) => id).sort());
+    for (const page of [{ limit: 0 }, { after: "" }, { limit: null, after: null }]) {
+      expect(await server.must("ListSnapshots", { id: `${own}/v`, ...page })).toEqual(all);
+    }
+    for (const limit of [1_000, 2 ** 53]) {
+      const { snapshots } = await server.must("ListSnapshots", { id: `${own}/v`, limit });
+      expect(idsOf(snapshots)).toEqual(idsOf(all.snapshots).sort());
     }
   });
 
   test("after what is behind the last one is an empty list, as of no records", async () => {
-    expect(await server.must("ListVolumes", { after: "\u{ffff}" })).toEqual({ volumes: [] });
+    expect(await server.must("ListVolumes", { after: `${pool}/\u{ffff}` })).toEqual({ volumes: [] });
+    expect(await server.must("ListSnapshots", { id: `${own}/v`, after: `${own}/w` })).toEqual({
+      snapshots: [],
+    });
     expect(await server.must("ListImages", { after: "\u{ffff}" })).toEqual({ images: null });
   });
 
-  test.each([{ limit: -1 }, { limit: 1.5 }, { limit: "2" }, { after: 7 }])("%j is refused", async (page) => {
-    const error = await server.failure("ListVolumes", page);
-    expect(error.data.reason).toBe("request.malformed");
-    expect(error.message).toContain(Object.keys(page)[0] ?? "");
+  test("of one snapshot has it, or nothing", async () => {
+    const id = `${own}/v@c`;
+    const { snapshots } = await server.must("ListSnapshots", { id, limit: 1, after: `${own}/v@b` });
+    expect(idsOf(snapshots)).toEqual([`${pool}/${id}`]);
+    expect(await server.must("ListSnapshots", { id, after: id })).toEqual({ snapshots: [] });
+  });
+
+  test("after a name that is gone goes on behind its place", async () => {
+    await server.must("CreateSnapshot", { id: `${own}/v`, dest: "bb" });
+    const page = async () =>
+      idsOf(
+        (await server.must("ListSnapshots", { id: `${own}/v`, limit: 2, after: `${own}/v@bb` })).snapshots,
+      );
+    const before = await page();
+    expect(before).toEqual(["c", "d"].map((name) => `${pool}/${own}/v@${name}`));
+    await server.must("DeleteSnapshot", { id: `${own}/v@bb` });
+    expect(await page()).toEqual(before);
+  });
+
+  test("after a relative name goes on behind the full one", async () => {
+    const after = `${own}/c`;
+    const relative = await server.must("ListVolumes", { limit: 2, after });
+    expect(relative).toEqual(await server.must("ListVolumes", { limit: 2, after: `${pool}/${after}` }));
+    expect(idsOf(relative.volumes)).toEqual(["d", "e"].map((name) => `${pool}/${own}/${name}`));
+  });
+
+  test.each([{ limit: -1 }, { limit: 1.5 }, { limit: "2" }, { limit: 2 ** 64 }, { after: 7 }])(
+    "%j is refused",
+    async (page) => {
+      for (const method of ["ListVolumes", "ListSnapshots", "ListImages"] as const) {
+        const error = await server.failure(method, page);
+        expect(error.data.reason).toBe("request.malformed");
+        expect(error.message).toContain(`.${Object.keys(page)[0]}: expected `);
+      }
+    },
+  );
+
+  test("after a name of another pool, or of none, is refused with its member", async () => {
+    for (const after of [`${otherPool}/v`, "a/../b"]) {
+      for (const request of [{ after }, { after, id: `${own}/v` }]) {
+        const error = await server.failure("ListSnapshots", request);
+        expect(error.data).toMatchObject({ reason: "name.invalid", field: "after" });
+      }
+    }
   });
 
   test("a change takes neither limit nor after", async () => {

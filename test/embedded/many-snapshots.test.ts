@@ -87,6 +87,25 @@ describe("a pool with 100,000 snapshots", () => {
     expect(result?.snapshots.length).toBe(COUNT);
   });
 
+  test("all of them come in pages, each for a part of the work", async () => {
+    const page = (limit: number, after: string) =>
+      must(daemon.url, "ListSnapshots", { id: "", limit, after }) as Promise<Snapshots>;
+    const ids: string[] = [];
+    const { value: sizes, ...seen } = await beside(async () => {
+      const lengths: number[] = [];
+      do {
+        const { snapshots } = await page(9_999, ids.at(-1) ?? "");
+        for (const { id } of snapshots) ids.push(id);
+        lengths.push(snapshots.length);
+      } while (lengths.at(-1) === 9_999);
+      return lengths;
+    });
+    tell("all snapshots in 11 pages", seen);
+    expect(sizes).toEqual([...Array(10).fill(9_999), COUNT - 99_990]);
+    expect(new Set(ids).size).toBe(COUNT);
+    expect(ids).toEqual([...ids].sort());
+  });
+
   test("a batch that lists them a hundred times gets as many as the reply holds, and stops nobody", async () => {
     const list = (id: number) => ({ jsonrpc: "2.0", method: "ListSnapshots", id });
     const calls = Array.from({ length: 100 }, (_, id) => list(id));
@@ -101,7 +120,8 @@ describe("a pool with 100,000 snapshots", () => {
     for (const { error } of refused) {
       expect(error).toMatchObject({
         code: 1043,
-        message: "the answer is longer than limits.replyBytes (33554432 bytes) allows",
+        message:
+          "the answer is longer than limits.replyBytes (33554432 bytes) allows: ask for pages of it, by limit and after",
       });
     }
   });

@@ -98,7 +98,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
       .sort((a, b) => Number(a.createtxg - b.createtxg));
   const clonesOf = (snapshots: ReadonlySet<string>) =>
     [...entries.values()].filter(({ origin }) => origin !== undefined && snapshots.has(origin));
-  const byName = (a: DatasetInfo, b: DatasetInfo) => (a.name < b.name ? -1 : 1);
+  const byName = (a: Pick<DatasetInfo, "name">, b: Pick<DatasetInfo, "name">) => (a.name < b.name ? -1 : 1);
   const available = () => capacity - [...entries.values()].reduce((sum, { used }) => sum + used, 0n);
 
   /** Creates missing parents as filesystems, as `zfs create -p` does. Fails if one is no filesystem. */
@@ -205,18 +205,14 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     claim: () => call("claim", pool, () => succeed(null)),
     changeState: async () => undefined,
     find: (name) => call("find", name, () => succeed(entries.get(name))),
-    listVolumes: () =>
+    listVolumes: (select = (found) => [...found].sort(byName)) =>
       call("listVolumes", pool, () =>
-        succeed([...entries.values()].filter(({ type }) => type === "volume").sort(byName)),
+        succeed(select([...entries.values()].filter(({ type }) => type === "volume"))),
       ),
-    listSnapshots: (root) =>
+    listSnapshots: (root, select = (found) => [...found].sort(byName)) =>
       call("listSnapshots", root, () =>
         entries.has(root)
-          ? succeed(
-              within(root)
-                .filter(({ type }) => type === "snapshot")
-                .sort(byName),
-            )
+          ? succeed(select(within(root).filter(({ type }) => type === "snapshot")))
           : failed.notFound,
       ),
     snapshotsOf: (volume) =>

@@ -12,14 +12,33 @@ export function makePage({ limit, after }: { limit: bigint; after: string }): Pa
   return { ...(most > 0 ? { limit: most } : {}), ...(after !== "" ? { after } : {}) };
 }
 
-/** The page of a list, sorted by id. The whole list stays as it is. */
-export function pageOf<T>(
-  records: readonly T[],
-  idOf: (record: T) => string,
-  { limit, after }: Page,
-): readonly T[] {
-  if (limit === undefined && after === undefined) return records;
-  const rest = after === undefined ? [...records] : records.filter((record) => idOf(record) > after);
-  rest.sort((one, other) => (idOf(one) < idOf(other) ? -1 : 1));
-  return rest.slice(0, limit);
+export function isWholeList({ limit, after }: Page): boolean {
+  return limit === undefined && after === undefined;
+}
+
+/**
+ * The page of a list, sorted by id; ids are unique. A whole list is returned as it is. It looks once
+ * at each record, and never keeps more than two pages of them.
+ */
+export function pageOf<T>(records: readonly T[], idOf: (record: T) => string, page: Page): readonly T[] {
+  if (isWholeList(page)) return records;
+  const { limit = Number.POSITIVE_INFINITY, after } = page;
+  const kept: T[] = [];
+  /** The page has enough records before this id. */
+  let end: string | undefined;
+  const dropBehindPage = () => {
+    kept.sort((one, other) => (idOf(one) < idOf(other) ? -1 : 1));
+    if (kept.length > limit) kept.length = limit;
+  };
+  for (const record of records) {
+    const id = idOf(record);
+    if ((after !== undefined && id <= after) || (end !== undefined && id >= end)) continue;
+    kept.push(record);
+    if (kept.length < 2 * limit) continue;
+    dropBehindPage();
+    const last = kept.at(-1);
+    end = last && idOf(last);
+  }
+  dropBehindPage();
+  return kept;
 }

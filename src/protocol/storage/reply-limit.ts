@@ -25,7 +25,7 @@ export function isList(operation: Operation): boolean {
 export function replyTooLarge(operation: Operation, limitBytes: number): FailedOutcome {
   const allowed = `limits.replyBytes (${limitBytes} bytes) allows`;
   const message = isRead(operation)
-    ? `the answer is longer than ${allowed}`
+    ? `the answer is longer than ${allowed}${isList(operation) ? ": ask for pages of it, by limit and after" : ""}`
     : `the change was made, and its answer is longer than ${allowed}`;
   return fail("service.reply_too_large", message);
 }

@@ -15,6 +15,6 @@ export function isOurPartial(info: MarkedVolume, pool: PoolName): boolean {
 }
 
 /** Whether clients may see a dataset or snapshot: partial receives are hidden. */
-export function isPublished(info: DatasetInfo): boolean {
-  return !info.name.includes(`/images/${PARTIAL_PREFIX}`);
+export function isPublished({ name }: Pick<DatasetInfo, "name">): boolean {
+  return !name.includes(`/images/${PARTIAL_PREFIX}`);
 }

@@ -77,6 +77,12 @@ export interface PoolOwner {
   readonly dataDir: string;
 }
 
+/**
+ * Chooses what a list answers with, and its order. It gets all that there is, in any order, so that
+ * the driver makes a DatasetInfo only of what is chosen, where it can.
+ */
+export type Selection = <T extends Pick<DatasetInfo, "name">>(found: readonly T[]) => readonly T[];
+
 export type Properties = Readonly<Record<string, string>>;
 
 /**
@@ -98,10 +104,13 @@ export interface Zfs {
   changeState(): Promise<string | undefined>;
   /** Undefined: there is no such dataset. */
   find(name: AnyName): Promise<Outcome<DatasetInfo | undefined>>;
-  /** All volumes of the pool, ordered by name. */
-  listVolumes(): Promise<Outcome<readonly DatasetInfo[]>>;
-  /** Snapshots of `root` and of everything below it. Fails: dataset.not_found. */
-  listSnapshots(root: PoolName | DatasetName): Promise<Outcome<readonly DatasetInfo[]>>;
+  /** All volumes of the pool, ordered by name, or what `select` chooses of them. */
+  listVolumes(select?: Selection): Promise<Outcome<readonly DatasetInfo[]>>;
+  /**
+   * Snapshots of `root` and of everything below it, or what `select` chooses of them.
+   * Fails: dataset.not_found.
+   */
+  listSnapshots(root: PoolName | DatasetName, select?: Selection): Promise<Outcome<readonly DatasetInfo[]>>;
   /** Snapshots of one volume, oldest first. Fails: dataset.not_found. */
   snapshotsOf(volume: DatasetName): Promise<Outcome<readonly DatasetInfo[]>>;
   /** Everything below POOL/images, snapshots included. */

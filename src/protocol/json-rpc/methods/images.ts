@@ -6,8 +6,9 @@ import type { ImageRecord } from "../../storage/records.js";
 import { mibFromBytes } from "../../storage/units.js";
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
-import { string, struct, uint64 } from "../params.js";
+import { string, struct } from "../params.js";
 import { type Method, method } from "./method.js";
+import { pageFields } from "./paging.js";
 import { explain, inPool, resolveIn } from "./routing.js";
 import { encodeOneVolume } from "./volumes.js";
 
@@ -76,7 +77,7 @@ export function imageMethods(): readonly Method[] {
   return [
     method({
       struct: shape.struct,
-      request: struct({ ...fields, limit: uint64, after: string }),
+      request: struct({ ...fields, ...pageFields }),
       operation: "ListImages",
       plan: (request, pools) =>
         inPool(pools, request, () => succeed({ op: "ListImages", type: request.type, ...makePage(request) })),

@@ -1,12 +1,13 @@
 import { failed, type Outcome, succeed } from "../../storage/failures.js";
 import { type PoolName, snapshotOf } from "../../storage/names.js";
-import { makePage } from "../../storage/page.js";
+import type { Ask, Operation } from "../../storage/operations.js";
 import type { SnapshotRecord } from "../../storage/records.js";
 import { mibFromBytes } from "../../storage/units.js";
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
-import { boolean, readObject, string, struct, uint64 } from "../params.js";
+import { boolean, readObject, string, struct } from "../params.js";
 import { type Method, method, type Routed } from "./method.js";
+import { pageFields, pageOfNames } from "./paging.js";
 import { inPool, onName, onNameExplained, onSnapshot, refuse } from "./routing.js";
 
 const fields = {
@@ -33,17 +34,17 @@ const encodeOne = (snapshot: SnapshotRecord) => `{"snapshots":[${encodeSnapshot(
 export const snapshotMethods: readonly Method[] = [
   method({
     struct: shape.struct,
-    request: struct({ ...fields, limit: uint64, after: string }),
+    request: struct({ ...fields, ...pageFields }),
     operation: "ListSnapshots",
     aliases: ["ListSnapshot"],
     plan: (request, pools) => {
-      const page = makePage(request);
-      if (request.id === "") {
-        return inPool(pools, request, (scope) => succeed({ op: "ListSnapshots", root: scope.pool, ...page }));
-      }
-      return onName(pools, request, ({ dataset, snapshot }) =>
-        succeed({ op: "ListSnapshots", root: snapshot ?? dataset, ...page }),
-      );
+      const list = (root: Ask<"ListSnapshots">["root"], pool: PoolName): Outcome<Operation> => {
+        const page = pageOfNames({ pools, pool }, request);
+        return page.ok ? succeed({ op: "ListSnapshots", root, ...page.value }) : page;
+      };
+      return request.id === ""
+        ? inPool(pools, request, ({ pool }) => list(pool, pool))
+        : onName(pools, request, ({ pool, dataset, snapshot }) => list(snapshot ?? dataset, pool));
     },
     encode: encodeSnapshots,
   }),

@@ -1,17 +1,17 @@
 import { type FailedOutcome, fail, failed, succeed, tellAbout } from "../../storage/failures.js";
-import { makePage } from "../../storage/page.js";
 import type { VolumeRecord } from "../../storage/records.js";
 import { bytesFromMib, MAX_VOLUME_BYTES, mib, mibFromBytes } from "../../storage/units.js";
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
 import { string, struct, uint64 } from "../params.js";
 import { type Method, method } from "./method.js";
+import { pageFields, pageOfNames } from "./paging.js";
 import { inPool, onName, onNameExplained } from "./routing.js";
 
-const requestType = struct({ id: string, size: uint64, pool: string });
+const fields = { id: string, size: uint64, pool: string };
 /** Bytes. */
 const MIB = 1_048_576n;
-const shape = { struct: "VolumeRequest", request: requestType } as const;
+const shape = { struct: "VolumeRequest", request: struct(fields) } as const;
 
 function encodeVolume(volume: VolumeRecord): string {
   return `{"id":${quote(volume.name)},"size":${mibFromBytes(volume.size)},"device":${quote(volume.device)}}`;
@@ -36,10 +36,13 @@ export function encodeOneVolume(volume: VolumeRecord): string {
 export const volumeMethods: readonly Method[] = [
   method({
     struct: shape.struct,
-    request: struct({ id: string, size: uint64, pool: string, limit: uint64, after: string }),
+    request: struct({ ...fields, ...pageFields }),
     operation: "ListVolumes",
     plan: (request, pools) =>
-      inPool(pools, request, () => succeed({ op: "ListVolumes", ...makePage(request) })),
+      inPool(pools, request, (scope) => {
+        const page = pageOfNames(scope, request);
+        return page.ok ? succeed({ op: "ListVolumes", ...page.value }) : page;
+      }),
     encode: encodeVolumes,
   }),
   method({

@@ -10,6 +10,7 @@ import type { OperationHandlers, SendTicket } from "../../../protocol/storage/op
 import { pageOf } from "../../../protocol/storage/page.js";
 import type { SnapshotRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
+import { nameOf, selectionOf } from "../listed-page.js";
 import { isPublished } from "../partial-receive.js";
 import type { ActorContext } from "./context.js";
 import { withCopies } from "./copies.js";
@@ -31,8 +32,6 @@ type SnapshotOperations = Pick<
 function snapshotRecord(info: DatasetInfo): SnapshotRecord {
   return { name: info.name as SnapshotName, written: info.written };
 }
-
-const nameOf = ({ name }: { readonly name: string }) => name;
 
 export function snapshotOperations(context: ActorContext, holds: Holds): SnapshotOperations {
   const { zfs, locks } = context;
@@ -57,9 +56,8 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
         const found = await getSnapshot(root);
         return found.ok ? succeed(pageOf([found.value], nameOf, page)) : found;
       }
-      const listed = await zfs.listSnapshots(root);
-      if (!listed.ok) return listed;
-      return succeed(pageOf(listed.value.filter(isPublished), nameOf, page).map(snapshotRecord));
+      const listed = await zfs.listSnapshots(root, selectionOf(page));
+      return listed.ok ? succeed(listed.value.filter(isPublished).map(snapshotRecord)) : listed;
     },
 
     GetSnapshot: ({ name }) => getSnapshot(name),

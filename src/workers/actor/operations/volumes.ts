@@ -13,9 +13,9 @@ import {
   isSnapshotName,
 } from "../../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
-import { pageOf } from "../../../protocol/storage/page.js";
 import type { VolumeRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
+import { selectionOf } from "../listed-page.js";
 import { isPublished } from "../partial-receive.js";
 import type { ActorContext } from "./context.js";
 import { forgetLostImages } from "./present-images.js";
@@ -54,10 +54,10 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
 
   return {
     async ListVolumes(page) {
-      const found = await zfs.listVolumes();
-      if (!found.ok) return found;
-      const shown = pageOf(found.value.filter(isPublished), ({ name }) => name, page);
-      return succeed(shown.map((info) => volumeRecord(context, info)));
+      const found = await zfs.listVolumes(selectionOf(page));
+      return found.ok
+        ? succeed(found.value.filter(isPublished).map((info) => volumeRecord(context, info)))
+        : found;
     },
 
     CreateVolume: ({ name, size: asked }) => {

@@ -8,6 +8,8 @@ export interface DatasetLookups {
   datasets(): Iterable<Dataset>;
   /** `root`, its snapshots, and everything below it, in the order of their names. */
   subtree(root: string): Dataset[];
+  /** The same in no order, which is many times as fast where there are many. */
+  within(root: string): Dataset[];
   /** The snapshots of one dataset, oldest first. */
   snapshotsOf(dataset: string): Snapshot[];
   /** The clones of the snapshot with this id. */
@@ -30,8 +32,9 @@ function sortKey(name: string): string {
   return name.replaceAll("/", "\u0001").replaceAll("@", "\u0000");
 }
 
-function compareNames(a: Dataset, b: Dataset): number {
-  return sortKey(a.name) < sortKey(b.name) ? -1 : 1;
+function sortByName(datasets: readonly Dataset[]): Dataset[] {
+  const keyed = datasets.map((dataset) => ({ dataset, key: sortKey(dataset.name) }));
+  return keyed.sort((a, b) => (a.key < b.key ? -1 : 1)).map(({ dataset }) => dataset);
 }
 
 /** The dataset that a snapshot belongs to or that a dataset lies in; "" for a pool's root. */
@@ -65,20 +68,23 @@ export function createCatalogIndex(): CatalogIndex {
   /** How many datasets have their data in a file. */
   const fileUsers = new Map<string, number>();
 
+  function within(root: string): Dataset[] {
+    const found: Dataset[] = [];
+    const visit = (dataset: Dataset) => {
+      found.push(dataset);
+      for (const child of children.of(dataset.name)) visit(child);
+    };
+    const top = byName.get(root);
+    if (top) visit(top);
+    return found;
+  }
+
   return {
     find: (name) => byName.get(name),
     findById: (id) => byId.get(id),
     datasets: () => byId.values(),
-    subtree(root) {
-      const found: Dataset[] = [];
-      const visit = (dataset: Dataset) => {
-        found.push(dataset);
-        for (const child of children.of(dataset.name)) visit(child);
-      };
-      const top = byName.get(root);
-      if (top) visit(top);
-      return found.sort(compareNames);
-    },
+    subtree: (root) => sortByName(within(root)),
+    within,
     snapshotsOf: (dataset) =>
       [...children.of(dataset)]
         .filter((child) => child.type === "snapshot")

@@ -1,6 +1,6 @@
 import { failed, succeed } from "../../../protocol/storage/failures.js";
 import { childOf, datasetOf, type PoolName, type SnapshotName } from "../../../protocol/storage/names.js";
-import type { DatasetInfo, MarkedVolume, Zfs } from "../driver.js";
+import type { AnyName, DatasetInfo, MarkedVolume, Selection, Zfs } from "../driver.js";
 import { type Catalog, originOf } from "./catalog.js";
 import type { Dataset } from "./dataset.js";
 
@@ -21,20 +21,20 @@ export function embeddedReads(
     return { ...infoOf(dataset), imageType: mark("imagestore:type"), fetchMark: mark("imagestore:fetch") };
   }
 
+  function listBelow(root: AnyName, wanted: Dataset["type"], select?: Selection): DatasetInfo[] {
+    const datasets = select ? catalog.within(root) : catalog.subtree(root);
+    const found = datasets.filter(({ type }) => type === wanted);
+    return (select ? select(found) : found).map(infoOf);
+  }
+
   return {
     async find(name) {
       const dataset = catalog.find(name);
       return succeed(dataset && infoOf(dataset));
     },
-    async listVolumes() {
-      const volumes = catalog.subtree(pool).filter(({ type }) => type === "volume");
-      return succeed(volumes.map(infoOf));
-    },
-    async listSnapshots(root) {
-      if (!catalog.find(root)) return failed.notFound;
-      const snapshots = catalog.subtree(root).filter(({ type }) => type === "snapshot");
-      return succeed(snapshots.map(infoOf));
-    },
+    listVolumes: async (select) => succeed(listBelow(pool, "volume", select)),
+    listSnapshots: async (root, select) =>
+      catalog.find(root) ? succeed(listBelow(root, "snapshot", select)) : failed.notFound,
     async snapshotsOf(volume) {
       return catalog.find(volume) ? succeed(catalog.snapshotsOf(volume).map(infoOf)) : failed.notFound;
     },

@@ -4,7 +4,7 @@ import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js
 import { bytes } from "../../../protocol/storage/units.js";
 import { failureOf, onlyMissing } from "../../processes/command-failures.js";
 import { type CommandEnd, succeeded } from "../../processes/run-command.js";
-import type { DatasetInfo, MarkedVolume, PoolUsage, Space, Zfs } from "../driver.js";
+import type { DatasetInfo, MarkedVolume, PoolUsage, Selection, Space, Zfs } from "../driver.js";
 import { createCoalescer } from "./coalescer.js";
 import { createKeyedBatchers } from "./keyed-batchers.js";
 import { COLUMNS, infoOf, numberOf, rowsOf } from "./list-rows.js";
@@ -123,14 +123,18 @@ export function openzfsReads(
   }
 
   const usageOf = coalesced(readUsage);
+  // A list is read whole: zfs-list(8) can't begin after a name. Different pages of it share a run.
   const volumesBelow = coalesced((root: PoolName) => infos(["-t", "volume", "-r", root]));
+  const snapshotsBelow = coalesced((root: PoolName | DatasetName) => infos(["-t", "snapshot", "-r", root]));
+  const selected = (list: Outcome<readonly DatasetInfo[]>, select?: Selection) =>
+    list.ok && select ? succeed(select(list.value)) : list;
 
   return {
     find: isShared
       ? createLookUp({ list, poolState, namesPerCommand: NAMES_PER_COMMAND })
       : async (name) => (await listNames({ list }, [name])).get(name) ?? failed.notFound,
-    listVolumes: () => volumesBelow(pool),
-    listSnapshots: coalesced((root: PoolName | DatasetName) => infos(["-t", "snapshot", "-r", root])),
+    listVolumes: async (select) => selected(await volumesBelow(pool), select),
+    listSnapshots: async (root, select) => selected(await snapshotsBelow(root), select),
     snapshotsOf: (volume) => infos(["-t", "snapshot", "-d", "1", "-s", "createtxg", volume]),
     poolUsage: () => usageOf(pool),
     space: coalesced(readSpace),

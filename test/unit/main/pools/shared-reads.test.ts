@@ -40,6 +40,16 @@ describe("lists that wait at the same moment", () => {
     expect(await Promise.all(late)).toEqual([succeed(2), succeed(2)]);
   });
 
+  test("share nothing with another page of the same list", async () => {
+    const { read, begun, endOldest } = shared();
+    const pages = [{}, { limit: 2 }, { limit: 2, after: "tank/a" }, { limit: 2, after: "tank/b" }];
+    const answers = pages.map((page) => read({ ...volumes, ...page }));
+    await turn();
+    expect(begun).toEqual(pages.map((page) => ({ ...volumes, ...page })));
+    for (const _ of pages) endOldest();
+    expect(await Promise.all(answers)).toEqual([1, 2, 3, 4].map(succeed));
+  });
+
   test("run four at once if they differ, in the order in which they came", async () => {
     const { read, begun, endOldest } = shared();
     const roots = ["a", "b", "c", "d", "e", "f"];

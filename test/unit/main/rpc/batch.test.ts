@@ -94,7 +94,8 @@ describe("a batch", () => {
     ]);
     expect(replies[4]?.error).toMatchObject({
       code: 1043,
-      message: "the answer is longer than limits.replyBytes (1000 bytes) allows",
+      message:
+        "the answer is longer than limits.replyBytes (1000 bytes) allows: ask for pages of it, by limit and after",
       data: { reason: "service.reply_too_large", errno: "EMSGSIZE", retryable: false },
     });
   });
@@ -121,6 +122,20 @@ describe("a batch", () => {
       },
     });
   });
+});
+
+test("pages of one list are different lists, and equal pages are one", async () => {
+  const page = (after: string, limit = 2) => ({ method: "ListSnapshots", params: { id: "v", limit, after } });
+  const three = [page("a"), page("b"), page("a"), page("tank/a"), page("a", 3)];
+  const { ran, replies } = await send(three, () => snapshots(100));
+  expect(ran).toEqual([
+    { op: "ListSnapshots", root: "tank/v", limit: 2, after: "tank/a" },
+    { op: "ListSnapshots", root: "tank/v", limit: 2, after: "tank/b" },
+    { op: "ListSnapshots", root: "tank/v", limit: 3, after: "tank/a" },
+  ]);
+  expect(replies.every(({ result }) => result !== undefined)).toBe(true);
+  const { ran: none } = await send([...three, list("v")], () => snapshots(100));
+  expect(none).toEqual([]);
 });
 
 test("of many calls some run at once, the others when one of these has ended", async () => {

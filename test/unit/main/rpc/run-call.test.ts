@@ -92,7 +92,10 @@ describe("an answer that does not fit into its reply", () => {
     expect(outcome.ok && outcome.value.length).toBe(REPLY_BYTES);
     const { outcome: refused, reports } = await call("ListSnapshots", () => list(REPLY_BYTES + 1));
     expect(refused).toEqual(
-      fail("service.reply_too_large", "the answer is longer than limits.replyBytes (1000 bytes) allows"),
+      fail(
+        "service.reply_too_large",
+        "the answer is longer than limits.replyBytes (1000 bytes) allows: ask for pages of it, by limit and after",
+      ),
     );
     expect(reports).toMatchObject([{ method: "ListSnapshots", code: "service.reply_too_large" }]);
   });
