@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bytes, type ImageService, openImageService } from "../conformance/image-service.js";
 import { CLI, type DaemonProcess, freePort, startDaemonProcess } from "../support/daemon.js";
+import { childrenOf } from "../support/processes.js";
 import { call, type Images, must, type Snapshots, type Volumes } from "../support/rpc.js";
 import { isAlive, until } from "../support/until.js";
 
@@ -42,10 +43,8 @@ describe("streams of an embedded pool", () => {
     return Buffer.from(await response.arrayBuffer());
   };
   /** pids of the processes that the daemon has running for `script`. */
-  const processes = (script: "send" | "receive"): number[] => {
-    const { stdout } = spawnSync("pgrep", ["-P", String(daemon.pid), "-f", `embedded/${script}-process.js`]);
-    return String(stdout).split("\n").filter(Boolean).map(Number);
-  };
+  const processes = (script: "send" | "receive"): number[] =>
+    childrenOf(daemon.pid, `embedded/${script}-process.js`);
   const device = async (id: string): Promise<string> => {
     const { volumes } = await must<Volumes>(daemon.url, "GetVolume", { id });
     return volumes[0]?.device ?? "";

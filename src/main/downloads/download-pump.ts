@@ -8,7 +8,12 @@ const STREAM: Headers = [["Content-Type", "application/octet-stream"]];
 /** What one download writes before the next one may: a client that is woken for less costs more. */
 const STEP_BYTES = 64 * 1024;
 
-const CANCELLED = fail("service.interrupted", "the download was given up").failure;
+const CLIENT_GONE = fail("service.interrupted", "the client went before it had the whole snapshot").failure;
+
+function stalled(stalledReaderMs: number): Failure {
+  const message = `the client took nothing for ${stalledReaderMs} ms (timeouts.stalledReaderMs)`;
+  return fail("service.interrupted", message).failure;
+}
 
 export interface DownloadPumpOptions {
   readonly reply: HttpReply;
@@ -24,11 +29,12 @@ export interface DownloadPumpOptions {
 }
 
 export interface DownloadPump {
-  /** Cancels the download. `ended` resolves later, unless it has already. */
-  cancel(): void;
+  /** Cancels the download, for that reason. `ended` resolves later, unless it has already. */
+  cancel(reason: Failure): void;
   /**
    * Resolves once, when the send has ended and the reply is complete or cut: from then on nothing
-   * needs the snapshot. With a failure unless the client got every byte.
+   * needs the snapshot. With a failure unless the client got every byte: the reason of the cancel
+   * that came before the send's end, or else the send's own.
    */
   readonly ended: Promise<Failure | undefined>;
 }
@@ -46,7 +52,8 @@ export interface DownloadPump {
  * | ended      | ended and closed   | complete, refused or cut           | never                               |
  *
  * "cancel" is a disconnected client, a stalled reader or a call of `cancel`. A send that runs is
- * waited for, so that its process is gone before `ended` resolves.
+ * waited for, so that its process is gone before `ended` resolves. Its failure says no more than
+ * that it was cancelled, so the reason of the cancel is the outcome.
  */
 type Phase = "waiting" | "streaming" | "draining" | "flushing" | "cancelling" | "ended";
 
@@ -59,6 +66,8 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
    * refused cleanly, a failure after it resets the connection.
    */
   let sink: BodySink | undefined;
+  /** Why it was cancelled. Set on entering the phase "cancelling". */
+  let cancelledBy: Failure | undefined;
   /** Runs while the reader must take something before the download can go on. Stopped for good in "ended". */
   let stallTimer: NodeJS.Timeout | undefined;
   /** Resolves `ended`. Called on entering the phase "ended"; a second call does nothing. */
@@ -69,7 +78,7 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
 
   const startStallTimer = () => {
     clearTimeout(stallTimer);
-    stallTimer = setTimeout(cancel, options.stalledReaderMs);
+    stallTimer = setTimeout(() => cancel(stalled(options.stalledReaderMs)), options.stalledReaderMs);
   };
 
   /** waiting → streaming; a send that ended before its first byte was written stays draining. */
@@ -105,17 +114,18 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
 
   /** waiting, streaming → draining, and with a failure at once → ended; cancelling → ended. */
   const onSendEnd = (failure: Failure | undefined) => {
-    if (phase === "cancelling") return end(failure ?? CANCELLED);
+    if (phase === "cancelling") return end(cancelledBy);
     phase = "draining";
     if (failure) end(failure);
     else scheduler.add(step);
   };
 
   /** waiting, streaming → cancelling; draining, flushing → ended, because no `onEnd` is to come. */
-  const cancel = () => {
-    if (phase === "draining" || phase === "flushing") return end(CANCELLED);
+  const cancel = (reason: Failure) => {
+    if (phase === "draining" || phase === "flushing") return end(reason);
     if (phase !== "waiting" && phase !== "streaming") return;
     phase = "cancelling";
+    cancelledBy = reason;
     clearTimeout(stallTimer);
     sink?.reset();
     send.close();
@@ -124,18 +134,17 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
   /** draining, flushing, cancelling → ended. The first outcome counts. */
   const end = (failure: Failure | undefined) => {
     if (phase === "ended") return;
-    // Under uWebSockets.js a reset is a disconnect at once. Then `cancel` comes first, from in here,
-    // and the outcome is CANCELLED.
+    // First, since under uWebSockets.js a reset is a disconnect at once, which calls `cancel` from in here.
+    phase = "ended";
     if (failure && sink) sink.reset();
     else if (failure) options.refuse(failure);
-    phase = "ended";
     clearTimeout(stallTimer);
     send.close();
     resolveEnded(failure);
   };
 
   const send = options.openSend({ onBytes: () => scheduler.add(step), onEnd: onSendEnd });
-  reply.onDisconnect(cancel);
-  if (reply.isDisconnected) cancel();
+  reply.onDisconnect(() => cancel(CLIENT_GONE));
+  if (reply.isDisconnected) cancel(CLIENT_GONE);
   return { cancel, ended };
 }

@@ -163,7 +163,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
     liveTags: (pool) => [...active].filter((each) => each.pool === pool).map((each) => each.ticket.tag),
     endAll: async () => {
       ending.abort();
-      for (const { pump } of active) pump.cancel();
+      for (const { pump } of active) pump.cancel(failed.stopping.failure);
       await Promise.all([...active].map((download) => download.done));
     },
   };

@@ -1,7 +1,7 @@
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import type { Logger } from "pino";
 import type { Piscina } from "piscina";
-import { type Failure, failed, type Outcome } from "../../protocol/storage/failures.js";
+import { type Failure, fail, type Outcome } from "../../protocol/storage/failures.js";
 import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
 import { clearRing, createRingMemory, createRingReader } from "../../protocol/threads/byte-ring.js";
 import { createChildMemory } from "../../protocol/threads/child-table.js";
@@ -16,6 +16,11 @@ import { createSoloThread } from "../threads/solo-thread.js";
 
 /** How long each step of a stop may take. Killed children end at once, unless the kernel holds them. */
 const STOP_LIMIT_MS = 2_000;
+
+const threadEnded = fail(
+  "service.interrupted",
+  "the streaming thread ended before the transfer did; ask again",
+);
 
 /** A send that runs in the streaming worker. Positions are bytes since the start of its output. */
 export interface SendHandle {
@@ -116,8 +121,8 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
     sends.clear();
     fetches.clear();
     if (!stopped) thread = startThread();
-    for (const listener of brokenSends) listener.onEnd(failed.interrupted.failure);
-    for (const each of brokenFetches) each.settle(failed.interrupted);
+    for (const listener of brokenSends) listener.onEnd(threadEnded.failure);
+    for (const each of brokenFetches) each.settle(threadEnded);
   }
 
   function onEvent(event: StreamEvent): void {
