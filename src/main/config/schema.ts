@@ -152,6 +152,8 @@ const timeouts = z.strictObject({
   graceMs: z.int().min(0).max(MAX_MS).default(10_000),
   /** From the first byte of a request's body to its last. */
   bodyMs: milliseconds(30_000),
+  /** How long a client may take for a reply, from its first byte to its last. Not for downloads. */
+  replyMs: milliseconds(120_000),
   commandMs: milliseconds(60_000),
   /** How long a download waits for a client that reads nothing. */
   stalledReaderMs: milliseconds(300_000),

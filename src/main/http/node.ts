@@ -70,7 +70,8 @@ function receive(
   room: BodyRoom & { readonly requestIds: (given: string) => string },
 ): void {
   const given = incoming.headers["x-request-id"];
-  const reply = replyOf(outgoing, room.requestIds(typeof given === "string" ? given : ""));
+  const requestId = room.requestIds(typeof given === "string" ? given : "");
+  const reply = replyOf(outgoing, requestId, options.limits.replyMs);
   if (incoming.headersDistinct.host && incoming.headersDistinct.host.length > 1) {
     reply.closeAfter = true;
     return reply.send(400, PLAIN_TEXT, "bad request: more than one Host\n");
@@ -108,12 +109,18 @@ function requestOf(incoming: IncomingMessage, body: string, tooLarge: boolean): 
   };
 }
 
-function replyOf(outgoing: ServerResponse, requestId: string): ClosableReply {
-  const peer = outgoing.req.socket.remoteAddress ?? "";
+function replyOf(outgoing: ServerResponse, requestId: string, replyMs: number): ClosableReply {
+  const { socket } = outgoing.req;
+  const peer = socket.remoteAddress ?? "";
   const disconnectListeners: (() => void)[] = [];
   let isDisconnected = false;
+  /** All bytes are with the kernel. "finish" alone doesn't show it: it also comes when the connection is reset. */
+  let isFinished = false;
+  outgoing.once("finish", () => {
+    isFinished = !socket.destroyed;
+  });
   outgoing.on("close", () => {
-    if (outgoing.writableFinished || isDisconnected) return;
+    if (isFinished || isDisconnected) return;
     isDisconnected = true;
     for (const listener of disconnectListeners) listener();
   });
@@ -139,12 +146,21 @@ function replyOf(outgoing: ServerResponse, requestId: string): ClosableReply {
       if (this.closeAfter) outgoing.shouldKeepAlive = false;
       writeHead(status, headers, Buffer.byteLength(body));
       outgoing.end(body);
+      // Nearly always the kernel has taken all of it at once.
+      if (outgoing.writableLength > 0) resetAfter(outgoing, replyMs);
     },
     stream: (status, headers, source, onReady) => {
       if (!isDisconnected) writeHead(status, headers, undefined);
       return sinkOf(outgoing, source, onReady);
     },
   };
+}
+
+/** Resets the connection of a reply whose client has not taken all of it after so long. */
+function resetAfter(outgoing: ServerResponse, ms: number): void {
+  const { socket } = outgoing.req;
+  const deadline = setTimeout(() => socket.resetAndDestroy(), ms);
+  outgoing.once("close", () => clearTimeout(deadline));
 }
 
 const PIECE_BYTES = 64 * 1024;
@@ -169,7 +185,9 @@ function sinkOf(outgoing: ServerResponse, source: BodySource, onReady: () => voi
       return piece.length;
     },
     end: (onFlushed) => {
-      outgoing.once("finish", onFlushed);
+      outgoing.once("finish", () => {
+        if (!outgoing.req.socket.destroyed) onFlushed();
+      });
       outgoing.end();
     },
     reset: () => {

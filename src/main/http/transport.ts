@@ -91,6 +91,8 @@ export interface HttpLimits {
   readonly bodyBytesInFlight: number;
   /** A body that takes longer from its first piece to its last is answered 408. */
   readonly bodyMs: number;
+  /** The connection of a reply that is no stream is reset if its client takes longer than this for all of it. */
+  readonly replyMs: number;
   /** Open connections. More are closed. */
   readonly connections: number;
 }

@@ -33,13 +33,15 @@ type HeaderBlock = readonly [name: string, rest: string];
 
 /** What all replies of one listener share. */
 export interface ReplyContext {
+  /** See HttpLimits. */
+  readonly replyMs: number;
   /** Runs `write` at the end of this turn of the event loop, together with all others. */
   batch(write: () => void): void;
   headerBlock(headers: Headers): HeaderBlock;
 }
 
-export function createReplyContext(): ReplyContext {
-  return { batch: createWriteBatch(), headerBlock: createHeaderMemo() };
+export function createReplyContext(replyMs: number): ReplyContext {
+  return { replyMs, batch: createWriteBatch(), headerBlock: createHeaderMemo() };
 }
 
 /**
@@ -141,7 +143,28 @@ export class UwsReply implements ClosableReply, StreamedReply {
       this.writeHead(status, headers);
       if (this.withoutBody) endHead(response, Buffer.byteLength(body), closeAfter);
       else if (body.length <= MAX_WHOLE_CHARACTERS) response.end(body, closeAfter);
-      else endLarge(response, typeof body === "string" ? Buffer.from(body) : body);
+      else this.endLarge(typeof body === "string" ? Buffer.from(body) : body);
+    });
+  }
+
+  /** Ends a reply of known length, at the pace at which the socket takes it. */
+  private endLarge(body: Uint8Array): void {
+    const { response } = this;
+    const writeMore = (): boolean => {
+      let isDone = false;
+      response.cork(() => {
+        const rest = body.subarray(response.getWriteOffset());
+        [isDone] = response.tryEnd(rest, body.length);
+      });
+      return isDone;
+    };
+    if (writeMore()) return;
+    const deadline = setTimeout(() => response.close(), this.context.replyMs);
+    this.onDisconnect(() => clearTimeout(deadline));
+    response.onWritable(() => {
+      const isDone = writeMore();
+      if (isDone) clearTimeout(deadline);
+      return isDone;
     });
   }
 
@@ -161,17 +184,4 @@ function endHead(response: HttpResponse, length: number, closeAfter: boolean): v
   if (closeAfter) return void response.end("", true);
   response.writeHeader("Content-Length", String(length));
   response.endWithoutBody();
-}
-
-/** Ends a reply of known length, at the pace at which the socket takes it. */
-function endLarge(response: HttpResponse, body: Uint8Array): void {
-  const writeMore = (): boolean => {
-    let isDone = false;
-    response.cork(() => {
-      const rest = body.subarray(response.getWriteOffset());
-      [isDone] = response.tryEnd(rest, body.length);
-    });
-    return isDone;
-  };
-  if (!writeMore()) response.onWritable(writeMore);
 }

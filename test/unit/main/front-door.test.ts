@@ -107,7 +107,7 @@ describe.each(["uws", "node"] as const)("the port, on %s", (transport) => {
   const config = (port: number) => ({
     listen: { host: "127.0.0.1", port, transport, names: [], origins: [] },
     limits: configSchema.parse({}).limits,
-    timeouts: { bodyMs: 5_000 },
+    timeouts: { bodyMs: 5_000, replyMs: 5_000 },
   });
 
   test("answers from the start, and by the handler once the door is open", async () => {

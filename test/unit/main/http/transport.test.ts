@@ -10,7 +10,13 @@ import { patterned, streamTo } from "../../../support/streams.js";
 import { until } from "../../../support/until.js";
 
 const LIMIT = 10_000;
-const LIMITS = { bodyBytes: LIMIT, bodyBytesInFlight: 1_000_000, bodyMs: 30_000, connections: 1_000 };
+const LIMITS = {
+  bodyBytes: LIMIT,
+  bodyBytesInFlight: 1_000_000,
+  bodyMs: 30_000,
+  replyMs: 30_000,
+  connections: 1_000,
+};
 const CHOOSE = fileURLToPath(new URL("../../../../dist/main/http/choose.js", import.meta.url));
 
 type Handler = (request: HttpRequest, reply: HttpReply) => void;
