@@ -1,4 +1,4 @@
-import { type Failure, fail } from "../../protocol/storage/failures.js";
+import { type Failure, fail, internalFailure } from "../../protocol/storage/failures.js";
 import type { BodySink, Headers, HttpReply } from "../http/transport.js";
 import type { FairScheduler } from "./fair-scheduler.js";
 import type { SharedSend } from "./shared-sends.js";
@@ -57,7 +57,21 @@ export interface DownloadPump {
  */
 type Phase = "waiting" | "streaming" | "draining" | "flushing" | "cancelling" | "ended";
 
-/** Moves the bytes of a send to the client, as fast as the client reads them. */
+/** Runs `work`. @returns the failure of an exception, which is a bug. */
+function attempt(work: () => void): Failure | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    return internalFailure(error).failure;
+  }
+}
+
+/**
+ * Moves the bytes of a send to the client, as fast as the client reads them. Throws only if
+ * `openSend` does, and has opened nothing then. A later exception ends this download with
+ * `internal`, and no other: whoever waits for `ended` has a hold to release.
+ */
 export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
   const { reply, scheduler } = options;
   let phase: Phase = "waiting";
@@ -86,9 +100,11 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     if (phase === "waiting") phase = "streaming";
     return reply.stream(200, STREAM, send, () => {
       clearTimeout(stallTimer);
-      scheduler.add(step);
+      wake();
     });
   };
+
+  const wake = () => scheduler.add(stepOrFail);
 
   /** Writes up to STEP_BYTES. @returns how many; 0 when there are none, or when the sink was blocked. */
   const step = (): number => {
@@ -100,6 +116,15 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     if (bytes > 0) options.onBytes(bytes);
     if (sink?.isBlocked) startStallTimer();
     else if (bytes === 0 && phase === "draining") flush();
+    return bytes;
+  };
+
+  const stepOrFail = (): number => {
+    let bytes = 0;
+    const bug = attempt(() => {
+      bytes = step();
+    });
+    if (bug) cancel(bug);
     return bytes;
   };
 
@@ -117,7 +142,7 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     if (phase === "cancelling") return end(cancelledBy);
     phase = "draining";
     if (failure) end(failure);
-    else scheduler.add(step);
+    else wake();
   };
 
   /** waiting, streaming → cancelling; draining, flushing → ended, because no `onEnd` is to come. */
@@ -125,10 +150,11 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     if (phase === "draining" || phase === "flushing") return end(reason);
     if (phase !== "waiting" && phase !== "streaming") return;
     phase = "cancelling";
-    cancelledBy = reason;
     clearTimeout(stallTimer);
-    sink?.reset();
-    send.close();
+    cancelledBy = attempt(() => sink?.reset()) ?? reason;
+    const bug = attempt(() => send.close());
+    // A send that can't be closed may never end.
+    if (bug) end(bug);
   };
 
   /** draining, flushing, cancelling → ended. The first outcome counts. */
@@ -136,15 +162,20 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     if (phase === "ended") return;
     // First, since under uWebSockets.js a reset is a disconnect at once, which calls `cancel` from in here.
     phase = "ended";
-    if (failure && sink) sink.reset();
-    else if (failure) options.refuse(failure);
     clearTimeout(stallTimer);
-    send.close();
-    resolveEnded(failure);
+    const ofReply = attempt(() => {
+      if (failure && sink) sink.reset();
+      else if (failure) options.refuse(failure);
+    });
+    const ofSend = attempt(() => send.close());
+    resolveEnded(ofReply ?? ofSend ?? failure);
   };
 
-  const send = options.openSend({ onBytes: () => scheduler.add(step), onEnd: onSendEnd });
-  reply.onDisconnect(() => cancel(CLIENT_GONE));
-  if (reply.isDisconnected) cancel(CLIENT_GONE);
+  const send = options.openSend({ onBytes: () => wake(), onEnd: onSendEnd });
+  const bug = attempt(() => {
+    reply.onDisconnect(() => cancel(CLIENT_GONE));
+    if (reply.isDisconnected) cancel(CLIENT_GONE);
+  });
+  if (bug) cancel(bug);
   return { cancel, ended };
 }

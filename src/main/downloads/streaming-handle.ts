@@ -114,15 +114,22 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
     ended.port.close();
     if (stopped) return;
     log.error({ error: String(error) }, "the streaming thread ended; it is started again");
-    await endOrphans(children);
-    await ended.piscina.destroy().catch(() => {});
+    try {
+      await endOrphans(children);
+      await ended.piscina.destroy();
+    } catch (failure) {
+      log.error({ error: String(failure) }, "what the streaming thread left could not be ended");
+    }
     const brokenSends = [...sends.values()];
     const brokenFetches = [...fetches.values()];
     sends.clear();
     fetches.clear();
-    if (!stopped) thread = startThread();
-    for (const listener of brokenSends) listener.onEnd(threadEnded.failure);
-    for (const each of brokenFetches) each.settle(threadEnded);
+    try {
+      if (!stopped) thread = startThread();
+    } finally {
+      for (const listener of brokenSends) listener.onEnd(threadEnded.failure);
+      for (const each of brokenFetches) each.settle(threadEnded);
+    }
   }
 
   function onEvent(event: StreamEvent): void {

@@ -582,6 +582,22 @@ describe("guests", () => {
     expect(zfs.state()).toEqual(before);
   });
 
+  test("a disk that was made before a bug goes, with those before it", async () => {
+    const { handlers, zfs } = start();
+    const before = zfs.state();
+    const { createVolume } = zfs;
+    zfs.createVolume = async (name, size) => {
+      const created = await createVolume(name, size);
+      if (name.endsWith("disk-1")) throw new Error("a bug");
+      return created;
+    };
+    const wanted = guest("g", disk({ size: bytes(MIB) }), disk({ size: bytes(MIB) }));
+    expect(await handlers.CreateGuestDisks({ guest: wanted })).toMatchObject({
+      failure: { code: "internal" },
+    });
+    expect(zfs.state()).toEqual(before);
+  });
+
   test("a disk that is kept is answered with the size that it has", async () => {
     const { handlers, zfs } = start();
     const wanted = (size: bigint) => guest("g", disk({ size: bytes(size) }));
@@ -706,6 +722,23 @@ describe("requesting an image", () => {
     fails = false;
     expect(await actor.handlers.RequestImage(request)).toMatchObject({ ok: true });
   });
+
+  test.each(["fetch", "finishReceive", "snapshotsOf", "rename"] as const)(
+    "removes what it has received when a bug is in %s",
+    async (step) => {
+      const bug = () => Promise.reject(new Error("a bug"));
+      const actor = start({
+        fetch: (zfs) => async (order) => {
+          const fetched = await goodFetch(zfs)(order);
+          if (step !== "fetch") zfs[step] = bug;
+          return step === "fetch" ? bug() : fetched;
+        },
+      });
+      const before = actor.zfs.state();
+      expect(await actor.handlers.RequestImage(request)).toMatchObject({ failure: { code: "internal" } });
+      expect(actor.zfs.state()).toEqual(before);
+    },
+  );
 
   test("is recorded when its publication is done although its command was given up", async () => {
     const actor = start();
