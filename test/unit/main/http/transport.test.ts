@@ -217,6 +217,20 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
       expect(seen).toBe("http://a, http://b");
     });
 
+    test("of two changes in one segment the first runs: both are answered in turn, or docs/api.md says not", async () => {
+      const seen: string[] = [];
+      handler = (request, reply) => {
+        seen.push(request.body);
+        setImmediate(() => reply.send(200, [], `done ${request.body}`));
+      };
+      const change = (body: string) => `POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n${body}`;
+      const answer = await exchange([change("1") + change("2")], 2);
+      if (transport.name === "node") {
+        expect(seen).toEqual(["1", "2"]);
+        expect(answer).toMatch(/done 1.*done 2$/s);
+      } else expect([seen, answer]).toEqual([["1"], ""]);
+    });
+
     if (transport.name === "node") {
       test("a client that half-closes after its request is answered, however late, and one that is gone is noticed", async () => {
         const waiting: HttpReply[] = [];

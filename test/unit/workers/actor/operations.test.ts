@@ -426,6 +426,33 @@ describe("operations at once", () => {
     expect(outcomes.map(({ ok }) => ok).sort()).toEqual([false, true]);
   });
 
+  test("disks that are there already are not counted twice while the others of their guest are made", async () => {
+    const { handlers, zfs } = start({ capacity: 10n * MIB });
+    const createVolume = zfs.createVolume;
+    let letGo = () => {};
+    const waiting = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    const begun = new Promise<void>((resolve) => {
+      zfs.createVolume = async (name, size) => {
+        if (name.endsWith("a/disk-2")) {
+          resolve();
+          await waiting;
+        }
+        return createVolume(name, size);
+      };
+    });
+    const sized = (mib: bigint) => disk({ size: bytes(mib * MIB) });
+    const first = handlers.CreateGuestDisks({ guest: guest("a", sized(2n), sized(2n), sized(2n)) });
+    await begun;
+    // 6 MiB are free, and 2 of these are promised to the third disk.
+    const tooLarge = await handlers.CreateGuestDisks({ guest: guest("c", sized(5n)) });
+    expect(tooLarge).toMatchObject({ failure: { code: "pool.no_space" } });
+    expect(await handlers.CreateGuestDisks({ guest: guest("b", sized(3n)) })).toMatchObject({ ok: true });
+    letGo();
+    expect(await first).toMatchObject({ ok: true });
+  });
+
   test("creations never promise more room than there is", async () => {
     const request = fc.record({
       id: fc.constantFrom("a", "b", "c", "d", "e"),
