@@ -21,6 +21,7 @@ import { openLink } from "../protocol/threads/link.js";
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
 import { createDatasetLocks } from "./actor/dataset-locks.js";
 import { createFetchQueue } from "./actor/fetch-queue.js";
+import { writeLongList } from "./actor/list-text.js";
 import { createMailbox } from "./actor/mailbox.js";
 import { openPool } from "./actor/open-pool.js";
 import type { Records } from "./actor/record-file.js";
@@ -76,7 +77,10 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   const locks = tracedLocks(trace, createDatasetLocks());
   const link = openLink(
     hot,
-    (ask) => mailbox.run(ask as Operation),
+    async (ask) => {
+      const operation = ask as Operation;
+      return writeLongList(operation, await mailbox.run(operation), node.limits.replyBytes);
+    },
     failed.interrupted,
     ({ id, caller }: CallerLeft) => fetches.leave(id, caller),
   );

@@ -74,6 +74,7 @@ function setUp(setup: Setup = {}) {
       return seen.isDisconnected;
     },
     onDisconnect: (each) => disconnectListeners.push(each),
+    onEnd: () => expect.unreachable("only whole replies end"),
     send: () => expect.unreachable("a pump sends no whole reply by itself"),
     stream: (status, _headers, source, ready) => {
       expect([status, seen.refusals]).toEqual([200, []]);

@@ -1,8 +1,9 @@
 import { connect, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { nodeTransport } from "../../../../src/main/http/node.js";
-import type { HttpReply, Listener, Transport } from "../../../../src/main/http/transport.js";
+import type { HttpReply, Listener, ReplyBody, Transport } from "../../../../src/main/http/transport.js";
 import { isNative, uwsTransport } from "../../../../src/main/http/uws.js";
+import { patterned } from "../../../support/streams.js";
 import { until } from "../../../support/until.js";
 
 const transports: readonly Transport[] = isNative() ? [uwsTransport, nodeTransport] : [nodeTransport];
@@ -24,10 +25,12 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
 
     /** The replies, each of `LENGTH` bytes. */
     const replies: HttpReply[] = [];
+    /** How many of them have ended. */
+    let ended = 0;
 
-    async function listen(replyMs: number): Promise<number> {
+    async function listen(replyMs: number, body: ReplyBody = Buffer.alloc(LENGTH, "r")): Promise<number> {
       replies.length = 0;
-      const body = Buffer.alloc(LENGTH, "r");
+      ended = 0;
       open.listener = await transport.listen({
         host: "127.0.0.1",
         port: 0,
@@ -35,6 +38,7 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
         onRefused: () => {},
         handle: (_request, reply) => {
           replies.push(reply);
+          reply.onEnd(() => ended++);
           reply.send(200, [], body);
         },
       });
@@ -54,6 +58,7 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
       ask(port);
       await until("it is sent", () => replies.length === 1);
       await until("it has ended", () => replies[0]?.isDisconnected === true, ENDS_WITHIN_MS);
+      expect(ended).toBe(1);
     });
 
     test("ends after timeouts.replyMs, when a little of it is read now and then", async () => {
@@ -80,6 +85,47 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
       socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
       await until("the next one is there", () => received > 2 * LENGTH);
       expect(replies.map(({ isDisconnected }) => isDisconnected)).toEqual([false, false]);
+      await until("both have ended", () => ended === 2);
+    });
+
+    test("ends when its client goes away", async () => {
+      const port = await listen(60_000);
+      const socket = ask(port);
+      await until("it is sent", () => replies.length === 1);
+      expect(ended).toBe(0);
+      socket.destroy();
+      await until("it has ended", () => ended === 1);
+      // Whoever asks later is told at once.
+      let isTold = false;
+      replies[0]?.onEnd(() => {
+        isTold = true;
+      });
+      expect(isTold).toBe(true);
+    });
+
+    test.each([
+      ["small parts", [1, 2, 0, 3]],
+      ["parts around the size of a buffer", [26, 16_383, 16_384, 16_385, 7]],
+      ["a large part between small ones", [26, 12_000_000, 9]],
+      ["large parts", [5_000_000, 1, 5_000_000]],
+    ])("of %s is whole for a client that is slow to begin, and then has ended", async (_what, lengths) => {
+      const whole = patterned(0, 4 * Math.ceil(lengths.reduce((sum, each) => sum + each) / 4));
+      let at = 0;
+      const parts = lengths.map((length) => {
+        at += length;
+        return whole.subarray(at - length, at);
+      });
+      const port = await listen(60_000, parts);
+      const socket = ask(port);
+      await until("it is sent", () => replies.length === 1);
+      const chunks: Buffer[] = [];
+      socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+      const head = () => Buffer.concat(chunks).indexOf("\r\n\r\n") + 4;
+      await until("it is there", () => head() > 4 && Buffer.concat(chunks).length >= head() + at);
+      const got = Buffer.concat(chunks);
+      expect(got.subarray(0, head()).toString()).toMatch(new RegExp(`content-length: ${at}\r\n`, "i"));
+      expect(got.subarray(head()).equals(whole.subarray(0, at))).toBe(true);
+      await until("it has ended", () => ended === 1);
     });
   },
 );
