@@ -153,7 +153,9 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const rpc = createRpcEndpoint({
     pools,
     methods: createMethodTable(limits),
-    ...limits,
+    batchLength: limits.batchLength,
+    batchLists: limits.batchLists,
+    replyBytes: limits.replyBytes,
     run: ({ pool, operation }, client) => {
       const actor = actorOf(pool);
       if (!actor) return failed.stopping;

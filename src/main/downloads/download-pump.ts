@@ -1,4 +1,4 @@
-import { type Failure, fail, internalFailure } from "../../protocol/storage/failures.js";
+import { type Failure, fail } from "../../protocol/storage/failures.js";
 import type { BodySink, Headers, HttpReply } from "../http/transport.js";
 import type { FairScheduler } from "./fair-scheduler.js";
 import type { SharedSend } from "./shared-sends.js";
@@ -8,12 +8,7 @@ const STREAM: Headers = [["Content-Type", "application/octet-stream"]];
 /** What one download writes before the next one may: a client that is woken for less costs more. */
 const STEP_BYTES = 64 * 1024;
 
-const CLIENT_GONE = fail("service.interrupted", "the client went before it had the whole snapshot").failure;
-
-function stalled(stalledReaderMs: number): Failure {
-  const message = `the client took nothing for ${stalledReaderMs} ms (timeouts.stalledReaderMs)`;
-  return fail("service.interrupted", message).failure;
-}
+const CANCELLED = fail("service.interrupted", "the download was given up").failure;
 
 export interface DownloadPumpOptions {
   readonly reply: HttpReply;
@@ -29,12 +24,11 @@ export interface DownloadPumpOptions {
 }
 
 export interface DownloadPump {
-  /** Cancels the download, for that reason. `ended` resolves later, unless it has already. */
-  cancel(reason: Failure): void;
+  /** Cancels the download. `ended` resolves later, unless it has already. */
+  cancel(): void;
   /**
    * Resolves once, when the send has ended and the reply is complete or cut: from then on nothing
-   * needs the snapshot. With a failure unless the client got every byte: the reason of the cancel
-   * that came before the send's end, or else the send's own.
+   * needs the snapshot. With a failure unless the client got every byte.
    */
   readonly ended: Promise<Failure | undefined>;
 }
@@ -52,26 +46,11 @@ export interface DownloadPump {
  * | ended      | ended and closed   | complete, refused or cut           | never                               |
  *
  * "cancel" is a disconnected client, a stalled reader or a call of `cancel`. A send that runs is
- * waited for, so that its process is gone before `ended` resolves. Its failure says no more than
- * that it was cancelled, so the reason of the cancel is the outcome.
+ * waited for, so that its process is gone before `ended` resolves.
  */
 type Phase = "waiting" | "streaming" | "draining" | "flushing" | "cancelling" | "ended";
 
-/** Runs `work`. @returns the failure of an exception, which is a bug. */
-function attempt(work: () => void): Failure | undefined {
-  try {
-    work();
-    return undefined;
-  } catch (error) {
-    return internalFailure(error).failure;
-  }
-}
-
-/**
- * Moves the bytes of a send to the client, as fast as the client reads them. Throws only if
- * `openSend` does, and has opened nothing then. A later exception ends this download with
- * `internal`, and no other: whoever waits for `ended` has a hold to release.
- */
+/** Moves the bytes of a send to the client, as fast as the client reads them. */
 export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
   const { reply, scheduler } = options;
   let phase: Phase = "waiting";
@@ -80,8 +59,6 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
    * refused cleanly, a failure after it resets the connection.
    */
   let sink: BodySink | undefined;
-  /** Why it was cancelled. Set on entering the phase "cancelling". */
-  let cancelledBy: Failure | undefined;
   /** Runs while the reader must take something before the download can go on. Stopped for good in "ended". */
   let stallTimer: NodeJS.Timeout | undefined;
   /** Resolves `ended`. Called on entering the phase "ended"; a second call does nothing. */
@@ -92,7 +69,7 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
 
   const startStallTimer = () => {
     clearTimeout(stallTimer);
-    stallTimer = setTimeout(() => cancel(stalled(options.stalledReaderMs)), options.stalledReaderMs);
+    stallTimer = setTimeout(cancel, options.stalledReaderMs);
   };
 
   /** waiting → streaming; a send that ended before its first byte was written stays draining. */
@@ -100,11 +77,9 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     if (phase === "waiting") phase = "streaming";
     return reply.stream(200, STREAM, send, () => {
       clearTimeout(stallTimer);
-      wake();
+      scheduler.add(step);
     });
   };
-
-  const wake = () => scheduler.add(stepOrFail);
 
   /** Writes up to STEP_BYTES. @returns how many; 0 when there are none, or when the sink was blocked. */
   const step = (): number => {
@@ -119,15 +94,6 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     return bytes;
   };
 
-  const stepOrFail = (): number => {
-    let bytes = 0;
-    const bug = attempt(() => {
-      bytes = step();
-    });
-    if (bug) cancel(bug);
-    return bytes;
-  };
-
   /** draining → flushing. The sink may still hold bytes back; it writes them now. */
   const flush = () => {
     phase = "flushing";
@@ -139,43 +105,37 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
 
   /** waiting, streaming → draining, and with a failure at once → ended; cancelling → ended. */
   const onSendEnd = (failure: Failure | undefined) => {
-    if (phase === "cancelling") return end(cancelledBy);
+    if (phase === "cancelling") return end(failure ?? CANCELLED);
     phase = "draining";
     if (failure) end(failure);
-    else wake();
+    else scheduler.add(step);
   };
 
   /** waiting, streaming → cancelling; draining, flushing → ended, because no `onEnd` is to come. */
-  const cancel = (reason: Failure) => {
-    if (phase === "draining" || phase === "flushing") return end(reason);
+  const cancel = () => {
+    if (phase === "draining" || phase === "flushing") return end(CANCELLED);
     if (phase !== "waiting" && phase !== "streaming") return;
     phase = "cancelling";
     clearTimeout(stallTimer);
-    cancelledBy = attempt(() => sink?.reset()) ?? reason;
-    const bug = attempt(() => send.close());
-    // A send that can't be closed may never end.
-    if (bug) end(bug);
+    sink?.reset();
+    send.close();
   };
 
   /** draining, flushing, cancelling → ended. The first outcome counts. */
   const end = (failure: Failure | undefined) => {
     if (phase === "ended") return;
-    // First, since under uWebSockets.js a reset is a disconnect at once, which calls `cancel` from in here.
+    // Under uWebSockets.js a reset is a disconnect at once. Then `cancel` comes first, from in here,
+    // and the outcome is CANCELLED.
+    if (failure && sink) sink.reset();
+    else if (failure) options.refuse(failure);
     phase = "ended";
     clearTimeout(stallTimer);
-    const ofReply = attempt(() => {
-      if (failure && sink) sink.reset();
-      else if (failure) options.refuse(failure);
-    });
-    const ofSend = attempt(() => send.close());
-    resolveEnded(ofReply ?? ofSend ?? failure);
+    send.close();
+    resolveEnded(failure);
   };
 
-  const send = options.openSend({ onBytes: () => wake(), onEnd: onSendEnd });
-  const bug = attempt(() => {
-    reply.onDisconnect(() => cancel(CLIENT_GONE));
-    if (reply.isDisconnected) cancel(CLIENT_GONE);
-  });
-  if (bug) cancel(bug);
+  const send = options.openSend({ onBytes: () => scheduler.add(step), onEnd: onSendEnd });
+  reply.onDisconnect(cancel);
+  if (reply.isDisconnected) cancel();
   return { cancel, ended };
 }

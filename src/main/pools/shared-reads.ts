@@ -10,9 +10,7 @@ const LISTS_AT_ONCE = 4;
 
 /**
  * Shares the reads that are long (lists) or slow (GetPool) among the callers that ask for the same.
- * A caller joins only a run that begins after it came, so no answer is older than its question. And
- * a run begins only when the one before it that asked for the same has ended: however many callers
- * come meanwhile, they share one.
+ * A caller joins only a run that begins after it came, so no answer is older than its question.
  */
 export interface SharedReads {
   /** Undefined for an operation that is not shared. Fails: service.overloaded if too many wait. */
@@ -47,17 +45,16 @@ function createQueue(
 ): <T>(operation: Operation) => Promise<Outcome<T>> {
   /** By what they ask for, the oldest first. */
   const waiting = new Map<string, Waiting>();
-  /** What runs, by what it asks for: at most `atOnce`. */
-  const running = new Set<string>();
+  /** At most `atOnce`. */
+  let running = 0;
 
   function beginNext(): void {
     for (const [key, { begin }] of waiting) {
-      if (running.size >= atOnce) return;
-      if (running.has(key)) continue;
+      if (running >= atOnce) return;
       waiting.delete(key);
-      running.add(key);
+      running++;
       void begin().finally(() => {
-        running.delete(key);
+        running--;
         beginNext();
       });
     }

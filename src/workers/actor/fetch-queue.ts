@@ -52,8 +52,7 @@ export function createFetchQueue<T>(
 
   function begin(flight: Flight<T>): void {
     running++;
-    const run = async () => flight.fetch();
-    const fetched = run().finally(() => {
+    const fetched = flight.fetch().finally(() => {
       running--;
       end(flight);
       const [next] = waiting;

@@ -17,8 +17,7 @@ function encodeVolume(volume: VolumeRecord): string {
   return `{"id":${quote(volume.name)},"size":${mibFromBytes(volume.size)},"device":${quote(volume.device)}}`;
 }
 
-/** The answer of a list. Undefined if it is longer than `mostBytes`, which is found out early. */
-export function encodeVolumes(volumes: readonly VolumeRecord[], mostBytes: number): string | undefined {
+function encodeVolumes(volumes: readonly VolumeRecord[], mostBytes: number): string | undefined {
   const joined = joinWithin(volumes, encodeVolume, mostBytes);
   return joined === undefined ? undefined : `{"volumes":[${joined}]}`;
 }
