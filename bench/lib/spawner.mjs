@@ -45,6 +45,7 @@ async function throughRunner() {
     script: fileURLToPath(compiled("workers/runner.js")),
     children: createChildTable(createChildMemory()),
     log: { debug: print, info: print, warn: print, error: print },
+    silentMs: 60_000,
   });
   const run = async () => {
     const { exit } = await runner.run([COMMAND], { timeoutMs: 10_000, stdoutBytes: 1024 });

@@ -153,9 +153,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const rpc = createRpcEndpoint({
     pools,
     methods: createMethodTable(limits),
-    batchLength: limits.batchLength,
-    batchLists: limits.batchLists,
-    replyBytes: limits.replyBytes,
+    ...limits,
     run: ({ pool, operation }, client) => {
       const actor = actorOf(pool);
       if (!actor) return failed.stopping;

@@ -27,7 +27,7 @@ export interface FrontDoor {
 const FEW_CONNECTIONS = 1_000;
 
 type PortSettings = Pick<Config, "listen" | "limits"> & {
-  readonly timeouts: Pick<Config["timeouts"], "bodyMs">;
+  readonly timeouts: Pick<Config["timeouts"], "bodyMs" | "replyMs">;
 };
 
 /**
@@ -35,7 +35,7 @@ type PortSettings = Pick<Config, "listen" | "limits"> & {
  * permission, no such address.
  */
 export async function takePort(
-  { listen: { host, port, transport: wanted }, limits, timeouts: { bodyMs } }: PortSettings,
+  { listen: { host, port, transport: wanted }, limits, timeouts: { bodyMs, replyMs } }: PortSettings,
   log: Logger,
 ): Promise<Outcome<FrontDoor>> {
   let opened: Parameters<FrontDoor["open"]>[0] = { handle: refuseWhileStarting, onRefused: () => {} };
@@ -54,7 +54,7 @@ export async function takePort(
     const listener = await transport.listen({
       host,
       port,
-      limits: { ...limits, connections, bodyMs },
+      limits: { ...limits, connections, bodyMs, replyMs },
       handle: guard((request, reply) => opened.handle(request, reply), log),
       onRefused: () => opened.onRefused(),
     });

@@ -21,6 +21,7 @@ import { openLink } from "../protocol/threads/link.js";
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
 import { createDatasetLocks } from "./actor/dataset-locks.js";
 import { createFetchQueue } from "./actor/fetch-queue.js";
+import { writeLongList } from "./actor/list-text.js";
 import { createMailbox } from "./actor/mailbox.js";
 import { openPool } from "./actor/open-pool.js";
 import type { Records } from "./actor/record-file.js";
@@ -38,6 +39,13 @@ const RUNNER = fileURLToPath(new URL("./runner.js", import.meta.url));
 
 /** Longest period of the checks for late work. It is a quarter of timeouts.lateMs if that is shorter. */
 const LONGEST_CHECK_MS = 5_000;
+
+/**
+ * A runner may be silent for as long as a command may take, and never for less than this. A runner
+ * that is silent keeps no time limit of its commands, so waiting longer helps nobody; and on a
+ * machine with so little time that it gives the runner none for this long, commands end no sooner.
+ */
+const SHORTEST_SILENCE_MS = 15_000;
 
 /** How long the driver may take to give back its pool, which may be suspended. */
 const RELEASE_LIMIT_MS = 3_000;
@@ -69,7 +77,10 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   const locks = tracedLocks(trace, createDatasetLocks());
   const link = openLink(
     hot,
-    (ask) => mailbox.run(ask as Operation),
+    async (ask) => {
+      const operation = ask as Operation;
+      return writeLongList(operation, await mailbox.run(operation), node.limits.replyBytes);
+    },
     failed.interrupted,
     ({ id, caller }: CallerLeft) => fetches.leave(id, caller),
   );
@@ -89,8 +100,9 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
 
   async function openDriver({ pool }: ActorSettings): Promise<Outcome<Zfs>> {
     if (pool.driver === "embedded") return openEmbeddedZfs(pool, log, trace);
-    open.runner = startRunner({ script: RUNNER, children: createChildTable(children), log });
     const { volumeProperties, timeouts, limits } = node;
+    const silentMs = Math.max(timeouts.commandMs, SHORTEST_SILENCE_MS);
+    open.runner = startRunner({ script: RUNNER, children: createChildTable(children), log, silentMs });
     const slots = {
       read: limits.readCommands,
       hold: limits.holdCommands,

@@ -141,6 +141,18 @@ export function asIncrement(stream: Buffer): Buffer {
   return assemble([{ header, payload: begin.payload }, ...rest]);
 }
 
+/** The stream with all its blocks said to be compressed, by a number of zio_compress. */
+export function asCompressed(stream: Buffer, compression: number): Buffer {
+  const records = parse(stream).map((record) => {
+    if (typeOf(record) !== WRITE) return record;
+    const header = Buffer.from(record.header);
+    header.writeUInt8(compression, BODY + 42);
+    header.writeBigUInt64LE(BigInt(record.payload.length), BODY + 88);
+    return { header, payload: record.payload };
+  });
+  return assemble(records);
+}
+
 /** The blocks of a volume's stream, in order, without their places: those that were never written are in none. */
 export function dataOf(stream: Buffer): Buffer {
   const writes = parse(stream).filter(

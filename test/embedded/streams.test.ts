@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
@@ -7,7 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bytes, type ImageService, openImageService } from "../conformance/image-service.js";
+import { asCompressed } from "../conformance/zfs-stream.js";
 import { CLI, type DaemonProcess, freePort, startDaemonProcess } from "../support/daemon.js";
+import { childrenOf } from "../support/processes.js";
 import { call, type Images, must, type Snapshots, type Volumes } from "../support/rpc.js";
 import { isAlive, until } from "../support/until.js";
 
@@ -42,10 +44,8 @@ describe("streams of an embedded pool", () => {
     return Buffer.from(await response.arrayBuffer());
   };
   /** pids of the processes that the daemon has running for `script`. */
-  const processes = (script: "send" | "receive"): number[] => {
-    const { stdout } = spawnSync("pgrep", ["-P", String(daemon.pid), "-f", `embedded/${script}-process.js`]);
-    return String(stdout).split("\n").filter(Boolean).map(Number);
-  };
+  const processes = (script: "send" | "receive"): number[] =>
+    childrenOf(daemon.pid, `embedded/${script}-process.js`);
   const device = async (id: string): Promise<string> => {
     const { volumes } = await must<Volumes>(daemon.url, "GetVolume", { id });
     return volumes[0]?.device ?? "";
@@ -84,6 +84,20 @@ describe("streams of an embedded pool", () => {
     execFileSync(process.execPath, [CLI, "image", "unpack", file, "-o", unpacked]);
     expect(readFileSync(unpacked).equals(readFileSync(source))).toBe(true);
     expect(readFileSync(source).subarray(MIB).equals(data.subarray(MIB))).toBe(true);
+  });
+
+  test("an image that only OpenZFS could take is refused with the reason and what to do", async () => {
+    await must(daemon.url, "CreateVolume", { id: "small", size: 4 });
+    writeFileSync(await device("small"), randomBytes(65_536), { flag: "r+" });
+    await must(daemon.url, "CreateSnapshot", { id: "small", dest: "s" });
+    const zstd = 16;
+    service.serve("zstd", bytes(asCompressed(await download("small@s"), zstd)));
+    const { error } = await call(daemon.url, "RequestImage", { id: "zstd", type: "kvm" });
+    expect(error).toMatch(
+      /^no usable ZFS stream: .*its data is compressed with zstd; send it without -c, or with compression lz4 or gzip/,
+    );
+    expect((await call<Images>(daemon.url, "GetImage", { id: "zstd" })).error).toBe("not found");
+    await must(daemon.url, "DeleteDataset", { id: "small" });
   });
 
   test("a filesystem's snapshot is not sent, and the answer says why", async () => {

@@ -40,3 +40,23 @@ describe("the documentation", () => {
     }
   });
 });
+
+/** The tests of faults.md as `FILE: NAME`; a name alone belongs to the file before it. */
+function namedTests(page: string): { readonly file: string; readonly name: string }[] {
+  const cells = page.split("\n").flatMap((line) => /^\| .* \| (`test\/.*) \|$/.exec(line)?.[1] ?? []);
+  return cells.flatMap((cell) => {
+    let file = "";
+    return cell.split(/; |, (?=`test\/)/).flatMap((item) => {
+      const [, found, rest = ""] = /^`(test\/[^`]+)`(.*)$/.exec(item) ?? [undefined, undefined, `: ${item}`];
+      file = found ?? file;
+      const name = /^: (.*?)(?: …)?$/.exec(rest)?.[1];
+      return name === undefined || name.startsWith("[") ? [] : [{ file, name: name.replaceAll("`", "") }];
+    });
+  });
+}
+
+test("faults.md names tests that are there", () => {
+  const tests = namedTests(read("docs/faults.md"));
+  expect(tests.length).toBeGreaterThan(80);
+  expect(tests.filter(({ file, name }) => !read(file).includes(name))).toEqual([]);
+});

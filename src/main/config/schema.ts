@@ -124,6 +124,12 @@ const limits = z.strictObject({
     .min(64 * KIB)
     .max(256 * MIB)
     .default(32 * MIB),
+  /** JSON text of all replies that have been made and that their clients have not taken. What several share counts once. */
+  replyBytesInFlight: z
+    .int()
+    .min(64 * KIB)
+    .max(4096 * MIB)
+    .default(256 * MIB),
   /** Disks that VerifyDisks and CreateGuestDisks take. */
   disksPerGuest: count(64, 10_000),
   /** Operations that one pool's actor may have pending. It refuses more at once. */
@@ -142,16 +148,23 @@ const limits = z.strictObject({
     .default(MIB),
 });
 
-/** A body that the one limit allows must fit into the other. */
-const checkedLimits = limits.refine(({ bodyBytes, bodyBytesInFlight }) => bodyBytesInFlight >= bodyBytes, {
-  path: ["bodyBytesInFlight"],
-  message: "must be at least limits.bodyBytes",
-});
+/** A body or a reply that the one limit allows must fit into the other. */
+const checkedLimits = limits
+  .refine(({ bodyBytes, bodyBytesInFlight }) => bodyBytesInFlight >= bodyBytes, {
+    path: ["bodyBytesInFlight"],
+    message: "must be at least limits.bodyBytes",
+  })
+  .refine(({ replyBytes, replyBytesInFlight }) => replyBytesInFlight >= replyBytes, {
+    path: ["replyBytesInFlight"],
+    message: "must be at least limits.replyBytes",
+  });
 
 const timeouts = z.strictObject({
   graceMs: z.int().min(0).max(MAX_MS).default(10_000),
   /** From the first byte of a request's body to its last. */
   bodyMs: milliseconds(30_000),
+  /** How long a client may take for a reply, from its first byte to its last. Not for downloads. */
+  replyMs: milliseconds(120_000),
   commandMs: milliseconds(60_000),
   /** How long a download waits for a client that reads nothing. */
   stalledReaderMs: milliseconds(300_000),

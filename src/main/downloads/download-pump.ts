@@ -1,4 +1,4 @@
-import { type Failure, fail } from "../../protocol/storage/failures.js";
+import { type Failure, fail, internalFailure } from "../../protocol/storage/failures.js";
 import type { BodySink, Headers, HttpReply } from "../http/transport.js";
 import type { FairScheduler } from "./fair-scheduler.js";
 import type { SharedSend } from "./shared-sends.js";
@@ -8,7 +8,12 @@ const STREAM: Headers = [["Content-Type", "application/octet-stream"]];
 /** What one download writes before the next one may: a client that is woken for less costs more. */
 const STEP_BYTES = 64 * 1024;
 
-const CANCELLED = fail("service.interrupted", "the download was given up").failure;
+const CLIENT_GONE = fail("service.interrupted", "the client went before it had the whole snapshot").failure;
+
+function stalled(stalledReaderMs: number): Failure {
+  const message = `the client took nothing for ${stalledReaderMs} ms (timeouts.stalledReaderMs)`;
+  return fail("service.interrupted", message).failure;
+}
 
 export interface DownloadPumpOptions {
   readonly reply: HttpReply;
@@ -24,11 +29,12 @@ export interface DownloadPumpOptions {
 }
 
 export interface DownloadPump {
-  /** Cancels the download. `ended` resolves later, unless it has already. */
-  cancel(): void;
+  /** Cancels the download, for that reason. `ended` resolves later, unless it has already. */
+  cancel(reason: Failure): void;
   /**
    * Resolves once, when the send has ended and the reply is complete or cut: from then on nothing
-   * needs the snapshot. With a failure unless the client got every byte.
+   * needs the snapshot. With a failure unless the client got every byte: the reason of the cancel
+   * that came before the send's end, or else the send's own.
    */
   readonly ended: Promise<Failure | undefined>;
 }
@@ -46,11 +52,26 @@ export interface DownloadPump {
  * | ended      | ended and closed   | complete, refused or cut           | never                               |
  *
  * "cancel" is a disconnected client, a stalled reader or a call of `cancel`. A send that runs is
- * waited for, so that its process is gone before `ended` resolves.
+ * waited for, so that its process is gone before `ended` resolves. Its failure says no more than
+ * that it was cancelled, so the reason of the cancel is the outcome.
  */
 type Phase = "waiting" | "streaming" | "draining" | "flushing" | "cancelling" | "ended";
 
-/** Moves the bytes of a send to the client, as fast as the client reads them. */
+/** Runs `work`. @returns the failure of an exception, which is a bug. */
+function attempt(work: () => void): Failure | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    return internalFailure(error).failure;
+  }
+}
+
+/**
+ * Moves the bytes of a send to the client, as fast as the client reads them. Throws only if
+ * `openSend` does, and has opened nothing then. A later exception ends this download with
+ * `internal`, and no other: whoever waits for `ended` has a hold to release.
+ */
 export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
   const { reply, scheduler } = options;
   let phase: Phase = "waiting";
@@ -59,6 +80,8 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
    * refused cleanly, a failure after it resets the connection.
    */
   let sink: BodySink | undefined;
+  /** Why it was cancelled. Set on entering the phase "cancelling". */
+  let cancelledBy: Failure | undefined;
   /** Runs while the reader must take something before the download can go on. Stopped for good in "ended". */
   let stallTimer: NodeJS.Timeout | undefined;
   /** Resolves `ended`. Called on entering the phase "ended"; a second call does nothing. */
@@ -69,7 +92,7 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
 
   const startStallTimer = () => {
     clearTimeout(stallTimer);
-    stallTimer = setTimeout(cancel, options.stalledReaderMs);
+    stallTimer = setTimeout(() => cancel(stalled(options.stalledReaderMs)), options.stalledReaderMs);
   };
 
   /** waiting → streaming; a send that ended before its first byte was written stays draining. */
@@ -77,9 +100,11 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     if (phase === "waiting") phase = "streaming";
     return reply.stream(200, STREAM, send, () => {
       clearTimeout(stallTimer);
-      scheduler.add(step);
+      wake();
     });
   };
+
+  const wake = () => scheduler.add(stepOrFail);
 
   /** Writes up to STEP_BYTES. @returns how many; 0 when there are none, or when the sink was blocked. */
   const step = (): number => {
@@ -94,6 +119,15 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     return bytes;
   };
 
+  const stepOrFail = (): number => {
+    let bytes = 0;
+    const bug = attempt(() => {
+      bytes = step();
+    });
+    if (bug) cancel(bug);
+    return bytes;
+  };
+
   /** draining → flushing. The sink may still hold bytes back; it writes them now. */
   const flush = () => {
     phase = "flushing";
@@ -105,37 +139,43 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
 
   /** waiting, streaming → draining, and with a failure at once → ended; cancelling → ended. */
   const onSendEnd = (failure: Failure | undefined) => {
-    if (phase === "cancelling") return end(failure ?? CANCELLED);
+    if (phase === "cancelling") return end(cancelledBy);
     phase = "draining";
     if (failure) end(failure);
-    else scheduler.add(step);
+    else wake();
   };
 
   /** waiting, streaming → cancelling; draining, flushing → ended, because no `onEnd` is to come. */
-  const cancel = () => {
-    if (phase === "draining" || phase === "flushing") return end(CANCELLED);
+  const cancel = (reason: Failure) => {
+    if (phase === "draining" || phase === "flushing") return end(reason);
     if (phase !== "waiting" && phase !== "streaming") return;
     phase = "cancelling";
     clearTimeout(stallTimer);
-    sink?.reset();
-    send.close();
+    cancelledBy = attempt(() => sink?.reset()) ?? reason;
+    const bug = attempt(() => send.close());
+    // A send that can't be closed may never end.
+    if (bug) end(bug);
   };
 
   /** draining, flushing, cancelling → ended. The first outcome counts. */
   const end = (failure: Failure | undefined) => {
     if (phase === "ended") return;
-    // Under uWebSockets.js a reset is a disconnect at once. Then `cancel` comes first, from in here,
-    // and the outcome is CANCELLED.
-    if (failure && sink) sink.reset();
-    else if (failure) options.refuse(failure);
+    // First, since under uWebSockets.js a reset is a disconnect at once, which calls `cancel` from in here.
     phase = "ended";
     clearTimeout(stallTimer);
-    send.close();
-    resolveEnded(failure);
+    const ofReply = attempt(() => {
+      if (failure && sink) sink.reset();
+      else if (failure) options.refuse(failure);
+    });
+    const ofSend = attempt(() => send.close());
+    resolveEnded(ofReply ?? ofSend ?? failure);
   };
 
-  const send = options.openSend({ onBytes: () => scheduler.add(step), onEnd: onSendEnd });
-  reply.onDisconnect(cancel);
-  if (reply.isDisconnected) cancel();
+  const send = options.openSend({ onBytes: () => wake(), onEnd: onSendEnd });
+  const bug = attempt(() => {
+    reply.onDisconnect(() => cancel(CLIENT_GONE));
+    if (reply.isDisconnected) cancel(CLIENT_GONE);
+  });
+  if (bug) cancel(bug);
   return { cancel, ended };
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type DownloadRequest, planDownload } from "../../protocol/json-rpc/methods/snapshots.js";
-import { FAILURES, type Failure, failed } from "../../protocol/storage/failures.js";
+import { FAILURES, type Failure, failed, internalFailure } from "../../protocol/storage/failures.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import type { SendTicket } from "../../protocol/storage/operations.js";
 import { allowing, PLAIN_TEXT, RETRY_AFTER } from "../http/headers.js";
@@ -30,9 +30,9 @@ export interface DownloadOptions {
 export interface Downloads {
   /** Rejects for a bug. */
   handle(request: HttpRequest, reply: HttpReply): void | Promise<void>;
-  /** How many downloads are running, from the hold to its release. */
+  /** How many downloads are running, from the hold to the first try to release it. */
   readonly active: number;
-  /** The tags of the holds that a pool's running downloads have. */
+  /** The tags of the holds that a pool's downloads have, and of those that could not be released yet. */
   liveTags(pool: PoolName): string[];
   /** Cancels every download; resolves when all holds are released. */
   endAll(): Promise<void>;
@@ -44,21 +44,23 @@ const TURN_BYTES = 128 * 1024;
 const PREFIX_BYTES = 4 * 1024 * 1024;
 /** Longer than the pauses of a client that is merely busy, shorter than others should wait for it. */
 const LAG_MS = 2_000;
-/** How often a release is tried while its actor restarts. */
-const RELEASE_TRIES = 30;
-const RELEASE_PAUSE_MS = 1_000;
+/** The pause before a release is tried again. It doubles up to the longest. */
+const FIRST_RELEASE_PAUSE_MS = 1_000;
+const LONGEST_RELEASE_PAUSE_MS = 300_000;
 
 interface Download {
   readonly pool: PoolName;
   readonly ticket: SendTicket;
   readonly pump: DownloadPump;
-  /** Resolves when the hold is released. */
+  /** Resolves when the hold is released, or a stop has come before it could be. Never rejects. */
   readonly done: Promise<void>;
 }
 
 /** Serves downloads: has the actor hold each snapshot, pumps its stream, and has the hold released. */
 export function createDownloads(options: DownloadOptions): Downloads {
   const active = new Set<Download>();
+  /** Downloads that have ended, and whose hold could not be released at the first try. */
+  const unreleased = new Set<Download>();
   const scheduler = createFairScheduler(TURN_BYTES);
   const sends = createSharedSends({
     send: options.streaming.send,
@@ -124,34 +126,52 @@ export function createDownloads(options: DownloadOptions): Downloads {
     reply: HttpReply,
     report: (failure: Failure | undefined) => void,
   ): void {
-    const pump = createDownloadPump({
-      reply,
-      scheduler,
-      stalledReaderMs: options.stalledReaderMs,
-      openSend: (listener) => sends.send(`${actor.pool} ${ticket.tag}`, ticket.command, listener),
-      refuse: (failure) => refuse(reply, failure),
-      onBytes: options.onBytes,
-    });
-    const done = pump.ended.then(async (failure) => {
-      report(failure);
-      await release(actor, ticket);
+    const pump = openPump(actor, ticket, reply);
+    // Not in one chain with the release: a report that can't be made is a bug, and keeps no hold.
+    void pump.ended.then(report);
+    const done = pump.ended.then(async () => {
+      await release(actor, download);
       active.delete(download);
+      unreleased.delete(download);
     });
     const download: Download = { pool: actor.pool, ticket, pump, done };
     active.add(download);
   }
 
+  /** Never throws: the hold is there, and whoever waits for `ended` releases it. */
+  function openPump(actor: Actor, ticket: SendTicket, reply: HttpReply): DownloadPump {
+    try {
+      return createDownloadPump({
+        reply,
+        scheduler,
+        stalledReaderMs: options.stalledReaderMs,
+        openSend: (listener) => sends.send(`${actor.pool} ${ticket.tag}`, ticket.command, listener),
+        refuse: (failure) => refuse(reply, failure),
+        onBytes: options.onBytes,
+      });
+    } catch (error) {
+      // No memory for another ring, for example.
+      const { failure } = internalFailure(error);
+      refuse(reply, failure);
+      return { cancel: () => {}, ended: Promise.resolve(failure) };
+    }
+  }
+
   /**
-   * Retries while the actor restarts: a hold that stays would keep its snapshot forever. Not
-   * during a stop, which it would delay: the next start releases what the records still have.
+   * Tries until it succeeds: a hold that stays would keep its snapshot forever, and what made it
+   * fail may pass, as a full disk does. Not during a stop, which it would delay: the next start
+   * releases what the records still have.
    */
-  async function release(actor: Actor, { name, tag }: SendTicket): Promise<void> {
+  async function release(actor: Actor, download: Download): Promise<void> {
     const { signal } = ending;
-    for (let attempt = 0; attempt < RELEASE_TRIES; attempt++) {
-      const closed = await actor.callAlways<null>({ op: "CloseSend", name, tag });
-      if (closed.ok || !FAILURES[closed.failure.code].retryable || actor.state === "stopped") return;
-      if (signal.aborted) return;
-      await sleep(RELEASE_PAUSE_MS, undefined, { signal }).catch(() => {});
+    const { name, tag } = download.ticket;
+    for (let pauseMs = FIRST_RELEASE_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_RELEASE_PAUSE_MS)) {
+      const closed = await actor.callAlways<null>({ op: "CloseSend", name, tag }).catch(internalFailure);
+      if (closed.ok || actor.state === "stopped" || signal.aborted) return;
+      // It no longer counts against `maxDownloads`.
+      unreleased.add(download);
+      active.delete(download);
+      await sleep(pauseMs, undefined, { signal, ref: false }).catch(() => {});
     }
   }
 
@@ -160,11 +180,12 @@ export function createDownloads(options: DownloadOptions): Downloads {
     get active() {
       return active.size;
     },
-    liveTags: (pool) => [...active].filter((each) => each.pool === pool).map((each) => each.ticket.tag),
+    liveTags: (pool) =>
+      [...active, ...unreleased].filter((each) => each.pool === pool).map((each) => each.ticket.tag),
     endAll: async () => {
       ending.abort();
-      for (const { pump } of active) pump.cancel();
-      await Promise.all([...active].map((download) => download.done));
+      for (const { pump } of active) pump.cancel(failed.stopping.failure);
+      await Promise.all([...active, ...unreleased].map((download) => download.done));
     },
   };
 }

@@ -23,16 +23,19 @@ export function createFairScheduler(turnBudget: number): FairScheduler {
 
   function run(): void {
     isRunning = true;
-    // A set is walked in insertion order: a step that is added again comes behind the others.
-    for (const step of waiting) {
-      if (budget <= 0) break;
-      waiting.delete(step);
-      const done = step();
-      if (done === 0) continue;
-      waiting.add(step);
-      budget -= done;
+    try {
+      // A set is walked in insertion order: a step that is added again comes behind the others.
+      for (const step of waiting) {
+        if (budget <= 0) break;
+        waiting.delete(step);
+        const done = step();
+        if (done === 0) continue;
+        waiting.add(step);
+        budget -= done;
+      }
+    } finally {
+      isRunning = false;
     }
-    isRunning = false;
   }
 
   function nextTurn(): void {

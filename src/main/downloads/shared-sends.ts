@@ -1,4 +1,4 @@
-import { type Failure, fail } from "../../protocol/storage/failures.js";
+import { type Failure, fail, internalFailure } from "../../protocol/storage/failures.js";
 import { LONGEST_WRITE } from "../../protocol/threads/byte-ring.js";
 import type { BodySource } from "../http/transport.js";
 import { createStreamPrefix, type StreamPrefix } from "./stream-prefix.js";
@@ -54,6 +54,8 @@ interface Upstream {
   readonly prefix: StreamPrefix;
   /** New downloads may join. While true, `prefix` holds every byte up to `end`. */
   isJoinable: boolean;
+  /** Why it can't go on, though its process might. Then it is cancelled. */
+  broken: Failure | undefined;
   /** The process is gone, and every subscriber's `onEnd` has been called or is about to be. */
   hasEnded: boolean;
   /** Runs while slow subscribers hold up the others. */
@@ -70,7 +72,7 @@ export function createSharedSends(options: SharedSendOptions): SharedSends {
 
   function start(key: string | undefined, command: readonly string[], position: number): Upstream {
     const listener: SendListener = {
-      onBytes: () => poll(upstream),
+      onBytes: () => pollOrBreak(upstream),
       onEnd: (failure) => finish(upstream, failure),
     };
     const upstream: Upstream = {
@@ -83,6 +85,7 @@ export function createSharedSends(options: SharedSendOptions): SharedSends {
       released: position,
       prefix: createStreamPrefix(),
       isJoinable: key !== undefined,
+      broken: undefined,
       hasEnded: false,
       lagTimer: undefined,
     };
@@ -101,19 +104,30 @@ export function createSharedSends(options: SharedSendOptions): SharedSends {
     checkLag(upstream);
   }
 
+  /** A bug, or no memory for the prefix: it ends this send, and no other. */
+  function pollOrBreak(upstream: Upstream): void {
+    try {
+      poll(upstream);
+    } catch (error) {
+      upstream.broken ??= internalFailure(error).failure;
+      stopJoins(upstream);
+      if (!upstream.hasEnded) upstream.send.cancel();
+    }
+  }
+
   /** Copies new bytes before the ring overwrites them. */
   function copyToPrefix({ send, prefix }: Upstream, end: number): void {
     while (prefix.length < end) prefix.append(send.view(prefix.length, end - prefix.length));
   }
 
   function finish(upstream: Upstream, failure: Failure | undefined): void {
-    poll(upstream);
-    stopJoins(upstream);
     clearTimeout(upstream.lagTimer);
     upstream.hasEnded = true;
+    pollOrBreak(upstream);
+    stopJoins(upstream);
     // A copy: one subscriber's end may make another one close.
     for (const subscriber of [...upstream.subscribers]) {
-      subscriber.listener.onEnd(failure);
+      subscriber.listener.onEnd(upstream.broken ?? failure);
       if (subscriber.isClosed) unsubscribe(subscriber);
     }
   }
@@ -165,17 +179,22 @@ export function createSharedSends(options: SharedSendOptions): SharedSends {
 
   /**
    * Moves a slow subscriber to a process for itself, which starts at its position: the same
-   * snapshot gives the same bytes each time it is sent.
+   * snapshot gives the same bytes each time it is sent. Without memory for that it fails alone.
    */
   function detach(subscriber: Subscriber): void {
     const { upstream } = subscriber;
     upstream.subscribers.delete(subscriber);
-    subscriber.upstream = start(undefined, upstream.command, subscriber.position);
-    subscriber.upstream.subscribers.add(subscriber);
+    try {
+      subscriber.upstream = start(undefined, upstream.command, subscriber.position);
+      subscriber.upstream.subscribers.add(subscriber);
+    } catch (error) {
+      subscriber.listener.onEnd(internalFailure(error).failure);
+    }
   }
 
   function cancel(subscriber: Subscriber): void {
     const { upstream } = subscriber;
+    if (!upstream.subscribers.has(subscriber)) return;
     if (upstream.hasEnded) return unsubscribe(subscriber);
     if (upstream.subscribers.size === 1) {
       // The last subscriber stays until the process is gone: `finish` calls its onEnd.

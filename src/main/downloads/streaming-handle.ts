@@ -1,7 +1,7 @@
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import type { Logger } from "pino";
 import type { Piscina } from "piscina";
-import { type Failure, failed, type Outcome } from "../../protocol/storage/failures.js";
+import { type Failure, fail, type Outcome } from "../../protocol/storage/failures.js";
 import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
 import { clearRing, createRingMemory, createRingReader } from "../../protocol/threads/byte-ring.js";
 import { createChildMemory } from "../../protocol/threads/child-table.js";
@@ -16,6 +16,11 @@ import { createSoloThread } from "../threads/solo-thread.js";
 
 /** How long each step of a stop may take. Killed children end at once, unless the kernel holds them. */
 const STOP_LIMIT_MS = 2_000;
+
+const threadEnded = fail(
+  "service.interrupted",
+  "the streaming thread ended before the transfer did; ask again",
+);
 
 /** A send that runs in the streaming worker. Positions are bytes since the start of its output. */
 export interface SendHandle {
@@ -109,15 +114,22 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
     ended.port.close();
     if (stopped) return;
     log.error({ error: String(error) }, "the streaming thread ended; it is started again");
-    await endOrphans(children);
-    await ended.piscina.destroy().catch(() => {});
+    try {
+      await endOrphans(children);
+      await ended.piscina.destroy();
+    } catch (failure) {
+      log.error({ error: String(failure) }, "what the streaming thread left could not be ended");
+    }
     const brokenSends = [...sends.values()];
     const brokenFetches = [...fetches.values()];
     sends.clear();
     fetches.clear();
-    if (!stopped) thread = startThread();
-    for (const listener of brokenSends) listener.onEnd(failed.interrupted.failure);
-    for (const each of brokenFetches) each.settle(failed.interrupted);
+    try {
+      if (!stopped) thread = startThread();
+    } finally {
+      for (const listener of brokenSends) listener.onEnd(threadEnded.failure);
+      for (const each of brokenFetches) each.settle(threadEnded);
+    }
   }
 
   function onEvent(event: StreamEvent): void {

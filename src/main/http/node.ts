@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import { BodyReader, type BodyRoom } from "./body-reader.js";
 import { askHalfClosed } from "./half-close.js";
 import { PLAIN_TEXT } from "./headers.js";
+import { createOnePerTurn } from "./one-per-turn.js";
 import { refuseConnection } from "./refusal.js";
 import { createRequestIds } from "./request-id.js";
 import { parseRequestTarget } from "./request-target.js";
@@ -25,7 +26,12 @@ export const nodeTransport: Transport = {
   async listen(options) {
     /** Connections that were refused: what comes on them is not looked at. */
     const refused = new WeakSet<Socket>();
-    const room = { limits: options.limits, bytesInFlight: 0, requestIds: createRequestIds() };
+    const room = {
+      limits: options.limits,
+      bytesInFlight: 0,
+      requestIds: createRequestIds(),
+      inTurn: createOnePerTurn(),
+    };
     // Bodies have a deadline of ours: that of node:http must not come before it.
     const requestTimeout = options.limits.bodyMs + HEAD_MS;
     const server = createServer({ keepAliveTimeout: 10_000, requestTimeout }, (incoming, outgoing) => {
@@ -63,14 +69,21 @@ export const nodeTransport: Transport = {
   },
 };
 
+/** What all requests of a listener share. */
+interface Room extends BodyRoom {
+  readonly requestIds: (given: string) => string;
+  readonly inTurn: (write: () => void) => void;
+}
+
 function receive(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
   options: TransportOptions,
-  room: BodyRoom & { readonly requestIds: (given: string) => string },
+  room: Room,
 ): void {
   const given = incoming.headers["x-request-id"];
-  const reply = replyOf(outgoing, room.requestIds(typeof given === "string" ? given : ""));
+  const requestId = room.requestIds(typeof given === "string" ? given : "");
+  const reply = replyOf(outgoing, requestId, room);
   if (incoming.headersDistinct.host && incoming.headersDistinct.host.length > 1) {
     reply.closeAfter = true;
     return reply.send(400, PLAIN_TEXT, "bad request: more than one Host\n");
@@ -108,12 +121,18 @@ function requestOf(incoming: IncomingMessage, body: string, tooLarge: boolean): 
   };
 }
 
-function replyOf(outgoing: ServerResponse, requestId: string): ClosableReply {
-  const peer = outgoing.req.socket.remoteAddress ?? "";
+function replyOf(outgoing: ServerResponse, requestId: string, { limits, inTurn }: Room): ClosableReply {
+  const { socket } = outgoing.req;
+  const peer = socket.remoteAddress ?? "";
   const disconnectListeners: (() => void)[] = [];
   let isDisconnected = false;
+  /** All bytes are with the kernel. "finish" alone doesn't show it: it also comes when the connection is reset. */
+  let isFinished = false;
+  outgoing.once("finish", () => {
+    isFinished = !socket.destroyed;
+  });
   outgoing.on("close", () => {
-    if (outgoing.writableFinished || isDisconnected) return;
+    if (isFinished || isDisconnected) return;
     isDisconnected = true;
     for (const listener of disconnectListeners) listener();
   });
@@ -134,17 +153,42 @@ function replyOf(outgoing: ServerResponse, requestId: string): ClosableReply {
     onDisconnect: (listener) => {
       disconnectListeners.push(listener);
     },
+    onEnd: (listener) => {
+      if (outgoing.closed || isDisconnected) listener();
+      else outgoing.once("close", listener);
+    },
     send(status, headers, body) {
       if (isDisconnected || outgoing.headersSent) return;
       if (this.closeAfter) outgoing.shouldKeepAlive = false;
-      writeHead(status, headers, Buffer.byteLength(body));
-      outgoing.end(body);
+      const isWhole = typeof body === "string" || body instanceof Uint8Array;
+      writeHead(status, headers, isWhole ? Buffer.byteLength(body) : totalLength(body));
+      const end = (last: string | Uint8Array) => {
+        outgoing.end(last);
+        // Nearly always the kernel has taken all of it at once.
+        if (outgoing.writableLength > 0) resetAfter(outgoing, limits.replyMs);
+      };
+      if (isWhole) return end(body);
+      inTurn(() => {
+        for (const part of body) outgoing.write(part);
+        end("");
+      });
     },
     stream: (status, headers, source, onReady) => {
       if (!isDisconnected) writeHead(status, headers, undefined);
       return sinkOf(outgoing, source, onReady);
     },
   };
+}
+
+function totalLength(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0);
+}
+
+/** Resets the connection of a reply whose client has not taken all of it after so long. */
+function resetAfter(outgoing: ServerResponse, ms: number): void {
+  const { socket } = outgoing.req;
+  const deadline = setTimeout(() => socket.resetAndDestroy(), ms);
+  outgoing.once("close", () => clearTimeout(deadline));
 }
 
 const PIECE_BYTES = 64 * 1024;
@@ -169,7 +213,9 @@ function sinkOf(outgoing: ServerResponse, source: BodySource, onReady: () => voi
       return piece.length;
     },
     end: (onFlushed) => {
-      outgoing.once("finish", onFlushed);
+      outgoing.once("finish", () => {
+        if (!outgoing.req.socket.destroyed) onFlushed();
+      });
       outgoing.end();
     },
     reset: () => {

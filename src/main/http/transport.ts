@@ -5,6 +5,9 @@
 
 export type Headers = readonly (readonly [name: string, value: string])[];
 
+/** The body of a whole reply. In parts: they are written one after another, and not copied. */
+export type ReplyBody = string | Uint8Array | readonly Uint8Array[];
+
 /** A request whose body has arrived completely, up to `bodyBytes` of HttpLimits. */
 export interface HttpRequest {
   readonly method: string;
@@ -32,8 +35,13 @@ export interface HttpReply {
   readonly isDisconnected: boolean;
   /** `listener` is called once, when that happens. Not called if it has happened already. */
   onDisconnect(listener: () => void): void;
+  /**
+   * `listener` is called once: when the kernel has all of a whole reply, or when the client has gone.
+   * At once if that has happened already.
+   */
+  onEnd(listener: () => void): void;
   /** Sends a whole reply. Adds `Content-Length`. */
-  send(status: number, headers: Headers, body: string | Uint8Array): void;
+  send(status: number, headers: Headers, body: ReplyBody): void;
   /**
    * Starts a reply of unknown length, whose body comes from `source`. `onReady` is called when
    * a sink that was blocked can take more.
@@ -91,6 +99,8 @@ export interface HttpLimits {
   readonly bodyBytesInFlight: number;
   /** A body that takes longer from its first piece to its last is answered 408. */
   readonly bodyMs: number;
+  /** The connection of a reply that is no stream is reset if its client takes longer than this for all of it. */
+  readonly replyMs: number;
   /** Open connections. More are closed. */
   readonly connections: number;
 }

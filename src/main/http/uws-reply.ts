@@ -1,5 +1,6 @@
 import type { HttpResponse } from "uWebSockets.js";
-import type { BodySink, BodySource, ClosableReply, Headers } from "./transport.js";
+import { createOnePerTurn } from "./one-per-turn.js";
+import type { BodySink, BodySource, ClosableReply, Headers, ReplyBody } from "./transport.js";
 import { createUwsSink, type StreamedReply } from "./uws-sink.js";
 
 /**
@@ -33,13 +34,17 @@ type HeaderBlock = readonly [name: string, rest: string];
 
 /** What all replies of one listener share. */
 export interface ReplyContext {
+  /** See HttpLimits. */
+  readonly replyMs: number;
   /** Runs `write` at the end of this turn of the event loop, together with all others. */
   batch(write: () => void): void;
+  /** Runs the `write` of a long reply in a turn of its own. */
+  inTurn(write: () => void): void;
   headerBlock(headers: Headers): HeaderBlock;
 }
 
-export function createReplyContext(): ReplyContext {
-  return { batch: createWriteBatch(), headerBlock: createHeaderMemo() };
+export function createReplyContext(replyMs: number): ReplyContext {
+  return { replyMs, batch: createWriteBatch(), inTurn: createOnePerTurn(), headerBlock: createHeaderMemo() };
 }
 
 /**
@@ -87,6 +92,9 @@ export class UwsReply implements ClosableReply, StreamedReply {
   private isStreamed = false;
   private knownPeer = "";
   private disconnectListeners: (() => void)[] | undefined;
+  private endListeners: (() => void)[] | undefined;
+  /** A whole reply is with the kernel or the module, or the client has gone. */
+  private hasEnded = false;
 
   constructor(
     private readonly response: HttpResponse,
@@ -99,6 +107,7 @@ export class UwsReply implements ClosableReply, StreamedReply {
       this.isDisconnected = true;
       this.onDone?.release();
       for (const listener of this.disconnectListeners ?? []) listener();
+      this.end();
     });
   }
 
@@ -115,13 +124,26 @@ export class UwsReply implements ClosableReply, StreamedReply {
     this.disconnectListeners.push(listener);
   }
 
-  send(status: number, headers: Headers, body: string | Uint8Array): void {
+  onEnd(listener: () => void): void {
+    if (this.hasEnded) return listener();
+    this.endListeners ??= [];
+    this.endListeners.push(listener);
+  }
+
+  private end(): void {
+    this.hasEnded = true;
+    for (const listener of this.endListeners ?? []) listener();
+    this.endListeners = undefined;
+  }
+
+  send(status: number, headers: Headers, body: ReplyBody): void {
     if (this.isClosed || this.isStreamed) return;
     this.isClosed = true;
     this.onDone?.release();
     // The bytes may belong to the request, whose memory is not ours after this turn.
-    if (typeof body !== "string") return this.write(status, headers, body);
-    this.context.batch(() => {
+    if (body instanceof Uint8Array) return this.write(status, headers, body);
+    const { batch, inTurn } = this.context;
+    (typeof body === "string" ? batch : inTurn)(() => {
       if (!this.isDisconnected) this.write(status, headers, body);
     });
   }
@@ -135,13 +157,42 @@ export class UwsReply implements ClosableReply, StreamedReply {
     return createUwsSink(this.response, this, source, onReady);
   }
 
-  private write(status: number, headers: Headers, body: string | Uint8Array): void {
+  private write(status: number, headers: Headers, body: ReplyBody): void {
     const { response, closeAfter } = this;
+    const isWhole = typeof body === "string" || body instanceof Uint8Array;
     response.cork(() => {
       this.writeHead(status, headers);
-      if (this.withoutBody) endHead(response, Buffer.byteLength(body), closeAfter);
-      else if (body.length <= MAX_WHOLE_CHARACTERS) response.end(body, closeAfter);
-      else endLarge(response, typeof body === "string" ? Buffer.from(body) : body);
+      if (this.withoutBody) endHead(response, byteLength(body), closeAfter);
+      else if (!isWhole) return this.endLarge(body);
+      else if (body.length > MAX_WHOLE_CHARACTERS)
+        return this.endLarge([typeof body === "string" ? Buffer.from(body) : body]);
+      else response.end(body, closeAfter);
+      this.end();
+    });
+  }
+
+  /** Ends a reply of known length, at the pace at which the socket takes it. */
+  private endLarge(parts: readonly Uint8Array[]): void {
+    const { response } = this;
+    const length = byteLength(parts);
+    const writeMore = (): boolean => {
+      let isDone = false;
+      response.cork(() => {
+        let isTaken = true;
+        while (isTaken && !isDone) {
+          [isTaken, isDone] = response.tryEnd(restOf(parts, response.getWriteOffset()), length);
+        }
+      });
+      if (isDone) this.end();
+      return isDone;
+    };
+    if (writeMore()) return;
+    const deadline = setTimeout(() => response.close(), this.context.replyMs);
+    this.onDisconnect(() => clearTimeout(deadline));
+    response.onWritable(() => {
+      const isDone = writeMore();
+      if (isDone) clearTimeout(deadline);
+      return isDone;
     });
   }
 
@@ -163,15 +214,17 @@ function endHead(response: HttpResponse, length: number, closeAfter: boolean): v
   response.endWithoutBody();
 }
 
-/** Ends a reply of known length, at the pace at which the socket takes it. */
-function endLarge(response: HttpResponse, body: Uint8Array): void {
-  const writeMore = (): boolean => {
-    let isDone = false;
-    response.cork(() => {
-      const rest = body.subarray(response.getWriteOffset());
-      [isDone] = response.tryEnd(rest, body.length);
-    });
-    return isDone;
-  };
-  if (!writeMore()) response.onWritable(writeMore);
+function byteLength(body: ReplyBody): number {
+  if (typeof body === "string" || body instanceof Uint8Array) return Buffer.byteLength(body);
+  return body.reduce((sum, part) => sum + part.length, 0);
+}
+
+/** What is left of the part in which the byte at `offset` is. */
+function restOf(parts: readonly Uint8Array[], offset: number): Uint8Array {
+  let start = 0;
+  for (const part of parts) {
+    if (offset < start + part.length) return part.subarray(offset - start);
+    start += part.length;
+  }
+  return new Uint8Array(0);
 }

@@ -47,7 +47,11 @@ export const uwsTransport: Transport = {
   async listen(options) {
     const app = uWS.App();
     const room = { limits: options.limits, bytesInFlight: 0 };
-    const shared: Shared = { context: createReplyContext(), room, requestIds: createRequestIds() };
+    const shared: Shared = {
+      context: createReplyContext(options.limits.replyMs),
+      room,
+      requestIds: createRequestIds(),
+    };
     // Nearly all requests are POST. A route for them saves asking each for its method: every call
     // into the module costs.
     app.post("/*", (response, request) => receive(response, request, "POST", options, shared));

@@ -10,7 +10,9 @@ const LISTS_AT_ONCE = 4;
 
 /**
  * Shares the reads that are long (lists) or slow (GetPool) among the callers that ask for the same.
- * A caller joins only a run that begins after it came, so no answer is older than its question.
+ * A caller joins only a run that begins after it came, so no answer is older than its question. And
+ * a run begins only when the one before it that asked for the same has ended: however many callers
+ * come meanwhile, they share one.
  */
 export interface SharedReads {
   /** Undefined for an operation that is not shared. Fails: service.overloaded if too many wait. */
@@ -45,16 +47,17 @@ function createQueue(
 ): <T>(operation: Operation) => Promise<Outcome<T>> {
   /** By what they ask for, the oldest first. */
   const waiting = new Map<string, Waiting>();
-  /** At most `atOnce`. */
-  let running = 0;
+  /** What runs, by what it asks for: at most `atOnce`. */
+  const running = new Set<string>();
 
   function beginNext(): void {
     for (const [key, { begin }] of waiting) {
-      if (running >= atOnce) return;
+      if (running.size >= atOnce) return;
+      if (running.has(key)) continue;
       waiting.delete(key);
-      running++;
+      running.add(key);
       void begin().finally(() => {
-        running--;
+        running.delete(key);
         beginNext();
       });
     }

@@ -10,11 +10,14 @@ import {
 import { type JsonValue, readJson } from "../../protocol/json-rpc/json.js";
 import type { MethodTable } from "../../protocol/json-rpc/methods/table.js";
 import { encodeReply10, encodeReply20, encodeRpcError20 } from "../../protocol/json-rpc/replies.js";
+import { type JsonText, joinTexts } from "../../protocol/json-rpc/reply-text.js";
 import type { Outcome } from "../../protocol/storage/failures.js";
+import { type BodyEncoder, createBodyEncoder } from "../http/encoding.js";
 import { PLAIN_TEXT } from "../http/headers.js";
 import type { HttpReply, HttpRequest } from "../http/transport.js";
 import { type BatchLimits, batchCostProblem, batchLengthProblem, runSome } from "./batch.js";
 import { passesHttpCheck } from "./http-check.js";
+import { HeldTexts, ReplyRoom } from "./reply-room.js";
 import {
   type CallOptions,
   type PlannedCall,
@@ -28,6 +31,8 @@ import { type JsonReply, NOSNIFF, sendJson } from "./send-json.js";
 
 export interface RpcOptions extends CallOptions, BatchLimits {
   readonly methods: MethodTable;
+  /** Of all replies that have been made and not been sent: see ReplyRoom. */
+  readonly replyBytesInFlight: number;
   /** Called with an exception, which is a bug. The client gets the status 500. */
   onBug(error: unknown): void;
 }
@@ -39,6 +44,8 @@ export interface RpcOptions extends CallOptions, BatchLimits {
 export type RpcEndpoint = (defaultVersion: Version, request: HttpRequest, reply: HttpReply) => void;
 
 export function createRpcEndpoint(options: RpcOptions): RpcEndpoint {
+  const encode = createBodyEncoder();
+  const room = new ReplyRoom(options.replyBytesInFlight);
   return (defaultVersion, request, reply) => {
     if (!passesHttpCheck(request, reply)) return;
     const onError = (error: unknown) => {
@@ -49,6 +56,8 @@ export function createRpcEndpoint(options: RpcOptions): RpcEndpoint {
       const answering = answerBody(options, defaultVersion, request.body, {
         reply,
         accept: request.header("accept-encoding"),
+        encode,
+        room,
       });
       if (answering instanceof Promise) answering.catch(onError);
     } catch (error) {
@@ -62,6 +71,8 @@ interface Client {
   readonly reply: HttpReply;
   /** The request's Accept-Encoding. */
   readonly accept: string;
+  readonly encode: BodyEncoder;
+  readonly room: ReplyRoom;
 }
 
 function answerBody(options: RpcOptions, defaultVersion: Version, body: string, client: Client): Soon<void> {
@@ -112,10 +123,8 @@ function answer10(options: RpcOptions, request: Request | InvalidRequest, client
       return refuse10(client, outcome.failure.message);
     }
     if (id === undefined) return client.reply.send(200, [], "");
-    return sendJson(client.reply, client.accept, {
-      text: encodeReply10(id, outcome),
-      isOverload: isOverload(outcome),
-    });
+    const answer = { text: encodeReply10(id, outcome), isOverload: isOverload(outcome) };
+    return sendJson(client.reply, client.accept, answer, client.encode);
   });
 }
 
@@ -136,13 +145,17 @@ function rpcError20(id: string, kind: "parse" | "invalid" | "noMethod", detail: 
 }
 
 /** Sends a reply and a newline, as 1.0 has it. Undefined: only notifications came, so 204 is sent. */
-function send20({ reply, accept }: Client, answer: JsonReply | undefined): Soon<void> {
-  if (answer) return sendJson(reply, accept, { ...answer, text: `${answer.text}\n` });
+function send20({ reply, accept, encode }: Client, answer: JsonReply | undefined): Soon<void> {
+  if (answer) return sendJson(reply, accept, { ...answer, text: joinTexts([answer.text, "\n"]) }, encode);
   reply.send(204, [NOSNIFF], "");
 }
 
-function ownReply({ replyBytes }: RpcOptions, { reply }: Client): ReplyContext {
-  return { client: reply, leftBytes: replyBytes, reads: undefined };
+function ownReply(
+  { replyBytes }: RpcOptions,
+  { reply, room }: Client,
+  reads?: ReplyContext["reads"],
+): ReplyContext {
+  return { client: reply, leftBytes: replyBytes, held: new HeldTexts(room, reply), reads };
 }
 
 /** @returns undefined for a notification. */
@@ -170,7 +183,7 @@ function prepare20(options: RpcOptions, request: Request | InvalidRequest): Prep
     return { reply: id === undefined ? undefined : rpcError20(id, "noMethod", detail) };
   }
   const call = planCall(options, lookup.found, request);
-  const reply = (outcome: Outcome<string>) =>
+  const reply = (outcome: Outcome<JsonText>) =>
     id === undefined ? undefined : { text: encodeReply20(id, outcome), isOverload: isOverload(outcome) };
   return { call, run: (context) => whenReady(runCall(options, call, context), reply) };
 }
@@ -193,13 +206,17 @@ function answerBatch(
     options,
   );
   if (tooCostly !== undefined) return refuse(tooCostly);
-  const context: ReplyContext = { client: client.reply, leftBytes: options.replyBytes, reads: new Map() };
+  const context = ownReply(options, client, new Map());
   const answering = runSome(requests, (request) => ("run" in request ? request.run(context) : request.reply));
   return answering.then((answers) => {
     const replies = answers.filter((answer) => answer !== undefined);
     if (replies.length === 0) return send20(client, undefined);
     send20(client, {
-      text: `[${replies.map(({ text }) => text).join(",")}]`,
+      text: joinTexts([
+        "[",
+        ...replies.flatMap(({ text }, index) => (index === 0 ? [text] : [",", text])),
+        "]",
+      ]),
       isOverload: replies.some((answer) => answer.isOverload),
     });
   });

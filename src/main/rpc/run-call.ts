@@ -1,12 +1,13 @@
 import type { Request } from "../../protocol/json-rpc/envelope.js";
 import { aboutOperation } from "../../protocol/json-rpc/failure-text.js";
-import { byteLength } from "../../protocol/json-rpc/joined.js";
 import type { Method, Routed, RoutedToPools } from "../../protocol/json-rpc/methods/method.js";
+import { byteLength, type JsonText } from "../../protocol/json-rpc/reply-text.js";
 import { internalFailure, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import { isRead, keyOf, replyTooLarge } from "../../protocol/storage/reply-limit.js";
 import type { CallReport } from "../observability/call-report.js";
 import type { Client } from "../pools/actor-handle.js";
+import type { HeldTexts } from "./reply-room.js";
 
 /** A value or a promise of it. Calls that need no other thread go without promises, which is faster. */
 export type Soon<T> = T | Promise<T>;
@@ -39,6 +40,8 @@ export interface ReplyContext {
   readonly client: Client;
   /** How many bytes the answers that are still to come may have. */
   leftBytes: number;
+  /** The answers that it has already. */
+  readonly held: HeldTexts;
   /** The reads of a batch by what they ask for: each runs once. Undefined for a request of its own. */
   readonly reads: Map<string, Soon<Outcome<unknown>>> | undefined;
 }
@@ -57,12 +60,12 @@ export function runCall(
   options: CallOptions,
   { method, planned, startedAt }: PlannedCall,
   context: ReplyContext,
-): Soon<Outcome<string>> {
+): Soon<Outcome<JsonText>> {
   const pool = planned.ok ? poolOf(planned.value) : "";
   const { client } = context;
   // Later its client may have gone, and a change must be known by it all the same.
   const peer = planned.ok && !isRead(planned.value.operation) ? client.peer : "";
-  const report = (outcome: Outcome<string>) => {
+  const report = (outcome: Outcome<JsonText>) => {
     const failure = outcome.ok ? undefined : outcome.failure;
     const ms = performance.now() - startedAt;
     options.report({
@@ -80,9 +83,10 @@ export function runCall(
   };
   if (!planned.ok) return report(planned);
   const { operation } = planned.value;
-  const encode = (answer: unknown): Outcome<string> => {
+  const encode = (answer: unknown): Outcome<JsonText> => {
     const text = method.encode(answer, context.leftBytes);
     if (text === undefined) return replyTooLarge(operation, options.replyBytes);
+    if (!context.held.add(text)) return context.held.refusal(operation);
     context.leftBytes -= byteLength(text);
     return succeed(text);
   };

@@ -1,4 +1,5 @@
-import { type EncodedBody, encodeBody } from "../http/encoding.js";
+import type { ReplyText } from "../../protocol/json-rpc/reply-text.js";
+import type { BodyEncoder, EncodedBody } from "../http/encoding.js";
 import { JSON_TEXT, RETRY_AFTER } from "../http/headers.js";
 import type { Headers, HttpReply } from "../http/transport.js";
 
@@ -8,16 +9,17 @@ const JSON_HEADERS: Headers = [...JSON_TEXT, NOSNIFF, VARY];
 
 /** A reply as JSON text. */
 export interface JsonReply {
-  readonly text: string;
+  readonly text: ReplyText;
   /** Whether the reply asks the client to retry later. */
   readonly isOverload: boolean;
 }
 
-/** Sends a reply in the encoding that `accept` prefers, the Accept-Encoding of the request. */
+/** Sends a reply as `encode` encodes it for `accept`, the Accept-Encoding of the request. */
 export function sendJson(
   reply: HttpReply,
   accept: string,
   { text, isOverload }: JsonReply,
+  encode: BodyEncoder,
 ): void | Promise<void> {
   const send = ({ body, encoding }: EncodedBody) => {
     if (encoding === undefined && !isOverload) return reply.send(200, JSON_HEADERS, body);
@@ -26,7 +28,7 @@ export function sendJson(
     if (isOverload) headers.push(...RETRY_AFTER);
     reply.send(200, headers, body);
   };
-  const encoded = encodeBody(text, accept);
+  const encoded = encode(text, accept);
   if (encoded instanceof Promise) return encoded.then(send);
   send(encoded);
 }

@@ -1,8 +1,3 @@
-/** The bytes of a text in UTF-8. */
-export function byteLength(text: string): number {
-  return Buffer.byteLength(text);
-}
-
 /**
  * The JSON texts of records, with commas between. Stops as soon as they are longer than
  * `mostBytes`, so that a list which is refused costs no more than one that is sent.

@@ -156,8 +156,10 @@ export function arrayOf<T>(type: FieldType<T>): FieldType<readonly T[]> {
 
 const MOST_SHOWN_CHARACTERS = 40;
 
+/** What a message repeats of a token: its beginning, and nothing of a URL, which may have a password. */
 function clip(text: string): string {
-  return text.length > MOST_SHOWN_CHARACTERS ? `${text.slice(0, MOST_SHOWN_CHARACTERS)}…` : text;
+  const shown = text.slice(0, MOST_SHOWN_CHARACTERS).replace(/:(?:\\?\/){2}.*/s, "://");
+  return shown.length < text.length ? `${shown}…` : text;
 }
 
 function readField<T>(type: FieldType<T>, value: JsonValue, path: string): Outcome<T> {

@@ -1,19 +1,24 @@
 import { FAILURES, type Failure, type Outcome } from "../storage/failures.js";
 import { encodeAbout, messageOf20 } from "./failure-text.js";
 import { quote } from "./json-text.js";
+import type { JsonText, ReplyText } from "./reply-text.js";
 
 /** Writes a 1.0 reply. The value of `outcome` is the result as JSON text. */
-export function encodeReply10(id: string, outcome: Outcome<string>): string {
+export function encodeReply10(id: string, outcome: Outcome<JsonText>): ReplyText {
   return outcome.ok
-    ? `{"result":${outcome.value},"error":null,"id":${id}}\n`
+    ? around('{"result":', outcome.value, `,"error":null,"id":${id}}\n`)
     : `{"result":null,"error":${quote(outcome.failure.message)},"id":${id}}\n`;
 }
 
 /** Writes a 2.0 reply, without a newline because it may be part of a batch. */
-export function encodeReply20(id: string, outcome: Outcome<string>): string {
+export function encodeReply20(id: string, outcome: Outcome<JsonText>): ReplyText {
   return outcome.ok
-    ? `{"jsonrpc":"2.0","result":${outcome.value},"id":${id}}`
+    ? around('{"jsonrpc":"2.0","result":', outcome.value, `,"id":${id}}`)
     : encodeFailure20(id, outcome.failure);
+}
+
+function around(before: string, text: JsonText, after: string): ReplyText {
+  return typeof text === "string" ? before + text + after : [before, text, after];
 }
 
 function encodeFailure20(id: string, failure: Failure): string {

@@ -60,12 +60,14 @@ export interface NodeSettings {
   /** Properties of new volumes, clones and images. */
   readonly volumeProperties: Readonly<Record<string, string>>;
   readonly log: { readonly level: string };
-  /** How many commands of one pool run at once: those that change it, and the other kinds. */
+  /** Of commands: how many of one pool run at once, those that change it, and the other kinds. */
   readonly limits: {
     readonly commands: number;
     readonly destroyCommands: number;
     readonly readCommands: number;
     readonly holdCommands: number;
+    /** Bytes. The text of an answer is not longer. */
+    readonly replyBytes: number;
   };
   readonly timeouts: {
     readonly commandMs: number;

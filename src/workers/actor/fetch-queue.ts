@@ -52,7 +52,8 @@ export function createFetchQueue<T>(
 
   function begin(flight: Flight<T>): void {
     running++;
-    const fetched = flight.fetch().finally(() => {
+    const run = async () => flight.fetch();
+    const fetched = run().finally(() => {
       running--;
       end(flight);
       const [next] = waiting;

@@ -1,6 +1,6 @@
 import { Resolver } from "node:dns/promises";
-import { messageOf } from "../../protocol/storage/caught-error.js";
-import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
+import { codeOf, messageOf } from "../../protocol/storage/caught-error.js";
+import { type FailedOutcome, fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import { isAllowed } from "../../protocol/storage/image-hosts.js";
 import type { FetchOrder } from "../../protocol/storage/operations.js";
 import type { NodeSettings } from "../../protocol/storage/pool-settings.js";
@@ -18,7 +18,22 @@ function hasPort(host: string): boolean {
   );
 }
 
-const WITHOUT_SRV = "imageService as HOST:PORT needs none";
+/** What the codes of a failed look-up mean; of others the code itself is told. */
+const DNS_FAILURES: Readonly<Record<string, string>> = {
+  ENODATA: "it has no SRV record",
+  ENOTFOUND: "the DNS server knows no such name",
+  EREFUSED: "the DNS server refuses to answer",
+  ESERVFAIL: "the DNS server failed",
+  ETIMEOUT: "no DNS server answered in time",
+  ECONNREFUSED: "no DNS server can be reached",
+};
+
+function noPort(host: string, why: string): FailedOutcome {
+  return fail(
+    "image.unreachable",
+    `the port of the image service ${host} can't be looked up (DNS SRV): ${why}; imageService as HOST:PORT needs no look-up`,
+  );
+}
 
 /** `HOST:PORT` of the image service, from the settings or from DNS. Fails: image.unreachable. */
 async function serviceAddress(settings: ImageServiceSettings): Promise<Outcome<string>> {
@@ -30,13 +45,9 @@ async function serviceAddress(settings: ImageServiceSettings): Promise<Outcome<s
     const records = await resolver.resolveSrv(host);
     // RFC 2782: the lowest priority number comes first. Among equals we take the largest weight.
     const [best] = records.sort((a, b) => a.priority - b.priority || b.weight - a.weight);
-    if (best) return succeed(`${host}:${best.port}`);
-    return fail("image.unreachable", `the image service has no SRV record: ${host}; ${WITHOUT_SRV}`);
+    return best ? succeed(`${host}:${best.port}`) : noPort(host, "it has no SRV record");
   } catch (error) {
-    return fail(
-      "image.unreachable",
-      `the SRV look-up of the image service failed: ${messageOf(error)}; ${WITHOUT_SRV}`,
-    );
+    return noPort(host, DNS_FAILURES[codeOf(error)] ?? messageOf(error));
   }
 }
 

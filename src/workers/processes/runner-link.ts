@@ -30,6 +30,11 @@ interface RunnerOptions {
   readonly script: string;
   readonly children: ChildTable;
   readonly log: ActorLog;
+  /**
+   * While commands run, a runner that has given no sign of life for about so long is killed,
+   * whatever their own time limits are.
+   */
+  readonly silentMs: number;
   /** How long after a command's own time limit the runner must have replied. For tests. */
   readonly replyLimitMs?: number;
 }
@@ -38,9 +43,9 @@ interface RunnerOptions {
 export interface Runner {
   /**
    * Runs a command in the runner. Never rejects. If the runner dies or is closed before the
-   * command has ended, the command is killed too and then ends as `lost`. If the runner has
-   * not replied by the command's time limit, it is killed with all its commands: this command
-   * ends as `timed_out`, the others as `lost`.
+   * command has ended, the command is killed too and then ends as `lost`. If the runner is
+   * silent for too long, or has not replied by the command's time limit, it is killed with all its
+   * commands: a command that is over its limit ends as `timed_out`, the others as `lost`.
    */
   run(argv: readonly string[], limits: CommandLimits): Promise<CommandEnd>;
   /** Resolves with what it runs when the runner has replied. Never settles while it does not. */
@@ -68,12 +73,19 @@ interface RunnerProcess {
 
 /** A runner kills a command at its time limit and waits up to 5 s for its end; the rest is for its reply. */
 const REPLY_LIMIT_MS = 7_000;
+/**
+ * A runner is asked so often within `silentMs`, and is killed when so many periods have passed
+ * without a sign of life. They are counted, not measured: when this thread or the whole machine was
+ * stopped for a while, one period has passed, in which the runner could not reply either. A runner
+ * that is only slow replies late: it need not answer each question, one reply of any kind counts.
+ */
+const ASKS = 8;
 /** A runner that is closed has only to kill its group. */
 const CLOSE_LIMIT_MS = 2_000;
 
 /** Starts the runner at once. If it dies, the next command starts it again. */
 export function startRunner(options: RunnerOptions): Runner {
-  const { script, children, log, replyLimitMs = REPLY_LIMIT_MS } = options;
+  const { script, children, log, silentMs, replyLimitMs = REPLY_LIMIT_MS } = options;
   /** The id of the newest request; ids count through all processes. */
   let lastId = 0;
   /** Processes started after the first. */
@@ -96,7 +108,23 @@ export function startRunner(options: RunnerOptions): Runner {
       requests.pipe(child.stdin);
       child.stdout.pipe(replies);
     }
+    /** Periods that have passed since the oldest question without a reply; undefined: there is none. */
+    let silentPeriods: number | undefined;
+    const ask = () => {
+      if (pending.size === 0 || started.isEnding) {
+        silentPeriods = undefined;
+      } else if (silentPeriods === undefined) {
+        silentPeriods = 0;
+        requests.write({ id: ++lastId } satisfies RunRequest);
+      } else if (++silentPeriods === ASKS) {
+        log.error("the runner gives no sign of life; it is killed", { pid: child.pid, afterMs: silentMs });
+        kill();
+      }
+    };
+    const pulse = setInterval(ask, silentMs / ASKS);
+    pulse.unref();
     replies.on("data", (reply: RunReply) => {
+      silentPeriods = undefined;
       pending.get(reply.id)?.(reply);
       pending.delete(reply.id);
     });
@@ -108,6 +136,7 @@ export function startRunner(options: RunnerOptions): Runner {
       child.once("error", (error) => log.error("the runner can't be started", { error: String(error) }));
       child.once("close", (code, signal) => {
         started.isEnding = true;
+        clearInterval(pulse);
         void endGroup(child.pid).then(() => {
           running = undefined;
           release();
@@ -122,10 +151,10 @@ export function startRunner(options: RunnerOptions): Runner {
   }
 
   /**
-   * Sends a request. Never rejects. It waits for the commands of a dead runner to end first, so
+   * Sends a request. Never rejects. Without `timeoutMs` its reply has no time limit. It waits for the commands of a dead runner to end first, so
    * that no command works on a pool beside one that nobody waits for any more.
    */
-  async function send(request: Omit<RunRequest, "id">, timeoutMs: number): Promise<RunReply | NoReply> {
+  async function send(request: Omit<RunRequest, "id">, timeoutMs?: number): Promise<RunReply | NoReply> {
     while (running?.isEnding) await running.ended;
     return new Promise((resolve) => {
       if (isClosed) return resolve({ kind: "lost" });
@@ -135,12 +164,14 @@ export function startRunner(options: RunnerOptions): Runner {
       }
       const { pending, requests, kill } = running;
       const id = ++lastId;
-      const overdue = setTimeout(() => {
-        log.error("the runner does not reply; it is killed", { id, afterMs: timeoutMs + replyLimitMs });
+      const isOverdue = (afterMs: number) => {
+        log.error("the runner does not reply; it is killed", { id, afterMs: afterMs + replyLimitMs });
         // Settled at the end of the process, so that nothing of it goes on behind the answer.
-        pending.set(id, () => resolve({ kind: "timed_out", afterMs: timeoutMs }));
+        pending.set(id, () => resolve({ kind: "timed_out", afterMs }));
         kill();
-      }, timeoutMs + replyLimitMs);
+      };
+      const overdue =
+        timeoutMs === undefined ? undefined : setTimeout(isOverdue, timeoutMs + replyLimitMs, timeoutMs);
       pending.set(id, (reply) => {
         clearTimeout(overdue);
         resolve(reply);
@@ -162,7 +193,7 @@ export function startRunner(options: RunnerOptions): Runner {
     },
     ping: () =>
       new Promise((resolve) => {
-        void send({}, 0).then((reply) => {
+        void send({}).then((reply) => {
           if ("id" in reply) resolve(reply.running ?? []);
         });
       }),

@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 import { describe, expect, test } from "vitest";
 import { configSchema } from "../../../src/main/config/schema.js";
 import { guard, refuseWhileStarting, takePort } from "../../../src/main/front-door.js";
+import { createBodyEncoder } from "../../../src/main/http/encoding.js";
 import type { HttpReply, HttpRequest } from "../../../src/main/http/transport.js";
 import { createRoutes, type RouteOptions } from "../../../src/main/routes.js";
 import { sendJson } from "../../../src/main/rpc/send-json.js";
@@ -75,7 +76,7 @@ describe("a bug in a request", () => {
   test("in the coding of a long reply reaches the caller of sendJson", async () => {
     const reply = { send: throws } as unknown as HttpReply;
     const long = { text: "x".repeat(100_000), isOverload: false };
-    await expect(sendJson(reply, "gzip", long)).rejects.toBe(bug);
+    await expect(sendJson(reply, "gzip", long, createBodyEncoder())).rejects.toBe(bug);
   });
 });
 
@@ -107,7 +108,7 @@ describe.each(["uws", "node"] as const)("the port, on %s", (transport) => {
   const config = (port: number) => ({
     listen: { host: "127.0.0.1", port, transport, names: [], origins: [] },
     limits: configSchema.parse({}).limits,
-    timeouts: { bodyMs: 5_000 },
+    timeouts: { bodyMs: 5_000, replyMs: 5_000 },
   });
 
   test("answers from the start, and by the handler once the door is open", async () => {

@@ -4,6 +4,7 @@ import { writeToStdout } from "../../../protocol/raw-disk/stdout.js";
 import { type PoolName, poolNameProblem, resolveName } from "../../../protocol/storage/names.js";
 import { newGuid } from "../../../protocol/zfs-stream/guid.js";
 import { CommandFailure } from "./command-failure.js";
+import { findDiskData } from "./disk-data.js";
 import { openRawDisk, type RawDisk } from "./disk-source.js";
 import { requireRaw } from "./foreign-format.js";
 import { createProgress } from "./progress.js";
@@ -61,6 +62,7 @@ async function pack(
   try {
     await sendVolume({
       file: disk.path,
+      dataRanges: await findDiskData(disk.path),
       stream: {
         toName,
         toGuid: newGuid(),

@@ -1,9 +1,9 @@
 import type { Outcome } from "../../storage/failures.js";
 import type { PoolName } from "../../storage/names.js";
 import type { Answer, Operation, OperationName } from "../../storage/operations.js";
-import { byteLength } from "../joined.js";
 import type { JsonValue } from "../json.js";
 import { type FieldType, readParams } from "../params.js";
+import { byteLength, type JsonText } from "../reply-text.js";
 
 /** An operation with the pool whose actor is to run it. */
 export interface Routed {
@@ -34,9 +34,10 @@ export interface Method {
   /**
    * The JSON text of an answer; for an operation on several pools, of their answers in the pools'
    * order. Undefined if it is longer than `mostBytes`, which is found out early. The text of a list
-   * is kept for as long as the list: callers that share an answer share its text.
+   * is kept for as long as the list: callers that share an answer share its text. An answer that
+   * the actor has written already is bytes, and is its own text.
    */
-  encode(answer: unknown, mostBytes: number): string | undefined;
+  encode(answer: unknown, mostBytes: number): JsonText | undefined;
 }
 
 /** A row of the table. `R`: the request's fields. `A`: what `encode` writes. `P`: what is planned. */
@@ -78,7 +79,7 @@ function fromRow<R, K extends OperationName, A, P extends Routed | RoutedToPools
   };
 }
 
-function createEncoder(encode: Method["encode"]): Method["encode"] {
+function createEncoder(encode: (answer: unknown, mostBytes: number) => string | undefined): Method["encode"] {
   const texts = new WeakMap<object, string>();
   /** Lists that are longer than so many bytes. */
   const tooLong = new WeakMap<object, number>();
@@ -89,6 +90,7 @@ function createEncoder(encode: Method["encode"]): Method["encode"] {
   }
 
   return (answer, mostBytes) => {
+    if (answer instanceof Uint8Array) return answer.length > mostBytes ? undefined : answer;
     if (!Array.isArray(answer)) return encodeWithin(answer, mostBytes);
     const known = texts.get(answer);
     if (known !== undefined) return byteLength(known) > mostBytes ? undefined : known;

@@ -24,7 +24,8 @@ function encodeSnapshot(snapshot: SnapshotRecord): string {
   return `{"id":${quote(snapshot.name)},"size":${mibFromBytes(snapshot.written)}}`;
 }
 
-function encodeSnapshots(snapshots: readonly SnapshotRecord[], mostBytes: number): string | undefined {
+/** The answer of a list. Undefined if it is longer than `mostBytes`, which is found out early. */
+export function encodeSnapshots(snapshots: readonly SnapshotRecord[], mostBytes: number): string | undefined {
   const joined = joinWithin(snapshots, encodeSnapshot, mostBytes);
   return joined === undefined ? undefined : `{"snapshots":[${joined}]}`;
 }

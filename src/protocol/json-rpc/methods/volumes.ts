@@ -17,7 +17,8 @@ function encodeVolume(volume: VolumeRecord): string {
   return `{"id":${quote(volume.name)},"size":${mibFromBytes(volume.size)},"device":${quote(volume.device)}}`;
 }
 
-function encodeVolumes(volumes: readonly VolumeRecord[], mostBytes: number): string | undefined {
+/** The answer of a list. Undefined if it is longer than `mostBytes`, which is found out early. */
+export function encodeVolumes(volumes: readonly VolumeRecord[], mostBytes: number): string | undefined {
   const joined = joinWithin(volumes, encodeVolume, mostBytes);
   return joined === undefined ? undefined : `{"volumes":[${joined}]}`;
 }

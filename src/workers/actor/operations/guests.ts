@@ -1,4 +1,4 @@
-import { fail, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import { fail, failed, internalFailure, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import { childOf, type DatasetName, datasetOf, devicePath } from "../../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
 import type { CompleteImage, DiskRecord, GuestRecord } from "../../../protocol/storage/records.js";
@@ -115,7 +115,7 @@ export function guestOperations(
     if (!before.ok) return before;
     const created: DatasetName[] = before.value === undefined ? [guestRoot] : [];
     for (const plan of missing) {
-      const outcome = await createDisk(plan, copies);
+      const outcome = await createDisk(plan, copies).catch(internalFailure);
       if (outcome.ok) {
         created.push(plan.volume);
         reservation.shrink(plan.record.size);

@@ -1,5 +1,5 @@
 import type { FailureCode, Outcome } from "../../../protocol/storage/failures.js";
-import { fail, succeed } from "../../../protocol/storage/failures.js";
+import { fail, internalFailure, succeed } from "../../../protocol/storage/failures.js";
 import type { SnapshotName } from "../../../protocol/storage/names.js";
 import { type DatasetInfo, HOLD_PREFIX, type Zfs } from "../../drivers/driver.js";
 import type { HoldRecord } from "../record-file.js";
@@ -36,7 +36,7 @@ interface SharedHold {
 }
 
 /** After these failures the hold may be there. */
-const UNKNOWN: readonly FailureCode[] = ["command.timed_out", "service.interrupted"];
+const UNKNOWN: readonly FailureCode[] = ["command.timed_out", "service.interrupted", "internal"];
 
 /** Most renames of a dataset that one release follows. */
 const MOVES_FOLLOWED = 5;
@@ -80,16 +80,20 @@ export function createHolds(
   /** The number in the newest tag. */
   let lastTag = 0;
 
-  function endSharing({ guid, tag }: SharedHold): void {
-    shared.delete(guid);
-    sharedByTag.delete(tag);
+  function endSharing(ended: SharedHold): void {
+    // The guid may have a newer hold by now.
+    if (shared.get(ended.guid) === ended) shared.delete(ended.guid);
+    sharedByTag.delete(ended.tag);
   }
 
-  /** The record comes first: without one, a crash would leave a hold that no start knows. */
+  /**
+   * The record comes first: without one, a crash would leave a hold that no start knows. Never
+   * rejects: a hold that may have been made before an exception is released as after a failure.
+   */
   async function hold(hold: HoldRecord): Promise<Outcome<null>> {
     const recorded = await records.putHold(hold);
     if (!recorded.ok) return recorded;
-    const held = await zfs.hold(hold.tag, hold.name);
+    const held = await zfs.hold(hold.tag, hold.name).catch(internalFailure);
     if (held.ok) return held;
     const { code } = held.failure;
     // The record stays where even this fails: the next start releases the hold, if there is one.
@@ -119,7 +123,7 @@ export function createHolds(
     const known = shared.get(guid);
     if (known) return known;
     const tag = `${tagPrefix}-${++lastTag}`;
-    const created: SharedHold = { tag, guid, held: hold({ name, tag }), users: 0 };
+    const created: SharedHold = { tag, guid, held: hold({ name, tag }).catch(internalFailure), users: 0 };
     shared.set(guid, created);
     sharedByTag.set(tag, created);
     return created;
@@ -137,6 +141,9 @@ export function createHolds(
     release: async (name, tag) => {
       if (removeUser(tag)) return succeed(null);
       const released = await releaseHold(zfs, { name, tag });
+      if (!released.ok && released.failure.code !== "pool.read_only") {
+        log.warn("a hold could not be released; it is tried again", { name, tag, ...released.failure });
+      }
       if (released.ok) await records.dropHold({ tag });
       // A hold from before the pool was imported read-only stays, and so does its record.
       else if (released.failure.code !== "pool.read_only") return released;

@@ -1,4 +1,11 @@
-import { fail, failed, type Outcome, succeed, tellAbout } from "../../../protocol/storage/failures.js";
+import {
+  fail,
+  failed,
+  internalFailure,
+  type Outcome,
+  succeed,
+  tellAbout,
+} from "../../../protocol/storage/failures.js";
 import { shownUrl } from "../../../protocol/storage/image-hosts.js";
 import { getImage, listImages } from "../../../protocol/storage/known-images.js";
 import {
@@ -127,9 +134,12 @@ export function imageOperations(
     }
     // No lock during the transfer, which may take hours: all changes above it would wait. The
     // queue lets one fetch of an image run at a time, and no request can name the partial.
-    const fetched = await context.fetch({ ...from.value, command: zfs.receiveCommand(partial, marks) });
+    const command = zfs.receiveCommand(partial, marks);
+    const fetched = await context.fetch({ ...from.value, command }).catch(internalFailure);
     return locks.with([partialTree, { name: volume, mode: "tree" }], async () => {
-      const published = fetched.ok ? await publish(id, type, partial, volume) : fetched;
+      const publishing = fetched.ok ? publish(id, type, partial, volume) : Promise.resolve(fetched);
+      // An exception leaves a partial as a failure does.
+      const published = await publishing.catch(internalFailure);
       if (!published.ok) await removePartial(partial);
       return published;
     });

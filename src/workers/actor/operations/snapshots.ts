@@ -121,8 +121,10 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
         if (zfs.driver === "embedded" && found.value.volsize === 0n) {
           return fail("dataset.wrong_type", `can't send ${name}: the embedded driver sends volumes only`);
         }
+        // Nothing comes after the hold that could fail: only main releases it, by its ticket.
+        const command = zfs.sendCommand(name);
         const tag = await holds.acquire({ name, guid: found.value.guid });
-        return tag.ok ? succeed({ name, tag: tag.value, command: zfs.sendCommand(name) }) : tag;
+        return tag.ok ? succeed({ name, tag: tag.value, command }) : tag;
       }),
 
     CloseSend: ({ name, tag }) => holds.release(name, tag),

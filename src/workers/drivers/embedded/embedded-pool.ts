@@ -118,26 +118,24 @@ async function openFolder(
   const opened = await openSoundCatalog(settings, folder, files, log);
   if (!opened.ok) return opened;
   const catalog = traced(trace, "catalog", opened.value, ["commit"]);
+  let isOpen = false;
   try {
     const failure = await ensureRoot(name, catalog);
-    if (failure) {
-      await catalog.close();
-      return failure;
-    }
+    if (failure) return failure;
     await settleFiles(settings, catalog, files, log);
-  } catch (error) {
-    await catalog.close();
-    throw error;
+    const quota = quotaBytes === undefined ? undefined : bytes(quotaBytes);
+    const transactions = createCatalogTransactions(catalog, files, log);
+    const accounting = createSpaceAccounting(catalog, files, quota);
+    const reserve = createSpaceReserve(folder, files.available, log);
+    await reserve.restore();
+    const missing = await findEmptyHanded(catalog, files);
+    const pool = { name, catalog, files, transactions, accounting, reserve, missing };
+    for (const notice of await noticesOf(pool)) log.error(notice, { pool: name });
+    isOpen = true;
+    return succeed(pool);
+  } finally {
+    if (!isOpen) await catalog.close();
   }
-  const quota = quotaBytes === undefined ? undefined : bytes(quotaBytes);
-  const transactions = createCatalogTransactions(catalog, files, log);
-  const accounting = createSpaceAccounting(catalog, files, quota);
-  const reserve = createSpaceReserve(folder, files.available, log);
-  await reserve.restore();
-  const missing = await findEmptyHanded(catalog, files);
-  const pool = { name, catalog, files, transactions, accounting, reserve, missing };
-  for (const notice of await noticesOf(pool)) log.error(notice, { pool: name });
-  return succeed(pool);
 }
 
 /**

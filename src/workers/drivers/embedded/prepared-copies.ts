@@ -53,7 +53,7 @@ export async function prepareCopies(
     made.clear();
     await pool.transactions.removeUnusedFiles(left);
   };
-  const copied = await catchStorageErrors("the data can't be copied", async () => {
+  const copyAll = async (): Promise<Outcome<null>> => {
     for (const source of changes.flatMap((change) => sourcesOf(pool, change))) {
       // Destroyed while another was copied: the change will find that out.
       if (source === "" || !existsSync(pool.files.pathOf(source))) continue;
@@ -62,10 +62,14 @@ export async function prepareCopies(
       made.set(source, [...(made.get(source) ?? []), copy.value]);
     }
     return succeed(null);
-  });
-  if (!copied.ok) {
-    await discard();
-    return copied;
+  };
+  let isComplete = false;
+  try {
+    const copied = await catchStorageErrors("the data can't be copied", copyAll);
+    if (!copied.ok) return copied;
+    isComplete = true;
+    return succeed({ take: (source) => made.get(source)?.pop(), discard });
+  } finally {
+    if (!isComplete) await discard();
   }
-  return succeed({ take: (source) => made.get(source)?.pop(), discard });
 }

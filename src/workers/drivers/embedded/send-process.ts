@@ -6,7 +6,7 @@ import { sendVolume } from "../../../protocol/raw-disk/send-volume.js";
 import { writeToStdout } from "../../../protocol/raw-disk/stdout.js";
 import { messageOf } from "../../../protocol/storage/caught-error.js";
 import { parseSendRequest } from "./child-messages.js";
-import { findData } from "./find-data.js";
+import { findVolumeData } from "./volume-data.js";
 
 const { name, file, guid, created, volsize, volblocksize } = parseSendRequest(process.argv[2]);
 // When the reader closes the pipe, the write rejects; without a listener the event would end us with a stack trace.
@@ -14,7 +14,7 @@ process.stdout.on("error", () => {});
 try {
   await sendVolume({
     file,
-    dataRanges: await findData(file),
+    dataRanges: await findVolumeData(file),
     stream: {
       toName: name,
       toGuid: BigInt(guid),

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { DataRange } from "../../../protocol/raw-disk/data-ranges.js";
 import { writeSparse } from "../../../protocol/raw-disk/file-writes.js";
 import { codeOf } from "../../../protocol/storage/caught-error.js";
-import { findData } from "./find-data.js";
+import { findVolumeData } from "./volume-data.js";
 
 const BUFFER_BYTES = 1024 * 1024;
 const MAX_SPARE_BUFFERS = 4;
@@ -59,7 +59,7 @@ export function createVolumeCopier(): VolumeCopier {
     await using from = await open(fromPath, "r");
     await using to = await open(toPath, "wx", 0o600);
     const { size } = await from.stat();
-    const ranges = (await findData(fromPath)) ?? [{ start: 0, end: size }];
+    const ranges = (await findVolumeData(fromPath)) ?? [{ start: 0, end: size }];
     for (const range of ranges) await copyRange(from, to, range, signal);
     await to.truncate(size);
   }

@@ -12,7 +12,16 @@ const PIECE = 100;
 const RESERVE = 10;
 const STALLED_MS = 30;
 const FAILURE: Failure = { code: "pool.unavailable", message: "the pool is gone" };
-const INTERRUPTED = expect.objectContaining({ code: "service.interrupted" });
+const GIVEN_UP: Failure = { code: "service.interrupted", message: "the download was given up" };
+const STOPPING: Failure = { code: "service.stopping", message: "imagestore is stopping" };
+const CLIENT_GONE = expect.objectContaining({
+  code: "service.interrupted",
+  message: expect.stringContaining("the client went"),
+});
+const STALLED = expect.objectContaining({
+  code: "service.interrupted",
+  message: expect.stringMatching(/^the client took nothing for \d+ ms/),
+});
 
 interface Setup {
   /** How many bytes the client takes before it blocks. */
@@ -65,6 +74,7 @@ function setUp(setup: Setup = {}) {
       return seen.isDisconnected;
     },
     onDisconnect: (each) => disconnectListeners.push(each),
+    onEnd: () => expect.unreachable("only whole replies end"),
     send: () => expect.unreachable("a pump sends no whole reply by itself"),
     stream: (status, _headers, source, ready) => {
       expect([status, seen.refusals]).toEqual([200, []]);
@@ -129,7 +139,7 @@ function setUp(setup: Setup = {}) {
 
   return {
     seen,
-    cancel: pump.cancel,
+    cancel: () => pump.cancel(STOPPING),
     disconnect,
     /** Bytes arrive; nothing is written before `run`. */
     arrive: (bytes: number) => {
@@ -239,16 +249,16 @@ describe("a send that fails", () => {
   });
 
   test.each([
-    ["a disconnect at once", true, INTERRUPTED],
-    ["none before it has ended", false, FAILURE],
-  ])("after the first byte resets the connection, where that is %s", async (_what, atOnce, expected) => {
+    ["a disconnect at once", true],
+    ["none before it has ended", false],
+  ])("after the first byte resets the connection, where that is %s", async (_what, atOnce) => {
     const { seen, arrive, endSend, run, outcomes } = setUp({ resetDisconnects: atOnce });
     arrive(1_000);
     run();
     arrive(1_000);
     endSend(FAILURE);
     run();
-    expect(await outcomes()).toEqual([expected]);
+    expect(await outcomes()).toEqual([FAILURE]);
     expect(seen).toMatchObject({ resets: 1, refusals: [], written: 1_000 - RESERVE, isEndCalled: false });
   });
 
@@ -272,8 +282,8 @@ describe("a client that disconnects", () => {
       run();
       expect(seen).toMatchObject({ isSendClosed: true, statusLines: 0 });
       expect(await outcomes()).toEqual([]);
-      endSend(FAILURE);
-      expect(await outcomes()).toEqual([FAILURE]);
+      endSend(GIVEN_UP);
+      expect(await outcomes()).toEqual([CLIENT_GONE]);
       expect(seen).toMatchObject({ refusals: [], resets: 0 });
     },
   );
@@ -282,8 +292,8 @@ describe("a client that disconnects", () => {
     const { seen, endSend, outcomes } = setUp({ isDisconnected: true });
     expect(seen.isSendClosed).toBe(true);
     expect(await outcomes()).toEqual([]);
-    endSend(FAILURE);
-    expect(await outcomes()).toEqual([FAILURE]);
+    endSend(GIVEN_UP);
+    expect(await outcomes()).toEqual([CLIENT_GONE]);
   });
 
   test("within the stream ends it when the send has ended, though that succeeded", async () => {
@@ -296,7 +306,7 @@ describe("a client that disconnects", () => {
     expect(await outcomes()).toEqual([]);
     endSend();
     run();
-    expect(await outcomes()).toEqual([INTERRUPTED]);
+    expect(await outcomes()).toEqual([CLIENT_GONE]);
     expect(seen).toMatchObject({ written: 1_000 - RESERVE, isEndCalled: false, isSendClosed: true });
   });
 
@@ -307,7 +317,7 @@ describe("a client that disconnects", () => {
     endSend();
     disconnect();
     run();
-    expect(await outcomes()).toEqual([INTERRUPTED]);
+    expect(await outcomes()).toEqual([CLIENT_GONE]);
     expect(seen).toMatchObject({ written: 100, isEndCalled: false, isSendClosed: true });
   });
 
@@ -319,7 +329,7 @@ describe("a client that disconnects", () => {
     expect(seen.isEndCalled).toBe(true);
     disconnect();
     flush();
-    expect(await outcomes()).toEqual([INTERRUPTED]);
+    expect(await outcomes()).toEqual([CLIENT_GONE]);
   });
 
   test("after the end changes nothing", async () => {
@@ -338,9 +348,9 @@ describe("a client that disconnects", () => {
 
 describe("a download that is cancelled", () => {
   test.each([
-    ["is killed", FAILURE, FAILURE],
-    ["succeeds after all", undefined, INTERRUPTED],
-  ])("before the first byte is refused once its send %s", async (_how, failure, expected) => {
+    ["is killed", GIVEN_UP],
+    ["succeeds after all", undefined],
+  ])("before the first byte is refused once its send %s", async (_how, failure) => {
     const { seen, arrive, cancel, endSend, run, outcomes } = setUp();
     arrive(1_000);
     cancel();
@@ -349,8 +359,8 @@ describe("a download that is cancelled", () => {
     expect(seen).toMatchObject({ isSendClosed: true, refusals: [], statusLines: 0 });
     endSend(failure);
     run();
-    expect(await outcomes()).toEqual([expected]);
-    expect(seen).toMatchObject({ refusals: [expected], statusLines: 0, resets: 0 });
+    expect(await outcomes()).toEqual([STOPPING]);
+    expect(seen).toMatchObject({ refusals: [STOPPING], statusLines: 0, resets: 0 });
   });
 
   test.each([true, false])("within the stream is reset at once and waits (at once: %s)", async (atOnce) => {
@@ -365,7 +375,7 @@ describe("a download that is cancelled", () => {
     expect(await outcomes()).toEqual([]);
     disconnect();
     endSend();
-    expect(await outcomes()).toEqual([INTERRUPTED]);
+    expect(await outcomes()).toEqual([STOPPING]);
   });
 
   test("between the end of its send and the first step is refused, and no byte is written", async () => {
@@ -374,8 +384,8 @@ describe("a download that is cancelled", () => {
     endSend();
     cancel();
     run();
-    expect(await outcomes()).toEqual([INTERRUPTED]);
-    expect(seen).toMatchObject({ refusals: [INTERRUPTED], statusLines: 0, isSendClosed: true });
+    expect(await outcomes()).toEqual([STOPPING]);
+    expect(seen).toMatchObject({ refusals: [STOPPING], statusLines: 0, isSendClosed: true });
   });
 
   test("while the last bytes leave is reset", async () => {
@@ -385,7 +395,7 @@ describe("a download that is cancelled", () => {
     run();
     cancel();
     cancel();
-    expect(await outcomes()).toEqual([INTERRUPTED]);
+    expect(await outcomes()).toEqual([STOPPING]);
     expect(seen.resets).toBe(1);
   });
 });
@@ -398,7 +408,7 @@ describe("a reader that takes nothing", () => {
     await until("it is cut off", () => seen.resets === 1);
     expect(seen.isSendClosed).toBe(true);
     endSend();
-    expect(await outcomes()).toEqual([INTERRUPTED]);
+    expect(await outcomes()).toEqual([STALLED]);
   });
 
   test.each([
@@ -410,7 +420,7 @@ describe("a reader that takes nothing", () => {
     endSend();
     run();
     await until("it is cut off", () => seen.resets === 1);
-    expect(await outcomes()).toEqual([INTERRUPTED]);
+    expect(await outcomes()).toEqual([STALLED]);
   });
 
   test("gets its whole time again whenever it takes something", async () => {

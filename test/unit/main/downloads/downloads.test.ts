@@ -3,7 +3,7 @@ import { createDownloads } from "../../../../src/main/downloads/downloads.js";
 import type { SendListener, StreamingHandle } from "../../../../src/main/downloads/streaming-handle.js";
 import type { HttpReply, HttpRequest } from "../../../../src/main/http/transport.js";
 import type { Actor } from "../../../../src/main/pools/actor-handle.js";
-import { failed, type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
+import { fail, failed, type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
 import type { PoolName } from "../../../../src/protocol/storage/names.js";
 import type { Operation } from "../../../../src/protocol/storage/operations.js";
 import { until } from "../../../support/until.js";
@@ -73,6 +73,21 @@ describe("the hold of a download", () => {
     expect(performance.now() - startedAt).toBeLessThan(900);
     expect(releases()).toBe(1);
     expect(downloads.active).toBe(0);
+  });
+
+  test("is released though the first try fails for good, and until then its tag is live", async () => {
+    let fails = true;
+    const { downloads, releases } = start(() =>
+      fails ? fail("command.failed", "no space on the device") : succeed(null),
+    );
+    downloads.handle(request, { ...reply, isDisconnected: true });
+    await until("the first try has failed", () => releases() === 1 && downloads.active === 0);
+    expect(downloads.liveTags(POOL)).toEqual(["t"]);
+    downloads.handle(request, { ...reply, isDisconnected: true });
+    await until("it keeps no other download away", () => releases() === 2);
+    fails = false;
+    await until("both are released", () => downloads.liveTags(POOL).length === 0);
+    expect(releases()).toBe(4);
   });
 
   test("is released before a stop has ended", async () => {

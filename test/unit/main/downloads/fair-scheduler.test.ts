@@ -43,6 +43,17 @@ describe("work in turns", () => {
     expect(seen).toEqual([10, 20, 30, 35]);
   });
 
+  test("goes on after a step that throws", async () => {
+    const log: string[] = [];
+    const scheduler = createFairScheduler(100);
+    const bug = () => {
+      throw new Error("a bug");
+    };
+    expect(() => scheduler.add(bug)).toThrow("a bug");
+    scheduler.add(work("a", 2, log));
+    await until("it is done", () => log.length === 2);
+  });
+
   test("what is added while it waits, or adds itself, is not done twice", async () => {
     const log: string[] = [];
     const scheduler = createFairScheduler(100);

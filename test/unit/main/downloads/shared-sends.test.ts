@@ -30,9 +30,11 @@ interface FakeSend {
   end(failure?: Failure): void;
 }
 
-function fakeStreaming() {
+/** `rings`: for so many sends there is memory. */
+function fakeStreaming(rings = Number.POSITIVE_INFINITY) {
   const sends: FakeSend[] = [];
   const send = (_command: readonly string[], listener: SendListener, skipBytes = 0): SendHandle => {
+    if (sends.length >= rings) throw new RangeError("Array buffer allocation failed");
     const memory = createRingMemory(WINDOW);
     const writer = createRingWriter(memory);
     const reader = createRingReader(memory);
@@ -198,6 +200,22 @@ describe("downloads of one snapshot", () => {
     await run(sends, [slow]);
     expect(slow.received).toEqual(whole);
     expect(slow.end).toEqual({ failure: undefined });
+  });
+
+  test("but if there is no memory for that, the slow one fails alone", async () => {
+    const { sends, shared } = fakeStreaming(1);
+    const [fast, slow] = [connect(shared), connect(shared)];
+    await turn();
+    for (let round = 0; round < 50; round++) {
+      sends[0]?.step();
+      fast.take();
+    }
+    await until("the slow one has failed", () => slow.end !== undefined);
+    expect(slow.end).toMatchObject({ failure: { code: "internal" } });
+    slow.close();
+    await run(sends, [fast]);
+    expect(fast.received).toEqual(whole);
+    expect(fast.end).toEqual({ failure: undefined });
   });
 
   test("all fail when it fails", async () => {

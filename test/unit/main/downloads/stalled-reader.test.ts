@@ -18,7 +18,7 @@ beforeAll(async () => {
   listener = await uwsTransport.listen({
     host: "127.0.0.1",
     port: 0,
-    limits: { bodyBytes: 1024, bodyBytesInFlight: 1024, bodyMs: 30_000, connections: 100 },
+    limits: { bodyBytes: 1024, bodyBytesInFlight: 1024, bodyMs: 30_000, replyMs: 30_000, connections: 100 },
     onRefused: () => {},
     handle: ({ path, query }, reply) => {
       const stream = streamTo(reply, Number(query));

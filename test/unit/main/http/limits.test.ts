@@ -11,6 +11,7 @@ const ROOMY: HttpLimits = {
   bodyBytes: 100_000,
   bodyBytesInFlight: 1_000_000,
   bodyMs: 30_000,
+  replyMs: 30_000,
   connections: 100,
 };
 const NO_ROOM = "the bodies of other requests take all of limits.bodyBytesInFlight (200000 bytes), try again";

@@ -28,6 +28,7 @@ async function send(
     batchLength: 100,
     batchLists: 3,
     replyBytes: 1_000,
+    replyBytesInFlight: 1_000,
     run: async ({ operation }) => {
       ran.push(operation);
       return answer(operation);

@@ -15,6 +15,7 @@ test("a bug in one request of a batch is a 500, and does not keep the requests b
     batchLength: 10,
     batchLists: 10,
     replyBytes: 1_000,
+    replyBytesInFlight: 1_000,
     run: ({ operation }) => {
       ran.push(operation.op);
       if (operation.op === "ListVolumes") throw bug;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { CallReport } from "../../../../src/main/observability/call-report.js";
+import { HeldTexts, ReplyRoom } from "../../../../src/main/rpc/reply-room.js";
 import { type CallOptions, planCall, runCall } from "../../../../src/main/rpc/run-call.js";
 import { createMethodTable } from "../../../../src/protocol/json-rpc/methods/table.js";
 import { fail, type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
@@ -42,7 +43,8 @@ async function call(name: string, answer: (pool: PoolName) => Outcome<unknown> |
   };
   const planned = planCall(options, lookup.found, { version: "2.0", params: undefined });
   const client = { requestId: "r1", peer: "192.0.2.1", onDisconnect: () => {} };
-  const outcome = await runCall(options, planned, { client, leftBytes: REPLY_BYTES, reads: undefined });
+  const held = new HeldTexts(new ReplyRoom(REPLY_BYTES), { onEnd: () => {} });
+  const outcome = await runCall(options, planned, { client, leftBytes: REPLY_BYTES, held, reads: undefined });
   return { outcome, asked, reports };
 }
 
@@ -54,7 +56,7 @@ describe("a call to several pools", () => {
     });
     if (!outcome.ok) throw new Error(outcome.failure.message);
     expect(asked).toEqual(POOLS);
-    expect(JSON.parse(outcome.value).pools.map((pool: { name: string }) => pool.name)).toEqual(POOLS);
+    expect(JSON.parse(String(outcome.value)).pools.map((pool: { name: string }) => pool.name)).toEqual(POOLS);
     expect(reports).toMatchObject([{ method: "GetPool", pool: "", code: "ok" }]);
   });
 

@@ -197,6 +197,16 @@ describe("failed", () => {
     expect(message).toBe(`Request.size: expected unsigned 64-bit integer, got "${"9".repeat(39)}…`);
   });
 
+  test.each([
+    '{"url":"http://agent:hunter2@x/"}',
+    '["https:\\/\\/agent:hunter2@x/"]',
+    '"ftp://agent:hunter2@x/?hunter2"',
+  ])("nothing of a URL is repeated: %s", (token) => {
+    const message = refusal(`{"size":${token}}`);
+    expect(message).toMatch(/got .*(?:http|https|ftp):\/\/…$/);
+    expect(message).not.toContain("hunter2");
+  });
+
   test("a text that is no JSON is refused under the name of its struct", () => {
     expect(refusal('{"id":')).toMatch(/^Request: \S/);
   });

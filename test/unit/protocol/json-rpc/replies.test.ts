@@ -48,7 +48,7 @@ describe("replies, byte for byte", () => {
   test("every failure of the table makes a reply that parses to its row", () => {
     for (const code of Object.keys(FAILURES) as FailureCode[]) {
       const { rpc, errno, retryable } = FAILURES[code];
-      expect(JSON.parse(encodeReply20("1", fail(code, "m")))).toEqual({
+      expect(JSON.parse(String(encodeReply20("1", fail(code, "m"))))).toEqual({
         jsonrpc: "2.0",
         error: { code: rpc, message: "m", data: { reason: code, errno, retryable } },
         id: 1,

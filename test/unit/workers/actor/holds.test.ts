@@ -126,6 +126,55 @@ describe("a download", () => {
     },
   );
 
+  test("whose hold throws after it was made leaves none, and the next one gets its own", async () => {
+    const { handlers, zfs, records } = start("i");
+    const hold = zfs.hold;
+    zfs.hold = async (tag, held) => {
+      await hold(tag, held);
+      throw new Error("a bug");
+    };
+    const refused = await Promise.all([handlers.OpenSend({ name }), handlers.OpenSend({ name })]);
+    for (const each of refused) expect(each).toMatchObject({ failure: { code: "internal" } });
+    expect([zfs.holdsOf(name), await records.holds()]).toEqual([[], []]);
+    zfs.hold = hold;
+    expect((await handlers.OpenSend({ name })).ok).toBe(true);
+  });
+
+  test("whose record throws holds nothing, and the next one gets its own", async () => {
+    const { zfs, records } = start("i");
+    let throws = true;
+    const putHold: typeof records.putHold = async (hold) => {
+      if (throws) throw new Error("a bug");
+      return records.putHold(hold);
+    };
+    const { handlers } = createMemoryActor(zfs, { ...records, putHold }, noFetch);
+    expect(await handlers.OpenSend({ name })).toMatchObject({ failure: { code: "internal" } });
+    expect(zfs.holdsOf(name)).toEqual([]);
+    throws = false;
+    expect((await handlers.OpenSend({ name })).ok).toBe(true);
+  });
+
+  test("whose command can't be made has made no hold", async () => {
+    const { handlers, zfs, records } = start("i");
+    zfs.sendCommand = () => {
+      throw new Error("a bug");
+    };
+    await expect(handlers.OpenSend({ name })).rejects.toThrow("a bug");
+    expect([zfs.holdsOf(name), await records.holds()]).toEqual([[], []]);
+  });
+
+  test("whose release fails is logged, and may be closed again", async () => {
+    const { handlers, zfs, log } = start("i");
+    const opened = await handlers.OpenSend({ name });
+    const tag = opened.ok ? opened.value.tag : "";
+    zfs.intercept = (call) => (call === "release" ? fail("command.failed", "full") : undefined);
+    expect((await handlers.CloseSend({ name, tag })).ok).toBe(false);
+    expect(log.lines).toMatchObject([{ level: "warn", fields: { name, tag, code: "command.failed" } }]);
+    zfs.intercept = () => undefined;
+    expect(await handlers.CloseSend({ name, tag })).toEqual(succeed(null));
+    expect(zfs.holdsOf(name)).toEqual([]);
+  });
+
   test("whose hold may be there and can't be released stays recorded, for the next start", async () => {
     const { handlers, zfs, records } = start("i");
     zfs.intercept = (call) =>

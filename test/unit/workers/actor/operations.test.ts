@@ -426,6 +426,33 @@ describe("operations at once", () => {
     expect(outcomes.map(({ ok }) => ok).sort()).toEqual([false, true]);
   });
 
+  test("disks that are there already are not counted twice while the others of their guest are made", async () => {
+    const { handlers, zfs } = start({ capacity: 10n * MIB });
+    const createVolume = zfs.createVolume;
+    let letGo = () => {};
+    const waiting = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    const begun = new Promise<void>((resolve) => {
+      zfs.createVolume = async (name, size) => {
+        if (name.endsWith("a/disk-2")) {
+          resolve();
+          await waiting;
+        }
+        return createVolume(name, size);
+      };
+    });
+    const sized = (mib: bigint) => disk({ size: bytes(mib * MIB) });
+    const first = handlers.CreateGuestDisks({ guest: guest("a", sized(2n), sized(2n), sized(2n)) });
+    await begun;
+    // 6 MiB are free, and 2 of these are promised to the third disk.
+    const tooLarge = await handlers.CreateGuestDisks({ guest: guest("c", sized(5n)) });
+    expect(tooLarge).toMatchObject({ failure: { code: "pool.no_space" } });
+    expect(await handlers.CreateGuestDisks({ guest: guest("b", sized(3n)) })).toMatchObject({ ok: true });
+    letGo();
+    expect(await first).toMatchObject({ ok: true });
+  });
+
   test("creations never promise more room than there is", async () => {
     const request = fc.record({
       id: fc.constantFrom("a", "b", "c", "d", "e"),
@@ -582,6 +609,22 @@ describe("guests", () => {
     expect(zfs.state()).toEqual(before);
   });
 
+  test("a disk that was made before a bug goes, with those before it", async () => {
+    const { handlers, zfs } = start();
+    const before = zfs.state();
+    const { createVolume } = zfs;
+    zfs.createVolume = async (name, size) => {
+      const created = await createVolume(name, size);
+      if (name.endsWith("disk-1")) throw new Error("a bug");
+      return created;
+    };
+    const wanted = guest("g", disk({ size: bytes(MIB) }), disk({ size: bytes(MIB) }));
+    expect(await handlers.CreateGuestDisks({ guest: wanted })).toMatchObject({
+      failure: { code: "internal" },
+    });
+    expect(zfs.state()).toEqual(before);
+  });
+
   test("a disk that is kept is answered with the size that it has", async () => {
     const { handlers, zfs } = start();
     const wanted = (size: bigint) => guest("g", disk({ size: bytes(size) }));
@@ -706,6 +749,23 @@ describe("requesting an image", () => {
     fails = false;
     expect(await actor.handlers.RequestImage(request)).toMatchObject({ ok: true });
   });
+
+  test.each(["fetch", "finishReceive", "snapshotsOf", "rename"] as const)(
+    "removes what it has received when a bug is in %s",
+    async (step) => {
+      const bug = () => Promise.reject(new Error("a bug"));
+      const actor = start({
+        fetch: (zfs) => async (order) => {
+          const fetched = await goodFetch(zfs)(order);
+          if (step !== "fetch") zfs[step] = bug;
+          return step === "fetch" ? bug() : fetched;
+        },
+      });
+      const before = actor.zfs.state();
+      expect(await actor.handlers.RequestImage(request)).toMatchObject({ failure: { code: "internal" } });
+      expect(actor.zfs.state()).toEqual(before);
+    },
+  );
 
   test("is recorded when its publication is done although its command was given up", async () => {
     const actor = start();

@@ -55,7 +55,7 @@ async function openActor(
         maxPending: 4,
         volumeProperties: {},
         log: { level: "warn" },
-        limits: { commands: 1, destroyCommands: 1, readCommands: 1, holdCommands: 1 },
+        limits: { commands: 1, destroyCommands: 1, readCommands: 1, holdCommands: 1, replyBytes: 1_000 },
         timeouts: TIMEOUTS,
       },
       runId: "run",

@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, test } from "vitest";
 import { endOrphans } from "../../../../src/main/threads/orphans.js";
@@ -14,15 +15,19 @@ import { isAlive, until } from "../../../support/until.js";
 const SCRIPT = fileURLToPath(new URL("../../../../dist/workers/runner.js", import.meta.url));
 const LIMITS: CommandLimits = { timeoutMs: 20_000, stdoutBytes: 1024 * 1024 };
 
+/** A runner that is only being started, on a busy machine, takes a second or two. */
+const SILENT_MS = 4_000;
+
 const opened: Runner[] = [];
 afterEach(async () => {
   await Promise.all(opened.splice(0).map((runner) => runner.close()));
 });
 
-function open(replyLimitMs = 5_000) {
+function open(replyLimitMs = 5_000, silentMs = 60_000) {
   const shared = createChildMemory();
   const log = createKeptLog();
-  const runner = startRunner({ script: SCRIPT, children: createChildTable(shared), log, replyLimitMs });
+  const children = createChildTable(shared);
+  const runner = startRunner({ script: SCRIPT, children, log, silentMs, replyLimitMs });
   opened.push(runner);
   /** The runner's own pid: its group is in the table. */
   const pid = () => -([...new Int32Array(shared)].find((id) => id !== 0) ?? 0);
@@ -172,6 +177,54 @@ describe("the runner", () => {
       "the runner does not reply; it is killed",
       "the runner ended; it is started again",
     ]);
+  });
+
+  test("that is stopped is killed soon, though what it runs may take hours", async () => {
+    const running = open(5_000, SILENT_MS);
+    const ended = running.runner.run(["sleep", "600"], { ...LIMITS, timeoutMs: 36_000_000 });
+    await until("it sleeps", () => running.pid() > 0 && childrenOf(running.pid()).length > 0);
+    const first = running.pid();
+    const [sleeping = 0] = childrenOf(first);
+    process.kill(first, "SIGSTOP");
+    expect((await ended).exit).toEqual({ kind: "lost" });
+    expect([isAlive(first), isAlive(sleeping)]).toEqual([false, false]);
+    expect((await running.runner.run(["echo", "again"], LIMITS)).stdout).toBe("again\n");
+    expect(running.log.lines.map(({ message }) => message)).toEqual([
+      "the runner gives no sign of life; it is killed",
+      "the runner ended; it is started again",
+    ]);
+  });
+
+  test("that is slow is not killed: it need not reply to each question in time", async () => {
+    const running = open(5_000, SILENT_MS);
+    const ended = running.runner.run(["sh", "-c", "sleep 6; echo done"], LIMITS);
+    await until("it runs", () => running.pid() > 0 && childrenOf(running.pid()).length > 0);
+    let hasEnded = false;
+    void ended.then(() => {
+      hasEnded = true;
+    });
+    // For half of the time that it may be silent, again and again.
+    for (let signal: NodeJS.Signals = "SIGSTOP"; !hasEnded; ) {
+      process.kill(running.pid(), signal);
+      await Promise.race([ended, sleep(signal === "SIGSTOP" ? SILENT_MS / 2 : SILENT_MS / 8)]);
+      signal = signal === "SIGSTOP" ? "SIGCONT" : "SIGSTOP";
+    }
+    expect(await ended).toMatchObject({ stdout: "done\n", exit: { kind: "exited", code: 0 } });
+    expect(running.log.lines).toEqual([]);
+  });
+
+  test("is not killed for a pause of this thread, in which it was stopped too", async () => {
+    const running = open(5_000, SILENT_MS);
+    const { ended } = await startSleep(running);
+    const first = running.pid();
+    process.kill(first, "SIGSTOP");
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SILENT_MS + 1_000);
+    process.kill(first, "SIGCONT");
+    // Longer than it may be silent.
+    expect((await running.runner.run(["sleep", "5"], LIMITS)).exit).toEqual({ kind: "exited", code: 0 });
+    expect([running.pid(), running.log.lines]).toEqual([first, []]);
+    await running.runner.close();
+    await ended;
   });
 
   test("replies to a ping while it lives, and does not while it is stopped", async () => {

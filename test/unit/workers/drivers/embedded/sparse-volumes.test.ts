@@ -7,8 +7,8 @@ import type { DatasetName, PoolName, SnapshotName } from "../../../../../src/pro
 import { bytes } from "../../../../../src/protocol/storage/units.js";
 import type { Zfs } from "../../../../../src/workers/drivers/driver.js";
 import { openEmbeddedZfs } from "../../../../../src/workers/drivers/embedded/embedded-driver.js";
-import { findData } from "../../../../../src/workers/drivers/embedded/find-data.js";
 import { createVolumeCopier } from "../../../../../src/workers/drivers/embedded/volume-copy.js";
+import { findVolumeData } from "../../../../../src/workers/drivers/embedded/volume-data.js";
 import { createKeptLog, scratchFolder } from "../../../../support/memory-actor.js";
 import { mustSucceed as must } from "../../../../support/outcomes.js";
 
@@ -37,7 +37,7 @@ describe("a sparse file", () => {
     const from = join(folder.path, "from");
     const places = [0, 5 * 10 ** 9, TIB, 4 * TIB - 4096];
     await makeSparse(from, 4 * TIB, places);
-    const ranges = await findData(from);
+    const ranges = await findVolumeData(from);
     expect(ranges).toHaveLength(places.length);
     for (const place of places) {
       expect(ranges?.some(({ start, end }) => start <= place && place < end)).toBe(true);
@@ -56,11 +56,11 @@ describe("a sparse file", () => {
     using folder = scratchFolder();
     const path = join(folder.path, "file");
     await makeSparse(path, 4 * TIB, []);
-    expect(await findData(path)).toEqual([]);
+    expect(await findVolumeData(path)).toEqual([]);
     truncateSync(path, 0);
     await using file = await open(path, "r+");
     await file.write(Buffer.alloc(MIB, "x"), 0);
-    expect(await findData(path)).toBeUndefined();
+    expect(await findVolumeData(path)).toBeUndefined();
   });
 
   test("with data in any places is the same in its copy", async () => {
@@ -73,7 +73,7 @@ describe("a sparse file", () => {
         const to = join(folder.path, `to-${round++}`);
         const places = blocks.map((block) => block * 4096);
         await makeSparse(from, size, places);
-        const ranges = (await findData(from)) ?? [];
+        const ranges = (await findVolumeData(from)) ?? [];
         let last = -1;
         for (const { start, end } of ranges) {
           expect(start).toBeGreaterThan(last);
@@ -95,7 +95,7 @@ describe("a sparse file", () => {
     const far = Array.from({ length: 3000 }, (_, index) => index * 4 * MIB);
     const near = Array.from({ length: 3000 }, (_, index) => 3000 * 4 * MIB + index * 64 * 1024);
     await makeSparse(path, 64 * 1024 * MIB, [...far, ...near]);
-    const ranges = (await findData(path)) ?? [];
+    const ranges = (await findVolumeData(path)) ?? [];
     expect(ranges).toHaveLength(3001);
     expect(ranges.at(-1)?.end).toBeGreaterThan(near.at(-1) ?? 0);
   });
@@ -107,7 +107,7 @@ describe("a sparse file", () => {
     const before = process.env.PATH;
     process.env.PATH = folder.path;
     try {
-      expect(await findData(path)).toBeUndefined();
+      expect(await findVolumeData(path)).toBeUndefined();
       const to = join(folder.path, "to");
       await createVolumeCopier().copy(path, to);
       expect(await wordIn(to, 100 * MIB)).toBe(wordAt(100 * MIB));

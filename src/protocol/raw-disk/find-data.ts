@@ -1,9 +1,20 @@
 import { stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import type { Readable } from "node:stream";
-import type { DataRange } from "../../../protocol/raw-disk/data-ranges.js";
-import type { ChildTable } from "../../../protocol/threads/child-table.js";
-import { startProcess } from "../../processes/child-process.js";
+import type { DataRange } from "./data-ranges.js";
+
+/** A process that is read from. */
+interface ReadProcess {
+  /** Undefined if it could not be started. */
+  readonly stdout: Readable | undefined;
+  /** Resolves when it has ended. Never rejects. */
+  readonly exited: Promise<unknown>;
+  /** Ends it, and closes our end of its stdout. */
+  kill(): void;
+}
+
+/** Starts a process without a stdin; whoever shares this code has a way of its own. */
+export type StartReading = (argv: readonly string[]) => ReadProcess;
 
 /** Fewer bytes of holes are read sooner than a process starts. */
 const WORTHWHILE_BYTES = 64 * 1024 * 1024;
@@ -19,11 +30,17 @@ const TIME_LIMIT_MS = 60_000;
  */
 function tarCommand(path: string): readonly string[] {
   const format = ["--format=posix", "--sparse", "--sparse-version=1.0", "--hole-detection=seek"];
-  return ["tar", "--create", "--file=-", ...format, `--directory=${dirname(path)}`, "--", basename(path)];
+  return [
+    "tar",
+    "--create",
+    "--file=-",
+    "--dereference",
+    ...format,
+    `--directory=${dirname(path)}`,
+    "--",
+    basename(path),
+  ];
 }
-
-/** A process that only reads needs nobody to end it: when its reader is gone, so is its stdout. */
-const unrecorded: ChildTable = { add: () => () => {}, addGroup: () => () => {} };
 
 /** Takes bytes from the front of a stream, however it is cut. */
 function createFront(source: Readable) {
@@ -88,14 +105,16 @@ async function readMap(archive: Readable): Promise<readonly DataRange[] | undefi
 /**
  * Where a file may hold data; it is zeros everywhere else. Costs as much as the file has ranges,
  * however large its holes are. Undefined: not known, so all of it has to be read. That is so where
- * there is little to gain, and where there is no GNU tar.
+ * there is little to gain, where there is no GNU tar, and of a device.
  * Rejects with errors of the file system.
  */
-export async function findData(path: string): Promise<readonly DataRange[] | undefined> {
-  const { size, blocks } = await stat(path);
+export async function findData(path: string, start: StartReading): Promise<readonly DataRange[] | undefined> {
+  const found = await stat(path);
+  if (!found.isFile()) return undefined;
+  const { size, blocks } = found;
   if (blocks === 0) return [];
   if (size - blocks * BLOCK_BYTES < WORTHWHILE_BYTES) return undefined;
-  const tar = startProcess(tarCommand(path), { stdin: false, stdout: true }, unrecorded);
+  const tar = start(tarCommand(path));
   if (!tar.stdout) return undefined;
   const timeLimit = setTimeout(tar.kill, TIME_LIMIT_MS);
   try {

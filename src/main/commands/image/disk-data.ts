@@ -1,0 +1,21 @@
+import { spawn } from "node:child_process";
+import type { DataRange } from "../../../protocol/raw-disk/data-ranges.js";
+import { findData, type StartReading } from "../../../protocol/raw-disk/find-data.js";
+
+const start: StartReading = ([program = "", ...args]) => {
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "ignore"] });
+  const exited = new Promise<void>((resolve) => {
+    child.once("close", () => resolve());
+    child.once("error", () => resolve());
+  });
+  const kill = () => {
+    child.kill("SIGKILL");
+    child.stdout.destroy();
+  };
+  return { stdout: child.stdout, exited, kill };
+};
+
+/** Where a raw disk may hold data, as findData says. `path` may be a descriptor of this process. */
+export function findDiskData(path: string): Promise<readonly DataRange[] | undefined> {
+  return findData(path.replace(/^\/proc\/self\//, `/proc/${process.pid}/`), start);
+}
