@@ -7,6 +7,7 @@ import type { PoolName } from "../protocol/storage/names.js";
 import { openTrace, type Trace, traced } from "../protocol/threads/trace-points.js";
 import type { WorkReport } from "../protocol/threads/work-report.js";
 import type { Config } from "./config/schema.js";
+import { watchDownloads } from "./downloads/download-watch.js";
 import { createDownloads } from "./downloads/downloads.js";
 import { startStreaming } from "./downloads/streaming-handle.js";
 import { takePort } from "./front-door.js";
@@ -73,7 +74,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
         pending: actor.pending,
         restarts: actor.restarts,
         ready: actor.state === "ready",
-        late: watch.lateOf(actor).length,
+        late: lateOf(actor).length,
       })),
     downloads: () => downloads.active,
     fetches: () => streaming.fetches,
@@ -100,7 +101,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
         settings: { pool, node: config, runId },
         mailbox: limits.mailbox,
         log,
-        fetch: (order) => streaming.fetch(pool.name, order),
+        fetch: (order, onMoved) => streaming.fetch(pool.name, order, onMoved),
         onSpawn: (ms) => metrics.spawned(pool.name, ms),
         abandonFetches: () => streaming.abandonFetches(pool.name),
         liveTags: () => downloads.liveTags(pool.name),
@@ -130,6 +131,9 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   releases.push(endWork);
   const watch = watchActors({ actors: everyActor, log, answerMs: timeouts.readyMs, lateMs: timeouts.lateMs });
   releases.push(watch.stop);
+  const downloadWatch = watchDownloads({ list: downloads.list, log, timeouts });
+  releases.push(downloadWatch.stop);
+  const lateOf = (actor: Actor) => [...watch.lateOf(actor), ...downloadWatch.lateOf(actor.pool)];
 
   async function readiness(): Promise<Readiness> {
     const notices = new Map<string, readonly string[]>();
@@ -144,7 +148,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     );
     const late = new Map<string, readonly WorkReport[]>();
     for (const actor of everyActor) {
-      const works = watch.lateOf(actor);
+      const works = lateOf(actor);
       if (works.length > 0) late.set(actor.pool, works);
     }
     return { stopping, pools: new Map(states), notices, late };

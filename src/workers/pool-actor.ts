@@ -2,13 +2,14 @@ import { fileURLToPath } from "node:url";
 import * as comlink from "comlink";
 import { failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { ImageChange } from "../protocol/storage/known-images.js";
-import type { FetchReport, Operation } from "../protocol/storage/operations.js";
+import type { FetchOrder, FetchReport, Operation } from "../protocol/storage/operations.js";
 import type { CompleteImage } from "../protocol/storage/records.js";
 import type {
   ActorControl,
   ActorSettings,
   ActorTask,
   CallerLeft,
+  FetchMoved,
   FetchRequest,
   LateReport,
   LogLine,
@@ -82,8 +83,14 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       return writeLongList(operation, await mailbox.run(operation), node.limits.replyBytes);
     },
     failed.interrupted,
-    ({ id, caller }: CallerLeft) => fetches.leave(id, caller),
+    (notice: CallerLeft | FetchMoved) => {
+      if ("moved" in notice) moves.get(notice.moved)?.();
+      else fetches.leave(notice.id, notice.caller);
+    },
   );
+  /** What hears of the bytes of each fetch that runs, by its number. */
+  const moves = new Map<number, () => void>();
+  let lastFetch = 0;
   const announce = (change: ImageChange) => link.notify(change);
   const fetches = createFetchQueue<CompleteImage>(node.numFetchers, node.maxPending, (id, isUnderWay) =>
     announce(isUnderWay ? { fetching: id } : { settled: id }),
@@ -96,6 +103,19 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       log.debug("command", { argv, exit, ms: Math.round(ms), stderr, requestIds: board.requestsOf(argv) });
     }
     if (spawnMs !== undefined) task.log.postMessage({ spawnMs } satisfies SpawnReport);
+  }
+
+  async function fetchByMain(
+    order: FetchOrder,
+    onMoved: () => void = () => {},
+  ): Promise<Outcome<FetchReport>> {
+    const number = ++lastFetch;
+    moves.set(number, onMoved);
+    try {
+      return await link.call<FetchReport>({ fetch: order, number } satisfies FetchRequest);
+    } finally {
+      moves.delete(number);
+    }
   }
 
   async function openDriver({ pool }: ActorSettings): Promise<Outcome<Zfs>> {
@@ -128,7 +148,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       log,
       liveTags,
       trace,
-      fetch: (order) => link.call<FetchReport>({ fetch: order } satisfies FetchRequest),
+      fetch: fetchByMain,
       announce,
       onRecords: (records) => {
         open.records = records;

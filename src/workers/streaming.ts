@@ -5,6 +5,9 @@ import { openTrace, traced } from "../protocol/threads/trace-points.js";
 import { fetchImage } from "./streams/image-fetch.js";
 import { type Send, startSend } from "./streams/snapshot-send.js";
 
+/** While the bytes of a fetch move, main hears of it no more often. */
+const MOVED_PERIOD_MS = 200;
+
 /**
  * The streaming worker: it moves bulk bytes and decides nothing. A download's bytes go into a
  * ring that main reads; an image's go from the socket to `zfs receive` within this thread.
@@ -42,7 +45,15 @@ export default function runStreaming(task: StreamTask): Promise<void> {
     const abort = new AbortController();
     fetches.set(id, abort);
     const { fetchConnectMs: connectMs, fetchIdleMs: idleMs } = settings;
-    const outcome = await fetchImage({ order, connectMs, idleMs, children, signal: abort.signal }).catch(
+    let toldAt = 0;
+    const onMoved = () => {
+      const now = performance.now();
+      if (now - toldAt < MOVED_PERIOD_MS) return;
+      toldAt = now;
+      notify({ kind: "moved", id });
+    };
+    const { signal } = abort;
+    const outcome = await fetchImage({ order, connectMs, idleMs, children, signal, onMoved }).catch(
       internalFailure,
     );
     fetches.delete(id);

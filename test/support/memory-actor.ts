@@ -27,7 +27,7 @@ export const POOL = "tank" as PoolName;
 
 /** A board of work that keeps none. */
 export function noBoard(): Pick<WorkBoard, "begin" | "end"> {
-  return { begin: (name) => new Work(1, name, undefined, 1, 1), end: () => {} };
+  return { begin: (name) => new Work(1, name, undefined, 1, 1, 1), end: () => {} };
 }
 
 export interface KeptLog extends ActorLog {

@@ -31,6 +31,8 @@ export interface DownloadPumpOptions {
 export interface DownloadPump {
   /** Cancels the download, for that reason. `ended` resolves later, unless it has already. */
   cancel(reason: Failure): void;
+  /** Since when it waits for bytes or the end of its send, by `performance.now`. Undefined: it does not. */
+  readonly waitsSince: number | undefined;
   /**
    * Resolves once, when the send has ended and the reply is complete or cut: from then on nothing
    * needs the snapshot. With a failure unless the client got every byte: the reason of the cancel
@@ -82,6 +84,8 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
   let sink: BodySink | undefined;
   /** Why it was cancelled. Set on entering the phase "cancelling". */
   let cancelledBy: Failure | undefined;
+  /** When bytes have last come or gone, or could go again. */
+  let movedAt = performance.now();
   /** Runs while the reader must take something before the download can go on. Stopped for good in "ended". */
   let stallTimer: NodeJS.Timeout | undefined;
   /** Resolves `ended`. Called on entering the phase "ended"; a second call does nothing. */
@@ -100,6 +104,7 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     if (phase === "waiting") phase = "streaming";
     return reply.stream(200, STREAM, send, () => {
       clearTimeout(stallTimer);
+      movedAt = performance.now();
       wake();
     });
   };
@@ -113,7 +118,10 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     if (send.available > 0) sink ??= openSink();
     let bytes = 0;
     for (let piece = 1; piece > 0 && bytes < STEP_BYTES; bytes += piece) piece = sink?.pump() ?? 0;
-    if (bytes > 0) options.onBytes(bytes);
+    if (bytes > 0) {
+      movedAt = performance.now();
+      options.onBytes(bytes);
+    }
     if (sink?.isBlocked) startStallTimer();
     else if (bytes === 0 && phase === "draining") flush();
     return bytes;
@@ -150,6 +158,7 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     if (phase === "draining" || phase === "flushing") return end(reason);
     if (phase !== "waiting" && phase !== "streaming") return;
     phase = "cancelling";
+    movedAt = performance.now();
     clearTimeout(stallTimer);
     cancelledBy = attempt(() => sink?.reset()) ?? reason;
     const bug = attempt(() => send.close());
@@ -177,5 +186,13 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     if (reply.isDisconnected) cancel(CLIENT_GONE);
   });
   if (bug) cancel(bug);
-  return { cancel, ended };
+  return {
+    cancel,
+    get waitsSince() {
+      const waits =
+        phase === "cancelling" || ((phase === "waiting" || phase === "streaming") && !sink?.isBlocked);
+      return waits ? movedAt : undefined;
+    },
+    ended,
+  };
 }

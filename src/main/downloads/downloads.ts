@@ -34,8 +34,16 @@ export interface Downloads {
   readonly active: number;
   /** The tags of the holds that a pool's downloads have, and of those that could not be released yet. */
   liveTags(pool: PoolName): string[];
+  /** Each download that has a hold, and what it waits for. */
+  list(): readonly ListedDownload[];
   /** Cancels every download; resolves when all holds are released. */
   endAll(): Promise<void>;
+}
+
+/** A download. `waitsFor`: bytes of its send, or the release of its hold; undefined while its client is slow. */
+export interface ListedDownload {
+  readonly download: Pick<Download, "pool" | "requestId" | "startedAt" | "ticket">;
+  readonly waitsFor: { readonly kind: "stream" | "holds"; readonly since: number } | undefined;
 }
 
 /** What all downloads together write in one turn of the event loop. */
@@ -50,8 +58,12 @@ const LONGEST_RELEASE_PAUSE_MS = 300_000;
 
 interface Download {
   readonly pool: PoolName;
+  readonly requestId: string;
+  readonly startedAt: number;
   readonly ticket: SendTicket;
   readonly pump: DownloadPump;
+  /** When its send and its reply had ended; undefined until then. */
+  endedAt: number | undefined;
   /** Resolves when the hold is released, or a stop has come before it could be. Never rejects. */
   readonly done: Promise<void>;
 }
@@ -130,11 +142,20 @@ export function createDownloads(options: DownloadOptions): Downloads {
     // Not in one chain with the release: a report that can't be made is a bug, and keeps no hold.
     void pump.ended.then(report);
     const done = pump.ended.then(async () => {
+      download.endedAt = performance.now();
       await release(actor, download);
       active.delete(download);
       unreleased.delete(download);
     });
-    const download: Download = { pool: actor.pool, ticket, pump, done };
+    const download: Download = {
+      pool: actor.pool,
+      requestId: reply.requestId,
+      startedAt: performance.now(),
+      ticket,
+      pump,
+      endedAt: undefined,
+      done,
+    };
     active.add(download);
   }
 
@@ -153,7 +174,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
       // No memory for another ring, for example.
       const { failure } = internalFailure(error);
       refuse(reply, failure);
-      return { cancel: () => {}, ended: Promise.resolve(failure) };
+      return { cancel: () => {}, waitsSince: undefined, ended: Promise.resolve(failure) };
     }
   }
 
@@ -182,12 +203,20 @@ export function createDownloads(options: DownloadOptions): Downloads {
     },
     liveTags: (pool) =>
       [...active, ...unreleased].filter((each) => each.pool === pool).map((each) => each.ticket.tag),
+    list: () => [...active, ...unreleased].map(listed),
     endAll: async () => {
       ending.abort();
       for (const { pump } of active) pump.cancel(failed.stopping.failure);
       await Promise.all([...active, ...unreleased].map((download) => download.done));
     },
   };
+}
+
+function listed(download: Download): ListedDownload {
+  const { pump, endedAt } = download;
+  if (endedAt !== undefined) return { download, waitsFor: { kind: "holds", since: endedAt } };
+  const since = pump.waitsSince;
+  return { download, waitsFor: since === undefined ? undefined : { kind: "stream", since } };
 }
 
 /** `?id=…`, or a body that is a bare SnapshotRequest. */

@@ -50,8 +50,11 @@ export interface SendListener {
 export interface StreamingHandle {
   /** Runs a command. The first `skipBytes` of its output are dropped and not counted. */
   send(command: readonly string[], listener: SendListener, skipBytes?: number): SendHandle;
-  /** Fetches an image. `owner` is a group of fetches that can be cancelled together. */
-  fetch(owner: string, order: FetchOrder): Promise<Outcome<FetchReport>>;
+  /**
+   * Fetches an image. `owner` is a group of fetches that can be cancelled together. `onMoved` is
+   * called now and then while its receiver takes bytes.
+   */
+  fetch(owner: string, order: FetchOrder, onMoved?: () => void): Promise<Outcome<FetchReport>>;
   /** Cancels the owner's fetches; resolves when their processes are gone. */
   abandonFetches(owner: string): Promise<void>;
   /** Fetches in flight. */
@@ -64,6 +67,7 @@ export interface StreamingHandle {
 
 interface PendingFetch {
   readonly owner: string;
+  onMoved(): void;
   settle(outcome: Outcome<FetchReport>): void;
   readonly settled: Promise<unknown>;
 }
@@ -143,6 +147,9 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
         listener?.onEnd(event.failure);
         break;
       }
+      case "moved":
+        fetches.get(event.id)?.onMoved();
+        break;
       case "fetched": {
         const fetch = fetches.get(event.id);
         fetches.delete(event.id);
@@ -176,13 +183,13 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
         },
       };
     },
-    fetch: (owner, fetchOrder) => {
+    fetch: (owner, fetchOrder, onMoved = () => {}) => {
       const id = ++lastId;
       let settle: PendingFetch["settle"] = () => {};
       const settled = new Promise<Outcome<FetchReport>>((resolve) => {
         settle = resolve;
       });
-      fetches.set(id, { owner, settle, settled });
+      fetches.set(id, { owner, onMoved, settle, settled });
       order({ kind: "fetch", id, order: fetchOrder });
       return settled;
     },

@@ -8,6 +8,7 @@ import type {
   ActorControl,
   ActorSettings,
   ActorTask,
+  FetchMoved,
   FetchRequest,
   LateReport,
   LogLine,
@@ -24,8 +25,8 @@ export interface ActorThreadOptions {
   /** The memory of a ChildTable: main ends the processes in it if the thread crashes. */
   readonly children: SharedArrayBuffer;
   readonly log: Logger;
-  /** Fetches an image by the streaming worker. */
-  fetch(order: FetchOrder): Promise<Outcome<FetchReport>>;
+  /** Fetches an image by the streaming worker. `onMoved` is called now and then while bytes move. */
+  fetch(order: FetchOrder, onMoved: () => void): Promise<Outcome<FetchReport>>;
   /** Called with the duration of each spawn of a command. */
   onSpawn(ms: number): void;
 }
@@ -65,7 +66,10 @@ export function startActorThread(options: ActorThreadOptions & ThreadEvents): Ac
   const mirror = createImageMirror();
   const link = openLink(
     hot.port1,
-    async (ask) => options.fetch((ask as FetchRequest).fetch),
+    async (ask) => {
+      const { fetch, number } = ask as FetchRequest;
+      return options.fetch(fetch, () => link.notify({ moved: number } satisfies FetchMoved));
+    },
     failed.interrupted,
     (change: ImageChange) => mirror.apply(change),
   );

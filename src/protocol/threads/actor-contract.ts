@@ -50,9 +50,17 @@ export interface ActorControl {
 /** The only call that an actor makes to main over its link: fetch an image. */
 export interface FetchRequest {
   readonly fetch: FetchOrder;
+  /** Counts the fetches of a thread. */
+  readonly number: number;
 }
 
-/** The only notification to an actor: the client of a RequestImage has gone. */
+/** A notification to an actor: bytes of a fetch have moved. */
+export interface FetchMoved {
+  /** The `number` of the fetch. */
+  readonly moved: number;
+}
+
+/** A notification to an actor: the client of a RequestImage has gone. */
 export interface CallerLeft {
   /** Of the image. */
   readonly id: string;

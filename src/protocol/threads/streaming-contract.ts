@@ -41,4 +41,6 @@ export type StreamEvent =
   | { readonly kind: "bytes"; readonly id: number }
   /** A send ended. Without `failure`, every byte is in the ring and the command exited with 0. */
   | { readonly kind: "sent"; readonly id: number; readonly failure: Failure | undefined }
+  /** The receiver of a fetch has taken bytes. Sent now and then. */
+  | { readonly kind: "moved"; readonly id: number }
   | { readonly kind: "fetched"; readonly id: number; readonly outcome: Outcome<FetchReport> };

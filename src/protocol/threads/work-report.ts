@@ -1,4 +1,9 @@
-/** What a piece of an actor's work waits for. */
+/** How long bytes that somebody waits for may not move until that is late: as long as a command may take. */
+export function stillDeadlineMs(timeouts: { readonly commandMs: number; readonly lateMs: number }): number {
+  return timeouts.commandMs + timeouts.lateMs;
+}
+
+/** What a piece of an actor's work, or a download, waits for. */
 export interface WaitReport {
   /**
    * `lock`: of a dataset. `queue`: of image fetches. `stream`: bytes that the streaming worker moves.
@@ -9,6 +14,8 @@ export interface WaitReport {
   /** The lock, or the call with its names. */
   readonly what: string;
   readonly ms: number;
+  /** Of a stream or copy: since when none of its bytes has moved. */
+  readonly stillMs?: number;
   /** Of a lock: the ids of the work that has it, the first few. */
   readonly heldBy?: readonly number[];
 }
@@ -23,11 +30,11 @@ export interface CommandReport {
   readonly ms: number;
 }
 
-/** An operation of an actor, or work that it does by itself, as it is now. */
+/** An operation of an actor, work that it does by itself, or a download, as it is now. */
 export interface WorkReport {
-  /** Counts from 1 in each thread of an actor. */
+  /** Counts from 1 in each thread of an actor, and for downloads in main. */
   readonly id: number;
-  /** The operation; `open` for the work of a start, `look` for the look at the images. */
+  /** The operation; `open` for the work of a start, `look` for the look at the images, `download`. */
   readonly name: string;
   /** Of the request that it serves; undefined for work of the actor's own, and for most reads. */
   readonly requestId?: string;

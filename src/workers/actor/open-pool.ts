@@ -37,8 +37,8 @@ export interface OpenPoolOptions {
   readonly liveTags: readonly string[];
   /** Sees the changes of the records. */
   readonly trace?: Trace | undefined;
-  /** Lets the streaming worker fetch an image. */
-  fetch(order: FetchOrder): Promise<Outcome<FetchReport>>;
+  /** Lets the streaming worker fetch an image. `onMoved` is called now and then while bytes move. */
+  fetch(order: FetchOrder, onMoved?: () => void): Promise<Outcome<FetchReport>>;
   /** Sends a change of the images to main, which answers GetImage and ListImages from its copy. */
   announce(change: ImageChange): void;
   /** Called as soon as the records are open. The caller must close them, even if openPool then fails. */

@@ -20,7 +20,7 @@ export function trackedContext(context: ActorContext, work: Work): ActorContext 
     zfs: trackedCalls(zfs, "driver", work),
     records: trackedCalls(records, "records", work),
     locks: trackedLocks(locks, work),
-    fetch: (order: FetchOrder) => work.during("stream", shownUrl(order.url), () => fetch(order)),
+    fetch: (order: FetchOrder) => work.during("stream", shownUrl(order.url), (moved) => fetch(order, moved)),
   };
 }
 
@@ -59,17 +59,20 @@ export function trackedFetches<T>(fetches: FetchQueue<T>, work: Work): FetchQueu
   };
 }
 
-/** The same object, but each call of it is noted in `work` until it has answered. */
+/**
+ * The same object, but each call of it is noted in `work` until it has answered. `prepareCopies`
+ * gets a listener for its progress behind its arguments.
+ */
 export function trackedCalls<T extends object>(inner: T, kind: WaitReport["kind"], work: Work): T {
   return new Proxy(inner, {
     get(target, key) {
       const member = Reflect.get(target, key);
       if (typeof member !== "function") return member;
       // Data that is copied may take as long as a transfer.
-      const waitKind = key === "prepareCopies" ? "copy" : kind;
+      const isCopy = key === "prepareCopies";
       return (...args: unknown[]) =>
-        work.during(waitKind, [String(key), ...args.flatMap(nameIn)].join(" "), () =>
-          member.apply(target, args),
+        work.during(isCopy ? "copy" : kind, [String(key), ...args.flatMap(nameIn)].join(" "), (moved) =>
+          member.apply(target, isCopy ? [...args, moved] : args),
         );
     },
   });

@@ -3,6 +3,7 @@ import type { NodeSettings } from "../../protocol/storage/pool-settings.js";
 import { subjectsOf } from "../../protocol/storage/subjects.js";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import type { CommandReport, WaitReport, WorkReport } from "../../protocol/threads/work-report.js";
+import { stillDeadlineMs } from "../../protocol/threads/work-report.js";
 import type { LockWatch } from "./dataset-locks.js";
 import { deadlineMs, isRead, lockDeadlineMs, type WorkName } from "./work-deadlines.js";
 
@@ -11,10 +12,14 @@ interface Wait {
   readonly kind: WaitReport["kind"];
   readonly what: string;
   readonly since: number;
+  /** When bytes have last moved. Undefined where none are waited for. */
+  movedAt: number | undefined;
 }
 
-/** Kinds of waits that may last for hours. Whoever moves the bytes watches whether they move. */
-const ENDLESS: ReadonlySet<WaitReport["kind"]> = new Set(["queue", "stream", "copy"]);
+/** Waits for other work, which is watched itself. */
+const ENDLESS: WaitReport["kind"] = "queue";
+/** Waits that may last for hours, as long as bytes move. */
+const MOVING: ReadonlySet<WaitReport["kind"]> = new Set(["stream", "copy"]);
 
 /**
  * Knows all work that an actor does, and finds what does not end. It reports each late piece of
@@ -50,7 +55,7 @@ const REQUESTS_SHOWN = 8;
 /** An operation that runs, or work that the actor does by itself. Cheap to make: every read has one. */
 export class Work implements LockWatch {
   readonly startedAt = performance.now();
-  /** When it becomes late. Infinity while it may wait for hours. */
+  /** When it becomes late. Infinity while it waits for other work. */
   dueAt: number;
   /** What it waits for, but for a lock; undefined until the first wait. */
   waits: Set<Wait> | undefined;
@@ -70,6 +75,8 @@ export class Work implements LockWatch {
     readonly operation: Operation | undefined,
     private readonly limitMs: number,
     private readonly lockLimitMs: number,
+    /** How long bytes that it waits for may not move. */
+    private readonly stillLimitMs: number,
   ) {
     this.dueAt = this.startedAt + limitMs;
   }
@@ -78,24 +85,34 @@ export class Work implements LockWatch {
     this.dueAt = performance.now() + limitMs;
   }
 
-  /** Notes that it waits for `what` until the promise that `run` returns has settled. */
-  during<T>(kind: WaitReport["kind"], what: string, run: () => T): T {
-    const running = run();
+  /**
+   * Notes that it waits for `what` until the promise that `run` returns has settled. `run` calls
+   * `moved` when bytes that it waits for have moved: that starts the clock again.
+   */
+  during<T>(kind: WaitReport["kind"], what: string, run: (moved: () => void) => T): T {
+    const since = performance.now();
+    const isMoving = MOVING.has(kind);
+    const wait: Wait = { kind, what, since, movedAt: isMoving ? since : undefined };
+    const running = run(() => {
+      if (!this.waits?.has(wait)) return;
+      wait.movedAt = performance.now();
+      this.restartClock(this.stillLimitMs);
+    });
     if (!(running instanceof Promise)) return running;
-    const wait: Wait = { kind, what, since: performance.now() };
     this.waits ??= new Set();
     this.waits.add(wait);
-    if (ENDLESS.has(kind)) this.dueAt = Number.POSITIVE_INFINITY;
+    if (isMoving) this.restartClock(this.stillLimitMs);
+    if (kind === ENDLESS) this.dueAt = Number.POSITIVE_INFINITY;
     const end = () => {
       this.waits?.delete(wait);
-      if (ENDLESS.has(kind)) this.restartClock(this.limitMs);
+      if (isMoving || kind === ENDLESS) this.restartClock(this.limitMs);
     };
     running.then(end, end);
     return running;
   }
 
   onLockWait(lock: string): void {
-    this.lockWait = { kind: "lock", what: lock, since: performance.now() };
+    this.lockWait = { kind: "lock", what: lock, since: performance.now(), movedAt: undefined };
     this.restartClock(this.lockLimitMs);
   }
 
@@ -135,6 +152,7 @@ export function createWorkBoard(options: BoardOptions, checkMs: number): WorkBoa
   const late = new Set<Work>();
   let lastId = 0;
   const lockLimitMs = lockDeadlineMs(timeouts);
+  const stillLimitMs = stillDeadlineMs(timeouts);
   /** Of every read: they are many, so it is computed once. */
   const readLimitMs = deadlineMs("GetSnapshot", timeouts);
   const timer = setInterval(() => void check(), checkMs);
@@ -151,7 +169,9 @@ export function createWorkBoard(options: BoardOptions, checkMs: number): WorkBoa
     for (const work of all) {
       if (work.dueAt >= now) {
         // It waited long, but has come further: its clock has started again.
-        if (late.delete(work) && late.size === 0) onLate([]);
+        if (!late.delete(work)) continue;
+        log.warn("a late operation goes on", { ...reportOf(work, now, all, []) });
+        if (late.size === 0) onLate([]);
         continue;
       }
       late.add(work);
@@ -168,7 +188,7 @@ export function createWorkBoard(options: BoardOptions, checkMs: number): WorkBoa
   return {
     begin: (name, operation) => {
       const limitMs = isRead(name) ? readLimitMs : deadlineMs(name, timeouts, operation);
-      const work = new Work(++lastId, name, operation, limitMs, lockLimitMs);
+      const work = new Work(++lastId, name, operation, limitMs, lockLimitMs, stillLimitMs);
       work.before = newest;
       if (newest) newest.after = work;
       else oldest = work;
@@ -220,10 +240,11 @@ function reportOf(
     ms: Math.round(now - work.startedAt),
     ...(lateMs > 0 ? { lateMs: Math.round(lateMs) } : {}),
     locks: work.locks ?? [],
-    waitsFor: waits.slice(0, WAITS_SHOWN).map(({ kind, what, since }) => ({
+    waitsFor: waits.slice(0, WAITS_SHOWN).map(({ kind, what, since, movedAt }) => ({
       kind,
       what,
       ms: Math.round(now - since),
+      ...(movedAt === undefined ? {} : { stillMs: Math.round(now - movedAt) }),
       ...(kind === "lock" ? { heldBy: holdersOf(what, work, all) } : {}),
     })),
     commands: running.filter(({ argv }) => argv.some((word) => isAbout(word, datasets))),

@@ -124,7 +124,7 @@ export interface Zfs {
    * Copies what the changes will need, which may take hours: no lock may be held meanwhile. The
    * changes get the copies, copy what they lack themselves, and the caller discards the rest.
    */
-  prepareCopies(changes: readonly CopyingChange[]): Promise<Outcome<PreparedCopies>>;
+  prepareCopies(changes: readonly CopyingChange[], onProgress?: () => void): Promise<Outcome<PreparedCopies>>;
   /** Ends all copying, now and later: it fails with service.stopping. */
   cancelCopies(): void;
   /** Creates the filesystem and missing parents, unless it exists. */

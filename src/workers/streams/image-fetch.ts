@@ -23,6 +23,8 @@ interface FetchOptions {
   /** The fetch fails if no byte arrives for this long. */
   readonly idleMs: number;
   readonly children: ChildTable;
+  /** Called when the receiver has taken bytes. */
+  onMoved?(): void;
   /** Ends the fetch, which then fails with service.interrupted. */
   readonly signal: AbortSignal;
 }
@@ -78,11 +80,14 @@ type Feeding =
  * command that sees the end of its input may take what came so far for the whole stream,
  * so in that case it must be killed first.
  */
-function endedWhenComplete(stdin: Writable): Writable {
+function endedWhenComplete(stdin: Writable, onMoved: () => void): Writable {
   stdin.on("error", () => {});
   return new Writable({
     write: (chunk, _encoding, done) => {
-      stdin.write(chunk, done);
+      stdin.write(chunk, (error) => {
+        if (!error) onMoved();
+        done(error);
+      });
     },
     final: (done) => {
       stdin.end(done);
@@ -95,6 +100,7 @@ async function receive(
   argv: readonly string[],
   children: ChildTable,
   feed: (stdin: Writable) => Promise<void>,
+  onMoved: () => void,
 ): Promise<{ end: CommandEnd; feeding: Feeding }> {
   const startedAt = performance.now();
   const command = startProcess(argv, { stdin: true, stdout: false }, children);
@@ -105,7 +111,7 @@ async function receive(
   });
   if (command.stdin) {
     try {
-      await feed(endedWhenComplete(command.stdin));
+      await feed(endedWhenComplete(command.stdin, onMoved));
     } catch (error) {
       feeding = STDIN_CLOSED.has(codeOf(error)) ? { kind: "stdin_closed" } : { kind: "broken", error };
       // A killed receive leaves nothing behind; one whose input just ends might.
@@ -185,7 +191,7 @@ export async function fetchImage(options: FetchOptions): Promise<Outcome<FetchRe
 
 /** `digest`: the SHA-256 that the body must have, in hex; undefined if nobody stated one. */
 async function receiveBody(
-  { order, children, signal }: FetchOptions,
+  { order, children, signal, onMoved = () => {} }: FetchOptions,
   body: Readable,
   digest: string | undefined,
 ): Promise<Outcome<FetchReport>> {
@@ -203,11 +209,11 @@ async function receiveBody(
     observe(guarded(stream), (part) => {
       streamBytes += part.length;
     });
-  const { end, feeding } = await receive(order.command, children, (stdin) =>
+  const feed = (stdin: Writable) =>
     gzipped
       ? pipeline(whole, createGunzip(), checked, stdin, { signal })
-      : pipeline(whole, checked, stdin, { signal }),
-  );
+      : pipeline(whole, checked, stdin, { signal });
+  const { end, feeding } = await receive(order.command, children, feed, onMoved);
   if (signal.aborted) return INTERRUPTED;
   if (feeding.kind === "broken") return transferFailure(feeding.error, url);
   if (!succeeded(end)) return failureOf(end);

@@ -15,6 +15,6 @@ export interface ActorContext {
   readonly log: ActorLog;
   /** Unique to this run of the daemon: part of the tags of its holds, and the mark of its receives. */
   readonly runId: string;
-  /** Lets the streaming worker fetch an image. */
-  fetch(order: FetchOrder): Promise<Outcome<FetchReport>>;
+  /** Lets the streaming worker fetch an image. `onMoved` is called now and then while bytes move. */
+  fetch(order: FetchOrder, onMoved?: () => void): Promise<Outcome<FetchReport>>;
 }

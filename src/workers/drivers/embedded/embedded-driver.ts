@@ -60,7 +60,7 @@ function createEmbeddedZfs(pool: EmbeddedPool): Zfs {
     waitForDevice: async () => true,
     devices: files.devices,
     commandsRun: 0,
-    prepareCopies: (copying) => prepareCopies(pool, copying),
+    prepareCopies: (copying, onProgress) => prepareCopies(pool, copying, onProgress),
     cancelCopies: files.cancelCopies,
     notices: () => noticesOf(pool),
     async close() {

@@ -26,10 +26,14 @@ function sourcesOf({ catalog }: EmbeddedPool, change: CopyingChange): readonly s
 }
 
 /** Copies a file of the pool, if there is room beside what is promised. Fails: pool.no_space. */
-async function copyFile({ files, accounting }: EmbeddedPool, source: string): Promise<Outcome<PreparedCopy>> {
+async function copyFile(
+  { files, accounting }: EmbeddedPool,
+  source: string,
+  onProgress?: () => void,
+): Promise<Outcome<PreparedCopy>> {
   if (await accounting.lacksRoomFor(await files.allocatedBytes(source))) return failed.noSpace;
   const file = newFileName();
-  return succeed({ file, allocated: await files.copy(source, file) });
+  return succeed({ file, allocated: await files.copy(source, file, onProgress) });
 }
 
 /** A copy of `source`: one of `copies`, or else a new one. Rejects with errors of the file system. */
@@ -46,6 +50,7 @@ export async function takeCopy(
 export async function prepareCopies(
   pool: EmbeddedPool,
   changes: readonly CopyingChange[],
+  onProgress?: () => void,
 ): Promise<Outcome<PreparedCopies>> {
   const made = new Map<string, PreparedCopy[]>();
   const discard = async () => {
@@ -57,7 +62,7 @@ export async function prepareCopies(
     for (const source of changes.flatMap((change) => sourcesOf(pool, change))) {
       // Destroyed while another was copied: the change will find that out.
       if (source === "" || !existsSync(pool.files.pathOf(source))) continue;
-      const copy = await copyFile(pool, source);
+      const copy = await copyFile(pool, source, onProgress);
       if (!copy.ok) return copy;
       made.set(source, [...(made.get(source) ?? []), copy.value]);
     }

@@ -19,14 +19,20 @@ const NO_REFLINK: readonly (string | undefined)[] = [
   "ENOTTY",
 ];
 
+interface CopyOptions {
+  readonly signal?: AbortSignal;
+  onProgress?(): void;
+}
+
 interface VolumeCopier {
   /**
    * Copies the file `from` to the path `to`, which must not exist. The copy shares the blocks
    * of `from` where the file system can do that (a reflink), else it is sparse: zeros become
    * holes, and holes are not read. Nothing is synced. When it rejects, part of the copy may be
-   * there. It rejects with the signal's reason soon after that is given.
+   * there. It rejects with the signal's reason soon after that is given. `onProgress` is called
+   * with each part that is written.
    */
-  copy(from: string, to: string, signal?: AbortSignal): Promise<void>;
+  copy(from: string, to: string, options?: CopyOptions): Promise<void>;
   /** Whether the file system of a folder can share blocks. Tries it with two files, which it removes. */
   sharesBlocks(folder: string): Promise<boolean>;
 }
@@ -39,7 +45,7 @@ export function createVolumeCopier(): VolumeCopier {
     from: FileHandle,
     to: FileHandle,
     { start, end }: DataRange,
-    signal: AbortSignal | undefined,
+    { signal, onProgress }: CopyOptions,
   ): Promise<void> {
     const buffer = spareBuffers.pop() ?? Buffer.allocUnsafe(BUFFER_BYTES);
     try {
@@ -49,18 +55,19 @@ export function createVolumeCopier(): VolumeCopier {
         if (bytesRead === 0) break;
         await writeSparse(to, buffer.subarray(0, bytesRead), offset);
         offset += bytesRead;
+        onProgress?.();
       }
     } finally {
       if (spareBuffers.length < MAX_SPARE_BUFFERS) spareBuffers.push(buffer);
     }
   }
 
-  async function copySparse(fromPath: string, toPath: string, signal?: AbortSignal): Promise<void> {
+  async function copySparse(fromPath: string, toPath: string, options: CopyOptions): Promise<void> {
     await using from = await open(fromPath, "r");
     await using to = await open(toPath, "wx", 0o600);
     const { size } = await from.stat();
     const ranges = (await findVolumeData(fromPath)) ?? [{ start: 0, end: size }];
-    for (const range of ranges) await copyRange(from, to, range, signal);
+    for (const range of ranges) await copyRange(from, to, range, options);
     await to.truncate(size);
   }
 
@@ -77,9 +84,9 @@ export function createVolumeCopier(): VolumeCopier {
   }
 
   return {
-    async copy(from, to, signal) {
-      signal?.throwIfAborted();
-      if (!(await shareBlocks(from, to))) await copySparse(from, to, signal);
+    async copy(from, to, options = {}) {
+      options.signal?.throwIfAborted();
+      if (!(await shareBlocks(from, to))) await copySparse(from, to, options);
     },
     async sharesBlocks(folder) {
       const from = join(folder, "probe");

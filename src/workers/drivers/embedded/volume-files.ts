@@ -24,8 +24,11 @@ export interface VolumeFiles {
   pathOf(file: string): string;
   /** A new file that reads as zeros. Like every new file it has to be published. */
   create(file: string, size: Bytes): Promise<void>;
-  /** Copies a file, by reflink where the file system can, else sparse. @returns the bytes that the copy takes. */
-  copy(from: string, to: string): Promise<Bytes>;
+  /**
+   * Copies a file, by reflink where the file system can, else sparse. `onProgress` is called with
+   * each part that is written. @returns the bytes that the copy takes.
+   */
+  copy(from: string, to: string, onProgress?: () => void): Promise<Bytes>;
   /** Ends all copying, now and later: it rejects with the code ECANCELED. */
   cancelCopies(): void;
   /** Makes a new file of one from elsewhere in the pool's folder. @returns the bytes that it takes. */
@@ -158,7 +161,8 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
         await handle.truncate(Number(size));
       });
     },
-    copy: (from, to) => makeDurable(to, (path) => copier.copy(pathOf(from), path, copying.signal)),
+    copy: (from, to, onProgress = () => {}) =>
+      makeDurable(to, (path) => copier.copy(pathOf(from), path, { signal: copying.signal, onProgress })),
     cancelCopies: () => copying.abort(new CopyCancelled("imagestore is stopping")),
     adopt: (from, file) => makeDurable(file, (path) => rename(from, path)),
     publish: (file) => {

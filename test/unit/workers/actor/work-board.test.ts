@@ -11,8 +11,9 @@ import { createFetchQueue } from "../../../../src/workers/actor/fetch-queue.js";
 import { startImageLooks } from "../../../../src/workers/actor/image-looks.js";
 import { createMailbox } from "../../../../src/workers/actor/mailbox.js";
 import { openPool } from "../../../../src/workers/actor/open-pool.js";
+import type { ActorContext } from "../../../../src/workers/actor/operations/context.js";
 import { createWorkBoard, type WorkBoard } from "../../../../src/workers/actor/work-board.js";
-import type { Zfs } from "../../../../src/workers/drivers/driver.js";
+import type { PreparedCopies, Zfs } from "../../../../src/workers/drivers/driver.js";
 import { createKeptLog, createMemoryRecords, POOL, scratchFolder } from "../../../support/memory-actor.js";
 import { createMemoryZfs } from "../../../support/memory-zfs.js";
 import { until } from "../../../support/until.js";
@@ -25,7 +26,7 @@ const never = () => new Promise<never>(() => {});
 /** An actor as its thread makes it, on a pool in memory. Nothing checks its work but the test. */
 async function openActor(
   change: (zfs: Zfs) => Partial<Zfs> = () => ({}),
-  fetch: () => Promise<Outcome<FetchReport>> = never,
+  fetch: ActorContext["fetch"] = never,
   commands: readonly CommandReport[] = [],
   onBoard: (board: WorkBoard) => void = () => {},
 ) {
@@ -199,29 +200,77 @@ describe("an operation that never ends", () => {
   });
 });
 
-test("a fetch may take as long as its bytes come, and those that wait for it too", async () => {
-  await using actor = await openActor();
+/** Work whose bytes move when the test says so. */
+function moving<T>() {
+  let move: (() => void) | undefined;
+  const start = (onMoved: () => void = () => {}) => {
+    move = onMoved;
+    return new Promise<T>(() => {});
+  };
+  return { start, move: () => move?.() };
+}
+
+describe("an operation whose bytes may move for hours", () => {
   const request: Operation = { op: "RequestImage", id: "i1" as ComponentId, type: "", source: "" };
-  void actor.run(request);
-  void actor.run(request);
-  void actor.run({ ...request, id: "i2" as ComponentId });
-  await until("the fetch runs", async () => {
-    const [first] = await actor.board.list();
-    return first?.waitsFor.some(({ kind }) => kind === "stream") === true;
+  const snapshot: Operation = {
+    op: "CreateSnapshot",
+    dataset: volume,
+    snapshot: `${volume}@s2` as SnapshotName,
+    recursive: false,
+  };
+
+  test.each([
+    ["a fetch", "stream", request, "http://127.0.0.1:1/images/i1/download"],
+    ["a copy", "copy", snapshot, "prepareCopies"],
+  ] as const)(
+    "%s is late once they stand still, and no longer when they move on",
+    async (_, kind, operation, what) => {
+      const bytesOf = { stream: moving<Outcome<FetchReport>>(), copy: moving<Outcome<PreparedCopies>>() };
+      await using actor = await openActor(
+        () => ({ prepareCopies: (_changes, onMoved) => bytesOf.copy.start(onMoved) }),
+        (_order, onMoved) => bytesOf.stream.start(onMoved),
+      );
+      void actor.run(operation);
+      await until("it waits for bytes", async () => {
+        const [work] = await actor.board.list();
+        return work?.waitsFor.some((wait) => wait.kind === kind) === true;
+      });
+      // Work that begins later, and does nothing, is late before it.
+      const start = actor.board.begin("GetPool");
+      await until("the other work is late", async () => {
+        bytesOf[kind].move();
+        await actor.board.check();
+        return actor.reports.flat().some(({ id }) => id === start.id);
+      });
+      expect(new Set(actor.reports.flat().map(({ name }) => name))).toEqual(new Set(["GetPool"]));
+      actor.board.end(start);
+      const [late] = await actor.late();
+      expect(late).toMatchObject({ name: operation.op, waitsFor: [{ kind, what }] });
+      expect(late?.waitsFor[0]?.stillMs).toBeGreaterThan(0);
+      bytesOf[kind].move();
+      await actor.board.check();
+      expect(actor.reports.at(-1)).toEqual([]);
+    },
+  );
+
+  test("those that wait for another fetch are not late: that one is", async () => {
+    await using actor = await openActor();
+    void actor.run(request);
+    void actor.run(request);
+    void actor.run({ ...request, id: "i2" as ComponentId });
+    await until("the fetch runs", async () => {
+      const [first] = await actor.board.list();
+      return first?.waitsFor.some(({ kind }) => kind === "stream") === true;
+    });
+    const works = await actor.board.list();
+    expect(works.map(({ waitsFor }) => waitsFor.map(({ kind, what }) => `${kind} ${what}`))).toEqual([
+      ["stream http://127.0.0.1:1/images/i1/download"],
+      ["queue image i1"],
+      ["queue image i2"],
+    ]);
+    const late = await actor.late();
+    expect(late.map(({ id }) => id)).toEqual([works[0]?.id]);
   });
-  const works = await actor.board.list();
-  expect(works.map(({ waitsFor }) => waitsFor.map(({ kind, what }) => `${kind} ${what}`))).toEqual([
-    ["stream http://127.0.0.1:1/images/i1/download"],
-    ["queue image i1"],
-    ["queue image i2"],
-  ]);
-  // Work that begins later is late before them.
-  const start = actor.board.begin("GetPool");
-  await until("the other work is late", async () => {
-    await actor.board.check();
-    return actor.reports.flat().some(({ id }) => id === start.id);
-  });
-  expect(new Set(actor.reports.flat().map(({ name }) => name))).toEqual(new Set(["GetPool"]));
 });
 
 test("the work of a start is watched as operations are", async () => {
