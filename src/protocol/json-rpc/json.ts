@@ -55,6 +55,7 @@ function problemOf(text: string): string {
   throw new Error("a text was refused that JSON.parse accepts");
 }
 
+const SPACE = 0x20;
 const QUOTE = 0x22;
 const PLUS = 0x2b;
 const COMMA = 0x2c;
@@ -70,7 +71,6 @@ const LOWER_E = 0x65;
 const LOWER_F = 0x66;
 const LOWER_N = 0x6e;
 const LOWER_T = 0x74;
-const LOWER_U = 0x75;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
@@ -92,26 +92,55 @@ function skipSpace(text: string, from: number): number {
   }
 }
 
+/** Up to so many characters are read one by one. Then the search for the next quote is faster. */
+const ONE_BY_ONE = 128;
+
+/** Where the string that begins at `start` ends. What can be wrong in it is left to `stringIn`. */
 function endOfString(text: string, start: number): number {
-  for (let at = start + 1; ; at++) {
+  const stop = start + ONE_BY_ONE;
+  let at = start + 1;
+  for (; at < stop; at++) {
     const code = text.charCodeAt(at);
     if (code === QUOTE) return at + 1;
     // At the end of the text the code is NaN, which fails the comparison too.
-    if (!(code >= 0x20)) return BAD;
-    if (code !== BACKSLASH) continue;
-    const end = endOfEscape(text, at);
-    if (end === BAD) return BAD;
-    at = end - 1;
+    if (!(code >= SPACE)) return BAD;
+    if (code === BACKSLASH) at++;
+  }
+  return endOfLongString(text, at);
+}
+
+/** As endOfString, from the middle of the string: `from` is behind a whole character. */
+function endOfLongString(text: string, from: number): number {
+  for (let at = from; ; ) {
+    const quote = text.indexOf('"', at);
+    if (quote < 0) return BAD;
+    let backslashes = quote;
+    while (backslashes > at && text.charCodeAt(backslashes - 1) === BACKSLASH) backslashes--;
+    // Each pair of them is one character. One that is left over escapes the quote.
+    if ((quote - backslashes) % 2 === 0) return quote + 1;
+    at = quote + 1;
+    // Where one quote is escaped there are often more. To search for each would take longer.
+    for (const stop = at + ONE_BY_ONE; at < stop; at++) {
+      const code = text.charCodeAt(at);
+      if (code === QUOTE) return at + 1;
+      if (code === BACKSLASH) at++;
+    }
   }
 }
 
-const ESCAPED: ReadonlySet<string> = new Set('"\\/bfnrt');
-const FOUR_HEX_DIGITS = /^[0-9a-fA-F]{4}$/;
+/** The value of the string token that endOfString has found; undefined if it is no JSON. */
+function stringIn(text: string, start: number, end: number): string | undefined {
+  const isLong = end - start > ONE_BY_ONE;
+  const inner = text.slice(start + 1, end - 1);
+  return isLong || inner.includes("\\") ? parseString(text.slice(start, end)) : inner;
+}
 
-function endOfEscape(text: string, start: number): number {
-  if (ESCAPED.has(text.charAt(start + 1))) return start + 2;
-  const isUnicode = text.charCodeAt(start + 1) === LOWER_U;
-  return isUnicode && FOUR_HEX_DIGITS.test(text.slice(start + 2, start + 6)) ? start + 6 : BAD;
+function parseString(token: string): string | undefined {
+  try {
+    return String(JSON.parse(token));
+  } catch {
+    return undefined;
+  }
 }
 
 /** Where the digits that begin at `start` end; BAD without any digit. */
@@ -134,11 +163,6 @@ function endOfNumber(text: string, start: number): number {
 
 function endOfWord(text: string, start: number, word: string): number {
   return text.startsWith(word, start) ? start + word.length : BAD;
-}
-
-function stringIn(text: string, start: number, end: number): string {
-  const inner = text.slice(start + 1, end - 1);
-  return inner.includes("\\") ? String(JSON.parse(text.slice(start, end))) : inner;
 }
 
 /** A container while it is read. Its end is BAD until its closing bracket is read. */
@@ -179,7 +203,8 @@ class Parser {
     switch (text.charCodeAt(at)) {
       case QUOTE: {
         const end = endOfString(text, at);
-        return end === BAD ? undefined : this.addScalar("string", end, stringIn(text, at, end));
+        const string = end === BAD ? undefined : stringIn(text, at, end);
+        return string === undefined ? undefined : this.addScalar("string", end, string);
       }
       case OPEN_BRACE:
         return this.openContainer("object", CLOSE_BRACE);
@@ -254,8 +279,9 @@ class Parser {
   private readKey(): boolean {
     const { text, at } = this;
     const end = text.charCodeAt(at) === QUOTE ? endOfString(text, at) : BAD;
-    if (end === BAD) return false;
-    if (this.due.length <= READ_DEPTH) this.open.at(-1)?.keys.push(stringIn(text, at, end));
+    const key = end === BAD ? undefined : stringIn(text, at, end);
+    if (key === undefined) return false;
+    if (this.due.length <= READ_DEPTH) this.open.at(-1)?.keys.push(key);
     const colon = skipSpace(text, end);
     this.at = skipSpace(text, colon + 1);
     return text.charCodeAt(colon) === COLON;

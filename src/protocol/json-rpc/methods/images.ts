@@ -1,5 +1,5 @@
-import { fail, failed, type Outcome, succeed } from "../../storage/failures.js";
-import { parseComponentId } from "../../storage/names.js";
+import { fail, failed, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
+import { MAX_NAME_BYTES, parseComponentId } from "../../storage/names.js";
 import type { Operation } from "../../storage/operations.js";
 import { makePage } from "../../storage/page.js";
 import type { ImageRecord } from "../../storage/records.js";
@@ -37,6 +37,12 @@ function planRequest({ id, type, source }: { id: string; type: string; source: s
   return succeed({ op: "RequestImage", id: checked.value, type, source });
 }
 
+/** Plans an operation on an image that there may be. A longer text than a name is not carried on. */
+function onKnown(id: string, operation: Operation): Outcome<Operation> {
+  if (id.length <= MAX_NAME_BYTES) return succeed(operation);
+  return tellAbout(failed.imageNotFound, { object: `image ${id.slice(0, MAX_NAME_BYTES)}…` });
+}
+
 function encodeImage(image: ImageRecord): string {
   const places =
     image.status === "complete" ? `,"volume":${quote(image.volume)},"snapshot":${quote(image.snapshot)}` : "";
@@ -70,7 +76,8 @@ export function imageMethods(): readonly Method[] {
     method({
       ...shape,
       operation,
-      plan: (request, pools) => inPool(pools, request, () => succeed({ op: operation, id: request.id })),
+      plan: (request, pools) =>
+        inPool(pools, request, () => onKnown(request.id, { op: operation, id: request.id })),
       encode: encodeOne,
     });
 
@@ -102,7 +109,8 @@ export function imageMethods(): readonly Method[] {
           if (target.value.snapshot !== undefined) {
             return fail("name.invalid", 'not a valid dataset: dest names a snapshot ("@")');
           }
-          return succeed({ op: "CloneImage", id: request.id, target: target.value.dataset });
+          const { id } = request;
+          return onKnown(id, { op: "CloneImage", id, target: target.value.dataset });
         }),
       encode: encodeOneVolume,
     }),

@@ -155,6 +155,109 @@ describe("values", () => {
   );
 });
 
+/** Pieces of which strings are made that end, or don't, or are no JSON. Many are longer than 128 characters. */
+const piece = fc.oneof(
+  fc.constantFrom(
+    '\\"',
+    "\\\\",
+    "\\n",
+    "\\/",
+    "\\u00e9",
+    "\\ud800",
+    "\\uDC00",
+    "é",
+    "\u2028",
+    "😀",
+    "\ud800",
+    " ",
+  ),
+  fc.constantFrom('"', "\\", "\\x", "\\u12", "\\u12G4", "\n", "\u0000", "\u001f", "\u007f", "\\\n"),
+  fc.integer({ min: 0, max: 300 }).map((length) => "x".repeat(length)),
+  fc.integer({ min: 1, max: 300 }).map((length) => "\\".repeat(length)),
+  fc.integer({ min: 1, max: 150 }).map((length) => '\\"'.repeat(length)),
+);
+
+describe("long strings", () => {
+  test("are read as JSON.parse reads them, or refused where it refuses them", () => {
+    const read = { good: 0, refused: 0 };
+    const around = fc.constantFrom(
+      "#",
+      " #",
+      "[#]",
+      '{"a":#,"b":"c"}',
+      '{#:1,"a":#}',
+      "[[[[[[[[[[#,{#:[]}]]]]]]]]]]",
+    );
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 8 }), around, (pieces, frame) => {
+        const token = `"${pieces.join("")}"`;
+        const text = frame.replaceAll("#", () => token);
+        let value: unknown;
+        try {
+          value = JSON.parse(text);
+        } catch {
+          read.refused++;
+          expect([text, isJson(text)]).toEqual([text, false]);
+          return;
+        }
+        read.good++;
+        const { string, keys } = parsed(text);
+        if (typeof value === "string") expect(string).toBe(value);
+        else if (!Array.isArray(value)) expect(new Set(keys)).toEqual(new Set(Object.keys(value as object)));
+      }),
+      { numRuns: 3_000 },
+    );
+    expect(Math.min(read.good, read.refused)).toBeGreaterThan(300);
+  });
+
+  test("a refused text is told with the words of JSON.parse", () => {
+    for (const text of ['"\\x"', `"${"x".repeat(200)}\n"`, `["${"x".repeat(200)}`, `"${"\\".repeat(301)}"`]) {
+      let words = "";
+      try {
+        JSON.parse(text);
+      } catch (error) {
+        words = (error as Error).message;
+      }
+      expect(readJson(text)).toEqual({ problem: words });
+      expect(words).not.toBe("");
+    }
+  });
+
+  const MANY = 8 * 1024 * 1024;
+  /** Milliseconds of the fastest run of each, of several that take turns. */
+  function fastest(...works: readonly (() => void)[]): number[] {
+    const best = works.map(() => Number.POSITIVE_INFINITY);
+    for (let round = 0; round < 5; round++) {
+      for (const [index, work] of works.entries()) {
+        const startedAt = performance.now();
+        work();
+        best[index] = Math.min(best[index] ?? 0, performance.now() - startedAt);
+      }
+    }
+    return best;
+  }
+  const kinds = ["x", "é", "日", '\\"', "\\\\", "\\u00e9", "a\\n<", "<&>"];
+
+  test.each(kinds)("of 8 MiB of %j cost no more than a few runs of JSON.parse", (unit) => {
+    const text = `["${unit.repeat(MANY / unit.length)}"]`;
+    const [ours = 0, theirs = 0] = fastest(
+      () => parsed(text),
+      () => JSON.parse(text),
+    );
+    expect(ours).toBeLessThan(6 * theirs);
+  });
+
+  test.each(["x", '\\"', "a\\n<"])("of 16 MiB of %j are repeated, in an array too", (unit) => {
+    const many = (text: string) => `"${text.repeat((2 * MANY) / unit.length)}"`;
+    const token = many(unit);
+    const repeated = compactToken(parsed(`[ ${token}, {"a" : ${token}} ]`));
+    const expected = many(escaped(unit));
+    expect(repeated === `[${expected},{"a":${expected}}]`).toBe(true);
+    const quoted = escaped(JSON.stringify(JSON.parse(`"${unit}"`))).slice(1, -1);
+    expect(quote(parsed(token).string) === many(quoted)).toBe(true);
+  });
+});
+
 describe("strings", () => {
   test("a string token stands for what JSON.parse makes of it", () => {
     fc.assert(
