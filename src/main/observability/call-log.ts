@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { isRead } from "../../protocol/storage/reply-limit.js";
+import { isRead } from "../../protocol/storage/operation-kinds.js";
 import { subjectsOf } from "../../protocol/storage/subjects.js";
 import type { CallReport } from "./call-report.js";
 
@@ -21,6 +21,5 @@ export function logCall(log: Logger, call: CallReport): void {
 
 /** A request that was refused without a look at the pool is no change, and a download is none. */
 function changesPool({ operation }: CallReport): boolean {
-  if (operation === undefined || isRead(operation)) return false;
-  return operation.op !== "Refuse" && operation.op !== "OpenSend";
+  return operation !== undefined && !isRead(operation) && operation.op !== "OpenSend";
 }

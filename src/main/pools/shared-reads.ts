@@ -1,6 +1,7 @@
 import { failed, type Outcome } from "../../protocol/storage/failures.js";
+import { isList, isRead } from "../../protocol/storage/operation-kinds.js";
 import type { Operation } from "../../protocol/storage/operations.js";
-import { isList, isRead, keyOf } from "../../protocol/storage/reply-limit.js";
+import { keyOf } from "../../protocol/storage/reply-limit.js";
 
 /**
  * How many different lists of a pool run at once. A list of 100,000 snapshots takes some 30 MB in

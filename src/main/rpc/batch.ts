@@ -1,4 +1,4 @@
-import { isList } from "../../protocol/storage/reply-limit.js";
+import { isList } from "../../protocol/storage/operation-kinds.js";
 import { callKey, type PlannedCall, type Soon } from "./run-call.js";
 
 export interface BatchLimits {

@@ -1,7 +1,7 @@
 import { byteLength, type JsonText } from "../../protocol/json-rpc/reply-text.js";
 import { type FailedOutcome, fail } from "../../protocol/storage/failures.js";
+import { isRead } from "../../protocol/storage/operation-kinds.js";
 import type { Operation } from "../../protocol/storage/operations.js";
-import { isRead } from "../../protocol/storage/reply-limit.js";
 import type { HttpReply } from "../http/transport.js";
 
 /**

@@ -4,7 +4,8 @@ import type { Method, Routed, RoutedToPools } from "../../protocol/json-rpc/meth
 import { byteLength, type JsonText } from "../../protocol/json-rpc/reply-text.js";
 import { internalFailure, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { PoolName } from "../../protocol/storage/names.js";
-import { isRead, keyOf, replyTooLarge } from "../../protocol/storage/reply-limit.js";
+import { isRead } from "../../protocol/storage/operation-kinds.js";
+import { keyOf, replyTooLarge } from "../../protocol/storage/reply-limit.js";
 import type { CallReport } from "../observability/call-report.js";
 import type { Client } from "../pools/actor-handle.js";
 import type { HeldTexts } from "./reply-room.js";

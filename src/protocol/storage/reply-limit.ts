@@ -1,21 +1,12 @@
 import { type FailedOutcome, fail } from "./failures.js";
+import { isList, isRead } from "./operation-kinds.js";
 import type { Operation } from "./operations.js";
-
-/** Whether an operation leaves the pool as it is, so that callers who wait at once may share its answer. */
-export function isRead({ op }: Operation): boolean {
-  return op.startsWith("List") || op.startsWith("Get") || op === "VerifyDisks";
-}
 
 /** A text that is equal for two operations exactly if they ask for the same. */
 export function keyOf(operation: Operation): string {
   return JSON.stringify(operation, (_key, value: unknown) =>
     typeof value === "bigint" ? String(value) : value,
   );
-}
-
-/** Whether an operation answers with as many records as the pool has. */
-export function isList(operation: Operation): boolean {
-  return operation.op.startsWith("List") || ("recursive" in operation && operation.recursive);
 }
 
 /**

@@ -24,7 +24,7 @@ import { reconcile } from "./reconcile.js";
 import { openRecords, type Records } from "./record-file.js";
 import { trackedCalls, trackedContext, trackedFetches } from "./tracked-context.js";
 import type { Work, WorkBoard } from "./work-board.js";
-import { isRead } from "./work-deadlines.js";
+import { isReadWork } from "./work-deadlines.js";
 
 export interface OpenPoolOptions {
   readonly settings: ActorSettings;
@@ -150,7 +150,7 @@ function createHandlers(options: OpenPoolOptions, records: Records): OpenedPool[
   // Reads share their handlers: they are many, and what they wait for is not noted.
   const forReads = handlersIn(context, (inner) => inner, fetches);
   return (work) =>
-    isRead(work.name)
+    isReadWork(work.name)
       ? forReads
       : handlersIn(
           trackedContext(context, work),

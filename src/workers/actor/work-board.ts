@@ -5,7 +5,7 @@ import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import type { CommandReport, WaitReport, WorkReport } from "../../protocol/threads/work-report.js";
 import { stillDeadlineMs } from "../../protocol/threads/work-report.js";
 import type { LockWatch } from "./dataset-locks.js";
-import { deadlineMs, isRead, lockDeadlineMs, type WorkName } from "./work-deadlines.js";
+import { deadlineMs, isReadWork, lockDeadlineMs, type WorkName } from "./work-deadlines.js";
 
 /** A wait that has begun. */
 interface Wait {
@@ -187,7 +187,7 @@ export function createWorkBoard(options: BoardOptions, checkMs: number): WorkBoa
 
   return {
     begin: (name, operation) => {
-      const limitMs = isRead(name) ? readLimitMs : deadlineMs(name, timeouts, operation);
+      const limitMs = isReadWork(name) ? readLimitMs : deadlineMs(name, timeouts, operation);
       const work = new Work(++lastId, name, operation, limitMs, lockLimitMs, stillLimitMs);
       work.before = newest;
       if (newest) newest.after = work;

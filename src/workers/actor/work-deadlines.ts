@@ -1,3 +1,4 @@
+import { type ChangeName, isChange } from "../../protocol/storage/operation-kinds.js";
 import type { Operation, OperationName } from "../../protocol/storage/operations.js";
 import { DESTROY_TIMEOUT_FACTOR, type NodeSettings } from "../../protocol/storage/pool-settings.js";
 
@@ -6,25 +7,16 @@ interface Steps {
   readonly commands: number;
   /** Commands that destroy something: each may take DESTROY_TIMEOUT_FACTOR times as long. */
   readonly destroys?: number;
-  /** It changes nothing and takes no lock. There are many of them, so nothing more is noted of it. */
-  readonly isRead?: true;
 }
 
 /** `open` is the work of a start: the checks of the pool, and reconcile. `look` looks for images that were destroyed. */
 export type WorkName = OperationName | "open" | "look";
+type ReadName = Exclude<OperationName, ChangeName>;
 
-const READ = { commands: 2, isRead: true } as const;
+/** Of every read. There are many of them, so nothing more is noted of one than when it began. */
+const READ: Steps = { commands: 2 };
 
-const STEPS: Readonly<Record<WorkName, Steps>> = {
-  ListImages: READ,
-  GetImage: READ,
-  ListVolumes: READ,
-  GetVolume: READ,
-  ListSnapshots: READ,
-  GetSnapshot: READ,
-  GetPool: READ,
-  VerifyDisks: READ,
-  Refuse: READ,
+const STEPS: Readonly<Record<Exclude<WorkName, ReadName>, Steps>> = {
   RequestImage: { commands: 8, destroys: 1 },
   DeleteImage: { commands: 1, destroys: 1 },
   CloneImage: { commands: 4 },
@@ -41,8 +33,8 @@ const STEPS: Readonly<Record<WorkName, Steps>> = {
   open: { commands: 40, destroys: 4 },
 };
 
-export function isRead(name: WorkName): boolean {
-  return STEPS[name].isRead === true;
+export function isReadWork(name: WorkName): name is ReadName {
+  return name !== "open" && name !== "look" && !isChange(name);
 }
 
 /** For each disk of a guest: its look-up, its creation with its parents, and its removal if that fails. */
@@ -54,7 +46,7 @@ export function deadlineMs(
   { commandMs, lateMs }: NodeSettings["timeouts"],
   operation?: Operation,
 ): number {
-  const { commands, destroys = 0 } = STEPS[name];
+  const { commands, destroys = 0 } = isReadWork(name) ? READ : STEPS[name];
   const disks = operation && "guest" in operation ? operation.guest.disks.length : 0;
   return (commands + disks * COMMANDS_PER_DISK + destroys * DESTROY_TIMEOUT_FACTOR) * commandMs + lateMs;
 }

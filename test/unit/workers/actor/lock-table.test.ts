@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { failed, succeed } from "../../../../src/protocol/storage/failures.js";
 import type { ComponentId, DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
+import { isRead } from "../../../../src/protocol/storage/operation-kinds.js";
 import type { OperationName } from "../../../../src/protocol/storage/operations.js";
 import { bytes } from "../../../../src/protocol/storage/units.js";
 import type { LockRequest } from "../../../../src/workers/actor/dataset-locks.js";
@@ -158,6 +159,17 @@ async function locksOf({ given, run }: Case): Promise<string> {
     requests.map(({ name, mode }) => `\`${name.replace(POOL, "POOL")}\` ${mode}`).join(" and ");
   return taken.map(text).join(", then ");
 }
+
+test("operations that only read take no lock, of which only the end of a download is a change", async () => {
+  const lockless = new Set<string>();
+  for (const [operation, cases] of Object.entries(CASES)) {
+    const locks = await Promise.all(cases.map(locksOf));
+    if (locks.every((each) => each === "none")) lockless.add(operation);
+  }
+  const names = Object.keys(CASES) as OperationName[];
+  const reads = names.filter((op) => isRead({ op }));
+  expect([...lockless]).toEqual(names.filter((op) => reads.includes(op) || op === "CloseSend"));
+});
 
 test("docs/architecture.md has the locks that each operation takes", async () => {
   const rows = ["| operation | case | locks |", "| --- | --- | --- |"];

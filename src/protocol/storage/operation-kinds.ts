@@ -1,0 +1,55 @@
+import type { Operation, OperationName } from "./operations.js";
+
+/**
+ * What an operation does to its pool:
+ *
+ * - `read`: it leaves the pool as it is and takes no lock, so that callers who wait at once may share
+ *   its answer, and it may be repeated.
+ * - `list`: a read whose answer has as many records as the pool.
+ * - `change`: anything else, holds too.
+ */
+type Kind = "read" | "list" | "change";
+
+/** Every operation: a new one does not compile until it is here. */
+const KINDS = {
+  ListImages: "list",
+  GetImage: "read",
+  RequestImage: "change",
+  DeleteImage: "change",
+  CloneImage: "change",
+  ListVolumes: "list",
+  CreateVolume: "change",
+  GetVolume: "read",
+  DeleteDataset: "change",
+  ListSnapshots: "list",
+  GetSnapshot: "read",
+  CreateSnapshot: "change",
+  DeleteSnapshot: "change",
+  RollbackSnapshot: "change",
+  VerifyDisks: "read",
+  CreateGuestDisks: "change",
+  DeleteGuestsDisks: "change",
+  GetPool: "read",
+  Refuse: "read",
+  OpenSend: "change",
+  CloseSend: "change",
+} as const satisfies Readonly<Record<OperationName, Kind>>;
+
+/** The operations that may change their pool. */
+export type ChangeName = {
+  [K in OperationName]: (typeof KINDS)[K] extends "change" ? K : never;
+}[OperationName];
+
+export function isChange(name: OperationName): name is ChangeName {
+  return KINDS[name] === "change";
+}
+
+/** Whether an operation leaves the pool as it is. */
+export function isRead({ op }: Pick<Operation, "op">): boolean {
+  return !isChange(op);
+}
+
+/** Whether an operation answers with as many records as the pool has. */
+export function isList(operation: Operation): boolean {
+  return KINDS[operation.op] === "list" || ("recursive" in operation && operation.recursive);
+}
