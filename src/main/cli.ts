@@ -1,15 +1,16 @@
 #!/usr/bin/env node
-import { createRequire } from "node:module";
 import { Command } from "commander";
 import { unknownName } from "../protocol/storage/nearest-name.js";
 import { checkConfigCommand } from "./commands/check-config.js";
 import { exitWithReason } from "./commands/config-flags.js";
+import { diagnoseCommand } from "./commands/diagnose.js";
 import { imageCommand } from "./commands/image/image-command.js";
 import { serveCommand } from "./commands/serve.js";
+import { ownVersion } from "./own-version.js";
 
-const { version }: { version: string } = createRequire(import.meta.url)("../../package.json");
+const version = ownVersion();
 
-const commands = [serveCommand(version), checkConfigCommand(), imageCommand()] as const;
+const commands = [serveCommand(version), checkConfigCommand(), diagnoseCommand(), imageCommand()] as const;
 
 /** `serve` is the default, and would take a mistyped command for an argument of its own. */
 function requireCommand(word: string): void {
@@ -26,4 +27,5 @@ await new Command("imagestore")
   .addCommand(commands[0], { isDefault: true })
   .addCommand(commands[1])
   .addCommand(commands[2])
+  .addCommand(commands[3])
   .parseAsync();

@@ -1,12 +1,11 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import { createMethodTable } from "../protocol/json-rpc/methods/table.js";
-import { messageOf } from "../protocol/storage/caught-error.js";
 import { fail, failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { PoolName } from "../protocol/storage/names.js";
 import { openTrace, type Trace, traced } from "../protocol/threads/trace-points.js";
-import type { WorkReport } from "../protocol/threads/work-report.js";
 import type { Config } from "./config/schema.js";
+import { createDiagnosis } from "./diagnosis/gather-diagnosis.js";
 import { watchDownloads } from "./downloads/download-watch.js";
 import { createDownloads } from "./downloads/downloads.js";
 import { startStreaming } from "./downloads/streaming-handle.js";
@@ -16,10 +15,11 @@ import { logCall } from "./observability/call-log.js";
 import type { CallReport } from "./observability/call-report.js";
 import { createMetrics } from "./observability/metrics.js";
 import { type Actor, startActor } from "./pools/actor-handle.js";
-import { watchActors } from "./pools/actor-watch.js";
+import { type ActorWatch, watchActors } from "./pools/actor-watch.js";
 import { findPoolRecords } from "./pools/pool-records.js";
+import { askReadiness } from "./pools/readiness.js";
 import { createReleaseStack } from "./release-stack.js";
-import { createRoutes, type Readiness } from "./routes.js";
+import { createRoutes, createStartingRoutes } from "./routes.js";
 import { createRpcEndpoint } from "./rpc/endpoint.js";
 
 /** A running imagestore. */
@@ -55,12 +55,15 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const releases = createReleaseStack();
   /** Set once, when `stop` is called. Then new operations and downloads fail. */
   let stopping = false;
+  /** Set once, when all pools are open. */
+  let watch: ActorWatch | undefined;
+  const everyActor = () => [...actors.values()];
   const actorOf = (pool: PoolName) => (stopping ? undefined : actors.get(pool));
 
   // Before any pool is touched: a second daemon on this port must change nothing.
   const door = await takePort(config, log);
   if (!door.ok) return door;
-  const { transport, listener, connections, open } = door.value;
+  const { transport, listener, connections, open: openDoor } = door.value;
   releases.push(listener.close);
 
   const trace = openTrace(process.env, "main");
@@ -69,7 +72,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
 
   const metrics = createMetrics({
     actors: () =>
-      [...actors.values()].map((actor) => ({
+      everyActor().map((actor) => ({
         pool: actor.pool,
         pending: actor.pending,
         restarts: actor.restarts,
@@ -95,6 +98,16 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     report,
   });
 
+  const downloadWatch = watchDownloads({ list: downloads.list, log, timeouts });
+  releases.push(downloadWatch.stop);
+  const lateOf = (actor: Actor) => [...(watch?.lateOf(actor) ?? []), ...downloadWatch.lateOf(actor.pool)];
+  const readiness = (limitMs: number) => askReadiness(everyActor(), lateOf, stopping, limitMs);
+  const parts = { config, transport, listener, connections, streaming, downloads };
+  const diagnose = createDiagnosis({ ...parts, actors: everyActor, readiness });
+  const checkOrigin = createOriginCheck(config.listen);
+  const always = { checkOrigin, onForbidden: metrics.forbidden, diagnose };
+  openDoor({ handle: createStartingRoutes(always), onRefused: metrics.connectionRefused });
+
   const started = await Promise.all(
     config.pools.map((pool) =>
       startActor({
@@ -105,14 +118,11 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
         onSpawn: (ms) => metrics.spawned(pool.name, ms),
         abandonFetches: () => streaming.abandonFetches(pool.name),
         liveTags: () => downloads.liveTags(pool.name),
+        onStarting: (actor) => actors.set(pool.name, traced(trace, "actor", actor, ACTOR_POINTS)),
       }).catch((error: unknown) => fail("internal", `pool ${pool.name}: ${String(error)}`)),
     ),
   );
-  for (const actor of started) {
-    if (actor.ok) actors.set(actor.value.pool, traced(trace, "actor", actor.value, ACTOR_POINTS));
-  }
-  const everyActor = [...actors.values()];
-  releases.push(() => Promise.all(everyActor.map((actor) => actor.stop())));
+  releases.push(() => Promise.all(everyActor().map((actor) => actor.stop())));
   const failedStart = started.find((actor) => !actor.ok);
   if (failedStart && !failedStart.ok) {
     await releases.releaseAll();
@@ -121,38 +131,16 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
 
   /** Waits for running operations up to graceMs, then cancels fetches and downloads. */
   async function endWork(): Promise<void> {
-    const drained = await Promise.all(everyActor.map((actor) => actor.drain(timeouts.graceMs)));
-    for (const [index, { pool }] of everyActor.entries()) {
+    const drained = await Promise.all(everyActor().map((actor) => actor.drain(timeouts.graceMs)));
+    for (const [index, { pool }] of everyActor().entries()) {
       if (!drained[index]) log.warn({ pool }, "operations did not end within graceMs and are given up");
     }
     await Promise.all([downloads.endAll(), ...pools.map(streaming.abandonFetches)]);
-    await Promise.all(everyActor.map((actor) => actor.drain(GIVE_UP_MS)));
+    await Promise.all(everyActor().map((actor) => actor.drain(GIVE_UP_MS)));
   }
   releases.push(endWork);
-  const watch = watchActors({ actors: everyActor, log, answerMs: timeouts.readyMs, lateMs: timeouts.lateMs });
+  watch = watchActors({ actors: everyActor(), log, answerMs: timeouts.readyMs, lateMs: timeouts.lateMs });
   releases.push(watch.stop);
-  const downloadWatch = watchDownloads({ list: downloads.list, log, timeouts });
-  releases.push(downloadWatch.stop);
-  const lateOf = (actor: Actor) => [...watch.lateOf(actor), ...downloadWatch.lateOf(actor.pool)];
-
-  async function readiness(): Promise<Readiness> {
-    const notices = new Map<string, readonly string[]>();
-    const states = await Promise.all(
-      everyActor.map(async (actor): Promise<[string, string]> => {
-        const answers = actor.stats(timeouts.readyMs).then((stats) => {
-          if (stats.notices.length > 0) notices.set(actor.pool, stats.notices);
-          return "ready";
-        });
-        return [actor.pool, await answers.catch(messageOf)];
-      }),
-    );
-    const late = new Map<string, readonly WorkReport[]>();
-    for (const actor of everyActor) {
-      const works = lateOf(actor);
-      if (works.length > 0) late.set(actor.pool, works);
-    }
-    return { stopping, pools: new Map(states), notices, late };
-  }
 
   const rpc = createRpcEndpoint({
     pools,
@@ -166,17 +154,14 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     report,
     onBug: (error) => log.error({ err: error }, "a request could not be answered"),
   });
-  const checkOrigin = createOriginCheck(config.listen);
   const handle = createRoutes({
-    checkOrigin,
-    onForbidden: metrics.forbidden,
+    ...always,
     rpc,
     download: downloads.handle,
-    readiness,
+    readiness: () => readiness(timeouts.readyMs),
     metrics: metrics.render,
   });
-
-  open({ handle, onRefused: metrics.connectionRefused });
+  openDoor({ handle, onRefused: metrics.connectionRefused });
 
   async function stop(): Promise<void> {
     stopping = true;

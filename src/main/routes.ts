@@ -1,26 +1,20 @@
-import type { WorkReport } from "../protocol/threads/work-report.js";
-import type { RequestHandler } from "./front-door.js";
+import { type RequestHandler, refuseWhileStarting } from "./front-door.js";
 import { allowing, JSON_TEXT, PLAIN_TEXT } from "./http/headers.js";
 import type { OriginCheck } from "./http/request-origin.js";
 import type { HttpReply, HttpRequest } from "./http/transport.js";
+import { isReady, type Readiness } from "./pools/readiness.js";
 import type { RpcEndpoint } from "./rpc/endpoint.js";
 
-/** Whether the daemon takes work, for `/readyz`. */
-export interface Readiness {
-  readonly stopping: boolean;
-  /** For each pool "ready", or why it is not. */
-  readonly pools: ReadonlyMap<string, string>;
-  /** For each pool that has some: what the administrator has to look at, although it is ready. */
-  readonly notices: ReadonlyMap<string, readonly string[]>;
-  /** For each pool that has some: the operations that are past their deadline, although it is ready. */
-  readonly late: ReadonlyMap<string, readonly WorkReport[]>;
-}
-
-export interface RouteOptions {
+interface OpenRoutes {
   /** Why a request is refused before anything else of it is looked at. */
   readonly checkOrigin: OriginCheck;
   /** Called for each request that `checkOrigin` refuses. */
   onForbidden(): void;
+  /** What the daemon does and waits for, as a text. */
+  diagnose(): Promise<string>;
+}
+
+export interface RouteOptions extends OpenRoutes {
   readonly rpc: RpcEndpoint;
   readonly download: RequestHandler;
   readiness(): Promise<Readiness>;
@@ -33,8 +27,9 @@ export function createRoutes(options: RouteOptions): RequestHandler {
   const { rpc } = options;
 
   async function answerReady(reply: HttpReply): Promise<void> {
-    const { stopping, pools, notices, late } = await options.readiness();
-    const ready = !stopping && [...pools.values()].every((state) => state === "ready");
+    const readiness = await options.readiness();
+    const { stopping, pools, notices, late } = readiness;
+    const ready = isReady(readiness);
     const told = {
       ...(notices.size > 0 ? { notices: Object.fromEntries(notices) } : {}),
       ...(late.size > 0 ? { late: Object.fromEntries(late) } : {}),
@@ -67,10 +62,27 @@ export function createRoutes(options: RouteOptions): RequestHandler {
         return probe(request, reply, () => answerReady(reply));
       case "/metrics":
         return probe(request, reply, () => answerMetrics(reply));
+      case "/diagnose":
+        return probe(request, reply, () => answerDiagnosis(options, reply));
       default:
         return reply.send(404, PLAIN_TEXT, "404 page not found\n");
     }
   };
+}
+
+/** Routes requests while the pools are being opened. One that hangs is then to be found by `/diagnose`. */
+export function createStartingRoutes(options: OpenRoutes): RequestHandler {
+  return (request, reply) => {
+    if (request.path !== "/diagnose") return refuseWhileStarting(request, reply);
+    const forbidden = options.checkOrigin(request);
+    if (forbidden === undefined) return probe(request, reply, () => answerDiagnosis(options, reply));
+    options.onForbidden();
+    reply.send(403, PLAIN_TEXT, `${forbidden}\n`);
+  };
+}
+
+async function answerDiagnosis({ diagnose }: OpenRoutes, reply: HttpReply): Promise<void> {
+  reply.send(200, [...PLAIN_TEXT, ["Cache-Control", "no-store"]], await diagnose());
 }
 
 /** Answers a read of a probe or of the metrics; other verbs get 405. */

@@ -21,10 +21,11 @@ import { comlinkEndpoint } from "../protocol/threads/comlink-endpoint.js";
 import { openLink } from "../protocol/threads/link.js";
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
 import { createDatasetLocks } from "./actor/dataset-locks.js";
+import { diagnoseActor } from "./actor/diagnose-actor.js";
 import { createFetchQueue } from "./actor/fetch-queue.js";
 import { writeLongList } from "./actor/list-text.js";
 import { createMailbox } from "./actor/mailbox.js";
-import { openPool } from "./actor/open-pool.js";
+import { type OpenedPool, openPool } from "./actor/open-pool.js";
 import type { Records } from "./actor/record-file.js";
 import { tracedLocks } from "./actor/traced-locks.js";
 import { createWorkBoard } from "./actor/work-board.js";
@@ -35,6 +36,7 @@ import { createCommandBoard, listWithPids } from "./processes/command-board.js";
 import type { CommandEnd } from "./processes/run-command.js";
 import { type Runner, startRunner } from "./processes/runner-link.js";
 import { limitCommands } from "./processes/slots.js";
+import { SQLITE_VERSION } from "./sqlite/sqlite-file.js";
 
 const RUNNER = fileURLToPath(new URL("./runner.js", import.meta.url));
 
@@ -96,7 +98,13 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
     announce(isUnderWay ? { fetching: id } : { settled: id }),
   );
   /** What `closeFiles` must close. Each member is set once, as soon as it is open. */
-  const open: { runner?: Runner; zfs?: Zfs; records?: Records; endLooks?: () => void } = {};
+  const open: { runner?: Runner; zfs?: Zfs; records?: Records; pool?: OpenedPool } = {};
+  const slots = {
+    read: node.limits.readCommands,
+    hold: node.limits.holdCommands,
+    change: node.limits.commands,
+    destroy: node.limits.destroyCommands,
+  };
 
   function reportCommand({ argv, exit, ms, stderr, spawnMs }: CommandEnd): void {
     if (logsAll) {
@@ -120,15 +128,9 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
 
   async function openDriver({ pool }: ActorSettings): Promise<Outcome<Zfs>> {
     if (pool.driver === "embedded") return openEmbeddedZfs(pool, log, trace);
-    const { volumeProperties, timeouts, limits } = node;
+    const { volumeProperties, timeouts } = node;
     const silentMs = Math.max(timeouts.commandMs, SHORTEST_SILENCE_MS);
     open.runner = startRunner({ script: RUNNER, children: createChildTable(children), log, silentMs });
-    const slots = {
-      read: limits.readCommands,
-      hold: limits.holdCommands,
-      change: limits.commands,
-      destroy: limits.destroyCommands,
-    };
     const run = limitCommands(slots, open.runner.run, reportCommand, commands);
     const { commandMs: timeoutMs } = timeouts;
     return succeed(openOpenZfs({ settings: pool, volumeProperties, timeoutMs, log }, run));
@@ -155,17 +157,16 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       },
     });
     if (!opened.ok) return opened;
-    const { handlersFor, end } = opened.value;
-    open.endLooks = end;
+    open.pool = opened.value;
+    const { health, version, handlersFor } = opened.value;
     mailbox.open((work) => traced(trace, "operation", handlersFor(work)));
-    const { health, version } = opened.value;
-    return succeed({ health, version });
+    return succeed({ health, version, sqlite: SQLITE_VERSION });
   }
 
   async function closeFiles(): Promise<void> {
     board.close();
     mailbox.close();
-    open.endLooks?.();
+    open.pool?.end();
     // The driver gives the pool back by a command, so the runner ends after it.
     const released = open.zfs?.close();
     const timeLimit = new Promise((resolve) => setTimeout(resolve, RELEASE_LIMIT_MS).unref());
@@ -184,6 +185,15 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       await open.runner?.ping();
       return { commandsRun: open.zfs?.commandsRun ?? 0, notices: (await open.zfs?.notices()) ?? [] };
     },
+    diagnose: () =>
+      diagnoseActor({
+        board,
+        fetches,
+        commands,
+        runner: open.runner,
+        slots,
+        holds: open.pool?.holds() ?? [],
+      }),
     async drain(graceMs) {
       const drained = await mailbox.drain(graceMs);
       // Copies may take hours more; their operations fail now, and the next drain soon ends.

@@ -1,5 +1,6 @@
 import { internalFailure } from "../protocol/storage/failures.js";
 import { createChildTable } from "../protocol/threads/child-table.js";
+import { writeProgress } from "../protocol/threads/fetch-progress.js";
 import type { StreamEvent, StreamOrder, StreamTask } from "../protocol/threads/streaming-contract.js";
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
 import { fetchImage } from "./streams/image-fetch.js";
@@ -19,6 +20,8 @@ export default function runStreaming(task: StreamTask): Promise<void> {
   const children = traced(trace, "children", createChildTable(task.children));
   const sends = new Map<number, Send>();
   const fetches = new Map<number, AbortController>();
+  /** The process of each fetch that has started one, by the id of the fetch. */
+  const receivers = new Map<number, number | undefined>();
 
   const notify = (event: StreamEvent) => {
     trace?.(`event.${event.kind}`);
@@ -41,7 +44,7 @@ export default function runStreaming(task: StreamTask): Promise<void> {
     sends.set(id, started);
   }
 
-  async function fetch({ id, order }: Extract<StreamOrder, { kind: "fetch" }>): Promise<void> {
+  async function fetch({ id, order, progress }: Extract<StreamOrder, { kind: "fetch" }>): Promise<void> {
     const abort = new AbortController();
     fetches.set(id, abort);
     const { fetchConnectMs: connectMs, fetchIdleMs: idleMs } = settings;
@@ -52,12 +55,26 @@ export default function runStreaming(task: StreamTask): Promise<void> {
       toldAt = now;
       notify({ kind: "moved", id });
     };
-    const { signal } = abort;
-    const outcome = await fetchImage({ order, connectMs, idleMs, children, signal, onMoved }).catch(
-      internalFailure,
-    );
+    const outcome = await fetchImage({
+      order,
+      connectMs,
+      idleMs,
+      children,
+      signal: abort.signal,
+      onMoved,
+      onStart: (pid) => receivers.set(id, pid),
+      onProgress: (receivedBytes, streamBytes) => writeProgress(progress, receivedBytes, streamBytes),
+    }).catch(internalFailure);
     fetches.delete(id);
+    receivers.delete(id);
     notify({ kind: "fetched", id, outcome });
+  }
+
+  function pids(): Map<number, number> {
+    const found = new Map<number, number>();
+    for (const [id, { pid }] of sends) if (pid !== undefined) found.set(id, pid);
+    for (const [id, pid] of receivers) if (pid !== undefined) found.set(id, pid);
+    return found;
   }
 
   port.on("message", (order: StreamOrder) => {
@@ -69,6 +86,8 @@ export default function runStreaming(task: StreamTask): Promise<void> {
         return void fetch(order);
       case "room":
         return sends.get(order.id)?.resume();
+      case "ping":
+        return notify({ kind: "pong", id: order.id, pids: pids() });
       case "cancel":
         // An id belongs to a send or to a fetch.
         sends.get(order.id)?.cancel();

@@ -28,7 +28,19 @@ export interface DownloadPumpOptions {
   onBytes(bytes: number): void;
 }
 
+/** Where a download stands. */
+export interface PumpState {
+  readonly phase: Phase;
+  /** Whether the client must read before more can be written to it. */
+  readonly isBlocked: boolean;
+  /** Bytes that have come and are not handed to the client's socket yet. */
+  readonly waitingBytes: number;
+  /** Of the send, see SharedSend. */
+  readonly sendId: number;
+}
+
 export interface DownloadPump {
+  state(): PumpState;
   /** Cancels the download, for that reason. `ended` resolves later, unless it has already. */
   cancel(reason: Failure): void;
   /** Since when it waits for bytes or the end of its send, by `performance.now`. Undefined: it does not. */
@@ -186,7 +198,14 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     if (reply.isDisconnected) cancel(CLIENT_GONE);
   });
   if (bug) cancel(bug);
+  const state = (): PumpState => {
+    const hasEnded = phase === "ended";
+    // The ring of a send that has ended belongs to others.
+    const waitingBytes = hasEnded ? 0 : send.available;
+    return { phase, isBlocked: !hasEnded && sink?.isBlocked === true, waitingBytes, sendId: send.sendId };
+  };
   return {
+    state,
     cancel,
     get waitsSince() {
       const waits =

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type DownloadRequest, planDownload } from "../../protocol/json-rpc/methods/snapshots.js";
 import { FAILURES, type Failure, failed, internalFailure } from "../../protocol/storage/failures.js";
-import type { PoolName } from "../../protocol/storage/names.js";
+import type { PoolName, SnapshotName } from "../../protocol/storage/names.js";
 import type { SendTicket } from "../../protocol/storage/operations.js";
 import { allowing, PLAIN_TEXT, RETRY_AFTER } from "../http/headers.js";
 import type { HttpReply, HttpRequest } from "../http/transport.js";
 import type { CallReport } from "../observability/call-report.js";
 import type { Actor } from "../pools/actor-handle.js";
-import { createDownloadPump, type DownloadPump } from "./download-pump.js";
+import { createDownloadPump, type DownloadPump, type PumpState } from "./download-pump.js";
 import { createFairScheduler } from "./fair-scheduler.js";
 import { createSharedSends } from "./shared-sends.js";
 import type { StreamingHandle } from "./streaming-handle.js";
@@ -27,6 +27,20 @@ export interface DownloadOptions {
   report(call: CallReport): void;
 }
 
+/** A download under way. Times are by the clock of Date.now. */
+export interface DownloadState extends PumpState {
+  readonly pool: PoolName;
+  readonly snapshot: SnapshotName;
+  readonly requestId: string;
+  /** The client's address. */
+  readonly peer: string;
+  readonly startedAt: number;
+  /** Bytes that were handed to the client's socket. */
+  readonly bytes: number;
+  /** When the last of them were; 0 before the first. */
+  readonly lastByteAt: number;
+}
+
 export interface Downloads {
   /** Rejects for a bug. */
   handle(request: HttpRequest, reply: HttpReply): void | Promise<void>;
@@ -36,6 +50,8 @@ export interface Downloads {
   liveTags(pool: PoolName): string[];
   /** Each download that has a hold, and what it waits for. */
   list(): readonly ListedDownload[];
+  /** The same downloads, and how far they have come. */
+  states(): readonly DownloadState[];
   /** Cancels every download; resolves when all holds are released. */
   endAll(): Promise<void>;
 }
@@ -64,6 +80,10 @@ interface Download {
   readonly pump: DownloadPump;
   /** When its send and its reply had ended; undefined until then. */
   endedAt: number | undefined;
+  /** The client's address. */
+  readonly peer: string;
+  /** Of DownloadState. */
+  readonly moved: { bytes: number; lastByteAt: number };
   /** Resolves when the hold is released, or a stop has come before it could be. Never rejects. */
   readonly done: Promise<void>;
 }
@@ -127,7 +147,8 @@ export function createDownloads(options: DownloadOptions): Downloads {
       .call<SendTicket>(operation, reply)
       .finally(() => opening--)
       .then((ticket) => {
-        if (ticket.ok) start(actor, ticket.value, reply, (failure) => report(pool, failure));
+        if (ticket.ok)
+          start(actor, ticket.value, reply, { requestId, peer }, (failure) => report(pool, failure));
         else refuseAndReport(ticket.failure, pool);
       });
   }
@@ -136,9 +157,15 @@ export function createDownloads(options: DownloadOptions): Downloads {
     actor: Actor,
     ticket: SendTicket,
     reply: HttpReply,
+    client: Pick<DownloadState, "requestId" | "peer">,
     report: (failure: Failure | undefined) => void,
   ): void {
-    const pump = openPump(actor, ticket, reply);
+    const moved = { bytes: 0, lastByteAt: 0 };
+    const pump = openPump(actor, ticket, reply, (bytes) => {
+      moved.bytes += bytes;
+      if (bytes > 0) moved.lastByteAt = Date.now();
+      options.onBytes(bytes);
+    });
     // Not in one chain with the release: a report that can't be made is a bug, and keeps no hold.
     void pump.ended.then(report);
     const done = pump.ended.then(async () => {
@@ -149,8 +176,9 @@ export function createDownloads(options: DownloadOptions): Downloads {
     });
     const download: Download = {
       pool: actor.pool,
-      requestId: reply.requestId,
+      ...client,
       startedAt: performance.now(),
+      moved,
       ticket,
       pump,
       endedAt: undefined,
@@ -160,7 +188,12 @@ export function createDownloads(options: DownloadOptions): Downloads {
   }
 
   /** Never throws: the hold is there, and whoever waits for `ended` releases it. */
-  function openPump(actor: Actor, ticket: SendTicket, reply: HttpReply): DownloadPump {
+  function openPump(
+    actor: Actor,
+    ticket: SendTicket,
+    reply: HttpReply,
+    onBytes: (bytes: number) => void,
+  ): DownloadPump {
     try {
       return createDownloadPump({
         reply,
@@ -168,13 +201,14 @@ export function createDownloads(options: DownloadOptions): Downloads {
         stalledReaderMs: options.stalledReaderMs,
         openSend: (listener) => sends.send(`${actor.pool} ${ticket.tag}`, ticket.command, listener),
         refuse: (failure) => refuse(reply, failure),
-        onBytes: options.onBytes,
+        onBytes,
       });
     } catch (error) {
       // No memory for another ring, for example.
       const { failure } = internalFailure(error);
       refuse(reply, failure);
-      return { cancel: () => {}, waitsSince: undefined, ended: Promise.resolve(failure) };
+      const state = (): PumpState => ({ phase: "ended", isBlocked: false, waitingBytes: 0, sendId: 0 });
+      return { state, cancel: () => {}, waitsSince: undefined, ended: Promise.resolve(failure) };
     }
   }
 
@@ -204,12 +238,18 @@ export function createDownloads(options: DownloadOptions): Downloads {
     liveTags: (pool) =>
       [...active, ...unreleased].filter((each) => each.pool === pool).map((each) => each.ticket.tag),
     list: () => [...active, ...unreleased].map(listed),
+    states: () => [...active, ...unreleased].map(stateOf),
     endAll: async () => {
       ending.abort();
       for (const { pump } of active) pump.cancel(failed.stopping.failure);
       await Promise.all([...active, ...unreleased].map((download) => download.done));
     },
   };
+}
+
+function stateOf({ pool, ticket, requestId, peer, startedAt, moved, pump }: Download): DownloadState {
+  const begunAt = performance.timeOrigin + startedAt;
+  return { pool, snapshot: ticket.name, requestId, peer, startedAt: begunAt, ...moved, ...pump.state() };
 }
 
 function listed(download: Download): ListedDownload {

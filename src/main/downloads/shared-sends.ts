@@ -22,6 +22,8 @@ export interface SharedSends {
 
 /** One download's view of a send. After `onEnd` it still has the bytes that were not taken. */
 export interface SharedSend extends BodySource {
+  /** Of the send that it reads from now; others may share it. */
+  readonly sendId: number;
   /** Stops taking bytes. If `onEnd` was not called yet, it is called later. */
   close(): void;
 }
@@ -220,6 +222,9 @@ export function createSharedSends(options: SharedSendOptions): SharedSends {
       };
       subscriber.upstream.subscribers.add(subscriber);
       return {
+        get sendId() {
+          return subscriber.upstream.send.id;
+        },
         get available() {
           const { upstream, position } = subscriber;
           if (upstream.end - position < POLL_BELOW_BYTES && !upstream.hasEnded) poll(upstream);

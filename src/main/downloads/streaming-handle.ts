@@ -5,6 +5,11 @@ import { type Failure, fail, type Outcome } from "../../protocol/storage/failure
 import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
 import { clearRing, createRingMemory, createRingReader } from "../../protocol/threads/byte-ring.js";
 import { createChildMemory } from "../../protocol/threads/child-table.js";
+import {
+  createProgressMemory,
+  type FetchProgress,
+  readProgress,
+} from "../../protocol/threads/fetch-progress.js";
 import type {
   StreamEvent,
   StreamOrder,
@@ -24,6 +29,8 @@ const threadEnded = fail(
 
 /** A send that runs in the streaming worker. Positions are bytes since the start of its output. */
 export interface SendHandle {
+  /** As `pids` of StreamingHandle knows it. */
+  readonly id: number;
   /** How far the output has come. `onBytes` reports the next bytes after that. */
   poll(): number;
   /** The bytes from a position on, at most `limit`, in one piece; valid until they are released. */
@@ -43,6 +50,15 @@ export interface SendListener {
   onEnd(failure: Failure | undefined): void;
 }
 
+/** An image fetch under way. */
+export interface FetchState extends FetchProgress {
+  readonly id: number;
+  readonly owner: string;
+  readonly order: FetchOrder;
+  /** By the clock of Date.now. */
+  readonly startedAt: number;
+}
+
 /**
  * The handle of the streaming worker. It outlives the worker's thread: when that crashes, whatever
  * was running fails with service.interrupted, and a new thread is started.
@@ -59,6 +75,12 @@ export interface StreamingHandle {
   abandonFetches(owner: string): Promise<void>;
   /** Fetches in flight. */
   readonly fetches: number;
+  /** The same, oldest first. Known also while the thread answers nothing. */
+  listFetches(): readonly FetchState[];
+  /** How often the thread has ended unexpectedly, so that a new one had to start. */
+  readonly restarts: number;
+  /** The processes of sends and fetches, by their ids. Never settles while the thread answers nothing. */
+  pids(): Promise<ReadonlyMap<number, number>>;
   /** Cancels everything and ends the thread. */
   stop(): Promise<void>;
   /** Ends the thread as a crash would. For tests of recovery. */
@@ -67,6 +89,9 @@ export interface StreamingHandle {
 
 interface PendingFetch {
   readonly owner: string;
+  readonly order: FetchOrder;
+  readonly progress: SharedArrayBuffer;
+  readonly startedAt: number;
   onMoved(): void;
   settle(outcome: Outcome<FetchReport>): void;
   readonly settled: Promise<unknown>;
@@ -84,6 +109,9 @@ export interface StreamingOptions {
 export function startStreaming({ settings, windowBytes, folder, log }: StreamingOptions): StreamingHandle {
   const sends = new Map<number, SendListener>();
   const fetches = new Map<number, PendingFetch>();
+  /** What resolves the calls of `pids` that have no answer, by the id of their ping. */
+  const pings = new Map<number, (pids: ReadonlyMap<number, number>) => void>();
+  let restarts = 0;
   const children = createChildMemory();
   /** Kept for reuse: shared memory is freed late, once both threads have collected their garbage. */
   const freeRings: SharedArrayBuffer[] = [];
@@ -117,6 +145,9 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
   ): Promise<void> {
     ended.port.close();
     if (stopped) return;
+    restarts++;
+    // Nobody waits for these answers for long.
+    pings.clear();
     log.error({ error: String(error) }, "the streaming thread ended; it is started again");
     try {
       await endOrphans(children);
@@ -154,7 +185,11 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
         const fetch = fetches.get(event.id);
         fetches.delete(event.id);
         fetch?.settle(event.outcome);
+        break;
       }
+      case "pong":
+        pings.get(event.id)?.(event.pids);
+        pings.delete(event.id);
     }
   }
 
@@ -164,6 +199,20 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
     get fetches() {
       return fetches.size;
     },
+    listFetches: () =>
+      Array.from(fetches, ([id, { owner, order, startedAt, progress }]) => ({
+        ...{ id, owner, order, startedAt },
+        ...readProgress(progress),
+      })),
+    get restarts() {
+      return restarts;
+    },
+    pids: () =>
+      new Promise((resolve) => {
+        const id = ++lastId;
+        pings.set(id, resolve);
+        order({ kind: "ping", id });
+      }),
     send: (command, listener, skipBytes = 0) => {
       const id = ++lastId;
       const ring = freeRings.pop() ?? createRingMemory(windowBytes);
@@ -171,6 +220,7 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
       sends.set(id, listener);
       order({ kind: "send", id, command, ring, skipBytes });
       return {
+        id,
         poll: reader.poll,
         view: reader.view,
         release: (position) => {
@@ -189,8 +239,17 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
       const settled = new Promise<Outcome<FetchReport>>((resolve) => {
         settle = resolve;
       });
-      fetches.set(id, { owner, onMoved, settle, settled });
-      order({ kind: "fetch", id, order: fetchOrder });
+      const progress = createProgressMemory();
+      fetches.set(id, {
+        owner,
+        order: fetchOrder,
+        progress,
+        startedAt: Date.now(),
+        onMoved,
+        settle,
+        settled,
+      });
+      order({ kind: "fetch", id, order: fetchOrder, progress });
       return settled;
     },
     abandonFetches: async (owner) => {

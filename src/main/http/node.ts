@@ -57,6 +57,10 @@ export const nodeTransport: Transport = {
     const address = server.address();
     return {
       port: typeof address === "object" && address !== null ? address.port : options.port,
+      get bodyBytesInFlight() {
+        return room.bytesInFlight;
+      },
+      connections: async () => open,
       stopAccepting: () => {
         server.close();
         server.closeIdleConnections();

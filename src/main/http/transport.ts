@@ -85,6 +85,10 @@ export interface BodySink {
 
 export interface Listener {
   readonly port: number;
+  /** Memory that the bodies of requests take, those that come and those that are being answered. */
+  readonly bodyBytesInFlight: number;
+  /** Counts the open connections. Rejects if it can't be told. */
+  connections(): Promise<number>;
   /** Refuses new connections; open ones may finish their requests. */
   stopAccepting(): void;
   /** Closes every connection that is still open. */

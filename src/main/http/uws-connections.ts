@@ -88,7 +88,7 @@ export function watchConnections(options: ConnectionWatchOptions): ConnectionWat
  * The connections to a port of this process. All of its descriptors are counted first, which is
  * cheap: if they are fewer than `exactFrom`, their number is the answer.
  */
-async function countConnections(port: number, exactFrom: number): Promise<number> {
+export async function countConnections(port: number, exactFrom: number): Promise<number> {
   const descriptors = (await readdir("/proc/self/fd")).length;
   if (descriptors < exactFrom) return 0;
   const tables = await Promise.all(

@@ -9,7 +9,7 @@ import { BodyReader, type BodyRoom } from "./body-reader.js";
 import { PLAIN_TEXT } from "./headers.js";
 import { createRequestIds } from "./request-id.js";
 import type { Transport, TransportOptions } from "./transport.js";
-import { watchConnections } from "./uws-connections.js";
+import { countConnections, watchConnections } from "./uws-connections.js";
 import { createReplyContext, type ReplyContext, UwsReply } from "./uws-reply.js";
 import { ReceivedRequest } from "./uws-request.js";
 
@@ -84,6 +84,10 @@ export const uwsTransport: Transport = {
     });
     return {
       port,
+      get bodyBytesInFlight() {
+        return room.bytesInFlight;
+      },
+      connections: () => countConnections(port, 0),
       stopAccepting: watch.stop,
       close: async () => {
         watch.stop();

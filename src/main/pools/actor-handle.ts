@@ -4,12 +4,14 @@ import { getImage, listImages } from "../../protocol/storage/known-images.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import { isRead } from "../../protocol/storage/operation-kinds.js";
 import type { Operation } from "../../protocol/storage/operations.js";
-import type { ActorStats, CallerLeft } from "../../protocol/threads/actor-contract.js";
+import type { ActorStats, CallerLeft, OpenedActor } from "../../protocol/threads/actor-contract.js";
+import type { ActorDiagnosis } from "../../protocol/threads/actor-diagnosis.js";
 import { createChildMemory } from "../../protocol/threads/child-table.js";
 import type { WorkReport } from "../../protocol/threads/work-report.js";
 import { endOrphans } from "../threads/orphans.js";
 import { type ActorThread, type ActorThreadOptions, startActorThread } from "./actor-thread.js";
 import type { ImageMirror } from "./image-mirror.js";
+import { createLateHistory, type LateNote } from "./late-history.js";
 import { createSharedReads } from "./shared-reads.js";
 import { withTimeout } from "./time-limit.js";
 
@@ -38,6 +40,10 @@ export interface Actor {
   readonly restarts: number;
   /** Work that is past its deadline, as the thread has last reported it. */
   readonly late: readonly WorkReport[];
+  /** Work that was late since the daemon's start, as last reported, the newest last: a few pieces. */
+  readonly recentlyLate: readonly LateNote[];
+  /** What its newest thread has opened; undefined before the first. */
+  readonly opened: OpenedActor | undefined;
   /**
    * Runs an operation. Never rejects and always settles. Lists and GetPool that wait at the same
    * moment share a run. Fails: service.overloaded if the mailbox is
@@ -51,6 +57,11 @@ export interface Actor {
   callAlways<T>(operation: Operation): Promise<Outcome<T>>;
   /** Rejects if the actor doesn't answer in time: so this also checks that it works. */
   stats(timeoutMs: number): Promise<ActorStats>;
+  /**
+   * What the thread does and waits for, also while it opens the pool, and while its runner is silent.
+   * Rejects if the thread itself doesn't answer in time, or if there is none.
+   */
+  diagnose(timeoutMs: number): Promise<ActorDiagnosis>;
   /** Resolves with true once no operation runs, or with false after `graceMs`. */
   drain(graceMs: number): Promise<boolean>;
   /** Closes the records and ends the thread. Pending operations fail with service.interrupted. */
@@ -66,6 +77,8 @@ export interface ActorOptions extends Omit<ActorThreadOptions, "children"> {
   abandonFetches(): Promise<void>;
   /** The tag of the hold of each download that runs. */
   liveTags(): readonly string[];
+  /** Called once with the actor, before its pool is opened. Until then it answers no call. */
+  onStarting?(actor: Actor): void;
 }
 
 const actorStarting = fail("pool.unavailable", "the pool's actor is starting, try again");
@@ -79,6 +92,10 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
   let state: ActorState = "starting";
   /** The thread that has opened the pool. Defined exactly in the state ready. */
   let thread: ActorThread | undefined;
+  /** The thread that was started last, until it has ended: it may still be opening the pool. */
+  let newest: ActorThread | undefined;
+  let lastOpened: OpenedActor | undefined;
+  const lateHistory = createLateHistory();
   /** How often the state became restarting. */
   let restarts = 0;
   /** Of the thread that is or was last open; empty from the end of a thread on. */
@@ -90,11 +107,16 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
 
   const onLate = (reported: typeof late) => {
     late = reported;
+    lateHistory.note(reported);
   };
 
   /** Starts a thread, which opens the pool. Destroys the thread if it can't. */
-  async function open(): Promise<Outcome<{ health: string; version: string }>> {
+  async function open(): Promise<Outcome<OpenedActor>> {
     const started = startActorThread({ ...options, children, onLate });
+    newest = started;
+    void started.ended.then(() => {
+      if (newest === started) newest = undefined;
+    });
     const opened = await Promise.race([
       started.control.open(options.liveTags()),
       started.ended.then(
@@ -112,6 +134,7 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
       return failed.stopping;
     }
     thread = started;
+    lastOpened = opened.value;
     state = "ready";
     void started.ended.then((error) => {
       if (thread === started) restarting = restart(started, error);
@@ -135,6 +158,7 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
   async function restart(ended: ActorThread, error: unknown): Promise<void> {
     thread = undefined;
     late = [];
+    lateHistory.startThread();
     state = "restarting";
     restarts++;
     log.error({ pool, error: String(error) }, "the actor's thread ended; it is started again");
@@ -188,6 +212,12 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     get late() {
       return late;
     },
+    get recentlyLate() {
+      return lateHistory.list();
+    },
+    get opened() {
+      return lastOpened;
+    },
     read: (operation) => thread && readRecords(thread.mirror, operation),
     call: <T>(operation: Operation, client?: Client) =>
       shared.read<T>(operation) ?? callOnce<T>(operation, client),
@@ -195,6 +225,10 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     stats: async (timeoutMs) => {
       if (!thread) throw new Error(`the actor is ${state}`);
       return withTimeout(thread.control.stats(), timeoutMs);
+    },
+    diagnose: async (timeoutMs) => {
+      if (!newest) throw new Error(`the actor is ${state}, and has no thread`);
+      return withTimeout(newest.control.diagnose(), timeoutMs);
     },
     drain: async (graceMs) => {
       if (!thread) return true;
@@ -215,6 +249,7 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     },
   };
 
+  options.onStarting?.(actor);
   const opened = await open();
   if (!opened.ok) return opened;
   log.info({ pool, ...opened.value }, "the pool is open");

@@ -1,32 +1,26 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { readProcess } from "./process-list.js";
 
 /** How long killed children may take to end: one may sit in the kernel until its txg is synced. */
 const END_LIMIT_MS = 30_000;
 const POLL_MS = 20;
 
-/** What /proc shows of a running process. Undefined for a zombie, which has ended already. */
-async function readProcess(pid: number): Promise<{ parent: number; group: number } | undefined> {
-  try {
-    const stat = await readFile(`/proc/${pid}/stat`, "latin1");
-    // The format is "pid (comm) state ppid pgrp …". comm may contain anything, so start after its
-    // last parenthesis.
-    const [state, parent, group] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return state === "Z" || state === "X" ? undefined : { parent: Number(parent), group: Number(group) };
-  } catch {
-    return undefined;
-  }
+/** Undefined for a zombie, which has ended already. */
+async function readRunning(pid: number): ReturnType<typeof readProcess> {
+  const found = await readProcess(pid);
+  return found?.state === "Z" || found?.state === "X" ? undefined : found;
 }
 
 /** Whether a pid is still that of our child, and not reused by another process. */
 async function isOurChild(pid: number): Promise<boolean> {
-  return (await readProcess(pid))?.parent === process.pid;
+  return (await readRunning(pid))?.parent === process.pid;
 }
 
 /** Whether a process group has any running member. Their parent may have ended, so it is not checked. */
 async function isGroupRunning(group: number): Promise<boolean> {
   const pids = (await readdir("/proc").catch(() => [])).filter((name) => /^\d+$/.test(name));
-  const processes = await Promise.all(pids.map((pid) => readProcess(Number(pid))));
+  const processes = await Promise.all(pids.map((pid) => readRunning(Number(pid))));
   return processes.some((each) => each?.group === group);
 }
 

@@ -78,6 +78,8 @@ export interface FetchOrder {
   readonly url: string;
   /** The hosts that `url` and its redirects may name. */
   readonly hosts: ImageHosts;
+  /** The dataset that the stream becomes. */
+  readonly target: DatasetName;
   /** The argv of the command that reads the stream from its stdin, such as `zfs receive`. */
   readonly command: readonly string[];
   /** The SHA-256 that the body as transferred must have, in hex, if it is known. */

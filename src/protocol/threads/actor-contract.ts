@@ -2,6 +2,7 @@ import type { MessagePort } from "node:worker_threads";
 import type { Outcome } from "../storage/failures.js";
 import type { FetchOrder } from "../storage/operations.js";
 import type { NodeSettings, PoolSettings } from "../storage/pool-settings.js";
+import type { ActorDiagnosis } from "./actor-diagnosis.js";
 import type { LogFields, LogLevel } from "./actor-log.js";
 import type { WorkReport } from "./work-report.js";
 
@@ -34,11 +35,20 @@ export interface ActorStats {
   readonly notices: readonly string[];
 }
 
+/** What an actor has opened. `version`: of the pool's driver. `sqlite`: of the library that has its records. */
+export interface OpenedActor {
+  readonly health: string;
+  readonly version: string;
+  readonly sqlite: string;
+}
+
 /** The control plane of an actor, called through comlink. */
 export interface ActorControl {
   /** Checks the pool, opens the records, reconciles. `liveTags`: tags of holds whose downloads still run. */
-  open(liveTags: readonly string[]): Promise<Outcome<{ readonly health: string; readonly version: string }>>;
+  open(liveTags: readonly string[]): Promise<Outcome<OpenedActor>>;
   stats(): Promise<ActorStats>;
+  /** What it does and waits for. Answers also while the pool is opened, and while its runner answers nothing. */
+  diagnose(): Promise<ActorDiagnosis>;
   /** Resolves with true once no operation is under way, or with false after `graceMs`. */
   drain(graceMs: number): Promise<boolean>;
   /** Closes the records. The actor serves no call afterwards. */

@@ -33,7 +33,15 @@ export type StreamOrder =
   /** The ring of a send has room again. */
   | { readonly kind: "room"; readonly id: number }
   | { readonly kind: "cancel"; readonly id: number }
-  | { readonly kind: "fetch"; readonly id: number; readonly order: FetchOrder };
+  | {
+      readonly kind: "fetch";
+      readonly id: number;
+      readonly order: FetchOrder;
+      /** Where the worker writes how far the fetch has come; see fetch-progress.ts. */
+      readonly progress: SharedArrayBuffer;
+    }
+  /** Asks for a `pong` with the same id. */
+  | { readonly kind: "ping"; readonly id: number };
 
 /** What the streaming worker reports to main. */
 export type StreamEvent =
@@ -43,4 +51,6 @@ export type StreamEvent =
   | { readonly kind: "sent"; readonly id: number; readonly failure: Failure | undefined }
   /** The receiver of a fetch has taken bytes. Sent now and then. */
   | { readonly kind: "moved"; readonly id: number }
-  | { readonly kind: "fetched"; readonly id: number; readonly outcome: Outcome<FetchReport> };
+  | { readonly kind: "fetched"; readonly id: number; readonly outcome: Outcome<FetchReport> }
+  /** The thread works. `pids`: the processes of the sends and fetches, by their ids. */
+  | { readonly kind: "pong"; readonly id: number; readonly pids: ReadonlyMap<number, number> };

@@ -13,6 +13,8 @@ export interface FetchQueue<T> {
   leave(id: string, caller: number): void;
   /** Ids of fetches that run or wait. */
   keys(): Iterable<string>;
+  /** How many run, and how many wait for their turn. */
+  counts(): { readonly running: number; readonly waiting: number };
   /** Whether a fetch of the id runs or waits. */
   has(id: string): boolean;
 }
@@ -67,6 +69,7 @@ export function createFetchQueue<T>(
   return {
     keys: () => flights.keys(),
     has: (id) => flights.has(id),
+    counts: () => ({ running, waiting: waiting.size }),
     request: (id, fetch, caller) => {
       let flight = flights.get(id);
       if (!flight) {

@@ -5,6 +5,7 @@ import type { FetchOrder, FetchReport, OperationHandlers } from "../../protocol/
 import type { PoolSettings } from "../../protocol/storage/pool-settings.js";
 import type { CompleteImage } from "../../protocol/storage/records.js";
 import type { ActorSettings } from "../../protocol/threads/actor-contract.js";
+import type { HoldReport } from "../../protocol/threads/actor-diagnosis.js";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import { type Trace, traced } from "../../protocol/threads/trace-points.js";
 import type { Zfs } from "../drivers/driver.js";
@@ -50,6 +51,8 @@ export interface OpenedPool {
   readonly version: string;
   /** Makes the handlers for one piece of work. */
   handlersFor(work: Work): OperationHandlers;
+  /** The holds of the downloads that run. */
+  holds(): readonly HoldReport[];
   /** Ends what runs by itself. To be called before the records are closed. */
   end(): void;
 }
@@ -100,7 +103,7 @@ async function openBy(options: OpenPoolOptions, zfs: Zfs): Promise<Outcome<Opene
     runId,
   });
   if (!reconciled.ok) return reconciled;
-  const handlersFor = createHandlers(options, records);
+  const { handlersFor, holds } = createHandlers(options, records);
   options.announce({ all: [...records.images.values()] });
   const everyMs = settings.node.timeouts.imageLookMs;
   const announced = announcing(records, options.announce);
@@ -112,7 +115,7 @@ async function openBy(options: OpenPoolOptions, zfs: Zfs): Promise<Outcome<Opene
     everyMs,
     board: options.board,
   });
-  return succeed({ ...checked.value, handlersFor, end });
+  return succeed({ ...checked.value, handlersFor, holds, end });
 }
 
 /** The path of the database in which mistify-agent-image has recorded the images of the pool. */
@@ -121,7 +124,10 @@ function originalDatabaseOf({ name, driver, originalDatabase }: PoolSettings): s
   return `/${name}/images/.images.db`;
 }
 
-function createHandlers(options: OpenPoolOptions, records: Records): OpenedPool["handlersFor"] {
+function createHandlers(
+  options: OpenPoolOptions,
+  records: Records,
+): Pick<OpenedPool, "handlersFor" | "holds"> {
   const { settings, zfs, locks, fetches, log, liveTags, fetch, announce } = options;
   const { pool, node, runId } = settings;
   const context: ActorContext = {
@@ -149,7 +155,7 @@ function createHandlers(options: OpenPoolOptions, records: Records): OpenedPool[
   });
   // Reads share their handlers: they are many, and what they wait for is not noted.
   const forReads = handlersIn(context, (inner) => inner, fetches);
-  return (work) =>
+  const handlersFor = (work: Work) =>
     isReadWork(work.name)
       ? forReads
       : handlersIn(
@@ -157,6 +163,7 @@ function createHandlers(options: OpenPoolOptions, records: Records): OpenedPool[
           (inner, kind) => trackedCalls(inner, kind, work),
           trackedFetches(fetches, work),
         );
+  return { handlersFor, holds: holds.list };
 }
 
 /** The same records, but each change is sent to main first, so that no answer overtakes it. */

@@ -38,6 +38,7 @@ export function trackedFetches<T>(fetches: FetchQueue<T>, work: Work): FetchQueu
   return {
     keys: fetches.keys,
     has: fetches.has,
+    counts: fetches.counts,
     leave: fetches.leave,
     request: (id, fetch, caller) => {
       /** Ends the wait for the queue, once the fetch of this work runs or another one has ended. */

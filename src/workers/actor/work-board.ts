@@ -32,8 +32,10 @@ export interface WorkBoard {
   check(): Promise<void>;
   /** The ids of the requests whose work a command may be part of: it names one of their datasets. */
   requestsOf(argv: readonly string[]): readonly string[];
-  /** All work, oldest first. */
-  list(): Promise<readonly WorkReport[]>;
+  /** The oldest work, oldest first; all of it without `most`. `running`: the commands, if they are known. */
+  list(most?: number, running?: readonly CommandReport[]): Promise<readonly WorkReport[]>;
+  /** How much work there is. */
+  readonly size: number;
   close(): void;
 }
 
@@ -218,9 +220,21 @@ export function createWorkBoard(options: BoardOptions, checkMs: number): WorkBoa
       }
       return [...ids];
     },
-    list: async () => reportsOf(all, await commands()),
+    list: async (most, running) => reportsOf(firstOf(all, most), running ?? (await commands())),
+    get size() {
+      return firstOf(all).length;
+    },
     close: () => clearInterval(timer),
   };
+}
+
+function firstOf<T>(items: Iterable<T>, most = Number.POSITIVE_INFINITY): T[] {
+  const first: T[] = [];
+  for (const item of items) {
+    if (first.length >= most) break;
+    first.push(item);
+  }
+  return first;
 }
 
 function reportOf(

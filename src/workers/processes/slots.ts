@@ -54,7 +54,7 @@ export function limitCommands(
     destroy: createSlots(counts.destroy),
   };
   return (argv, limits, kind) => {
-    const noted = board.add(argv);
+    const noted = board.add(argv, kind);
     return slots[kind]
       .use(async () => {
         noted.start();

@@ -27,6 +27,10 @@ interface FetchOptions {
   onMoved?(): void;
   /** Ends the fetch, which then fails with service.interrupted. */
   readonly signal: AbortSignal;
+  /** Called with the pid of the receiving command once it is started. */
+  onStart?(pid: number | undefined): void;
+  /** Called whenever bytes have come from the service or were given to the command. */
+  onProgress?(receivedBytes: number, streamBytes: number): void;
 }
 
 /** The SHA-256 that the image service states, in hex. Source: RFC 9530 and the older RFC 3230. */
@@ -100,10 +104,11 @@ async function receive(
   argv: readonly string[],
   children: ChildTable,
   feed: (stdin: Writable) => Promise<void>,
-  onMoved: () => void,
+  { onStart, onMoved = () => {} }: Pick<FetchOptions, "onStart" | "onMoved">,
 ): Promise<{ end: CommandEnd; feeding: Feeding }> {
   const startedAt = performance.now();
   const command = startProcess(argv, { stdin: true, stdout: false }, children);
+  onStart?.(command.pid);
   let feeding: Feeding = { kind: "complete" };
   // Without this a command's failure would show only with the next byte of a slow image service.
   void command.exited.then((exit) => {
@@ -191,10 +196,11 @@ export async function fetchImage(options: FetchOptions): Promise<Outcome<FetchRe
 
 /** `digest`: the SHA-256 that the body must have, in hex; undefined if nobody stated one. */
 async function receiveBody(
-  { order, children, signal, onMoved = () => {} }: FetchOptions,
+  options: FetchOptions,
   body: Readable,
   digest: string | undefined,
 ): Promise<Outcome<FetchReport>> {
+  const { order, children, signal, onProgress } = options;
   const url = shownUrl(order.url);
   let receivedBytes = 0;
   let streamBytes = 0;
@@ -202,18 +208,20 @@ async function receiveBody(
   const incoming = observe(body, (chunk) => {
     receivedBytes += chunk.length;
     hash?.update(chunk);
+    onProgress?.(receivedBytes, streamBytes);
   });
   // Resolves with the first bytes: no process starts before the service sends something.
   const { gzipped, whole } = await detectGzip(incoming);
   const checked = (stream: AsyncIterable<Buffer>) =>
     observe(guarded(stream), (part) => {
       streamBytes += part.length;
+      onProgress?.(receivedBytes, streamBytes);
     });
   const feed = (stdin: Writable) =>
     gzipped
       ? pipeline(whole, createGunzip(), checked, stdin, { signal })
       : pipeline(whole, checked, stdin, { signal });
-  const { end, feeding } = await receive(order.command, children, feed, onMoved);
+  const { end, feeding } = await receive(order.command, children, feed, options);
   if (signal.aborted) return INTERRUPTED;
   if (feeding.kind === "broken") return transferFailure(feeding.error, url);
   if (!succeeded(end)) return failureOf(end);

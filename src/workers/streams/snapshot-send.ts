@@ -9,6 +9,8 @@ import { openPipe, type Pipe } from "./socket-pipe.js";
 
 /** A running command whose output goes into a ring. It pauses while the ring is full. */
 export interface Send {
+  /** Of the command; undefined until it is started. */
+  readonly pid: number | undefined;
   /** Continues after a pause. Call it when the ring's reader has made room. */
   resume(): void;
   /** Kills the command; `onEnd` then reports service.interrupted. Without effect after the end. */
@@ -89,6 +91,9 @@ export function startSend(options: SendOptions): Send {
     .then(options.onEnd);
 
   return {
+    get pid() {
+      return command?.pid;
+    },
     resume: () => {
       if (!isCancelled && ring.hasRoom()) pipe?.reading.resume();
     },

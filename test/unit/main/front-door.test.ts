@@ -53,13 +53,14 @@ describe("a bug in a request", () => {
   const options: RouteOptions = {
     checkOrigin: () => undefined,
     onForbidden: () => {},
+    diagnose: rejects,
     rpc: throws,
     download: rejects,
     readiness: rejects,
     metrics: rejects,
   };
 
-  test.each(["/_mistify_RPC_", "/rpc", "/snapshots/download", "/readyz", "/metrics"])(
+  test.each(["/_mistify_RPC_", "/rpc", "/snapshots/download", "/readyz", "/metrics", "/diagnose"])(
     "is answered 500 and logged on %s, whether it throws or rejects",
     async (path) => {
       const logged: unknown[] = [];

@@ -1,6 +1,7 @@
 import type { FailureCode, Outcome } from "../../../protocol/storage/failures.js";
 import { fail, internalFailure, succeed } from "../../../protocol/storage/failures.js";
 import type { SnapshotName } from "../../../protocol/storage/names.js";
+import type { HoldReport } from "../../../protocol/threads/actor-diagnosis.js";
 import { type DatasetInfo, HOLD_PREFIX, type Zfs } from "../../drivers/driver.js";
 import type { HoldRecord } from "../record-file.js";
 import type { ActorContext } from "./context.js";
@@ -25,9 +26,13 @@ export interface Holds {
    * `name` is its name when it was held. After a failure the caller may try again.
    */
   release(name: SnapshotName, tag: string): Promise<Outcome<null>>;
+  /** Those of the downloads that run. */
+  list(): readonly HoldReport[];
 }
 
 interface SharedHold {
+  /** The snapshot, as it was called when it was held. */
+  readonly name: SnapshotName;
   readonly tag: string;
   readonly guid: string;
   readonly held: Promise<Outcome<null>>;
@@ -123,13 +128,18 @@ export function createHolds(
     const known = shared.get(guid);
     if (known) return known;
     const tag = `${tagPrefix}-${++lastTag}`;
-    const created: SharedHold = { tag, guid, held: hold({ name, tag }).catch(internalFailure), users: 0 };
+    const held = hold({ name, tag }).catch(internalFailure);
+    const created: SharedHold = { name, tag, guid, held, users: 0 };
     shared.set(guid, created);
     sharedByTag.set(tag, created);
     return created;
   }
 
   return {
+    list: () => [
+      ...Array.from(sharedByTag.values(), ({ name, tag, users }) => ({ name, tag, users })),
+      ...Array.from(earlierUsers, ([tag, users]) => ({ tag, users })),
+    ],
     acquire: async (snapshot) => {
       const found = share(snapshot);
       found.users++;

@@ -135,7 +135,7 @@ export function imageOperations(
     // No lock during the transfer, which may take hours: all changes above it would wait. The
     // queue lets one fetch of an image run at a time, and no request can name the partial.
     const command = zfs.receiveCommand(partial, marks);
-    const fetched = await context.fetch({ ...from.value, command }).catch(internalFailure);
+    const fetched = await context.fetch({ ...from.value, target: partial, command }).catch(internalFailure);
     return locks.with([partialTree, { name: volume, mode: "tree" }], async () => {
       const publishing = fetched.ok ? publish(id, type, partial, volume) : Promise.resolve(fetched);
       // An exception leaves a partial as a failure does.

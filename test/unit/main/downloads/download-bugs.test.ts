@@ -76,6 +76,7 @@ function setUp(step: Step | undefined, sendFailure?: Failure) {
       setImmediate(end, sendFailure);
     });
     return {
+      id: 1,
       poll: () => {
         reach("a look for bytes");
         return STREAM.length;

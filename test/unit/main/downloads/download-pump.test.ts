@@ -112,6 +112,7 @@ function setUp(setup: Setup = {}) {
     openSend: (each) => {
       listener = each;
       return {
+        sendId: 1,
         get available() {
           return seen.arrived - seen.written;
         },

@@ -62,6 +62,7 @@ function fakeStreaming(rings = Number.POSITIVE_INFINITY) {
     };
     sends.push(fake);
     return {
+      id: sends.length,
       poll: reader.poll,
       view: reader.view,
       release: (position) => {

@@ -60,6 +60,10 @@ describe("the queue of fetches", () => {
           await turn();
           expect(flights.length).toBe(Math.min(known.size, running));
           expect([...queue.keys()].sort()).toEqual([...known].sort());
+          expect(queue.counts()).toEqual({
+            running: flights.length,
+            waiting: Math.max(0, known.size - running),
+          });
           for (const id of ["a", "b", "c", "d", "e", "f"]) expect(queue.has(id)).toBe(known.has(id));
         }
         while (flights.length > 0) {

@@ -82,11 +82,15 @@ describe("a download", () => {
     const held = { name, guid: "1" };
     const taken = [await before.acquire(held), await before.acquire(held)];
     const [tag = ""] = taken.map((each) => (each.ok ? each.value : ""));
+    expect(before.list()).toEqual([{ name, tag, users: 2 }]);
     const after = createHolds({ zfs, records, log, runId: "r" }, [tag, tag]);
+    expect(after.list()).toEqual([{ tag, users: 2 }]);
     await after.release(name, tag);
+    expect(after.list()).toEqual([{ tag, users: 1 }]);
     expect(zfs.holdsOf(name)).toEqual([tag]);
     await after.release(name, tag);
     expect(zfs.holdsOf(name)).toEqual([]);
+    expect(after.list()).toEqual([]);
   });
 
   test("whose hold is refused leaves nothing for the next to share", async () => {

@@ -322,6 +322,9 @@ test("the board lists work in the order of its begin, whichever ends first", asy
         else running.push(board.begin("GetPool"));
       }
       expect((await board.list()).map(({ id }) => id)).toEqual(running.map(({ id }) => id));
+      expect(board.size).toBe(running.length);
+      const oldest = await board.list(3, []);
+      expect(oldest.map(({ id }) => id)).toEqual(running.slice(0, 3).map(({ id }) => id));
       for (const work of running) board.end(work);
       expect(await board.list()).toEqual([]);
     }),

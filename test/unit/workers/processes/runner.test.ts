@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, test } from "vitest";
 import { endOrphans } from "../../../../src/main/threads/orphans.js";
 import { createChildMemory, createChildTable } from "../../../../src/protocol/threads/child-table.js";
+import { diagnoseActor } from "../../../../src/workers/actor/diagnose-actor.js";
 import { createCommandBoard, listWithPids } from "../../../../src/workers/processes/command-board.js";
 import { failureOf } from "../../../../src/workers/processes/command-failures.js";
 import type { CommandLimits } from "../../../../src/workers/processes/run-command.js";
@@ -83,6 +84,47 @@ describe("the runner", () => {
     await started.runner.close();
     await Promise.all(ended);
     expect(board.list()).toEqual([]);
+  });
+
+  test("that is stopped is said to be silent, and the actor's diagnosis is there all the same", async () => {
+    const started = open();
+    const commands = createCommandBoard();
+    const slots = { read: 1, hold: 2, change: 3, destroy: 4 };
+    const limited = limitCommands(slots, started.runner.run, () => {}, commands);
+    const argv = ["sleep", "600"];
+    const ended = [limited(argv, LIMITS, "read"), limited(argv, LIMITS, "read")];
+    const board = { size: 2, list: async () => [] };
+    const fetches = { counts: () => ({ running: 1, waiting: 3 }) };
+    const holds = [{ tag: "imagestore:r-1", name: "tank/a@s", users: 1 }];
+    const { runner } = started;
+    const ask = () => diagnoseActor({ board, fetches, commands, runner, slots, holds });
+    await until("a pid is known", async () => (await ask()).commands[0]?.pid !== undefined);
+    process.kill(started.pid(), "SIGSTOP");
+    const diagnosis = await ask();
+    expect(diagnosis).toMatchObject({
+      works: 2,
+      runner: "silent",
+      fetches: { running: 1, waiting: 3 },
+      holds,
+    });
+    expect(diagnosis.commands.map(({ state, pid }) => [state, pid])).toEqual([
+      ["running", undefined],
+      ["slot", undefined],
+    ]);
+    expect(diagnosis.slots).toEqual([
+      { kind: "read", most: 1, running: 1, waiting: 1 },
+      { kind: "hold", most: 2, running: 0, waiting: 0 },
+      { kind: "change", most: 3, running: 0, waiting: 0 },
+      { kind: "destroy", most: 4, running: 0, waiting: 0 },
+    ]);
+    process.kill(started.pid(), "SIGCONT");
+    await runner.close();
+    await Promise.all(ended);
+    expect(await diagnoseActor({ board, fetches, commands, runner: undefined, slots, holds })).toMatchObject({
+      runner: "none",
+      slots: [],
+      commands: [],
+    });
   });
 
   test("gives a command's output, its errors and its exit, and how long its spawn took", async () => {

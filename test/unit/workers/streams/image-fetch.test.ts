@@ -9,6 +9,7 @@ import { deflateRawSync, gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { FAILURES, type Outcome } from "../../../../src/protocol/storage/failures.js";
 import type { ImageHosts } from "../../../../src/protocol/storage/image-hosts.js";
+import type { DatasetName } from "../../../../src/protocol/storage/names.js";
 import type { FetchReport } from "../../../../src/protocol/storage/operations.js";
 import { createChildMemory, createChildTable } from "../../../../src/protocol/threads/child-table.js";
 import { fetchImage, statedSha256 } from "../../../../src/workers/streams/image-fetch.js";
@@ -62,7 +63,8 @@ interface Asked {
 function fetch(respond: Handler, asked: Asked = {}): Promise<Outcome<FetchReport>> {
   handler = respond;
   const hosts = asked.hosts ?? { service: new URL(asked.url ?? url).host, sources: [] };
-  const order = { url: asked.url ?? url, command: asked.command ?? keep(), hosts };
+  const target = "tank/images/fetched" as DatasetName;
+  const order = { url: asked.url ?? url, target, command: asked.command ?? keep(), hosts };
   return fetchImage({
     order: asked.digest === undefined ? order : { ...order, digest: asked.digest },
     connectMs: asked.connectMs ?? 5_000,

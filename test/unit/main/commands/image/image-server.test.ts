@@ -20,6 +20,7 @@ import { request } from "undici";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { parseByteRange } from "../../../../../src/main/commands/image/byte-range.js";
 import { type ImageService, startImageService } from "../../../../../src/main/commands/image/image-server.js";
+import type { DatasetName } from "../../../../../src/protocol/storage/names.js";
 import { createChildMemory, createChildTable } from "../../../../../src/protocol/threads/child-table.js";
 import { imageUrl } from "../../../../../src/workers/actor/image-url.js";
 import { fetchImage, statedSha256 } from "../../../../../src/workers/streams/image-fetch.js";
@@ -125,6 +126,7 @@ describe("an image", () => {
       fetchImage({
         order: {
           url: urlOf("zipped"),
+          target: "tank/images/zipped" as DatasetName,
           hosts: { service: `127.0.0.1:${service.port}`, sources: [] },
           command: ["dd", `of=${join(scratch, "received")}`, "status=none"],
           ...(digest === undefined ? {} : { digest }),

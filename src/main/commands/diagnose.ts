@@ -1,0 +1,70 @@
+import { Command, InvalidArgumentError } from "commander";
+import { codeOf, messageOf } from "../../protocol/storage/caught-error.js";
+import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
+import { loadConfig, unknownVariables } from "../config/load.js";
+import { diagnoseWithoutDaemon } from "../diagnosis/without-daemon.js";
+import { notEmpty } from "./option-parsers.js";
+
+interface DiagnoseFlags {
+  readonly config?: string;
+  readonly url?: URL;
+}
+
+/** How long the daemon may take. Its own limits are shorter, so it hangs itself if it takes longer. */
+const ANSWER_LIMIT_MS = 10_000;
+
+/** Addresses to listen on that are none to connect to. */
+const ANY_ADDRESS: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
+
+function parseUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url && /^https?:$/.test(url.protocol)) return url;
+  throw new InvalidArgumentError("must be http://HOST:PORT");
+}
+
+function urlOf({ host, port }: { readonly host: string; readonly port: number }): URL {
+  const address = ANY_ADDRESS[host] ?? host;
+  return new URL(`http://${address.includes(":") ? `[${address}]` : address}:${port}`);
+}
+
+/** Asks the daemon. Fails with why there is no diagnosis. */
+async function askDaemon(base: URL): Promise<Outcome<string>> {
+  const url = new URL("/diagnose", base);
+  try {
+    const reply = await fetch(url, { signal: AbortSignal.timeout(ANSWER_LIMIT_MS) });
+    const text = await reply.text();
+    if (reply.ok) return succeed(text);
+    return fail("internal", `HTTP status ${reply.status}: ${text.trim().split("\n")[0]}`);
+  } catch (error) {
+    if (error instanceof Error && error.name === "TimeoutError")
+      return fail("internal", `nothing came within ${ANSWER_LIMIT_MS / 1_000} s`);
+    const cause = error instanceof Error ? error.cause : undefined;
+    if (codeOf(cause) === "ECONNREFUSED") return fail("internal", "nothing listens there");
+    return fail("internal", messageOf(cause ?? error));
+  }
+}
+
+async function diagnose(flags: DiagnoseFlags): Promise<void> {
+  for (const line of unknownVariables(process.env)) process.stderr.write(`imagestore: warning: ${line}\n`);
+  const config = loadConfig({ config: flags.config }, process.env);
+  const url =
+    flags.url ?? (config.ok && config.value.listen.port > 0 ? urlOf(config.value.listen) : undefined);
+  const answer = url
+    ? await askDaemon(url)
+    : fail("internal", "its address is not known from the configuration: give --url");
+  const text = answer.ok
+    ? answer.value
+    : await diagnoseWithoutDaemon({ url, why: answer.failure.message, config });
+  // Not process.exit: a pipe takes a long text in pieces.
+  process.exitCode = answer.ok ? 0 : 1;
+  process.stdout.write(text);
+}
+
+/** `imagestore diagnose`: what the daemon does and waits for, or what can be found without it (status 1). */
+export function diagnoseCommand(): Command {
+  return new Command("diagnose")
+    .description("tell what the daemon does and waits for, as a text for a report")
+    .option("-c, --config <file>", "the daemon's configuration file (JSON)", notEmpty)
+    .option("-u, --url <url>", "where the daemon listens (default as the configuration says)", parseUrl)
+    .action(diagnose);
+}

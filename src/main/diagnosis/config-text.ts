@@ -1,0 +1,17 @@
+import type { Config } from "../config/schema.js";
+import { shownArgv } from "./hidden-secrets.js";
+
+/** The configuration with all defaults as JSON, its commands without passwords. */
+export function configText(config: Config): string {
+  const pools = config.pools.map((pool) => {
+    if (pool.driver === "embedded") return pool;
+    const { zfsCommand, zpoolCommand, kstatCommand } = pool;
+    return {
+      ...pool,
+      zfsCommand: shownArgv(zfsCommand),
+      zpoolCommand: shownArgv(zpoolCommand),
+      ...(kstatCommand ? { kstatCommand: shownArgv(kstatCommand) } : {}),
+    };
+  });
+  return JSON.stringify({ ...config, pools }, null, 2);
+}

@@ -1,0 +1,159 @@
+import { shownUrl } from "../../protocol/storage/image-hosts.js";
+import { isReady } from "../pools/readiness.js";
+import type { ProcessReport } from "../threads/process-list.js";
+import { actorSections } from "./actor-text.js";
+import { configText } from "./config-text.js";
+import type { Answer, Diagnosis } from "./diagnosis.js";
+import { hideSecrets } from "./hidden-secrets.js";
+import { ageText, alignRows, rateText, section, sizeText } from "./text-layout.js";
+
+/** The states of processes, from proc(5). */
+const STATES: Readonly<Record<string, string>> = {
+  R: "runs",
+  S: "sleeps",
+  D: "hangs in the kernel",
+  T: "stopped",
+  t: "traced",
+  Z: "ended, not reaped",
+  I: "idle",
+};
+
+/** The whole diagnosis as a text. It has no secret: see hideSecrets. */
+export function renderDiagnosis(diagnosis: Diagnosis): string {
+  const sections = [
+    `imagestore diagnosis of ${new Date(diagnosis.at).toISOString()}\n`,
+    section("Versions", alignRows(diagnosis.versions)),
+    section("Daemon", daemonLines(diagnosis)),
+    section("Threads", threadLines(diagnosis)),
+    section("Notices", noticeLines(diagnosis)),
+    ...diagnosis.actors.flatMap((actor) => actorSections(actor, diagnosis)),
+    section("Downloads", downloadLines(diagnosis)),
+    section("Image fetches", fetchLines(diagnosis)),
+    section("HTTP", httpLines(diagnosis)),
+    section("Processes", processLines(diagnosis.processes)),
+    section("Configuration", configText(diagnosis.config).split("\n")),
+  ];
+  return hideSecrets(sections.join("\n"));
+}
+
+function daemonLines({ at, pid, uptimeMs, readiness, loop }: Diagnosis): string[] {
+  const ms = (value: number) => `${value.toFixed(1)} ms`;
+  const state = () => {
+    if (!readiness.ok) return `not known: ${readiness.why}`;
+    if (isReady(readiness.value)) return "ready (200)";
+    return readiness.value.stopping ? "stopping (503)" : "not ready (503)";
+  };
+  const pools = readiness.ok ? [...readiness.value.pools] : [];
+  return alignRows([
+    ["pid", String(pid)],
+    ["uptime", `${ageText(uptimeMs)}, since ${new Date(at - uptimeMs).toISOString()}`],
+    ["/readyz", state()],
+    ...pools.map(([pool, told]) => [`  pool ${pool}`, told]),
+    [
+      "event loop of main",
+      `delay ${ms(loop.nowMs)} now, p99 ${ms(loop.p99Ms)}, most ${ms(loop.maxMs)}; ${(loop.busy * 100).toFixed(1)} % busy`,
+    ],
+  ]);
+}
+
+/** `answers`, or that the part is silent. */
+function answerText(answer: Answer<unknown>): string {
+  return answer.ok ? "answers" : `SILENT: ${answer.why}`;
+}
+
+function threadLines({ actors, streaming, config }: Diagnosis): string[] {
+  return alignRows([
+    ["thread", "state", "pending", "restarts", "answer"],
+    ...actors.map(({ pool, state, pending, restarts, said }) => [
+      `actor of ${pool}`,
+      state,
+      `${pending} of ${config.limits.mailbox}`,
+      String(restarts),
+      answerText(said),
+    ]),
+    ["streaming", "-", "-", String(streaming.restarts), answerText(streaming.pids)],
+  ]);
+}
+
+function noticeLines({ readiness }: Diagnosis): string[] {
+  if (!readiness.ok) return [`not known: ${readiness.why}`];
+  return [...readiness.value.notices].flatMap(([pool, notices]) =>
+    notices.map((notice) => `pool ${pool}: ${notice}`),
+  );
+}
+
+/** How long ago the last byte came. */
+function lastByteText(at: number, lastByteAt: number): string {
+  return lastByteAt === 0 ? "none came" : `${ageText(at - lastByteAt)} ago`;
+}
+
+function pidText({ pids }: Diagnosis["streaming"], id: number): string {
+  return pids.ok ? String(pids.value.get(id) ?? "-") : "not known";
+}
+
+function downloadLines({ at, downloads, streaming, config }: Diagnosis): string[] {
+  if (downloads.length === 0) return [];
+  const rows = downloads.map((each) => [
+    each.snapshot,
+    sizeText(each.bytes),
+    rateText(each.bytes, at - each.startedAt),
+    ageText(at - each.startedAt),
+    lastByteText(at, each.lastByteAt),
+    phaseText(each),
+    sizeText(each.waitingBytes),
+    pidText(streaming, each.sendId),
+    each.peer,
+    each.requestId,
+  ]);
+  return [
+    `${downloads.length} of ${config.limits.downloads}; bytes are those that the client's socket has taken`,
+    ...alignRows([
+      ["snapshot", "bytes", "rate", "age", "last byte", "state", "ready", "pid", "client", "request"],
+      ...rows,
+    ]),
+  ];
+}
+
+function phaseText({ phase, isBlocked }: Diagnosis["downloads"][number]): string {
+  if (phase === "ended") return "ended, its hold is being released";
+  if (isBlocked) return `${phase}, waits for the client`;
+  return phase === "waiting" || phase === "streaming" ? `${phase}, waits for the send` : phase;
+}
+
+function fetchLines({ at, fetches, streaming }: Diagnosis): string[] {
+  if (fetches.length === 0) return [];
+  const rows = fetches.map(({ id, order, startedAt, receivedBytes, streamBytes, lastByteAt }) => [
+    order.target,
+    sizeText(receivedBytes),
+    rateText(receivedBytes, at - startedAt),
+    ageText(at - startedAt),
+    lastByteText(at, lastByteAt),
+    sizeText(streamBytes),
+    pidText(streaming, id),
+    shownUrl(order.url),
+  ]);
+  return [
+    "bytes are those that came from the image service",
+    ...alignRows([["target", "bytes", "rate", "age", "last byte", "stream", "pid", "source"], ...rows]),
+  ];
+}
+
+function httpLines({ http, config }: Diagnosis): string[] {
+  const { connections, mostConnections, bodyBytes } = http;
+  const open = connections.ok ? String(connections.value) : `not known (${connections.why})`;
+  return alignRows([
+    ["connections", `${open} of ${mostConnections}`],
+    ["bodies in flight", `${sizeText(bodyBytes)} of ${sizeText(config.limits.bodyBytesInFlight)}`],
+  ]);
+}
+
+/** A process tree as a table; a child is deeper than its parent. Also for processes of another daemon. */
+export function processLines(processes: Answer<readonly ProcessReport[]>): string[] {
+  if (!processes.ok) return [`not known: ${processes.why}`];
+  if (processes.value.length === 0) return [];
+  const rows = processes.value.map(({ pid, parent, state, name, ms, waitsIn }) => {
+    const shown = STATES[state] ?? state;
+    return [String(pid), String(parent), ageText(ms), name, waitsIn ? `${shown} (${waitsIn})` : shown];
+  });
+  return alignRows([["pid", "parent", "age", "program", "state"], ...rows]);
+}
