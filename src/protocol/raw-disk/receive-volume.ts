@@ -19,6 +19,8 @@ interface ReceiveVolumeOptions {
   openTarget(begin: StreamBegin): Promise<FileHandle>;
   /** Called with each size that the volume is known to reach, in bytes. May throw to refuse the stream. */
   checkSize?(bytes: bigint): void;
+  /** Awaited before so many bytes more are written. May throw to refuse the stream. */
+  takeRoom?(bytes: number): Promise<void>;
 }
 
 export interface ReceivedVolume {
@@ -48,7 +50,7 @@ interface IncomingVolume {
 type Steps = { readonly [Kind in VolumeEventKind]: (event: VolumeEvent<Kind>) => Promise<void> };
 
 /** A raw disk that takes the events of one stream, in their order and one at a time. */
-function createTargetDisk({ openTarget, checkSize }: Pick<ReceiveVolumeOptions, "openTarget" | "checkSize">) {
+function createTargetDisk({ openTarget, checkSize, takeRoom }: Omit<ReceiveVolumeOptions, "source">) {
   /** Undefined until the first event, which is the stream's begin. */
   let incoming: IncomingVolume | undefined;
   const volume = () => {
@@ -81,6 +83,7 @@ function createTargetDisk({ openTarget, checkSize }: Pick<ReceiveVolumeOptions, 
       const disk = volume();
       // The last block may reach beyond the volume's end, so only its begin counts.
       checkSize?.(BigInt(offset) + 1n);
+      await takeRoom?.(data.length);
       await disk.writes.write(offset, data);
       disk.dataEnd = Math.max(disk.dataEnd, offset + data.length);
       disk.writtenBytes += data.length;

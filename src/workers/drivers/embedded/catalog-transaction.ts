@@ -23,6 +23,8 @@ export interface CatalogTransactions {
     newFiles?: readonly string[],
     reserve?: SpaceReserve,
   ): Promise<Outcome<Change>>;
+  /** Runs `work` while no transaction runs. */
+  alone<T>(work: () => Promise<T>): Promise<T>;
   /** Removes those of the files that no dataset uses. "" stands for no file. Never rejects. */
   removeUnusedFiles(files: readonly string[]): Promise<void>;
   /** Removes the links of destroyed datasets, and their files unless another dataset uses them. */
@@ -79,6 +81,7 @@ export function createCatalogTransactions(
           await removeUnusedFiles(newFiles);
         }
       }),
+    alone: (work) => mutex.runExclusive(work),
     removeUnusedFiles,
     removeDataOf: async (destroyed) => {
       for (const dataset of destroyed) if (dataset.type === "volume") await files.unlink(dataset.name);

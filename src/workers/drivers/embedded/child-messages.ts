@@ -20,6 +20,8 @@ export interface ReceiveRequest {
   readonly target: DatasetName;
   /** The absolute path of the folder that it creates for what it receives. */
   readonly folder: string;
+  /** Its parent. With another one, the daemon has ended. */
+  readonly daemonPid: number;
   /** The user properties that the new volume gets. */
   readonly properties: Properties;
   /** A larger volume is refused. Decimal, bytes. */
@@ -48,6 +50,8 @@ export interface ReceiveReport {
 }
 
 export const REPORT_FILE = "received.json";
+/** The name of the data's file in the folder. */
+export const DISK_FILE = "disk";
 
 /*
  * Both sides are this version of this program, and a start removes the reports of earlier runs:

@@ -10,6 +10,7 @@ import { backupOf, type Catalog } from "./catalog.js";
 import { catalogIn, openSoundCatalog } from "./catalog-recovery.js";
 import { type CatalogTransactions, createCatalogTransactions } from "./catalog-transaction.js";
 import { newFilesystem } from "./dataset-rules.js";
+import { createReceiveGrants, type ReceiveGrants } from "./receive-grants.js";
 import { createSpaceAccounting, type SpaceAccounting } from "./space-accounting.js";
 import { createSpaceReserve, giveRoom, type SpaceReserve } from "./space-reserve.js";
 import { catchStorageErrors } from "./storage-errors.js";
@@ -22,6 +23,7 @@ export interface EmbeddedPool {
   readonly files: VolumeFiles;
   readonly transactions: CatalogTransactions;
   readonly accounting: SpaceAccounting;
+  readonly grants: ReceiveGrants;
   readonly reserve: SpaceReserve;
   /** The datasets whose data was not there when the pool was opened. */
   readonly missing: readonly string[];
@@ -129,7 +131,8 @@ async function openFolder(
     const reserve = createSpaceReserve(folder, files.available, log);
     await reserve.restore();
     const missing = await findEmptyHanded(catalog, files);
-    const pool = { name, catalog, files, transactions, accounting, reserve, missing };
+    const grants = createReceiveGrants(accounting, transactions, log);
+    const pool = { name, catalog, files, transactions, accounting, grants, reserve, missing };
     for (const notice of await noticesOf(pool)) log.error(notice, { pool: name });
     isOpen = true;
     return succeed(pool);

@@ -11,10 +11,9 @@ import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
 import { MAX_NAME_BYTES, resolveName } from "../../../protocol/storage/names.js";
 import { StreamFailure, type StreamFailureKind } from "../../../protocol/zfs-stream/stream-failure.js";
 import type { StreamBegin } from "../../../protocol/zfs-stream/volume-reader.js";
-import { parseReceiveRequest, REPORT_FILE, type ReceiveReport } from "./child-messages.js";
+import { DISK_FILE, parseReceiveRequest, REPORT_FILE, type ReceiveReport } from "./child-messages.js";
+import { createRoomGate } from "./receive-room.js";
 import { createVolumeCopier } from "./volume-copy.js";
-
-const DISK_FILE = "disk";
 
 /** Why a good stream can't be received here, in the words of zfs-receive(8). */
 class ReceiveFailure extends Error {}
@@ -55,6 +54,11 @@ function checkSize(size: bigint): void {
   );
 }
 
+const takeRoom = createRoomGate(
+  request,
+  (why) => new ReceiveFailure(`cannot receive new filesystem stream: out of space: ${why}`),
+);
+
 async function openTarget(begin: StreamBegin): Promise<FileHandle> {
   const failure = findFailure(begin);
   if (failure !== undefined) throw new ReceiveFailure(failure);
@@ -92,7 +96,7 @@ function stderrText(error: unknown): string {
 }
 
 try {
-  const received = await receiveVolume({ source: process.stdin, openTarget, checkSize });
+  const received = await receiveVolume({ source: process.stdin, openTarget, checkSize, takeRoom });
   await writeReport({
     file: DISK_FILE,
     guid: String(received.begin.toGuid),

@@ -18,12 +18,24 @@ export interface SpaceAccounting {
    * volumes would not hold. Other new files without a dataset count.
    */
   lacksRoomFor(addedBytes: bigint): Promise<boolean>;
+  /** How much more may be granted to receives. Negative: promised room is taken already. */
+  roomForReceive(): Promise<bigint>;
+  /** A receive into `folder`, a path, may take so much in all: from now on it counts as taken. */
+  noteReceive(folder: string, granted: bigint): void;
+  forgetReceive(folder: string): void;
   /** The same of new files that are there already and take so much, when they become a dataset's. */
   isOverfullWith(takenBytes: bigint): Promise<boolean>;
 }
 
 /** How many times larger than the pool, or its file system, a thin volume may be. */
 const MOST_OVERCOMMITTED = 64n;
+
+/** What is granted to receives. */
+interface Granted {
+  readonly all: bigint;
+  /** What of it is not on the disk yet. */
+  readonly unwritten: bigint;
+}
 
 interface Totals {
   /** What the pool's files take. */
@@ -39,6 +51,19 @@ export function createSpaceAccounting(
   files: VolumeFiles,
   quota: Bytes | undefined,
 ): SpaceAccounting {
+  /** By folder. */
+  const receives = new Map<string, bigint>();
+
+  async function sumUpGranted(): Promise<Granted> {
+    const granted = { all: 0n, unwritten: 0n };
+    for (const [folder, bytesGranted] of [...receives]) {
+      const taken = await files.receivedBytes(folder);
+      granted.all += bytesGranted;
+      if (bytesGranted > taken) granted.unwritten += bytesGranted - taken;
+    }
+    return granted;
+  }
+
   async function sumUp(): Promise<Totals> {
     const totals: Totals = { used: 0n, reserved: 0n, promised: 0n };
     const snapshotFiles = new Set<string>();
@@ -64,10 +89,11 @@ export function createSpaceAccounting(
 
   /** The totals, and what the quota and the file system leave: negative when the quota was lowered. */
   async function sumUpWithFree(): Promise<Totals & { readonly free: bigint }> {
-    const [left, totals] = await Promise.all([files.available(), sumUp()]);
+    const [disk, totals, granted] = await Promise.all([files.available(), sumUp(), sumUpGranted()]);
+    const left = disk - granted.unwritten;
     // A new file counts when its dataset is there: until then whoever makes it has reserved its room.
     const available = files.sharesBlocks ? left : left + files.unpublishedBytes();
-    const unused = quota === undefined ? available : quota - totals.used;
+    const unused = quota === undefined ? available : quota - totals.used - granted.all;
     return { ...totals, free: lesser(unused, available) };
   }
 
@@ -89,7 +115,23 @@ export function createSpaceAccounting(
       return { allocated: bytes(used), free: bytes(atLeastZero(free)) };
     },
     largestVolume: () => bytes(lesser(quota ?? files.totalBytes(), files.totalBytes()) * MOST_OVERCOMMITTED),
-    lacksRoomFor: (addedBytes) => lacksRoom(addedBytes + files.unpublishedBytes(), addedBytes),
+    async lacksRoomFor(addedBytes) {
+      const granted = await sumUpGranted();
+      const ofQuota = addedBytes + files.unpublishedBytes() + granted.all;
+      return lacksRoom(ofQuota, addedBytes + granted.unwritten);
+    },
+    async roomForReceive() {
+      const [disk, { used, reserved }, granted] = await Promise.all([
+        files.available(),
+        sumUp(),
+        sumUpGranted(),
+      ]);
+      const ofDisk = disk - reserved - granted.unwritten;
+      if (quota === undefined) return ofDisk;
+      return lesser(ofDisk, quota - used - reserved - files.unpublishedBytes() - granted.all);
+    },
+    noteReceive: (folder, granted) => void receives.set(folder, granted),
+    forgetReceive: (folder) => void receives.delete(folder),
     isOverfullWith: (takenBytes) => lacksRoom(takenBytes, 0n),
   };
 }

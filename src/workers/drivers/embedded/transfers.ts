@@ -62,6 +62,7 @@ function receiveRequest(
     pool,
     target,
     folder,
+    daemonPid: process.pid,
     properties,
     largestVolume: String(accounting.largestVolume()),
     existing: existing && { id: existing.id, readonly: existing.readonly },
@@ -96,13 +97,14 @@ function decideReceive(
 }
 
 export function embeddedTransfers(pool: EmbeddedPool): EmbeddedTransfers {
-  const { catalog, files, accounting, transactions } = pool;
+  const { catalog, files, accounting, grants, transactions } = pool;
   /** The folder in `incoming/` of each target that is being received. */
   const incomingFolders = new Map<DatasetName, string>();
 
   async function discardReceived(target: DatasetName): Promise<void> {
     const folder = incomingFolders.get(target);
     if (folder === undefined) return;
+    grants.end(files.incomingPath(folder));
     await files.removeIncoming(folder);
     incomingFolders.delete(target);
   }
@@ -113,6 +115,7 @@ export function embeddedTransfers(pool: EmbeddedPool): EmbeddedTransfers {
     receiveCommand(target, marks) {
       const folder = newFileName();
       incomingFolders.set(target, folder);
+      grants.begin(files.incomingPath(folder));
       return scriptCommand(
         "receive-process",
         receiveRequest(pool, target, files.incomingPath(folder), marks),
@@ -127,6 +130,8 @@ export function embeddedTransfers(pool: EmbeddedPool): EmbeddedTransfers {
         const report = parseReceiveReport(await readFile(join(path, REPORT_FILE), "utf8"));
         const file = newFileName();
         const allocated = await files.adopt(join(path, report.file), file);
+        // From now on it counts as a new file.
+        grants.end(path);
         const fileBefore = catalog.find(target)?.file ?? "";
         const received = await transactions.run(
           `cannot receive '${target}'`,

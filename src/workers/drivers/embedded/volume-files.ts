@@ -6,6 +6,7 @@ import { sync } from "../../../protocol/raw-disk/file-writes.js";
 import { codeOf } from "../../../protocol/storage/caught-error.js";
 import type { DatasetName } from "../../../protocol/storage/names.js";
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
+import { DISK_FILE } from "./child-messages.js";
 import { createVolumeCopier } from "./volume-copy.js";
 import { createVolumeLinks } from "./volume-links.js";
 
@@ -49,6 +50,8 @@ export interface VolumeFiles {
   /** The path of a folder in `incoming/`; the receive process creates it. */
   incomingPath(name: string): string;
   removeIncoming(name: string): Promise<void>;
+  /** What a receive into `folder`, a path, has taken of the disk so far. */
+  receivedBytes(folder: string): Promise<Bytes>;
   /** What the file system has left. */
   available(): Promise<Bytes>;
   /** What new files take that are neither published nor removed yet. */
@@ -186,6 +189,7 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
     link,
     unlink: links.unlink,
     incomingPath: (name) => join(incoming, name),
+    receivedBytes: (path) => allocatedAt(join(path, DISK_FILE)).catch(() => bytes(0)),
     removeIncoming: (name) => rm(join(incoming, name), { recursive: true, force: true }),
     available: async () => {
       const { bavail, bsize } = await statfs(folder, { bigint: true });
