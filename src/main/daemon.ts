@@ -91,6 +91,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     pools,
     streaming,
     maxDownloads: limits.downloads,
+    bodyBytes: limits.bodyBytes,
     windowBytes: limits.streamWindowBytes,
     stalledReaderMs: timeouts.stalledReaderMs,
     actorOf,

@@ -316,7 +316,9 @@ conformance("Fetching images", "fetches", (subject) => {
     const running = ids.filter((id) => service.requests(id) > 0).length;
     expect(running).toBeLessThanOrEqual(target.numFetchers);
     const { message, data } = await server.failure("RequestImage", { id: `${own}-queued-late` });
-    expect(message).toBe("resource temporarily unavailable");
+    expect(message).toBe(
+      `resource temporarily unavailable (maxPending: wanted at most ${target.maxPending} waiting fetches)`,
+    );
     expect(data).toMatchObject({ reason: "service.overloaded", errno: "EAGAIN", retryable: true });
 
     gate.open();

@@ -1,8 +1,16 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { messageOf20 } from "../../protocol/json-rpc/failure-text.js";
 import { type DownloadRequest, planDownload } from "../../protocol/json-rpc/methods/snapshots.js";
-import { FAILURES, type Failure, failed, internalFailure } from "../../protocol/storage/failures.js";
+import {
+  FAILURES,
+  type Failure,
+  failed,
+  internalFailure,
+  limitReached,
+} from "../../protocol/storage/failures.js";
 import type { PoolName, SnapshotName } from "../../protocol/storage/names.js";
 import type { SendTicket } from "../../protocol/storage/operations.js";
+import { bodyTooLarge } from "../http/body-reader.js";
 import { allowing, PLAIN_TEXT, RETRY_AFTER } from "../http/headers.js";
 import type { HttpReply, HttpRequest } from "../http/transport.js";
 import type { CallReport } from "../observability/call-report.js";
@@ -16,6 +24,8 @@ export interface DownloadOptions {
   readonly pools: readonly PoolName[];
   readonly streaming: StreamingHandle;
   readonly maxDownloads: number;
+  /** What a request's body may have, for messages. */
+  readonly bodyBytes: number;
   /** Size of the ring between the streaming worker and the client's socket. */
   readonly windowBytes: number;
   /** A reader that takes nothing for this long is cut off. */
@@ -105,9 +115,12 @@ export function createDownloads(options: DownloadOptions): Downloads {
   /** Downloads that wait for their ticket: with those in `active`, they count against `maxDownloads`. */
   let opening = 0;
 
+  const tooMany = limitReached("limits.downloads", `at most ${options.maxDownloads} at once`);
+
   function refuse(reply: HttpReply, failure: Failure): void {
     const { http } = FAILURES[failure.code];
-    reply.send(http, http === 503 ? [...PLAIN_TEXT, ...RETRY_AFTER] : PLAIN_TEXT, `${failure.message}\n`);
+    const text = failure.code === "service.overloaded" ? messageOf20(failure) : failure.message;
+    reply.send(http, http === 503 ? [...PLAIN_TEXT, ...RETRY_AFTER] : PLAIN_TEXT, `${text}\n`);
   }
 
   function handle(request: HttpRequest, reply: HttpReply): void | Promise<void> {
@@ -134,14 +147,12 @@ export function createDownloads(options: DownloadOptions): Downloads {
     if (request.method !== "GET" && request.method !== "POST") {
       return reply.send(405, allowing("GET, POST"), `method not allowed: ${request.method}\n`);
     }
-    if (request.tooLarge)
-      return reply.send(413, PLAIN_TEXT, "the body is larger than limits.bodyBytes allows\n");
+    if (request.tooLarge) return reply.send(413, PLAIN_TEXT, `${bodyTooLarge(options.bodyBytes)}\n`);
     if (!planned.ok) return refuseAndReport(planned.failure);
     const { pool, operation } = planned.value;
     const actor = options.actorOf(pool);
     if (!actor) return refuseAndReport(failed.stopping.failure, pool);
-    if (active.size + opening >= options.maxDownloads)
-      return refuseAndReport(failed.overloaded.failure, pool);
+    if (active.size + opening >= options.maxDownloads) return refuseAndReport(tooMany.failure, pool);
     opening++;
     return actor
       .call<SendTicket>(operation, reply)

@@ -15,6 +15,11 @@ export interface BodyRoom {
   bytesInFlight: number;
 }
 
+/** The words that answer a body which is longer than `limits.bodyBytes`, with the status 413. */
+export function bodyTooLarge(bodyBytes: number): string {
+  return `the body is larger than limits.bodyBytes (${bodyBytes} bytes) allows`;
+}
+
 /** Hands over a request whose body is complete or too long. Called at most once. */
 type HandOver = (body: string, tooLarge: boolean) => void;
 

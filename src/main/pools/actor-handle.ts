@@ -12,7 +12,7 @@ import { endOrphans } from "../threads/orphans.js";
 import { type ActorThread, type ActorThreadOptions, startActorThread } from "./actor-thread.js";
 import type { ImageMirror } from "./image-mirror.js";
 import { createLateHistory, type LateNote } from "./late-history.js";
-import { createSharedReads } from "./shared-reads.js";
+import { createSharedReads, mailboxFull } from "./shared-reads.js";
 import { withTimeout } from "./time-limit.js";
 
 /** The pause before a crashed actor is restarted. While starts fail, it doubles up to the longest. */
@@ -185,7 +185,7 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
 
   function callOnce<T>(operation: Operation, client?: Client): Promise<Outcome<T>> {
     if (!thread) return Promise.resolve(isStopped() ? failed.stopping : actorStarting);
-    if (thread.link.pending >= options.mailbox) return Promise.resolve(failed.overloaded);
+    if (thread.link.pending >= options.mailbox) return Promise.resolve(mailboxFull(options.mailbox));
     const { link } = thread;
     // Reads run no command whose log line would be written, unless the log has all.
     if (!client || (isRead(operation) && !logsAll)) return link.call<T>(operation);

@@ -1,4 +1,4 @@
-import { failed, type Outcome } from "../../protocol/storage/failures.js";
+import { type FailedOutcome, limitReached, type Outcome } from "../../protocol/storage/failures.js";
 import { isList, isRead } from "../../protocol/storage/operation-kinds.js";
 import type { Operation } from "../../protocol/storage/operations.js";
 import { keyOf } from "../../protocol/storage/reply-limit.js";
@@ -41,6 +41,11 @@ interface Waiting {
   begin(): Promise<unknown>;
 }
 
+/** The failure of an operation when so many are pending. */
+export function mailboxFull(most: number): FailedOutcome {
+  return limitReached("limits.mailbox", `at most ${most} pending operations`);
+}
+
 function createQueue(
   call: <T>(operation: Operation) => Promise<Outcome<T>>,
   atOnce: number,
@@ -68,7 +73,7 @@ function createQueue(
     const key = keyOf(operation);
     const joined = waiting.get(key);
     if (joined) return joined.answer;
-    if (waiting.size >= most) return Promise.resolve(failed.overloaded);
+    if (waiting.size >= most) return Promise.resolve(mailboxFull(most));
     let begin: Waiting["begin"] = () => Promise.resolve();
     const answer = new Promise<Outcome<never>>((resolve) => {
       begin = () => call<never>(operation).then(resolve);

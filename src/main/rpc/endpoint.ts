@@ -31,6 +31,8 @@ import { type JsonReply, NOSNIFF, sendJson } from "./send-json.js";
 
 export interface RpcOptions extends CallOptions, BatchLimits {
   readonly methods: MethodTable;
+  /** What a request's body may have, for messages. */
+  readonly bodyBytes: number;
   /** Of all replies that have been made and not been sent: see ReplyRoom. */
   readonly replyBytesInFlight: number;
   /** Called with an exception, which is a bug. The client gets the status 500. */
@@ -47,7 +49,7 @@ export function createRpcEndpoint(options: RpcOptions): RpcEndpoint {
   const encode = createBodyEncoder();
   const room = new ReplyRoom(options.replyBytesInFlight);
   return (defaultVersion, request, reply) => {
-    if (!passesHttpCheck(request, reply)) return;
+    if (!passesHttpCheck(request, reply, options.bodyBytes)) return;
     const onError = (error: unknown) => {
       options.onBug(error);
       reply.send(500, PLAIN_TEXT, "rpc: internal error");

@@ -1,11 +1,13 @@
+import { bodyTooLarge } from "../http/body-reader.js";
 import { allowing, PLAIN_TEXT } from "../http/headers.js";
 import type { HttpReply, HttpRequest } from "../http/transport.js";
 
 /**
  * Checks the verb, the content type and the size of a request, in this order of docs/api.md.
+ * @param bodyBytes what a body may have, for the message.
  * @returns false if a check has failed: then the request has been answered.
  */
-export function passesHttpCheck(request: HttpRequest, reply: HttpReply): boolean {
+export function passesHttpCheck(request: HttpRequest, reply: HttpReply, bodyBytes: number): boolean {
   const { method } = request;
   if (method !== "POST" && method !== "GET") {
     reply.send(405, allowing("GET, POST"), `rpc: POST method required, received ${method}`);
@@ -16,7 +18,7 @@ export function passesHttpCheck(request: HttpRequest, reply: HttpReply): boolean
     reply.send(415, PLAIN_TEXT, `rpc: unrecognized Content-Type: ${wrongType}`);
     return false;
   }
-  if (request.tooLarge) reply.send(413, PLAIN_TEXT, "rpc: the body is larger than limits.bodyBytes allows");
+  if (request.tooLarge) reply.send(413, PLAIN_TEXT, `rpc: ${bodyTooLarge(bodyBytes)}`);
   return !request.tooLarge;
 }
 

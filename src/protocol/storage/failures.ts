@@ -120,6 +120,14 @@ export const failed = {
   stopping: fail("service.stopping", "imagestore is stopping"),
 } as const;
 
+/**
+ * The failure of what would exceed a limit. Clients of 1.0 compare its words; 2.0 adds the limit,
+ * `field`, and its value.
+ */
+export function limitReached(field: string, wanted: string): FailedOutcome {
+  return tellAbout(failed.overloaded, { field, wanted });
+}
+
 /** `failed`, with what only the log may have. */
 export function withCause({ failure }: FailedOutcome, cause: string): FailedOutcome {
   return { ok: false, failure: { ...failure, cause } };

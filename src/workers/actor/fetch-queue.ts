@@ -1,4 +1,4 @@
-import { fail, failed, type Outcome } from "../../protocol/storage/failures.js";
+import { fail, limitReached, type Outcome } from "../../protocol/storage/failures.js";
 
 export interface FetchQueue<T> {
   /**
@@ -46,6 +46,7 @@ export function createFetchQueue<T>(
   /** In the order of their requests; empty unless `maxRunning` fetches run. */
   const waiting = new Set<Flight<T>>();
   let running = 0;
+  const full = limitReached("maxPending", `at most ${maxWaiting} waiting fetches`);
 
   function end(flight: Flight<T>): void {
     flights.delete(flight.id);
@@ -73,7 +74,7 @@ export function createFetchQueue<T>(
     request: (id, fetch, caller) => {
       let flight = flights.get(id);
       if (!flight) {
-        if (running >= maxRunning && waiting.size >= maxWaiting) return Promise.resolve(failed.overloaded);
+        if (running >= maxRunning && waiting.size >= maxWaiting) return Promise.resolve(full);
         let settle: Flight<T>["settle"] = () => {};
         const outcome = new Promise<Outcome<T>>((resolve) => {
           settle = resolve;

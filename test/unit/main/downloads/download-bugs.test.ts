@@ -104,6 +104,7 @@ function setUp(step: Step | undefined, sendFailure?: Failure) {
     pools: [POOL],
     streaming: { send } as unknown as StreamingHandle,
     maxDownloads: 1,
+    bodyBytes: 1_000,
     windowBytes: 65_536,
     stalledReaderMs: 60_000,
     actorOf: () => actor,

@@ -54,6 +54,7 @@ function start(release: () => Outcome<null>) {
     pools: [POOL],
     streaming,
     maxDownloads: 1,
+    bodyBytes: 1_000,
     windowBytes: 65_536,
     stalledReaderMs: 60_000,
     actorOf: () => actor,

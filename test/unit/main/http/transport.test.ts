@@ -344,7 +344,7 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
       },
     );
 
-    test("a body of the limit passes; one byte more is too large and is not handed over", async () => {
+    test("a body of the limit, bodyBytes, passes; one byte more is too large and is not handed over", async () => {
       handler = (request, reply) => reply.send(200, [], `${request.tooLarge} ${request.body.length}`);
       expect((await ask({ body: Buffer.alloc(LIMIT) })).body.toString()).toBe(`false ${LIMIT}`);
       expect((await ask({ body: Buffer.alloc(LIMIT + 1) })).body.toString()).toBe("true 0");

@@ -27,6 +27,7 @@ async function send(
     methods: createMethodTable(),
     batchLength: 100,
     batchLists: 3,
+    bodyBytes: 1_000,
     replyBytes: 1_000,
     replyBytesInFlight: 1_000,
     run: async ({ operation }) => {

@@ -14,6 +14,7 @@ test("a bug in one request of a batch is a 500, and does not keep the requests b
     methods: createMethodTable(),
     batchLength: 10,
     batchLists: 10,
+    bodyBytes: 1_000,
     replyBytes: 1_000,
     replyBytesInFlight: 1_000,
     run: ({ operation }) => {

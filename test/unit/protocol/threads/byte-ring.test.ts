@@ -64,6 +64,17 @@ describe("a ring of bytes", () => {
     expect(reader.release(written())).toBe(false);
   });
 
+  test("holds as many bytes as its window, limits.streamWindowBytes, and no more until there is room", () => {
+    const { reader, writer, write, written } = ring();
+    while (writer.hasRoom()) write();
+    expect(written()).toBe(BYTES);
+    expect(readAll(reader, 0)).toBe(BYTES);
+    reader.release(writer.region().length - 1);
+    expect(writer.hasRoom()).toBe(false);
+    reader.release(writer.region().length);
+    expect(writer.hasRoom()).toBe(true);
+  });
+
   test("asks to notify its reader only once until that polls", () => {
     const { reader, write } = ring();
     expect(write(10)).toBe(true);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { failed, type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
+import { failed, limitReached, type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
 import { createFetchQueue } from "../../../../src/workers/actor/fetch-queue.js";
 import { turn } from "../../../support/until.js";
 
@@ -53,7 +53,9 @@ describe("the queue of fetches", () => {
             if (!full) known.add(each.ask);
             answers.push(
               request(each.ask).then((outcome) => {
-                expect(outcome).toEqual(full ? failed.overloaded : succeed(each.ask));
+                expect(outcome).toEqual(
+                  full ? limitReached("maxPending", `at most ${waiting} waiting fetches`) : succeed(each.ask),
+                );
               }),
             );
           }
@@ -85,11 +87,11 @@ describe("the queue of fetches", () => {
     expect(await Promise.all(answers)).toEqual(Array(100).fill(failed.imageNotFound));
   });
 
-  test("a full queue refuses at once, and the same id again still joins", async () => {
+  test("a queue that is full by maxPending, while numFetchers run, refuses at once, and the same id again still joins", async () => {
     const { flights, request } = controlled(1, 1);
     const first = request("a");
     const second = request("b");
-    await expect(request("c")).resolves.toEqual(failed.overloaded);
+    await expect(request("c")).resolves.toEqual(limitReached("maxPending", "at most 1 waiting fetches"));
     const joined = request("a");
     await turn();
     flights.shift()?.land(succeed("a"));
@@ -122,7 +124,7 @@ describe("the queue of fetches", () => {
     queue.leave("b", 2);
     queue.leave("b", 99);
     expect(queue.has("b")).toBe(true);
-    await expect(request("c", 4)).resolves.toEqual(failed.overloaded);
+    await expect(request("c", 4)).resolves.toEqual(limitReached("maxPending", "at most 1 waiting fetches"));
     queue.leave("b", 3);
     for (const outcome of await Promise.all(waits)) {
       expect(outcome).toMatchObject({ ok: false, failure: { code: "service.interrupted" } });

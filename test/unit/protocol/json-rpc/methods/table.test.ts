@@ -55,6 +55,32 @@ function operation(name: string, request: string): Routed {
   return planned.value;
 }
 
+describe("the size of a volume", () => {
+  const largest = 2n ** 43n - 1n;
+  const guest = (size: bigint) => `{"guest":{"id":"g","disks":[{"size":${size}}]}}`;
+
+  test("may be 2^63 bytes less 1 MiB", () => {
+    const size = bytes(largest * 2n ** 20n);
+    const made = operation("CreateVolume", `{"id":"v","size":${largest}}`);
+    expect(made.operation).toMatchObject({ op: "CreateVolume", size });
+    for (const name of ["CreateGuestDisks", "VerifyDisks"]) {
+      expect(operation(name, guest(largest)).operation).toMatchObject({ guest: { disks: [{ size }] } });
+    }
+  });
+
+  test.each([largest + 1n, 2n ** 44n, 2n ** 63n, 2n ** 64n - 1n])(
+    "may not be %d MiB, and the refusal names both",
+    (size) => {
+      const about = { found: `${size} MiB`, wanted: `at most ${largest} MiB` };
+      const failure = { code: "pool.no_space", message: "no space left on device", about };
+      expect(plan("CreateVolume", `{"id":"v","size":${size}}`)).toMatchObject({ failure });
+      for (const name of ["CreateGuestDisks", "VerifyDisks"]) {
+        expect(plan(name, guest(size))).toMatchObject({ failure });
+      }
+    },
+  );
+});
+
 describe("the number of a guest's disks", () => {
   const withDisks = (count: number, text = '{"size":1}') =>
     `{"guest":{"id":"g","disks":[${Array(count).fill(text).join(",")}]}}`;
