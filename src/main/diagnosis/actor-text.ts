@@ -58,7 +58,8 @@ function queueLines(
   ];
 }
 
-function workLines(work: WorkReport, all: readonly WorkReport[]): string[] {
+/** A piece of work, with its locks, waits and commands. `all`: to name the work that has a lock. */
+export function workLines(work: WorkReport, all: readonly WorkReport[]): string[] {
   const { id, name, requestId, datasets, ms, lateMs, locks, waitsFor, commands } = work;
   const facts = [
     `#${id} ${name}`,
@@ -75,13 +76,14 @@ function workLines(work: WorkReport, all: readonly WorkReport[]): string[] {
   ];
 }
 
-function waitText({ kind, what, ms, heldBy }: WaitReport, all: readonly WorkReport[]): string {
+function waitText({ kind, what, ms, stillMs, heldBy }: WaitReport, all: readonly WorkReport[]): string {
   const holders = (heldBy ?? []).map((id) => {
     const holder = all.find((each) => each.id === id);
     return holder ? `#${id} ${holder.name}` : `#${id}`;
   });
   const held = holders.length > 0 ? `, held by ${holders.join(", ")}` : "";
-  return `${ageText(ms)} for ${kind} ${what}${held}`;
+  const still = stillMs === undefined ? "" : `, whose bytes stand still for ${ageText(stillMs)}`;
+  return `${ageText(ms)} for ${kind} ${what}${still}${held}`;
 }
 
 function commandLine({ argv, pid, state, ms }: CommandReport): string {

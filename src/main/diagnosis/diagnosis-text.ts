@@ -1,7 +1,7 @@
 import { shownUrl } from "../../protocol/storage/image-hosts.js";
 import { isReady } from "../pools/readiness.js";
 import type { ProcessReport } from "../threads/process-list.js";
-import { actorSections } from "./actor-text.js";
+import { actorSections, workLines } from "./actor-text.js";
 import { configText } from "./config-text.js";
 import type { Answer, Diagnosis } from "./diagnosis.js";
 import { hideSecrets } from "./hidden-secrets.js";
@@ -26,6 +26,7 @@ export function renderDiagnosis(diagnosis: Diagnosis): string {
     section("Daemon", daemonLines(diagnosis)),
     section("Threads", threadLines(diagnosis)),
     section("Notices", noticeLines(diagnosis)),
+    section("Late", lateLines(diagnosis)),
     ...diagnosis.actors.flatMap((actor) => actorSections(actor, diagnosis)),
     section("Downloads", downloadLines(diagnosis)),
     section("Image fetches", fetchLines(diagnosis)),
@@ -80,6 +81,15 @@ function noticeLines({ readiness }: Diagnosis): string[] {
   return [...readiness.value.notices].flatMap(([pool, notices]) =>
     notices.map((notice) => `pool ${pool}: ${notice}`),
   );
+}
+
+/** Late work as last reported: also that of an actor that is silent, and downloads. */
+function lateLines({ readiness }: Diagnosis): string[] {
+  if (!readiness.ok) return [`not known: ${readiness.why}`];
+  return [...readiness.value.late].flatMap(([pool, works]) => [
+    `pool ${pool}:`,
+    ...works.flatMap((work) => workLines(work, works).map((line) => `  ${line}`)),
+  ]);
 }
 
 /** How long ago the last byte came. */

@@ -50,6 +50,12 @@ const deletion = {
   commands: [destroy],
 } as const;
 
+const still = {
+  ...{ id: 2, name: "download", requestId: "r-9", datasets: ["fast/a@s"], ms: 80 * SECOND, lateMs: 1_500 },
+  ...{ locks: [], commands: [] },
+  waitsFor: [{ kind: "stream", what: "bytes of fast/a@s", ms: 70 * SECOND, stillMs: 69 * SECOND }],
+} as const;
+
 const full: Diagnosis = {
   at: AT,
   pid: 100,
@@ -67,7 +73,7 @@ const full: Diagnosis = {
         ["fast", "no answer within 1500 ms"],
       ]),
       notices: new Map([["tank", ["3 files are in lost"]]]),
-      late: new Map(),
+      late: new Map([["fast", [still]]]),
     },
   },
   loop: { nowMs: 0.04, p99Ms: 1.26, maxMs: 81, busy: 0.125 },
@@ -172,6 +178,11 @@ Threads
 
 Notices
   pool tank: 3 files are in lost
+
+Late
+  pool fast:
+    #2 download  1 min 20 s  LATE by 1.5 s  fast/a@s  request r-9
+        waits     1 min 10 s for stream bytes of fast/a@s, whose bytes stand still for 1 min 9 s
 
 Pool tank: queues
   queue          running  waiting
