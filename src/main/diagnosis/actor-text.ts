@@ -3,7 +3,7 @@ import type { CommandReport, WaitReport, WorkReport } from "../../protocol/threa
 import type { Config } from "../config/schema.js";
 import type { ActorPart, Diagnosis } from "./diagnosis.js";
 import { shownArgv } from "./hidden-secrets.js";
-import { ageText, alignRows, commandText, section } from "./text-layout.js";
+import { ageText, alignRows, commandText, section, shortArgv } from "./text-layout.js";
 
 /** The sections of a pool. Those that only its actor knows are one line while it is silent. */
 export function actorSections(actor: ActorPart, { at, config }: Pick<Diagnosis, "at" | "config">): string[] {
@@ -88,7 +88,7 @@ function waitText({ kind, what, ms, stillMs, heldBy }: WaitReport, all: readonly
 
 function commandLine({ argv, pid, state, ms }: CommandReport): string {
   const where = state === "slot" ? "waits for a slot" : pid === undefined ? "runs" : `pid ${pid}`;
-  return `${where}, ${ageText(ms)}: ${commandText(shownArgv(argv))}`;
+  return `${where}, ${ageText(ms)}: ${commandText(shownArgv(shortArgv(argv)))}`;
 }
 
 function commandLines(commands: readonly CommandReport[]): string[] {
@@ -97,7 +97,7 @@ function commandLines(commands: readonly CommandReport[]): string[] {
     pid === undefined ? "-" : String(pid),
     state === "slot" ? "waits for a slot" : "runs",
     ageText(ms),
-    commandText(shownArgv(argv)),
+    commandText(shownArgv(shortArgv(argv))),
   ]);
   return alignRows([["pid", "state", "age", "command"], ...rows]);
 }

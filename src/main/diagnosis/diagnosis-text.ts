@@ -18,6 +18,9 @@ const STATES: Readonly<Record<string, string>> = {
   I: "idle",
 };
 
+/** Most pieces of late work of a pool. The oldest are the cause of the others. */
+const LATE_SHOWN = 20;
+
 /** The whole diagnosis as a text. It has no secret: see hideSecrets. */
 export function renderDiagnosis(diagnosis: Diagnosis): string {
   const sections = [
@@ -88,7 +91,8 @@ function lateLines({ readiness }: Diagnosis): string[] {
   if (!readiness.ok) return [`not known: ${readiness.why}`];
   return [...readiness.value.late].flatMap(([pool, works]) => [
     `pool ${pool}:`,
-    ...works.flatMap((work) => workLines(work, works).map((line) => `  ${line}`)),
+    ...works.slice(0, LATE_SHOWN).flatMap((work) => workLines(work, works).map((line) => `  ${line}`)),
+    ...(works.length > LATE_SHOWN ? [`  and ${works.length - LATE_SHOWN} more`] : []),
   ]);
 }
 

@@ -1,10 +1,12 @@
 import { shownUrl } from "../../protocol/storage/image-hosts.js";
 
 const URLS = /[a-z][a-z0-9+.-]*:\/\/[^\s"'<>\\]+/gi;
-const SECRET = "[\\w.:-]*(?:passw|passphrase|secret|token|credential|signature|api-?key)[\\w.:-]*";
+/** It begins where a name does: with a look from each of its characters, long names would cost their square. */
+const SECRET =
+  "(?<![\\w.:-])[\\w.:-]*(?:passw|passphrase|secret|token|credential|signature|api-?key)[\\w.:-]*";
 /** `NAME=VALUE`, also within a word, and `"NAME": "VALUE"`. */
 const ASSIGNED = new RegExp(`(${SECRET}=|"${SECRET}": ")[^\\s"]+`, "gi");
-const NAME_ALONE = new RegExp(`^--?${SECRET}$`, "i");
+const NAME_ALONE = new RegExp(`^(?=-)${SECRET}$`, "i");
 
 /**
  * A text without what can be a secret in it: of each URL user, password and query, and the values of

@@ -29,6 +29,20 @@ export function rateText(bytes: number, ms: number): string {
   return ms < 1 ? "-" : `${sizeText(Math.round((bytes * SECOND) / ms))}/s`;
 }
 
+/** A batch has hundreds of names in its argv, and many pieces of work may show the same one. */
+const FIRST_WORDS = 20;
+const LAST_WORDS = 3;
+const LONGEST_WORD = 256;
+
+/** An argv without the middle of its words and the ends of long ones, if it is too long to be read. */
+export function shortArgv(argv: readonly string[]): string[] {
+  const left = argv.length - FIRST_WORDS - LAST_WORDS;
+  const words = left > 1 ? [...argv.slice(0, FIRST_WORDS), ...argv.slice(-LAST_WORDS)] : [...argv];
+  const short = words.map((word) => (word.length > LONGEST_WORD ? `${word.slice(0, LONGEST_WORD)}…` : word));
+  if (left > 1) short.splice(FIRST_WORDS, 0, `…(${left} more)`);
+  return short;
+}
+
 /** An argv as a shell would take it. */
 export function commandText(argv: readonly string[]): string {
   return argv

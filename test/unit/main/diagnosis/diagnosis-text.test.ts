@@ -8,6 +8,7 @@ import {
   alignRows,
   commandText,
   rateText,
+  shortArgv,
   sizeText,
 } from "../../../../src/main/diagnosis/text-layout.js";
 import type { DatasetName, PoolName, SnapshotName } from "../../../../src/protocol/storage/names.js";
@@ -310,6 +311,28 @@ describe("what is shown of a text with secrets", () => {
       "22",
     ]);
   });
+});
+
+test("what thousands of operations wait for is told soon, and without the whole argv of their batch", () => {
+  const names = Array.from({ length: 300 }, (_, index) => `tank/guests/${"g".repeat(200)}-${index}@s`);
+  const batch = { argv: ["zfs", "program", "tank", "-", ...names], state: "running", ms: 1 } as const;
+  const work = Array.from({ length: 100 }, (_, index) => ({ ...deletion, id: index, commands: [batch] }));
+  const [actor] = full.actors;
+  if (!actor?.said.ok || !full.readiness.ok) throw new Error("the example has answers");
+  const late = new Map([["tank", Array.from({ length: 5_000 }, () => work[0] ?? deletion)]]);
+  const startedAt = performance.now();
+  const text = renderDiagnosis({
+    ...full,
+    readiness: { ok: true, value: { ...full.readiness.value, late } },
+    actors: [{ ...actor, said: { ok: true, value: { ...actor.said.value, work } } }],
+  });
+  expect(performance.now() - startedAt).toBeLessThan(2_000);
+  expect(text.length).toBeLessThan(2 * MIB);
+  expect(text).toContain(`${names[0]} `);
+  expect(text).toContain(`${names[299]}\n`);
+  expect(text).toContain("…(281 more)");
+  expect(text).toContain("and 4980 more");
+  expect(shortArgv(["x".repeat(300), "y"])).toEqual([`${"x".repeat(256)}…`, "y"]);
 });
 
 test("sizes, ages and rates are told in the unit that suits them", () => {
