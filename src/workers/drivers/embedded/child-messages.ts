@@ -29,7 +29,15 @@ export interface ReceiveRequest {
   /** The target, if it exists: an incremental stream is received onto it. */
   readonly existing: { readonly id: number; readonly readonly: boolean } | undefined;
   /** The last snapshot of the target, which an incremental stream must build on. `file`: an absolute path. */
-  readonly base: { readonly guid: string; readonly file: string; readonly volblocksize: number } | undefined;
+  readonly base:
+    | {
+        readonly name: SnapshotName;
+        readonly guid: string;
+        readonly file: string;
+        readonly volsize: string;
+        readonly volblocksize: number;
+      }
+    | undefined;
 }
 
 /** What the receive process writes to `REPORT_FILE` in its folder once all data is on the disk. */

@@ -79,7 +79,7 @@ export function cloneSnapshot(
     const origin = catalog.find(originName);
     if (origin?.type !== "snapshot" || origin.file === "") return failed.notFound;
     if (catalog.find(target)) return succeed(null);
-    const copy = await takeCopy(pool, origin.file, copies);
+    const copy = await takeCopy(pool, origin, copies);
     if (!copy.ok) return copy;
     const { file, allocated } = copy.value;
     return addVolume(pool, target, file, async () => {

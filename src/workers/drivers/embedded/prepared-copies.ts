@@ -2,18 +2,23 @@ import { existsSync } from "node:fs";
 import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import { datasetOf, tagOf } from "../../../protocol/storage/names.js";
 import type { CopyingChange, PreparedCopies, PreparedCopy } from "../driver.js";
+import type { Dataset } from "./dataset.js";
 import { findTargets, snapshotName } from "./dataset-rules.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
 import { catchStorageErrors } from "./storage-errors.js";
 import { newFileName } from "./volume-files.js";
+import { requireWhole } from "./whole-file.js";
 
-/** The files that a change will copy. None where it can't succeed: then the change itself says why. */
-function sourcesOf({ catalog }: EmbeddedPool, change: CopyingChange): readonly string[] {
+/** What may have data in a file of its own. */
+type Source = Pick<Dataset, "name" | "file" | "volsize">;
+
+/** What a change will copy; without data, its file is "". None where it can't succeed: then the change itself says why. */
+function sourcesOf({ catalog }: EmbeddedPool, change: CopyingChange): readonly Source[] {
   if ("snapshot" in change) {
     const targets = findTargets(catalog, change.snapshot, change.recursive);
     const tag = tagOf(change.snapshot);
     const exists = targets.some(({ name }) => catalog.find(snapshotName(name, tag)));
-    return exists ? [] : targets.map(({ file }) => file);
+    return exists ? [] : targets;
   }
   if ("clone" in change && catalog.find(change.target)) return [];
   const origin = catalog.find("clone" in change ? change.clone : change.rollback);
@@ -22,28 +27,29 @@ function sourcesOf({ catalog }: EmbeddedPool, change: CopyingChange): readonly s
     const newest = catalog.snapshotsOf(datasetOf(origin.name)).at(-1);
     if (newest?.id !== origin.id) return [];
   }
-  return [origin.file];
+  return [origin];
 }
 
-/** Copies a file of the pool, if there is room beside what is promised. Fails: pool.no_space. */
-async function copyFile(
+/** Copies the data of `source`, if there is room beside what is promised. Fails: pool.no_space. */
+async function copyData(
   { files, accounting }: EmbeddedPool,
-  source: string,
+  source: Source,
   onProgress?: () => void,
 ): Promise<Outcome<PreparedCopy>> {
-  if (await accounting.lacksRoomFor(await files.allocatedBytes(source))) return failed.noSpace;
+  await requireWhole(source.name, files.pathOf(source.file), source.volsize);
+  if (await accounting.lacksRoomFor(await files.allocatedBytes(source.file))) return failed.noSpace;
   const file = newFileName();
-  return succeed({ file, allocated: await files.copy(source, file, onProgress) });
+  return succeed({ file, allocated: await files.copy(source.file, file, onProgress) });
 }
 
-/** A copy of `source`: one of `copies`, or else a new one. Rejects with errors of the file system. */
+/** A copy of the data of `source`: one of `copies`, or else a new one. Rejects with errors of the file system. */
 export async function takeCopy(
   pool: EmbeddedPool,
-  source: string,
+  source: Source,
   copies: PreparedCopies | undefined,
 ): Promise<Outcome<PreparedCopy>> {
-  const prepared = copies?.take(source);
-  return prepared ? succeed(prepared) : copyFile(pool, source);
+  const prepared = copies?.take(source.file);
+  return prepared ? succeed(prepared) : copyData(pool, source);
 }
 
 /** As Zfs has it. Fails: pool.no_space, and as storage-errors.ts says; then no copy is left. */
@@ -61,10 +67,11 @@ export async function prepareCopies(
   const copyAll = async (): Promise<Outcome<null>> => {
     for (const source of changes.flatMap((change) => sourcesOf(pool, change))) {
       // Destroyed while another was copied: the change will find that out.
-      if (source === "" || !existsSync(pool.files.pathOf(source))) continue;
-      const copy = await copyFile(pool, source, onProgress);
+      const { file } = source;
+      if (file === "" || !existsSync(pool.files.pathOf(file))) continue;
+      const copy = await copyData(pool, source, onProgress);
       if (!copy.ok) return copy;
-      made.set(source, [...(made.get(source) ?? []), copy.value]);
+      made.set(file, [...(made.get(file) ?? []), copy.value]);
     }
     return succeed(null);
   };

@@ -14,6 +14,7 @@ import type { StreamBegin } from "../../../protocol/zfs-stream/volume-reader.js"
 import { DISK_FILE, parseReceiveRequest, REPORT_FILE, type ReceiveReport } from "./child-messages.js";
 import { createRoomGate } from "./receive-room.js";
 import { createVolumeCopier } from "./volume-copy.js";
+import { requireWhole } from "./whole-file.js";
 
 /** Why a good stream can't be received here, in the words of zfs-receive(8). */
 class ReceiveFailure extends Error {}
@@ -65,7 +66,9 @@ async function openTarget(begin: StreamBegin): Promise<FileHandle> {
   await mkdir(request.folder, { mode: 0o750 });
   const path = join(request.folder, DISK_FILE);
   if (begin.fromGuid === 0n || !request.base) return open(path, "wx+", 0o600);
-  await createVolumeCopier().copy(request.base.file, path);
+  const { name, file, volsize } = request.base;
+  await requireWhole(name, file, BigInt(volsize));
+  await createVolumeCopier().copy(file, path);
   return open(path, "r+");
 }
 

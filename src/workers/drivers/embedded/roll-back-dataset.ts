@@ -63,7 +63,7 @@ export function rollBackDataset(
     const failure = findRollbackFailure(catalog, target, destroyMoreRecent);
     if (failure) return failure;
     const hasData = target.file !== "";
-    const copy = hasData ? await takeCopy(pool, target.file, copies) : succeed({ file: "" });
+    const copy = hasData ? await takeCopy(pool, target, copies) : succeed({ file: "" });
     if (!copy.ok) return copy;
     const { file } = copy.value;
     const rolledBack = await transactions.run(

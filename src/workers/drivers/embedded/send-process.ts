@@ -7,11 +7,13 @@ import { writeToStdout } from "../../../protocol/raw-disk/stdout.js";
 import { messageOf } from "../../../protocol/storage/caught-error.js";
 import { parseSendRequest } from "./child-messages.js";
 import { findVolumeData } from "./volume-data.js";
+import { requireWhole } from "./whole-file.js";
 
 const { name, file, guid, created, volsize, volblocksize } = parseSendRequest(process.argv[2]);
 // When the reader closes the pipe, the write rejects; without a listener the event would end us with a stack trace.
 process.stdout.on("error", () => {});
 try {
+  await requireWhole(name, file, BigInt(volsize));
   await sendVolume({
     file,
     dataRanges: await findVolumeData(file),

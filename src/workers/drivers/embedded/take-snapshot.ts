@@ -20,7 +20,7 @@ async function copyTarget(
   const name = snapshotName(target.name, tag);
   if (target.type === "filesystem") return succeed(newSnapshot(catalog, name, {}));
   const { volsize, volblocksize } = target;
-  const copy = await takeCopy(pool, target.file, copies);
+  const copy = await takeCopy(pool, target, copies);
   if (!copy.ok) return copy;
   const { file, allocated } = copy.value;
   const origin = target.origin === undefined ? undefined : catalog.findById(target.origin);

@@ -66,7 +66,13 @@ function receiveRequest(
     properties,
     largestVolume: String(accounting.largestVolume()),
     existing: existing && { id: existing.id, readonly: existing.readonly },
-    base: base && { guid: base.guid, file: files.pathOf(base.file), volblocksize: base.volblocksize },
+    base: base && {
+      name: base.name,
+      guid: base.guid,
+      file: files.pathOf(base.file),
+      volsize: String(base.volsize),
+      volblocksize: base.volblocksize,
+    },
   };
 }
 
