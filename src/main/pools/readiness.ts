@@ -9,9 +9,12 @@ export interface Readiness {
   readonly pools: ReadonlyMap<string, string>;
   /** For each pool that has some: what the administrator has to look at, although it is ready. */
   readonly notices: ReadonlyMap<string, readonly string[]>;
-  /** For each pool that has some: the operations that are past their deadline, although it is ready. */
+  /** For each pool that has some: the operations that are past their deadline, although it is ready; at most LATE_SHOWN. */
   readonly late: ReadonlyMap<string, readonly WorkReport[]>;
 }
+
+/** Of one pool. `imagestore_operations_late` counts all. */
+const LATE_SHOWN = 100;
 
 export function isReady({ stopping, pools }: Readiness): boolean {
   return !stopping && [...pools.values()].every((state) => state === "ready");
@@ -40,7 +43,7 @@ export async function askReadiness(
   const late = new Map<string, readonly WorkReport[]>();
   for (const actor of actors) {
     const works = lateOf(actor);
-    if (works.length > 0) late.set(actor.pool, works);
+    if (works.length > 0) late.set(actor.pool, works.slice(0, LATE_SHOWN));
   }
   return { stopping, pools: new Map(states), notices, late };
 }

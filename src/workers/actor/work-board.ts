@@ -51,6 +51,11 @@ interface BoardOptions {
 /** Most waits of one piece of work in a report: a recursive call may have hundreds. */
 const WAITS_SHOWN = 8;
 const HOLDERS_SHOWN = 8;
+/**
+ * Thousands of operations may be late together. To find the commands and the lock holders of each
+ * would keep the actor from them for seconds, and those that are late longest tell the cause.
+ */
+const REPORTED_WHOLE = 100;
 /** Many requests may share a command. */
 const REQUESTS_SHOWN = 8;
 
@@ -160,9 +165,12 @@ export function createWorkBoard(options: BoardOptions, checkMs: number): WorkBoa
   const timer = setInterval(() => void check(), checkMs);
   timer.unref();
 
+  /** The first are reported with their commands and with who has the locks that they wait for. */
   function reportsOf(works: Iterable<Work>, running: readonly CommandReport[]): WorkReport[] {
     const now = performance.now();
-    return Array.from(works, (work) => reportOf(work, now, all, running));
+    return Array.from(works, (work, index) =>
+      index < REPORTED_WHOLE ? reportOf(work, now, all, running) : reportOf(work, now, undefined, []),
+    );
   }
 
   async function check(): Promise<void> {
@@ -183,7 +191,10 @@ export function createWorkBoard(options: BoardOptions, checkMs: number): WorkBoa
     }
     if (late.size === 0) return;
     const running = await commands();
-    for (const report of reportsOf(due, running)) log.warn("an operation is late", { ...report });
+    for (const report of reportsOf(due.slice(0, REPORTED_WHOLE), running))
+      log.warn("an operation is late", { ...report });
+    const others = due.length - REPORTED_WHOLE;
+    if (others > 0) log.warn("more operations are late", { count: others });
     onLate(reportsOf(late, running));
   }
 
@@ -237,10 +248,11 @@ function firstOf<T>(items: Iterable<T>, most = Number.POSITIVE_INFINITY): T[] {
   return first;
 }
 
+/** `all`: where the holders of a lock are looked for; undefined: they are not. */
 function reportOf(
   work: Work,
   now: number,
-  all: Iterable<Work>,
+  all: Iterable<Work> | undefined,
   running: readonly CommandReport[],
 ): WorkReport {
   const datasets = work.operation ? subjectsOf(work.operation) : [];
@@ -259,7 +271,7 @@ function reportOf(
       what,
       ms: Math.round(now - since),
       ...(movedAt === undefined ? {} : { stillMs: Math.round(now - movedAt) }),
-      ...(kind === "lock" ? { heldBy: holdersOf(what, work, all) } : {}),
+      ...(kind === "lock" && all ? { heldBy: holdersOf(what, work, all) } : {}),
     })),
     commands: running.filter(({ argv }) => argv.some((word) => isAbout(word, datasets))),
   };

@@ -285,8 +285,10 @@ test("the work of a start is watched as operations are", async () => {
     [],
     (board) =>
       until("the start is late", async () => {
+        const [start] = await board.list();
+        // After the look: so a check has reported what was late then.
         await board.check();
-        return (await board.list())[0]?.lateMs !== undefined;
+        return start?.lateMs !== undefined;
       }).then(letCheck),
   );
   await using actor = await opening;
@@ -349,5 +351,46 @@ test("a command is for the requests on the datasets that it names, and late work
   expect(board.requestsOf(["zpool", "list"])).toEqual([]);
   const ids = (await board.list()).map(({ requestId }) => requestId);
   expect(ids).toEqual(["r1", "r2", "r3", undefined]);
+  board.close();
+});
+
+test("thousands of late works are all counted, and the oldest hundred are told whole", async () => {
+  const log = createKeptLog();
+  const reports: (readonly WorkReport[])[] = [];
+  const command: CommandReport = { argv: ["zfs", "create", volume], state: "running", ms: 1 };
+  /** How often a word of a command was compared. */
+  let looks = 0;
+  const argv = new Proxy(command.argv, {
+    get: (words, key) => {
+      if (key === "some") looks++;
+      return Reflect.get(words, key);
+    },
+  });
+  const board = createWorkBoard(
+    {
+      timeouts: TIMEOUTS,
+      log,
+      commands: async () => [{ ...command, argv }],
+      onLate: (late) => void reports.push(late),
+    },
+    2 ** 30,
+  );
+  const works = Array.from({ length: 3_000 }, () => {
+    const work = board.begin("CreateVolume", { op: "CreateVolume", name: volume, size: bytes(1n) });
+    work.onLockWait(`${volume} one`);
+    work.dueAt = 0;
+    return work;
+  });
+  await board.check();
+  const told = reports.at(-1) ?? [];
+  expect(told).toHaveLength(works.length);
+  expect(told[99]).toMatchObject({ commands: [{ argv: command.argv }], waitsFor: [{ heldBy: [] }] });
+  expect(told[100]).toMatchObject({ id: 101, datasets: [volume], commands: [] });
+  expect(told[100]?.waitsFor[0]).not.toHaveProperty("heldBy");
+  // In the log and in what main is told.
+  expect(looks).toBe(200);
+  const late = log.lines.filter(({ message }) => message === "an operation is late");
+  expect(late).toHaveLength(100);
+  expect(log.lines.at(-1)).toMatchObject({ message: "more operations are late", fields: { count: 2_900 } });
   board.close();
 });
