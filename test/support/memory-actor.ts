@@ -19,8 +19,9 @@ import { poolOperations } from "../../src/workers/actor/operations/pools.js";
 import { snapshotOperations } from "../../src/workers/actor/operations/snapshots.js";
 import { createSpaceReservations } from "../../src/workers/actor/operations/space-reservations.js";
 import { volumeOperations } from "../../src/workers/actor/operations/volumes.js";
-import { openRecords, type Records } from "../../src/workers/actor/record-file.js";
-import { Work, type WorkBoard } from "../../src/workers/actor/work-board.js";
+import { type HoldRecord, openRecords, type Records } from "../../src/workers/actor/record-file.js";
+import { Work } from "../../src/workers/actor/work.js";
+import type { WorkBoard } from "../../src/workers/actor/work-board.js";
 import type { MemoryZfs } from "./memory-zfs.js";
 
 export const POOL = "tank" as PoolName;
@@ -94,6 +95,8 @@ export interface MemoryActor {
   readonly locks: DatasetLocks;
   readonly log: KeptLog;
   readonly handlers: OperationHandlers;
+  /** Holds that could not be released. */
+  readonly unreleased: readonly HoldRecord[];
 }
 
 /** The arguments of MemoryZfs.receiveCommand, read back from an order. */
@@ -129,10 +132,14 @@ export function createMemoryActor(
     dnsServers: [],
     timeouts: { dnsMs: 1 },
   };
+  const unreleased: HoldRecord[] = [];
   const handlers: OperationHandlers = {
     ...imageOperations(context, fetches, service),
     ...volumeOperations(context),
-    ...snapshotOperations(context, createHolds(context, [])),
+    ...snapshotOperations(
+      context,
+      createHolds(context, [], (hold) => void unreleased.push(hold)),
+    ),
     ...guestOperations(
       context,
       fetches,
@@ -140,5 +147,5 @@ export function createMemoryActor(
     ),
     ...poolOperations(context),
   };
-  return { zfs, records, locks, log, handlers };
+  return { zfs, records, locks, log, handlers, unreleased };
 }

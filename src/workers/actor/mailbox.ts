@@ -1,6 +1,7 @@
 import { failed, type Outcome } from "../../protocol/storage/failures.js";
 import type { Operation, OperationHandlers } from "../../protocol/storage/operations.js";
-import type { Work, WorkBoard } from "./work-board.js";
+import type { Work } from "./work.js";
+import type { WorkBoard } from "./work-board.js";
 
 /**
  * Runs the operations of an actor and counts them. Main limits their number before it sends one

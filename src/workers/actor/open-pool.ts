@@ -13,18 +13,20 @@ import type { DatasetLocks } from "./dataset-locks.js";
 import type { FetchQueue } from "./fetch-queue.js";
 
 import { startImageLooks } from "./image-looks.js";
+import { createLateReleases } from "./late-releases.js";
 import type { ActorContext } from "./operations/context.js";
 import { guestOperations } from "./operations/guests.js";
-import { createHolds } from "./operations/holds.js";
+import { createHolds, releaseHold } from "./operations/holds.js";
 import { imageOperations } from "./operations/images.js";
 import { poolOperations } from "./operations/pools.js";
 import { snapshotOperations } from "./operations/snapshots.js";
 import { createSpaceReservations } from "./operations/space-reservations.js";
 import { volumeOperations } from "./operations/volumes.js";
 import { reconcile } from "./reconcile.js";
-import { openRecords, type Records } from "./record-file.js";
+import { type HoldRecord, openRecords, type Records } from "./record-file.js";
 import { trackedCalls, trackedContext, trackedFetches } from "./tracked-context.js";
-import type { Work, WorkBoard } from "./work-board.js";
+import type { Work } from "./work.js";
+import type { WorkBoard } from "./work-board.js";
 import { isReadWork } from "./work-deadlines.js";
 
 export interface OpenPoolOptions {
@@ -93,6 +95,14 @@ async function openBy(options: OpenPoolOptions, zfs: Zfs): Promise<Outcome<Opene
     if (!ensured.ok) return ensured;
   }
   const originalDatabase = originalDatabaseOf(settings.pool);
+  const late = createLateReleases({
+    log,
+    release: async (hold) => {
+      const released = await releaseHold(options.zfs, hold);
+      if (released.ok) await records.dropHold(hold);
+      return released;
+    },
+  });
   const reconciled = await reconcile({
     pool,
     zfs,
@@ -100,14 +110,18 @@ async function openBy(options: OpenPoolOptions, zfs: Zfs): Promise<Outcome<Opene
     log,
     originalDatabase,
     liveTags,
+    releaseLater: late.add,
     runId,
   });
-  if (!reconciled.ok) return reconciled;
-  const { handlersFor, holds } = createHandlers(options, records);
+  if (!reconciled.ok) {
+    late.end();
+    return reconciled;
+  }
+  const { handlersFor, holds } = createHandlers(options, records, late.add);
   options.announce({ all: [...records.images.values()] });
   const everyMs = settings.node.timeouts.imageLookMs;
   const announced = announcing(records, options.announce);
-  const end = startImageLooks({
+  const endLooks = startImageLooks({
     pool,
     zfs: options.zfs,
     records: announced,
@@ -115,6 +129,10 @@ async function openBy(options: OpenPoolOptions, zfs: Zfs): Promise<Outcome<Opene
     everyMs,
     board: options.board,
   });
+  const end = () => {
+    endLooks();
+    late.end();
+  };
   return succeed({ ...checked.value, handlersFor, holds, end });
 }
 
@@ -127,6 +145,7 @@ function originalDatabaseOf({ name, driver, originalDatabase }: PoolSettings): s
 function createHandlers(
   options: OpenPoolOptions,
   records: Records,
+  releaseLater: (hold: HoldRecord) => void,
 ): Pick<OpenedPool, "handlersFor" | "holds"> {
   const { settings, zfs, locks, fetches, log, liveTags, fetch, announce } = options;
   const { pool, node, runId } = settings;
@@ -139,7 +158,7 @@ function createHandlers(
     runId,
     fetch,
   };
-  const holds = createHolds(context, liveTags);
+  const holds = createHolds(context, liveTags, releaseLater);
   const guestsRoot = childOf(pool.name, "guests");
   const reservations = createSpaceReservations(() => zfs.space(guestsRoot));
   const handlersIn = (

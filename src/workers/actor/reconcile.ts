@@ -39,6 +39,8 @@ interface ReconcileOptions {
   readonly originalDatabase: string | undefined;
   /** Tags of holds of downloads that still run: these are not released. */
   readonly liveTags: readonly string[];
+  /** Is given the holds that could not be released. */
+  releaseLater(hold: HoldRecord): void;
   /** Unique to this run of the daemon, and the same after a restart of its actor. */
   readonly runId: string;
 }
@@ -212,7 +214,7 @@ interface Released {
 
 /** Releases the holds whose downloads don't run any more. */
 async function releaseAll(
-  { zfs, records, log, liveTags }: ReconcileOptions,
+  { zfs, records, log, liveTags, releaseLater }: ReconcileOptions,
   holds: readonly HoldRecord[],
 ): Promise<Released> {
   let released = 0;
@@ -222,7 +224,12 @@ async function releaseAll(
     const outcome = await zfs.release(hold.tag, hold.name);
     if (!outcome.ok) {
       isComplete = false;
-      log.warn("a hold of an earlier run can't be released", { ...hold, ...outcome.failure });
+      log.warn("a hold of an earlier run can't be released; it is tried again", {
+        ...hold,
+        ...outcome.failure,
+      });
+      // Nothing changes there until the next import, which is a start.
+      if (outcome.failure.code !== "pool.read_only") releaseLater(hold);
     } else if (outcome.value) {
       released++;
       await records.dropHold(hold);

@@ -5,7 +5,7 @@ import type { WaitReport } from "../../protocol/threads/work-report.js";
 import type { DatasetLocks } from "./dataset-locks.js";
 import type { FetchQueue } from "./fetch-queue.js";
 import type { ActorContext } from "./operations/context.js";
-import type { Work } from "./work-board.js";
+import type { Work } from "./work.js";
 
 /**
  * A context that notes in `work` what it waits for: locks, calls of the driver and of the records,

@@ -2,24 +2,11 @@ import type { Operation } from "../../protocol/storage/operations.js";
 import type { NodeSettings } from "../../protocol/storage/pool-settings.js";
 import { subjectsOf } from "../../protocol/storage/subjects.js";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
-import type { CommandReport, WaitReport, WorkReport } from "../../protocol/threads/work-report.js";
+import type { CommandReport, WorkReport } from "../../protocol/threads/work-report.js";
 import { stillDeadlineMs } from "../../protocol/threads/work-report.js";
-import type { LockWatch } from "./dataset-locks.js";
+import { Work } from "./work.js";
 import { deadlineMs, isReadWork, lockDeadlineMs, type WorkName } from "./work-deadlines.js";
-
-/** A wait that has begun. */
-interface Wait {
-  readonly kind: WaitReport["kind"];
-  readonly what: string;
-  readonly since: number;
-  /** When bytes have last moved. Undefined where none are waited for. */
-  movedAt: number | undefined;
-}
-
-/** Waits for other work, which is watched itself. */
-const ENDLESS: WaitReport["kind"] = "queue";
-/** Waits that may last for hours, as long as bytes move. */
-const MOVING: ReadonlySet<WaitReport["kind"]> = new Set(["stream", "copy"]);
+import { isAbout, reportOf } from "./work-reports.js";
 
 /**
  * Knows all work that an actor does, and finds what does not end. It reports each late piece of
@@ -48,9 +35,6 @@ interface BoardOptions {
   onLate(late: readonly WorkReport[]): void;
 }
 
-/** Most waits of one piece of work in a report: a recursive call may have hundreds. */
-const WAITS_SHOWN = 8;
-const HOLDERS_SHOWN = 8;
 /**
  * Thousands of operations may be late together. To find the commands and the lock holders of each
  * would keep the actor from them for seconds, and those that are late longest tell the cause.
@@ -58,88 +42,6 @@ const HOLDERS_SHOWN = 8;
 const REPORTED_WHOLE = 100;
 /** Many requests may share a command. */
 const REQUESTS_SHOWN = 8;
-
-/** An operation that runs, or work that the actor does by itself. Cheap to make: every read has one. */
-export class Work implements LockWatch {
-  readonly startedAt = performance.now();
-  /** When it becomes late. Infinity while it waits for other work. */
-  dueAt: number;
-  /** What it waits for, but for a lock; undefined until the first wait. */
-  waits: Set<Wait> | undefined;
-  lockWait: Wait | undefined;
-  /** The locks that it has; undefined without any. */
-  locks: string[] | undefined;
-  /** When it is reported again; undefined until its first report. */
-  nextReportAt: number | undefined;
-  /** Its neighbours on the board. */
-  before: Work | undefined;
-  after: Work | undefined;
-
-  constructor(
-    readonly id: number,
-    readonly name: WorkName,
-    /** What it is about. Undefined for the work of a start. */
-    readonly operation: Operation | undefined,
-    private readonly limitMs: number,
-    private readonly lockLimitMs: number,
-    /** How long bytes that it waits for may not move. */
-    private readonly stillLimitMs: number,
-  ) {
-    this.dueAt = this.startedAt + limitMs;
-  }
-
-  private restartClock(limitMs: number): void {
-    this.dueAt = performance.now() + limitMs;
-  }
-
-  /**
-   * Notes that it waits for `what` until the promise that `run` returns has settled. `run` calls
-   * `moved` when bytes that it waits for have moved: that starts the clock again.
-   */
-  during<T>(kind: WaitReport["kind"], what: string, run: (moved: () => void) => T): T {
-    const since = performance.now();
-    const isMoving = MOVING.has(kind);
-    const wait: Wait = { kind, what, since, movedAt: isMoving ? since : undefined };
-    const running = run(() => {
-      if (!this.waits?.has(wait)) return;
-      wait.movedAt = performance.now();
-      this.restartClock(this.stillLimitMs);
-    });
-    if (!(running instanceof Promise)) return running;
-    this.waits ??= new Set();
-    this.waits.add(wait);
-    if (isMoving) this.restartClock(this.stillLimitMs);
-    if (kind === ENDLESS) this.dueAt = Number.POSITIVE_INFINITY;
-    const end = () => {
-      this.waits?.delete(wait);
-      if (isMoving || kind === ENDLESS) this.restartClock(this.limitMs);
-    };
-    running.then(end, end);
-    return running;
-  }
-
-  onLockWait(lock: string): void {
-    this.lockWait = { kind: "lock", what: lock, since: performance.now(), movedAt: undefined };
-    this.restartClock(this.lockLimitMs);
-  }
-
-  onLock(): void {
-    if (this.lockWait) {
-      this.locks ??= [];
-      this.locks.push(this.lockWait.what);
-    }
-    this.lockWait = undefined;
-  }
-
-  onAllLocks(): void {
-    this.restartClock(this.limitMs);
-  }
-
-  onUnlock(): void {
-    this.lockWait = undefined;
-    this.locks = undefined;
-  }
-}
 
 /** `checkMs`: the period of the board's only timer. */
 export function createWorkBoard(options: BoardOptions, checkMs: number): WorkBoard {
@@ -246,59 +148,4 @@ function firstOf<T>(items: Iterable<T>, most = Number.POSITIVE_INFINITY): T[] {
     first.push(item);
   }
   return first;
-}
-
-/** `all`: where the holders of a lock are looked for; undefined: they are not. */
-function reportOf(
-  work: Work,
-  now: number,
-  all: Iterable<Work> | undefined,
-  running: readonly CommandReport[],
-): WorkReport {
-  const datasets = work.operation ? subjectsOf(work.operation) : [];
-  const lateMs = now - work.dueAt;
-  const waits = [...(work.lockWait ? [work.lockWait] : []), ...(work.waits ?? [])];
-  return {
-    id: work.id,
-    name: work.name,
-    ...(work.operation?.requestId === undefined ? {} : { requestId: work.operation.requestId }),
-    datasets,
-    ms: Math.round(now - work.startedAt),
-    ...(lateMs > 0 ? { lateMs: Math.round(lateMs) } : {}),
-    locks: work.locks ?? [],
-    waitsFor: waits.slice(0, WAITS_SHOWN).map(({ kind, what, since, movedAt }) => ({
-      kind,
-      what,
-      ms: Math.round(now - since),
-      ...(movedAt === undefined ? {} : { stillMs: Math.round(now - movedAt) }),
-      ...(kind === "lock" && all ? { heldBy: holdersOf(what, work, all) } : {}),
-    })),
-    commands: running.filter(({ argv }) => argv.some((word) => isAbout(word, datasets))),
-  };
-}
-
-/** The ids of the work that has a lock which is of the same name and kind as `wanted`. */
-function holdersOf(wanted: string, by: Work, all: Iterable<Work>): number[] {
-  const lock = wanted.slice(0, wanted.lastIndexOf(" "));
-  const holders: number[] = [];
-  for (const work of all) {
-    const holds = work !== by && work.locks?.some((held) => held.startsWith(`${lock} `));
-    if (holds && holders.length < HOLDERS_SHOWN) holders.push(work.id);
-  }
-  return holders;
-}
-
-/**
- * Whether a word of an argv names one of `datasets`, or something at or below a guest or an image
- * of that id. `zfs destroy` has the snapshots of a dataset in one word, `DATASET@a,b`.
- */
-function isAbout(word: string, datasets: readonly string[]): boolean {
-  const [dataset = "", tags = ""] = word.split("@");
-  return datasets.some((name) => {
-    if (!name.includes("/"))
-      return dataset.split("/").some((part) => part === name || part === `.partial-${name}`);
-    const [ofDataset = "", tag] = name.split("@");
-    if (tag === undefined) return dataset === ofDataset;
-    return dataset === ofDataset && (tags === "" || tags.split(",").includes(tag));
-  });
 }

@@ -68,10 +68,14 @@ export async function releaseHold(
   return fail("dataset.busy", `the hold ${tag} can't be released: its snapshot is renamed again and again`);
 }
 
-/** `liveTags`: for each download that started before this actor did and still runs, the tag of its hold. */
+/**
+ * @param liveTags for each download that started before this actor did and still runs, the tag of its hold.
+ * @param releaseLater is given a hold that nobody needs, may be there, and could not be released.
+ */
 export function createHolds(
   { zfs, records, runId, log }: Pick<ActorContext, "zfs" | "records" | "runId" | "log">,
   liveTags: readonly string[],
+  releaseLater: (hold: HoldRecord) => void,
 ): Holds {
   /** The holds that new downloads may share, by the guid of the snapshot. */
   const shared = new Map<string, SharedHold>();
@@ -101,8 +105,11 @@ export function createHolds(
     const held = await zfs.hold(hold.tag, hold.name).catch(internalFailure);
     if (held.ok) return held;
     const { code } = held.failure;
-    // The record stays where even this fails: the next start releases the hold, if there is one.
-    if (UNKNOWN.includes(code) && !(await releaseHold(zfs, hold)).ok) return held;
+    if (UNKNOWN.includes(code) && !(await releaseHold(zfs, hold)).ok) {
+      // The record stays until then: a start knows the hold by it, if there is one.
+      releaseLater(hold);
+      return held;
+    }
     await records.dropHold(hold);
     if (code !== "pool.read_only") return held;
     log.debug("a read-only pool: the snapshot is sent without a hold", { ...hold });

@@ -78,12 +78,12 @@ describe("a download", () => {
   test("a hold that several share outlives a restart of the actor until the last of them", async () => {
     const { zfs, records } = start("i");
     const { log } = createMemoryActor(zfs, records, noFetch);
-    const before = createHolds({ zfs, records, log, runId: "r" }, []);
+    const before = createHolds({ zfs, records, log, runId: "r" }, [], () => {});
     const held = { name, guid: "1" };
     const taken = [await before.acquire(held), await before.acquire(held)];
     const [tag = ""] = taken.map((each) => (each.ok ? each.value : ""));
     expect(before.list()).toEqual([{ name, tag, users: 2 }]);
-    const after = createHolds({ zfs, records, log, runId: "r" }, [tag, tag]);
+    const after = createHolds({ zfs, records, log, runId: "r" }, [tag, tag], () => {});
     expect(after.list()).toEqual([{ tag, users: 2 }]);
     await after.release(name, tag);
     expect(after.list()).toEqual([{ tag, users: 1 }]);
@@ -179,12 +179,13 @@ describe("a download", () => {
     expect(zfs.holdsOf(name)).toEqual([]);
   });
 
-  test("whose hold may be there and can't be released stays recorded, for the next start", async () => {
-    const { handlers, zfs, records } = start("i");
+  test("whose hold may be there and can't be released stays recorded, and is released later", async () => {
+    const { handlers, zfs, records, unreleased } = start("i");
     zfs.intercept = (call) =>
       call === "hold" || call === "release" ? fail("command.timed_out", "slow") : undefined;
     expect((await handlers.OpenSend({ name })).ok).toBe(false);
     expect(await records.holds()).toMatchObject([{ name }]);
+    expect(unreleased).toEqual(await records.holds());
   });
 
   test("of a read-only pool is sent without a hold, and may be shared all the same", async () => {

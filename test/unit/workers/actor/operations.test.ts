@@ -238,6 +238,9 @@ const question: fc.Arbitrary<Operation> = fc.oneof(
     .map(([id, disks]) => ({ op: "VerifyDisks" as const, guest: guest(id, ...disks) })),
 );
 
+/** VerifyDisks looks at each disk by itself: beside a change of its guest, its answer may be of two moments. */
+const questionOfOneMoment = question.filter(({ op }) => op !== "VerifyDisks");
+
 /** How many turns of the event loop the calls of the pool take, used over and over. */
 const paces = fc.noShrink(fc.array(fc.nat({ max: 3 }), { minLength: 7, maxLength: 31 }));
 
@@ -318,7 +321,7 @@ describe("operations at once", () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(change, { maxLength: 5 }),
-        fc.array(fc.oneof({ weight: 3, arbitrary: change }, { weight: 1, arbitrary: question }), {
+        fc.array(fc.oneof({ weight: 3, arbitrary: change }, { weight: 1, arbitrary: questionOfOneMoment }), {
           minLength: 2,
           maxLength: 3,
         }),
@@ -402,6 +405,7 @@ describe("operations at once", () => {
             log: actor.log,
             originalDatabase: `${folder.path}/none.db`,
             liveTags: [],
+            releaseLater: () => {},
             runId: "run",
           });
           await reopened.close();

@@ -6,7 +6,7 @@ import type { DatasetName, SnapshotName } from "../../../../src/protocol/storage
 import type { CompleteImage } from "../../../../src/protocol/storage/records.js";
 import { bytes } from "../../../../src/protocol/storage/units.js";
 import { type ReconcileReport, reconcile } from "../../../../src/workers/actor/reconcile.js";
-import type { Records } from "../../../../src/workers/actor/record-file.js";
+import type { HoldRecord, Records } from "../../../../src/workers/actor/record-file.js";
 import {
   createKeptLog,
   createMemoryRecords,
@@ -42,11 +42,26 @@ const record = (id: string, tag = "s"): CompleteImage => ({
 async function run(
   zfs: MemoryZfs,
   records: Records,
-  options: { originalDatabase?: string; liveTags?: string[]; log?: KeptLog; runId?: string } = {},
+  options: {
+    originalDatabase?: string;
+    liveTags?: string[];
+    log?: KeptLog;
+    runId?: string;
+    releaseLater?: (hold: HoldRecord) => void;
+  } = {},
 ): Promise<ReconcileReport> {
   const { originalDatabase = "/nonexistent/.images.db", liveTags = [], log = createKeptLog() } = options;
   const runId = options.runId ?? "run";
-  const outcome = await reconcile({ pool: POOL, zfs, records, log, originalDatabase, liveTags, runId });
+  const outcome = await reconcile({
+    pool: POOL,
+    zfs,
+    records,
+    log,
+    originalDatabase,
+    liveTags,
+    releaseLater: options.releaseLater ?? (() => {}),
+    runId,
+  });
   if (!outcome.ok) throw new Error(outcome.failure.message);
   return outcome.value;
 }
@@ -141,6 +156,7 @@ describe("reconciling", () => {
         log,
         originalDatabase: "/nonexistent",
         liveTags: [],
+        releaseLater: () => {},
         runId: "run",
       });
       expect(outcome).toMatchObject({ ok: false, failure: { code: "pool.unavailable" } });
@@ -234,7 +250,10 @@ describe("holds of an earlier run", () => {
     failing("listHolds");
     expect((await run(zfs, records, { log })).holdsReleased).toBe(0);
     failing("release");
-    expect((await run(zfs, records, { log })).holdsReleased).toBe(0);
+    const left: HoldRecord[] = [];
+    const releaseLater = (hold: HoldRecord) => void left.push(hold);
+    expect((await run(zfs, records, { log, releaseLater })).holdsReleased).toBe(0);
+    expect(left).toEqual([{ name: held, tag: "imagestore:lost-1" }]);
     expect(log.lines.filter(({ level }) => level === "warn").length).toBe(2);
     failing("none");
     expect((await run(zfs, records)).holdsReleased).toBe(1);
