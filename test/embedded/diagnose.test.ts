@@ -200,6 +200,8 @@ describe("the diagnosis of a daemon at work", () => {
     expect(sectionOf(text, "Pool dozer: commands")).toMatch(/- +runs +.*create -p .*dozer\/hanging/);
     expect(sectionOf(text, "Daemon")).toMatch(/pool dozer +no answer within \d+ ms/);
     expect(sectionOf(text, "Processes")).toMatch(new RegExp(`${runner} .*node +stopped`));
+    // It ends itself when it goes on and finds its daemon killed.
+    process.kill(Number(runner), "SIGCONT");
   });
 });
 
