@@ -103,7 +103,8 @@ const PATTERNS: readonly Pattern[] = [
     toFailure: (match) => fail("pool.unavailable", match[0]),
   },
   {
-    match: /^cannot .*: (?:.*\bkey (?:must be loaded|is not loaded|not loaded)|encryption failure)\b.*/im,
+    match:
+      /^(?:warning: )?cannot .*: (?:.*\bkey (?:must be loaded|is not loaded|not loaded)|encryption failure)\b.*/im,
     toFailure: (match) =>
       fail(
         "dataset.key_not_loaded",

@@ -82,7 +82,9 @@ type Feeding =
 /**
  * A way into `stdin` that ends it only after the last byte, not when a pipeline fails. A
  * command that sees the end of its input may take what came so far for the whole stream,
- * so in that case it must be killed first.
+ * so in that case it must be killed first. A command may also have enough before that: `zfs receive`
+ * ends with the last record. Its stdin is gone then, and all that was written has been taken: an end
+ * that can't be told is no failure, and its callback would never be called.
  */
 function endedWhenComplete(stdin: Writable, onMoved: () => void): Writable {
   stdin.on("error", () => {});
@@ -94,7 +96,8 @@ function endedWhenComplete(stdin: Writable, onMoved: () => void): Writable {
       });
     },
     final: (done) => {
-      stdin.end(done);
+      if (stdin.destroyed) done();
+      else stdin.end(() => done());
     },
   });
 }

@@ -111,6 +111,40 @@ describe("an image that comes whole", () => {
     expect(readFileSync(received).equals(data)).toBe(true);
   });
 
+  // `zfs receive` ends when it has read the end of the stream, and waits for no end of its input.
+  test.each([
+    ["", data],
+    [", gzipped", zipped],
+  ])("may end long after the command has read all that it needs%s", async (_how, bytes) => {
+    const outcome = await fetch(
+      (_request, response) => {
+        response.write(bytes);
+        void until("the command has started", () => pids().length > 0)
+          .then(() => until("the command has ended", () => pids().length === 0))
+          .then(() => response.end());
+      },
+      { command: shell(`head -c ${data.length} >${received}`) },
+    );
+    expect(outcome).toEqual({ ok: true, value: { receivedBytes: bytes.length, streamBytes: data.length } });
+    expect(readFileSync(received).equals(data)).toBe(true);
+  });
+
+  test("may end at the moment at which the command does", async () => {
+    const command = shell(`head -c ${data.length} >${received}`);
+    for (let pauseMs = 0; pauseMs < 12; pauseMs++) {
+      const outcome = await fetch(
+        (_request, response) => {
+          response.write(data);
+          void until("the command has started", () => pids().length > 0).then(() =>
+            setTimeout(() => response.end(), pauseMs),
+          );
+        },
+        { command },
+      );
+      expect(outcome).toMatchObject({ ok: true });
+    }
+  });
+
   test("is not gunzipped when only a header says gzip", async () => {
     const outcome = await fetch(body(data, { "content-encoding": "gzip" }));
     expect(outcome).toMatchObject({ ok: true });
