@@ -103,6 +103,7 @@ describe.skipIf(!program).each(["uws", "node"])(
       url.searchParams.set("tag", "stolen");
       url.searchParams.set("snapshot", "kept@s");
       if (rebind) url.searchParams.set("rebind", "1");
+      pages.leadBack();
       const browser = openBrowser(String(program), url.href, RULES);
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<never>((_, reject) => {

@@ -21,6 +21,8 @@ export interface PageServer {
   readonly report: Promise<AttackReport>;
   /** The paths that were asked for, to tell where a page has stopped. */
   readonly asked: readonly string[];
+  /** Makes `REBOUND_NAME` the name of the page's server again, so that a page can be shown once more. */
+  leadBack(): void;
   close(): Promise<void>;
 }
 
@@ -40,7 +42,7 @@ export async function startPageServer(daemonPort: number): Promise<PageServer> {
   const report = new Promise<AttackReport>((resolve) => {
     onReport = resolve;
   });
-  /** Where the relay leads. It changes once, from the page's server to the daemon. */
+  /** Where the relay leads: to the page's server, and once a page has asked for it, to the daemon. */
   let relayedPort = 0;
   const relayed = new Set<Socket>();
   const asked: string[] = [];
@@ -62,8 +64,11 @@ export async function startPageServer(daemonPort: number): Promise<PageServer> {
         for (const socket of relayed) socket.destroy();
         return outgoing.end();
       case "/report":
-        void textOf(incoming).then((text) => onReport(JSON.parse(text) as AttackReport));
-        return outgoing.end();
+        // The connection closes with the reply: before that, all of the report must be here.
+        return void textOf(incoming).then((text) => {
+          onReport(JSON.parse(text) as AttackReport);
+          outgoing.end();
+        });
       default:
         return outgoing.writeHead(404).end();
     }
@@ -98,6 +103,9 @@ export async function startPageServer(daemonPort: number): Promise<PageServer> {
     port,
     report,
     asked,
+    leadBack: () => {
+      relayedPort = port;
+    },
     close: async () => {
       relay.close();
       server.close();
