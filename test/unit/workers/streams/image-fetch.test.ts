@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { lookup } from "node:dns/promises";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTcpServer } from "node:net";
 import { hostname, tmpdir } from "node:os";
@@ -116,12 +116,12 @@ describe("an image that comes whole", () => {
     ["", data],
     [", gzipped", zipped],
   ])("may end long after the command has read all that it needs%s", async (_how, bytes) => {
+    rmSync(received, { force: true });
+    const hasAll = () => existsSync(received) && statSync(received).size === data.length;
     const outcome = await fetch(
       (_request, response) => {
         response.write(bytes);
-        void until("the command has started", () => pids().length > 0)
-          .then(() => until("the command has ended", () => pids().length === 0))
-          .then(() => response.end());
+        void until("the command has ended", () => hasAll() && pids().length === 0).then(() => response.end());
       },
       { command: shell(`head -c ${data.length} >${received}`) },
     );
@@ -135,9 +135,7 @@ describe("an image that comes whole", () => {
       const outcome = await fetch(
         (_request, response) => {
           response.write(data);
-          void until("the command has started", () => pids().length > 0).then(() =>
-            setTimeout(() => response.end(), pauseMs),
-          );
+          setTimeout(() => response.end(), pauseMs);
         },
         { command },
       );
