@@ -148,7 +148,8 @@ export async function openCampaign({
     await until("the daemon is at rest", async () => !(await isBusy()), pool.callLimitMs);
     let view = await pool.view();
     // What a call that nobody waits for leaves may still be on its way out.
-    const limit = performance.now() + 10_000;
+    // A hold whose release failed is tried again after at most 30 s.
+    const limit = performance.now() + 75_000;
     while (view.leftovers.some((line) => !told.has(`leftover: ${line}`)) && performance.now() < limit) {
       await sleep(200);
       view = await pool.view();

@@ -80,7 +80,7 @@ const PREFIX_BYTES = 4 * 1024 * 1024;
 const LAG_MS = 2_000;
 /** The pause before a release is tried again. It doubles up to the longest. */
 const FIRST_RELEASE_PAUSE_MS = 1_000;
-const LONGEST_RELEASE_PAUSE_MS = 300_000;
+const LONGEST_RELEASE_PAUSE_MS = 30_000;
 
 interface Download {
   readonly pool: PoolName;

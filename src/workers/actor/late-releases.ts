@@ -4,7 +4,7 @@ import type { HoldRecord } from "./record-file.js";
 
 /** The pause before a release is tried again. It doubles up to the longest. */
 const FIRST_PAUSE_MS = 1_000;
-const LONGEST_PAUSE_MS = 300_000;
+const LONGEST_PAUSE_MS = 30_000;
 
 /** Releases holds that nobody needs and that could not be released, at growing pauses, until each is. */
 export interface LateReleases {
