@@ -24,11 +24,11 @@ const IMAGE_MIB = 8;
 
 /** Sends `bytes` at an even pace for `ms`. */
 async function drip(response: ServerResponse, bytes: Buffer, ms: number): Promise<void> {
-  const pieces = Math.ceil(ms / 100);
-  const length = Math.ceil(bytes.length / pieces);
+  const length = Math.ceil(bytes.length / Math.ceil(ms / 100));
+  const pauseMs = ms / Math.ceil(bytes.length / length);
   for (let at = 0; at < bytes.length; at += length) {
     response.write(bytes.subarray(at, at + length));
-    await sleep(100);
+    await sleep(pauseMs);
   }
   response.end();
 }
