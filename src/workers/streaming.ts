@@ -1,6 +1,6 @@
 import { internalFailure } from "../protocol/storage/failures.js";
 import { createChildTable } from "../protocol/threads/child-table.js";
-import { writeProgress } from "../protocol/threads/fetch-progress.js";
+import { createProgressWriter } from "../protocol/threads/fetch-progress.js";
 import type { StreamEvent, StreamOrder, StreamTask } from "../protocol/threads/streaming-contract.js";
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
 import { fetchImage } from "./streams/image-fetch.js";
@@ -63,7 +63,7 @@ export default function runStreaming(task: StreamTask): Promise<void> {
       signal: abort.signal,
       onMoved,
       onStart: (pid) => receivers.set(id, pid),
-      onProgress: (receivedBytes, streamBytes) => writeProgress(progress, receivedBytes, streamBytes),
+      onProgress: createProgressWriter(progress),
     }).catch(internalFailure);
     fetches.delete(id);
     receivers.delete(id);

@@ -21,12 +21,16 @@ export function createProgressMemory(): SharedArrayBuffer {
   return new SharedArrayBuffer(3 * Float64Array.BYTES_PER_ELEMENT);
 }
 
-/** For the streaming worker, whenever bytes have come or were given on. */
-export function writeProgress(memory: SharedArrayBuffer, receivedBytes: number, streamBytes: number): void {
+/** For the streaming worker: a function to be called whenever bytes have come or were given on. */
+export function createProgressWriter(
+  memory: SharedArrayBuffer,
+): (receivedBytes: number, streamBytes: number) => void {
   const cells = new Float64Array(memory);
-  if (cells[RECEIVED] !== receivedBytes) cells[LAST_BYTE] = Date.now();
-  cells[RECEIVED] = receivedBytes;
-  cells[STREAM] = streamBytes;
+  return (receivedBytes, streamBytes) => {
+    if (cells[RECEIVED] !== receivedBytes) cells[LAST_BYTE] = Date.now();
+    cells[RECEIVED] = receivedBytes;
+    cells[STREAM] = streamBytes;
+  };
 }
 
 /** For main. The members may be of two moments that follow each other. */

@@ -5,24 +5,16 @@ import type {
   SendListener,
   StreamingHandle,
 } from "../../../../src/main/downloads/streaming-handle.js";
-import type { BodySource, HttpReply, HttpRequest } from "../../../../src/main/http/transport.js";
+import type { BodySource, HttpReply } from "../../../../src/main/http/transport.js";
 import type { Actor } from "../../../../src/main/pools/actor-handle.js";
 import { type Failure, fail, type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
 import type { PoolName } from "../../../../src/protocol/storage/names.js";
 import type { Operation } from "../../../../src/protocol/storage/operations.js";
+import { downloadRequest } from "../../../support/download-request.js";
 import { until } from "../../../support/until.js";
 
 const POOL = "tank" as PoolName;
 const STREAM = new Uint8Array(1_000).fill(7);
-
-const request: HttpRequest = {
-  method: "GET",
-  path: "/snapshots/download",
-  query: "id=v@s",
-  body: "",
-  tooLarge: false,
-  header: () => "",
-};
 
 /** A step of a download after its hold was made. */
 type Step =
@@ -142,7 +134,7 @@ function setUp(step: Step | undefined, sendFailure?: Failure) {
   } as unknown as HttpReply;
   const download = async () => {
     const before = seen.releases;
-    await downloads.handle(request, reply);
+    await downloads.handle(downloadRequest, reply);
     await until("its hold is released", () => seen.releases > before && downloads.active === 0);
   };
   return { seen, download, liveTags: () => downloads.liveTags(POOL) };

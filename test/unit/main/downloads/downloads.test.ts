@@ -1,23 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { createDownloads } from "../../../../src/main/downloads/downloads.js";
 import type { SendListener, StreamingHandle } from "../../../../src/main/downloads/streaming-handle.js";
-import type { HttpReply, HttpRequest } from "../../../../src/main/http/transport.js";
+import type { HttpReply } from "../../../../src/main/http/transport.js";
 import type { Actor } from "../../../../src/main/pools/actor-handle.js";
 import { fail, failed, type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
 import type { PoolName } from "../../../../src/protocol/storage/names.js";
 import type { Operation } from "../../../../src/protocol/storage/operations.js";
+import { downloadRequest } from "../../../support/download-request.js";
 import { until } from "../../../support/until.js";
 
 const POOL = "tank" as PoolName;
-
-const request: HttpRequest = {
-  method: "GET",
-  path: "/snapshots/download",
-  query: "id=v@s",
-  body: "",
-  tooLarge: false,
-  header: () => "",
-};
 
 /** A client that takes no byte and stays. */
 const reply = {
@@ -67,7 +59,7 @@ function start(release: () => Outcome<null>) {
 describe("the hold of a download", () => {
   test("is tried to be released once during a stop, which the pauses between tries don't delay", async () => {
     const { downloads, releases } = start(() => failed.interrupted);
-    downloads.handle(request, reply);
+    downloads.handle(downloadRequest, reply);
     await until("it runs", () => downloads.active === 1);
     const startedAt = performance.now();
     await downloads.endAll();
@@ -81,10 +73,10 @@ describe("the hold of a download", () => {
     const { downloads, releases } = start(() =>
       fails ? fail("command.failed", "no space on the device") : succeed(null),
     );
-    downloads.handle(request, { ...reply, isDisconnected: true });
+    downloads.handle(downloadRequest, { ...reply, isDisconnected: true });
     await until("the first try has failed", () => releases() === 1 && downloads.active === 0);
     expect(downloads.liveTags(POOL)).toEqual(["t"]);
-    downloads.handle(request, { ...reply, isDisconnected: true });
+    downloads.handle(downloadRequest, { ...reply, isDisconnected: true });
     await until("it keeps no other download away", () => releases() === 2);
     fails = false;
     await until("both are released", () => downloads.liveTags(POOL).length === 0);
@@ -93,7 +85,7 @@ describe("the hold of a download", () => {
 
   test("is released before a stop has ended", async () => {
     const { downloads, releases } = start(() => succeed(null));
-    downloads.handle(request, reply);
+    downloads.handle(downloadRequest, reply);
     await until("it runs", () => downloads.active === 1);
     expect(downloads.liveTags(POOL)).toEqual(["t"]);
     await downloads.endAll();
