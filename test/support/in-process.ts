@@ -9,7 +9,7 @@ type ConfigModule = typeof import("../../src/main/config/load.js");
 type Daemon = Extract<Awaited<ReturnType<DaemonModule["startDaemon"]>>, { ok: true }>["value"];
 
 /** Imports a compiled module of the project, because worker threads need JavaScript. */
-async function compiled<T>(path: string): Promise<T> {
+export async function compiled<T>(path: string): Promise<T> {
   return (await import(fileURLToPath(new URL(`../../dist/${path}`, import.meta.url)))) as T;
 }
 

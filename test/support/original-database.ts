@@ -1,4 +1,4 @@
-import { openSqlite } from "../../src/workers/sqlite/sqlite-file.js";
+import { openSqlite } from "../../src/workers/sqlite/open-sqlite.js";
 
 /** An Image as the original stores it, in JSON. */
 export function originalImage(id: string, changes: Record<string, unknown> = {}): string {

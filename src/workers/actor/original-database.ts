@@ -5,7 +5,7 @@ import { readObject, string, struct, uint64 } from "../../protocol/json-rpc/para
 import { isWithin, type PoolName, parseComponentId, resolveName } from "../../protocol/storage/names.js";
 import type { CompleteImage } from "../../protocol/storage/records.js";
 import { bytesFromMib, MAX_VOLUME_BYTES, mib } from "../../protocol/storage/units.js";
-import { openSqlite } from "../sqlite/sqlite-file.js";
+import { openSqlite } from "../sqlite/open-sqlite.js";
 
 /** An Image as the original writes it. */
 const originalImage = struct({

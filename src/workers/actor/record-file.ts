@@ -6,7 +6,8 @@ import type { DatasetName, PoolName, SnapshotName } from "../../protocol/storage
 import type { CompleteImage } from "../../protocol/storage/records.js";
 import { bytes } from "../../protocol/storage/units.js";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
-import { openOwnSqlite, type Sqlite, type SqlRow } from "../sqlite/sqlite-file.js";
+import type { Sqlite, SqlRow } from "../sqlite/sqlite.js";
+import { openOwnSqlite } from "../sqlite/sqlite-file.js";
 
 /** A hold of ours on a snapshot, with the tag as in zfs-hold(8). */
 export interface HoldRecord {

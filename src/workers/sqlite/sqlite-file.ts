@@ -1,16 +1,7 @@
 import { chmod, open } from "node:fs/promises";
-import sqlite3 from "sqlite3";
 import { codeOf } from "../../protocol/storage/caught-error.js";
-
-export type SqlValue = string | number | null;
-export type SqlRow = Readonly<Record<string, SqlValue>>;
-
-/** An open SQLite file. Statements run one after the other, in the order of the calls; each rejects with its error. */
-export interface Sqlite {
-  run(sql: string, ...values: SqlValue[]): Promise<void>;
-  all(sql: string, ...values: SqlValue[]): Promise<readonly SqlRow[]>;
-  close(): Promise<void>;
-}
+import { openSqlite } from "./open-sqlite.js";
+import type { Sqlite } from "./sqlite.js";
 
 /** A file that belongs to this daemon. */
 export interface OwnSqliteFile {
@@ -29,37 +20,10 @@ export const SQLITE_VERSION: string = sqlite3.VERSION;
 /** Only the daemon's user may read what it keeps. SQLite gives the mode of a file to its journal too. */
 const FILE_MODE = 0o600;
 
-/** How long to wait for a lock: the connection of a crashed thread may need a moment to close. */
-const BUSY_TIMEOUT_MS = 2_000;
-
 /** A file whose tables are of a version that this program does not know. Its code is one of SQLite's. */
 class NewerSqliteFile extends Error {
   override readonly name = "NewerSqliteFile";
   readonly code = "SQLITE_FORMAT";
-}
-
-/** Opens a file, or creates it. Rejects with the error of sqlite3. */
-export async function openSqlite(path: string): Promise<Sqlite> {
-  const mode = sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE;
-  const database = await new Promise<sqlite3.Database>((resolve, reject) => {
-    const opening = new sqlite3.Database(path, mode, (error) => (error ? reject(error) : resolve(opening)));
-  });
-  database.serialize();
-  database.configure("busyTimeout", BUSY_TIMEOUT_MS);
-  return {
-    run: (sql, ...values) =>
-      new Promise((resolve, reject) => {
-        database.run(sql, values, (error) => (error ? reject(error) : resolve()));
-      }),
-    all: (sql, ...values) =>
-      new Promise((resolve, reject) => {
-        database.all<SqlRow>(sql, values, (error, rows) => (error ? reject(error) : resolve(rows)));
-      }),
-    close: () =>
-      new Promise((resolve, reject) => {
-        database.close((error) => (error ? reject(error) : resolve()));
-      }),
-  };
 }
 
 /**

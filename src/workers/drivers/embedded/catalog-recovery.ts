@@ -6,7 +6,7 @@ import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import type { EmbeddedSettings } from "../../../protocol/storage/pool-settings.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
-import { openSqlite } from "../../sqlite/sqlite-file.js";
+import { openSqlite } from "../../sqlite/open-sqlite.js";
 import { backupOf, type Catalog, openCatalog, readCatalog } from "./catalog.js";
 import type { VolumeFiles } from "./volume-files.js";
 

@@ -1,6 +1,6 @@
 import type { DatasetName, SnapshotName } from "../../../protocol/storage/names.js";
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
-import type { SqlRow, SqlValue } from "../../sqlite/sqlite-file.js";
+import type { SqlRow, SqlValue } from "../../sqlite/sqlite.js";
 import type { Properties } from "../driver.js";
 import type { Dataset, Hold } from "./dataset.js";
 

@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import type { Mutex } from "async-mutex";
 import { sync } from "../../../protocol/raw-disk/file-writes.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
-import type { Sqlite } from "../../sqlite/sqlite-file.js";
+import type { Sqlite } from "../../sqlite/sqlite.js";
 
 /**
  * How long a commit may be in the journal `-wal` alone. Whoever loses that file then loses no

@@ -2,7 +2,8 @@ import { existsSync } from "node:fs";
 import { Mutex } from "async-mutex";
 import type { SnapshotName } from "../../../protocol/storage/names.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
-import { openOwnSqlite, type Sqlite } from "../../sqlite/sqlite-file.js";
+import type { Sqlite } from "../../sqlite/sqlite.js";
+import { openOwnSqlite } from "../../sqlite/sqlite-file.js";
 import { createCatalogIndex, type DatasetLookups } from "./catalog-index.js";
 import {
   CATALOG_TABLES,

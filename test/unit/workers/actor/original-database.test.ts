@@ -2,7 +2,7 @@ import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readOriginalImages } from "../../../../src/workers/actor/original-database.js";
-import { openSqlite } from "../../../../src/workers/sqlite/sqlite-file.js";
+import { openSqlite } from "../../../../src/workers/sqlite/open-sqlite.js";
 import { POOL, scratchFolder } from "../../../support/memory-actor.js";
 import { originalImage, writeOriginal } from "../../../support/original-database.js";
 

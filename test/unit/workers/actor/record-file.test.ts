@@ -5,7 +5,7 @@ import type { DatasetName, SnapshotName } from "../../../../src/protocol/storage
 import type { CompleteImage } from "../../../../src/protocol/storage/records.js";
 import { bytes } from "../../../../src/protocol/storage/units.js";
 import { openRecords } from "../../../../src/workers/actor/record-file.js";
-import { openSqlite } from "../../../../src/workers/sqlite/sqlite-file.js";
+import { openSqlite } from "../../../../src/workers/sqlite/open-sqlite.js";
 import { createKeptLog, openRecordsOrThrow, POOL, scratchFolder } from "../../../support/memory-actor.js";
 
 const image = (id: string, size = 1n): CompleteImage => ({

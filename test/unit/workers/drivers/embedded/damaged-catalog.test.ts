@@ -20,7 +20,7 @@ import type { Zfs } from "../../../../../src/workers/drivers/driver.js";
 import { openCatalog } from "../../../../../src/workers/drivers/embedded/catalog.js";
 import { newVolume } from "../../../../../src/workers/drivers/embedded/dataset-rules.js";
 import { openEmbeddedZfs } from "../../../../../src/workers/drivers/embedded/embedded-driver.js";
-import { openSqlite } from "../../../../../src/workers/sqlite/sqlite-file.js";
+import { openSqlite } from "../../../../../src/workers/sqlite/open-sqlite.js";
 import { createKeptLog, scratchFolder } from "../../../../support/memory-actor.js";
 import { mustSucceed as must } from "../../../../support/outcomes.js";
 import { until } from "../../../../support/until.js";

@@ -16,7 +16,7 @@ import { type Bytes, bytes } from "../../../../../src/protocol/storage/units.js"
 import { createActorLog } from "../../../../../src/protocol/threads/actor-log.js";
 import type { AnyName, Zfs } from "../../../../../src/workers/drivers/driver.js";
 import { openEmbeddedZfs } from "../../../../../src/workers/drivers/embedded/embedded-driver.js";
-import { openSqlite } from "../../../../../src/workers/sqlite/sqlite-file.js";
+import { openSqlite } from "../../../../../src/workers/sqlite/open-sqlite.js";
 import { scratchFolder } from "../../../../support/memory-actor.js";
 import { createMemoryZfs, type MemoryZfs } from "../../../../support/memory-zfs.js";
 import { mustSucceed as must } from "../../../../support/outcomes.js";

@@ -1,0 +1,26 @@
+import { messageOf } from "../../protocol/storage/caught-error.js";
+import { openWithAddon } from "./addon-sqlite.js";
+import { hasBuiltinSqlite } from "./builtin-sqlite.js";
+import type { Sqlite } from "./sqlite.js";
+import { openOnThread } from "./threaded-sqlite.js";
+
+/** No SQLite can be loaded. */
+class SqliteMissing extends Error {
+  override readonly name = "SqliteMissing";
+  readonly code = "ERR_SQLITE_MISSING";
+}
+
+/**
+ * Opens a file, or creates it: with the package sqlite3 where its binary is there and loads, else
+ * with the SQLite of Node 22.13 and newer. Both read and write the same files.
+ * Rejects with an error that has SQLite's code, or with ERR_SQLITE_MISSING, which says what to run.
+ */
+export async function openSqlite(path: string): Promise<Sqlite> {
+  const addon = await import("sqlite3").catch((error: unknown) => messageOf(error));
+  if (typeof addon !== "string") return openWithAddon(addon.default, path);
+  if (hasBuiltinSqlite()) return openOnThread(path);
+  const [why] = addon.split("\n");
+  throw new SqliteMissing(
+    `no SQLite can be loaded: the package sqlite3 has no binary for this machine (${why}), and Node ${process.versions.node} has none of its own. Run \`npm rebuild sqlite3\`, which needs a C++ compiler, or use Node 22.13 or newer`,
+  );
+}
