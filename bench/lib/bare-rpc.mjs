@@ -3,7 +3,9 @@
  * The reference of `rpc`: a uWebSockets.js server that reads the body, answers with fixed bytes, and does
  * nothing else. Usage: node bare-rpc.mjs BODY HEADERS-AS-JSON-PAIRS
  */
-import uWS from "uWebSockets.js";
+import { loadUws } from "./load-uws.mjs";
+
+const uWS = await loadUws();
 
 const [body = "", headersText = "[]"] = process.argv.slice(2);
 /** @type {[string, string][]} */

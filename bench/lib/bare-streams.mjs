@@ -7,11 +7,13 @@
  * Usage: node bare-streams.mjs worker|http COMMAND ARG…
  */
 
-import uWS from "uWebSockets.js";
 import { spawn } from "node:child_process";
 import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
+import { loadUws } from "./load-uws.mjs";
+
+const uWS = await loadUws();
 
 const WINDOW_BYTES = 1024 * 1024;
 

@@ -4,7 +4,15 @@ import { readFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 
 const ROOT = new URL("../../", import.meta.url);
-const PACKAGES = ["uWebSockets.js", "autocannon", "msgpackr", "piscina", "sqlite3", "undici"];
+const PACKAGES = [
+  "@btc-vision/uwebsockets.js",
+  "@trufflesuite/uws-js-unofficial",
+  "autocannon",
+  "msgpackr",
+  "piscina",
+  "sqlite3",
+  "undici",
+];
 
 /** What a measurement depends on, apart from the code. */
 export function describeMachine() {

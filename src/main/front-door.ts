@@ -50,7 +50,7 @@ export async function takePort(
       );
     }
     const most = descriptors?.most ?? Number.POSITIVE_INFINITY;
-    const transport = await chooseTransport(wanted, (message) => log.warn(message), most);
+    const transport = chooseTransport(wanted, log, most);
     const listener = await transport.listen({
       host,
       port,

@@ -7,8 +7,8 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
 import { must, type Volumes } from "../support/rpc.js";
 
-const hider = fileURLToPath(new URL("../support/without-sqlite3.mjs", import.meta.url));
-const WITHOUT_ADDON = { NODE_OPTIONS: `--import ${hider}` };
+const hider = fileURLToPath(new URL("../support/hide-packages.mjs", import.meta.url));
+const WITHOUT_ADDON = { NODE_OPTIONS: `--import ${hider}`, HIDE_PACKAGES: "sqlite3" };
 const hasBuiltin = isBuiltin("node:sqlite");
 
 describe("a daemon without the binary of sqlite3", () => {

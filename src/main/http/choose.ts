@@ -1,5 +1,8 @@
+import type { Logger } from "pino";
 import { nodeTransport } from "./node.js";
 import type { Transport } from "./transport.js";
+import { createUwsTransport } from "./uws.js";
+import { loadUws } from "./uws-builds.js";
 
 /**
  * With fewer descriptors than this, uWebSockets.js could use all of them up before its connections
@@ -8,24 +11,30 @@ import type { Transport } from "./transport.js";
 const FEW_DESCRIPTORS = 4096;
 
 /**
- * Loads the transport that the configuration asks for. "auto" means uWebSockets.js if its
- * native build loads and there are enough descriptors, else node:http, with a warning. Throws if "uws" is wanted and does not load.
+ * Loads the transport that the configuration asks for. "auto" means uWebSockets.js if a build of it
+ * loads and there are enough descriptors, else node:http, with a warning. Throws if "uws" is wanted
+ * and no build loads. Logs one line that says which it is, and why the builds before it are not.
  */
-export async function chooseTransport(
+export function chooseTransport(
   wanted: "auto" | "uws" | "node",
-  warn: (message: string) => void,
+  log: Pick<Logger, "info" | "warn">,
   descriptors = Number.POSITIVE_INFINITY,
-): Promise<Transport> {
+): Transport {
   if (wanted === "node") return nodeTransport;
   const areFew = descriptors < FEW_DESCRIPTORS;
   if (areFew && wanted === "auto") {
-    warn(`only ${descriptors} descriptors (ulimit -n): serving with node:http, which counts its connections`);
+    log.warn(
+      `only ${descriptors} descriptors (ulimit -n): serving with node:http, which counts its connections`,
+    );
     return nodeTransport;
   }
-  const { isNative, uwsTransport } = await import("./uws.js");
-  if (isNative()) return uwsTransport;
-  const why = `uWebSockets.js has no native build for Node ${process.version} on ${process.platform}/${process.arch}`;
-  if (wanted === "uws") throw new Error(`listen.transport is "uws", but ${why}`);
-  warn(`${why}: serving with node:http, which is slower`);
+  const { build, passedOver } = loadUws();
+  if (build) {
+    log.info({ source: build.source, passedOver }, "serving with uWebSockets.js");
+    return createUwsTransport(build.module);
+  }
+  if (wanted === "uws")
+    throw new Error(`listen.transport is "uws", but no uWebSockets.js loads: ${passedOver.join("; ")}`);
+  log.warn({ passedOver }, "no uWebSockets.js loads: serving with node:http, which is slower");
   return nodeTransport;
 }

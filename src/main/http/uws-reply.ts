@@ -1,4 +1,4 @@
-import type { HttpResponse } from "uWebSockets.js";
+import type { HttpResponse } from "@btc-vision/uwebsockets.js";
 import { createOnePerTurn } from "./one-per-turn.js";
 import type { BodySink, BodySource, ClosableReply, Headers, ReplyBody } from "./transport.js";
 import { createUwsSink, type StreamedReply } from "./uws-sink.js";

@@ -1,4 +1,4 @@
-import type { HttpRequest as UwsRequest } from "uWebSockets.js";
+import type { HttpRequest as UwsRequest } from "@btc-vision/uwebsockets.js";
 import type { HttpRequest } from "./transport.js";
 
 /** Copies what we need of the module's request while that is valid: of its headers only those that are read. */

@@ -1,4 +1,4 @@
-import type { HttpResponse } from "uWebSockets.js";
+import type { HttpResponse } from "@btc-vision/uwebsockets.js";
 import type { BodySink, BodySource } from "./transport.js";
 
 /**

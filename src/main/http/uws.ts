@@ -1,14 +1,11 @@
-import uWS, {
-  type HttpResponse,
-  type HttpRequest as UwsRequest,
-  type us_listen_socket,
-} from "uWebSockets.js";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { HttpResponse, HttpRequest as UwsRequest, us_listen_socket } from "@btc-vision/uwebsockets.js";
 import { BodyReader, type BodyRoom } from "./body-reader.js";
 import { PLAIN_TEXT } from "./headers.js";
 import { createRequestIds } from "./request-id.js";
-import type { Transport, TransportOptions } from "./transport.js";
+import type { Listener, Transport, TransportOptions } from "./transport.js";
+import type { UwsModule } from "./uws-builds.js";
 import { countConnections, watchConnections } from "./uws-connections.js";
 import { createReplyContext, type ReplyContext, UwsReply } from "./uws-reply.js";
 import { ReceivedRequest } from "./uws-request.js";
@@ -21,19 +18,6 @@ const CLOSE_PAUSE_MS = 200;
 
 const NOTHING = new Uint8Array(0);
 
-declare module "uWebSockets.js" {
-  /** What the native module has and its type declarations lack. */
-  interface TemplatedApp {
-    listen(
-      host: string,
-      port: number,
-      options: number,
-      callback: (socket: us_listen_socket | false) => void,
-    ): TemplatedApp;
-    close(): TemplatedApp;
-  }
-}
-
 /** What all requests of a listener share. */
 interface Shared {
   readonly context: ReplyContext;
@@ -41,66 +25,62 @@ interface Shared {
   readonly requestIds: (given: string) => string;
 }
 
-/** The transport on uWebSockets.js. Use it only where `isNative` is true. */
-export const uwsTransport: Transport = {
-  name: "uws",
-  async listen(options) {
-    const app = uWS.App();
-    const room = { limits: options.limits, bytesInFlight: 0 };
-    const shared: Shared = {
-      context: createReplyContext(options.limits.replyMs),
-      room,
-      requestIds: createRequestIds(),
-    };
-    // Nearly all requests are POST. A route for them saves asking each for its method: every call
-    // into the module costs.
-    app.post("/*", (response, request) => receive(response, request, "POST", options, shared));
-    app.any("/*", (response, request) =>
-      receive(response, request, request.getMethod().toUpperCase(), options, shared),
-    );
-    const { host, limits, onRefused } = options;
-    /** Undefined while nothing is accepted. */
-    let socket: us_listen_socket | undefined;
-    const listenOn = async (port: number): Promise<number> => {
-      const opened = await new Promise<us_listen_socket | false>((resolve) => {
-        app.listen(host, port, LIBUS_LISTEN_EXCLUSIVE_PORT, resolve);
-      });
-      if (!opened) throw await listenError(host, port);
-      socket = opened;
-      return uWS.us_socket_local_port(opened);
-    };
-    const stopListening = () => {
-      if (socket) uWS.us_listen_socket_close(socket);
-      socket = undefined;
-    };
-    const port = await listenOn(options.port === 0 ? await findFreePort(host) : options.port);
-    const watch = watchConnections({
-      host,
-      port,
-      limit: limits.connections,
-      listen: async () => void (await listenOn(port)),
-      stopListening,
-      onRefused,
-    });
-    return {
-      port,
-      get bodyBytesInFlight() {
-        return room.bytesInFlight;
-      },
-      connections: () => countConnections(port, 0),
-      stopAccepting: watch.stop,
-      close: async () => {
-        watch.stop();
-        app.close();
-        await sleep(CLOSE_PAUSE_MS);
-      },
-    };
-  },
-};
+/** The transport on a build of uWebSockets.js. */
+export function createUwsTransport(uWS: UwsModule): Transport {
+  return { name: "uws", listen: (options) => listen(uWS, options) };
+}
 
-/** Whether a native build is loaded; the package's own fallback in JavaScript can't stream. */
-export function isNative(): boolean {
-  return "LIBUS_LISTEN_EXCLUSIVE_PORT" in uWS;
+async function listen(uWS: UwsModule, options: TransportOptions): Promise<Listener> {
+  const app = uWS.App();
+  const room = { limits: options.limits, bytesInFlight: 0 };
+  const shared: Shared = {
+    context: createReplyContext(options.limits.replyMs),
+    room,
+    requestIds: createRequestIds(),
+  };
+  // Nearly all requests are POST. A route for them saves asking each for its method: every call
+  // into the module costs.
+  app.post("/*", (response, request) => receive(response, request, "POST", options, shared));
+  app.any("/*", (response, request) =>
+    receive(response, request, request.getMethod().toUpperCase(), options, shared),
+  );
+  const { host, limits, onRefused } = options;
+  /** Undefined while nothing is accepted. */
+  let socket: us_listen_socket | undefined;
+  const listenOn = async (port: number): Promise<number> => {
+    const opened = await new Promise<us_listen_socket | false>((resolve) => {
+      app.listen(host, port, LIBUS_LISTEN_EXCLUSIVE_PORT, resolve);
+    });
+    if (!opened) throw await listenError(host, port);
+    socket = opened;
+    return uWS.us_socket_local_port(opened);
+  };
+  const stopListening = () => {
+    if (socket) uWS.us_listen_socket_close(socket);
+    socket = undefined;
+  };
+  const port = await listenOn(options.port === 0 ? await findFreePort(host) : options.port);
+  const watch = watchConnections({
+    host,
+    port,
+    limit: limits.connections,
+    listen: async () => void (await listenOn(port)),
+    stopListening,
+    onRefused,
+  });
+  return {
+    port,
+    get bodyBytesInFlight() {
+      return room.bytesInFlight;
+    },
+    connections: () => countConnections(port, 0),
+    stopAccepting: watch.stop,
+    close: async () => {
+      watch.stop();
+      app.close();
+      await sleep(CLOSE_PAUSE_MS);
+    },
+  };
 }
 
 /** uWebSockets.js does not say why it can't listen. node:net does, when it tries the same. */

@@ -1,3 +1,5 @@
+import { createRequire } from "node:module";
+import type sqlite3 from "sqlite3";
 import { messageOf } from "../../protocol/storage/caught-error.js";
 import { openWithAddon } from "./addon-sqlite.js";
 import { hasBuiltinSqlite } from "./builtin-sqlite.js";
@@ -16,11 +18,19 @@ class SqliteMissing extends Error {
  * Rejects with an error that has SQLite's code, or with ERR_SQLITE_MISSING, which says what to run.
  */
 export async function openSqlite(path: string): Promise<Sqlite> {
-  const addon = await import("sqlite3").catch((error: unknown) => messageOf(error));
-  if (typeof addon !== "string") return openWithAddon(addon.default, path);
+  const addon = loadAddon();
+  if (typeof addon !== "string") return openWithAddon(addon, path);
   if (hasBuiltinSqlite()) return openOnThread(path);
-  const [why] = addon.split("\n");
   throw new SqliteMissing(
-    `no SQLite can be loaded: the package sqlite3 has no binary for this machine (${why}), and Node ${process.versions.node} has none of its own. Run \`npm rebuild sqlite3\`, which needs a C++ compiler, or use Node 22.13 or newer`,
+    `no SQLite can be loaded: the package sqlite3 has no binary for this machine (${addon}), and Node ${process.versions.node} has none of its own. Run \`npm rebuild sqlite3\`, which needs a C++ compiler, or use Node 22.13 or newer`,
   );
+}
+
+/** @returns the package, or why it can't be loaded. */
+function loadAddon(): typeof sqlite3 | string {
+  try {
+    return createRequire(import.meta.url)("sqlite3");
+  } catch (error) {
+    return messageOf(error).split("\n")[0] ?? "";
+  }
 }

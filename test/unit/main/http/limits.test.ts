@@ -1,12 +1,10 @@
 import { connect, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { connectionLimit, readDescriptors } from "../../../../src/main/http/descriptors.js";
-import { nodeTransport } from "../../../../src/main/http/node.js";
-import type { HttpLimits, HttpReply, Listener, Transport } from "../../../../src/main/http/transport.js";
-import { isNative, uwsTransport } from "../../../../src/main/http/uws.js";
+import type { HttpLimits, HttpReply, Listener } from "../../../../src/main/http/transport.js";
+import { transports } from "../../../support/transports.js";
 import { until } from "../../../support/until.js";
 
-const transports: readonly Transport[] = isNative() ? [uwsTransport, nodeTransport] : [nodeTransport];
 const ROOMY: HttpLimits = {
   bodyBytes: 100_000,
   bodyBytesInFlight: 1_000_000,

@@ -3,10 +3,9 @@ import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { nodeTransport } from "../../../../src/main/http/node.js";
-import type { HttpReply, HttpRequest, Listener, Transport } from "../../../../src/main/http/transport.js";
-import { isNative, uwsTransport } from "../../../../src/main/http/uws.js";
+import type { HttpReply, HttpRequest, Listener } from "../../../../src/main/http/transport.js";
 import { patterned, streamTo } from "../../../support/streams.js";
+import { transports } from "../../../support/transports.js";
 import { until } from "../../../support/until.js";
 
 const LIMIT = 10_000;
@@ -17,6 +16,7 @@ const LIMITS = {
   replyMs: 30_000,
   connections: 1_000,
 };
+const HIDE = fileURLToPath(new URL("../../../support/hide-packages.mjs", import.meta.url));
 const CHOOSE = fileURLToPath(new URL("../../../../dist/main/http/choose.js", import.meta.url));
 
 type Handler = (request: HttpRequest, reply: HttpReply) => void;
@@ -35,11 +35,13 @@ interface Ask {
   readonly agent?: Agent;
 }
 
-const transports: readonly Transport[] = isNative() ? [uwsTransport, nodeTransport] : [nodeTransport];
-
-test("uWebSockets.js has a native build here, so that both transports are tested", () => {
-  expect(isNative()).toBe(true);
-});
+/** What loads depends on the C library too. CI demands it of the releases of Node that have a build for Debian 12. */
+test.runIf(process.versions.modules === "115")(
+  "uWebSockets.js loads here, so that both transports are tested",
+  () => {
+    expect(transports.map(({ name }) => name)).toEqual(["uws", "node"]);
+  },
+);
 
 describe.each(transports.map((transport) => [transport.name, transport] as const))(
   "the %s transport",
@@ -637,46 +639,73 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
   },
 );
 
-/** Runs chooseTransport in a process of its own. */
-function choose(wanted: string, env: NodeJS.ProcessEnv = {}): Promise<unknown> {
+/** The builds of uWebSockets.js that are installed with the project, the newer one first. */
+const BUILDS = ["@btc-vision/uwebsockets.js", "@trufflesuite/uws-js-unofficial"];
+
+interface Choice {
+  readonly name?: string;
+  readonly error?: string;
+  readonly lines: readonly (readonly [level: string, fields: unknown, message?: string])[];
+  readonly stderr: string;
+}
+
+/** Runs chooseTransport in a process of its own, which can't load the packages `hidden`. */
+function choose(wanted: string, hidden: readonly string[] = []): Promise<Choice> {
   const script = `
     const { chooseTransport } = await import(${JSON.stringify(CHOOSE)});
-    const warnings = [];
+    const lines = [];
+    const log = { info: (...line) => lines.push(["info", ...line]), warn: (...line) => lines.push(["warn", ...line]) };
     try {
-      const transport = await chooseTransport(${JSON.stringify(wanted)}, (message) => warnings.push(message));
-      console.log(JSON.stringify({ name: transport.name, warnings }));
+      console.log(JSON.stringify({ name: chooseTransport(${JSON.stringify(wanted)}, log).name, lines }));
     } catch (error) {
-      console.log(JSON.stringify({ error: error.message, warnings }));
+      console.log(JSON.stringify({ error: error.message, lines }));
     }`;
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
-      env: { ...process.env, ...env },
-      stdio: ["ignore", "pipe", "ignore"],
+      env: { ...process.env, NODE_OPTIONS: `--import ${HIDE}`, HIDE_PACKAGES: hidden.join() },
+      stdio: ["ignore", "pipe", "pipe"],
     });
     let output = "";
+    let stderr = "";
     child.stdout.on("data", (chunk: Buffer) => {
       output += chunk.toString();
     });
+    child.stderr.on("data", (chunk: Buffer) => {
+      stderr += chunk.toString();
+    });
     child.once("error", reject);
-    child.once("close", () => resolve(JSON.parse(output.trim().split("\n").at(-1) ?? "null")));
+    child.once("close", () => resolve({ ...JSON.parse(output), stderr }));
   });
 }
 
 describe("choosing a transport", () => {
-  const WITHOUT = { UWS_USE_FALLBACK: "1" };
-  const why = expect.stringContaining("no native build");
-
-  test("auto and uws take uWebSockets.js where its native build loads", async () => {
-    expect(await choose("auto")).toEqual({ name: "uws", warnings: [] });
-    expect(await choose("uws")).toEqual({ name: "uws", warnings: [] });
+  test("auto and uws take a build of uWebSockets.js, and say in one line which and why not those before it", async () => {
+    for (const wanted of ["auto", "uws"]) {
+      const { name, lines, stderr } = await choose(wanted);
+      expect({ name, stderr }).toEqual({ name: "uws", stderr: "" });
+      const source = expect.stringMatching(
+        /^(?:@btc-vision\/uwebsockets\.js|@trufflesuite\/uws-js-unofficial)$/,
+      );
+      const passedOver = expect.arrayContaining(["uWebSockets.js: not installed"]);
+      expect(lines).toEqual([["info", { source, passedOver }, "serving with uWebSockets.js"]]);
+    }
   });
 
   test("node takes node:http without a word", async () => {
-    expect(await choose("node", WITHOUT)).toEqual({ name: "node", warnings: [] });
+    expect(await choose("node", BUILDS)).toEqual({ name: "node", lines: [], stderr: "" });
   });
 
-  test("without a native build auto takes node:http and warns, uws throws", async () => {
-    expect(await choose("auto", WITHOUT)).toEqual({ name: "node", warnings: [why] });
-    expect(await choose("uws", WITHOUT)).toEqual({ error: why, warnings: [] });
+  test("where no build loads, auto takes node:http and warns, uws throws", async () => {
+    const reasons = ["uWebSockets.js", ...BUILDS].map((name) => `${name}: not installed`);
+    expect(await choose("auto", BUILDS)).toEqual({
+      name: "node",
+      lines: [
+        ["warn", { passedOver: reasons }, "no uWebSockets.js loads: serving with node:http, which is slower"],
+      ],
+      stderr: "",
+    });
+    const { error, lines, stderr } = await choose("uws", BUILDS);
+    expect({ lines, stderr }).toEqual({ lines: [], stderr: "" });
+    expect(error).toBe(`listen.transport is "uws", but no uWebSockets.js loads: ${reasons.join("; ")}`);
   });
 });

@@ -1,0 +1,16 @@
+import { nodeTransport } from "../../src/main/http/node.js";
+import type { Transport } from "../../src/main/http/transport.js";
+import { createUwsTransport } from "../../src/main/http/uws.js";
+import { loadUws } from "../../src/main/http/uws-builds.js";
+
+const { build, passedOver } = loadUws();
+if (!build)
+  console.log(`not tried: the transport on uWebSockets.js, since none loads: ${passedOver.join("; ")}`);
+
+/** Undefined where no build loads. */
+export const uwsTransport: Transport | undefined = build && createUwsTransport(build.module);
+
+/** All that work here. */
+export const transports: readonly Transport[] = uwsTransport
+  ? [uwsTransport, nodeTransport]
+  : [nodeTransport];
