@@ -10,6 +10,9 @@ if (!build)
 /** Undefined where no build loads. */
 export const uwsTransport: Transport | undefined = build && createUwsTransport(build.module);
 
+/** The older build falls silent where the newer one answers with a status. */
+export const isOlderUws: boolean = build?.source === "@trufflesuite/uws-js-unofficial";
+
 /** All that work here. */
 export const transports: readonly Transport[] = uwsTransport
   ? [uwsTransport, nodeTransport]

@@ -46,6 +46,9 @@ const PACKAGES: readonly UwsPackage[] = [
   { name: "@trufflesuite/uws-js-unofficial", file: (main) => join(dirname(main), "../binaries", FILE) },
 ];
 
+/** The longest head of a request. */
+const HEAD_BYTES = 16 * 1024;
+
 /**
  * Loads the first build of uWebSockets.js that this process can load.
  * @returns the build, and why those before it were not taken, a text each.
@@ -53,6 +56,8 @@ const PACKAGES: readonly UwsPackage[] = [
 export function loadUws(): { readonly build: UwsBuild | undefined; readonly passedOver: readonly string[] } {
   const require = createRequire(import.meta.url);
   const passedOver: string[] = [];
+  // As node:http has it. The newer builds take 4 KiB by themselves; the older one doesn't know the variable.
+  process.env.UWS_HTTP_MAX_HEADERS_SIZE ??= String(HEAD_BYTES);
   for (const { name, file } of PACKAGES) {
     try {
       const module = require(file(require.resolve(name)));

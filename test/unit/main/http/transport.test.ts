@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { HttpReply, HttpRequest, Listener } from "../../../../src/main/http/transport.js";
 import { patterned, streamTo } from "../../../support/streams.js";
-import { transports } from "../../../support/transports.js";
+import { isOlderUws, transports } from "../../../support/transports.js";
 import { until } from "../../../support/until.js";
 
 const LIMIT = 10_000;
@@ -278,6 +278,35 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
       ])("a request with %s is answered at once", async (_title, pieces, status) => {
         handler = (_request, reply) => reply.send(200, [], "");
         expect(statuses(await exchange(pieces, 1))).toEqual([status]);
+      });
+    } else if (!isOlderUws) {
+      test("a head may have 16 KiB, in any number of segments", async () => {
+        handler = (_request, reply) => reply.send(200, [], "");
+        const headOf = (bytes: number) => `GET / HTTP/1.1\r\nHost: a\r\nX: ${"y".repeat(bytes)}\r\n\r\n`;
+        const head = headOf(12_000);
+        expect(statuses(await exchange([head], 1))).toEqual(["200"]);
+        expect(statuses(await exchange([headOf(17_000)], 1))).toEqual(["431"]);
+        const socket = connect(listener.port, "127.0.0.1", () => socket.write(head.slice(0, 4_500)));
+        let text = "";
+        socket.on("data", (chunk) => {
+          text += chunk;
+        });
+        setTimeout(() => socket.write(head.slice(4_500)), 30);
+        await until("the reply has come", () => text.startsWith("HTTP/1.1 200"));
+        socket.destroy();
+      });
+
+      test.each([
+        ["HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", "505"],
+        ["no Host", "GET / HTTP/1.1\r\n\r\n", "400"],
+        ["lines that end in LF", "GET / HTTP/1.1\nHost: a\n\n", "505"],
+        ["a folded line", "GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n", "400"],
+        ["an absolute target", "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", "505"],
+        ["60 lines", `GET / HTTP/1.1\r\nHost: a\r\n${"X: y\r\n".repeat(60)}\r\n`, "200"],
+        ["200 lines", `GET / HTTP/1.1\r\nHost: a\r\n${"X: y\r\n".repeat(200)}\r\n`, "431"],
+      ])("a request with %s is answered at once", async (_title, request, status) => {
+        handler = (_request, reply) => reply.send(200, [], "");
+        expect(statuses(await exchange([request], 1))).toEqual([status]);
       });
     } else {
       // docs/api.md lists these. When the library learns to answer one of them, this test says so.
