@@ -173,7 +173,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   return succeed({
     host: config.listen.host,
     port: listener.port,
-    transport,
+    transport: transport.name,
     connections,
     actors,
     crashStreaming: streaming.crash,

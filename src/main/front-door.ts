@@ -5,14 +5,14 @@ import type { Config } from "./config/schema.js";
 import { chooseTransport } from "./http/choose.js";
 import { connectionLimit, readDescriptors } from "./http/descriptors.js";
 import { JSON_TEXT, PLAIN_TEXT, RETRY_AFTER } from "./http/headers.js";
-import type { HttpReply, HttpRequest, Listener, TransportOptions } from "./http/transport.js";
+import type { HttpReply, HttpRequest, Listener, Transport, TransportOptions } from "./http/transport.js";
 
 /** Answers a request, at once or later. An exception is a bug. */
 export type RequestHandler = (request: HttpRequest, reply: HttpReply) => void | Promise<void>;
 
 /** The port that the daemon listens on. It is taken before any pool is touched. */
 export interface FrontDoor {
-  readonly transport: "uws" | "node";
+  readonly transport: Transport;
   readonly listener: Listener;
   /** How many connections there may be. */
   readonly connections: number;
@@ -61,7 +61,7 @@ export async function takePort(
     const open: FrontDoor["open"] = (options) => {
       opened = options;
     };
-    return succeed({ transport: transport.name, listener, connections, open });
+    return succeed({ transport, listener, connections, open });
   } catch (error) {
     return fail("internal", listenProblem(error, host, port));
   }

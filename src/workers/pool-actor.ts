@@ -36,7 +36,7 @@ import { createCommandBoard, listWithPids } from "./processes/command-board.js";
 import type { CommandEnd } from "./processes/run-command.js";
 import { type Runner, startRunner } from "./processes/runner-link.js";
 import { limitCommands } from "./processes/slots.js";
-import { SQLITE_VERSION } from "./sqlite/sqlite-file.js";
+import { sqliteVersion } from "./sqlite/open-sqlite.js";
 
 const RUNNER = fileURLToPath(new URL("./runner.js", import.meta.url));
 
@@ -160,7 +160,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
     open.pool = opened.value;
     const { health, version, handlersFor } = opened.value;
     mailbox.open((work) => traced(trace, "operation", handlersFor(work)));
-    return succeed({ health, version, sqlite: SQLITE_VERSION });
+    return succeed({ health, version, sqlite: sqliteVersion() });
   }
 
   async function closeFiles(): Promise<void> {

@@ -180,6 +180,12 @@ describe("the diagnosis of a daemon at work", () => {
     expect(sectionOf(text, "Processes")).toMatch(/\d+ +\d+ +[\d.]+ m?s +sleep +sleeps/);
   });
 
+  test("names the versions of what it runs on", async () => {
+    const versions = sectionOf(await diagnose(daemon.url), "Versions");
+    expect(versions).toMatch(/transport +(?:uWebSockets\.js 20\.\S+ \(@\S+\)|node:http)\n/);
+    expect(versions).toMatch(/sqlite +3\.\d+\.\d+ \((?:package sqlite3|of Node)\)\n/);
+  });
+
   test("tells it over the command line too, and follows the rules of the other probes", async () => {
     const { status, stdout, stderr } = await cli(["--url", daemon.url]);
     expect([status, stderr]).toEqual([0, ""]);

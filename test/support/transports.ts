@@ -8,7 +8,7 @@ if (!build)
   console.log(`not tried: the transport on uWebSockets.js, since none loads: ${passedOver.join("; ")}`);
 
 /** Undefined where no build loads. */
-export const uwsTransport: Transport | undefined = build && createUwsTransport(build.module);
+export const uwsTransport: Transport | undefined = build && createUwsTransport(build);
 
 /** The older build falls silent where the newer one answers with a status. */
 export const isOlderUws: boolean = build?.source === "@trufflesuite/uws-js-unofficial";

@@ -4,8 +4,8 @@ import { messageOf } from "../../protocol/storage/caught-error.js";
 import type { Config } from "../config/schema.js";
 import type { Downloads } from "../downloads/downloads.js";
 import type { StreamingHandle } from "../downloads/streaming-handle.js";
-import type { Listener } from "../http/transport.js";
-import { ownVersion, packageVersion } from "../own-version.js";
+import type { Listener, Transport } from "../http/transport.js";
+import { ownVersion } from "../own-version.js";
 import type { Actor } from "../pools/actor-handle.js";
 import type { Readiness } from "../pools/readiness.js";
 import { withTimeout } from "../pools/time-limit.js";
@@ -15,7 +15,7 @@ import { renderDiagnosis } from "./diagnosis-text.js";
 
 export interface DiagnosisSources {
   readonly config: Config;
-  readonly transport: "uws" | "node";
+  readonly transport: Pick<Transport, "software">;
   readonly listener: Pick<Listener, "connections" | "bodyBytesInFlight">;
   /** How many there may be. */
   readonly connections: number;
@@ -100,11 +100,14 @@ async function askActor(actor: Actor, { pools }: Config): Promise<ActorPart> {
   return { pool, driver, state, pending, restarts, opened, recentlyLate, said };
 }
 
-function versionsOf(transport: "uws" | "node", actors: readonly ActorPart[]): Diagnosis["versions"] {
+function versionsOf(
+  { software }: Pick<Transport, "software">,
+  actors: readonly ActorPart[],
+): Diagnosis["versions"] {
   const sqlite = actors.find(({ opened }) => opened)?.opened?.sqlite ?? "not known: no pool was opened";
   return [
     ...ownVersions(),
-    ["transport", transport === "uws" ? `uWebSockets.js ${packageVersion("uWebSockets.js")}` : "node:http"],
+    ["transport", software],
     ["sqlite", sqlite],
     ...actors.map(({ pool, driver, opened }): [string, string] => [
       `pool ${pool}`,

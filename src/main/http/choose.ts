@@ -30,8 +30,8 @@ export function chooseTransport(
   }
   const { build, passedOver } = loadUws();
   if (build) {
-    log.info({ source: build.source, passedOver }, "serving with uWebSockets.js");
-    return createUwsTransport(build.module);
+    log.info({ source: build.source, version: build.version, passedOver }, "serving with uWebSockets.js");
+    return createUwsTransport(build);
   }
   if (wanted === "uws")
     throw new Error(`listen.transport is "uws", but no uWebSockets.js loads: ${passedOver.join("; ")}`);

@@ -23,6 +23,7 @@ const HEAD_MS = 60_000;
 /** The transport on node:http, for machines for which uWebSockets.js has no build. */
 export const nodeTransport: Transport = {
   name: "node",
+  software: "node:http",
   async listen(options) {
     /** Connections that were refused: what comes on them is not looked at. */
     const refused = new WeakSet<Socket>();

@@ -120,6 +120,8 @@ export interface TransportOptions {
 
 export interface Transport {
   readonly name: "uws" | "node";
+  /** The software, as `uWebSockets.js 20.57.0 (@btc-vision/uwebsockets.js)` or `node:http`. */
+  readonly software: string;
   /** Rejects with an error that has a code: EADDRINUSE, EACCES, EADDRNOTAVAIL, … */
   listen(options: TransportOptions): Promise<Listener>;
 }

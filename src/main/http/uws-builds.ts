@@ -1,6 +1,7 @@
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import type * as uWebSockets from "@btc-vision/uwebsockets.js";
+import { packageVersion } from "../own-version.js";
 
 /** What is used of uWebSockets.js. Every build has it. */
 export type UwsModule = Pick<typeof uWebSockets, "App" | "us_listen_socket_close" | "us_socket_local_port">;
@@ -21,6 +22,8 @@ export interface UwsBuild {
   readonly module: UwsModule;
   /** The package that it is from. */
   readonly source: string;
+  /** Of that package. */
+  readonly version: string;
 }
 
 /** One package of uWebSockets.js. */
@@ -61,7 +64,7 @@ export function loadUws(): { readonly build: UwsBuild | undefined; readonly pass
   for (const { name, file } of PACKAGES) {
     try {
       const module = require(file(require.resolve(name)));
-      return { build: { module, source: name }, passedOver };
+      return { build: { module, source: name, version: packageVersion(name) }, passedOver };
     } catch (error) {
       passedOver.push(`${name}: ${reasonOf(error)}`);
     }

@@ -5,7 +5,7 @@ import { BodyReader, type BodyRoom } from "./body-reader.js";
 import { PLAIN_TEXT } from "./headers.js";
 import { createRequestIds } from "./request-id.js";
 import type { Listener, Transport, TransportOptions } from "./transport.js";
-import type { UwsModule } from "./uws-builds.js";
+import type { UwsBuild, UwsModule } from "./uws-builds.js";
 import { countConnections, watchConnections } from "./uws-connections.js";
 import { createReplyContext, type ReplyContext, UwsReply } from "./uws-reply.js";
 import { ReceivedRequest } from "./uws-request.js";
@@ -26,8 +26,12 @@ interface Shared {
 }
 
 /** The transport on a build of uWebSockets.js. */
-export function createUwsTransport(uWS: UwsModule): Transport {
-  return { name: "uws", listen: (options) => listen(uWS, options) };
+export function createUwsTransport({ module, source, version }: UwsBuild): Transport {
+  return {
+    name: "uws",
+    software: `uWebSockets.js ${version} (${source})`,
+    listen: (options) => listen(module, options),
+  };
 }
 
 async function listen(uWS: UwsModule, options: TransportOptions): Promise<Listener> {

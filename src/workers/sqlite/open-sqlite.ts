@@ -26,6 +26,14 @@ export async function openSqlite(path: string): Promise<Sqlite> {
   );
 }
 
+/** The SQLite that `openSqlite` opens files with: `3.52.0 (package sqlite3)`, or `3.50.4 (of Node)`. */
+export function sqliteVersion(): string {
+  const addon = loadAddon();
+  return typeof addon === "string"
+    ? `${process.versions.sqlite ?? "none"} (of Node)`
+    : `${addon.VERSION} (package sqlite3)`;
+}
+
 /** @returns the package, or why it can't be loaded. */
 function loadAddon(): typeof sqlite3 | string {
   try {

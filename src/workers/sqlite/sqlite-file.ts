@@ -14,9 +14,6 @@ export interface OwnSqliteFile {
   readonly tables: readonly string[];
 }
 
-/** Of the library, as `3.45.1`. */
-export const SQLITE_VERSION: string = sqlite3.VERSION;
-
 /** Only the daemon's user may read what it keeps. SQLite gives the mode of a file to its journal too. */
 const FILE_MODE = 0o600;
 

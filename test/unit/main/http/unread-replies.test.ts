@@ -1,12 +1,10 @@
 import { connect, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import { nodeTransport } from "../../../../src/main/http/node.js";
-import type { HttpReply, Listener, ReplyBody, Transport } from "../../../../src/main/http/transport.js";
-import { isNative, uwsTransport } from "../../../../src/main/http/uws.js";
+import type { HttpReply, Listener, ReplyBody } from "../../../../src/main/http/transport.js";
 import { patterned } from "../../../support/streams.js";
+import { transports } from "../../../support/transports.js";
 import { until } from "../../../support/until.js";
 
-const transports: readonly Transport[] = isNative() ? [uwsTransport, nodeTransport] : [nodeTransport];
 /** More than the kernel's buffers on both sides take. */
 const LENGTH = 32 * 1024 * 1024;
 const REPLY_MS = 1_000;
