@@ -2,8 +2,14 @@
 # shellcheck shell=bash disable=SC2034
 SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-# What build.sh makes, for all VMs of this user. Holds no secrets: a CI may keep it.
-CACHE=${OPENZFS_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/imagestore/openzfs-vm}
+# Of Debian, from which the VM's OpenZFS is.
+SUITE=${OPENZFS_VM_SUITE:-bookworm-backports}
+
+# What build.sh makes, for all VMs of this user, a folder for each suite. Holds no secrets: a CI may keep it.
+CACHE=${OPENZFS_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/imagestore/openzfs-vm}/$SUITE
+
+# A copy of QEMU where the host has none, for all suites.
+QEMU_ROOT=${CACHE%/*}/qemu
 
 # One running VM: its disks, key, sockets and logs. A short path, for it holds a unix socket.
 RUN=${OPENZFS_VM_RUN:-/tmp/openzfs-vm-$UID}
@@ -12,7 +18,7 @@ RUN=${OPENZFS_VM_RUN:-/tmp/openzfs-vm-$UID}
 use_qemu() {
   QEMU=(qemu-system-x86_64)
   VIRTIOFSD=/usr/lib/qemu/virtiofsd
-  local root=$CACHE/qemu libs
+  local root=$QEMU_ROOT libs
   [[ -d $root ]] || return 0
   libs=$root/usr/lib/x86_64-linux-gnu
   export LD_LIBRARY_PATH=$libs:$root/lib/x86_64-linux-gnu QEMU_MODULE_DIR=$libs/qemu

@@ -45,10 +45,16 @@ interface BatchedChanges {
   destroy(name: SnapshotName): Promise<Outcome<null>>;
 }
 
+interface Destroying {
+  readonly limits: Partial<CommandLimits>;
+  /** What is in the way of destroying a snapshot that zfs calls busy. */
+  findObstacle(name: SnapshotName): Promise<FailedOutcome | undefined>;
+}
+
 export function createBatchedChanges(
   pool: PoolName,
   commands: ZfsCommands,
-  destroyLimits: Partial<CommandLimits>,
+  destroying: Destroying,
   log: ActorLog,
 ): BatchedChanges {
   /** When `zfs program` is tried again after it was refused, by performance.now(). */
@@ -109,7 +115,7 @@ export function createBatchedChanges(
       keyOf: datasetOf,
       runBatch: snapshotBatch,
     }),
-    destroy: batchedDestroys(commands, destroyLimits),
+    destroy: batchedDestroys(commands, destroying),
   };
 }
 
@@ -120,7 +126,7 @@ function unreadable(stdout: string): FailedOutcome {
 }
 
 /** A batcher for each dataset, for `zfs destroy DATASET@a,b` takes snapshots of one dataset only. */
-function batchedDestroys(commands: ZfsCommands, limits: Partial<CommandLimits>): BatchedChanges["destroy"] {
+function batchedDestroys(commands: ZfsCommands, destroying: Destroying): BatchedChanges["destroy"] {
   const destroyOf = createKeyedBatchers((dataset: DatasetName) =>
     createBatcher<SnapshotName, Outcome<null>>({
       maxBatches: MAX_CONCURRENT_BATCHES,
@@ -132,7 +138,7 @@ function batchedDestroys(commands: ZfsCommands, limits: Partial<CommandLimits>):
           "destroy",
           `${dataset}@${batch.map(tagOf).join(",")}`,
         ];
-        const failures = await changeBatch(commands, argsFor, names, limits);
+        const failures = await changeBatch(commands, argsFor, names, destroying);
         return names.map((name) => failures.get(name) ?? succeed(null));
       },
     }),
@@ -149,8 +155,9 @@ async function changeBatch(
   commands: ZfsCommands,
   argsFor: (names: readonly SnapshotName[]) => readonly string[],
   names: readonly SnapshotName[],
-  limits?: Partial<CommandLimits>,
+  destroying: Partial<Destroying> = {},
 ): Promise<BatchFailures> {
+  const { limits, findObstacle } = destroying;
   if (names.length <= 1) return changeEach(names);
   const end = await commands.zfs(argsFor(names), limits);
   if (succeeded(end)) return new Map();
@@ -164,13 +171,17 @@ async function changeBatch(
   const blamed = names.filter(isBlamed);
   if (blamed.length === 0) return changeEach(names);
   const others = names.filter((name) => !isBlamed(name));
-  const parts = await Promise.all([changeBatch(commands, argsFor, others, limits), changeEach(blamed)]);
+  const parts = await Promise.all([changeBatch(commands, argsFor, others, destroying), changeEach(blamed)]);
   return new Map(parts.flatMap((failures) => [...failures]));
 
   async function changeEach(each: readonly SnapshotName[]): Promise<BatchFailures> {
     const failures = new Map<SnapshotName, FailedOutcome>();
     const change = async (name: SnapshotName) => {
-      const outcome = await commands.change(argsFor([name]), limits);
+      const outcome = await commands.change(
+        argsFor([name]),
+        limits,
+        findObstacle && (() => findObstacle(name)),
+      );
       if (!outcome.ok) failures.set(name, outcome);
     };
     await Promise.all(each.map(change));

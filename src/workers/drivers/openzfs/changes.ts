@@ -1,5 +1,5 @@
 import { type Outcome, succeed } from "../../../protocol/storage/failures.js";
-import { type DatasetName, isSnapshotName } from "../../../protocol/storage/names.js";
+import { type DatasetName, isSnapshotName, type SnapshotName } from "../../../protocol/storage/names.js";
 import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import type { Zfs, ZfsChanges } from "../driver.js";
@@ -27,11 +27,12 @@ export function openzfsChanges(
 ): ZfsChanges {
   const { change } = commands;
   const destroyLimits = { timeoutMs: destroyTimeoutMs };
+  const guarded = createGuardedDestroys(settings.name, commands, destroyLimits);
+  const findObstacle = (name: SnapshotName) => guarded.findObstacle(name, false);
   const batched =
     settings.dispatch === "grouped"
-      ? createBatchedChanges(settings.name, commands, destroyLimits, log)
+      ? createBatchedChanges(settings.name, commands, { limits: destroyLimits, findObstacle }, log)
       : undefined;
-  const guarded = createGuardedDestroys(settings.name, commands, destroyLimits);
   const { ofNew, ofClones } = volumeProperties;
   const recursively = (recursive: boolean) => (recursive ? ["-r"] : []);
 
@@ -74,7 +75,9 @@ export function openzfsChanges(
       const destroyed =
         batched && !recursive
           ? await batched.destroy(name)
-          : await change(["destroy", ...recursively(recursive), name], destroyLimits);
+          : await change(["destroy", ...recursively(recursive), name], destroyLimits, () =>
+              guarded.findObstacle(name, recursive),
+            );
       return destroyed.ok ? destroyed : guarded.explain(name, recursive, destroyed);
     },
 

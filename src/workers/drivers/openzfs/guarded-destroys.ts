@@ -24,8 +24,13 @@ interface GuardedDestroys {
   /** Rolls back, and destroys the newer snapshots. Fails as destroyTree does. */
   rollBackTo(name: SnapshotName): Promise<Outcome<null>>;
   /**
-   * The failure to destroy a snapshot, or all of its tag. "Busy" gives way to what is in the way, if a
-   * list shows it, and a hold is told with its tags.
+   * A clone or a hold in the way of destroying a snapshot, or all of its tag, if a list shows one.
+   * OpenZFS before 2.3.3 says of a held snapshot only that it is busy.
+   */
+  findObstacle(name: SnapshotName, recursive: boolean): Promise<FailedOutcome | undefined>;
+  /**
+   * The failure to destroy a snapshot, or all of its tag. "Busy" gives way to what is in the way, and
+   * a hold is told with its tags.
    */
   explain(name: SnapshotName, recursive: boolean, refused: FailedOutcome): Promise<FailedOutcome>;
 }
@@ -130,7 +135,19 @@ export function createGuardedDestroys(
     return gone.length === 0 ? changed : { ok: false, failure: withGone(changed.failure, gone) };
   }
 
+  async function obstacleOf(name: SnapshotName, recursive: boolean): Promise<FailedOutcome | undefined> {
+    const tag = name.slice(name.indexOf("@"));
+    const scope = recursive ? ["-r", datasetOf(name)] : [name];
+    const listed = await listDoomed(["-t", "snapshot", ...scope]);
+    if (!listed.ok) return undefined;
+    return findObstacle(
+      listed.value.filter((each) => each.name.endsWith(tag)),
+      `${name} has`,
+    );
+  }
+
   return {
+    findObstacle: obstacleOf,
     destroyTree: (name) => guard(() => listTree(name), `${name} has`, ["destroy", "-r", name]),
 
     rollBackTo(name) {
@@ -144,13 +161,8 @@ export function createGuardedDestroys(
     },
 
     async explain(name, recursive, refused) {
-      if (refused.failure.code !== "dataset.busy") return withHolders(refused, commands);
-      const tag = name.slice(name.indexOf("@"));
-      const scope = recursive ? ["-r", datasetOf(name)] : [name];
-      const listed = await listDoomed(["-t", "snapshot", ...scope]);
-      if (!listed.ok) return refused;
-      const doomed = listed.value.filter((each) => each.name.endsWith(tag));
-      return withHolders(findObstacle(doomed, `${name} has`) ?? refused, commands);
+      const obstacle = refused.failure.code === "dataset.busy" && (await obstacleOf(name, recursive));
+      return withHolders(obstacle || refused, commands);
     },
   };
 }

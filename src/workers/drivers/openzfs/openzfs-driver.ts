@@ -40,6 +40,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
       const end = await commands.read(argv);
       return succeeded(end) ? end.stdout : undefined;
     },
+    sync: async () => succeeded(await commands.zpool(["sync", pool])),
   });
   const reads = openzfsReads(settings, commands, poolState.read);
   const destroyTimeoutMs = timeoutMs * DESTROY_TIMEOUT_FACTOR;

@@ -15,7 +15,7 @@ interface TxgLine {
   readonly isEmpty: boolean;
 }
 
-/** The lines of `txgs`, oldest first. None if the text is not in the format of OpenZFS 2.1 to 2.3. */
+/** The lines of `txgs`, oldest first. None if the text is not in the format of OpenZFS 2.1 to 2.4. */
 function txgLines(history: string): TxgLine[] {
   const rows = history.split("\n").map((line) => line.trim().split(/\s+/));
   const heading = rows.find(([first]) => first === "txg") ?? [];
@@ -61,6 +61,26 @@ export function createPoolStateTracker(): (history: string) => PoolState | undef
   };
 }
 
+/**
+ * How often a pool is synced to learn whether a history is its own. A busy pool of the same name
+ * passes one of them by chance.
+ */
+const PROOFS = 5;
+
+/** A sync commits the open txg, and seldom more than that one and the one behind it. */
+const MOST_PER_SYNC = 3;
+
+/**
+ * Whether of two histories the second may have been taken after one sync of the pool: the txg that
+ * was open is committed, and at most two more.
+ */
+export function showsOneSync(before: string, after: string): boolean {
+  const open = txgLines(before).at(-1);
+  const committed = txgLines(after).filter(({ state }) => state === "C");
+  const at = committed.findIndex(({ id }) => id === open?.id);
+  return open?.state === "O" && at >= 0 && committed.length - at <= MOST_PER_SYNC;
+}
+
 interface PoolStateReaderOptions {
   readonly pool: PoolName;
   /**
@@ -70,6 +90,8 @@ interface PoolStateReaderOptions {
   readonly command: readonly string[] | undefined;
   /** Runs a command. @returns its output; undefined if it failed. */
   run(argv: readonly string[]): Promise<string | undefined>;
+  /** Runs `zpool sync`, which ends when the open txg is committed. @returns whether it did. */
+  sync(): Promise<boolean>;
   readonly log: ActorLog;
 }
 
@@ -81,7 +103,8 @@ interface PoolStateReader {
 }
 
 /** Reads a pool's state from its kstats. */
-export function createPoolStateReader({ pool, command, run, log }: PoolStateReaderOptions): PoolStateReader {
+export function createPoolStateReader(options: PoolStateReaderOptions): PoolStateReader {
+  const { pool, command, run, sync, log } = options;
   const stateOf = createPoolStateTracker();
   /** Whether the kstats are known to belong to our pool. */
   let isOurs = false;
@@ -91,12 +114,23 @@ export function createPoolStateReader({ pool, command, run, log }: PoolStateRead
     return command === undefined ? readFile(path, "utf8").catch(() => undefined) : run([...command, path]);
   }
 
+  /** OpenZFS before 2.2 has no kstat `guid`. There the pool is told by a history that follows its syncs. */
+  async function followsSyncs(): Promise<boolean> {
+    for (let proofs = 0; proofs < PROOFS; proofs++) {
+      const before = await readKstat("txgs");
+      if (before === undefined || !(await sync())) return false;
+      if (!showsOneSync(before, (await readKstat("txgs")) ?? "")) return false;
+    }
+    return true;
+  }
+
   return {
     async open(guid) {
       if (command?.length === 0) return;
       // With a zfsCommand such as ssh the pool is on another machine, and this one may have
       // a pool of the same name, whose history says nothing about ours.
-      isOurs = (await readKstat("guid"))?.trim() === guid;
+      const shown = await readKstat("guid");
+      isOurs = shown === undefined ? await followsSyncs() : shown.trim() === guid;
       if (isOurs) log.info("look-ups are remembered while the pool does not change", { pool });
       else if (command !== undefined)
         log.warn("kstatCommand does not show this pool's kstats", { pool, command });

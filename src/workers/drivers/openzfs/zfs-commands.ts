@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import { type FailedOutcome, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
 import { failureOf } from "../../processes/command-failures.js";
 import {
@@ -10,6 +10,9 @@ import {
   succeeded,
 } from "../../processes/run-command.js";
 import type { Properties } from "../driver.js";
+
+/** Looks for what keeps a dataset busy. @returns undefined if it finds nothing that lasts. */
+type FindObstacle = () => Promise<FailedOutcome | undefined>;
 
 /**
  * Most names in one argv. 300 names of 255 bytes stay below 128 KiB, the least that Linux
@@ -41,9 +44,13 @@ export interface ZfsCommands {
   read(argv: readonly string[]): Promise<CommandEnd>;
   /**
    * Runs a `zfs` command that changes the pool. While the dataset is busy it is retried, five
-   * times within about 1.5 s; every other failure is final.
+   * times within about 1.5 s, unless `findObstacle` finds why; every other failure is final.
    */
-  change(args: readonly string[], limits?: Partial<CommandLimits>): Promise<Outcome<null>>;
+  change(
+    args: readonly string[],
+    limits?: Partial<CommandLimits>,
+    findObstacle?: FindObstacle,
+  ): Promise<Outcome<null>>;
 }
 
 /** The kinds of zfs's verbs; all others change something. A rollback may destroy snapshots. */
@@ -86,20 +93,29 @@ export function createZfsCommands(
     zfs,
     zpool: (args) => execute([...zpoolCommand, ...args], "read"),
     read: (argv) => execute(argv, "read"),
-    async change(args, limits) {
+    async change(args, limits, findObstacle) {
       return retryWhileBusy(async () => {
         const end = await zfs(args, limits);
         return succeeded(end) ? succeed(null) : failureOf(end);
-      });
+      }, findObstacle);
     },
   };
 }
 
-/** Tries again while the outcome is dataset.busy, five times within about 1.5 s. */
-export async function retryWhileBusy<T>(attempt: () => Promise<Outcome<T>>): Promise<Outcome<T>> {
-  for (const pauseMs of BUSY_PAUSES_MS) {
+/**
+ * Tries again while the outcome is dataset.busy, five times within about 1.5 s.
+ * @param findObstacle - is asked once, after the first busy outcome. What it finds will not go away
+ *   by itself, so it is the outcome, and nothing is tried again.
+ */
+export async function retryWhileBusy<T>(
+  attempt: () => Promise<Outcome<T>>,
+  findObstacle?: FindObstacle,
+): Promise<Outcome<T>> {
+  for (const [index, pauseMs] of BUSY_PAUSES_MS.entries()) {
     const outcome = await attempt();
     if (outcome.ok || outcome.failure.code !== "dataset.busy") return outcome;
+    const obstacle = index === 0 ? await findObstacle?.() : undefined;
+    if (obstacle) return obstacle;
     await sleep(pauseMs);
   }
   return attempt();

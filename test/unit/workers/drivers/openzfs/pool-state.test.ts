@@ -24,6 +24,11 @@ function history(...groups: readonly Txg[]): string {
   return HEADING + [...groups, open].map(line).join("");
 }
 
+/** The committed groups that a pool has in its history after `last` of them. */
+function groupsUpTo(last: number): Txg[] {
+  return Array.from({ length: last }, (_, index) => ({ txg: index + 1 })).slice(-100);
+}
+
 describe("the state of a pool", () => {
   test("is the same while nothing is written, however many empty groups are committed", () => {
     const stateOf = createPoolStateTracker();
@@ -93,8 +98,9 @@ describe("the states of a pool whose kstats a command shows", () => {
   const quiet = history({ txg: 7 });
 
   function states(
-    answers: Record<string, string | undefined>,
+    answers: Record<string, string | undefined | (() => string)>,
     argv: readonly string[] | undefined = command,
+    sync: () => boolean = () => false,
   ) {
     const ran: string[] = [];
     const warnings: string[] = [];
@@ -106,8 +112,10 @@ describe("the states of a pool whose kstats a command shows", () => {
       command: argv,
       run: async (words) => {
         ran.push(words.join(" "));
-        return answers[words.at(-1)?.split("/").at(-1) ?? ""];
+        const answer = answers[words.at(-1)?.split("/").at(-1) ?? ""];
+        return typeof answer === "function" ? answer() : answer;
       },
+      sync: async () => sync(),
       log,
     });
     return { ...poolStates, ran, warnings };
@@ -134,7 +142,41 @@ describe("the states of a pool whose kstats a command shows", () => {
     const { open, read, ran, warnings } = states(answers);
     await open(GUID);
     expect(await read()).toBeUndefined();
-    expect(ran).toHaveLength(1);
+    expect(ran.filter((each) => each.endsWith("/guid"))).toHaveLength(1);
+    expect(warnings).toEqual(["kstatCommand does not show this pool's kstats"]);
+  });
+
+  /** OpenZFS before 2.2 has no kstat `guid`. */
+  test("are told without a guid of a pool whose history follows its syncs", async () => {
+    let txg = 7;
+    let syncs = 0;
+    const sync = () => {
+      syncs++;
+      txg += 1 + (syncs % 3);
+      return true;
+    };
+    const { open, read, warnings } = states({ txgs: () => history(...groupsUpTo(txg)) }, command, sync);
+    await open(GUID);
+    expect(await read()).toEqual(expect.any(String));
+    expect(syncs).toBe(5);
+    expect(warnings).toEqual([]);
+  });
+
+  test.each([
+    ["of a pool at rest", () => 0, true],
+    ["of a pool that takes turns with ours at first", (syncs: number) => (syncs < 4 ? 1 : 0), true],
+    ["of a busy pool", () => 20, true],
+    ["of ours, if it can't be synced", () => 1, false],
+  ])("are not told without a guid where the history is %s", async (_which, commits, synced) => {
+    let txg = 7;
+    let syncs = 0;
+    const sync = () => {
+      txg += commits(syncs++);
+      return synced;
+    };
+    const { open, read, warnings } = states({ txgs: () => history(...groupsUpTo(txg)) }, command, sync);
+    await open(GUID);
+    expect(await read()).toBeUndefined();
     expect(warnings).toEqual(["kstatCommand does not show this pool's kstats"]);
   });
 
@@ -156,7 +198,8 @@ describe("the states of a pool whose kstats a command shows", () => {
     const log = createActorLog((level, message) => ran.push(level, message), true);
     const pool = "no-such-pool" as PoolName;
     const run = async (argv: readonly string[]) => void ran.push(argv);
-    const { open, read } = createPoolStateReader({ pool, command: undefined, run, log });
+    const sync = async () => false;
+    const { open, read } = createPoolStateReader({ pool, command: undefined, run, sync, log });
     await open(GUID);
     expect(await read()).toBeUndefined();
     expect(ran).toEqual([]);
