@@ -20,22 +20,25 @@ const onOpenZfs = {
   pool: "forks" as const,
 };
 
+/** A hook that is slow on a busy machine must not lose its whole file. */
+const onBusyMachines = { testTimeout: 60_000, hookTimeout: 120_000 };
+
 export default defineConfig({
   test: {
-    reporters: ["default"],
+    reporters: ["default", "./scripts/parts/tally-reporter.mjs"],
     projects: [
       {
         test: {
           name: "unit",
           include: ["test/unit/**/*.test.ts"],
-          testTimeout: 60_000,
+          ...onBusyMachines,
           sequence: { groupOrder: 0 },
         },
       },
       {
         test: {
           name: "conformance-embedded",
-          testTimeout: 60_000,
+          ...onBusyMachines,
           fileParallelism: false,
           sequence: { groupOrder: 1 },
           include: ["test/conformance/**/*.test.ts"],
@@ -45,7 +48,7 @@ export default defineConfig({
       {
         test: {
           name: "embedded",
-          testTimeout: 60_000,
+          ...onBusyMachines,
           fileParallelism: false,
           pool: "forks" as const,
           sequence: { groupOrder: 2 },
@@ -55,8 +58,7 @@ export default defineConfig({
       {
         test: {
           name: "faults",
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          ...onBusyMachines,
           fileParallelism: false,
           pool: "forks" as const,
           sequence: { groupOrder: 7 },
@@ -66,7 +68,7 @@ export default defineConfig({
       {
         test: {
           name: "fuzz",
-          testTimeout: 60_000,
+          ...onBusyMachines,
           fileParallelism: false,
           pool: "forks" as const,
           sequence: { groupOrder: 8 },
@@ -76,7 +78,7 @@ export default defineConfig({
       {
         test: {
           name: "browser",
-          testTimeout: 60_000,
+          ...onBusyMachines,
           fileParallelism: false,
           pool: "forks" as const,
           sequence: { groupOrder: 3 },

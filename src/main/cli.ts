@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import "./old-node.js";
 import { Command } from "commander";
 import { unknownName } from "../protocol/storage/nearest-name.js";
 import { checkConfigCommand } from "./commands/check-config.js";

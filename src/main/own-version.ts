@@ -1,21 +1,30 @@
-import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
-/** The version in a package.json, as `require` finds it from here; "" if it can't be read. */
-function versionIn(packageFile: string): string {
+/** The version in a package.json; undefined if there is none. */
+function versionIn(packageFile: string): string | undefined {
   try {
-    const { version }: { version: string } = createRequire(import.meta.url)(packageFile);
+    const { version }: { version?: string } = JSON.parse(readFileSync(packageFile, "utf8"));
     return version;
   } catch {
-    return "";
+    return undefined;
   }
 }
 
-/** The version of imagestore. */
+/** The version of imagestore; "" if it can't be read. */
 export function ownVersion(): string {
-  return versionIn("../../package.json");
+  return versionIn(fileURLToPath(new URL("../../package.json", import.meta.url))) ?? "";
 }
 
-/** The version of a package that it uses; "" if that is not installed. */
-export function packageVersion(name: string): string {
-  return versionIn(`${name}/package.json`);
+/**
+ * The version of the package that has a file, by the first package.json above it that tells one; "" if
+ * none does. Not by `require`: a package may hide its package.json.
+ */
+export function versionOfPackageAt(file: string): string {
+  for (let folder = dirname(file); folder !== dirname(folder); folder = dirname(folder)) {
+    const version = versionIn(join(folder, "package.json"));
+    if (version !== undefined) return version;
+  }
+  return "";
 }

@@ -120,7 +120,7 @@ modules=$CACHE/modules-$kernel-zfs-$zfs
 if [[ ! -f $modules/zfs.ko ]]; then
   say "downloading a compiler for it"
   mapfile -t builder_packages < <(needed_by "${from_nothing[@]}" "linux-headers-$kernel/$kernel_suite" \
-    gcc libc6-dev make bash dash coreutils sed grep gawk findutils diffutils tar)
+    gcc libc6-dev make bash dash coreutils sed grep gawk findutils diffutils perl tar)
   ((${#builder_packages[@]})) || fail "no compiler for kernel $kernel can be had"
   unpack "$builder" "${builder_packages[@]}" "zfs-dkms/$SUITE"
   ln -sf gawk "$builder/usr/bin/awk"

@@ -107,8 +107,9 @@ export async function setUpEmbedded(project: TestProject): Promise<() => Promise
     quotaBytes: EMBEDDED_QUOTA_BYTES,
   });
   const pools = [pool("tank"), pool("dozer")] as const;
+  const transport = process.env.REQUIRE_UWS === "1" ? "uws" : "auto";
   const devices = [join(pools[0].folder, "zvol"), join(pools[1].folder, "zvol")] as const;
-  const { target, daemon } = await startTarget(pools, "auto", devices, {});
+  const { target, daemon } = await startTarget(pools, transport, devices, {});
   project.provide("target", target);
   return () => stopTarget(daemon, "embedded").finally(() => rmSync(folder, { recursive: true, force: true }));
 }

@@ -4,6 +4,8 @@ import { createUwsTransport } from "../../src/main/http/uws.js";
 import { loadUws } from "../../src/main/http/uws-builds.js";
 
 const { build, passedOver } = loadUws();
+if (!build && process.env.REQUIRE_UWS === "1")
+  throw new Error(`REQUIRE_UWS=1, but no uWebSockets.js loads: ${passedOver.join("; ")}`);
 if (!build)
   console.log(`not tried: the transport on uWebSockets.js, since none loads: ${passedOver.join("; ")}`);
 

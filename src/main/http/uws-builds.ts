@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import type * as uWebSockets from "@btc-vision/uwebsockets.js";
-import { packageVersion } from "../own-version.js";
+import { versionOfPackageAt } from "../own-version.js";
 
 /** What is used of uWebSockets.js. Every build has it. */
 export type UwsModule = Pick<typeof uWebSockets, "App" | "us_listen_socket_close" | "us_socket_local_port">;
@@ -63,8 +63,9 @@ export function loadUws(): { readonly build: UwsBuild | undefined; readonly pass
   process.env.UWS_HTTP_MAX_HEADERS_SIZE ??= String(HEAD_BYTES);
   for (const { name, file } of PACKAGES) {
     try {
-      const module = require(file(require.resolve(name)));
-      return { build: { module, source: name, version: packageVersion(name) }, passedOver };
+      const main = require.resolve(name);
+      const module = require(file(main));
+      return { build: { module, source: name, version: versionOfPackageAt(main) }, passedOver };
     } catch (error) {
       passedOver.push(`${name}: ${reasonOf(error)}`);
     }

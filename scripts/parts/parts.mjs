@@ -1,0 +1,83 @@
+// The parts that .ci/run and `npm run matrix` are made of.
+import { inDebianRoot } from "./debian-root.mjs";
+import { nodeFolder, withNode } from "./nodes.mjs";
+
+/** @typedef {import("./run-part.mjs").Part} Part */
+
+/** The releases of OpenZFS that Debian has, and the suite that each is of. It has no 2.2. */
+export const OPENZFS_SUITES = {
+  "2.1.11": "bookworm",
+  "2.3.2": "bookworm-backports",
+  "2.4.4": "trixie-backports",
+};
+
+/** What depends on the release of OpenZFS. */
+const OF_THE_RELEASE = [
+  "test/conformance",
+  ...["look-ups", "streams", "stream-codec", "interop"].map((name) => `test/openzfs/${name}.test.ts`),
+];
+
+const VITEST = ["node", "node_modules/vitest/vitest.mjs", "run"];
+
+/** @param {readonly string[]} names */
+const projects = (names) => names.flatMap((name) => ["--project", name]);
+
+/** What needs no OpenZFS. */
+const WITHOUT_ZFS = ["unit", "conformance-embedded", "embedded"];
+
+/**
+ * Tests on a release of OpenZFS, in its VM.
+ * @param {keyof typeof OPENZFS_SUITES} release
+ * @param {"all" | "of the release"} which
+ * @returns {Part}
+ */
+export function openZfsPart(release, which) {
+  const chosen =
+    which === "all"
+      ? projects(["conformance-uws", "conformance-node", "openzfs"])
+      : [...projects(["conformance-uws", "openzfs"]), ...OF_THE_RELEASE];
+  return {
+    name: `OpenZFS ${release}`,
+    argv: [...VITEST, ...chosen],
+    env: { OPENZFS_VM_SUITE: OPENZFS_SUITES[release], REQUIRE_OPENZFS: "1" },
+  };
+}
+
+/**
+ * Builds the VM of a release of OpenZFS, with what time others leave.
+ * @param {keyof typeof OPENZFS_SUITES} release
+ * @returns {Part}
+ */
+export function vmPart(release) {
+  return {
+    name: `VM with OpenZFS ${release}`,
+    argv: ["nice", "-n", "19", "test/openzfs-vm/build.sh"],
+    env: { OPENZFS_VM_SUITE: OPENZFS_SUITES[release] },
+  };
+}
+
+/**
+ * Tests on a release of Node, on this machine.
+ * @param {number} major
+ * @returns {Part}
+ */
+export function nodePart(major) {
+  return { name: `Node ${major}`, argv: [...VITEST, ...projects(WITHOUT_ZFS)], env: withNode(major) };
+}
+
+/**
+ * The tests of what serves HTTP on a release of Node in a root of Debian 13, whose C library is new
+ * enough for the newer build of uWebSockets.js.
+ * @param {number} major
+ * @returns {Part}
+ */
+export function uwsPart(major) {
+  const folder = nodeFolder(major);
+  const [, ...args] = [...VITEST, ...projects(["unit", "conformance-embedded"])];
+  const argv = [`${folder}/node`, ...args, "test/unit/main/http", "test/conformance"];
+  return {
+    name: `Node ${major} in Debian 13`,
+    argv: inDebianRoot("trixie", [folder], argv),
+    env: { REQUIRE_UWS: "1" },
+  };
+}
