@@ -8,6 +8,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
 import { childrenOf } from "../support/processes.js";
 import { call, must, type Volumes } from "../support/rpc.js";
+import { transportNames } from "../support/transports.js";
 import { until } from "../support/until.js";
 
 const MIB = 1_048_576;
@@ -150,7 +151,7 @@ async function setUp(transport: "uws" | "node", env: NodeJS.ProcessEnv): Promise
   };
 }
 
-describe.each(["uws", "node"] as const)("a download over %s", (transport) => {
+describe.each(transportNames)("a download over %s", (transport) => {
   test.each(ENDS)("that ends by $what is logged and counted as that, once", async (end) => {
     const scene = await setUp(transport, end.env ?? {});
     await end.play(scene);

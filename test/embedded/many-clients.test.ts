@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Agent, request } from "undici";
 import { afterEach, describe, expect, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
+import { transportNames } from "../support/transports.js";
 import { until } from "../support/until.js";
 
 const MIB = 1_048_576;
@@ -53,7 +54,7 @@ const rss = ({ pid }: DaemonProcess) => {
   return Number(kib) * 1024;
 };
 
-describe.each(["uws", "node"])("a daemon with the transport %s", (transport) => {
+describe.each(transportNames)("a daemon with the transport %s", (transport) => {
   test(`${BODIES} bodies that never end keep no memory, and are ended by the daemon`, async () => {
     const daemon = await start({ listen: { port: 0, transport }, timeouts: { bodyMs: 4_000 } });
     const before = rss(daemon);

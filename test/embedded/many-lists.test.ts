@@ -7,6 +7,7 @@ import { Worker } from "node:worker_threads";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startDaemonProcess } from "../support/daemon.js";
 import { makeManySnapshots } from "../support/many-snapshots.js";
+import { transportNames } from "../support/transports.js";
 
 const COUNT = 100_000;
 const CLIENTS = 200;
@@ -43,9 +44,8 @@ describe("200 clients that list 100,000 snapshots at once", () => {
   }
 
   test.each([
-    ["uws", {}],
-    ["node", {}],
-    ["uws", { "accept-encoding": "gzip" }],
+    ...transportNames.map((name) => [name, {}] as const),
+    [transportNames[0] ?? "node", { "accept-encoding": "gzip" }] as const,
   ])(
     "share its text, and stop nobody (%s, %o)",
     async (transport, headers) => {

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { CLI } from "../support/daemon.js";
+import { transportNames } from "../support/transports.js";
 
 let folder = "";
 beforeAll(() => {
@@ -26,7 +27,7 @@ function serve(config: object): Promise<{ status: number | null; stderr: string 
   return new Promise((resolve) => child.once("close", (status) => resolve({ status, stderr })));
 }
 
-test.each(["uws", "node"])("a daemon whose port is taken touches no pool, on %s", async (transport) => {
+test.each(transportNames)("a daemon whose port is taken touches no pool, on %s", async (transport) => {
   const taken = createServer();
   await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
   const { port } = taken.address() as AddressInfo;

@@ -5,11 +5,12 @@ import { request } from "undici";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
 import { must, type Snapshots, type Volumes } from "../support/rpc.js";
+import { transportNames } from "../support/transports.js";
 import { until } from "../support/until.js";
 
 const OURS = /^[0-9a-f]{12}-[0-9a-z]+$/;
 
-describe.each(["uws", "node"] as const)("request ids over %s", (transport) => {
+describe.each(transportNames)("request ids over %s", (transport) => {
   const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
   let daemon: DaemonProcess;
 

@@ -19,3 +19,6 @@ export const isOlderUws: boolean = build?.source === "@trufflesuite/uws-js-unoff
 export const transports: readonly Transport[] = uwsTransport
   ? [uwsTransport, nodeTransport]
   : [nodeTransport];
+
+/** Their names, as `listen.transport` takes them. */
+export const transportNames: readonly ("uws" | "node")[] = transports.map(({ name }) => name);

@@ -9,6 +9,7 @@ import type { HttpReply, HttpRequest } from "../../../src/main/http/transport.js
 import { createRoutes, type RouteOptions } from "../../../src/main/routes.js";
 import { sendJson } from "../../../src/main/rpc/send-json.js";
 import { createKeptLog } from "../../support/memory-actor.js";
+import { transportNames } from "../../support/transports.js";
 
 const bug = new Error("a bug");
 const request = (path: string): HttpRequest => ({
@@ -103,7 +104,7 @@ describe("before the pools are open", () => {
   });
 });
 
-describe.each(["uws", "node"] as const)("the port, on %s", (transport) => {
+describe.each(transportNames)("the port, on %s", (transport) => {
   const onRefused = () => {};
   const log = { ...createKeptLog() } as unknown as Logger;
   const config = (port: number) => ({

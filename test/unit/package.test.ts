@@ -1,0 +1,55 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+
+const CHECKOUT = fileURLToPath(new URL("../..", import.meta.url));
+const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
+
+/** The files that `npm pack` would put into the package, of what is built now. */
+function packedFiles(): string[] {
+  const argv = ["pack", "--dry-run", "--json", "--ignore-scripts"];
+  const [{ files }] = JSON.parse(
+    execFileSync("npm", argv, { cwd: CHECKOUT, encoding: "utf8", stdio: "pipe" }),
+  );
+  return files.map(({ path }: { path: string }) => path);
+}
+
+describe("the package", () => {
+  const files = packedFiles();
+
+  test("holds the program, good configurations and pages, and nothing else", () => {
+    const expected = [
+      /^dist\/(?:main|protocol|workers)\/.*\.js$/,
+      /^config\/(?:default|embedded)\.json$/,
+      /^config\/samples\/[\w-]+\.json$/,
+      /^docs\/(?:decisions\/)?[\w-]+\.md$/,
+      /^(?:README|CHANGELOG|SECURITY)\.md$/,
+      /^LICENSE$/,
+      /^package\.json$/,
+      /^npm-shrinkwrap\.json$/,
+    ];
+    expect(files.filter((file) => !expected.some((pattern) => pattern.test(file)))).toEqual([]);
+    for (const pattern of expected)
+      expect(
+        files.some((file) => pattern.test(file)),
+        `${pattern}`,
+      ).toBe(true);
+  });
+
+  test("holds what its entries point at", () => {
+    const { bin, private: isPrivate } = JSON.parse(read("package.json"));
+    expect(files).toEqual(expect.arrayContaining([...Object.values(bin), "dist/workers/pool-actor.js"]));
+    expect(isPrivate).toBeUndefined();
+  });
+});
+
+test("docs/dependencies.md has a row for every dependency, with its version, and no other", () => {
+  const { dependencies, optionalDependencies, devDependencies } = JSON.parse(read("package.json"));
+  const locked = JSON.parse(read("npm-shrinkwrap.json")).packages;
+  const expected = Object.keys({ ...dependencies, ...optionalDependencies, ...devDependencies });
+  const rows = [...read("docs/dependencies.md").matchAll(/^\| `(\S+)`.*?\| .*? \| (\S+) \|/gm)];
+  expect(rows.map(([, name, version]) => [name, version]).sort()).toEqual(
+    expected.map((name) => [name, locked[`node_modules/${name}`].version]).sort(),
+  );
+});
