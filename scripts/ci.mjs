@@ -6,14 +6,14 @@ import { runInTurn, tableOf } from "./parts/run-part.mjs";
 
 const begin = performance.now();
 const ends = await runInTurn([
-  { name: "npm ci", argv: ["npm", "ci"] },
-  { name: "lint", argv: ["npm", "run", "lint"] },
-  { name: "types", argv: ["npm", "run", "types"] },
+  { name: "npm ci", argv: ["npm", "ci"], limitMinutes: 10 },
+  { name: "lint", argv: ["npm", "run", "lint"], limitMinutes: 5 },
+  { name: "types", argv: ["npm", "run", "types"], limitMinutes: 5 },
 ]);
 // Without these nothing below can tell anything.
 if (ends.every(({ ok }) => ok)) {
   const [tests, vms] = await Promise.all([
-    runInTurn([{ name: "npm test", argv: ["npm", "test"] }]),
+    runInTurn([{ name: "npm test", argv: ["npm", "test"], limitMinutes: 55 }]),
     runInTurn([vmPart("2.1.11"), vmPart("2.4.4")]),
   ]);
   const [ofOpenZfs, ofNode] = await Promise.all([

@@ -24,31 +24,27 @@ const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding:
 const date = new Date().toISOString().slice(0, 10);
 
 const releases = /** @type {(keyof typeof OPENZFS_SUITES)[]} */ (Object.keys(OPENZFS_SUITES));
-/**
- * Made when their turn comes, for what they need is installed then.
- * @type {Map<string, () => import("./parts/run-part.mjs").Part>}
- */
-const parts = new Map();
-for (const release of releases) parts.set(`OpenZFS ${release}`, () => openZfsPart(release, "all"));
-for (const major of [20, 22, 24, 26]) parts.set(`Node ${major}`, () => nodePart(major));
-for (const major of [20, 22, 24]) parts.set(`Node ${major} in Debian 13`, () => uwsPart(major));
+const parts = [
+  ...releases.map((release) => openZfsPart(release, "all")),
+  ...[20, 22, 24, 26].map(nodePart),
+  ...[20, 22, 24].map(uwsPart),
+];
 
-const unknown = (values.only ?? []).filter((name) => name !== "install" && !parts.has(name));
+const names = [...parts.map(({ name }) => name), "install"];
+const unknown = (values.only ?? []).filter((name) => !names.includes(name));
 if (unknown.length > 0) {
-  process.stderr.write(
-    `matrix: no part ${unknown.join(", ")}; there are ${[...parts.keys(), "install"].join(", ")}\n`,
-  );
+  process.stderr.write(`matrix: no part ${unknown.join(", ")}; there are ${names.join(", ")}\n`);
   process.exit(2);
 }
 const isChosen = (/** @type {string} */ name) => values.only?.includes(name) ?? true;
 
 const begin = performance.now();
 const ends = [];
-for (const [name, part] of parts) {
-  if (!isChosen(name)) continue;
-  const end = await runPart(part());
+for (const part of parts.filter(({ name }) => isChosen(name))) {
+  const end = await runPart(part);
   ends.push(end);
-  results.parts[name] = { date, commit, ok: end.ok, seconds: Math.round(end.seconds), tallies: end.tallies };
+  const { ok, why, seconds, ran = { tallies: {} } } = end;
+  results.parts[part.name] = { date, commit, ok, why, seconds: Math.round(seconds), ...ran };
 }
 if (isChosen("install")) {
   const folder = mkdtempSync(join(tmpdir(), "imagestore-matrix-"));
@@ -56,6 +52,7 @@ if (isChosen("install")) {
   const end = await runPart({
     name: "install",
     argv: ["node", "scripts/test-install.mjs", "--results", file],
+    limitMinutes: 45,
   });
   ends.push(end);
   if (existsSync(file)) results.installs = JSON.parse(readFileSync(file, "utf8"));

@@ -5,7 +5,10 @@
  * @property {string} date
  * @property {string} commit - that it ran at
  * @property {boolean} ok
+ * @property {string} [why] - it failed; empty if it did not
  * @property {number} seconds
+ * @property {string} [node] - its whole version
+ * @property {string} [uws] - the build of uWebSockets.js that loads there, or "none"
  * @property {Record<string, import("./tally-reporter.mjs").Tally>} tallies
  *
  * @typedef {object} Results
@@ -30,6 +33,11 @@ function table(heading, rows) {
   return [line(heading), line(heading.map(() => "---")), ...rows.map(line)].join("\n");
 }
 
+/** What served HTTP. @param {PartResult} result */
+function transport({ uws = "not told" }) {
+  return uws === "none" ? "node:http" : uws;
+}
+
 /**
  * A row for each part whose name begins so.
  * @param {Results} results @param {RegExp} name @param {readonly string[]} projects
@@ -37,11 +45,22 @@ function table(heading, rows) {
 function rowsOf({ parts }, name, projects) {
   return Object.entries(parts)
     .filter(([key]) => name.test(key))
-    .map(([key, { date, commit, tallies }]) => [
-      key.replace(/^(?:OpenZFS|Node) /, ""),
-      ...projects.map((project) => cell(tallies[project])),
-      `${date}, ${commit}`,
+    .map(([key, result]) => [
+      /^OpenZFS (.*)/.exec(key)?.[1] ?? result.node ?? key.replace(/^Node /, ""),
+      transport(result),
+      ...projects.map((project) => cell(result.tallies[project])),
+      `${result.date}, ${result.commit}`,
     ]);
+}
+
+/** A line for each part that failed and each case that failed in it. @param {Results} results */
+function failuresOf({ parts }) {
+  const lines = Object.entries(parts).flatMap(([name, { ok, why = "not told", tallies }]) => {
+    const cases = Object.values(tallies).flatMap(({ failures = [] }) => failures);
+    if (cases.length > 0) return cases.map((text) => `- ${name}: ${text}`);
+    return ok ? [] : [`- ${name}: ${why}`];
+  });
+  return lines.length === 0 ? "Nothing failed in these runs." : lines.join("\n");
 }
 
 /** @param {Results} results */
@@ -57,7 +76,7 @@ This page is written by \`npm run matrix\`. A number is of test cases; what is s
 Each release is Debian's own, in a VM with a kernel that it supports (test/openzfs-vm). No suite of Debian has 2.2, so it
 is not tested.
 
-${table(["OpenZFS", "conformance, uWebSockets.js", "conformance, node:http", "test/openzfs", "run on"], rowsOf(results, /^OpenZFS /, ofOpenZfs))}
+${table(["OpenZFS", "uWebSockets.js", "conformance, uWebSockets.js", "conformance, node:http", "test/openzfs", "run on"], rowsOf(results, /^OpenZFS /, ofOpenZfs))}
 
 | | 2.1 | 2.2 | 2.3 | 2.4 |
 | --- | --- | --- | --- | --- |
@@ -66,14 +85,18 @@ ${table(["OpenZFS", "conformance, uWebSockets.js", "conformance, node:http", "te
 
 ## Node
 
-On Debian 12, whose C library is 2.36: uWebSockets.js on Node 20, node:http on the others. The SQLite is the package
+On Debian 12, whose C library is 2.36: a build of uWebSockets.js loads on Node 20 alone. The SQLite is the package
 sqlite3 wherever its binary is there.
 
-${table(["Node", "unit", "conformance", "test/embedded", "run on"], rowsOf(results, /^Node \d+$/, ofNode))}
+${table(["Node", "served by", "unit", "conformance", "test/embedded", "run on"], rowsOf(results, /^Node \d+$/, ofNode))}
 
-In a root of Debian 13, whose C library is 2.41: uWebSockets.js on all of them. Only what serves HTTP is tried there.
+In a root of Debian 13, whose C library is 2.41: a build loads on all of them. Only what serves HTTP is tried there.
 
-${table(["Node", "test/unit/main/http", "conformance", "run on"], rowsOf(results, /^Node \d+ in/, ["unit", "conformance-embedded"]))}
+${table(["Node", "served by", "test/unit/main/http", "conformance", "run on"], rowsOf(results, /^Node \d+ in/, ["unit", "conformance-embedded"]))}
+
+## Failures
+
+${failuresOf(results)}
 
 ## npm
 

@@ -30,10 +30,7 @@ export function nodeFolder(major) {
   return folder;
 }
 
-/**
- * The environment in which `node` is that release.
- * @param {number} major
- */
-export function withNode(major) {
-  return { PATH: `${nodeFolder(major)}${delimiter}${process.env.PATH}` };
+/** The PATH on which `node` is the one of a folder. @param {string} folder */
+export function pathWith(folder) {
+  return `${folder}${delimiter}${process.env.PATH}`;
 }

@@ -1,7 +1,4 @@
 // The parts that .ci/run and `npm run matrix` are made of.
-import { inDebianRoot } from "./debian-root.mjs";
-import { nodeFolder, withNode } from "./nodes.mjs";
-
 /** @typedef {import("./run-part.mjs").Part} Part */
 
 /** The releases of OpenZFS that Debian has, and the suite that each is of. It has no 2.2. */
@@ -18,6 +15,7 @@ const OF_THE_RELEASE = [
 ];
 
 const VITEST = ["node", "node_modules/vitest/vitest.mjs", "run"];
+const ON_NODE = ["node", "scripts/parts/on-node.mjs"];
 
 /** @param {readonly string[]} names */
 const projects = (names) => names.flatMap((name) => ["--project", name]);
@@ -40,6 +38,7 @@ export function openZfsPart(release, which) {
     name: `OpenZFS ${release}`,
     argv: [...VITEST, ...chosen],
     env: { OPENZFS_VM_SUITE: OPENZFS_SUITES[release], REQUIRE_OPENZFS: "1" },
+    limitMinutes: which === "all" ? 60 : 20,
   };
 }
 
@@ -53,6 +52,7 @@ export function vmPart(release) {
     name: `VM with OpenZFS ${release}`,
     argv: ["nice", "-n", "19", "test/openzfs-vm/build.sh"],
     env: { OPENZFS_VM_SUITE: OPENZFS_SUITES[release] },
+    limitMinutes: 25,
   };
 }
 
@@ -62,7 +62,11 @@ export function vmPart(release) {
  * @returns {Part}
  */
 export function nodePart(major) {
-  return { name: `Node ${major}`, argv: [...VITEST, ...projects(WITHOUT_ZFS)], env: withNode(major) };
+  return {
+    name: `Node ${major}`,
+    argv: [...ON_NODE, String(major), "--", ...VITEST, ...projects(WITHOUT_ZFS)],
+    limitMinutes: 20,
+  };
 }
 
 /**
@@ -72,12 +76,11 @@ export function nodePart(major) {
  * @returns {Part}
  */
 export function uwsPart(major) {
-  const folder = nodeFolder(major);
-  const [, ...args] = [...VITEST, ...projects(["unit", "conformance-embedded"])];
-  const argv = [`${folder}/node`, ...args, "test/unit/main/http", "test/conformance"];
+  const tests = [...projects(["unit", "conformance-embedded"]), "test/unit/main/http", "test/conformance"];
   return {
     name: `Node ${major} in Debian 13`,
-    argv: inDebianRoot("trixie", [folder], argv),
+    argv: [...ON_NODE, String(major), "--in", "trixie", "--", ...VITEST, ...tests],
     env: { REQUIRE_UWS: "1" },
+    limitMinutes: 15,
   };
 }

@@ -6,50 +6,63 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const CHECKOUT = fileURLToPath(new URL("../..", import.meta.url));
+/** What `timeout` ends with when the time is over. */
+const TIMED_OUT = [124, 137];
+const SIGNALS = /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"]);
 
 /**
  * @typedef {object} Part
  * @property {string} name - stands before each line of its output
  * @property {readonly string[]} argv
  * @property {NodeJS.ProcessEnv} [env] - beside that of this process
+ * @property {number} limitMinutes - then it is ended, and has failed
  *
- * @typedef {import("./tally-reporter.mjs").Tally} Tally
+ * @typedef {import("./tally-reporter.mjs").Ran} Ran
  *
  * @typedef {object} PartEnd
  * @property {string} name
  * @property {boolean} ok
+ * @property {string} why - it failed; empty if it did not
  * @property {number} seconds
- * @property {Record<string, Tally>} tallies - of the projects of vitest that it ran, by their names
+ * @property {Ran | undefined} ran - by vitest, if it came so far
  */
 
 /**
- * Runs one part to its end.
+ * Runs one part to its end, with all that it starts. A signal to this process ends it too.
  * @param {Part} part
  * @returns {Promise<PartEnd>}
  */
-export async function runPart({ name, argv, env }) {
+export async function runPart({ name, argv, env, limitMinutes }) {
   // Below the checkout, which a part sees in another root as well.
   const folder = mkdtempSync(join(CHECKOUT, ".part-"));
   const tallyFile = join(folder, "tally.json");
   const begin = performance.now();
-  const [program = "", ...args] = argv;
-  const child = spawn(program, args, {
+  const child = spawn("timeout", ["--kill-after=60", `${limitMinutes}m`, ...argv], {
     env: { ...process.env, ...env, TALLY_FILE: tallyFile },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  /** @param {NodeJS.Signals} signal */
+  const passOn = (signal) => child.kill(signal);
+  for (const signal of SIGNALS) process.on(signal, passOn);
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on("line", (line) => process.stdout.write(`[${name}] ${line}\n`));
   }
-  const ok = await new Promise((resolve) => {
-    child.once("error", (error) => {
-      process.stdout.write(`[${name}] ${error.message}\n`);
-      resolve(false);
+  const why = await new Promise((resolve) => {
+    child.once("error", (error) => resolve(error.message));
+    child.once("close", (code, signal) => {
+      if (code === 0) resolve("");
+      else
+        resolve(
+          code !== null && TIMED_OUT.includes(code)
+            ? `not done in ${limitMinutes} min`
+            : `status ${code ?? signal}`,
+        );
     });
-    child.once("close", (code) => resolve(code === 0));
   });
-  const tallies = readTallies(tallyFile);
+  for (const signal of SIGNALS) process.off(signal, passOn);
+  const ran = readRan(tallyFile);
   rmSync(folder, { recursive: true, force: true });
-  return { name, ok, seconds: (performance.now() - begin) / 1000, tallies };
+  return { name, ok: why === "", why, seconds: (performance.now() - begin) / 1000, ran };
 }
 
 /**
@@ -63,19 +76,20 @@ export async function runInTurn(parts) {
   return ends;
 }
 
-/** @param {string} file @returns {Record<string, Tally>} */
-function readTallies(file) {
+/** @param {string} file @returns {Ran | undefined} */
+function readRan(file) {
   try {
     return JSON.parse(readFileSync(file, "utf8"));
   } catch {
     // A part without vitest, or one that did not come so far.
-    return {};
+    return undefined;
   }
 }
 
 /** @param {number} seconds */
 function minutes(seconds) {
-  return `${Math.floor(seconds / 60)} min ${String(Math.round(seconds % 60)).padStart(2, "0")} s`;
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
 }
 
 /**
@@ -84,9 +98,9 @@ function minutes(seconds) {
  * @param {number} totalSeconds
  */
 export function tableOf(ends, totalSeconds) {
-  const rows = ends.flatMap(({ name, ok, seconds, tallies }) => [
-    [name, minutes(seconds), ok ? "passed" : "FAILED"],
-    ...Object.entries(tallies).map(([project, { passed, failed, skipped, ms }]) => [
+  const rows = ends.flatMap(({ name, why, seconds, ran }) => [
+    [name, minutes(seconds), why === "" ? "passed" : `FAILED: ${why}`],
+    ...Object.entries(ran?.tallies ?? {}).map(([project, { passed, failed, skipped, ms }]) => [
       `  ${project}`,
       minutes(ms / 1000),
       `${passed} passed, ${failed} failed, ${skipped} skipped`,

@@ -1,30 +1,68 @@
-// A reporter of vitest that writes what each project counted to the file TALLY_FILE, as
-//   {"PROJECT": {"passed": N, "failed": N, "skipped": N, "ms": N}, …}
-// `ms` is the time of its files, added up.
-import { writeFileSync } from "node:fs";
+// A reporter of vitest that writes to the file TALLY_FILE what ran, and what each project counted.
+import { existsSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 
-/** @typedef {{ passed: number, failed: number, skipped: number, ms: number }} Tally */
+/**
+ * @typedef {object} Tally
+ * @property {number} passed
+ * @property {number} failed
+ * @property {number} skipped
+ * @property {number} ms - the time of its files, added up
+ * @property {readonly string[]} [failures] - "FILE: TEST: first line of its error"
+ *
+ * @typedef {object} Ran
+ * @property {string} node - "24.21.0"
+ * @property {string} uws - the build of uWebSockets.js that loads, "PACKAGE VERSION", or "none"
+ * @property {Record<string, Tally>} tallies - by the names of the projects
+ */
+
+const UWS_BUILDS = new URL("../../dist/main/http/uws-builds.js", import.meta.url);
+
+/** The build of uWebSockets.js that loads in this process, as the daemon finds it. */
+async function uwsInUse() {
+  if (!existsSync(fileURLToPath(UWS_BUILDS))) return "none";
+  const { loadUws } = await import(UWS_BUILDS.href);
+  const { build } = loadUws();
+  return build ? `${build.source} ${build.version}` : "none";
+}
+
+/** @param {ReadonlyArray<{ message?: string }> | undefined} errors */
+function firstLine(errors) {
+  return (errors?.[0]?.message ?? "no message").split("\n")[0];
+}
+
+/** @param {ReadonlyArray<import("vitest/node").TestModule>} modules */
+export function tallyOf(modules) {
+  /** @type {Record<string, { passed: number, failed: number, skipped: number, ms: number, failures: string[] }>} */
+  const tallies = {};
+  for (const module of modules) {
+    const tally = tallies[module.project.name] ?? { passed: 0, failed: 0, skipped: 0, ms: 0, failures: [] };
+    tallies[module.project.name] = tally;
+    const { duration, setupDuration, collectDuration } = module.diagnostic();
+    tally.ms += Math.round(duration + setupDuration + collectDuration);
+    // A file that can't be collected, or a hook that fails, has a failure of its own.
+    for (const suite of [module, ...module.children.allSuites()]) {
+      if (suite.errors().length === 0) continue;
+      tally.failed++;
+      tally.failures.push(`${module.relativeModuleId}: ${firstLine(suite.errors())}`);
+    }
+    for (const test of module.children.allTests()) {
+      const { state, errors } = test.result();
+      if (state === "pending") continue;
+      tally[state]++;
+      if (state === "failed")
+        tally.failures.push(`${module.relativeModuleId}: ${test.fullName}: ${firstLine(errors)}`);
+    }
+  }
+  return tallies;
+}
 
 export default class TallyReporter {
   /** @param {ReadonlyArray<import("vitest/node").TestModule>} modules */
-  onTestRunEnd(modules) {
+  async onTestRunEnd(modules) {
     const file = process.env.TALLY_FILE;
     if (!file) return;
-    /** @type {Record<string, Tally>} */
-    const tallies = {};
-    for (const module of modules) {
-      tallies[module.project.name] ??= { passed: 0, failed: 0, skipped: 0, ms: 0 };
-      const tally = tallies[module.project.name];
-      if (!tally) continue;
-      const { duration, setupDuration, collectDuration } = module.diagnostic();
-      tally.ms += duration + setupDuration + collectDuration;
-      // A file that can't be collected, or whose hook fails, has a failure of its own.
-      if (module.state() === "failed" && module.errors().length > 0) tally.failed++;
-      for (const test of module.children.allTests()) {
-        const { state } = test.result();
-        if (state === "passed" || state === "failed" || state === "skipped") tally[state]++;
-      }
-    }
-    writeFileSync(file, JSON.stringify(tallies));
+    const ran = { node: process.versions.node, uws: await uwsInUse(), tallies: tallyOf(modules) };
+    writeFileSync(file, JSON.stringify(ran));
   }
 }

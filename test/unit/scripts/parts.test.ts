@@ -1,0 +1,141 @@
+import { existsSync, readFileSync } from "node:fs";
+import { describe, expect, test, vi } from "vitest";
+import { pageOf, type Results } from "../../../scripts/parts/compatibility-page.mjs";
+import { nodePart, openZfsPart, uwsPart } from "../../../scripts/parts/parts.mjs";
+import { type PartEnd, runInTurn, tableOf } from "../../../scripts/parts/run-part.mjs";
+import { tallyOf } from "../../../scripts/parts/tally-reporter.mjs";
+
+const at = (path: string) => new URL(`../../../${path}`, import.meta.url);
+
+/** Runs a shell's line as a part, quietly. */
+async function run(...lines: string[]): Promise<{ ends: PartEnd[]; output: string }> {
+  let output = "";
+  const write = vi.spyOn(process.stdout, "write").mockImplementation((chunk) => {
+    output += String(chunk);
+    return true;
+  });
+  const parts = lines.map((line, index) => ({
+    name: `part ${index}`,
+    argv: ["sh", "-c", line],
+    limitMinutes: line.startsWith("sleep") ? 0.002 : 1,
+  }));
+  const ends = await runInTurn(parts).finally(() => write.mockRestore());
+  return { ends, output };
+}
+
+describe("the parts of a check", () => {
+  test("run one after another, each line with its name, and one that fails stops none behind it", async () => {
+    const { ends, output } = await run("echo out; echo err >&2; exit 3", "echo second");
+    expect(ends.map(({ ok, why }) => ({ ok, why }))).toEqual([
+      { ok: false, why: "status 3" },
+      { ok: true, why: "" },
+    ]);
+    expect(output.split("\n").sort()).toEqual(["", "[part 0] err", "[part 0] out", "[part 1] second"]);
+  });
+
+  test("that are not done in time are ended and have failed", async () => {
+    const { ends } = await run("sleep 600");
+    expect(ends).toMatchObject([{ ok: false, why: "not done in 0.002 min" }]);
+  });
+
+  test("are told at the end with their times, and what their projects counted", async () => {
+    const tally = { passed: 7, failed: 1, skipped: 2, ms: 61_000, failures: [] };
+    const ran = JSON.stringify({ node: "24.1.0", uws: "none", tallies: { unit: tally } });
+    const { ends } = await run(`echo '${ran}' >"$TALLY_FILE"; exit 1`, "true");
+    const timed = ends.map((end, index) => ({ ...end, seconds: 119.7 - index }));
+    expect(tableOf(timed, 3_661)).toBe(
+      [
+        "part 0   2 min 00 s  FAILED: status 1",
+        "  unit   1 min 01 s  7 passed, 1 failed, 2 skipped",
+        "part 1   1 min 59 s  passed",
+        "in all  61 min 01 s\n",
+      ].join("\n"),
+    );
+  });
+
+  test("name what they run, and install nothing before their turn", () => {
+    expect(nodePart(22).argv.slice(0, 4)).toEqual(["node", "scripts/parts/on-node.mjs", "22", "--"]);
+    expect(uwsPart(24)).toMatchObject({ env: { REQUIRE_UWS: "1" } });
+    expect(openZfsPart("2.1.11", "all").env).toEqual({ OPENZFS_VM_SUITE: "bookworm", REQUIRE_OPENZFS: "1" });
+  });
+});
+
+test("files of tests that the parts name are there", () => {
+  const parts = [openZfsPart("2.4.4", "of the release"), uwsPart(24)];
+  const files = parts.flatMap(({ argv }) => argv.filter((word) => word.startsWith("test/")));
+  expect(files.length).toBeGreaterThan(6);
+  expect(files.filter((file) => !existsSync(at(file)))).toEqual([]);
+});
+
+test("a tally counts the cases of each project, and a file whose hook failed", () => {
+  const module = (name: string, states: readonly string[], broken = false) => ({
+    project: { name },
+    relativeModuleId: "a.test.ts",
+    diagnostic: () => ({ duration: 5.4, setupDuration: 1, collectDuration: 2 }),
+    errors: () => (broken ? [{ message: "hook timed out\nat" }] : []),
+    children: {
+      allSuites: () => [],
+      allTests: () =>
+        states.map((state) => ({
+          fullName: `is ${state}`,
+          result: () => ({ state, errors: state === "failed" ? [{ message: "expected 1\nto be 2" }] : [] }),
+        })),
+    },
+  });
+  const modules = [module("unit", ["passed", "failed", "skipped"]), module("unit", ["passed"], true)];
+  // biome-ignore lint/suspicious/noExplicitAny: a stand-in for what vitest makes
+  expect(tallyOf(modules as any)).toEqual({
+    unit: {
+      passed: 2,
+      failed: 2,
+      skipped: 1,
+      ms: 16,
+      failures: ["a.test.ts: is failed: expected 1", "a.test.ts: hook timed out"],
+    },
+  });
+});
+
+describe("docs/compatibility.md", () => {
+  const tally = { passed: 9, failed: 0, skipped: 0, ms: 1, failures: [] };
+  const result = (ok: boolean, node: string, uws: string, failures: readonly string[]) => ({
+    date: "2026-11-28",
+    commit: "abcdef0",
+    ok,
+    why: ok ? "" : "status 1",
+    seconds: 1,
+    node,
+    uws,
+    tallies: { unit: { ...tally, failed: failures.length, failures } },
+  });
+
+  test("has a row for each part with its transports, and a reason for each failure", () => {
+    const results: Results = {
+      parts: {
+        "Node 20": result(true, "20.20.1", "@some/uws 1.2.3", []),
+        "Node 22": result(false, "22.23.5", "none", ["a.test.ts: is slow: timed out"]),
+        "OpenZFS 2.1.11": {
+          date: "2026-11-28",
+          commit: "abcdef0",
+          ok: false,
+          why: "status 3",
+          seconds: 1,
+          tallies: {},
+        },
+      },
+      installs: [],
+    };
+    const page = pageOf(results);
+    expect(page).toContain("| 20.20.1 | @some/uws 1.2.3 | 9 passed | not run |");
+    expect(page).toContain("| 22.23.5 | node:http | 9 passed, **1 failed** | not run |");
+    expect(page).toContain("- Node 22: a.test.ts: is slow: timed out\n- OpenZFS 2.1.11: status 3\n");
+  });
+
+  test("is what its results make", () => {
+    const results = at("docs/compatibility.json");
+    // Before the first run of the matrix there is none.
+    if (!existsSync(results)) return expect(existsSync(at("docs/compatibility.md"))).toBe(false);
+    expect(readFileSync(at("docs/compatibility.md"), "utf8")).toBe(
+      pageOf(JSON.parse(readFileSync(results, "utf8"))),
+    );
+  });
+});
