@@ -10,7 +10,7 @@ const DRIP_INTERVAL_MS = 5_000;
 const DRIP_RESERVE_BYTES = 256;
 
 /** Fits into the cork buffer of uWebSockets.js, 16 KiB, with the head of its chunk (docs/decisions/uws.md). */
-const PIECE_BYTES = 16 * 1024 - 256;
+export const PIECE_BYTES = 16 * 1024 - 256;
 
 /** What a sink needs of the reply it belongs to. */
 export interface StreamedReply {
