@@ -1,6 +1,5 @@
 // @ts-check
 import { join } from "node:path";
-import sqlite3 from "sqlite3";
 import { startDaemon } from "./daemon.mjs";
 import { must } from "./http-client.mjs";
 import { openFolder } from "./process.mjs";
@@ -40,11 +39,13 @@ const COPIES = `
   FROM numbers, datasets, (SELECT max(id) AS id, max(createtxg) AS txg FROM datasets) AS last
   WHERE name = 'bench/${SNAPSHOT}'`;
 
-/** @param {string} path @param {number} count @returns {Promise<void>} */
-function insertCopies(path, count) {
-  return new Promise((resolve, reject) => {
-    const done = (/** @type {Error | null} */ error) => (error ? reject(error) : resolve());
-    const database = new sqlite3.Database(path);
-    database.run(COPIES, [count], (error) => database.close((closing) => done(error ?? closing)));
-  });
+/** @param {string} path @param {number} count */
+async function insertCopies(path, count) {
+  /** @type {typeof import("../../src/workers/sqlite/open-sqlite.js")} */
+  const { openSqlite } = await import(
+    new URL("../../dist/workers/sqlite/open-sqlite.js", import.meta.url).href
+  );
+  const database = await openSqlite(path);
+  await database.run(COPIES, count);
+  await database.close();
 }

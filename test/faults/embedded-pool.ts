@@ -13,7 +13,7 @@ import {
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import sqlite3 from "sqlite3";
+import { sql } from "../support/sql.js";
 import { until } from "../support/until.js";
 import type { SeenDataset } from "./ledger.js";
 import { PARTIAL, type PoolUnderTest, type PoolView } from "./pool-under-test.js";
@@ -29,15 +29,6 @@ interface DatasetRow {
   readonly file: string;
 }
 
-function allRows<T>(path: string, sql: string): Promise<T[]> {
-  return new Promise((resolve, reject) => {
-    const database = new sqlite3.Database(path, (opened) => {
-      if (opened) return reject(opened);
-      database.all<T>(sql, (failed, rows) => database.close(() => (failed ? reject(failed) : resolve(rows))));
-    });
-  });
-}
-
 const DATABASE_FILES = ["", "-wal"] as const;
 
 /** The files of a database, unless they changed while they were read. */
@@ -50,7 +41,7 @@ function readFiles(path: string): Map<string, Buffer> | undefined {
 }
 
 /** Reads a database that its daemon has locked: from a copy of its files. */
-export async function readDatabase<T>(path: string, sql: string): Promise<T[]> {
+export async function readDatabase<T>(path: string, statement: string): Promise<readonly T[]> {
   const folder = mkdtempSync(join(tmpdir(), "imagestore-copy-"));
   try {
     let files = readFiles(path);
@@ -60,7 +51,7 @@ export async function readDatabase<T>(path: string, sql: string): Promise<T[]> {
       return files !== undefined;
     });
     for (const [file, bytes] of files ?? []) writeFileSync(join(folder, basename(file)), bytes);
-    return await allRows<T>(join(folder, basename(path)), sql);
+    return (await sql(join(folder, basename(path)), statement)) as unknown as readonly T[];
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

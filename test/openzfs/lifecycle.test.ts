@@ -4,29 +4,17 @@ import { createServer, type Server } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import sqlite3 from "sqlite3";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemon.js";
 import { startInProcess } from "../support/in-process.js";
 import { openNameServer } from "../support/name-server.js";
 import { call, type Images, must, type Snapshots, type Volumes } from "../support/rpc.js";
+import { sql } from "../support/sql.js";
 import { until } from "../support/until.js";
 import { createPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "life";
-
-/** Runs SQL on a file of the test's own. */
-function sql(path: string, statements: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const database = new sqlite3.Database(path, (opened) => {
-      if (opened) return reject(opened);
-      database.exec(statements, (failed) => {
-        database.close(() => (failed ? reject(failed) : resolve()));
-      });
-    });
-  });
-}
 
 describe.skipIf("skip" in vm)("the daemon's life", () => {
   const running = vm as Vm;
@@ -214,13 +202,13 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
     const originalDatabase = join(folder, "original.db");
     const record = (id: string, snapshot: string) =>
       JSON.stringify({ id, type: "kvm", volume: `${POOL}/seed`, snapshot, size: 8, status: "complete" });
+    await sql(originalDatabase, `CREATE TABLE "mistify-agent-image" (key TEXT, bucket TEXT, value BLOB)`);
     await sql(
       originalDatabase,
-      `CREATE TABLE "mistify-agent-image" (key TEXT, bucket TEXT, value BLOB);
-       INSERT INTO "mistify-agent-image" VALUES
+      `INSERT INTO "mistify-agent-image" VALUES
          ('old', 'images', '${record("old", `${POOL}/seed@s`)}'),
          ('lost', 'images', '${record("lost", `${POOL}/seed@nowhere`)}'),
-         ('bad', 'images', '{"id":"../x"}');`,
+         ('bad', 'images', '{"id":"../x"}')`,
     );
     const first = await start({}, { originalDatabase });
     expect(await imageIds(first)).toEqual(["kept", "made", "old"]);

@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import sqlite3 from "sqlite3";
 import { startDaemonProcess } from "./daemon.js";
 import { must } from "./rpc.js";
+import { sql } from "./sql.js";
 
 /**
  * Makes an embedded pool `tank` in `folder` with `count` snapshots, `tank/v@copy-1` and so on. They
@@ -15,30 +15,21 @@ export async function makeManySnapshots(folder: string, count: number): Promise<
   await must(daemon.url, "CreateVolume", { id: "v", size: 1 });
   await must(daemon.url, "CreateSnapshot", { id: "v", dest: "s" });
   await daemon.stop();
-  const database = new sqlite3.Database(join(folder, "pool.db"));
-  const ask = (sql: string, ...values: unknown[]) =>
-    new Promise<Record<string, unknown>[]>((resolve, reject) =>
-      database.all(sql, values, (error: Error | null, rows: Record<string, unknown>[]) =>
-        error ? reject(error) : resolve(rows),
-      ),
-    );
-  try {
-    const columns = (await ask("PRAGMA table_info(datasets)")).map(({ name }) => String(name));
-    const own: Readonly<Record<string, string>> = {
-      id: "last.id + n",
-      name: "'tank/v@copy-' || n",
-      guid: "'1' || (100000000 + n)",
-      createtxg: "last.txg + n",
-    };
-    if (!Object.keys(own).every((column) => columns.includes(column))) throw new Error(columns.join());
-    await ask(
-      `WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1)
+  const path = join(folder, "pool.db");
+  const columns = (await sql(path, "PRAGMA table_info(datasets)")).map(({ name }) => String(name));
+  const own: Readonly<Record<string, string>> = {
+    id: "last.id + n",
+    name: "'tank/v@copy-' || n",
+    guid: "'1' || (100000000 + n)",
+    createtxg: "last.txg + n",
+  };
+  if (!Object.keys(own).every((column) => columns.includes(column))) throw new Error(columns.join());
+  await sql(
+    path,
+    `WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1)
       INSERT INTO datasets (${columns}) SELECT ${columns.map((column) => own[column] ?? `datasets.${column}`)}
       FROM numbers, datasets, (SELECT max(id) AS id, max(createtxg) AS txg FROM datasets) AS last
       WHERE datasets.name = 'tank/v@s'`,
-      count - 1,
-    );
-  } finally {
-    await new Promise((resolve) => database.close(resolve));
-  }
+    count - 1,
+  );
 }

@@ -1,7 +1,6 @@
 import { createRequire } from "node:module";
-import type sqlite3 from "sqlite3";
 import { messageOf } from "../../protocol/storage/caught-error.js";
-import { openWithAddon } from "./addon-sqlite.js";
+import { openWithAddon, type SqliteAddon } from "./addon-sqlite.js";
 import { hasBuiltinSqlite } from "./builtin-sqlite.js";
 import type { Sqlite } from "./sqlite.js";
 import { openOnThread } from "./threaded-sqlite.js";
@@ -35,7 +34,7 @@ export function sqliteVersion(): string {
 }
 
 /** @returns the package, or why it can't be loaded. */
-function loadAddon(): typeof sqlite3 | string {
+function loadAddon(): SqliteAddon | string {
   try {
     return createRequire(import.meta.url)("sqlite3");
   } catch (error) {
