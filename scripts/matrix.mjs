@@ -38,6 +38,12 @@ if (unknown.length > 0) {
 }
 const isChosen = (/** @type {string} */ name) => values.only?.includes(name) ?? true;
 
+/** After each part, so that a run that is cut short has told what it found. */
+function writePage() {
+  writeFileSync(RESULTS, `${JSON.stringify(results, undefined, 2)}\n`);
+  writeFileSync(PAGE, pageOf(results));
+}
+
 const begin = performance.now();
 const ends = [];
 for (const part of parts.filter(({ name }) => isChosen(name))) {
@@ -45,6 +51,7 @@ for (const part of parts.filter(({ name }) => isChosen(name))) {
   ends.push(end);
   const { ok, why, seconds, ran = { tallies: {} } } = end;
   results.parts[part.name] = { date, commit, ok, why, seconds: Math.round(seconds), ...ran };
+  writePage();
 }
 if (isChosen("install")) {
   const folder = mkdtempSync(join(tmpdir(), "imagestore-matrix-"));
@@ -56,9 +63,8 @@ if (isChosen("install")) {
   });
   ends.push(end);
   if (existsSync(file)) results.installs = JSON.parse(readFileSync(file, "utf8"));
+  writePage();
   rmSync(folder, { recursive: true });
 }
-writeFileSync(RESULTS, `${JSON.stringify(results, undefined, 2)}\n`);
-writeFileSync(PAGE, pageOf(results));
 process.stdout.write(`\n${tableOf(ends, (performance.now() - begin) / 1000)}`);
 process.exitCode = ends.every(({ ok }) => ok) ? 0 : 1;
