@@ -25,8 +25,8 @@ export function nodeFolder(major) {
     "--no-fund",
     `${name}@${major}`,
   ];
-  const { status, stderr } = spawnSync("npm", argv, { encoding: "utf8" });
-  if (status !== 0) throw new Error(`Node ${major} can't be installed: ${stderr}`);
+  const { status, stderr, error } = spawnSync("npm", argv, { encoding: "utf8" });
+  if (status !== 0) throw new Error(`Node ${major} can't be installed: ${error?.message ?? stderr.trim()}`);
   return folder;
 }
 

@@ -1,4 +1,8 @@
-import { existsSync, readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, expect, test, vi } from "vitest";
 import { pageOf, type Results } from "../../../scripts/parts/compatibility-page.mjs";
 import { nodePart, openZfsPart, uwsPart } from "../../../scripts/parts/parts.mjs";
@@ -57,6 +61,34 @@ describe("the parts of a check", () => {
     expect(nodePart(22).argv.slice(0, 4)).toEqual(["node", "scripts/parts/on-node.mjs", "22", "--"]);
     expect(uwsPart(24)).toMatchObject({ env: { REQUIRE_UWS: "1" } });
     expect(openZfsPart("2.1.11", "all").env).toEqual({ OPENZFS_VM_SUITE: "bookworm", REQUIRE_OPENZFS: "1" });
+  });
+});
+
+describe("a command on another release of Node", () => {
+  /** Runs `node --version` on "release 77" with that cache. */
+  function onNode77(cache: string, path: string) {
+    const argv = [fileURLToPath(at("scripts/parts/on-node.mjs")), "77", "--", "node", "--version"];
+    const env = { XDG_CACHE_HOME: cache, PATH: path };
+    const { status, stdout, stderr } = spawnSync(process.execPath, argv, { env, encoding: "utf8" });
+    return { status, stdout, stderr };
+  }
+
+  test("finds that release first, ends as the command does, and says why it can't be had", () => {
+    const cache = mkdtempSync(join(tmpdir(), "imagestore-parts-"));
+    try {
+      expect(onNode77(cache, "/nowhere")).toEqual({
+        status: 1,
+        stdout: "",
+        stderr: "Node 77 can't be installed: spawnSync npm ENOENT\n",
+      });
+      const name = `node-${process.platform}-${process.arch}`;
+      const folder = join(cache, "imagestore/nodes/77/node_modules", name, "bin");
+      mkdirSync(folder, { recursive: true });
+      writeFileSync(join(folder, "node"), "#!/bin/sh\necho v77 $1; exit 5\n", { mode: 0o755 });
+      expect(onNode77(cache, "/usr/bin:/bin")).toEqual({ status: 5, stdout: "v77 --version\n", stderr: "" });
+    } finally {
+      rmSync(cache, { recursive: true, force: true });
+    }
   });
 });
 
