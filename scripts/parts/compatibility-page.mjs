@@ -45,6 +45,7 @@ function transport({ uws = "not told" }) {
 function rowsOf({ parts }, name, projects) {
   return Object.entries(parts)
     .filter(([key]) => name.test(key))
+    .sort(([one], [other]) => (one < other ? -1 : 1))
     .map(([key, result]) => [
       /^OpenZFS (.*)/.exec(key)?.[1] ?? result.node ?? key.replace(/^Node /, ""),
       transport(result),
