@@ -67,18 +67,23 @@ export function createPoolStateTracker(): (history: string) => PoolState | undef
  */
 const PROOFS = 5;
 
-/** A sync commits the open txg, and seldom more than that one and the one behind it. */
-const MOST_PER_SYNC = 3;
-
 /**
- * Whether of two histories the second may have been taken after one sync of the pool: the txg that
- * was open is committed, and at most two more.
+ * A sync waits for the txg that is open and the two behind it (TXG_DEFER_SIZE), and one more may
+ * have been opened before it began. A pool at rest commits one each 5 s (zfs_txg_timeout), so that
+ * it can't pass for a pool that is synced.
  */
-export function showsOneSync(before: string, after: string): boolean {
+const COMMITTED_BY_SYNC = { least: 3, most: 4 };
+
+/** A proof that takes longer tells nothing: a pool at rest has time to commit as many. */
+const LONGEST_PROOF_MS = 5_000;
+
+/** Whether of two histories the second may have been taken after one sync of the pool. */
+function showsOneSync(before: string, after: string): boolean {
   const open = txgLines(before).at(-1);
   const committed = txgLines(after).filter(({ state }) => state === "C");
   const at = committed.findIndex(({ id }) => id === open?.id);
-  return open?.state === "O" && at >= 0 && committed.length - at <= MOST_PER_SYNC;
+  const count = at < 0 ? 0 : committed.length - at;
+  return open?.state === "O" && count >= COMMITTED_BY_SYNC.least && count <= COMMITTED_BY_SYNC.most;
 }
 
 interface PoolStateReaderOptions {
@@ -117,9 +122,11 @@ export function createPoolStateReader(options: PoolStateReaderOptions): PoolStat
   /** OpenZFS before 2.2 has no kstat `guid`. There the pool is told by a history that follows its syncs. */
   async function followsSyncs(): Promise<boolean> {
     for (let proofs = 0; proofs < PROOFS; proofs++) {
+      const startedAt = performance.now();
       const before = await readKstat("txgs");
       if (before === undefined || !(await sync())) return false;
       if (!showsOneSync(before, (await readKstat("txgs")) ?? "")) return false;
+      if (performance.now() - startedAt > LONGEST_PROOF_MS) return false;
     }
     return true;
   }

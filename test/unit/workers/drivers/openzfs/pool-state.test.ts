@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { PoolName } from "../../../../../src/protocol/storage/names.js";
 import { createActorLog } from "../../../../../src/protocol/threads/actor-log.js";
 import {
@@ -152,7 +152,7 @@ describe("the states of a pool whose kstats a command shows", () => {
     let syncs = 0;
     const sync = () => {
       syncs++;
-      txg += 1 + (syncs % 3);
+      txg += 3 + (syncs % 2);
       return true;
     };
     const { open, read, warnings } = states({ txgs: () => history(...groupsUpTo(txg)) }, command, sync);
@@ -164,9 +164,10 @@ describe("the states of a pool whose kstats a command shows", () => {
 
   test.each([
     ["of a pool at rest", () => 0, true],
-    ["of a pool that takes turns with ours at first", (syncs: number) => (syncs < 4 ? 1 : 0), true],
+    ["of a pool that takes turns with ours at first", (syncs: number) => (syncs < 4 ? 3 : 0), true],
+    ["of a pool that commits one or two while ours is synced", (syncs: number) => 1 + (syncs % 2), true],
     ["of a busy pool", () => 20, true],
-    ["of ours, if it can't be synced", () => 1, false],
+    ["of ours, if it can't be synced", () => 3, false],
   ])("are not told without a guid where the history is %s", async (_which, commits, synced) => {
     let txg = 7;
     let syncs = 0;
@@ -178,6 +179,23 @@ describe("the states of a pool whose kstats a command shows", () => {
     await open(GUID);
     expect(await read()).toBeUndefined();
     expect(warnings).toEqual(["kstatCommand does not show this pool's kstats"]);
+  });
+
+  test.each([
+    [900, true],
+    [5_100, false],
+  ])("without a guid, after syncs of %i ms each, are told: %s", async (syncMs, isTold) => {
+    vi.useFakeTimers({ toFake: ["performance"] });
+    onTestFinished(() => void vi.useRealTimers());
+    let txg = 7;
+    const sync = () => {
+      txg += 3;
+      vi.advanceTimersByTime(syncMs);
+      return true;
+    };
+    const { open, read } = states({ txgs: () => history(...groupsUpTo(txg)) }, command, sync);
+    await open(GUID);
+    expect((await read()) !== undefined).toBe(isTold);
   });
 
   test("can't be told where the command fails", async () => {
