@@ -10,6 +10,7 @@
  * @property {string} [node] - its whole version
  * @property {string} [uws] - the build of uWebSockets.js that loads there, or "none"
  * @property {Record<string, import("./tally-reporter.mjs").Tally>} tallies
+ * @property {readonly string[]} [uncaught] - errors that no test caught
  *
  * @typedef {object} Results
  * @property {Record<string, PartResult>} parts - by their names
@@ -56,8 +57,8 @@ function rowsOf({ parts }, name, projects) {
 
 /** A line for each part that failed and each case that failed in it. @param {Results} results */
 function failuresOf({ parts }) {
-  const lines = Object.entries(parts).flatMap(([name, { ok, why = "not told", tallies }]) => {
-    const cases = Object.values(tallies).flatMap(({ failures = [] }) => failures);
+  const lines = Object.entries(parts).flatMap(([name, { ok, why = "not told", tallies, uncaught = [] }]) => {
+    const cases = [...Object.values(tallies).flatMap(({ failures = [] }) => failures), ...uncaught];
     if (cases.length > 0) return cases.map((text) => `- ${name}: ${text}`);
     return ok ? [] : [`- ${name}: ${why}`];
   });

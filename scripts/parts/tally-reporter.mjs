@@ -14,6 +14,7 @@ import { fileURLToPath } from "node:url";
  * @property {string} node - "24.21.0"
  * @property {string} uws - the build of uWebSockets.js that loads, "PACKAGE VERSION", or "none"
  * @property {Record<string, Tally>} tallies - by the names of the projects
+ * @property {readonly string[]} uncaught - first lines of errors that no test caught; one is enough to fail the run
  */
 
 const UWS_BUILDS = new URL("../../dist/main/http/uws-builds.js", import.meta.url);
@@ -58,11 +59,15 @@ export function tallyOf(modules) {
 }
 
 export default class TallyReporter {
-  /** @param {ReadonlyArray<import("vitest/node").TestModule>} modules */
-  async onTestRunEnd(modules) {
+  /**
+   * @param {ReadonlyArray<import("vitest/node").TestModule>} modules
+   * @param {ReadonlyArray<{ message: string }>} errors - that no test caught; a run with one has failed
+   */
+  async onTestRunEnd(modules, errors) {
     const file = process.env.TALLY_FILE;
     if (!file) return;
-    const ran = { node: process.versions.node, uws: await uwsInUse(), tallies: tallyOf(modules) };
+    const uncaught = errors.map(({ message }) => firstLine([{ message }]));
+    const ran = { node: process.versions.node, uws: await uwsInUse(), tallies: tallyOf(modules), uncaught };
     writeFileSync(file, JSON.stringify(ran));
   }
 }

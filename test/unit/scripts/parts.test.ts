@@ -145,6 +145,7 @@ describe("docs/compatibility.md", () => {
       parts: {
         "Node 20": result(true, "20.20.1", "@some/uws 1.2.3", []),
         "Node 22": result(false, "22.23.5", "none", ["a.test.ts: is slow: timed out"]),
+        "Node 24": { ...result(false, "24.1.0", "none", []), uncaught: ["read ECONNRESET"] },
         "OpenZFS 2.1.11": {
           date: "2026-11-28",
           commit: "abcdef0",
@@ -159,7 +160,9 @@ describe("docs/compatibility.md", () => {
     const page = pageOf(results);
     expect(page).toContain("| 20.20.1 | @some/uws 1.2.3 | 9 passed | not run |");
     expect(page).toContain("| 22.23.5 | node:http | 9 passed, **1 failed** | not run |");
-    expect(page).toContain("- Node 22: a.test.ts: is slow: timed out\n- OpenZFS 2.1.11: status 3\n");
+    expect(page).toContain(
+      "- Node 22: a.test.ts: is slow: timed out\n- Node 24: read ECONNRESET\n- OpenZFS 2.1.11: status 3\n",
+    );
   });
 
   test("is what its results make", () => {
