@@ -42,7 +42,11 @@ export async function runPart({ name, argv, env, limitMinutes }) {
     stdio: ["ignore", "pipe", "pipe"],
   });
   /** @param {NodeJS.Signals} signal */
-  const passOn = (signal) => child.kill(signal);
+  const passOn = (signal) => {
+    child.kill(signal);
+    // Nobody wants the parts behind it, nor a table in which they failed.
+    child.once("close", () => process.exit(1));
+  };
   for (const signal of SIGNALS) process.on(signal, passOn);
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on("line", (line) => process.stdout.write(`[${name}] ${line}\n`));

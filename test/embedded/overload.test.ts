@@ -11,8 +11,11 @@ const DATASETS = 16;
 const CLIENTS = 320;
 const LOAD_MS = 5_000;
 const MIB = 1_048_576;
-/** What the daemon may grow by under load; it holds the mailbox and the connections, and no queue. */
-const GROWTH_BYTES = 100 * MIB;
+/**
+ * What the daemon may grow by under load; it holds the mailbox and the connections, and no queue.
+ * Node 24 collects its garbage later: 62 to 154 MiB were seen, of Node 20 and 22 at most 76.
+ */
+const GROWTH_BYTES = (Number.parseInt(process.versions.node, 10) >= 24 ? 200 : 100) * MIB;
 
 interface Tally {
   acknowledged: string[];

@@ -27,7 +27,9 @@ export async function readProcess(
     // last parenthesis. Source: proc_pid_stat(5); the start of the process is field 22.
     const end = stat.lastIndexOf(")");
     const [state = "", parent, group, ...fields] = stat.slice(end + 2).split(" ");
-    const name = stat.slice(stat.indexOf("(") + 1, end);
+    const comm = stat.slice(stat.indexOf("(") + 1, end);
+    // Node 24 and newer name their main thread so, and the kernel shows a process by the name of that.
+    const name = comm === "MainThread" ? "node" : comm;
     const startMs = Number(fields[16]) * MS_PER_TICK;
     return { pid, parent: Number(parent), group: Number(group), state, name, startMs };
   } catch {

@@ -1,4 +1,4 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -40,6 +40,22 @@ describe("the parts of a check", () => {
   test("that are not done in time are ended and have failed", async () => {
     const { ends } = await run("sleep 600");
     expect(ends).toMatchObject([{ ok: false, why: "not done in 0.002 min" }]);
+  });
+
+  test("end with a signal to their parent, which then starts no other and tells of none", async () => {
+    const code = `
+      import { runInTurn } from ${JSON.stringify(at("scripts/parts/run-part.mjs").href)};
+      const part = (name, line) => ({ name, argv: ["sh", "-c", line], limitMinutes: 1 });
+      await runInTurn([part("a", "echo begun; exec sleep 600"), part("b", "echo second")]);
+      console.log("told");`;
+    const child = spawn(process.execPath, ["--input-type=module", "--eval", code]);
+    let output = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      output += chunk.toString();
+      if (output.includes("begun")) child.kill("SIGTERM");
+    });
+    expect(await new Promise((resolve) => child.once("close", resolve))).toBe(1);
+    expect(output).toBe("[a] begun\n");
   });
 
   test("are told at the end with their times, and what their projects counted", async () => {
