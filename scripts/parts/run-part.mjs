@@ -45,7 +45,10 @@ export async function runPart({ name, argv, env, limitMinutes }) {
   const passOn = (signal) => {
     child.kill(signal);
     // Nobody wants the parts behind it, nor a table in which they failed.
-    child.once("close", () => process.exit(1));
+    child.once("close", () => {
+      rmSync(folder, { recursive: true, force: true });
+      process.exit(1);
+    });
   };
   for (const signal of SIGNALS) process.on(signal, passOn);
   for (const stream of [child.stdout, child.stderr]) {
