@@ -17,7 +17,7 @@ import { createMetrics } from "./observability/metrics.js";
 import { type Actor, startActor } from "./pools/actor-handle.js";
 import { type ActorWatch, watchActors } from "./pools/actor-watch.js";
 import { findPoolRecords } from "./pools/pool-records.js";
-import { askReadiness } from "./pools/readiness.js";
+import { askReadiness, type Readiness } from "./pools/readiness.js";
 import { createReleaseStack } from "./release-stack.js";
 import { createRoutes, createStartingRoutes } from "./routes.js";
 import { createRpcEndpoint } from "./rpc/endpoint.js";
@@ -30,6 +30,8 @@ export interface Daemon {
   /** How many clients may be connected: limits.connections, or what the descriptors allow. */
   readonly connections: number;
   readonly actors: ReadonlyMap<PoolName, Actor>;
+  /** Asks every actor whether it works, as `/readyz` does, for up to `limitMs`. */
+  readiness(limitMs: number): Promise<Readiness>;
   /** Ends the streaming thread as a crash would. For tests of recovery. */
   crashStreaming(): Promise<void>;
   /** Stops in order: listener, operations (which have graceMs to end), streams, records, threads. */
@@ -108,7 +110,6 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const checkOrigin = createOriginCheck(config.listen);
   const always = { checkOrigin, onForbidden: metrics.forbidden, diagnose };
   openDoor({ handle: createStartingRoutes(always), onRefused: metrics.connectionRefused });
-
   const started = await Promise.all(
     config.pools.map((pool) =>
       startActor({
@@ -176,6 +177,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     transport: transport.name,
     connections,
     actors,
+    readiness,
     crashStreaming: streaming.crash,
     stop: once(stop),
   });

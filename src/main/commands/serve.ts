@@ -3,16 +3,21 @@ import type { Logger } from "pino";
 import type { Flags } from "../config/load.js";
 import type { Daemon } from "../daemon.js";
 import { createLog } from "../observability/log.js";
+import { createServiceManager } from "../service-manager.js";
 import { exitWithReason, loadConfigOrExit, withConfigFlags } from "./config-flags.js";
 
+/** How long a stop may take after graceMs: for streams, records, and commands that end late. */
+const STOP_REST_MS = 50_000;
+
 /** Stops the daemon in order on SIGTERM or SIGINT. A second signal ends the process at once. */
-function stopOnSignals(daemon: Daemon, log: Logger): void {
+function stopOnSignals(daemon: Daemon, log: Logger, onStopping: () => void): void {
   let isStopping = false;
   const onSignal = (signal: NodeJS.Signals) => {
     // Not process.exit: it waits for the threads, and sqlite3 aborts when its thread is cut short.
     if (isStopping) process.kill(process.pid, "SIGKILL");
     isStopping = true;
     log.info({ signal }, "stopping");
+    onStopping();
     daemon.stop().then(
       () => process.exit(0),
       (error: unknown) => {
@@ -43,20 +48,26 @@ async function serve(flags: Flags, version: string): Promise<void> {
   // Loaded here and not at the top, because the other commands start faster without the daemon.
   const { startDaemon } = await import("../daemon.js");
   process.on("unhandledRejection", (error) => log.error({ err: error }, "unhandled rejection"));
+  const manager = createServiceManager(process.env, log);
+  manager.starting(config.pools.map(({ name }) => name));
   const started = await startDaemon(config, log);
   if (!started.ok) {
     const { message, detail, cause } = started.failure;
     log.debug({ detail, cause }, "start failed");
     // The administrator may see what no client may.
-    exitWithReason(cause === undefined ? message : `${message} (${cause.split("\n")[0]})`);
+    const reason = cause === undefined ? message : `${message} (${cause.split("\n")[0]})`;
+    await manager.failed(reason);
+    exitWithReason(reason);
   }
   const daemon = started.value;
-  stopOnSignals(daemon, log);
+  const { graceMs, readyMs } = config.timeouts;
+  stopOnSignals(daemon, log, () => manager.stopping(graceMs + STOP_REST_MS));
   const { host, port, transport, connections } = daemon;
   log.info({ host, port, transport, connections, pools: [...daemon.actors.keys()], version }, "listening");
   const url = `http://${host}:${port}`;
   process.stdout.write(`imagestore ${version} listening on ${url}\n`);
   if (config.pools[0]?.driver === "embedded") process.stdout.write(linesToTry(url));
+  manager.ready(daemon.readiness, readyMs);
 }
 
 /** `imagestore serve`: runs the daemon until a signal stops it. */
