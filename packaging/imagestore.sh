@@ -1,0 +1,2 @@
+#!/bin/sh
+exec /usr/lib/imagestore/bin/node /usr/lib/imagestore/dist/main/cli.js "$@"

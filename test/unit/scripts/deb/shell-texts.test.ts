@@ -1,0 +1,65 @@
+import { spawnSync } from "node:child_process";
+import type { Command } from "commander";
+import { describe, expect, test } from "vitest";
+import { bashCompletion, fishCompletion, zshCompletion } from "../../../../scripts/deb/completions.mjs";
+import { manPages } from "../../../../scripts/deb/man-pages.mjs";
+import { createProgram } from "../../../../src/main/commands/program.js";
+
+const program = createProgram("1.2.3");
+const all = (command: Command): Command[] => [command, ...command.commands.flatMap(all)];
+const flags = all(program).flatMap((command) => command.options.map(({ long }) => long ?? ""));
+
+const hasMan = spawnSync("man", ["--version"]).status === 0;
+if (!hasMan) console.log("whether man can show the pages is not checked: there is no man");
+
+/** What bash offers for the last of these words. */
+function offered(...words: string[]): string[] {
+  const script = `${bashCompletion(program)}\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _imagestore\necho "\${COMPREPLY[*]}"`;
+  const { stdout } = spawnSync("bash", ["-c", script, "bash", ...words], { encoding: "utf8" });
+  return stdout.trim().split(" ");
+}
+
+describe("man pages", () => {
+  const pages = manPages(program, "1.2.3", "2026-11-28");
+
+  test("there is one of the program, and one of each of its commands", () => {
+    expect(pages.map(({ name, section }) => `${name}(${section})`)).toEqual([
+      "imagestore(8)",
+      ...program.commands.map((each) => `imagestore-${each.name()}(${each.name() === "image" ? 1 : 8})`),
+    ]);
+  });
+
+  test("they have every option and every description", () => {
+    const text = pages.map((page) => page.text.replaceAll("\\-", "-")).join("");
+    expect(flags.length).toBeGreaterThan(15);
+    for (const flag of flags) expect(text).toContain(flag);
+    for (const command of all(program)) expect(text).toContain(command.description());
+  });
+
+  test.skipIf(!hasMan)("man shows them without a warning", () => {
+    for (const { text } of pages) {
+      const { stdout, stderr } = spawnSync("man", ["--warnings", "-l", "-"], {
+        input: text,
+        encoding: "utf8",
+        env: { ...process.env, MANPAGER: "cat", MANWIDTH: "80", LC_ALL: "C.UTF-8" },
+      });
+      expect({ stderr, hasName: stdout.includes("NAME") }).toEqual({ stderr: "", hasName: true });
+    }
+  });
+});
+
+describe("completion", () => {
+  test("of bash offers commands, their commands and their options", () => {
+    expect(offered("imagestore", "d")).toEqual(["diagnose"]);
+    expect(offered("imagestore", "image", "")).toEqual(expect.arrayContaining(["pack", "unpack"]));
+    expect(offered("imagestore", "image", "serve", "--po")).toEqual(["--port"]);
+    expect(offered("imagestore", "serve", "-c", "x", "--tr")).toEqual(["--transport"]);
+  });
+
+  test("of zsh and fish has every command and every option", () => {
+    for (const text of [zshCompletion(program), fishCompletion(program)]) {
+      for (const flag of flags) expect(text).toContain(flag.slice(2));
+      for (const command of all(program)) expect(text).toContain(command.name());
+    }
+  });
+});
