@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
 /**
@@ -23,6 +24,16 @@ const onOpenZfs = {
 /** A hook that is slow on a busy machine must not lose its whole file. */
 const onBusyMachines = { testTimeout: 60_000, hookTimeout: 120_000 };
 
+/** The thread of Node's own SQLite runs a compiled file, also where a test imports the sources. */
+const compiledThread = {
+  alias: [
+    {
+      find: /^.*\/threaded-sqlite\.js$/,
+      replacement: fileURLToPath(new URL("dist/workers/sqlite/threaded-sqlite.js", import.meta.url)),
+    },
+  ],
+};
+
 export default defineConfig({
   test: {
     reporters: ["default", "./scripts/parts/tally-reporter.mjs"],
@@ -32,6 +43,7 @@ export default defineConfig({
           name: "unit",
           include: ["test/unit/**/*.test.ts"],
           ...onBusyMachines,
+          ...compiledThread,
           sequence: { groupOrder: 0 },
         },
       },

@@ -1,6 +1,6 @@
 // @ts-check
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -28,7 +28,8 @@ export function describeMachine() {
 
 /** @param {string} name of a package */
 function versionOf(name) {
-  return JSON.parse(readFileSync(new URL(`node_modules/${name}/package.json`, ROOT), "utf8")).version;
+  const file = new URL(`node_modules/${name}/package.json`, ROOT);
+  return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).version : "not installed";
 }
 
 /** The commit of a checkout, with `+` when its src has changes on top. @param {URL} root its folder, this one's by default */

@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 
@@ -52,4 +53,18 @@ test("docs/dependencies.md has a row for every dependency, with its version, and
   expect(rows.map(([, name, version]) => [name, version]).sort()).toEqual(
     expected.map((name) => [name, locked[`node_modules/${name}`].version]).sort(),
   );
+});
+
+test("no source needs an optional dependency to compile: npm leaves it out where it can't be built", () => {
+  const { optionalDependencies } = JSON.parse(read("package.json"));
+  const sources = ["src", "test", "bench", "scripts"].flatMap((folder) =>
+    readdirSync(join(CHECKOUT, folder), { recursive: true, encoding: "utf8" })
+      .filter((name) => /\.m?[jt]s$/.test(name))
+      .map((name) => `${folder}/${name}`),
+  );
+  expect(sources.length).toBeGreaterThan(100);
+  const importing = sources.filter((path) =>
+    Object.keys(optionalDependencies).some((name) => read(path).includes(` from "${name}"`)),
+  );
+  expect(importing).toEqual([]);
 });
