@@ -7,6 +7,11 @@ export const BENCHES = [
       "How many small calls a second does the daemon answer, compared with a bare uWebSockets.js server?",
   },
   {
+    name: "nodes",
+    question:
+      "Are small calls as fast on Node 24 with the newer uWebSockets.js as on Node 20 with the older one?",
+  },
+  {
     name: "before",
     question: "Is the daemon as fast as another checkout of it, for the same calls in the same run?",
   },

@@ -1,6 +1,6 @@
 // @ts-check
 import { existsSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openFolder, startService } from "./process.mjs";
 
@@ -20,6 +20,8 @@ export const CLI = fileURLToPath(new URL("../../dist/main/cli.js", import.meta.u
  * @property {readonly string[]} [nodeFlags]
  * @property {string} [cli] the compiled command of another checkout
  * @property {number} [quotaBytes] of the embedded pool
+ * @property {(argv: readonly string[], folders: readonly string[]) => readonly string[]} [wrap] the command that runs
+ *   the daemon's somewhere else, where it must see these folders
  */
 
 /**
@@ -29,7 +31,8 @@ export const CLI = fileURLToPath(new URL("../../dist/main/cli.js", import.meta.u
  * @param {DaemonOptions} [options]
  * @returns {Promise<Daemon>}
  */
-export async function startDaemon(releasers, config, { env = {}, nodeFlags = [], cli = CLI } = {}) {
+export async function startDaemon(releasers, config, options = {}) {
+  const { env = {}, nodeFlags = [], cli = CLI, wrap = (argv) => argv } = options;
   if (!existsSync(cli)) throw new Error(`${cli} is missing: run npm run build in that checkout`);
   const folder = openFolder(releasers);
   const file = join(folder, "config.json");
@@ -42,10 +45,15 @@ export async function startDaemon(releasers, config, { env = {}, nodeFlags = [],
   };
   writeFileSync(file, JSON.stringify(whole));
   const argv = [process.execPath, ...nodeFlags, ...profileFlags(), cli, "serve", "--config", file];
-  const service = await startService(releasers, argv, env);
+  const service = await startService(releasers, wrap(argv, [folder, ...poolFolders(config)]), env);
   const url = /listening on (http:\S+)/.exec(service.firstLine)?.[1];
   if (!url) throw new Error(`the daemon says: ${service.firstLine}`);
   return { ...service, url, port: Number(new URL(url).port) };
+}
+
+/** The folders that hold the embedded pools of a configuration. @param {Record<string, unknown>} config */
+function poolFolders({ pools = [] }) {
+  return /** @type {{ folder: string }[]} */ (pools).map(({ folder }) => dirname(folder));
 }
 
 /** With BENCH_PROFILE=FOLDER the daemon writes the profiles of its threads there when it stops. */

@@ -69,6 +69,7 @@ export function resultsPage(reported) {
       "- `npm run bench` runs all benches, and `npm run bench -- rpc soak` runs these two.",
       "- [bench/run.mjs](../bench/run.mjs) lists the variables that set the length of a run.",
       "- mixed, fetch and a part of scale need a VM with OpenZFS.",
+      "- `npm run bench -- nodes` compares Node 24 with Node 20, both in a root of Debian 13. It makes that by debootstrap, as root.",
       "- `BENCH_BEFORE=FOLDER npm run bench -- before` compares this checkout with another one. Build that one first. With\n" +
         "  `BENCH_BEFORE=.` the checkout is compared with itself, which shows how much the machine lets the ratios vary.",
     ].join("\n"),
