@@ -16,7 +16,7 @@ import type { CommandEnd } from "./run-command.js";
  * gives command.failed and is kept, so a new pattern is needed only when clients have to
  * react to a failure. To add one:
  * 1. Make the command fail on a real pool. Save its stderr as `test/fixtures/zfs-2.3.2/NAME.txt`,
- *    with `$ COMMAND` as the first line.
+ *    with `$ COMMAND` as the first line. test/openzfs-vm/capture-messages.sh does so for other releases.
  * 2. List NAME under the code that it must give in CODES of
  *    `test/unit/workers/processes/command-failures.test.ts`. The test fails now.
  * 3. Add the pattern to PATTERNS, or the new words to one of them. Anchor it with `^` and `m`, so
