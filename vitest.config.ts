@@ -22,7 +22,12 @@ const onOpenZfs = {
 };
 
 /** A hook that is slow on a busy machine must not lose its whole file. */
-const onBusyMachines = { testTimeout: 60_000, hookTimeout: 120_000 };
+const onBusyMachines = {
+  testTimeout: 60_000,
+  hookTimeout: 120_000,
+  // The report shows every retry.
+  retry: process.env.CI ? 1 : 0,
+};
 
 /** The thread of Node's own SQLite runs a compiled file, also where a test imports the sources. */
 const compiledThread = {
