@@ -1,6 +1,9 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
+/** A busy machine may be late now and then. The report shows every retry. */
+const retry = process.env.CI ? 1 : 0;
+
 /**
  * - unit: needs no ZFS.
  * - conformance-embedded, -uws, -node: HTTP only, against a daemon. Its pools are in folders
@@ -16,18 +19,12 @@ const onOpenZfs = {
   testTimeout: 120_000,
   hookTimeout: 600_000,
   fileParallelism: false,
-  // A busy CI machine may slow an emulated VM down now and then. The report shows every retry.
-  retry: process.env.CI ? 1 : 0,
+  retry,
   pool: "forks" as const,
 };
 
 /** A hook that is slow on a busy machine must not lose its whole file. */
-const onBusyMachines = {
-  testTimeout: 60_000,
-  hookTimeout: 120_000,
-  // The report shows every retry.
-  retry: process.env.CI ? 1 : 0,
-};
+const onBusyMachines = { testTimeout: 60_000, hookTimeout: 120_000, retry };
 
 /** The thread of Node's own SQLite runs a compiled file, also where a test imports the sources. */
 const compiledThread = {

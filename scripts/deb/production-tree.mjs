@@ -45,8 +45,7 @@ export function installNode(folder) {
  * @param {string} folder @param {string} abi of the Node that runs it, as process.versions.modules
  */
 export function installProduction(folder, abi) {
-  const lock = ["npm-shrinkwrap.json", "package-lock.json"].find((name) => fs.existsSync(name));
-  if (lock === undefined) throw new Error("there is no lock file");
+  const lock = "npm-shrinkwrap.json";
   const manifest = JSON.parse(fs.readFileSync("package.json", "utf8"));
   for (const name of NOT_NEEDED) {
     delete manifest.dependencies?.[name];

@@ -3,7 +3,6 @@ import type { SqlRow, SqlValue } from "./sqlite.js";
 
 /** What is used of `node:sqlite`. Its calls are synchronous. */
 interface BuiltinStatement {
-  run(...values: SqlValue[]): unknown;
   all(...values: SqlValue[]): SqlRow[];
 }
 
