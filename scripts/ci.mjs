@@ -3,6 +3,9 @@
 // it the VMs of the other releases are built, the other releases of Node are tested, and then those
 // of OpenZFS. Prints the time of each part at its end. Both sides run what is compiled before them;
 // `npm test` compiles again, and writes nothing then.
+//
+// CI_RESULTS=FILE  where it also writes what came of the parts, for `npm run matrix -- --from FILE`
+import { writeFileSync } from "node:fs";
 import { nodePart, openZfsPart, uwsPart, vmPart } from "./parts/parts.mjs";
 import { runInTurn, tableOf } from "./parts/run-part.mjs";
 
@@ -25,4 +28,5 @@ if (ends.every(({ ok }) => ok)) {
   ends.push(...sides.flat());
 }
 process.stdout.write(`\n${tableOf(ends, (performance.now() - begin) / 1000)}`);
+if (process.env.CI_RESULTS) writeFileSync(process.env.CI_RESULTS, JSON.stringify(ends));
 process.exitCode = ends.every(({ ok }) => ok) ? 0 : 1;

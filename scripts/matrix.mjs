@@ -1,8 +1,10 @@
-// npm run matrix [-- --only NAME]...
+// npm run matrix [-- --only NAME]... [--from FILE]
 //
-// Runs the tests on every release of OpenZFS and Node that can be had here, and installs the package
-// with several releases of npm. Writes docs/compatibility.md. With --only, such as "OpenZFS 2.1.11" or
-// "install", runs these parts; what the page says of the others stays.
+// Runs the tests on every release of OpenZFS and Node that can be had here, and installs the packages:
+// those of npm with several of its releases, and the one of Debian in roots of two of its releases.
+// Writes docs/compatibility.md. With --only, such as "OpenZFS 2.1.11" or "install", runs these parts;
+// what the page says of the others stays. Two parts run at a time. With --from, takes from a run of
+// .ci/run on the same commit (CI_RESULTS) the parts that are the same there, and does not run them.
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,7 +18,17 @@ import { runPart, tableOf } from "./parts/run-part.mjs";
 const PAGE = fileURLToPath(new URL("../docs/compatibility.md", import.meta.url));
 const RESULTS = fileURLToPath(new URL("../docs/compatibility.json", import.meta.url));
 
-const { values } = parseArgs({ options: { only: { type: "string", multiple: true } } });
+const { values } = parseArgs({
+  options: { only: { type: "string", multiple: true }, from: { type: "string" } },
+});
+
+/** The parts of .ci/run that hold whole parts of this. `npm test` runs everything on OpenZFS 2.3.2 and Node 20. */
+const SAME_IN_CI = new Map([
+  ["npm test", ["OpenZFS 2.3.2", "Node 20"]],
+  ["Node 22", ["Node 22"]],
+  ["Node 24", ["Node 24"]],
+  ["Node 24 in Debian 13", ["Node 24 in Debian 13"]],
+]);
 
 /** @type {import("./parts/compatibility-page.mjs").Results} */
 const results = existsSync(RESULTS) ? JSON.parse(readFileSync(RESULTS, "utf8")) : { parts: {}, installs: [] };
@@ -24,19 +36,28 @@ const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding:
 const date = new Date().toISOString().slice(0, 10);
 
 const releases = /** @type {(keyof typeof OPENZFS_SUITES)[]} */ (Object.keys(OPENZFS_SUITES));
+const folder = mkdtempSync(join(tmpdir(), "imagestore-matrix-"));
+const installs = join(folder, "installs.json");
+const debs = join(folder, "debs.json");
+/** Those with an emulated VM come first: one of them leaves a processor idle most of the time. */
 const parts = [
   ...releases.map((release) => openZfsPart(release, "all")),
   ...[20, 22, 24, 26].map(nodePart),
   ...[20, 22, 24].map(uwsPart),
+  {
+    name: "install",
+    argv: ["node", "scripts/test-install.mjs", "--results", installs],
+    limitMinutes: 45,
+  },
+  { name: "deb", argv: ["npm", "run", "test:deb"], env: { DEB_RESULTS: debs }, limitMinutes: 30 },
 ];
 
-const names = [...parts.map(({ name }) => name), "install"];
+const names = parts.map(({ name }) => name);
 const unknown = (values.only ?? []).filter((name) => !names.includes(name));
 if (unknown.length > 0) {
   process.stderr.write(`matrix: no part ${unknown.join(", ")}; there are ${names.join(", ")}\n`);
   process.exit(2);
 }
-const isChosen = (/** @type {string} */ name) => values.only?.includes(name) ?? true;
 
 /** After each part, so that a run that is cut short has told what it found. */
 function writePage() {
@@ -44,27 +65,32 @@ function writePage() {
   writeFileSync(PAGE, pageOf(results));
 }
 
+/** @param {import("./parts/run-part.mjs").PartEnd} end */
+function take({ name, ok, why, seconds, ran }) {
+  results.parts[name] = { date, commit, ok, why, seconds: Math.round(seconds), ...(ran ?? { tallies: {} }) };
+  if (existsSync(installs)) results.installs = JSON.parse(readFileSync(installs, "utf8"));
+  if (existsSync(debs)) results.debs = JSON.parse(readFileSync(debs, "utf8")).runs;
+  writePage();
+}
+
 const begin = performance.now();
+/** @type {import("./parts/run-part.mjs").PartEnd[]} */
 const ends = [];
-for (const part of parts.filter(({ name }) => isChosen(name))) {
-  const end = await runPart(part);
-  ends.push(end);
-  const { ok, why, seconds, ran = { tallies: {} } } = end;
-  results.parts[part.name] = { date, commit, ok, why, seconds: Math.round(seconds), ...ran };
-  writePage();
+/** @type {import("./parts/run-part.mjs").PartEnd[]} */
+const taken = values.from ? JSON.parse(readFileSync(values.from, "utf8")) : [];
+for (const end of taken) for (const name of SAME_IN_CI.get(end.name) ?? []) ends.push({ ...end, name });
+for (const end of ends) take(end);
+const waiting = parts.filter(
+  ({ name }) => (values.only?.includes(name) ?? true) && !ends.some((end) => end.name === name),
+);
+async function runWaiting() {
+  for (let part = waiting.shift(); part !== undefined; part = waiting.shift()) {
+    const end = await runPart(part);
+    ends.push(end);
+    take(end);
+  }
 }
-if (isChosen("install")) {
-  const folder = mkdtempSync(join(tmpdir(), "imagestore-matrix-"));
-  const file = join(folder, "installs.json");
-  const end = await runPart({
-    name: "install",
-    argv: ["node", "scripts/test-install.mjs", "--results", file],
-    limitMinutes: 45,
-  });
-  ends.push(end);
-  if (existsSync(file)) results.installs = JSON.parse(readFileSync(file, "utf8"));
-  writePage();
-  rmSync(folder, { recursive: true });
-}
+await Promise.all([runWaiting(), runWaiting()]);
+rmSync(folder, { recursive: true });
 process.stdout.write(`\n${tableOf(ends, (performance.now() - begin) / 1000)}`);
 process.exitCode = ends.every(({ ok }) => ok) ? 0 : 1;

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { bundledPackages, isBundledFile, manifestInBundle } from "./bundle/bundle.mjs";
+import { copyBundle } from "./bundle/bundle.mjs";
 
 const CHECKOUT = fileURLToPath(new URL("..", import.meta.url));
 const { platform, arch } = process;
@@ -38,32 +38,10 @@ function pack(folder, to) {
   return join(to, said.trim());
 }
 
-/** Copies one installed package into the bundle. @param {string} path @param {string} stage @param {string[]} all */
-function copyPackage(path, stage, all) {
-  const from = join(CHECKOUT, path);
-  const isInner = (/** @type {string} */ source) => source.slice(from.length).startsWith("/node_modules");
-  cpSync(from, join(stage, path), {
-    recursive: true,
-    filter: (source) =>
-      !isInner(source) && isBundledFile(path, source.slice(from.length + 1), { platform, arch }),
-  });
-  writeJson(
-    join(stage, path, "package.json"),
-    manifestInBundle(path, readJson(join(from, "package.json")), all),
-  );
-}
-
 /** Makes a packed package hold what it depends on. @param {string} stage where it was unpacked */
 function bundle(stage) {
   const lock = readJson(join(CHECKOUT, "npm-shrinkwrap.json"));
-  const isInstalled = (/** @type {string} */ path) => existsSync(join(CHECKOUT, path, "package.json"));
-  const all = bundledPackages(lock.packages, isInstalled);
-  for (const path of all) {
-    const { version } = readJson(join(CHECKOUT, path, "package.json"));
-    if (version !== lock.packages[path].version)
-      throw new Error(`${path} has version ${version}, and not the one that is locked: run \`npm ci\``);
-    copyPackage(path, stage, all);
-  }
+  const all = copyBundle(CHECKOUT, stage, { platform, arch });
   const { scripts, devDependencies, optionalDependencies, allowScripts, files, ...own } = readJson(
     join(stage, "package.json"),
   );
@@ -82,7 +60,9 @@ function bundle(stage) {
 }
 
 if (!existsSync(join(CHECKOUT, "node_modules/sqlite3/build/Release/node_sqlite3.node"))) {
-  process.stderr.write("sqlite3 has no binary here, and Node 20 needs one: run `npm rebuild sqlite3`\n");
+  process.stderr.write(
+    "sqlite3 has no binary here, and Node 20 needs one: run `npm ci` where there is a C++ compiler\n",
+  );
   process.exit(1);
 }
 const folder = mkdtempSync(join(tmpdir(), "imagestore-package-"));

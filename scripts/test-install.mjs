@@ -1,8 +1,8 @@
-// npm run test:install [-- --node 24] [--npm 12] [--results FILE]
+// npm run test:install [-- --node 24] [--npm 12] [--package bundle] [--results FILE]
 //
-// Packs this checkout, installs the package as its users do (`npm install -g`, an ordinary user,
-// an empty home), with several releases of npm and Node, and asks the daemon that it gives. Prints
-// what came of each pair, and writes it to a file as JSON.
+// Packs this checkout, both plain and as the bundle for this platform, installs each package as its
+// users do (`npm install -g`, an ordinary user, an empty home), with several releases of npm and Node,
+// and asks the daemon that it gives. Prints what came of each, and writes it to a file as JSON.
 import { execFileSync, spawn } from "node:child_process";
 import {
   chmodSync,
@@ -23,6 +23,7 @@ import { CACHE, nodeFolder } from "./parts/nodes.mjs";
 
 /**
  * @typedef {object} Installed
+ * @property {string} package - `npm pack` or `npm run package:npm`
  * @property {number} node
  * @property {number} npm
  * @property {boolean} installed
@@ -35,6 +36,11 @@ import { CACHE, nodeFolder } from "./parts/nodes.mjs";
  */
 
 const CHECKOUT = fileURLToPath(new URL("..", import.meta.url));
+/** How each package is made. */
+const PACKAGES = {
+  plain: { made: "npm pack", make: packPlain },
+  bundle: { made: "npm run package:npm", make: packBundle },
+};
 const NODES = [20, 22, 24, 26];
 const NPMS = [11, 12];
 /** npm 12 runs on Node 22.22 and newer. */
@@ -48,8 +54,26 @@ const HEADERS = join(dirname(dirname(process.execPath)), "include/node");
 const major = /** @param {string} version */ (version) => Number.parseInt(version, 10);
 
 const { values } = parseArgs({
-  options: { node: { type: "string" }, npm: { type: "string" }, results: { type: "string" } },
+  options: {
+    node: { type: "string" },
+    npm: { type: "string" },
+    package: { type: "string" },
+    results: { type: "string" },
+  },
 });
+
+/** @param {string} folder @returns {string} the package */
+function packPlain(folder) {
+  const argv = ["pack", "--json", "--pack-destination", folder];
+  const said = execFileSync("npm", argv, { cwd: CHECKOUT, encoding: "utf8" });
+  return join(folder, JSON.parse(said.slice(said.indexOf("[\n")))[0].filename);
+}
+
+/** @param {string} folder @returns {string} the package */
+function packBundle(folder) {
+  const argv = ["scripts/package-npm.mjs", "--out", folder];
+  return execFileSync(process.execPath, argv, { cwd: CHECKOUT, encoding: "utf8" }).trim();
+}
 
 /** The program of a release of npm. Installs it where it is missing. @param {number} major */
 function npmProgram(major) {
@@ -57,7 +81,8 @@ function npmProgram(major) {
   const program = join(prefix, "node_modules/npm/bin/npm-cli.js");
   if (!existsSync(program)) {
     mkdirSync(prefix, { recursive: true });
-    execFileSync("npm", ["install", "--prefix", prefix, "--no-audit", "--no-fund", `npm@${major}`]);
+    const argv = ["install", "--prefix", prefix, "--no-audit", "--no-fund", `npm@${major}`];
+    execFileSync("npm", argv, { stdio: "pipe" });
   }
   return program;
 }
@@ -126,9 +151,12 @@ function copyFor(folder, from, name) {
   return to;
 }
 
-/** @param {string} folder @param {string} tarball @param {number} node @param {number} npm @returns {Promise<Installed>} */
-async function tryPair(folder, tarball, node, npm) {
-  const pair = { node, npm };
+/**
+ * @param {string} folder @param {{ made: string, tarball: string }} packed
+ * @param {number} node @param {number} npm @returns {Promise<Installed>}
+ */
+async function tryPair(folder, { made, tarball }, node, npm) {
+  const pair = { package: made, node, npm };
   if (TOO_OLD(node, npm))
     return {
       ...pair,
@@ -181,19 +209,18 @@ const folder = mkdtempSync(join(tmpdir(), "imagestore-install-"));
 chmodSync(folder, 0o755);
 const ends = [];
 try {
-  const packed = execFileSync("npm", ["pack", "--json", "--pack-destination", folder], {
-    cwd: CHECKOUT,
-    encoding: "utf8",
-  });
-  const [{ filename }] = JSON.parse(packed.slice(packed.indexOf("[\n")));
-  const chosen = /** @param {number[]} all @param {string | undefined} one */ (all, one) =>
-    one === undefined ? all : [Number(one)];
-  for (const node of chosen(NODES, values.node)) {
-    for (const npm of chosen(NPMS, values.npm)) {
-      const end = await tryPair(folder, join(folder, filename), node, npm);
-      ends.push(end);
-      process.stdout.write(`${JSON.stringify(end)}\n`);
-      rmSync(join(folder, `node-${node}-npm-${npm}`), { recursive: true, force: true });
+  const chosen = /** @template T @param {Iterable<T>} all @param {string | undefined} one */ (all, one) =>
+    [...all].filter((each) => one === undefined || String(each) === one);
+  for (const name of chosen(/** @type {const} */ (["plain", "bundle"]), values.package)) {
+    const { made, make } = PACKAGES[name];
+    const packed = { made, tarball: make(folder) };
+    for (const node of chosen(NODES, values.node)) {
+      for (const npm of chosen(NPMS, values.npm)) {
+        const end = await tryPair(folder, packed, node, npm);
+        ends.push(end);
+        process.stdout.write(`${JSON.stringify(end)}\n`);
+        rmSync(join(folder, `node-${node}-npm-${npm}`), { recursive: true, force: true });
+      }
     }
   }
 } finally {

@@ -1,16 +1,23 @@
 /**
- * What a bundle for one platform holds of the installed packages.
+ * What a package for one platform holds of the installed packages.
  *
  * @typedef {object} Manifest a package.json, or the entry of a package in the lock
+ * @property {string} [version]
  * @property {Record<string, string>} [dependencies]
  * @property {Record<string, string>} [optionalDependencies]
  *
- * @typedef {{ readonly platform: string, readonly arch: string }} Platform
+ * @typedef {object} Target what the package is for
+ * @property {string} platform
+ * @property {string} arch
+ * @property {string} [abi] - of the one Node that runs it, as process.versions.modules; without it, of any from 20 on
  */
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 
 const UWS_NEWER = "node_modules/@btc-vision/uwebsockets.js";
-const UWS_OLDER = "node_modules/@trufflesuite/uws-js-unofficial";
-const SQLITE = "node_modules/sqlite3";
+export const UWS_OLDER = "node_modules/@trufflesuite/uws-js-unofficial";
+export const SQLITE = "node_modules/sqlite3";
+const OLDEST_ABI = 115;
 
 /** Packages of which we load a native file: what they need to run. The rest is for their installation, or unused. */
 /** @type {ReadonlyMap<string, readonly string[]>} */
@@ -58,20 +65,26 @@ export function bundledPackages(locked, isInstalled) {
 
 /**
  * Whether a file or folder of a package belongs into the bundle: sources in TypeScript, maps, tests,
- * pages and what compiles native code don't, and neither do native files for other platforms or for
- * Node before 20.
- * @param {string} path of the package @param {string} inner below it; "" is the package's folder
- * @param {Platform} platform
+ * pages, settings of tools and what compiles native code don't, and neither do native files that the
+ * target can't load. Licences do.
+ * @param {string} path of the package @param {string} inner below it
+ * @param {Target} target
  */
-export function isBundledFile(path, inner, { platform, arch }) {
-  if (/\.[cm]?ts$|\.map$|^binding\.gyp$|^\.(?:npm|git)ignore$/.test(inner)) return false;
-  if (/^(?:\.github|benchmarks?|docs|examples|specs|tests?)$/.test(inner)) return false;
+export function isBundledFile(path, inner, { platform, arch, abi }) {
+  const name = inner.split("/").at(-1) ?? "";
+  if (/^(?:licen[cs]e|notice|copying)/i.test(name)) return true;
+  if (/\.[cm]?ts$|\.map$|\.md$|\.markdown$|\.ya?ml$|^tsconfig.*\.json$|^binding\.gyp$|^\./.test(name))
+    return false;
+  if (/^(?:bench|benchmarks?|docs|examples|specs|tests?)$/.test(inner)) return false;
   const native = /(?:^|\/)uws_(\w+?)_(\w+)_(\d+)\.node$/.exec(inner);
-  if (native) return native[1] === platform && native[2] === arch && Number(native[3]) >= 115;
+  if (native) {
+    const isOurs = abi === undefined ? Number(native[3]) >= OLDEST_ABI : native[3] === abi;
+    return native[1] === platform && native[2] === arch && isOurs;
+  }
   if (path === UWS_NEWER) return true;
-  if (path === UWS_OLDER) return /^(?:|LICENSE|package\.json|src|src\/uws\.js|binaries)$/.test(inner);
+  if (path === UWS_OLDER) return /^(?:package\.json|src|src\/uws\.js|binaries)$/.test(inner);
   if (path === SQLITE)
-    return /^(?:|LICENSE|package\.json|lib(?:\/.*)?|build|build\/Release|build\/Release\/node_sqlite3\.node)$/.test(
+    return /^(?:package\.json|lib(?:\/.*)?|build|build\/Release|build\/Release\/node_sqlite3\.node)$/.test(
       inner,
     );
   return true;
@@ -89,4 +102,49 @@ export function manifestInBundle(path, manifest, all) {
   const named = { ...dependencies, ...optionalDependencies };
   const kept = needsOf(path, manifest).filter((name) => findFrom(path, name, isThere) !== undefined);
   return { ...rest, dependencies: Object.fromEntries(kept.map((name) => [name, named[name]])) };
+}
+
+/** @param {string} path */
+const readJson = (path) => JSON.parse(readFileSync(path, "utf8"));
+
+/**
+ * The files of a package that belong into the bundle.
+ * @param {string} from where it is installed @param {string} path @param {Target} target @param {string} inner
+ * @returns {string[]} relative to it
+ */
+function filesOf(from, path, target, inner = "") {
+  return readdirSync(join(from, inner), { withFileTypes: true }).flatMap((entry) => {
+    const name = inner === "" ? entry.name : `${inner}/${entry.name}`;
+    // What lies in its own node_modules are packages too.
+    if (name === "node_modules" || !isBundledFile(path, name, target)) return [];
+    return entry.isDirectory() ? filesOf(from, path, target, name) : [name];
+  });
+}
+
+/**
+ * Copies what the program needs to run of a checkout's node_modules, with the versions of the lock.
+ * @param {string} checkout @param {string} to a folder @param {Target} target
+ * @param {readonly string[]} without paths of packages that the target has no use for
+ * @returns {string[]} the paths of the packages
+ */
+export function copyBundle(checkout, to, target, without = []) {
+  const { packages } = readJson(join(checkout, "npm-shrinkwrap.json"));
+  const isInstalled = (/** @type {string} */ path) =>
+    !without.includes(path) && existsSync(join(checkout, path, "package.json"));
+  const all = bundledPackages(packages, isInstalled);
+  for (const path of all) {
+    const from = join(checkout, path);
+    const manifest = readJson(join(from, "package.json"));
+    if (manifest.version !== packages[path].version)
+      throw new Error(
+        `${path} has version ${manifest.version}, and not the one that is locked: run \`npm ci\``,
+      );
+    for (const inner of filesOf(from, path, target)) {
+      mkdirSync(dirname(join(to, path, inner)), { recursive: true });
+      copyFileSync(join(from, inner), join(to, path, inner));
+    }
+    const reduced = manifestInBundle(path, manifest, all);
+    writeFileSync(join(to, path, "package.json"), `${JSON.stringify(reduced, undefined, 2)}\n`);
+  }
+  return all;
 }

@@ -10,7 +10,7 @@ import { dirname, join, relative } from "node:path";
 import { gzipSync } from "node:zlib";
 import { bashCompletion, fishCompletion, zshCompletion } from "./completions.mjs";
 import { manPages } from "./man-pages.mjs";
-import { installNode, installProduction, licensesOf } from "./production-tree.mjs";
+import { copyProduction, installNode } from "./production-tree.mjs";
 
 const STAGE = "build/deb";
 const LIB = `${STAGE}/usr/lib/imagestore`;
@@ -46,12 +46,12 @@ function putProgram() {
   fs.mkdirSync(LIB, { recursive: true });
   const node = installNode(`${LIB}/bin`);
   const abi = run(node.program, "-p", "process.versions.modules");
-  installProduction(LIB, abi);
+  const packages = copyProduction(LIB, abi);
   fs.cpSync("dist", `${LIB}/dist`, { recursive: true, filter: (path) => !path.endsWith(".map") });
   copy("packaging/imagestore.sh", "usr/bin/imagestore", 0o755);
   copy("packaging/imagestore.service", "usr/lib/systemd/system/imagestore.service");
   copy("packaging/imagestore.json", "etc/imagestore/imagestore.json");
-  return node;
+  return { node, packages };
 }
 
 async function putTexts() {
@@ -66,8 +66,8 @@ async function putTexts() {
   put("usr/share/fish/vendor_completions.d/imagestore.fish", fishCompletion(program));
 }
 
-/** @param {string} nodeLicense */
-function putDocuments(nodeLicense) {
+/** @param {string} nodeLicense @param {readonly string[]} packages a line for each */
+function putDocuments(nodeLicense, packages) {
   for (const name of ["README.md", "SECURITY.md", "CHANGELOG.md"])
     copy(name, `usr/share/doc/imagestore/${name}`);
   for (const name of fs.readdirSync("docs").filter((name) => name.endsWith(".md")))
@@ -84,7 +84,7 @@ function putDocuments(nodeLicense) {
 /usr/share/common-licenses/Apache-2.0. /usr/lib/imagestore/bin/node is Node.js as its project publishes it;
 node-license.gz has its licenses. /usr/lib/imagestore/node_modules has these packages, with their licenses:
 
-${licensesOf(LIB).join("\n")}
+${packages.join("\n")}
 
 ${license}`,
   );
@@ -130,9 +130,9 @@ function settle() {
 }
 
 fs.rmSync(STAGE, { recursive: true, force: true });
-const node = putProgram();
+const { node, packages } = putProgram();
 await putTexts();
-putDocuments(node.license);
+putDocuments(node.license, packages);
 putControl();
 settle();
 const output = `build/imagestore_${version}_${architecture}.deb`;

@@ -15,6 +15,7 @@
  * @typedef {object} Results
  * @property {Record<string, PartResult>} parts - by their names
  * @property {import("../test-install.mjs").Installed[]} installs
+ * @property {readonly { suite: string, transport: string, steps: readonly string[] }[]} [debs]
  */
 
 /** @param {import("./tally-reporter.mjs").Tally | undefined} tally */
@@ -102,13 +103,14 @@ ${failuresOf(results)}
 
 ## npm
 
-\`npm install --global\` of the packed package, by an ordinary user with an empty home on Debian 12; then \`imagestore serve\`,
+\`npm install --global\` of the package, by an ordinary user with an empty home on Debian 12; then \`imagestore serve\`,
 one call, and a stop in order.
 
 ${table(
-  ["Node", "npm", "installed", "served", "transport", "SQLite", "size, MiB", "remark"],
+  ["package", "Node", "npm", "installed", "served", "transport", "SQLite", "size, MiB", "remark"],
   results.installs.map(
-    ({ node, npm, installed, served, transport = "", sqlite = "", mib = "", reason = "" }) => [
+    ({ package: made, node, npm, installed, served, transport = "", sqlite = "", mib = "", reason = "" }) => [
+      `\`${made}\``,
       String(node),
       String(npm),
       installed ? "yes" : "no",
@@ -119,6 +121,16 @@ ${table(
       reason,
     ],
   ),
+)}
+
+## Debian
+
+\`npm run test:deb\` in a root of each release that has the smallest set of its packages, with the Node that is in the
+package: install, serve, upgrade, remove, purge.
+
+${table(
+  ["release", "transport", "steps that passed"],
+  (results.debs ?? []).map(({ suite, transport, steps }) => [suite, transport, String(steps.length)]),
 )}
 `;
 }

@@ -21,7 +21,7 @@ export async function openSqlite(path: string): Promise<Sqlite> {
   if (typeof addon !== "string") return openWithAddon(addon, path);
   if (hasBuiltinSqlite()) return openOnThread(path);
   throw new SqliteMissing(
-    `no SQLite can be loaded: the package sqlite3 has no binary for this machine (${addon}), and Node ${process.versions.node} has none of its own. Run \`npm rebuild sqlite3\`, which needs a C++ compiler, or use Node 22.13 or newer`,
+    `no SQLite can be loaded: the package sqlite3 can't be loaded (${addon}), and Node ${process.versions.node} has none of its own. Use Node 22.13 or newer, or install imagestore again where there is a C++ compiler (Debian: apt install g++ make python3)`,
   );
 }
 

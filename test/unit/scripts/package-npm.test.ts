@@ -70,8 +70,21 @@ test.each([
   ["node_modules/sqlite3", "deps", false],
   ["node_modules/zod", "index.d.cts", false],
   ["node_modules/zod", "index.js", true],
+  ["node_modules/zod", "README.md", false],
+  ["node_modules/zod", "LICENSE.md", true],
+  ["node_modules/pino", ".github", false],
+  ["node_modules/pino", "lib/tests", true],
 ])("a bundle for Linux on x64 has of %s the file %s: %s", (path, inner, expected) => {
   expect(isBundledFile(path, inner, { platform: "linux", arch: "x64" })).toBe(expected);
+});
+
+test.each([
+  ["137", true],
+  ["115", false],
+  ["141", false],
+])("a package for Node's ABI 137 alone has the native file for %s: %s", (abi, expected) => {
+  const [newer, inner] = ["node_modules/@btc-vision/uwebsockets.js", `uws_linux_x64_${abi}.node`];
+  expect(isBundledFile(newer, inner, { platform: "linux", arch: "x64", abi: "137" })).toBe(expected);
 });
 
 const hasSqlite = existsSync(join(ROOT, "node_modules/sqlite3/build/Release/node_sqlite3.node"));
