@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { until } from "../support/until.js";
@@ -292,18 +293,19 @@ conformance("Fetching images", "fetches", (subject) => {
     expect(await Promise.all(asked)).toEqual(ids.map(() => "gone"));
     await until("those that wait have left", async () => (await pending()) === target.numFetchers);
     // Their places are free: as many others may wait.
+    const joined = begun().map((id) => server.must("RequestImage", { id, type: "kvm" }));
+    // They have joined before this is answered. An image is complete before its fetch gives up its place.
+    await server.must("ListVolumes", {});
     gate.open();
-    await until("those that run are complete", async () => {
-      const found = await Promise.all(begun().map((id) => server.must("GetImage", { id })));
-      return found.every(({ images }) => images?.[0]?.status === "complete");
-    });
+    for (const { images } of await Promise.all(joined)) expect(images?.[0]?.status).toBe("complete");
     expect(begun()).toHaveLength(target.numFetchers);
   });
 
   test("requests beyond those that run and wait are refused at once; the others succeed", async () => {
     const admitted = target.numFetchers + target.maxPending;
     const gate = createGate();
-    const ids = Array.from({ length: admitted + 3 }, (_each, index) => `${own}-queued-${index}`);
+    const attempt = `${own}-queued-${randomUUID().slice(0, 4)}`;
+    const ids = Array.from({ length: admitted + 3 }, (_each, index) => `${attempt}-${index}`);
     for (const id of ids) service.serve(id, gate.hold(bytes(stream)));
     let settled = 0;
     const asked = ids.map(async (id) => {
@@ -315,7 +317,7 @@ conformance("Fetching images", "fetches", (subject) => {
     await until("three requests are refused", () => settled >= 3, 4_000);
     const running = ids.filter((id) => service.requests(id) > 0).length;
     expect(running).toBeLessThanOrEqual(target.numFetchers);
-    const { message, data } = await server.failure("RequestImage", { id: `${own}-queued-late` });
+    const { message, data } = await server.failure("RequestImage", { id: `${attempt}-late` });
     expect(message).toBe(
       `resource temporarily unavailable (maxPending: wanted at most ${target.maxPending} waiting fetches)`,
     );
