@@ -45,6 +45,11 @@ export const BENCHES = [
     question: "Does a look-up slow down when the pool holds many snapshots?",
   },
   {
+    name: "growth",
+    question:
+      "Do changes cost more when an embedded pool holds many volumes, and do those that wait share a sync?",
+  },
+  {
     name: "overload",
     question:
       "Does the daemon keep its memory, its rate and its promises under ten times the load it can serve?",

@@ -16,6 +16,7 @@ import type {
   SpawnReport,
 } from "../protocol/threads/actor-contract.js";
 import { createActorLog } from "../protocol/threads/actor-log.js";
+import { openChangeCounter } from "../protocol/threads/change-counter.js";
 import { createChildTable } from "../protocol/threads/child-table.js";
 import { comlinkEndpoint } from "../protocol/threads/comlink-endpoint.js";
 import { openLink } from "../protocol/threads/link.js";
@@ -127,7 +128,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   }
 
   async function openDriver({ pool }: ActorSettings): Promise<Outcome<Zfs>> {
-    if (pool.driver === "embedded") return openEmbeddedZfs(pool, log, trace);
+    if (pool.driver === "embedded") return openEmbeddedZfs(pool, log, openChangeCounter(task.changes), trace);
     const { volumeProperties, timeouts } = node;
     const silentMs = Math.max(timeouts.commandMs, SHORTEST_SILENCE_MS);
     open.runner = startRunner({ script: RUNNER, children: createChildTable(children), log, silentMs });

@@ -51,7 +51,10 @@ export interface Actor {
    * service.stopping after `stop`. A RequestImage that waits for its turn ends when `client` goes.
    */
   call<T>(operation: Operation, client?: Client): Promise<Outcome<T>>;
-  /** Answers GetImage and ListImages from the copy in main. Undefined for other operations: use `call`. */
+  /**
+   * Answers GetImage and ListImages from the copy in main, GetSnapshot and GetVolume from what is
+   * kept there. Undefined where it can't, and for other operations: use `call`.
+   */
   read(operation: Operation): Outcome<unknown> | undefined;
   /** As `call`, but it also runs if the mailbox is full: for operations that release something. */
   callAlways<T>(operation: Operation): Promise<Outcome<T>>;
@@ -186,9 +189,9 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
   function callOnce<T>(operation: Operation, client?: Client): Promise<Outcome<T>> {
     if (!thread) return Promise.resolve(isStopped() ? failed.stopping : actorStarting);
     if (thread.link.pending >= options.mailbox) return Promise.resolve(mailboxFull(options.mailbox));
-    const { link } = thread;
+    const { link, kept } = thread;
     // Reads run no command whose log line would be written, unless the log has all.
-    if (!client || (isRead(operation) && !logsAll)) return link.call<T>(operation);
+    if (!client || (isRead(operation) && !logsAll)) return kept.ask(operation, () => link.call<T>(operation));
     const { requestId } = client;
     if (operation.op !== "RequestImage") return link.call<T>({ ...operation, requestId });
     const caller = ++lastCaller;
@@ -218,7 +221,7 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     get opened() {
       return lastOpened;
     },
-    read: (operation) => thread && readRecords(thread.mirror, operation),
+    read: (operation) => thread && (readRecords(thread.mirror, operation) ?? thread.kept.find(operation)),
     call: <T>(operation: Operation, client?: Client) =>
       shared.read<T>(operation) ?? callOnce<T>(operation, client),
     callAlways: (operation) => thread?.link.call(operation) ?? Promise.resolve(actorStarting),

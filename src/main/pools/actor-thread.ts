@@ -14,11 +14,13 @@ import type {
   LogLine,
   SpawnReport,
 } from "../../protocol/threads/actor-contract.js";
+import { createChangeMemory, openChangeCounter } from "../../protocol/threads/change-counter.js";
 import { comlinkEndpoint } from "../../protocol/threads/comlink-endpoint.js";
 import { type Link, openLink } from "../../protocol/threads/link.js";
 import type { WorkReport } from "../../protocol/threads/work-report.js";
 import { createSoloThread } from "../threads/solo-thread.js";
 import { createImageMirror, type ImageMirror } from "./image-mirror.js";
+import { createKeptAnswers, type KeptAnswers } from "./kept-answers.js";
 
 export interface ActorThreadOptions {
   readonly settings: ActorSettings;
@@ -41,6 +43,8 @@ interface ThreadEvents {
 export interface ActorThread {
   /** A copy of the actor's images. It is empty until the thread has sent them all. */
   readonly mirror: ImageMirror;
+  /** Answers to look-ups that still hold. */
+  readonly kept: KeptAnswers;
   /** For operations. When the thread ends, pending calls fail with service.interrupted. */
   readonly link: Link;
   /** When the thread ends, pending calls never settle: race them against `ended`. */
@@ -64,6 +68,7 @@ export function startActorThread(options: ActorThreadOptions & ThreadEvents): Ac
     log[level](fields, message);
   });
   const mirror = createImageMirror();
+  const changes = createChangeMemory();
   const link = openLink(
     hot.port1,
     async (ask) => {
@@ -73,7 +78,14 @@ export function startActorThread(options: ActorThreadOptions & ThreadEvents): Ac
     failed.interrupted,
     (change: ImageChange) => mirror.apply(change),
   );
-  const task: ActorTask = { settings, hot: hot.port2, control: control.port2, log: reports.port2, children };
+  const task: ActorTask = {
+    settings,
+    hot: hot.port2,
+    control: control.port2,
+    log: reports.port2,
+    children,
+    changes,
+  };
   const ended = piscina
     .run(task, { transferList: [hot.port2, control.port2, reports.port2] })
     .then(
@@ -87,6 +99,7 @@ export function startActorThread(options: ActorThreadOptions & ThreadEvents): Ac
     });
   return {
     mirror,
+    kept: createKeptAnswers(openChangeCounter(changes)),
     link,
     control: comlink.wrap<ActorControl>(comlinkEndpoint(control.port1)),
     ended,

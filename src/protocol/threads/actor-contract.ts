@@ -25,6 +25,8 @@ export interface ActorTask {
   readonly log: MessagePort;
   /** The memory of a ChildTable: main kills what it lists if the thread crashes. */
   readonly children: SharedArrayBuffer;
+  /** The memory of a ChangeCounter: main keeps answers while it stays equal. */
+  readonly changes: SharedArrayBuffer;
 }
 
 /** What an actor reports about itself. Tests count commands by it, and any answer proves it alive. */

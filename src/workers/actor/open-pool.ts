@@ -160,7 +160,7 @@ function createHandlers(
   };
   const holds = createHolds(context, liveTags, releaseLater);
   const guestsRoot = childOf(pool.name, "guests");
-  const reservations = createSpaceReservations(() => zfs.space(guestsRoot));
+  const reservations = createSpaceReservations((neededBytes) => zfs.space(guestsRoot, neededBytes));
   const handlersIn = (
     used: ActorContext,
     track: <T extends object>(inner: T, kind: "holds" | "space") => T,

@@ -117,8 +117,11 @@ export interface Zfs {
   listImages(): Promise<Outcome<readonly MarkedVolume[]>>;
   /** The pool's size, what of it is used, and how it is. */
   poolUsage(): Promise<Outcome<PoolUsage>>;
-  /** `available`: for new data below `root`. */
-  space(root: DatasetName): Promise<Outcome<Space>>;
+  /**
+   * `available`: for new data below `root`. `neededBytes`: if so much is surely there, the answer may be
+   * older than the last writes of guests.
+   */
+  space(root: DatasetName, neededBytes?: bigint): Promise<Outcome<Space>>;
 
   /**
    * Copies what the changes will need, which may take hours: no lock may be held meanwhile. The

@@ -102,8 +102,8 @@ export function guestOperations(
   }
 
   /**
-   * Creates the missing disks one by one, each of which ends its part of the reservation. If one
-   * fails, destroys what this call has created.
+   * Creates the missing disks at once, each of which ends its part of the reservation. If one
+   * fails, destroys what this call has created, and fails as the first of them.
    */
   async function createDisks(
     guestRoot: DatasetName,
@@ -113,24 +113,26 @@ export function guestOperations(
   ): Promise<Outcome<null>> {
     const before = await zfs.find(guestRoot);
     if (!before.ok) return before;
+    const ends = await Promise.all(
+      missing.map(async (plan) => {
+        const outcome = await createDisk(plan, copies).catch(internalFailure);
+        if (outcome.ok) reservation.shrink(plan.record.size);
+        return { outcome, volume: plan.volume };
+      }),
+    );
+    const failure = ends.find(({ outcome }) => !outcome.ok)?.outcome;
+    if (!failure) return succeed(null);
     const created: DatasetName[] = before.value === undefined ? [guestRoot] : [];
-    for (const plan of missing) {
-      const outcome = await createDisk(plan, copies).catch(internalFailure);
-      if (outcome.ok) {
-        created.push(plan.volume);
-        reservation.shrink(plan.record.size);
-        continue;
-      }
+    for (const { outcome, volume } of ends) {
       // A command that timed out may have created its disk all the same. A disk that existed before
       // is not ours to destroy.
-      if (outcome.failure.code !== "dataset.exists") created.push(plan.volume);
-      await removeCreated(created);
-      return outcome;
+      if (outcome.ok || outcome.failure.code !== "dataset.exists") created.push(volume);
     }
-    return succeed(null);
+    await removeCreated(created);
+    return failure;
   }
 
-  /** Destroys datasets, the newest first. Logs what it can't destroy: the call has failed already. */
+  /** Destroys datasets, the last first. Logs what it can't destroy: the call has failed already. */
   async function removeCreated(created: readonly DatasetName[]): Promise<void> {
     for (const name of [...created].reverse()) {
       const removed = await zfs.destroy(name, false);

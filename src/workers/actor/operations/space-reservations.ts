@@ -22,8 +22,10 @@ export interface SpaceReservation {
   end(): void;
 }
 
-/** `readSpace` reads what the pool has free now. */
-export function createSpaceReservations(readSpace: () => Promise<Outcome<Space>>): SpaceReservations {
+/** `readSpace` reads what the pool has free now, as Zfs has it. */
+export function createSpaceReservations(
+  readSpace: (neededBytes: bigint) => Promise<Outcome<Space>>,
+): SpaceReservations {
   /** The sum of the reservations that have not ended. */
   let reservedBytes = 0n;
   /** The sum of all reservations so far. It only grows; its growth during a read was reserved meanwhile. */
@@ -32,7 +34,7 @@ export function createSpaceReservations(readSpace: () => Promise<Outcome<Space>>
   /** Calls `use` if there is room. No await lies between, so no other caller can use the same room. */
   async function withRoom<T>(neededBytes: bigint, use: () => T): Promise<Outcome<T>> {
     const before = { reserved: reservedBytes, everReserved: everReservedBytes };
-    const space = await readSpace();
+    const space = await readSpace(neededBytes + before.reserved);
     if (!space.ok) return space;
     // A reservation that ended during the read counts too: the result may not include its disks.
     const reserved = before.reserved + everReservedBytes - before.everReserved;

@@ -23,8 +23,27 @@ export const CATALOG_TABLES: readonly string[] = [
   "CREATE TABLE IF NOT EXISTS discarded (file TEXT PRIMARY KEY) STRICT",
 ];
 
-/** Takes the values of datasetValues. */
-export const PUT_DATASET = `INSERT OR REPLACE INTO datasets VALUES (?${", ?".repeat(14)})`;
+/*
+ * Each of these takes one value, a list as JSON, so that a commit costs the same few statements
+ * however much it changes.
+ */
+
+/** Ids. */
+export const DELETE_DATASETS = "DELETE FROM datasets WHERE id IN (SELECT value FROM json_each(?))";
+export const DELETE_HOLDS = "DELETE FROM holds WHERE id IN (SELECT value FROM json_each(?))";
+const DATASET_COLUMNS = 15;
+/** Lists as of datasetValues. No two may have the same name or id; a row that has one of these names goes. */
+export const PUT_DATASETS = `INSERT OR REPLACE INTO datasets SELECT ${valuesOf(DATASET_COLUMNS)} FROM json_each(?)`;
+/** Pairs of an id and a tag. */
+export const ADD_HOLDS = `INSERT INTO holds SELECT ${valuesOf(2)} FROM json_each(?)`;
+/** Names of files. */
+export const ADD_DISCARDED = "INSERT OR IGNORE INTO discarded SELECT value FROM json_each(?)";
+export const DELETE_DISCARDED = "DELETE FROM discarded WHERE file IN (SELECT value FROM json_each(?))";
+
+/** The first so many elements of an element of json_each. */
+function valuesOf(count: number): string {
+  return Array.from({ length: count }, (_, index) => `value ->> ${index}`).join(", ");
+}
 
 /** The file holds what no version of the catalog writes. Its code is SQLite's for a damaged file. */
 export class CatalogDamage extends Error {

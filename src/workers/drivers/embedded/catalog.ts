@@ -4,44 +4,70 @@ import type { SnapshotName } from "../../../protocol/storage/names.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import type { Sqlite } from "../../sqlite/sqlite.js";
 import { openOwnSqlite } from "../../sqlite/sqlite-file.js";
-import { createCatalogIndex, type DatasetLookups } from "./catalog-index.js";
+import { createCatalogIndex } from "./catalog-index.js";
+import { type DatasetLookups, lookUpIn } from "./catalog-lookups.js";
+import { createCatalogOverlay, type DatasetChange } from "./catalog-overlay.js";
 import {
+  ADD_DISCARDED,
+  ADD_HOLDS,
   CATALOG_TABLES,
   CATALOG_VERSION,
   CatalogDamage,
+  DELETE_DATASETS,
+  DELETE_DISCARDED,
+  DELETE_HOLDS,
   datasetOfRow,
   datasetValues,
   holdOfRow,
-  PUT_DATASET,
+  PUT_DATASETS,
 } from "./catalog-rows.js";
 import { createCatalogUpkeep } from "./catalog-upkeep.js";
 import type { Dataset, Hold } from "./dataset.js";
 
-/** What one commit changes: all of it or nothing. */
-export interface CatalogChange {
-  /** New datasets, and new states of those whose id exists already. */
-  readonly put?: readonly Dataset[];
-  /** Datasets that are destroyed. */
-  readonly remove?: readonly Dataset[];
+/** A change that is made as a whole or not at all. */
+export interface CatalogChange extends DatasetChange {
   readonly addHold?: Hold;
   readonly removeHold?: Hold;
 }
 
-/** The datasets and holds of a pool, in memory and in a SQLite file. Memory answers every look-up. */
-export interface Catalog extends DatasetLookups {
+/** What changes are decided on. */
+export interface CatalogView extends DatasetLookups {
   /** The tags of the holds on the dataset with this id. */
   holdsOf(id: number): ReadonlySet<string>;
   /** An id that no dataset has or had, also in earlier runs. */
   nextId(): number;
   /** A transaction group number above those of all datasets, also of those that were destroyed. */
   nextTxg(): bigint;
+}
+
+/** Is told of each state of a dataset that enters or leaves the staged ones. */
+export interface CatalogWatcher {
+  entered(dataset: Dataset): void;
+  left(dataset: Dataset): void;
+  /** What has entered and left since the last call is on the disk, or was undone by calls that turn it back. */
+  settled(): void;
+}
+
+/**
+ * The datasets and holds of a pool, in memory and in a SQLite file. Memory answers every look-up.
+ * It is never ahead of the file: changes are staged, which only `staged` shows, until one commit
+ * has put all of them on the disk.
+ */
+export interface Catalog extends CatalogView {
+  /** As it will be when what is staged is committed. */
+  readonly staged: CatalogView;
+  /** Adds a change to those that the next commit makes. Its datasets are states that `staged` shows. */
+  stage(change: CatalogChange): void;
+  /** Forgets what is staged. */
+  dropStaged(): void;
   /**
-   * Resolves once the change is on the disk and visible to look-ups; after a crash all of it is
-   * there or nothing. Rejects with SQLite's error, and then nothing has changed.
-   * The caller must await it before the next: two commits may not overlap.
-   * `onStored` is called between the two, once the change is on the disk; it must not throw.
+   * Resolves once what is staged is on the disk and visible to look-ups; after a crash all of it is
+   * there or nothing. Rejects with SQLite's error, and then it is staged still.
+   * The caller must await it before it stages more.
+   * `onStored` is called between the two, once it is on the disk; it must not throw.
    */
-  commit(change: CatalogChange, onStored?: () => void): Promise<void>;
+  commit(onStored?: () => void): Promise<void>;
+  watch(watcher: CatalogWatcher): void;
   /** Whether a commit left this file without any dataset, and its removal was not noted since. */
   isDiscarded(file: string): boolean;
   /** Notes that a discarded file is gone. The next commit stores it; a crash before that does no harm. */
@@ -99,73 +125,80 @@ export async function openCatalog(path: string, log: ActorLog): Promise<Catalog>
 }
 
 function createCatalog(database: Sqlite, stored: StoredCatalog, backup: string, log: ActorLog): Catalog {
-  const { add, remove, countUsers, ...lookups } = createCatalogIndex();
+  const index = createCatalogIndex();
+  const overlay = createCatalogOverlay(index);
+  const stagedLookups = lookUpIn(overlay);
   /** Tags by the id of the snapshot. */
-  const holds = new Map<number, Set<string>>();
+  const holds = new Map<number, ReadonlySet<string>>();
+  /** The same, of those whose holds a staged change has changed. */
+  const stagedHolds = new Map<number, ReadonlySet<string>>();
+  /** What each staged change took away and put in its place, in their order. */
+  let steps: ReturnType<typeof overlay.stage>[] = [];
   /** As the file has it, but for the removals that were noted since the last commit. */
   const discarded = new Set(stored.discarded);
+  /** Files that staged changes leave without a dataset. */
+  let stagedDiscarded: string[] = [];
   /** Noted and not stored yet. */
   let removedFiles: string[] = [];
-  /** The highest id given out; at least that of every dataset. The file keeps it, so that none is used again. */
-  let { lastId } = stored;
-  /** The highest transaction group given out; at least that of every dataset. Kept as the id is. */
-  let { lastTxg } = stored;
+  const watchers: CatalogWatcher[] = [];
   /** Taken for each transaction, and for each step of upkeep. */
   const turns = new Mutex();
   const upkeep = createCatalogUpkeep({ database, backup, turns, log });
-
-  function addHold({ id, tag }: Hold): void {
-    const tags = holds.get(id) ?? new Set();
-    holds.set(id, tags.add(tag));
-  }
-
-  for (const dataset of stored.datasets) {
-    add(dataset);
-    lastId = Math.max(lastId, dataset.id);
-    if (dataset.createtxg > lastTxg) lastTxg = dataset.createtxg;
-  }
-  stored.holds.forEach(addHold);
+  const { add, remove } = index;
+  stored.datasets.forEach(add);
+  for (const { id, tag } of stored.holds) holds.set(id, new Set(holds.get(id)).add(tag));
+  const { nextId, nextTxg, lastGiven } = createNumbers(stored);
   if (!existsSync(backup)) upkeep.committed();
 
-  /** The files that no dataset uses once the change is made, and some dataset uses before it. */
-  function filesDiscardedBy({ remove: removed = [], put = [] }: CatalogChange): string[] {
-    const old = [...removed, ...put.flatMap(({ id }) => lookups.findById(id) ?? [])];
-    const usersLeft = new Map<string, number>();
-    for (const { file } of old) usersLeft.set(file, (usersLeft.get(file) ?? countUsers(file)) - 1);
-    for (const { file } of put) usersLeft.set(file, (usersLeft.get(file) ?? countUsers(file)) + 1);
-    return [...usersLeft].flatMap(([file, users]) => (file !== "" && users === 0 ? [file] : []));
+  const holdsOf = (id: number) => holds.get(id) ?? new Set<string>();
+  const stagedHoldsOf = (id: number) => stagedHolds.get(id) ?? holdsOf(id);
+
+  function stage(change: CatalogChange): void {
+    const step = overlay.stage(change);
+    steps.push(step);
+    const files = new Set(step.left.map(({ file }) => file));
+    for (const file of files) if (file !== "" && !stagedLookups.isFileUsed(file)) stagedDiscarded.push(file);
+    for (const { id } of change.remove ?? []) if (stagedHoldsOf(id).size > 0) stagedHolds.set(id, new Set());
+    const { addHold, removeHold } = change;
+    if (addHold) stagedHolds.set(addHold.id, new Set(stagedHoldsOf(addHold.id)).add(addHold.tag));
+    if (removeHold) {
+      const left = [...stagedHoldsOf(removeHold.id)].filter((tag) => tag !== removeHold.tag);
+      stagedHolds.set(removeHold.id, new Set(left));
+    }
+    for (const watcher of watchers) {
+      step.left.forEach(watcher.left);
+      step.entered.forEach(watcher.entered);
+    }
   }
 
-  async function store(
-    change: CatalogChange,
-    nowDiscarded: readonly string[],
-    goneFiles: readonly string[],
-  ): Promise<void> {
-    for (const file of goneFiles) await database.run("DELETE FROM discarded WHERE file = ?", file);
-    for (const file of nowDiscarded) await database.run("INSERT OR IGNORE INTO discarded VALUES (?)", file);
-    for (const { id } of change.remove ?? []) {
-      await database.run("DELETE FROM datasets WHERE id = ?", id);
-      await database.run("DELETE FROM holds WHERE id = ?", id);
-    }
-    for (const dataset of change.put ?? []) await database.run(PUT_DATASET, ...datasetValues(dataset));
-    if (change.put) {
-      const given = [String(lastId), String(lastTxg)];
-      await database.run("INSERT OR REPLACE INTO facts VALUES ('last_id', ?), ('last_txg', ?)", ...given);
-    }
-    if (change.addHold) {
-      await database.run("INSERT INTO holds VALUES (?, ?)", change.addHold.id, change.addHold.tag);
-    }
-    if (change.removeHold) {
-      const { id, tag } = change.removeHold;
-      await database.run("DELETE FROM holds WHERE id = ? AND tag = ?", id, tag);
-    }
+  function clearStaged(): void {
+    overlay.clear();
+    stagedHolds.clear();
+    stagedDiscarded = [];
+    steps = [];
+    for (const watcher of watchers) watcher.settled();
   }
 
   /** All of it or nothing. */
-  async function storeAtOnce(...stores: Parameters<typeof store>): Promise<void> {
+  async function store(goneFiles: readonly string[]): Promise<void> {
+    const { removed, put } = overlay.net();
+    const putIds = new Set(put.map(({ id }) => id));
+    const lists: readonly [string, readonly unknown[]][] = [
+      [DELETE_DISCARDED, goneFiles],
+      [ADD_DISCARDED, stagedDiscarded],
+      [DELETE_DATASETS, removed.flatMap(({ id }) => (putIds.has(id) ? [] : [id]))],
+      [PUT_DATASETS, put.map(datasetValues)],
+      [DELETE_HOLDS, [...stagedHolds.keys()]],
+      [ADD_HOLDS, [...stagedHolds].flatMap(([id, tags]) => [...tags].map((tag) => [id, tag]))],
+    ];
     await database.run("BEGIN");
     try {
-      await store(...stores);
+      for (const [sql, list] of lists) if (list.length > 0) await database.run(sql, JSON.stringify(list));
+      if (put.length > 0)
+        await database.run(
+          "INSERT OR REPLACE INTO facts VALUES ('last_id', ?), ('last_txg', ?)",
+          ...lastGiven(),
+        );
       await database.run("COMMIT");
     } catch (error) {
       await database.run("ROLLBACK").catch(() => {});
@@ -174,45 +207,69 @@ function createCatalog(database: Sqlite, stored: StoredCatalog, backup: string, 
   }
 
   /** Repeats in memory what `store` did in the file. */
-  function apply(change: CatalogChange): void {
-    for (const dataset of change.remove ?? []) {
-      remove(dataset);
-      holds.delete(dataset.id);
+  function apply(): void {
+    const { removed, put } = overlay.net();
+    removed.forEach(remove);
+    put.forEach(add);
+    for (const [id, tags] of stagedHolds) {
+      if (tags.size > 0) holds.set(id, tags);
+      else holds.delete(id);
     }
-    // All old states leave the index before the new ones enter, so that a name never stands for two.
-    for (const { id } of change.put ?? []) {
-      const previous = lookups.findById(id);
-      if (previous) remove(previous);
-    }
-    change.put?.forEach(add);
-    if (change.addHold) addHold(change.addHold);
-    if (change.removeHold) holds.get(change.removeHold.id)?.delete(change.removeHold.tag);
+    for (const file of stagedDiscarded) discarded.add(file);
   }
 
   return {
-    ...lookups,
-    holdsOf: (id) => holds.get(id) ?? new Set(),
-    nextId: () => ++lastId,
-    nextTxg: () => ++lastTxg,
+    ...lookUpIn(index),
+    nextId,
+    nextTxg,
+    holdsOf,
+    staged: { ...stagedLookups, nextId, nextTxg, holdsOf: stagedHoldsOf },
     isDiscarded: (file) => discarded.has(file),
     noteRemoved: (file) => {
       if (discarded.delete(file)) removedFiles.push(file);
     },
-    commit: async (change, onStored = () => {}) => {
-      const nowDiscarded = filesDiscardedBy(change);
+    watch: (watcher) => void watchers.push(watcher),
+    stage,
+    dropStaged() {
+      for (const { left, entered } of steps.reverse()) {
+        for (const watcher of watchers) {
+          entered.forEach(watcher.left);
+          left.forEach(watcher.entered);
+        }
+      }
+      clearStaged();
+    },
+    async commit(onStored = () => {}) {
+      if (steps.every(({ left, entered }) => left.length + entered.length === 0) && stagedHolds.size === 0)
+        return clearStaged();
       const goneFiles = [...removedFiles];
-      await turns.runExclusive(() => storeAtOnce(change, nowDiscarded, goneFiles));
+      await turns.runExclusive(() => store(goneFiles));
       removedFiles = removedFiles.slice(goneFiles.length);
-      for (const file of nowDiscarded) discarded.add(file);
       onStored();
       // Only now, on the disk, may others see it: memory is never ahead of the file.
-      apply(change);
+      apply();
+      clearStaged();
       upkeep.committed();
     },
     close: async () => {
       await upkeep.end();
       await database.close();
     },
+  };
+}
+
+/** Gives out numbers above all that were given out before. The file keeps the last ones, so that none is used again. */
+function createNumbers({ datasets, lastId, lastTxg }: StoredCatalog) {
+  let id = lastId;
+  let txg = lastTxg;
+  for (const dataset of datasets) {
+    id = Math.max(id, dataset.id);
+    if (dataset.createtxg > txg) txg = dataset.createtxg;
+  }
+  return {
+    nextId: () => ++id,
+    nextTxg: () => ++txg,
+    lastGiven: () => [String(id), String(txg)],
   };
 }
 

@@ -2,7 +2,7 @@ import { failed, type Outcome, succeed } from "../../../protocol/storage/failure
 import type { DatasetName, SnapshotName } from "../../../protocol/storage/names.js";
 import type { Bytes } from "../../../protocol/storage/units.js";
 import type { PreparedCopies } from "../driver.js";
-import type { CatalogChange } from "./catalog.js";
+import type { CatalogChange, CatalogView } from "./catalog.js";
 import { DEFAULT_VOLBLOCKSIZE, missingParents, newFilesystem, newVolume } from "./dataset-rules.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
 import { takeCopy } from "./prepared-copies.js";
@@ -14,13 +14,16 @@ import { newFileName } from "./volume-files.js";
  * Fails: dataset.wrong_type (a parent is no filesystem).
  */
 export async function ensureFilesystem(
-  { name: pool, catalog, transactions }: EmbeddedPool,
+  { name: pool, transactions }: EmbeddedPool,
   name: DatasetName,
 ): Promise<Outcome<null>> {
-  const created = await transactions.run(`cannot create '${name}'`, (): Outcome<CatalogChange> => {
-    if (catalog.find(name)) return succeed({});
-    const parents = missingParents(catalog, pool, name);
-    return parents.ok ? succeed({ put: [...parents.value, newFilesystem(catalog, name)] }) : parents;
+  const created = await transactions.run({
+    messagePrefix: `cannot create '${name}'`,
+    decide: (staged): Outcome<CatalogChange> => {
+      if (staged.find(name)) return succeed({});
+      const parents = missingParents(staged, pool, name);
+      return parents.ok ? succeed({ put: [...parents.value, newFilesystem(staged, name)] }) : parents;
+    },
   });
   return created.ok ? succeed(null) : created;
 }
@@ -30,9 +33,13 @@ async function addVolume(
   { catalog, files, transactions }: EmbeddedPool,
   name: DatasetName,
   file: string,
-  decide: () => Promise<Outcome<CatalogChange>>,
+  decide: (staged: CatalogView) => Promise<Outcome<CatalogChange>>,
 ): Promise<Outcome<null>> {
-  const added = await transactions.run(`cannot create '${name}'`, decide, [file]);
+  const added = await transactions.run({
+    messagePrefix: `cannot create '${name}'`,
+    decide,
+    newFiles: [file],
+  });
   if (!added.ok) return added;
   // A volume that existed already keeps its own file and link.
   if (catalog.find(name)?.file === file) await files.link(name, file);
@@ -47,18 +54,18 @@ export function createVolume(pool: EmbeddedPool, name: DatasetName, volsize: Byt
   const { catalog, files, accounting } = pool;
   return catchStorageErrors(`cannot create '${name}'`, async () => {
     if (catalog.find(name)) return succeed(null);
-    const hasRoom = async () => volsize <= (await accounting.space()).available;
+    const hasRoom = async () => volsize <= (await accounting.space(volsize)).available;
     // Before the file too: no file system takes all of the sizes that a request may name.
     if (!(await hasRoom())) return failed.noSpace;
     const file = newFileName();
     await files.create(file, volsize);
-    return addVolume(pool, name, file, async () => {
-      if (catalog.find(name)) return succeed({});
-      const parents = missingParents(catalog, pool.name, name);
+    return addVolume(pool, name, file, async (staged) => {
+      if (staged.find(name)) return succeed({});
+      const parents = missingParents(staged, pool.name, name);
       if (!parents.ok) return parents;
       if (!(await hasRoom())) return failed.noSpace;
       const fields = { volsize, volblocksize: DEFAULT_VOLBLOCKSIZE, file, reserved: true };
-      return succeed({ put: [...parents.value, newVolume(catalog, name, fields)] });
+      return succeed({ put: [...parents.value, newVolume(staged, name, fields)] });
     });
   });
 }
@@ -82,15 +89,15 @@ export function cloneSnapshot(
     const copy = await takeCopy(pool, origin, copies);
     if (!copy.ok) return copy;
     const { file, allocated } = copy.value;
-    return addVolume(pool, target, file, async () => {
+    return addVolume(pool, target, file, async (staged) => {
       if (await accounting.isOverfullWith(allocated)) return failed.noSpace;
       // It may have been destroyed during the copy.
-      if (!catalog.findById(origin.id)) return failed.notFound;
-      if (catalog.find(target)) return succeed({});
-      const parents = missingParents(catalog, pool.name, target);
+      if (!staged.findById(origin.id)) return failed.notFound;
+      if (staged.find(target)) return succeed({});
+      const parents = missingParents(staged, pool.name, target);
       if (!parents.ok) return parents;
       const { volsize, volblocksize, id } = origin;
-      const volume = newVolume(catalog, target, { volsize, volblocksize, file, origin: id });
+      const volume = newVolume(staged, target, { volsize, volblocksize, file, origin: id });
       return succeed({ put: [...parents.value, volume] });
     });
   });

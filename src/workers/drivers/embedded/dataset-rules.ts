@@ -15,7 +15,7 @@ import {
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
 import { newGuid } from "../../../protocol/zfs-stream/guid.js";
 import type { AnyName } from "../driver.js";
-import type { Catalog } from "./catalog.js";
+import type { CatalogView } from "./catalog.js";
 import type { Dataset, DatasetFields, Filesystem, Snapshot, Volume } from "./dataset.js";
 
 /** The volblocksize that OpenZFS gives new volumes since 2.2, bytes. */
@@ -24,7 +24,7 @@ export const DEFAULT_VOLBLOCKSIZE = 16 * 1024;
 /** What a volume or snapshot takes over from elsewhere; the rest is as in an empty filesystem created now. */
 type OwnFields = Partial<DatasetFields>;
 
-function newFields(catalog: Catalog): DatasetFields {
+function newFields(catalog: CatalogView): DatasetFields {
   return {
     id: catalog.nextId(),
     guid: String(newGuid()),
@@ -42,15 +42,15 @@ function newFields(catalog: Catalog): DatasetFields {
   };
 }
 
-export function newFilesystem(catalog: Catalog, name: PoolName | DatasetName): Filesystem {
+export function newFilesystem(catalog: CatalogView, name: PoolName | DatasetName): Filesystem {
   return { ...newFields(catalog), type: "filesystem", name };
 }
 
-export function newVolume(catalog: Catalog, name: DatasetName, fields: OwnFields): Volume {
+export function newVolume(catalog: CatalogView, name: DatasetName, fields: OwnFields): Volume {
   return { ...newFields(catalog), ...fields, type: "volume", name };
 }
 
-export function newSnapshot(catalog: Catalog, name: SnapshotName, fields: OwnFields): Snapshot {
+export function newSnapshot(catalog: CatalogView, name: SnapshotName, fields: OwnFields): Snapshot {
   return { ...newFields(catalog), ...fields, type: "snapshot", name };
 }
 
@@ -61,7 +61,7 @@ export function snapshotName(dataset: AnyName, tag: string): SnapshotName {
 
 /** The datasets that a snapshot is taken of: its own and, with `recursive`, all below it. */
 export function findTargets(
-  catalog: Catalog,
+  catalog: CatalogView,
   name: SnapshotName,
   recursive: boolean,
 ): readonly (Filesystem | Volume)[] {
@@ -80,7 +80,7 @@ export function writtenSince(allocated: Bytes, allocatedBefore: Bytes | undefine
 
 /** The filesystems that `zfs create -p` would create for `name`. Fails: dataset.wrong_type. */
 export function missingParents(
-  catalog: Catalog,
+  catalog: CatalogView,
   pool: PoolName,
   name: DatasetName,
 ): Outcome<readonly Filesystem[]> {
@@ -102,7 +102,7 @@ export function missingParents(
  * @returns dataset.has_clones, snapshot.held, or undefined when they can.
  */
 export function findDestroyFailure(
-  catalog: Catalog,
+  catalog: CatalogView,
   datasets: readonly Dataset[],
   what: string,
 ): FailedOutcome | undefined {

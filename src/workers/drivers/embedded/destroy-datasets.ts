@@ -6,7 +6,7 @@ import {
   type SnapshotName,
   tagOf,
 } from "../../../protocol/storage/names.js";
-import type { Catalog } from "./catalog.js";
+import type { CatalogView } from "./catalog.js";
 import type { Dataset } from "./dataset.js";
 import { findDestroyFailure } from "./dataset-rules.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
@@ -14,7 +14,7 @@ import { catchStorageErrors } from "./storage-errors.js";
 
 /** What `zfs destroy -r` destroys; without `recursive` more than one means that there are children. */
 function selectDatasets(
-  catalog: Catalog,
+  catalog: CatalogView,
   name: DatasetName | SnapshotName,
   recursive: boolean,
 ): readonly Dataset[] {
@@ -26,7 +26,7 @@ function selectDatasets(
 }
 
 function decideDestroy(
-  catalog: Catalog,
+  catalog: CatalogView,
   name: DatasetName | SnapshotName,
   recursive: boolean,
 ): Outcome<{ readonly remove: readonly Dataset[] }> {
@@ -44,14 +44,17 @@ function decideDestroy(
  * Fails: dataset.not_found, dataset.has_clones, snapshot.held, command.failed (it has children).
  */
 export function destroyDatasets(
-  { catalog, transactions, reserve }: EmbeddedPool,
+  { transactions, reserve }: EmbeddedPool,
   name: DatasetName | SnapshotName,
   recursive: boolean,
 ): Promise<Outcome<null>> {
   const messagePrefix = `cannot destroy '${name}'`;
   return catchStorageErrors(messagePrefix, async () => {
-    const decide = () => decideDestroy(catalog, name, recursive);
-    const destroyed = await transactions.run(messagePrefix, decide, [], reserve);
+    const destroyed = await transactions.run({
+      messagePrefix,
+      decide: (staged) => decideDestroy(staged, name, recursive),
+      reserve,
+    });
     if (!destroyed.ok) return destroyed;
     await transactions.removeDataOf(destroyed.value.remove);
     await reserve.restore();

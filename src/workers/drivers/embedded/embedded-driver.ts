@@ -3,6 +3,7 @@ import { isSnapshotName } from "../../../protocol/storage/names.js";
 import type { EmbeddedSettings } from "../../../protocol/storage/pool-settings.js";
 import { bytes } from "../../../protocol/storage/units.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
+import type { ChangeCounter } from "../../../protocol/threads/change-counter.js";
 import type { Trace } from "../../../protocol/threads/trace-points.js";
 import type { Zfs } from "../driver.js";
 import { embeddedChanges } from "./changes.js";
@@ -12,14 +13,24 @@ import { embeddedReads } from "./reads.js";
 import { catchStorageErrors } from "./storage-errors.js";
 import { embeddedTransfers } from "./transfers.js";
 
-/** Opens the pool in a folder as a `Zfs`, or creates it there. Fails as openEmbeddedPool does. */
+/**
+ * Opens the pool in a folder as a `Zfs`, or creates it there. `changes` counts every change of its
+ * datasets from then on. Fails as openEmbeddedPool does.
+ */
 export async function openEmbeddedZfs(
   settings: EmbeddedSettings,
   log: ActorLog,
+  changes?: ChangeCounter,
   trace?: Trace,
 ): Promise<Outcome<Zfs>> {
   const opened = await openEmbeddedPool(settings, log, trace);
-  return opened.ok ? succeed(createEmbeddedZfs(opened.value)) : opened;
+  if (!opened.ok) return opened;
+  if (changes) {
+    // Nobody else changes the pool, so from now on an equal counter proves that nothing has changed.
+    changes.count();
+    opened.value.catalog.watch({ entered: () => {}, left: () => {}, settled: changes.count });
+  }
+  return succeed(createEmbeddedZfs(opened.value));
 }
 
 function createEmbeddedZfs(pool: EmbeddedPool): Zfs {
@@ -47,8 +58,10 @@ function createEmbeddedZfs(pool: EmbeddedPool): Zfs {
         const size = bytes(allocated + free);
         return succeed({ size, allocated, free, health: "ONLINE", fragmentation: undefined });
       }),
-    space: () =>
-      catchStorageErrors("the pool's space can't be told", async () => succeed(await accounting.space())),
+    space: (_below, neededBytes) =>
+      catchStorageErrors("the pool's space can't be told", async () =>
+        succeed(await accounting.space(neededBytes)),
+      ),
     // Its blocks divide 1 MiB, and so all sizes.
     volumeSize: (size) => size,
     // The catalog of an open pool is locked.

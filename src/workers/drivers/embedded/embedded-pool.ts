@@ -60,14 +60,16 @@ function folderProblem(folder: string): string | undefined {
 async function ensureRoot(pool: PoolName, catalog: Catalog): Promise<FailedOutcome | undefined> {
   const [first] = catalog.datasets();
   const root = first?.name.split(/[/@]/)[0];
-  if (root === undefined) await catalog.commit({ put: [newFilesystem(catalog, pool)] });
-  else if (root !== pool) return fail("pool.not_found", `the folder's pool is called ${root}, not ${pool}`);
+  if (root === undefined) {
+    catalog.stage({ put: [newFilesystem(catalog, pool)] });
+    await catalog.commit();
+  } else if (root !== pool) return fail("pool.not_found", `the folder's pool is called ${root}, not ${pool}`);
   return undefined;
 }
 
 /**
  * Puts right what a crash may have left: publishes files of committed datasets, deletes those
- * that a commit discarded, and recreates the links. A file that the catalog neither uses nor
+ * that a commit discarded, and puts the links right. A file that the catalog neither uses nor
  * discarded is never deleted, but set aside.
  */
 async function settleFiles(
@@ -98,7 +100,7 @@ async function settleFiles(
   if (discarded.length > 0)
     log.warn("files that a crash left are removed", { pool, files: discarded.length });
   files.makePrivate(used);
-  await files.recreateLinks(datasets.filter((dataset) => dataset.type === "volume"));
+  await files.settleLinks(datasets.filter((dataset) => dataset.type === "volume"));
 }
 
 /** The datasets whose data is not there, as after the restoration of an older catalog. */

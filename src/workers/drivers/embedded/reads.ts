@@ -22,9 +22,8 @@ export function embeddedReads(
   }
 
   function listBelow(root: AnyName, wanted: Dataset["type"], select?: Selection): DatasetInfo[] {
-    const datasets = select ? catalog.within(root) : catalog.subtree(root);
-    const found = datasets.filter(({ type }) => type === wanted);
-    return (select ? select(found) : found).map(infoOf);
+    const found = select ? select(catalog.within(root, wanted)) : catalog.subtree(root, wanted);
+    return found.map(infoOf);
   }
 
   return {

@@ -49,7 +49,7 @@ export function createReceiveGrants(
     if (!receive || wanted === undefined || wanted === receive.answered) return;
     // Alone: what is promised meanwhile would be given away twice.
     await transactions.alone(async () => {
-      const room = await accounting.roomForReceive();
+      const room = await accounting.roomForReceive(wanted - receive.granted + SHARE_AHEAD * MOST_AHEAD);
       if (receives.get(folder) !== receive) return;
       const spare = room - (wanted - receive.granted);
       const isFull = spare < 0n;

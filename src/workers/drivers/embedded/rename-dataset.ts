@@ -1,5 +1,6 @@
 import { fail, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import { childOf, type DatasetName, datasetOf, tagOf } from "../../../protocol/storage/names.js";
+import type { CatalogView } from "./catalog.js";
 import type { Dataset } from "./dataset.js";
 import { snapshotName } from "./dataset-rules.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
@@ -12,7 +13,7 @@ function moved(dataset: Dataset, from: DatasetName, to: DatasetName): Dataset {
   return { ...dataset, name: snapshotName(move(datasetOf(dataset.name)), tagOf(dataset.name)) };
 }
 
-function decideRename({ catalog }: EmbeddedPool, from: DatasetName, to: DatasetName) {
+function decideRename(catalog: CatalogView, from: DatasetName, to: DatasetName) {
   const before = catalog.subtree(from);
   if (before.length === 0) return failed.notFound;
   if (catalog.find(to)) return failed.exists;
@@ -35,7 +36,10 @@ export function renameDataset(
   const { catalog, files, transactions } = pool;
   const messagePrefix = `cannot rename '${from}'`;
   return catchStorageErrors(messagePrefix, async () => {
-    const renamed = await transactions.run(messagePrefix, () => decideRename(pool, from, to));
+    const renamed = await transactions.run({
+      messagePrefix,
+      decide: (staged) => decideRename(staged, from, to),
+    });
     if (!renamed.ok) return renamed;
     for (const volume of renamed.value.before) {
       if (volume.type !== "volume") continue;

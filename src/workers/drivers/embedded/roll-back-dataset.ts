@@ -7,19 +7,19 @@ import {
 } from "../../../protocol/storage/failures.js";
 import { datasetOf, type SnapshotName } from "../../../protocol/storage/names.js";
 import type { PreparedCopies } from "../driver.js";
-import type { Catalog } from "./catalog.js";
+import type { CatalogView } from "./catalog.js";
 import type { Dataset, Snapshot } from "./dataset.js";
 import { findDestroyFailure } from "./dataset-rules.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
 import { takeCopy } from "./prepared-copies.js";
 import { catchStorageErrors } from "./storage-errors.js";
 
-function snapshotsNewerThan(catalog: Catalog, { name, createtxg }: Snapshot): Snapshot[] {
+function snapshotsNewerThan(catalog: CatalogView, { name, createtxg }: Snapshot): Snapshot[] {
   return catalog.snapshotsOf(datasetOf(name)).filter((snapshot) => snapshot.createtxg > createtxg);
 }
 
 function findRollbackFailure(
-  catalog: Catalog,
+  catalog: CatalogView,
   target: Snapshot,
   destroyMoreRecent: boolean,
 ): FailedOutcome | undefined {
@@ -35,7 +35,7 @@ function findRollbackFailure(
 }
 
 /** `file`: a copy of the target's data. */
-function decideRollback(catalog: Catalog, target: Snapshot, destroyMoreRecent: boolean, file: string) {
+function decideRollback(catalog: CatalogView, target: Snapshot, destroyMoreRecent: boolean, file: string) {
   const before: Dataset | undefined = catalog.find(datasetOf(target.name));
   if (!before || !catalog.findById(target.id)) return failed.notFound;
   const failure = findRollbackFailure(catalog, target, destroyMoreRecent);
@@ -66,11 +66,11 @@ export function rollBackDataset(
     const copy = hasData ? await takeCopy(pool, target, copies) : succeed({ file: "" });
     if (!copy.ok) return copy;
     const { file } = copy.value;
-    const rolledBack = await transactions.run(
+    const rolledBack = await transactions.run({
       messagePrefix,
-      () => decideRollback(catalog, target, destroyMoreRecent, file),
-      [file],
-    );
+      decide: (staged) => decideRollback(staged, target, destroyMoreRecent, file),
+      newFiles: [file],
+    });
     if (!rolledBack.ok) return rolledBack;
     if (hasData) await files.link(datasetOf(name), file);
     await transactions.removeDataOf(rolledBack.value.remove);

@@ -1,11 +1,18 @@
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
 import type { Space } from "../driver.js";
 import type { Catalog } from "./catalog.js";
+import { createSpaceSums } from "./space-sums.js";
 import type { VolumeFiles } from "./volume-files.js";
 
-/** How much more fits into an embedded pool. Sizes are bytes. */
+/**
+ * How much more fits into an embedded pool. Sizes are bytes. What guests write is not told to us, so
+ * the sums of what volumes take grow old. They serve where there is room even if thin volumes have
+ * written all that they may; where it is tight, every volume is looked at first. Nothing is refused
+ * on old sums.
+ */
 export interface SpaceAccounting {
-  space(): Promise<Space>;
+  /** `neededBytes`: if so much is surely there, the answer may be older than what guests have just written. */
+  space(neededBytes?: bigint): Promise<Space>;
   /** `allocated`: what the pool's files take. `free`: what the quota and the file system leave. */
   usage(): Promise<{ readonly allocated: Bytes; readonly free: Bytes }>;
   /**
@@ -18,8 +25,11 @@ export interface SpaceAccounting {
    * volumes would not hold. Other new files without a dataset count.
    */
   lacksRoomFor(addedBytes: bigint): Promise<boolean>;
-  /** How much more may be granted to receives. Negative: promised room is taken already. */
-  roomForReceive(): Promise<bigint>;
+  /**
+   * How much more may be granted to receives; as much as `neededBytes` or more may be less than there
+   * is. Negative: promised room is taken already.
+   */
+  roomForReceive(neededBytes: bigint): Promise<bigint>;
   /** A receive into `folder`, a path, may take so much in all: from now on it counts as taken. */
   noteReceive(folder: string, granted: bigint): void;
   forgetReceive(folder: string): void;
@@ -30,6 +40,9 @@ export interface SpaceAccounting {
 /** How many times larger than the pool, or its file system, a thin volume may be. */
 const MOST_OVERCOMMITTED = 64n;
 
+/** How old the sums may get while they are used: a guest that discards blocks of a thick volume may write them again. */
+const LOOK_AFTER_MS = 10_000;
+
 /** What is granted to receives. */
 interface Granted {
   readonly all: bigint;
@@ -37,20 +50,16 @@ interface Granted {
   readonly unwritten: bigint;
 }
 
-interface Totals {
-  /** What the pool's files take. */
-  used: bigint;
-  /** What thick volumes may still write: it is kept for them. */
-  reserved: bigint;
-  /** What thin volumes and clones may still write: nothing is kept for them. */
-  promised: bigint;
-}
-
 export function createSpaceAccounting(
   catalog: Catalog,
   files: VolumeFiles,
   quota: Bytes | undefined,
 ): SpaceAccounting {
+  const sums = createSpaceSums(files.allocatedNow);
+  const { totals } = sums;
+  for (const dataset of catalog.datasets()) sums.entered(dataset);
+  sums.settled();
+  catalog.watch(sums);
   /** By folder. */
   const receives = new Map<string, bigint>();
 
@@ -64,71 +73,81 @@ export function createSpaceAccounting(
     return granted;
   }
 
-  async function sumUp(): Promise<Totals> {
-    const totals: Totals = { used: 0n, reserved: 0n, promised: 0n };
-    const snapshotFiles = new Set<string>();
-    // A copy, since the catalog may change during the awaits below.
-    const datasets = [...catalog.datasets()];
-    for (const snapshot of datasets) {
-      if (snapshot.type !== "snapshot") continue;
-      totals.used += snapshot.allocated;
-      snapshotFiles.add(snapshot.file);
-    }
-    for (const volume of datasets) {
-      if (volume.type !== "volume") continue;
-      // A volume that was destroyed meanwhile takes nothing.
-      const allocated = await files.allocatedBytes(volume.file).catch(() => bytes(0));
-      // A received volume shares the file of its snapshot, which is counted already.
-      if (!snapshotFiles.has(volume.file)) totals.used += allocated;
-      const unwritten = volume.volsize > allocated ? volume.volsize - allocated : 0n;
-      if (volume.reserved) totals.reserved += unwritten;
-      else if (!volume.readonly) totals.promised += unwritten;
-    }
-    return totals;
+  let lookedAt = performance.now();
+  function lookAgain(): Promise<void> {
+    lookedAt = performance.now();
+    return sums.lookAgain();
+  }
+  function lookIfOld(): void {
+    if (performance.now() - lookedAt > LOOK_AFTER_MS) void lookAgain();
   }
 
-  /** The totals, and what the quota and the file system leave: negative when the quota was lowered. */
-  async function sumUpWithFree(): Promise<Totals & { readonly free: bigint }> {
-    const [disk, totals, granted] = await Promise.all([files.available(), sumUp(), sumUpGranted()]);
+  /** What the quota and the file system leave: negative when the quota was lowered. */
+  async function findFree(): Promise<bigint> {
+    const [disk, granted] = await Promise.all([files.available(), sumUpGranted()]);
     const left = disk - granted.unwritten;
     // A new file counts when its dataset is there: until then whoever makes it has reserved its room.
     const available = files.sharesBlocks ? left : left + files.unpublishedBytes();
-    const unused = quota === undefined ? available : quota - totals.used - granted.all;
-    return { ...totals, free: lesser(unused, available) };
+    return quota === undefined ? available : lesser(quota - totals.used - granted.all, available);
   }
 
-  /** `ofQuota`, `ofDisk`: bytes that are to come on top of the datasets, and of what the disk has. */
-  async function lacksRoom(ofQuota: bigint, ofDisk: bigint): Promise<boolean> {
-    const [available, { used, reserved }] = await Promise.all([files.available(), sumUp()]);
-    if (quota !== undefined && used + reserved + ofQuota > quota) return true;
+  async function findSpace(): Promise<Space> {
+    const free = await findFree();
+    return { available: bytes(atLeastZero(free - totals.reserved)), promised: bytes(totals.promised) };
+  }
+
+  /**
+   * `ofQuota`, `ofDisk`: bytes that are to come on top of the datasets, and of what the disk has.
+   * `kept`: what thin volumes may have written since they were looked at.
+   */
+  async function lacksRoomBeside(kept: bigint, ofQuota: bigint, ofDisk: bigint): Promise<boolean> {
+    if (quota !== undefined && totals.used + totals.reserved + kept + ofQuota > quota) return true;
     // A copy that shares its blocks takes nothing of the disk.
-    return !files.sharesBlocks && available - reserved < ofDisk;
+    return !files.sharesBlocks && (await files.available()) - totals.reserved < ofDisk;
+  }
+
+  /** Only a pool in which thin volumes could have taken the room is looked through. */
+  async function lacksRoom(ofQuota: bigint, ofDisk: bigint): Promise<boolean> {
+    lookIfOld();
+    if (!(await lacksRoomBeside(totals.promised, ofQuota, ofDisk))) return false;
+    await lookAgain();
+    return lacksRoomBeside(0n, ofQuota, ofDisk);
+  }
+
+  /** As `roomForReceive`, if thin volumes have written `kept` since they were looked at. */
+  async function roomBeside(kept: bigint): Promise<bigint> {
+    const [disk, granted] = await Promise.all([files.available(), sumUpGranted()]);
+    const ofDisk = disk - totals.reserved - granted.unwritten;
+    if (quota === undefined) return ofDisk;
+    const taken = totals.used + totals.reserved + kept + files.unpublishedBytes() + granted.all;
+    return lesser(ofDisk, quota - taken);
   }
 
   return {
-    async space() {
-      const { free, reserved, promised } = await sumUpWithFree();
-      return { available: bytes(atLeastZero(free - reserved)), promised: bytes(promised) };
+    async space(neededBytes) {
+      lookIfOld();
+      const space = await findSpace();
+      if (neededBytes !== undefined && space.available - space.promised >= neededBytes) return space;
+      await lookAgain();
+      return findSpace();
     },
     async usage() {
-      const { free, used } = await sumUpWithFree();
-      return { allocated: bytes(used), free: bytes(atLeastZero(free)) };
+      await lookAgain();
+      const free = await findFree();
+      return { allocated: bytes(totals.used), free: bytes(atLeastZero(free)) };
     },
     largestVolume: () => bytes(lesser(quota ?? files.totalBytes(), files.totalBytes()) * MOST_OVERCOMMITTED),
     async lacksRoomFor(addedBytes) {
       const granted = await sumUpGranted();
-      const ofQuota = addedBytes + files.unpublishedBytes() + granted.all;
+      // The files of staged datasets are not published yet: they would count twice.
+      const ofQuota = addedBytes + files.unpublishedBytes() + granted.all - sums.stagedUsed;
       return lacksRoom(ofQuota, addedBytes + granted.unwritten);
     },
-    async roomForReceive() {
-      const [disk, { used, reserved }, granted] = await Promise.all([
-        files.available(),
-        sumUp(),
-        sumUpGranted(),
-      ]);
-      const ofDisk = disk - reserved - granted.unwritten;
-      if (quota === undefined) return ofDisk;
-      return lesser(ofDisk, quota - used - reserved - files.unpublishedBytes() - granted.all);
+    async roomForReceive(neededBytes) {
+      const room = await roomBeside(totals.promised);
+      if (room >= neededBytes) return room;
+      await lookAgain();
+      return roomBeside(0n);
     },
     noteReceive: (folder, granted) => void receives.set(folder, granted),
     forgetReceive: (folder) => void receives.delete(folder),

@@ -2,7 +2,7 @@ import { failed, type Outcome, succeed } from "../../../protocol/storage/failure
 import { type SnapshotName, tagOf } from "../../../protocol/storage/names.js";
 import type { Bytes } from "../../../protocol/storage/units.js";
 import type { PreparedCopies } from "../driver.js";
-import type { CatalogChange } from "./catalog.js";
+import type { CatalogChange, CatalogView } from "./catalog.js";
 import type { Filesystem, Snapshot, Volume } from "./dataset.js";
 import { findTargets, newSnapshot, snapshotName, writtenSince } from "./dataset-rules.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
@@ -45,15 +45,16 @@ export function takeSnapshot(
   return catchStorageErrors(messagePrefix, async () => {
     const targets = findTargets(pool.catalog, name, recursive);
     if (targets.length === 0) return failed.notFound;
-    const exists = () => targets.some((target) => catalog.find(snapshotName(target.name, tagOf(name))));
-    if (exists()) return failed.exists;
+    const exists = (view: CatalogView) =>
+      targets.some((target) => view.find(snapshotName(target.name, tagOf(name))));
+    if (exists(catalog)) return failed.exists;
     const snapshots: Snapshot[] = [];
-    const decide = async (): Promise<Outcome<CatalogChange>> => {
-      if (exists()) return failed.exists;
+    const decide = async (staged: CatalogView): Promise<Outcome<CatalogChange>> => {
+      if (exists(staged)) return failed.exists;
       const allocated = snapshots.reduce((sum, snapshot) => sum + snapshot.allocated, 0n);
       if (await accounting.isOverfullWith(allocated)) return failed.noSpace;
       // Destroyed or renamed during the copy.
-      const isGone = targets.some((target) => catalog.findById(target.id)?.name !== target.name);
+      const isGone = targets.some((target) => staged.findById(target.id)?.name !== target.name);
       return isGone ? failed.notFound : succeed({ put: snapshots });
     };
     try {
@@ -63,7 +64,7 @@ export function takeSnapshot(
         snapshots.push(copied.value);
       }
       const newFiles = snapshots.map(({ file }) => file);
-      const committed = await transactions.run(messagePrefix, decide, newFiles);
+      const committed = await transactions.run({ messagePrefix, decide, newFiles });
       if (!committed.ok) return committed;
       return succeed(snapshots.find((snapshot) => snapshot.name === name)?.written);
     } finally {

@@ -2,10 +2,10 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
-import type { DatasetName, SnapshotName } from "../../../protocol/storage/names.js";
+import type { DatasetName, PoolName, SnapshotName } from "../../../protocol/storage/names.js";
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
 import type { Properties, Zfs } from "../driver.js";
-import type { CatalogChange } from "./catalog.js";
+import type { CatalogChange, CatalogView } from "./catalog.js";
 import {
   parseReceiveReport,
   REPORT_FILE,
@@ -78,7 +78,8 @@ function receiveRequest(
 
 /** What a received stream changes: it adds a volume with a snapshot, or updates a volume and adds a snapshot to it. */
 function decideReceive(
-  { name: pool, catalog }: EmbeddedPool,
+  pool: PoolName,
+  catalog: CatalogView,
   target: DatasetName,
   report: ReceiveReport,
   file: string,
@@ -139,14 +140,14 @@ export function embeddedTransfers(pool: EmbeddedPool): EmbeddedTransfers {
         // From now on it counts as a new file.
         grants.end(path);
         const fileBefore = catalog.find(target)?.file ?? "";
-        const received = await transactions.run(
-          `cannot receive '${target}'`,
-          async () =>
+        const received = await transactions.run({
+          messagePrefix: `cannot receive '${target}'`,
+          decide: async (staged) =>
             (await accounting.isOverfullWith(allocated))
               ? failed.noSpace
-              : decideReceive(pool, target, report, file, allocated),
-          [file],
-        );
+              : decideReceive(pool.name, staged, target, report, file, allocated),
+          newFiles: [file],
+        });
         if (received.ok) {
           await files.link(target, file);
           await transactions.removeUnusedFiles([fileBefore]);

@@ -20,6 +20,8 @@ const NO_REFLINK: readonly (string | undefined)[] = [
 ];
 
 interface CopyOptions {
+  /** As sharesBlocks has told of the folder. Unless it is false, sharing is tried first. */
+  readonly sharesBlocks?: boolean;
   readonly signal?: AbortSignal;
   onProgress?(): void;
 }
@@ -86,7 +88,8 @@ export function createVolumeCopier(): VolumeCopier {
   return {
     async copy(from, to, options = {}) {
       options.signal?.throwIfAborted();
-      if (!(await shareBlocks(from, to))) await copySparse(from, to, options);
+      const isShared = options.sharesBlocks !== false && (await shareBlocks(from, to));
+      if (!isShared) await copySparse(from, to, options);
     },
     async sharesBlocks(folder) {
       const from = join(folder, "probe");

@@ -1,11 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { chmodSync, renameSync, statfsSync } from "node:fs";
+import { chmodSync, lstatSync, renameSync, statfsSync } from "node:fs";
 import { chmod, lstat, mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { sync } from "../../../protocol/raw-disk/file-writes.js";
 import { codeOf } from "../../../protocol/storage/caught-error.js";
 import type { DatasetName } from "../../../protocol/storage/names.js";
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
+import { createCoalescer } from "../../batching/coalescer.js";
 import { DISK_FILE } from "./child-messages.js";
 import { createVolumeCopier } from "./volume-copy.js";
 import { createVolumeLinks } from "./volume-links.js";
@@ -45,6 +46,8 @@ export interface VolumeFiles {
   makePrivate(files: Iterable<string>): void;
   /** The bytes that a file takes on the disk, which for a sparse file are fewer than its size. */
   allocatedBytes(file: string): Promise<Bytes>;
+  /** The same at once, of new files too; 0 if there is no such file. */
+  allocatedNow(file: string): Bytes;
   link(volume: DatasetName, file: string): Promise<void>;
   unlink(volume: DatasetName): Promise<void>;
   /** The path of a folder in `incoming/`; the receive process creates it. */
@@ -73,8 +76,8 @@ export interface VolumeFiles {
    * `keepOthers`: files go to `lost/`, since a catalog that was damaged may have used them.
    */
   settleIncoming(used: ReadonlySet<string>, keepOthers: boolean): Promise<void>;
-  /** Recreates the links of all volumes. What else is a file in `zvol/` goes to `lost/`. */
-  recreateLinks(volumes: Iterable<{ readonly name: DatasetName; readonly file: string }>): Promise<void>;
+  /** Puts the links of all volumes right. What else is a file in `zvol/` goes to `lost/`. */
+  settleLinks(volumes: Iterable<{ readonly name: DatasetName; readonly file: string }>): Promise<void>;
 }
 
 const FOLDER_MODE = 0o750;
@@ -121,6 +124,11 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
   const links = createVolumeLinks(devices);
   const pathOf = (file: string) => join(volumes, file);
   const newPathOf = (file: string) => join(incoming, file);
+  /** One sync of the folder serves all who wait for it. */
+  const syncNames = createCoalescer<"all", void>(1, async () => {
+    await sync(incoming);
+    return () => {};
+  });
   const copying = new AbortController();
   /** What each new file takes that is neither published nor removed. */
   const unpublished = new Map<string, Bytes>();
@@ -137,7 +145,7 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
       // Whatever the umask, and the mode of a file that it was copied from.
       await chmod(path, FILE_MODE);
       await sync(path);
-      await sync(incoming);
+      await syncNames("all");
       const allocated = await allocatedAt(path);
       unpublished.set(file, allocated);
       return allocated;
@@ -165,7 +173,9 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
       });
     },
     copy: (from, to, onProgress = () => {}) =>
-      makeDurable(to, (path) => copier.copy(pathOf(from), path, { signal: copying.signal, onProgress })),
+      makeDurable(to, (path) =>
+        copier.copy(pathOf(from), path, { signal: copying.signal, sharesBlocks, onProgress }),
+      ),
     cancelCopies: () => copying.abort(new CopyCancelled("imagestore is stopping")),
     adopt: (from, file) => makeDurable(file, (path) => rename(from, path)),
     publish: (file) => {
@@ -186,6 +196,13 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
       }
     },
     allocatedBytes: (file) => allocatedAt(pathOf(file)),
+    allocatedNow: (file) => {
+      for (const path of [pathOf(file), newPathOf(file)]) {
+        const stat = lstatSync(path, { throwIfNoEntry: false });
+        if (stat) return bytes(stat.blocks * STAT_BLOCK_BYTES);
+      }
+      return bytes(0);
+    },
     link,
     unlink: links.unlink,
     incomingPath: (name) => join(incoming, name),
@@ -214,14 +231,12 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
       }
       await sync(volumes);
     },
-    recreateLinks: async (present) => {
+    settleLinks: async (present) => {
       for (const entry of await readdir(devices, { withFileTypes: true, recursive: true })) {
         // Some program put a file where a link should be.
         if (entry.isFile()) await setAside(join(entry.parentPath, entry.name));
       }
-      await rm(devices, { recursive: true, force: true });
-      await mkdir(devices, { mode: FOLDER_MODE });
-      for (const { name, file } of present) await link(name, file);
+      await links.settle(new Map([...present].map(({ name, file }) => [name, pathOf(file)])));
     },
   };
 }

@@ -1,5 +1,6 @@
-import { mkdir, rename, rm, rmdir, symlink } from "node:fs/promises";
-import { dirname, relative } from "node:path";
+import { readlinkSync } from "node:fs";
+import { mkdir, readdir, rename, rm, rmdir, symlink } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
 import { codeOf } from "../../../protocol/storage/caught-error.js";
 import { type DatasetName, devicePath } from "../../../protocol/storage/names.js";
 
@@ -12,6 +13,13 @@ interface VolumeLinks {
   link(volume: DatasetName, path: string): Promise<void>;
   /** Removes the link of a volume, if there is one, and the folders that are empty without it. */
   unlink(volume: DatasetName): Promise<void>;
+  /** Links these volumes, by their names, to their paths, and no others. A link that is right stays. */
+  settle(paths: ReadonlyMap<DatasetName, string>): Promise<void>;
+}
+
+/** At once: a start looks at all links, and a way to another thread costs more than each look. */
+function isLinkTo(link: string, path: string): boolean {
+  return readlinkSync(link) === relative(dirname(link), path);
 }
 
 export function createVolumeLinks(devices: string): VolumeLinks {
@@ -26,28 +34,47 @@ export function createVolumeLinks(devices: string): VolumeLinks {
     await rename(temporary, link);
   }
 
-  return {
-    async link(volume, path) {
-      for (let retries = 0; ; retries++) {
-        try {
-          return await replaceLink(devicePath(volume, devices), path);
-        } catch (error) {
-          // The unlink of a neighbour may remove the folder between two steps; the next attempt recreates it.
-          if (codeOf(error) !== "ENOENT" || retries === MAX_RETRIES) throw error;
-        }
+  async function relink(link: string, path: string): Promise<void> {
+    for (let retries = 0; ; retries++) {
+      try {
+        return await replaceLink(link, path);
+      } catch (error) {
+        // The unlink of a neighbour may remove the folder between two steps; the next attempt recreates it.
+        if (codeOf(error) !== "ENOENT" || retries === MAX_RETRIES) throw error;
       }
-    },
+    }
+  }
 
-    async unlink(volume) {
-      const link = devicePath(volume, devices);
-      await rm(link, { force: true });
-      for (let folder = dirname(link); folder !== devices; folder = dirname(folder)) {
-        const wasEmpty = await rmdir(folder).then(
-          () => true,
-          () => false,
-        );
-        if (!wasEmpty) return;
+  async function removeLink(link: string): Promise<void> {
+    await rm(link, { force: true });
+    for (let folder = dirname(link); folder !== devices; folder = dirname(folder)) {
+      const wasEmpty = await rmdir(folder).then(
+        () => true,
+        () => false,
+      );
+      if (!wasEmpty) return;
+    }
+  }
+
+  return {
+    link: (volume, path) => relink(devicePath(volume, devices), path),
+
+    unlink: (volume) => removeLink(devicePath(volume, devices)),
+
+    async settle(paths) {
+      const missing = new Map([...paths].map(([volume, path]) => [devicePath(volume, devices), path]));
+      const obsolete: string[] = [];
+      for (const entry of await readdir(devices, { withFileTypes: true, recursive: true })) {
+        const found = join(entry.parentPath, entry.name);
+        const wanted = missing.get(found);
+        if (entry.isDirectory()) {
+          // Of other volumes, which were below a filesystem of this name.
+          if (wanted) obsolete.push(found);
+        } else if (wanted && entry.isSymbolicLink() && isLinkTo(found, wanted)) missing.delete(found);
+        else await removeLink(found);
       }
+      for (const folder of obsolete) await rm(folder, { recursive: true, force: true });
+      for (const [link, path] of missing) await relink(link, path);
     },
   };
 }

@@ -14,9 +14,9 @@ import {
 } from "../../../protocol/storage/names.js";
 import type { Bytes } from "../../../protocol/storage/units.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
+import { createBatcher } from "../../batching/batcher.js";
 import { blamedNames, failureOf } from "../../processes/command-failures.js";
 import { type CommandLimits, succeeded } from "../../processes/run-command.js";
-import { createBatcher } from "./batcher.js";
 import { createKeyedBatchers } from "./keyed-batchers.js";
 import { SNAPSHOT_PROGRAM, type WrittenByName, writtenByName } from "./snapshot-program.js";
 import { NAMES_PER_COMMAND, type ZfsCommands } from "./zfs-commands.js";

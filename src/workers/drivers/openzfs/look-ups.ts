@@ -1,8 +1,8 @@
 import { type FailedOutcome, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import { createCoalescer } from "../../batching/coalescer.js";
 import { failureOf, missingNames } from "../../processes/command-failures.js";
 import { type CommandEnd, succeeded } from "../../processes/run-command.js";
 import type { AnyName, DatasetInfo } from "../driver.js";
-import { createCoalescer } from "./coalescer.js";
 import { COLUMNS, infoOf, rowsOf } from "./list-rows.js";
 import type { PoolState } from "./pool-state.js";
 

@@ -2,10 +2,10 @@ import { failed, type Outcome, succeed } from "../../../protocol/storage/failure
 import type { DatasetName, PoolName, SnapshotName } from "../../../protocol/storage/names.js";
 import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
 import { bytes } from "../../../protocol/storage/units.js";
+import { createCoalescer } from "../../batching/coalescer.js";
 import { failureOf, onlyMissing } from "../../processes/command-failures.js";
 import { type CommandEnd, succeeded } from "../../processes/run-command.js";
 import type { DatasetInfo, MarkedVolume, PoolUsage, Selection, Space, Zfs } from "../driver.js";
-import { createCoalescer } from "./coalescer.js";
 import { createKeyedBatchers } from "./keyed-batchers.js";
 import { COLUMNS, infoOf, numberOf, rowsOf } from "./list-rows.js";
 import { createLookUp, listNames } from "./look-ups.js";

@@ -17,7 +17,7 @@ import { describe, expect, test } from "vitest";
 import type { DatasetName, PoolName, SnapshotName } from "../../../../../src/protocol/storage/names.js";
 import { bytes } from "../../../../../src/protocol/storage/units.js";
 import type { Zfs } from "../../../../../src/workers/drivers/driver.js";
-import { openCatalog } from "../../../../../src/workers/drivers/embedded/catalog.js";
+import { type CatalogChange, openCatalog } from "../../../../../src/workers/drivers/embedded/catalog.js";
 import { newVolume } from "../../../../../src/workers/drivers/embedded/dataset-rules.js";
 import { openEmbeddedZfs } from "../../../../../src/workers/drivers/embedded/embedded-driver.js";
 import { openSqlite } from "../../../../../src/workers/sqlite/open-sqlite.js";
@@ -258,18 +258,22 @@ describe("the note of discarded files", () => {
   test("never names a file that another dataset uses", async () => {
     using folder = scratchFolder();
     const catalog = await openCatalog(join(folder.path, "pool.db"), createKeptLog());
+    const commit = (change: CatalogChange) => {
+      catalog.stage(change);
+      return catalog.commit();
+    };
     const a = newVolume(catalog, dataset("tank/a"), { file: "shared" });
     const b = newVolume(catalog, dataset("tank/b"), { file: "shared" });
-    await catalog.commit({ put: [a, b] });
+    await commit({ put: [a, b] });
     expect(catalog.isDiscarded("shared")).toBe(false);
     // As a rollback does: the volume gets a new file, its snapshot keeps the old one.
-    await catalog.commit({ put: [{ ...a, file: "fresh" }] });
+    await commit({ put: [{ ...a, file: "fresh" }] });
     expect(catalog.isDiscarded("shared")).toBe(false);
-    await catalog.commit({ remove: [b], put: [newVolume(catalog, dataset("tank/c"), { file: "shared" })] });
+    await commit({ remove: [b], put: [newVolume(catalog, dataset("tank/c"), { file: "shared" })] });
     expect(catalog.isDiscarded("shared")).toBe(false);
     const c = catalog.find("tank/c");
     if (!c) throw new Error("no tank/c");
-    await catalog.commit({ remove: [c] });
+    await commit({ remove: [c] });
     expect([catalog.isDiscarded("shared"), catalog.isDiscarded("fresh")]).toEqual([true, false]);
     await catalog.close();
   });

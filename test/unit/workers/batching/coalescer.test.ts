@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { createCoalescer } from "../../../../../src/workers/drivers/openzfs/coalescer.js";
-import { turn } from "../../../../support/until.js";
+import { createCoalescer } from "../../../../src/workers/batching/coalescer.js";
+import { turn } from "../../../support/until.js";
 
 interface Run {
   readonly keys: readonly string[];
