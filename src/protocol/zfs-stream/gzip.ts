@@ -1,5 +1,13 @@
 const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
 
+/** How many first bytes show whether something is gzip. */
+export const GZIP_HEAD_BYTES = GZIP_MAGIC.length;
+
+/** Whether something that begins so is gzip. */
+export function isGzip(head: Buffer): boolean {
+  return head.subarray(0, GZIP_MAGIC.length).equals(GZIP_MAGIC);
+}
+
 /**
  * Reads ahead until the first two bytes, which show whether `bytes` is gzip.
  * @returns the answer, and the whole input again with those bytes; `bytes` itself must not be used any more.
@@ -22,5 +30,5 @@ export async function detectGzip(
       await pieces.return?.();
     }
   }
-  return { gzipped: head.subarray(0, GZIP_MAGIC.length).equals(GZIP_MAGIC), whole: whole() };
+  return { gzipped: isGzip(head), whole: whole() };
 }

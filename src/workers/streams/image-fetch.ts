@@ -8,12 +8,13 @@ import { type FailedOutcome, fail, type Outcome, succeed } from "../../protocol/
 import { shownUrl } from "../../protocol/storage/image-hosts.js";
 import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
-import { detectGzip } from "../../protocol/zfs-stream/gzip.js";
+import { GZIP_HEAD_BYTES, isGzip } from "../../protocol/zfs-stream/gzip.js";
 import { StreamFailure } from "../../protocol/zfs-stream/stream-failure.js";
 import { createStreamGuard } from "../../protocol/zfs-stream/stream-guard.js";
 import { startProcess } from "../processes/child-process.js";
 import { failureOf } from "../processes/command-failures.js";
 import { type CommandEnd, succeeded } from "../processes/run-command.js";
+import { firstBytes } from "./first-bytes.js";
 import { openSource, SourceFailure } from "./http-source.js";
 
 interface FetchOptions {
@@ -45,25 +46,6 @@ export function statedSha256(
   return undefined;
 }
 
-/** Passes chunks on unchanged, after `onChunk` has seen each of them. */
-async function* observe<T extends Uint8Array>(
-  chunks: AsyncIterable<T>,
-  onChunk: (chunk: T) => void,
-): AsyncGenerator<T> {
-  for await (const chunk of chunks) {
-    onChunk(chunk);
-    yield chunk;
-  }
-}
-
-/** Passes on of a stream what the guard lets pass. Throws StreamFailure. */
-async function* guarded(stream: AsyncIterable<Buffer>): AsyncGenerator<Uint8Array> {
-  const guard = createStreamGuard();
-  for await (const chunk of stream) yield* guard.push(chunk);
-  const rest = guard.finish();
-  if (rest.length > 0) yield rest;
-}
-
 /** Codes of the errors that we get when a command closes its stdin before we have written everything. */
 const STDIN_CLOSED: ReadonlySet<string> = new Set([
   "EPIPE",
@@ -79,47 +61,80 @@ type Feeding =
   /** The stream broke on our side of the pipe. */
   | { readonly kind: "broken"; readonly error: unknown };
 
+/** How many bytes wait for the command before we take no more from the service. */
+const WAITING_BYTES = 1024 * 1024;
+/** How much zlib gives at once: with its default, 16 KiB, handing it over costs more than inflating it. */
+const INFLATED_BYTES = 256 * 1024;
+
+/** The error of a write to a command that has failed. */
+class CommandGone extends Error {
+  readonly code = "ERR_STREAM_DESTROYED";
+}
+
 /**
- * A way into `stdin` that ends it only after the last byte, not when a pipeline fails. A
- * command that sees the end of its input may take what came so far for the whole stream,
- * so in that case it must be killed first. A command may also have enough before that: `zfs receive`
- * ends with the last record. Its stdin is gone then, and all that was written has been taken: an end
- * that can't be told is no failure, and its callback would never be called.
+ * A way into `stdin` for what the guard lets pass. Ends it only after the last byte, not when a
+ * pipeline fails. A command that sees the end of its input may take what came so far for the whole
+ * stream, so in that case it must be killed first. A command may also have enough before that:
+ * `zfs receive` ends with the last record. Its stdin is gone then, and all that was written has been
+ * taken: an end that can't be told is no failure, and its callback would never be called.
+ * `onTaken` is called when the command has taken bytes, `onPassed` with the number of bytes so far
+ * that were given to it.
  */
-function endedWhenComplete(stdin: Writable, onMoved: () => void): Writable {
+function guardedWayInto(
+  stdin: Writable,
+  { onTaken, onPassed }: { onTaken(): void; onPassed(streamBytes: number): void },
+): Writable {
+  const guard = createStreamGuard();
+  let streamBytes = 0;
+  const onWritten = (error: Error | null | undefined) => {
+    if (error) way.destroy(error);
+    else onTaken();
+  };
   stdin.on("error", () => {});
-  return new Writable({
+  const way = new Writable({
+    highWaterMark: WAITING_BYTES,
     write: (chunk, _encoding, done) => {
-      stdin.write(chunk, (error) => {
-        if (!error) onMoved();
-        done(error);
-      });
+      try {
+        for (const part of guard.push(chunk)) {
+          stdin.write(part, onWritten);
+          streamBytes += part.length;
+        }
+      } catch (error) {
+        return done(error instanceof Error ? error : new Error(String(error)));
+      }
+      onPassed(streamBytes);
+      if (stdin.writableLength > WAITING_BYTES) stdin.once("drain", done);
+      else done();
     },
     final: (done) => {
+      const rest = guard.finish();
+      if (rest.length > 0) stdin.write(rest, onWritten);
       if (stdin.destroyed) done();
       else stdin.end(() => done());
     },
   });
+  return way;
 }
 
 /** Runs the receiving command; `feed` writes the stream to it. Resolves when the process has ended. */
 async function receive(
   argv: readonly string[],
   children: ChildTable,
-  feed: (stdin: Writable) => Promise<void>,
-  { onStart, onMoved = () => {} }: Pick<FetchOptions, "onStart" | "onMoved">,
+  feed: (stdin: Writable, hasFailed: AbortSignal) => Promise<void>,
+  onStart: FetchOptions["onStart"],
 ): Promise<{ end: CommandEnd; feeding: Feeding }> {
   const startedAt = performance.now();
   const command = startProcess(argv, { stdin: true, stdout: false }, children);
   onStart?.(command.pid);
   let feeding: Feeding = { kind: "complete" };
+  const failing = new AbortController();
   // Without this a command's failure would show only with the next byte of a slow image service.
   void command.exited.then((exit) => {
-    if (!succeeded({ exit })) command.stdin?.destroy();
+    if (!succeeded({ exit })) failing.abort();
   });
   if (command.stdin) {
     try {
-      await feed(endedWhenComplete(command.stdin, onMoved));
+      await feed(command.stdin, failing.signal);
     } catch (error) {
       feeding = STDIN_CLOSED.has(codeOf(error)) ? { kind: "stdin_closed" } : { kind: "broken", error };
       // A killed receive leaves nothing behind; one whose input just ends might.
@@ -203,28 +218,33 @@ async function receiveBody(
   body: Readable,
   digest: string | undefined,
 ): Promise<Outcome<FetchReport>> {
-  const { order, children, signal, onProgress } = options;
+  const { order, children, signal, onMoved, onProgress } = options;
   const url = shownUrl(order.url);
   let receivedBytes = 0;
   let streamBytes = 0;
   const hash = digest === undefined ? undefined : createHash("sha256");
-  const incoming = observe(body, (chunk) => {
+  const onIncoming = (chunk: Buffer) => {
     receivedBytes += chunk.length;
     hash?.update(chunk);
     onProgress?.(receivedBytes, streamBytes);
-  });
+  };
   // Resolves with the first bytes: no process starts before the service sends something.
-  const { gzipped, whole } = await detectGzip(incoming);
-  const checked = (stream: AsyncIterable<Buffer>) =>
-    observe(guarded(stream), (part) => {
-      streamBytes += part.length;
-      onProgress?.(receivedBytes, streamBytes);
+  const { head, whole } = await firstBytes(body, GZIP_HEAD_BYTES, signal);
+  const feed = (stdin: Writable, hasFailed: AbortSignal) => {
+    const way = guardedWayInto(stdin, {
+      onTaken: () => onMoved?.(),
+      onPassed: (passed) => {
+        streamBytes = passed;
+        onProgress?.(receivedBytes, streamBytes);
+      },
     });
-  const feed = (stdin: Writable) =>
-    gzipped
-      ? pipeline(whole, createGunzip(), checked, stdin, { signal })
-      : pipeline(whole, checked, stdin, { signal });
-  const { end, feeding } = await receive(order.command, children, feed, options);
+    hasFailed.addEventListener("abort", () => way.destroy(new CommandGone("the command has failed")));
+    whole.on("data", onIncoming);
+    return isGzip(head)
+      ? pipeline(whole, createGunzip({ chunkSize: INFLATED_BYTES }), way, { signal })
+      : pipeline(whole, way, { signal });
+  };
+  const { end, feeding } = await receive(order.command, children, feed, options.onStart);
   if (signal.aborted) return INTERRUPTED;
   if (feeding.kind === "broken") return transferFailure(feeding.error, url);
   if (!succeeded(end)) return failureOf(end);
