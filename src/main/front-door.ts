@@ -1,11 +1,17 @@
 import type { Logger } from "pino";
+import { JSON_TEXT, PLAIN_TEXT, RETRY_AFTER } from "../protocol/http/headers.js";
+import type {
+  HttpReply,
+  HttpRequest,
+  Listener,
+  Transport,
+  TransportOptions,
+} from "../protocol/http/transport.js";
 import { codeOf, messageOf } from "../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { Config } from "./config/schema.js";
 import { chooseTransport } from "./http/choose.js";
 import { connectionLimit, readDescriptors } from "./http/descriptors.js";
-import { JSON_TEXT, PLAIN_TEXT, RETRY_AFTER } from "./http/headers.js";
-import type { HttpReply, HttpRequest, Listener, Transport, TransportOptions } from "./http/transport.js";
 
 /** Answers a request, at once or later. An exception is a bug. */
 export type RequestHandler = (request: HttpRequest, reply: HttpReply) => void | Promise<void>;

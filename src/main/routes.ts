@@ -1,7 +1,7 @@
+import { allowing, JSON_TEXT, PLAIN_TEXT } from "../protocol/http/headers.js";
+import type { HttpReply, HttpRequest } from "../protocol/http/transport.js";
 import { type RequestHandler, refuseWhileStarting } from "./front-door.js";
-import { allowing, JSON_TEXT, PLAIN_TEXT } from "./http/headers.js";
 import type { OriginCheck } from "./http/request-origin.js";
-import type { HttpReply, HttpRequest } from "./http/transport.js";
 import { isReady, type Readiness } from "./pools/readiness.js";
 import type { RpcEndpoint } from "./rpc/endpoint.js";
 

@@ -1,4 +1,4 @@
-import type { HttpRequest } from "../../src/main/http/transport.js";
+import type { HttpRequest } from "../../src/protocol/http/transport.js";
 
 /** A download of the snapshot s of the volume v, as a transport hands it over. */
 export const downloadRequest: HttpRequest = {

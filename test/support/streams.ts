@@ -1,4 +1,4 @@
-import type { BodySource, HttpReply } from "../../src/main/http/transport.js";
+import type { BodySource, HttpReply } from "../../src/protocol/http/transport.js";
 
 /** Bytes in which each group of four is its own index. `start` and `length` are multiples of four. */
 export function patterned(start: number, length: number): Buffer {

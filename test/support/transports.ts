@@ -1,7 +1,7 @@
 import { nodeTransport } from "../../src/main/http/node.js";
-import type { Transport } from "../../src/main/http/transport.js";
 import { createUwsTransport } from "../../src/main/http/uws.js";
 import { loadUws } from "../../src/main/http/uws-builds.js";
+import type { Transport } from "../../src/protocol/http/transport.js";
 
 const { build, passedOver } = loadUws();
 if (!build && process.env.REQUIRE_UWS === "1")

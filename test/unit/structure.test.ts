@@ -116,6 +116,8 @@ const FORBIDDEN = [
   ["src/main/commands/image/x.ts", "../../../workers/drivers/embedded/volume-files.js", "main and workers"],
   ["src/main/commands/image/x.ts", "../../daemon.js", "without a daemon"],
   ["src/protocol/json-rpc/x.ts", "../../main/routes.js", "neither main nor workers"],
+  ["src/protocol/http/x.ts", "../../main/routes.js", "neither main nor workers"],
+  ["src/protocol/http/x.ts", "../storage/failures.js", "neither JSON-RPC nor pools"],
   ["src/protocol/threads/x.ts", "../../workers/drivers/driver.js", "neither main nor workers"],
   ["src/protocol/storage/x.ts", "../json-rpc/json.js", "lowest room"],
   ["src/protocol/zfs-stream/x.ts", "../raw-disk/file-writes.js", "The codec"],
@@ -135,7 +137,8 @@ const FORBIDDEN = [
 /** What the rooms are made to import. */
 const ALLOWED = [
   ["src/main/pools/x.ts", "../../protocol/threads/link.js"],
-  ["src/main/rpc/x.ts", "../http/transport.js"],
+  ["src/main/rpc/x.ts", "../http/encoding.js"],
+  ["src/main/http/x.ts", "../../protocol/http/transport.js"],
   ["src/main/commands/image/x.ts", "../../../protocol/raw-disk/send-volume.js"],
   ["src/protocol/json-rpc/x.ts", "../storage/names.js"],
   ["src/protocol/raw-disk/x.ts", "node:fs"],

@@ -1,10 +1,10 @@
 import { arch, platform, release } from "node:os";
 import { monitorEventLoopDelay } from "node:perf_hooks";
+import type { Listener, Transport } from "../../protocol/http/transport.js";
 import { messageOf } from "../../protocol/storage/caught-error.js";
 import type { Config } from "../config/schema.js";
 import type { Downloads } from "../downloads/downloads.js";
 import type { StreamingHandle } from "../downloads/streaming-handle.js";
-import type { Listener, Transport } from "../http/transport.js";
 import { ownVersion } from "../own-version.js";
 import type { Actor } from "../pools/actor-handle.js";
 import type { Readiness } from "../pools/readiness.js";

@@ -1,5 +1,5 @@
+import type { BodySink, Headers, HttpReply } from "../../protocol/http/transport.js";
 import { type Failure, fail, internalFailure } from "../../protocol/storage/failures.js";
-import type { BodySink, Headers, HttpReply } from "../http/transport.js";
 import type { FairScheduler } from "./fair-scheduler.js";
 import type { SharedSend } from "./shared-sends.js";
 import type { SendListener } from "./streaming-handle.js";

@@ -1,4 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { bodyTooLarge } from "../../protocol/http/body-reader.js";
+import { allowing, PLAIN_TEXT, RETRY_AFTER } from "../../protocol/http/headers.js";
+import type { HttpReply, HttpRequest } from "../../protocol/http/transport.js";
 import { messageOf20 } from "../../protocol/json-rpc/failure-text.js";
 import { type DownloadRequest, planDownload } from "../../protocol/json-rpc/methods/snapshots.js";
 import {
@@ -10,9 +13,6 @@ import {
 } from "../../protocol/storage/failures.js";
 import type { PoolName, SnapshotName } from "../../protocol/storage/names.js";
 import type { SendTicket } from "../../protocol/storage/operations.js";
-import { bodyTooLarge } from "../http/body-reader.js";
-import { allowing, PLAIN_TEXT, RETRY_AFTER } from "../http/headers.js";
-import type { HttpReply, HttpRequest } from "../http/transport.js";
 import type { CallReport } from "../observability/call-report.js";
 import type { Actor } from "../pools/actor-handle.js";
 import { createDownloadPump, type DownloadPump, type PumpState } from "./download-pump.js";

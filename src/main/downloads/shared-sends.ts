@@ -1,6 +1,6 @@
+import type { BodySource } from "../../protocol/http/transport.js";
 import { type Failure, fail, internalFailure } from "../../protocol/storage/failures.js";
 import { LONGEST_WRITE } from "../../protocol/threads/byte-ring.js";
-import type { BodySource } from "../http/transport.js";
 import { createStreamPrefix, type StreamPrefix } from "./stream-prefix.js";
 import type { SendHandle, SendListener, StreamingHandle } from "./streaming-handle.js";
 

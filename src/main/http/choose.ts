@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
+import type { Transport } from "../../protocol/http/transport.js";
 import { nodeTransport } from "./node.js";
-import type { Transport } from "./transport.js";
 import { createUwsTransport } from "./uws.js";
 import { loadUws } from "./uws-builds.js";
 

@@ -1,24 +1,8 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer } from "node:http";
 import type { Socket } from "node:net";
-import { BodyReader, type BodyRoom } from "./body-reader.js";
-import { askHalfClosed } from "./half-close.js";
-import { PLAIN_TEXT } from "./headers.js";
-import { createOnePerTurn } from "./one-per-turn.js";
-import { refuseConnection } from "./refusal.js";
-import { createRequestIds } from "./request-id.js";
-import { parseRequestTarget } from "./request-target.js";
-import type {
-  BodySink,
-  BodySource,
-  ClosableReply,
-  Headers,
-  HttpRequest,
-  Transport,
-  TransportOptions,
-} from "./transport.js";
-
-/** How long the head of a request may take. */
-const HEAD_MS = 60_000;
+import { createNodeRoom, HEAD_MS, receive } from "../../protocol/http/node-exchange.js";
+import { refuseConnection } from "../../protocol/http/refusal.js";
+import type { Transport } from "../../protocol/http/transport.js";
 
 /** The transport on node:http, for machines for which uWebSockets.js has no build. */
 export const nodeTransport: Transport = {
@@ -27,12 +11,7 @@ export const nodeTransport: Transport = {
   async listen(options) {
     /** Connections that were refused: what comes on them is not looked at. */
     const refused = new WeakSet<Socket>();
-    const room = {
-      limits: options.limits,
-      bytesInFlight: 0,
-      requestIds: createRequestIds(),
-      inTurn: createOnePerTurn(),
-    };
+    const room = createNodeRoom(options.limits);
     // Bodies have a deadline of ours: that of node:http must not come before it.
     const requestTimeout = options.limits.bodyMs + HEAD_MS;
     const server = createServer({ keepAliveTimeout: 10_000, requestTimeout }, (incoming, outgoing) => {
@@ -73,158 +52,3 @@ export const nodeTransport: Transport = {
     };
   },
 };
-
-/** What all requests of a listener share. */
-interface Room extends BodyRoom {
-  readonly requestIds: (given: string) => string;
-  readonly inTurn: (write: () => void) => void;
-}
-
-function receive(
-  incoming: IncomingMessage,
-  outgoing: ServerResponse,
-  options: TransportOptions,
-  room: Room,
-): void {
-  const given = incoming.headers["x-request-id"];
-  const requestId = room.requestIds(typeof given === "string" ? given : "");
-  const reply = replyOf(outgoing, requestId, room);
-  if (incoming.headersDistinct.host && incoming.headersDistinct.host.length > 1) {
-    reply.closeAfter = true;
-    return reply.send(400, PLAIN_TEXT, "bad request: more than one Host\n");
-  }
-  askHalfClosed(incoming, outgoing);
-  const reader = new BodyReader(room, reply, (body, tooLarge) =>
-    options.handle(requestOf(incoming, body, tooLarge), reply),
-  );
-  outgoing.on("close", () => reader.release());
-  /** What of a body of stated length is still to come; NaN for one without. */
-  let missing = Number(incoming.headers["content-length"]);
-  incoming.on("data", (chunk: Buffer) => {
-    missing -= chunk.length;
-    reader.add(chunk, missing === 0);
-  });
-  incoming.on("end", () => reader.add(NO_BYTES, true));
-  incoming.on("error", () => {});
-}
-
-const NO_BYTES = Buffer.alloc(0);
-
-function requestOf(incoming: IncomingMessage, body: string, tooLarge: boolean): HttpRequest {
-  const { path, query, host } = parseRequestTarget(incoming.url ?? "/");
-  return {
-    method: incoming.method ?? "GET",
-    path,
-    query,
-    header: (name) => {
-      if (name === "host" && host !== undefined) return host;
-      const value = incoming.headers[name];
-      return Array.isArray(value) ? value.join(", ") : (value ?? "");
-    },
-    body,
-    tooLarge,
-  };
-}
-
-function replyOf(outgoing: ServerResponse, requestId: string, { limits, inTurn }: Room): ClosableReply {
-  const { socket } = outgoing.req;
-  const peer = socket.remoteAddress ?? "";
-  const disconnectListeners: (() => void)[] = [];
-  let isDisconnected = false;
-  /** All bytes are with the kernel. "finish" alone doesn't show it: it also comes when the connection is reset. */
-  let isFinished = false;
-  outgoing.once("finish", () => {
-    isFinished = !socket.destroyed;
-  });
-  outgoing.on("close", () => {
-    if (isFinished || isDisconnected) return;
-    isDisconnected = true;
-    for (const listener of disconnectListeners) listener();
-  });
-  outgoing.on("error", () => {});
-  const writeHead = (status: number, headers: Headers, length: number | undefined) => {
-    const fields = headers.map(([name, value]): [string, string] => [name, value]);
-    if (length !== undefined) fields.push(["Content-Length", String(length)]);
-    fields.push(["X-Request-Id", requestId]);
-    outgoing.writeHead(status, fields.flat());
-  };
-  return {
-    closeAfter: false,
-    requestId,
-    peer,
-    get isDisconnected() {
-      return isDisconnected;
-    },
-    onDisconnect: (listener) => {
-      disconnectListeners.push(listener);
-    },
-    onEnd: (listener) => {
-      if (outgoing.closed || isDisconnected) listener();
-      else outgoing.once("close", listener);
-    },
-    send(status, headers, body) {
-      if (isDisconnected || outgoing.headersSent) return;
-      if (this.closeAfter) outgoing.shouldKeepAlive = false;
-      const isWhole = typeof body === "string" || body instanceof Uint8Array;
-      writeHead(status, headers, isWhole ? Buffer.byteLength(body) : totalLength(body));
-      const end = (last: string | Uint8Array) => {
-        outgoing.end(last);
-        // Nearly always the kernel has taken all of it at once.
-        if (outgoing.writableLength > 0) resetAfter(outgoing, limits.replyMs);
-      };
-      if (isWhole) return end(body);
-      inTurn(() => {
-        for (const part of body) outgoing.write(part);
-        end("");
-      });
-    },
-    stream: (status, headers, source, onReady) => {
-      if (!isDisconnected) writeHead(status, headers, undefined);
-      return sinkOf(outgoing, source, onReady);
-    },
-  };
-}
-
-function totalLength(parts: readonly Uint8Array[]): number {
-  return parts.reduce((sum, { length }) => sum + length, 0);
-}
-
-/** Resets the connection of a reply whose client has not taken all of it after so long. */
-function resetAfter(outgoing: ServerResponse, ms: number): void {
-  const { socket } = outgoing.req;
-  const deadline = setTimeout(() => socket.resetAndDestroy(), ms);
-  outgoing.once("close", () => clearTimeout(deadline));
-}
-
-const PIECE_BYTES = 64 * 1024;
-
-function sinkOf(outgoing: ServerResponse, source: BodySource, onReady: () => void): BodySink {
-  let isBlocked = false;
-  outgoing.on("drain", () => {
-    isBlocked = false;
-    onReady();
-  });
-  return {
-    get isBlocked() {
-      return isBlocked;
-    },
-    pump: () => {
-      if (isBlocked) return 0;
-      // node:http keeps what it can't write at once, but the source's memory is used again: copy it.
-      const piece = Buffer.from(source.peek(PIECE_BYTES));
-      if (piece.length === 0) return 0;
-      source.take(piece.length);
-      isBlocked = !outgoing.write(piece);
-      return piece.length;
-    },
-    end: (onFlushed) => {
-      outgoing.once("finish", () => {
-        if (!outgoing.req.socket.destroyed) onFlushed();
-      });
-      outgoing.end();
-    },
-    reset: () => {
-      outgoing.socket?.resetAndDestroy();
-    },
-  };
-}

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { hostname } from "node:os";
-import type { HttpRequest } from "./transport.js";
+import type { HttpRequest } from "../../protocol/http/transport.js";
 
 export interface RequestOriginOptions {
   /** Names besides this machine's by which clients may call the daemon, as in `Host`. */

@@ -1,6 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import type { Server } from "node:net";
-import { refuseAll, refuseConnection } from "./refusal.js";
+import { refuseAll, refuseConnection } from "../../protocol/http/refusal.js";
 
 /** How often the connections are counted. */
 const COUNT_MS = 200;

@@ -1,6 +1,12 @@
 import type { HttpResponse } from "@btc-vision/uwebsockets.js";
-import { createOnePerTurn } from "./one-per-turn.js";
-import type { BodySink, BodySource, ClosableReply, Headers, ReplyBody } from "./transport.js";
+import { createOnePerTurn } from "../../protocol/http/one-per-turn.js";
+import type {
+  BodySink,
+  BodySource,
+  ClosableReply,
+  Headers,
+  ReplyBody,
+} from "../../protocol/http/transport.js";
 import { createUwsSink, type StreamedReply } from "./uws-sink.js";
 
 /**

@@ -1,5 +1,5 @@
 import type { HttpRequest as UwsRequest } from "@btc-vision/uwebsockets.js";
-import type { HttpRequest } from "./transport.js";
+import type { HttpRequest } from "../../protocol/http/transport.js";
 
 /** Copies what we need of the module's request while that is valid: of its headers only those that are read. */
 export class ReceivedRequest implements HttpRequest {

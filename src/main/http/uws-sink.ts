@@ -1,5 +1,5 @@
 import type { HttpResponse } from "@btc-vision/uwebsockets.js";
-import type { BodySink, BodySource } from "./transport.js";
+import type { BodySink, BodySource } from "../../protocol/http/transport.js";
 
 /**
  * uWebSockets.js cuts off a reader that takes nothing for 10 s. One byte written

@@ -1,10 +1,10 @@
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { HttpResponse, HttpRequest as UwsRequest, us_listen_socket } from "@btc-vision/uwebsockets.js";
-import { BodyReader, type BodyRoom } from "./body-reader.js";
-import { PLAIN_TEXT } from "./headers.js";
-import { createRequestIds } from "./request-id.js";
-import type { Listener, Transport, TransportOptions } from "./transport.js";
+import { BodyReader, type BodyRoom } from "../../protocol/http/body-reader.js";
+import { PLAIN_TEXT } from "../../protocol/http/headers.js";
+import { createRequestIds } from "../../protocol/http/request-id.js";
+import type { Listener, Transport, TransportOptions } from "../../protocol/http/transport.js";
 import type { UwsBuild, UwsModule } from "./uws-builds.js";
 import { countConnections, watchConnections } from "./uws-connections.js";
 import { createReplyContext, type ReplyContext, UwsReply } from "./uws-reply.js";

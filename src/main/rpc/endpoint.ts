@@ -1,3 +1,5 @@
+import { PLAIN_TEXT } from "../../protocol/http/headers.js";
+import type { HttpReply, HttpRequest } from "../../protocol/http/transport.js";
 import {
   hasVersion2,
   type InvalidRequest,
@@ -13,8 +15,6 @@ import { encodeReply10, encodeReply20, encodeRpcError20 } from "../../protocol/j
 import { type JsonText, joinTexts } from "../../protocol/json-rpc/reply-text.js";
 import type { Outcome } from "../../protocol/storage/failures.js";
 import { type BodyEncoder, createBodyEncoder } from "../http/encoding.js";
-import { PLAIN_TEXT } from "../http/headers.js";
-import type { HttpReply, HttpRequest } from "../http/transport.js";
 import { type BatchLimits, batchCostProblem, batchLengthProblem, runSome } from "./batch.js";
 import { passesHttpCheck } from "./http-check.js";
 import { HeldTexts, ReplyRoom } from "./reply-room.js";

@@ -1,6 +1,6 @@
-import { bodyTooLarge } from "../http/body-reader.js";
-import { allowing, PLAIN_TEXT } from "../http/headers.js";
-import type { HttpReply, HttpRequest } from "../http/transport.js";
+import { bodyTooLarge } from "../../protocol/http/body-reader.js";
+import { allowing, PLAIN_TEXT } from "../../protocol/http/headers.js";
+import type { HttpReply, HttpRequest } from "../../protocol/http/transport.js";
 
 /**
  * Checks the verb, the content type and the size of a request, in this order of docs/api.md.

@@ -1,8 +1,8 @@
+import type { HttpReply } from "../../protocol/http/transport.js";
 import { byteLength, type JsonText } from "../../protocol/json-rpc/reply-text.js";
 import { type FailedOutcome, fail } from "../../protocol/storage/failures.js";
 import { isRead } from "../../protocol/storage/operation-kinds.js";
 import type { Operation } from "../../protocol/storage/operations.js";
-import type { HttpReply } from "../http/transport.js";
 
 /**
  * A reply whose texts are shorter than this, all together, is not counted. limits.connections bounds

@@ -1,7 +1,7 @@
+import { JSON_TEXT, RETRY_AFTER } from "../../protocol/http/headers.js";
+import type { Headers, HttpReply } from "../../protocol/http/transport.js";
 import type { ReplyText } from "../../protocol/json-rpc/reply-text.js";
 import type { BodyEncoder, EncodedBody } from "../http/encoding.js";
-import { JSON_TEXT, RETRY_AFTER } from "../http/headers.js";
-import type { Headers, HttpReply } from "../http/transport.js";
 
 export const NOSNIFF = ["X-Content-Type-Options", "nosniff"] as const;
 const VARY = ["Vary", "Accept-Encoding"] as const;

@@ -5,9 +5,9 @@ import { describe, expect, test } from "vitest";
 import { configSchema } from "../../../src/main/config/schema.js";
 import { guard, refuseWhileStarting, takePort } from "../../../src/main/front-door.js";
 import { createBodyEncoder } from "../../../src/main/http/encoding.js";
-import type { HttpReply, HttpRequest } from "../../../src/main/http/transport.js";
 import { createRoutes, type RouteOptions } from "../../../src/main/routes.js";
 import { sendJson } from "../../../src/main/rpc/send-json.js";
+import type { HttpReply, HttpRequest } from "../../../src/protocol/http/transport.js";
 import { createKeptLog } from "../../support/memory-actor.js";
 import { transportNames } from "../../support/transports.js";
 

@@ -5,8 +5,8 @@ import type {
   SendListener,
   StreamingHandle,
 } from "../../../../src/main/downloads/streaming-handle.js";
-import type { BodySource, HttpReply } from "../../../../src/main/http/transport.js";
 import type { Actor } from "../../../../src/main/pools/actor-handle.js";
+import type { BodySource, HttpReply } from "../../../../src/protocol/http/transport.js";
 import { type Failure, fail, type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
 import type { PoolName } from "../../../../src/protocol/storage/names.js";
 import type { Operation } from "../../../../src/protocol/storage/operations.js";

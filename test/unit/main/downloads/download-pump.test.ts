@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createDownloadPump } from "../../../../src/main/downloads/download-pump.js";
 import type { SendListener } from "../../../../src/main/downloads/streaming-handle.js";
-import type { BodySource, HttpReply } from "../../../../src/main/http/transport.js";
+import type { BodySource, HttpReply } from "../../../../src/protocol/http/transport.js";
 import type { Failure } from "../../../../src/protocol/storage/failures.js";
 import { turn, until } from "../../../support/until.js";
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { createDownloads } from "../../../../src/main/downloads/downloads.js";
 import type { SendListener, StreamingHandle } from "../../../../src/main/downloads/streaming-handle.js";
-import type { HttpReply } from "../../../../src/main/http/transport.js";
 import type { Actor } from "../../../../src/main/pools/actor-handle.js";
+import type { HttpReply } from "../../../../src/protocol/http/transport.js";
 import { fail, failed, type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
 import type { PoolName } from "../../../../src/protocol/storage/names.js";
 import type { Operation } from "../../../../src/protocol/storage/operations.js";

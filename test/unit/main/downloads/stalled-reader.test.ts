@@ -1,7 +1,7 @@
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, test } from "vitest";
-import type { Listener } from "../../../../src/main/http/transport.js";
+import type { Listener } from "../../../../src/protocol/http/transport.js";
 import { patterned, streamTo } from "../../../support/streams.js";
 import { uwsTransport } from "../../../support/transports.js";
 import { until } from "../../../support/until.js";

@@ -1,7 +1,7 @@
 import { connect, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { connectionLimit, readDescriptors } from "../../../../src/main/http/descriptors.js";
-import type { HttpLimits, HttpReply, Listener } from "../../../../src/main/http/transport.js";
+import type { HttpLimits, HttpReply, Listener } from "../../../../src/protocol/http/transport.js";
 import { transports } from "../../../support/transports.js";
 import { until } from "../../../support/until.js";
 

@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { describe, expect, test } from "vitest";
 import { createOriginCheck } from "../../../../src/main/http/request-origin.js";
-import type { HttpRequest } from "../../../../src/main/http/transport.js";
+import type { HttpRequest } from "../../../../src/protocol/http/transport.js";
 
 const check = createOriginCheck({ names: ["Node1.Example"], origins: ["https://console.example"] });
 

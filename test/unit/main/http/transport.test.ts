@@ -3,7 +3,7 @@ import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { HttpReply, HttpRequest, Listener } from "../../../../src/main/http/transport.js";
+import type { HttpReply, HttpRequest, Listener } from "../../../../src/protocol/http/transport.js";
 import { patterned, streamTo } from "../../../support/streams.js";
 import { isOlderUws, transports, uwsTransport } from "../../../support/transports.js";
 import { until } from "../../../support/until.js";

@@ -1,6 +1,6 @@
 import { connect, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import type { HttpReply, Listener, ReplyBody } from "../../../../src/main/http/transport.js";
+import type { HttpReply, Listener, ReplyBody } from "../../../../src/protocol/http/transport.js";
 import { patterned } from "../../../support/streams.js";
 import { transports } from "../../../support/transports.js";
 import { until } from "../../../support/until.js";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import type { Headers, HttpReply, HttpRequest } from "../../../../src/main/http/transport.js";
 import { runSome } from "../../../../src/main/rpc/batch.js";
 import { createRpcEndpoint, type RpcOptions } from "../../../../src/main/rpc/endpoint.js";
+import type { Headers, HttpReply, HttpRequest } from "../../../../src/protocol/http/transport.js";
 import { createMethodTable } from "../../../../src/protocol/json-rpc/methods/table.js";
 import { type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
 import type { PoolName } from "../../../../src/protocol/storage/names.js";

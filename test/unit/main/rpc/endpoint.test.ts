@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import type { Headers, HttpReply, HttpRequest } from "../../../../src/main/http/transport.js";
 import { createRpcEndpoint } from "../../../../src/main/rpc/endpoint.js";
+import type { Headers, HttpReply, HttpRequest } from "../../../../src/protocol/http/transport.js";
 import { createMethodTable } from "../../../../src/protocol/json-rpc/methods/table.js";
 import { succeed } from "../../../../src/protocol/storage/failures.js";
 import type { PoolName } from "../../../../src/protocol/storage/names.js";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createRequestIds } from "../../../../src/main/http/request-id.js";
+import { createRequestIds } from "../../../../src/protocol/http/request-id.js";
 
 test("ids of two daemons, and of one, are all different", () => {
   const daemons = [createRequestIds(), createRequestIds()];
