@@ -92,8 +92,16 @@ unpack() { # FOLDER PACKAGE...: download and unpack, without configuring anythin
   flock "$qemu_lock"
   if ! command -v qemu-system-x86_64 >/dev/null && [[ ! -x $QEMU_ROOT/usr/bin/qemu-system-x86_64 ]]; then
     say "downloading QEMU"
-    use_packages_of bookworm
-    mapfile -t qemu_packages < <(needed_by qemu-system-x86)
+    # It runs with the libraries of the host, so it is of the host's release.
+    # shellcheck source=/dev/null
+    if [[ $(. /etc/os-release && echo "${VERSION_CODENAME:-}") == trixie ]]; then
+      use_packages_of trixie
+      mapfile -t qemu_packages < <(needed_by qemu-system-x86 virtiofsd)
+    else
+      use_packages_of bookworm
+      mapfile -t qemu_packages < <(needed_by qemu-system-x86)
+    fi
+    ((${#qemu_packages[@]})) || lacking "QEMU can't be had; apt-get install -y qemu-system-x86"
     rm -rf "$QEMU_ROOT" "$work/qemu"
     unpack "$work/qemu" "${qemu_packages[@]}"
     mv "$work/qemu" "$QEMU_ROOT"
@@ -162,7 +170,8 @@ while read -r applet; do
 done < <("$target/bin/busybox" --list)
 ln -sf usr/bin/busybox "$root/init"
 
-loader=$target/lib64/ld-linux-x86-64.so.2
+# Not by lib64: its link may lead to the loader of the host.
+loader=$target/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2
 library_path=$target/usr/lib/x86_64-linux-gnu:$target/usr/lib/x86_64-linux-gnu/systemd
 programs=("$target"/usr/sbin/{zfs,zpool,zdb,zstream} "$target/usr/sbin/sshd" "$target/usr/bin/ssh-keygen"
   "$target/usr/bin/udevadm" "$target/lib/udev/zvol_id")

@@ -24,6 +24,8 @@ use_qemu() {
   export LD_LIBRARY_PATH=$libs:$root/lib/x86_64-linux-gnu QEMU_MODULE_DIR=$libs/qemu
   QEMU=("$root/usr/bin/qemu-system-x86_64" -L "$root/usr/share/qemu" -L "$root/usr/share/seabios")
   VIRTIOFSD=$root$VIRTIOFSD
+  # From Debian 13 on it has a package of its own.
+  if [[ -x $root/usr/libexec/virtiofsd ]]; then VIRTIOFSD=$root/usr/libexec/virtiofsd; fi
 }
 
 fail() {
