@@ -22,10 +22,13 @@ const QUOTA_BYTES = 2 ** 50;
 
 /** Calls whose cost must not depend on how many volumes there are. `n` is new in each call. */
 const METHODS = /** @type {const} */ ([
-  ["CreateVolume", (/** @type {string} */ n) => ({ id: `new/${n}`, size: 8 })],
+  ["CreateVolume", (/** @type {string} */ n) => ({ id: `new/${n}`, size: 1 })],
   ["CreateSnapshot", (/** @type {string} */ n) => ({ id: "guests/g0/disk", dest: n })],
-  ["VerifyDisks", (/** @type {string} */ n) => ({ id: n, disks: [{ size: 8 }] })],
-  ["CreateGuestDisks", (/** @type {string} */ n) => ({ id: n, disks: [{ size: 8 }, { size: 8 }] })],
+  ["VerifyDisks", (/** @type {string} */ n) => ({ guest: { id: n, disks: [{ size: 1 }] } })],
+  [
+    "CreateGuestDisks",
+    (/** @type {string} */ n) => ({ guest: { id: n, disks: [{ size: 1 }, { size: 1 }] } }),
+  ],
   ["GetVolume", () => ({ id: "guests/g0/disk" })],
   ["ListVolumes", () => ({ limit: 10 })],
 ]);
@@ -87,7 +90,7 @@ async function startWithVolumes(tools, count) {
   await callTogether(
     first.port,
     Array.from({ length: count }, (_, index) =>
-      requestText("CreateVolume", { id: `guests/g${index}/disk`, size: 8 }),
+      requestText("CreateVolume", { id: `guests/g${index}/disk`, size: 1 }),
     ),
   );
   await first.stop();

@@ -59,15 +59,11 @@ interface Examined {
   readonly problem: string | undefined;
 }
 
-async function examine(
-  path: string,
-  filesThere: readonly string[],
-  backup: Backup | undefined,
-  log: ActorLog,
-): Promise<Examined> {
+/** Looks into the backup only where the catalog has nothing to say: both are as large. */
+async function examine(path: string, filesThere: readonly string[], log: ActorLog): Promise<Examined> {
   if (!existsSync(path)) {
     // Opening it would create an empty one.
-    if (filesThere.length > 0 || backup) return { problem: "is missing" };
+    if (filesThere.length > 0 || (await readBackup(backupOf(path), log))) return { problem: "is missing" };
     return { catalog: await openCatalog(path, log), problem: undefined };
   }
   let catalog: Catalog;
@@ -78,7 +74,10 @@ async function examine(
     return { problem: `is damaged (${messageOf(error)})` };
   }
   const datasets = [...catalog.datasets()];
-  if (datasets.length === 0 && backup && backup.datasets > 0) return { catalog, problem: "is empty" };
+  if (datasets.length === 0) {
+    const backup = await readBackup(backupOf(path), log);
+    if (backup && backup.datasets > 0) return { catalog, problem: "is empty" };
+  }
   const used = filesOf(datasets);
   const unknown = filesThere.filter((file) => !used.has(file) && !catalog.isDiscarded(file)).length;
   if (unknown <= used.size) return { catalog, problem: undefined };
@@ -149,9 +148,9 @@ export async function openSoundCatalog(
 ): Promise<Outcome<Catalog>> {
   const path = catalogIn(folder);
   const filesThere = await files.list();
-  const backup = await readBackup(backupOf(path), log);
-  const { catalog, problem } = await examine(path, filesThere, backup, log);
+  const { catalog, problem } = await examine(path, filesThere, log);
   if (catalog && problem === undefined) return succeed(catalog);
+  const backup = await readBackup(backupOf(path), log);
   if (!recover) {
     await catalog?.close();
     const message = `the catalog of pool ${name}, ${path}, ${problem}. ${adviceOf(backup, files.lost)}`;

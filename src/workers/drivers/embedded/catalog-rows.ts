@@ -23,6 +23,11 @@ export const CATALOG_TABLES: readonly string[] = [
   "CREATE TABLE IF NOT EXISTS discarded (file TEXT PRIMARY KEY) STRICT",
 ];
 
+const COLUMNS = [
+  ...["id", "name", "type", "guid", "createtxg", "created", "volsize", "volblocksize"],
+  ...["written", "file", "held", "reserved", "readonly", "origin", "properties"],
+];
+
 /*
  * Each of these takes one value, a list as JSON, so that a commit costs the same few statements
  * however much it changes.
@@ -31,9 +36,8 @@ export const CATALOG_TABLES: readonly string[] = [
 /** Ids. */
 export const DELETE_DATASETS = "DELETE FROM datasets WHERE id IN (SELECT value FROM json_each(?))";
 export const DELETE_HOLDS = "DELETE FROM holds WHERE id IN (SELECT value FROM json_each(?))";
-const DATASET_COLUMNS = 15;
 /** Lists as of datasetValues. No two may have the same name or id; a row that has one of these names goes. */
-export const PUT_DATASETS = `INSERT OR REPLACE INTO datasets SELECT ${valuesOf(DATASET_COLUMNS)} FROM json_each(?)`;
+export const PUT_DATASETS = `INSERT OR REPLACE INTO datasets SELECT ${valuesOf(COLUMNS.length)} FROM json_each(?)`;
 /** Pairs of an id and a tag. */
 export const ADD_HOLDS = `INSERT INTO holds SELECT ${valuesOf(2)} FROM json_each(?)`;
 /** Names of files. */
@@ -43,6 +47,17 @@ export const DELETE_DISCARDED = "DELETE FROM discarded WHERE file IN (SELECT val
 /** The first so many elements of an element of json_each. */
 function valuesOf(count: number): string {
   return Array.from({ length: count }, (_, index) => `value ->> ${index}`).join(", ");
+}
+
+/** Gives, as a text of JSON, the rows with an id above the first value, in their order, as many as the second. */
+export const DATASETS_AS_JSON = `SELECT json_group_array(json_object(${COLUMNS.map((name) => `'${name}', ${name}`).join(", ")})) AS rows
+  FROM (SELECT * FROM datasets WHERE id > ? ORDER BY id LIMIT ?)`;
+
+/** The rows in such a text. Throws CatalogDamage. */
+export function rowsIn(text: SqlValue | undefined): readonly SqlRow[] {
+  const rows: unknown = JSON.parse(String(text));
+  if (!Array.isArray(rows)) throw new CatalogDamage("the catalog's datasets can't be read");
+  return rows;
 }
 
 /** The file holds what no version of the catalog writes. Its code is SQLite's for a damaged file. */

@@ -231,12 +231,9 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
       }
       await sync(volumes);
     },
-    settleLinks: async (present) => {
-      for (const entry of await readdir(devices, { withFileTypes: true, recursive: true })) {
-        // Some program put a file where a link should be.
-        if (entry.isFile()) await setAside(join(entry.parentPath, entry.name));
-      }
-      await links.settle(new Map([...present].map(({ name, file }) => [name, pathOf(file)])));
+    settleLinks: (present) => {
+      const paths = [...present].map(({ name, file }) => [name, pathOf(file)] as const);
+      return links.settle(new Map(paths), setAside);
     },
   };
 }

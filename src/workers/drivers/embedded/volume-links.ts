@@ -13,8 +13,11 @@ interface VolumeLinks {
   link(volume: DatasetName, path: string): Promise<void>;
   /** Removes the link of a volume, if there is one, and the folders that are empty without it. */
   unlink(volume: DatasetName): Promise<void>;
-  /** Links these volumes, by their names, to their paths, and no others. A link that is right stays. */
-  settle(paths: ReadonlyMap<DatasetName, string>): Promise<void>;
+  /**
+   * Links these volumes, by their names, to their paths, and no others. A link that is right stays.
+   * `setAside` takes the path of each file that some program put where a link should be.
+   */
+  settle(paths: ReadonlyMap<DatasetName, string>, setAside: (path: string) => Promise<void>): Promise<void>;
 }
 
 /** At once: a start looks at all links, and a way to another thread costs more than each look. */
@@ -61,7 +64,7 @@ export function createVolumeLinks(devices: string): VolumeLinks {
 
     unlink: (volume) => removeLink(devicePath(volume, devices)),
 
-    async settle(paths) {
+    async settle(paths, setAside) {
       const missing = new Map([...paths].map(([volume, path]) => [devicePath(volume, devices), path]));
       const obsolete: string[] = [];
       for (const entry of await readdir(devices, { withFileTypes: true, recursive: true })) {
@@ -70,7 +73,8 @@ export function createVolumeLinks(devices: string): VolumeLinks {
         if (entry.isDirectory()) {
           // Of other volumes, which were below a filesystem of this name.
           if (wanted) obsolete.push(found);
-        } else if (wanted && entry.isSymbolicLink() && isLinkTo(found, wanted)) missing.delete(found);
+        } else if (entry.isFile()) await setAside(found);
+        else if (wanted && entry.isSymbolicLink() && isLinkTo(found, wanted)) missing.delete(found);
         else await removeLink(found);
       }
       for (const folder of obsolete) await rm(folder, { recursive: true, force: true });

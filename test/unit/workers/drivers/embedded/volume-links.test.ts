@@ -1,4 +1,4 @@
-import { lstatSync, mkdirSync, readdirSync, readlinkSync, symlinkSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { DatasetName } from "../../../../../src/protocol/storage/names.js";
@@ -17,6 +17,8 @@ test("a start keeps the links that are right, makes those that are missing, and 
   // A folder of volumes that are no more, where a volume is now.
   mkdirSync(join(devices, "tank/empty"));
   symlinkSync("nowhere", join(devices, "tank/strange~"));
+  writeFileSync(join(devices, "tank/file"), "of another program");
+  const aside: string[] = [];
   const before = lstatSync(join(devices, "tank/right")).ino;
   await links.settle(
     new Map([
@@ -26,7 +28,12 @@ test("a start keeps the links that are right, makes those that are missing, and 
       [name("tank/empty"), file("new")],
       [name("tank/kept/below"), file("tank-kept-below")],
     ]),
+    async (path) => {
+      aside.push(path);
+      rmSync(path);
+    },
   );
+  expect(aside).toEqual([join(devices, "tank/file")]);
   const all = readdirSync(devices, { recursive: true, encoding: "utf8" }).sort();
   expect(all).toEqual([
     "tank",
