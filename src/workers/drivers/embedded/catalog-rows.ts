@@ -23,7 +23,7 @@ export const CATALOG_TABLES: readonly string[] = [
   "CREATE TABLE IF NOT EXISTS discarded (file TEXT PRIMARY KEY) STRICT",
 ];
 
-const COLUMNS = [
+const COLUMNS: readonly string[] = [
   ...["id", "name", "type", "guid", "createtxg", "created", "volsize", "volblocksize"],
   ...["written", "file", "held", "reserved", "readonly", "origin", "properties"],
 ];
