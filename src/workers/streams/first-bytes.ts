@@ -16,7 +16,10 @@ function moreOf(body: Readable, signal: AbortSignal): Promise<boolean> {
     }
     for (const [event, listener] of listeners) body.on(event, listener);
     signal.addEventListener("abort", onAbort);
+    // What came before anybody listened does not come again.
     if (signal.aborted) onAbort();
+    else if (body.errored) settle(() => reject(body.errored));
+    else if (body.readableEnded) settle(() => resolve(false));
   });
 }
 

@@ -90,15 +90,16 @@ function guardedWayInto(
     if (error) way.destroy(error);
     else onTaken();
   };
+  const pass = (part: Uint8Array) => {
+    stdin.write(part, onWritten);
+    streamBytes += part.length;
+  };
   stdin.on("error", () => {});
   const way = new Writable({
     highWaterMark: WAITING_BYTES,
     write: (chunk, _encoding, done) => {
       try {
-        for (const part of guard.push(chunk)) {
-          stdin.write(part, onWritten);
-          streamBytes += part.length;
-        }
+        guard.push(chunk).forEach(pass);
       } catch (error) {
         return done(error instanceof Error ? error : new Error(String(error)));
       }
@@ -108,7 +109,8 @@ function guardedWayInto(
     },
     final: (done) => {
       const rest = guard.finish();
-      if (rest.length > 0) stdin.write(rest, onWritten);
+      if (rest.length > 0) pass(rest);
+      onPassed(streamBytes);
       if (stdin.destroyed) done();
       else stdin.end(() => done());
     },
