@@ -19,7 +19,9 @@ describe("the packages in a bundle", () => {
     expect(all).toEqual(
       expect.arrayContaining(Object.keys(dependencies).map((name) => `node_modules/${name}`)),
     );
-    expect(all).toEqual(expect.arrayContaining([UWS_OLDER, "node_modules/bindings"]));
+    expect(all).toContain(UWS_OLDER);
+    // npm leaves sqlite3 out where it can't be compiled, with what it needs.
+    expect(all.includes("node_modules/bindings")).toBe(isInstalled("node_modules/sqlite3"));
     for (const name of ["vitest", "node-gyp", "prebuild-install", "ws", "bufferutil"])
       expect(all).not.toContain(`node_modules/${name}`);
     expect(all.filter((path) => lock.packages[path]?.dev)).toEqual([]);
