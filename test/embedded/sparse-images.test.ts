@@ -41,7 +41,7 @@ async function makeStream(folder: string): Promise<Buffer> {
       volsize: BigInt(4 * TIB),
       volblocksize: 16384,
     },
-    write: (chunk) => void pieces.push(chunk),
+    write: (chunk) => void pieces.push(Uint8Array.from(chunk)),
   });
   return Buffer.concat(pieces);
 }

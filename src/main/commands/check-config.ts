@@ -6,7 +6,7 @@ import { loadConfigOrExit, withConfigFlags } from "./config-flags.js";
 export function checkConfigCommand(): Command {
   return withConfigFlags(new Command("check-config"))
     .description("check the configuration, print it with its defaults, and exit")
-    .action((flags: Flags) => {
-      process.stdout.write(`${JSON.stringify(loadConfigOrExit(flags), null, 2)}\n`);
+    .action(async (flags: Flags) => {
+      process.stdout.write(`${JSON.stringify(await loadConfigOrExit(flags), null, 2)}\n`);
     });
 }

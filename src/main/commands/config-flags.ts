@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { type Flags, loadConfig, unknownVariables } from "../config/load.js";
+import type { Flags } from "../config/load.js";
 import type { Config } from "../config/schema.js";
 import { notEmpty } from "./option-parsers.js";
 
@@ -31,7 +31,9 @@ export function exitWithReason(reason: string): never {
 }
 
 /** Loads the configuration from the flags, the process's environment and the file they name. */
-export function loadConfigOrExit(flags: Flags): Config {
+export async function loadConfigOrExit(flags: Flags): Promise<Config> {
+  // Loaded here and not at the top: the image commands need no configuration, and start faster without.
+  const { loadConfig, unknownVariables } = await import("../config/load.js");
   for (const line of unknownVariables(process.env)) process.stderr.write(`imagestore: warning: ${line}\n`);
   const config = loadConfig(flags, process.env);
   if (!config.ok) exitWithReason(config.failure.message);

@@ -1,8 +1,6 @@
 import { Command, InvalidArgumentError } from "commander";
 import { codeOf, messageOf } from "../../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
-import { loadConfig, unknownVariables } from "../config/load.js";
-import { diagnoseWithoutDaemon } from "../diagnosis/without-daemon.js";
 import { notEmpty } from "./option-parsers.js";
 
 interface DiagnoseFlags {
@@ -45,6 +43,9 @@ async function askDaemon(base: URL): Promise<Outcome<string>> {
 }
 
 async function diagnose(flags: DiagnoseFlags): Promise<void> {
+  // Loaded here and not at the top, because the other commands start faster without.
+  const { loadConfig, unknownVariables } = await import("../config/load.js");
+  const { diagnoseWithoutDaemon } = await import("../diagnosis/without-daemon.js");
   for (const line of unknownVariables(process.env)) process.stderr.write(`imagestore: warning: ${line}\n`);
   const config = loadConfig({ config: flags.config }, process.env);
   const url =

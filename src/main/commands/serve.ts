@@ -2,8 +2,6 @@ import { Command } from "commander";
 import type { Logger } from "pino";
 import type { Flags } from "../config/load.js";
 import type { Daemon } from "../daemon.js";
-import { createLog } from "../observability/log.js";
-import { createServiceManager } from "../service-manager.js";
 import { exitWithReason, loadConfigOrExit, withConfigFlags } from "./config-flags.js";
 
 /** How long a stop may take after graceMs: for streams, records, and commands that end late. */
@@ -43,9 +41,11 @@ function linesToTry(url: string): string {
 }
 
 async function serve(flags: Flags, version: string): Promise<void> {
-  const config = loadConfigOrExit(flags);
-  const log = createLog(config.log.level);
+  const config = await loadConfigOrExit(flags);
   // Loaded here and not at the top, because the other commands start faster without the daemon.
+  const { createLog } = await import("../observability/log.js");
+  const log = createLog(config.log.level);
+  const { createServiceManager } = await import("../service-manager.js");
   const { startDaemon } = await import("../daemon.js");
   process.on("unhandledRejection", (error) => log.error({ err: error }, "unhandled rejection"));
   const manager = createServiceManager(process.env, log);

@@ -4,6 +4,26 @@ export interface DataRange {
   readonly end: number;
 }
 
+/** Ranges that are so close are given as one: to read zeros costs less than to begin anew behind them. */
+const JOINED_BYTES = 1024 * 1024;
+
+/** Gathers ranges that are given in ascending order, and joins those that are close. */
+export function createRangeList() {
+  const ranges: { start: number; end: number }[] = [];
+  return {
+    /** An empty range is none. */
+    add(start: number, end: number): void {
+      const last = ranges.at(-1);
+      if (end <= start) return;
+      if (last && start - last.end < JOINED_BYTES) last.end = end;
+      else ranges.push({ start, end });
+    },
+    get ranges(): readonly DataRange[] {
+      return ranges;
+    },
+  };
+}
+
 /**
  * The places of the pieces of `pieceBytes` that touch any of `ranges` and begin below `length`.
  * `ranges`: ascending, may overlap.

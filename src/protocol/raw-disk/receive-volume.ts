@@ -19,7 +19,7 @@ interface ReceiveVolumeOptions {
   openTarget(begin: StreamBegin): Promise<FileHandle>;
   /** Called with each size that the volume is known to reach, in bytes. May throw to refuse the stream. */
   checkSize?(bytes: bigint): void;
-  /** Awaited before so many bytes more are written. May throw to refuse the stream. */
+  /** Awaited before so many bytes more are written. May reject to refuse the stream. */
   takeRoom?(bytes: number): Promise<void>;
 }
 
@@ -46,8 +46,10 @@ interface IncomingVolume {
   writtenBytes: number;
 }
 
-/** What each kind of event does to the file. */
-type Steps = { readonly [Kind in VolumeEventKind]: (event: VolumeEvent<Kind>) => Promise<void> };
+/** What each kind of event does to the file. Undefined: it is done already. */
+type Steps = {
+  readonly [Kind in VolumeEventKind]: (event: VolumeEvent<Kind>) => Promise<void> | undefined;
+};
 
 /** A raw disk that takes the events of one stream, in their order and one at a time. */
 function createTargetDisk({ openTarget, checkSize, takeRoom }: Omit<ReceiveVolumeOptions, "source">) {
@@ -79,14 +81,14 @@ function createTargetDisk({ openTarget, checkSize, takeRoom }: Omit<ReceiveVolum
     async blocksize({ volblocksize }) {
       volume().volblocksize = volblocksize;
     },
-    async write({ offset, data }) {
+    write({ offset, data }) {
       const disk = volume();
       // The last block may reach beyond the volume's end, so only its begin counts.
       checkSize?.(BigInt(offset) + 1n);
-      await takeRoom?.(data.length);
-      await disk.writes.write(offset, data);
       disk.dataEnd = Math.max(disk.dataEnd, offset + data.length);
       disk.writtenBytes += data.length;
+      if (!takeRoom) return disk.writes.write(offset, data);
+      return takeRoom(data.length).then(() => disk.writes.write(offset, data));
     },
     async free({ offset, length }) {
       const disk = volume();
@@ -108,14 +110,14 @@ function createTargetDisk({ openTarget, checkSize, takeRoom }: Omit<ReceiveVolum
     /** Call it once the stream is known to be whole. Syncs last: when it resolves, all data is on the disk. */
     async complete(): Promise<Omit<ReceivedVolume, "recordCounts">> {
       const { begin, file, writes, volsize, volblocksize, writtenBytes } = volume();
-      await writes.flush();
+      await writes.finish();
       await file.truncate(Number(volsize));
       await file.datasync();
       return { begin, volsize, volblocksize, writtenBytes };
     },
     /** Resolves when no write is in flight any more, however the stream ended. */
     async idle(): Promise<void> {
-      await incoming?.writes.flush().catch(() => {});
+      await incoming?.writes.finish().catch(() => {});
     },
   };
 }
@@ -133,7 +135,11 @@ export async function receiveVolume({ source, ...options }: ReceiveVolumeOptions
   const target = createTargetDisk(options);
   try {
     for await (const chunk of source) {
-      for (const event of reader.push(chunk)) await target.apply(event);
+      for (const event of reader.push(chunk)) {
+        // Most blocks only join a batch. To await each of them would take a turn of the queue of promises.
+        const work = target.apply(event);
+        if (work) await work;
+      }
     }
     reader.finish();
     return { ...(await target.complete()), recordCounts: { ...reader.recordCounts } };

@@ -1,14 +1,16 @@
+import { createSimdSums, type SimdSums } from "./fletcher4-simd.js";
+
 /**
  * Fletcher-4 as OpenZFS computes it: four sums modulo 2^64 over 32-bit words, where
  * a += word, b += a, c += b, d += c. See docs/decisions/zfs-stream.md.
  */
-interface Fletcher4 {
-  /** Adds the words from `start` to `end`, a whole number of them in the given byte order. They need no alignment. */
-  add(bytes: DataView, start: number, end: number, littleEndian: boolean): void;
+export interface Fletcher4 {
+  /** Adds the words from `start` to `end`, a whole number of them. They need no alignment. */
+  add(bytes: DataView, start: number, end: number): void;
   /** Writes the sums so far, 32 bytes, to `at`. */
-  write(to: DataView, at: number, littleEndian: boolean): void;
+  write(to: DataView, at: number): void;
   /** Whether the 32 bytes at `at` are the sums so far. */
-  matches(stated: DataView, at: number, littleEndian: boolean): boolean;
+  matches(stated: DataView, at: number): boolean;
 }
 
 const WORD_BYTES = 4;
@@ -85,20 +87,87 @@ function placeOf(index: number, littleEndian: boolean): number {
   return WORD_BYTES * (littleEndian ? index : index ^ 1);
 }
 
-export function createFletcher4(): Fletcher4 {
+/** The sums as doubles, of words in either byte order. */
+function createDoubleSums(littleEndian: boolean): Fletcher4 {
   const sums = new Float64Array(8);
   return {
-    add: (bytes, start, end, littleEndian) => addTo(sums, bytes, start, end, littleEndian),
-    write(to, at, littleEndian) {
+    add: (bytes, start, end) => addTo(sums, bytes, start, end, littleEndian),
+    write(to, at) {
       for (let index = 0; index < sums.length; index++) {
         to.setUint32(at + placeOf(index, littleEndian), sums[index] as number, littleEndian);
       }
     },
-    matches(stated, at, littleEndian) {
+    matches(stated, at) {
       for (let index = 0; index < sums.length; index++) {
         if (stated.getUint32(at + placeOf(index, littleEndian), littleEndian) !== sums[index]) return false;
       }
       return true;
     },
+  };
+}
+
+const SUMS_BYTES = 32;
+/** So few bytes are copied faster by a loop than by a native copy, which needs an object for its source. */
+const LOOP_BYTES = 64;
+
+/** The sums by vector instructions, of little-endian words. */
+function createVectorSums({ memory, sumsAt, inputAt, inputBytes, add }: SimdSums): Fletcher4 {
+  const view = new DataView(memory);
+  const input = new Uint8Array(memory, inputAt, inputBytes);
+
+  function copyIn(bytes: DataView, start: number, length: number): void {
+    if (length > LOOP_BYTES) input.set(new Uint8Array(bytes.buffer, bytes.byteOffset + start, length));
+    else {
+      for (let at = 0; at < length; at += WORD_BYTES)
+        view.setInt32(inputAt + at, bytes.getInt32(start + at, true), true);
+    }
+  }
+
+  return {
+    add(bytes, start, end) {
+      for (let at = start; at < end; at += inputBytes) {
+        const length = Math.min(inputBytes, end - at);
+        copyIn(bytes, at, length);
+        add(inputAt, inputAt + length);
+      }
+    },
+    write(to, at) {
+      for (let done = 0; done < SUMS_BYTES; done += WORD_BYTES)
+        to.setInt32(at + done, view.getInt32(sumsAt + done, true), true);
+    },
+    matches(stated, at) {
+      for (let done = 0; done < SUMS_BYTES; done += WORD_BYTES)
+        if (stated.getInt32(at + done, true) !== view.getInt32(sumsAt + done, true)) return false;
+      return true;
+    },
+  };
+}
+
+/** A stream of fewer bytes is summed in less time than the vector instructions need to be compiled. */
+const WORTHWHILE_BYTES = 1024 * 1024;
+
+/** Starts sums of words in one byte order. A long little-endian stream goes on with vector instructions. */
+export function createFletcher4(littleEndian: boolean): Fletcher4 {
+  /** Has the sums so far. */
+  let current = createDoubleSums(littleEndian);
+  /** How many bytes are to be added before the vector instructions are tried. Infinity: no more. */
+  let untilVectors = littleEndian ? WORTHWHILE_BYTES : Number.POSITIVE_INFINITY;
+
+  function tryVectors(): void {
+    untilVectors = Number.POSITIVE_INFINITY;
+    const simd = createSimdSums();
+    if (!simd) return;
+    current.write(new DataView(simd.memory), simd.sumsAt);
+    current = createVectorSums(simd);
+  }
+
+  return {
+    add(bytes, start, end) {
+      untilVectors -= end - start;
+      if (untilVectors <= 0) tryVectors();
+      current.add(bytes, start, end);
+    },
+    write: (to, at) => current.write(to, at),
+    matches: (stated, at) => current.matches(stated, at),
   };
 }

@@ -1,8 +1,8 @@
 import { createFletcher4 } from "./fletcher4.js";
-import { readRecord, readRecordName, type StreamRecord } from "./read-record.js";
+import { readRecord, type StreamRecord } from "./read-record.js";
 import { mayBeStream, readBegin, type StreamBegin } from "./stream-begin.js";
 import { StreamFailure } from "./stream-failure.js";
-import { CHECKSUM_AT, PLACE, RECORD_BYTES } from "./stream-records.js";
+import { CHECKSUM_AT, PLACE, RECORD, RECORD_BYTES } from "./stream-records.js";
 
 /** A record of which a right checksum covers every byte, payload included. */
 export type CheckedRecord =
@@ -83,7 +83,8 @@ function createPieceCutter() {
  */
 export function createRecordReader(): RecordReader {
   const cutter = createPieceCutter();
-  const fletcher = createFletcher4();
+  /** The sums of what was read; their byte order is known from the first record on. */
+  let fletcher = createFletcher4(true);
   const counts: Record<string, number> = {};
   /** Why the stream is refused. Once set, every call throws it. */
   let problem: StreamFailure | undefined;
@@ -109,7 +110,8 @@ export function createRecordReader(): RecordReader {
   function start(header: Uint8Array): void {
     const view = new DataView(header.buffer, header.byteOffset, RECORD_BYTES);
     begin = readBegin(view);
-    fletcher.add(view, 0, RECORD_BYTES, begin.byteOrder === "little");
+    fletcher = createFletcher4(begin.byteOrder === "little");
+    fletcher.add(view, 0, RECORD_BYTES);
     count("BEGIN");
     waiting = { kind: "begin", begin };
   }
@@ -117,21 +119,22 @@ export function createRecordReader(): RecordReader {
   /** Checks the checksum in the header at `at` of a piece, which also covers the payload before it. */
   function check(view: DataView, at: number, littleEndian: boolean): StreamRecord {
     const offset = cut + at;
-    fletcher.add(view, 0, at, littleEndian);
-    const statesAll = fletcher.matches(view, at + PLACE.endChecksum, littleEndian);
-    fletcher.add(view, at, at + CHECKSUM_AT, littleEndian);
-    if (!fletcher.matches(view, at + CHECKSUM_AT, littleEndian)) {
+    const isEnd = view.getUint32(at + PLACE.type, littleEndian) === RECORD.END;
+    if (isEnd) fletcher.add(view, 0, at);
+    const statesAll = isEnd && fletcher.matches(view, at + PLACE.endChecksum);
+    fletcher.add(view, isEnd ? at : 0, at + CHECKSUM_AT);
+    if (!fletcher.matches(view, at + CHECKSUM_AT)) {
       throw new StreamFailure(
         "corrupt",
         offset,
         "the checksum of this record, or of the data before it, is wrong",
       );
     }
-    fletcher.add(view, at + CHECKSUM_AT, at + RECORD_BYTES, littleEndian);
-    const header = new DataView(view.buffer, view.byteOffset + at, RECORD_BYTES);
-    if (readRecordName(header, littleEndian, offset) === "END" && !statesAll) {
+    fletcher.add(view, at + CHECKSUM_AT, at + RECORD_BYTES);
+    if (isEnd && !statesAll) {
       throw new StreamFailure("corrupt", offset, "the checksum of the whole stream is wrong");
     }
+    const header = new DataView(view.buffer, view.byteOffset + at, RECORD_BYTES);
     return readRecord(header, littleEndian, offset);
   }
 

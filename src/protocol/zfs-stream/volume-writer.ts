@@ -36,7 +36,10 @@ export interface VolumeStreamOptions {
   readonly volblocksize: number;
 }
 
-/** Writes a stream piece by piece. Every buffer is new and belongs to the caller. A misuse throws RangeError. */
+/**
+ * Writes a stream piece by piece. What is given back is the begin of `to`, if that is given and whatever
+ * it held, else a new buffer, and belongs to the caller. A misuse throws RangeError.
+ */
 export interface VolumeWriter {
   /** BEGIN and the other records before the data. */
   begin(): Uint8Array;
@@ -45,12 +48,16 @@ export interface VolumeWriter {
    * the last write, which `zfs receive` requires. `data`: whole blocks; only the block in
    * which the volume ends may be shorter, and is filled up with zeros.
    */
-  write(offset: number, data: Uint8Array): Uint8Array;
+  write(offset: number, data: Uint8Array, to?: Uint8Array): Uint8Array;
+  /** The length of the records for so many bytes of data. */
+  writeBytes(dataBytes: number): number;
   /**
    * A FREE record: the range reads as zeros unless something is written there later. It may not
    * begin before the end of the last write, since `zfs receive` would keep what was written.
    */
-  free(offset: number, length: number): Uint8Array;
+  free(offset: number, length: number, to?: Uint8Array): Uint8Array;
+  /** The length of a FREE record. */
+  readonly freeBytes: number;
   /** The records behind the data, END among them. */
   end(): Uint8Array;
 }
@@ -82,7 +89,7 @@ function checkOptions(options: VolumeStreamOptions): void {
 export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
   checkOptions(options);
   const { toGuid, volblocksize } = options;
-  const fletcher = createFletcher4();
+  const fletcher = createFletcher4(true);
   const volumeEnd = Number(options.volsize);
   /** The end of the volume's last block. */
   const blocksEnd = Math.ceil(volumeEnd / volblocksize) * volblocksize;
@@ -109,12 +116,13 @@ export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
     fill: (view: DataView) => void,
   ): number {
     const view = new DataView(to.buffer, to.byteOffset + at, RECORD_BYTES + payloadBytes);
+    to.fill(0, at, at + RECORD_BYTES);
     view.setUint32(PLACE.type, RECORD[name], true);
     fill(view);
-    fletcher.add(view, 0, CHECKSUM_AT, true);
+    fletcher.add(view, 0, CHECKSUM_AT);
     // The last bytes of BEGIN are part of the name.
-    if (name !== "BEGIN") fletcher.write(view, CHECKSUM_AT, true);
-    fletcher.add(view, CHECKSUM_AT, RECORD_BYTES + payloadBytes, true);
+    if (name !== "BEGIN") fletcher.write(view, CHECKSUM_AT);
+    fletcher.add(view, CHECKSUM_AT, RECORD_BYTES + payloadBytes);
     return at + RECORD_BYTES + payloadBytes;
   }
 
@@ -151,7 +159,7 @@ export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
     });
   }
 
-  /** `data` may be shorter than the block: `to` is zeros already. */
+  /** `data` may be shorter than the block: zeros follow. */
   function putWrite(
     to: Uint8Array,
     at: number,
@@ -162,6 +170,7 @@ export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
     data: Uint8Array,
   ): number {
     to.set(data, at + RECORD_BYTES);
+    to.fill(0, at + RECORD_BYTES + data.length, at + RECORD_BYTES + blockBytes);
     return put(to, at, "WRITE", blockBytes, (view) => {
       view.setBigUint64(PLACE.object, BigInt(object), true);
       view.setUint32(PLACE.writeType, type, true);
@@ -183,10 +192,13 @@ export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
 
   function putEnd(to: Uint8Array, at: number): number {
     return put(to, at, "END", 0, (view) => {
-      fletcher.write(view, PLACE.endChecksum, true);
+      fletcher.write(view, PLACE.endChecksum);
       view.setBigUint64(PLACE.endToGuid, toGuid, true);
     });
   }
+
+  const writeBytes = (dataBytes: number) =>
+    Math.ceil(dataBytes / volblocksize) * (RECORD_BYTES + volblocksize);
 
   function requireInside(offset: number, length: number): void {
     const isInside =
@@ -205,7 +217,10 @@ export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
       return to;
     },
 
-    write(offset, data) {
+    writeBytes,
+    freeBytes: RECORD_BYTES,
+
+    write(offset, data, to = new Uint8Array(writeBytes(data.length))) {
       enter("data", "data");
       requireInside(offset, data.length);
       if (offset % volblocksize !== 0 || offset < writtenEnd) {
@@ -218,24 +233,20 @@ export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
         );
       }
       writtenEnd = end;
-      const blocks = Math.ceil(data.length / volblocksize);
-      const to = new Uint8Array(blocks * (RECORD_BYTES + volblocksize));
-      for (let block = 0, at = 0; block < blocks; block++) {
-        const from = block * volblocksize;
+      let at = 0;
+      for (let from = 0; from < data.length; from += volblocksize) {
         const part = data.subarray(from, from + volblocksize);
         at = putWrite(to, at, DATA_OBJECT, TYPE_VOLUME_DATA, offset + from, volblocksize, part);
       }
-      return to;
+      return to.subarray(0, at);
     },
 
-    free(offset, length) {
+    free(offset, length, to = new Uint8Array(RECORD_BYTES)) {
       enter("data", "data");
       requireInside(offset, length);
       if (length === 0) return new Uint8Array(0);
       if (offset < writtenEnd) throw new RangeError(`a hole at ${offset}, before the last write's end`);
-      const to = new Uint8Array(RECORD_BYTES);
-      putFree(to, 0, DATA_OBJECT, offset, BigInt(length));
-      return to;
+      return to.subarray(0, putFree(to, 0, DATA_OBJECT, offset, BigInt(length)));
     },
 
     end() {

@@ -15,7 +15,7 @@ const start: StartReading = ([program = "", ...args]) => {
   return { stdout: child.stdout, exited, kill };
 };
 
-/** Where a raw disk may hold data, as findData says. `path` may be a descriptor of this process. */
+/** Where a raw disk may hold data, as findData says. */
 export function findDiskData(path: string): Promise<readonly DataRange[] | undefined> {
-  return findData(path.replace(/^\/proc\/self\//, `/proc/${process.pid}/`), start);
+  return findData(path, start);
 }

@@ -3,14 +3,27 @@ import { fstatSync, readFileSync } from "node:fs";
 import { type FileHandle, open, readFile, stat, unlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { filePieces, type GivePieces } from "../../../protocol/raw-disk/disk-pieces.js";
 import { writeSparse } from "../../../protocol/raw-disk/file-writes.js";
 import { CommandFailure } from "./command-failure.js";
+import { findDiskData } from "./disk-data.js";
 
-/** A raw disk to read. */
-export interface RawDisk {
-  /** May be opened any number of times until `close`. */
+/** The file that has a disk, raw or in another format. */
+export interface DiskFile {
+  /** May be opened any number of times until `close`, also by child processes. */
   readonly path: string;
+  /** How messages call it. */
+  readonly name: string;
+  /** The size of the file. */
   readonly bytes: number;
+  close(): Promise<void>;
+}
+
+/** A disk to read. */
+export interface SourceDisk {
+  readonly bytes: number;
+  /** Once. What is behind the end of the disk is zeros. */
+  readonly pieces: GivePieces;
   close(): Promise<void>;
 }
 
@@ -24,12 +37,11 @@ async function deviceBytes(device: bigint): Promise<number> {
   return Number(await readFile(`/sys/dev/block/${major}:${minor}/size`, "latin1")) * SECTOR_BYTES;
 }
 
-/** `name` stands for the disk in messages. */
-async function openDisk(path: string, name: string): Promise<RawDisk> {
+async function openPath(path: string, name: string): Promise<DiskFile> {
   const found = await stat(path, { bigint: true });
   const close = async () => {};
-  if (found.isFile()) return { path, bytes: Number(found.size), close };
-  if (found.isBlockDevice()) return { path, bytes: await deviceBytes(found.rdev), close };
+  if (found.isFile()) return { path, name, bytes: Number(found.size), close };
+  if (found.isBlockDevice()) return { path, name, bytes: await deviceBytes(found.rdev), close };
   throw new CommandFailure(`${name} is neither a file nor a block device`);
 }
 
@@ -43,17 +55,20 @@ async function copySparse(pipe: AsyncIterable<Buffer>, file: FileHandle): Promis
   return offset;
 }
 
+/** A path of a descriptor of this process that other processes can open too. */
+const pathOfDescriptor = (fd: number) => `/proc/${process.pid}/fd/${fd}`;
+
 /**
  * Copies a pipe to an unlinked temporary file, because a stream begins with the size of
  * the disk. The kernel frees the file when the process ends, however it ends.
  */
-async function spool(pipe: AsyncIterable<Buffer>): Promise<RawDisk> {
+async function spool(pipe: AsyncIterable<Buffer>): Promise<DiskFile> {
   const temporary = join(tmpdir(), `imagestore-${randomBytes(8).toString("hex")}`);
   const handle = await open(temporary, "wx+");
   await unlink(temporary);
   try {
     const bytes = await copySparse(pipe, handle);
-    return { path: `/proc/self/fd/${handle.fd}`, bytes, close: () => handle.close() };
+    return { path: pathOfDescriptor(handle.fd), name: "stdin", bytes, close: () => handle.close() };
   } catch (error) {
     await handle.close();
     throw error;
@@ -66,15 +81,22 @@ function stdinOffset(): number {
 }
 
 /**
- * Opens a raw disk: a file, a block device, or stdin for `-`. A pipe is first copied to a
+ * Opens the file of a disk: a file, a block device, or stdin for `-`. A pipe is first copied to a
  * temporary file in $TMPDIR, and so is a stdin of which others have read a part: the disk is the rest.
  * Fails: a CommandFailure for a path of any other type; errors of the file.
  */
-export async function openRawDisk(file: string): Promise<RawDisk> {
-  if (file !== "-") return openDisk(file, file);
+export async function openDiskFile(file: string): Promise<DiskFile> {
+  if (file !== "-") return openPath(file, file);
   const stdin = fstatSync(0);
   // Opened again by its path, a file begins at its start, and not where others have read up to.
   return (stdin.isFile() || stdin.isBlockDevice()) && stdinOffset() === 0
-    ? openDisk("/proc/self/fd/0", "stdin")
+    ? openPath(pathOfDescriptor(0), "stdin")
     : spool(process.stdin);
+}
+
+/** Opens a raw disk. Its pieces end with ShrunkDisk when the file becomes shorter. Rejects with errors of the file. */
+export async function openRawDisk({ path, bytes }: DiskFile): Promise<SourceDisk> {
+  const dataRanges = await findDiskData(path);
+  const handle = await open(path, "r");
+  return { bytes, pieces: filePieces(handle, bytes, dataRanges), close: () => handle.close() };
 }

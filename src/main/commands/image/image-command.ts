@@ -1,11 +1,7 @@
 import { Command } from "commander";
 import { notEmpty, parseBlockBytes, parsePort } from "../option-parsers.js";
 import { aboutFile, problemLine } from "./command-failure.js";
-import { startImageService } from "./image-server.js";
-import { inspectionJson, inspectionText, inspectStream } from "./inspect.js";
-import { type PackOptions, packDisk } from "./pack.js";
-import { openStreamSource } from "./stream-source.js";
-import { unpackStreams } from "./unpack.js";
+import type { PackOptions } from "./pack.js";
 
 const DEFAULT_PORT = 20000;
 const DEFAULT_BLOCK_BYTES = 16384;
@@ -23,7 +19,10 @@ function exitWithError(error: unknown): never {
   process.exit(1);
 }
 
+// Each command loads what it needs when it runs: the others start faster without.
+
 async function serveImages(dir: string, { host, port }: { host: string; port: number }): Promise<void> {
+  const { startImageService } = await import("./image-server.js");
   const service = await startImageService({ dir, host, port });
   const onSignal = () => {
     service.close().then(() => process.exit(0), exitWithError);
@@ -37,12 +36,24 @@ async function serveImages(dir: string, { host, port }: { host: string; port: nu
 }
 
 async function inspectFile(file: string, { json }: { json?: boolean }): Promise<void> {
+  const { inspectionJson, inspectionText, inspectStream } = await import("./inspect.js");
+  const { openStreamSource } = await import("./stream-source.js");
   try {
     const inspection = await inspectStream(openStreamSource(file));
     process.stdout.write(json ? inspectionJson(inspection) : inspectionText(inspection));
   } catch (error) {
     throw aboutFile(file, error);
   }
+}
+
+async function pack(file: string, options: PackOptions): Promise<void> {
+  const { packDisk } = await import("./pack.js");
+  await packDisk(file, options);
+}
+
+async function unpack(files: readonly string[], { output }: { output: string }): Promise<void> {
+  const { unpackStreams } = await import("./unpack.js");
+  await unpackStreams(files, output);
 }
 
 /** `imagestore image pack | inspect | unpack | serve`. See docs/images.md. */
@@ -62,12 +73,12 @@ export function imageCommand(): Command {
     );
   image
     .command("pack")
-    .description("make an image, the stream of a volume, of a raw disk")
-    .argument("<file>", "raw disk: a file, a block device, or - for stdin")
+    .description("make an image, the stream of a volume, of a disk")
+    .argument("<file>", "disk, raw or what qemu-img reads: a file, a block device, or - for stdin")
     .option("-o, --output <file>", "where to write it (default stdout)", notEmpty)
     .option("--name <snapshot>", "POOL/VOLUME@SNAPSHOT (default image/BASENAME@image)", notEmpty)
     .option("--volblocksize <bytes>", "block size of the volume", parseBlockBytes, DEFAULT_BLOCK_BYTES)
-    .action((file: string, flags: PackOptions) => packDisk(file, flags).catch(exitWithError));
+    .action((file: string, flags: PackOptions) => pack(file, flags).catch(exitWithError));
   image
     .command("inspect")
     .description("verify an image and print what it holds")
@@ -79,8 +90,6 @@ export function imageCommand(): Command {
     .description("give the raw disk of an image back")
     .argument("<files...>", "a full stream, then incrementals on it in order; - for stdin")
     .requiredOption("-o, --output <file>", "where to write the raw disk", notEmpty)
-    .action((files: string[], { output }: { output: string }) =>
-      unpackStreams(files, output).catch(exitWithError),
-    );
+    .action((files: string[], flags: { output: string }) => unpack(files, flags).catch(exitWithError));
   return image;
 }

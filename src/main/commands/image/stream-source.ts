@@ -1,16 +1,51 @@
 import { createReadStream, fstatSync } from "node:fs";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { pipeline, type Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
+import { allPlaces, fileReader, readPieces } from "../../../protocol/raw-disk/disk-pieces.js";
 import { detectGzip } from "../../../protocol/zfs-stream/gzip.js";
 import { StreamFailure } from "../../../protocol/zfs-stream/stream-failure.js";
 
 const READ_BYTES = 1024 * 1024;
 
-function openBytes(file: string): Readable {
-  if (file !== "-") return createReadStream(file, { highWaterMark: READ_BYTES });
-  // process.stdin reads a file in small pieces. For a pipe it is right: a read stream would block a thread.
-  if (!fstatSync(0).isFile()) return process.stdin;
-  return createReadStream("", { fd: 0, autoClose: false, highWaterMark: READ_BYTES });
+interface OpenBytes {
+  readonly pieces: AsyncIterable<Buffer>;
+  /** Also while a piece is waited for. */
+  close(): Promise<void>;
+}
+
+/** Reads a file to its end, some MiB ahead. A piece is valid until the next one is taken. */
+async function* readToEnd(file: FileHandle): AsyncGenerator<Buffer> {
+  for await (const { data } of readPieces(fileReader(file), allPlaces(READ_BYTES), READ_BYTES)) {
+    if (data.length > 0) yield data;
+    if (data.length < READ_BYTES) return;
+  }
+}
+
+async function openFile(path: string): Promise<OpenBytes> {
+  const file = await open(path, "r");
+  const pieces = readToEnd(file);
+  const close = async () => {
+    await pieces.return(undefined);
+    await file.close();
+  };
+  return { pieces, close };
+}
+
+/** For what can only be read from its begin to its end: a pipe, a FIFO. */
+function openStream(pieces: Readable): OpenBytes {
+  return { pieces, close: async () => void pieces.destroy() };
+}
+
+async function openBytes(path: string): Promise<OpenBytes> {
+  if (path === "-") {
+    // process.stdin reads a file in small pieces. For a pipe it is right: a read stream would block a thread.
+    const isFile = fstatSync(0).isFile();
+    const options = { fd: 0, autoClose: false, highWaterMark: READ_BYTES };
+    return openStream(isFile ? createReadStream("", options) : process.stdin);
+  }
+  if ((await stat(path)).isFile()) return openFile(path);
+  return openStream(createReadStream(path, { highWaterMark: READ_BYTES }));
 }
 
 async function* gunzipped(whole: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
@@ -36,14 +71,14 @@ async function* gunzipped(whole: AsyncGenerator<Buffer>): AsyncGenerator<Buffer>
 /**
  * Reads a file, or stdin for `-`. Gunzips it if its first bytes are those of gzip.
  * The iteration throws the error of the file, or a StreamFailure for damaged gzip data,
- * whose offset counts gunzipped bytes.
+ * whose offset counts gunzipped bytes. A piece is valid until the next one is taken.
  */
 export async function* openStreamSource(file: string): AsyncGenerator<Buffer> {
-  const bytes = openBytes(file);
+  const { pieces, close } = await openBytes(file);
   try {
-    const { gzipped, whole } = await detectGzip(bytes);
+    const { gzipped, whole } = await detectGzip(pieces);
     yield* gzipped ? gunzipped(whole) : whole;
   } finally {
-    bytes.destroy();
+    await close();
   }
 }

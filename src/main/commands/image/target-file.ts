@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { type FileHandle, lstat, open, realpath, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { createEarlySync } from "../../../protocol/raw-disk/early-sync.js";
 import { sync, writeWhole } from "../../../protocol/raw-disk/file-writes.js";
 import { CommandFailure } from "./command-failure.js";
 
@@ -9,10 +10,7 @@ import { CommandFailure } from "./command-failure.js";
 export interface TargetFile {
   /** For reading and writing. The file is empty at first. */
   readonly handle: FileHandle;
-  /**
-   * Adds to the end. Resolves when the append before it is written, and its own write
-   * then goes on: the caller must leave `piece` unchanged.
-   */
+  /** Adds to the end. One append at a time, and none when the file is closed. */
   append(piece: Uint8Array): Promise<void>;
   /** Waits until the data is on the disk, then moves the file to its place. */
   commit(): Promise<void>;
@@ -75,20 +73,17 @@ export async function createTargetFile(path: string, inputs: readonly string[]):
     stopListening();
     throw error;
   });
-  /** The latest append. At most one is in progress, and a failure of it reaches the next append or the commit. */
-  let lastWrite: Promise<void> = Promise.resolve();
+  const early = createEarlySync(handle);
   /** True once the file has its final name, so `close` must not remove it. */
   let isCommitted = false;
   return {
     handle,
     append: async (piece) => {
-      await lastWrite;
-      lastWrite = writeWhole(handle, piece);
-      // Nobody may be waiting when it fails, and that must not count as an unhandled rejection.
-      lastWrite.catch(() => {});
+      await writeWhole(handle, piece);
+      early.wrote(piece.length);
     },
     commit: async () => {
-      await lastWrite;
+      await early.settle();
       if (mode !== undefined) await handle.chmod(mode);
       await handle.sync();
       await rename(temporary, place);
@@ -96,7 +91,7 @@ export async function createTargetFile(path: string, inputs: readonly string[]):
       await sync(dirname(place));
     },
     close: async () => {
-      await lastWrite.catch(() => {});
+      await early.settle().catch(() => {});
       await handle.close();
       if (!isCommitted) await rm(temporary, { force: true });
       stopListening();

@@ -3,7 +3,7 @@
  * `zfs send` does. So the streaming worker runs a command for either driver.
  */
 import { sendVolume } from "../../../protocol/raw-disk/send-volume.js";
-import { writeToStdout } from "../../../protocol/raw-disk/stdout.js";
+import { openStdout } from "../../../protocol/raw-disk/stdout.js";
 import { messageOf } from "../../../protocol/storage/caught-error.js";
 import { parseSendRequest } from "./child-messages.js";
 import { findVolumeData } from "./volume-data.js";
@@ -25,7 +25,7 @@ try {
       volsize: BigInt(volsize),
       volblocksize,
     },
-    write: writeToStdout,
+    write: openStdout(),
   });
 } catch (error) {
   process.stderr.write(`cannot send '${name}': ${messageOf(error)}\n`);

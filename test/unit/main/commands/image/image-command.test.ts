@@ -1,8 +1,6 @@
-import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import {
   closeSync,
-  ftruncateSync,
   linkSync,
   mkdirSync,
   mkdtempSync,
@@ -17,7 +15,6 @@ import {
   symlinkSync,
   truncateSync,
   writeFileSync,
-  writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -29,7 +26,7 @@ import { streamName } from "../../../../../src/main/commands/image/pack.js";
 import { openStreamSource } from "../../../../../src/main/commands/image/stream-source.js";
 import { sendVolume } from "../../../../../src/protocol/raw-disk/send-volume.js";
 import { StreamFailure } from "../../../../../src/protocol/zfs-stream/stream-failure.js";
-import { CLI } from "../../../../support/daemon.js";
+import { type CommandEnd, sparseFile, startImageCommand } from "../../../../support/image-command.js";
 import { until } from "../../../../support/until.js";
 
 const MIB = 2 ** 20;
@@ -40,39 +37,12 @@ let scratch = "";
 let out = "";
 const at = (name: string) => join(scratch, name);
 
-interface Ended {
-  readonly status: number | null;
-  readonly signal: NodeJS.Signals | null;
-  readonly stdout: Buffer;
-  readonly stderr: string;
+function start(args: readonly string[], options: Parameters<typeof startImageCommand>[1] = {}) {
+  return startImageCommand(args, { ...options, env: { TMPDIR: scratch, ...options.env } });
 }
 
-function start(
-  args: readonly string[],
-  stdin: "ignore" | "pipe" | number = "ignore",
-  node: readonly string[] = [],
-) {
-  const child = spawn(process.execPath, [...node, CLI, "image", ...args], {
-    stdio: [stdin, "pipe", "pipe"],
-    env: { ...process.env, TMPDIR: scratch },
-  });
-  const stdout: Buffer[] = [];
-  let stderr = "";
-  child.stdout?.on("data", (piece: Buffer) => stdout.push(piece));
-  child.stderr?.on("data", (piece: Buffer) => {
-    stderr += piece;
-  });
-  child.stdin?.on("error", () => {});
-  const ended = new Promise<Ended>((resolve) => {
-    child.once("close", (status, signal) =>
-      resolve({ status, signal, stdout: Buffer.concat(stdout), stderr }),
-    );
-  });
-  return { child, ended };
-}
-
-async function image(args: readonly string[], input?: Buffer): Promise<Ended> {
-  const { child, ended } = start(args, input === undefined ? "ignore" : "pipe");
+async function image(args: readonly string[], input?: Buffer): Promise<CommandEnd> {
+  const { child, ended } = start(args, { stdin: input === undefined ? "ignore" : "pipe" });
   child.stdin?.end(input);
   return ended;
 }
@@ -98,14 +68,6 @@ async function refusals(commands: readonly (readonly string[])[], input?: Buffer
 async function refusal(args: readonly string[], input?: Buffer): Promise<string> {
   const [line = ""] = await refusals([args], input);
   return line;
-}
-
-/** A file of `bytes` with random data at some places, holes elsewhere. */
-function sparseFile(path: string, bytes: number, places: readonly (readonly [number, number])[]): void {
-  const file = openSync(path, "w");
-  ftruncateSync(file, bytes);
-  for (const [offset, length] of places) writeSync(file, randomBytes(length), 0, length, offset);
-  closeSync(file);
 }
 
 const allocated = (file: string) => statSync(file).blocks * 512;
@@ -136,7 +98,7 @@ async function streamOf(
       volsize: BigInt(statSync(file).size),
       volblocksize: 16384,
     },
-    write: (chunk) => void pieces.push(chunk),
+    write: (chunk) => void pieces.push(Uint8Array.from(chunk)),
   });
   return Buffer.concat(pieces);
 }
@@ -195,7 +157,7 @@ describe("image pack", () => {
   test("takes a disk from a pipe and from a redirected file", async () => {
     await done(["pack", "-", "-o", join(out, "piped.zfs")], readFileSync(at("disk.raw")));
     const file = openSync(at("disk.raw"), "r");
-    const redirected = await start(["pack", "-", "-o", join(out, "redirected.zfs")], file).ended;
+    const redirected = await start(["pack", "-", "-o", join(out, "redirected.zfs")], { stdin: file }).ended;
     closeSync(file);
     expect(redirected.status).toBe(0);
     for (const name of ["piped", "redirected"]) {
@@ -220,7 +182,7 @@ describe("image pack", () => {
     const streams = await Promise.all([
       done(["pack", disk]),
       done(["pack", link]),
-      start(["pack", "-"], file).ended.then(({ stdout }) => stdout),
+      start(["pack", "-"], { stdin: file }).ended.then(({ stdout }) => stdout),
     ]);
     // At 4 GB/s the holes of each would take 18 minutes.
     expect(performance.now() - begun).toBeLessThan(30_000);
@@ -294,10 +256,8 @@ describe("image pack", () => {
     // Not resourceUsage().maxRSS: that counts what our own process had when it forked.
     const peak = "/VmHWM:\\s+(\\d+)/.exec(readFileSync('/proc/self/status'))[1]";
     const hook = `data:text/javascript,import{readFileSync}from'node:fs';process.on('exit',()=>console.error(${peak}))`;
-    const packed = await start(["pack", at("huge.raw"), "-o", join(out, "huge.zfs")], "ignore", [
-      "--import",
-      hook,
-    ]).ended;
+    const node = ["--import", hook];
+    const packed = await start(["pack", at("huge.raw"), "-o", join(out, "huge.zfs")], { node }).ended;
     rmSync(at("huge.raw"));
     expect(packed.status).toBe(0);
     expect(Number(packed.stderr)).toBeGreaterThan(0);
@@ -335,40 +295,44 @@ describe("image pack", () => {
 
   test.each([
     [
-      "disk.qcow2",
-      Buffer.from("514649fb00000003", "hex"),
-      0,
-      "a qcow2 image",
-      "qemu-img convert -f qcow2 -O raw",
-    ],
-    ["disk.qed", "QED\0", 0, "a QED image", "qemu-img convert -f qed -O raw"],
-    ["disk.vmdk", "KDMV", 0, "a VMDK image", "qemu-img convert -f vmdk -O raw"],
-    ["old.vmdk", "COWD", 0, "a VMDK image", "qemu-img convert -f vmdk -O raw"],
-    [
       "text.vmdk",
       "# Disk DescriptorFile\n",
-      0,
       "the descriptor of a VMDK image",
       "qemu-img convert -f vmdk -O raw",
     ],
-    ["disk.vhdx", "vhdxfile", 0, "a VHDX image", "qemu-img convert -f vhdx -O raw"],
-    ["disk.vhd", "conectix", 0, "a VHD image", "qemu-img convert -f vpc -O raw"],
-    ["fixed.vhd", "conectix", -512, "a VHD image of fixed size", "qemu-img convert -f vpc -O raw"],
-    ["disk.vdi", Buffer.from("7f10dabe", "hex"), 64, "a VirtualBox image", "qemu-img convert -f vdi -O raw"],
-    ["disk.raw.gz", Buffer.from("1f8b08", "hex"), 0, "gzipped", "gunzip -c"],
-    ["disk.raw.xz", Buffer.from("fd377a585a00", "hex"), 0, "compressed by xz", "xz -dc"],
-    ["disk.raw.zst", Buffer.from("28b52ffd", "hex"), 0, "compressed by zstd", "zstd -dc"],
+    ["disk.raw.gz", Buffer.from("1f8b08", "hex"), "gzipped", "gunzip -c"],
+    ["disk.raw.xz", Buffer.from("fd377a585a00", "hex"), "compressed by xz", "xz -dc"],
+    ["disk.raw.zst", Buffer.from("28b52ffd", "hex"), "compressed by zstd", "zstd -dc"],
+  ] as const)("refuses %s and says what makes a raw disk of it", async (name, magic, kind, command) => {
+    const file = foreign(name, magic);
+    const line = await refusal(["pack", file, "-o", join(out, "x.zfs")]);
+    expect(line).toBe(
+      `${file} is ${kind} and no raw disk. Convert it first: ${command} ${file} ${command.endsWith("raw") ? "" : "> "}disk.raw`,
+    );
+    const piped = await refusal(["pack", "-", "-o", join(out, "x.zfs")], readFileSync(file));
+    expect(piped).toContain(`stdin is ${kind} and no raw disk. Convert it first: ${command} FILE `);
+    expect(readdirSync(out)).toEqual([]);
+  });
+
+  test.each([
+    ["disk.qcow2", Buffer.from("514649fb00000003", "hex"), 0, "a qcow2 image", "qcow2"],
+    ["disk.qed", "QED\0", 0, "a QED image", "qed"],
+    ["disk.vmdk", "KDMV", 0, "a VMDK image", "vmdk"],
+    ["old.vmdk", "COWD", 0, "a VMDK image", "vmdk"],
+    ["disk.vhdx", "vhdxfile", 0, "a VHDX image", "vhdx"],
+    ["disk.vhd", "conectix", 0, "a VHD image", "vpc"],
+    ["fixed.vhd", "conectix", -512, "a VHD image of fixed size", "vpc"],
+    ["disk.vdi", Buffer.from("7f10dabe", "hex"), 64, "a VirtualBox image", "vdi"],
   ] as const)(
-    "refuses %s and says what makes a raw disk of it",
-    async (name, magic, place, kind, command) => {
+    "says of %s what to install where there is no qemu-img",
+    async (name, magic, place, kind, driver) => {
       const file = foreign(name, magic, place);
-      const line = await refusal(["pack", file, "-o", join(out, "x.zfs")]);
-      expect(line).toBe(
-        `${file} is ${kind} and no raw disk. Convert it first: ${command} ${file} ${command.endsWith("raw") ? "" : "> "}disk.raw`,
+      // A folder without any program.
+      const { status, stdout, stderr } = await start(["pack", file], { env: { PATH: out } }).ended;
+      expect({ status, stdout: stdout.length }).toEqual({ status: 1, stdout: 0 });
+      expect(stderr).toBe(
+        `imagestore: ${file} is ${kind}, and qemu-img is not installed. Install it (Debian: apt-get install qemu-utils), or convert the image elsewhere: qemu-img convert -f ${driver} -O raw ${file} disk.raw\n`,
       );
-      const piped = await refusal(["pack", "-", "-o", join(out, "x.zfs")], readFileSync(file));
-      expect(piped).toContain(`stdin is ${kind} and no raw disk. Convert it first: ${command} FILE `);
-      expect(readdirSync(out)).toEqual([]);
     },
   );
 
@@ -381,14 +345,16 @@ describe("image pack", () => {
   test("takes the rest of a stdin of which others have read a part", async () => {
     const disk = Buffer.concat([Buffer.from("QFI\xfb header", "latin1"), randomBytes(MIB)]);
     writeFileSync(at("offset.raw"), disk);
+    // Without qemu-img, a qcow2 image can't be taken for anything else.
+    const env = { PATH: out };
     const pack = async (skip: number, name: string) => {
       const file = openSync(at("offset.raw"), "r");
       readSync(file, Buffer.alloc(skip), 0, skip, null);
-      const ended = await start(["pack", "-", "-o", join(out, name)], file).ended;
+      const ended = await start(["pack", "-", "-o", join(out, name)], { stdin: file, env }).ended;
       closeSync(file);
       return ended;
     };
-    expect((await pack(0, "x.zfs")).stderr).toContain("stdin is a qcow2 image and no raw disk");
+    expect((await pack(0, "x.zfs")).stderr).toContain("stdin is a qcow2 image, and qemu-img");
     const { status, stderr } = await pack(disk.length - MIB, "rest.zfs");
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     await done(["unpack", join(out, "rest.zfs"), "-o", join(out, "rest.raw")]);
@@ -397,7 +363,7 @@ describe("image pack", () => {
       at("offset.raw"),
       Buffer.concat([randomBytes(100), Buffer.from("514649fb", "hex"), Buffer.alloc(MIB)]),
     );
-    expect((await pack(100, "x.zfs")).stderr).toContain("stdin is a qcow2 image and no raw disk");
+    expect((await pack(100, "x.zfs")).stderr).toContain("stdin is a qcow2 image, and qemu-img");
     expect(readdirSync(out).sort()).toEqual(["rest.raw", "rest.zfs"]);
   });
 
@@ -558,7 +524,7 @@ describe("a run that is killed leaves no file in the place of its output", () =>
     ["SIGINT", 0],
     ["SIGKILL", 1],
   ] as const)("%s, and of the temporary file %i", async (signal, left) => {
-    const { child, ended } = start(["unpack", "-", "-o", join(out, "x.raw")], "pipe");
+    const { child, ended } = start(["unpack", "-", "-o", join(out, "x.raw")], { stdin: "pipe" });
     child.stdin?.write(readFileSync(at("1.zfs")).subarray(0, 3_000_000));
     await until("data is in the temporary file", () => {
       const [name] = partial();
