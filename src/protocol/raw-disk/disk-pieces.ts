@@ -1,5 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
 import { type DataRange, piecesWithin } from "./data-ranges.js";
+import type { Allocate } from "./direct-reads.js";
 
 /** Reads a part of a disk or a file: from `offset` into the begin of `buffer`. @returns what was read, of that buffer. */
 type ReadPiece = (buffer: Buffer, offset: number) => Promise<Buffer>;
@@ -56,6 +57,8 @@ function diskReader(read: ReadPiece, bytes: number): ReadPiece {
 /** So many reads are under way while a piece is worked on. More did not make anything faster. */
 const READS_AHEAD = 2;
 
+const allocateAnywhere: Allocate = (bytes) => Buffer.allocUnsafeSlow(bytes);
+
 /**
  * Reads pieces of up to `pieceBytes` at `offsets`, in that order, and some ahead. A piece is valid until
  * the next one is taken. `length`: pieces are cut there.
@@ -65,8 +68,9 @@ export async function* readPieces(
   offsets: Iterable<number>,
   pieceBytes: number,
   length = Number.POSITIVE_INFINITY,
+  allocate: Allocate = allocateAnywhere,
 ): AsyncGenerator<DiskPiece> {
-  const buffers = Array.from({ length: READS_AHEAD + 1 }, () => Buffer.allocUnsafeSlow(pieceBytes));
+  const buffers = Array.from({ length: READS_AHEAD + 1 }, () => allocate(pieceBytes));
   const places = offsets[Symbol.iterator]();
   /** The reads that were started, in order. Each has a buffer of its own. */
   const ahead: { readonly offset: number; readonly buffer: Buffer; readonly reading: Promise<Buffer> }[] = [];
@@ -99,11 +103,12 @@ export function filePieces(
   file: FileHandle,
   bytes: number,
   dataRanges: readonly DataRange[] | undefined,
+  allocate?: Allocate,
 ): GivePieces {
   const read = diskReader(fileReader(file), bytes);
   return (pieceBytes, length) => {
     const ranges = dataRanges ?? [{ start: 0, end: Math.min(bytes, length) }];
-    return readPieces(read, piecesWithin(ranges, length, pieceBytes), pieceBytes, length);
+    return readPieces(read, piecesWithin(ranges, length, pieceBytes), pieceBytes, length, allocate);
   };
 }
 

@@ -64,6 +64,11 @@ async function runMapProgram(
   }
 }
 
+/** Whether a file has so many bytes of holes that it is worth while to know where. */
+export function hasLargeHoles({ size, blocks }: { readonly size: number; readonly blocks: number }): boolean {
+  return size - blocks * BLOCK_BYTES >= WORTHWHILE_BYTES;
+}
+
 /**
  * Where a file may hold data; it is zeros everywhere else. Costs as much as the file has ranges,
  * however large its holes are. Undefined: not known, so all of it has to be read. That is so where
@@ -73,11 +78,10 @@ async function runMapProgram(
 export async function findData(path: string, start: StartReading): Promise<readonly DataRange[] | undefined> {
   const found = await stat(path);
   if (!found.isFile()) return undefined;
-  const { size, blocks } = found;
-  if (blocks === 0) return [];
-  if (size - blocks * BLOCK_BYTES < WORTHWHILE_BYTES) return undefined;
+  if (found.blocks === 0) return [];
+  if (!hasLargeHoles(found)) return undefined;
   for (const program of MAP_PROGRAMS) {
-    const ranges = await runMapProgram(program, path, size, start);
+    const ranges = await runMapProgram(program, path, found.size, start);
     if (ranges) return ranges;
   }
   return undefined;

@@ -128,10 +128,18 @@ function simdModule(): Uint8Array {
   return assembleModule({ name: "add", params: { at: "i32", end: "i32" }, locals, body: BODY }, PAGES);
 }
 
-/** Undefined: this machine or this Node has no vector instructions in WebAssembly. */
+/**
+ * Undefined: this machine or this Node has no vector instructions in WebAssembly, or not the address space
+ * that its memory reserves, several GiB.
+ */
 export function createSimdSums(): SimdSums | undefined {
   const code = simdModule();
   if (typeof WebAssembly === "undefined" || !WebAssembly.validate(code)) return undefined;
-  const { memory, add } = new WebAssembly.Instance(new WebAssembly.Module(code)).exports;
-  return { memory: memory.buffer, sumsAt: 0, inputAt: PAGE_BYTES, inputBytes: PAGE_BYTES, add };
+  try {
+    const { memory, add } = new WebAssembly.Instance(new WebAssembly.Module(code)).exports;
+    return { memory: memory.buffer, sumsAt: 0, inputAt: PAGE_BYTES, inputBytes: PAGE_BYTES, add };
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
 }

@@ -3,8 +3,10 @@ import { fstatSync, readFileSync } from "node:fs";
 import { type FileHandle, open, readFile, stat, unlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { openDirect } from "../../../protocol/raw-disk/direct-reads.js";
 import { filePieces, type GivePieces } from "../../../protocol/raw-disk/disk-pieces.js";
 import { writeSparse } from "../../../protocol/raw-disk/file-writes.js";
+import { hasLargeHoles } from "../../../protocol/raw-disk/find-data.js";
 import { CommandFailure } from "./command-failure.js";
 import { findDiskData } from "./disk-data.js";
 
@@ -97,6 +99,10 @@ export async function openDiskFile(file: string): Promise<DiskFile> {
 /** Opens a raw disk. Its pieces end with ShrunkDisk when the file becomes shorter. Rejects with errors of the file. */
 export async function openRawDisk({ path, bytes }: DiskFile): Promise<SourceDisk> {
   const dataRanges = await findDiskData(path);
-  const handle = await open(path, "r");
-  return { bytes, pieces: filePieces(handle, bytes, dataRanges), close: () => handle.close() };
+  // Nothing tells where its holes are.
+  const readsHoles = !dataRanges && hasLargeHoles(await stat(path));
+  const direct = readsHoles ? await openDirect(path, bytes) : undefined;
+  const handle = direct?.file ?? (await open(path, "r"));
+  const pieces = filePieces(handle, bytes, dataRanges, direct?.allocate);
+  return { bytes, pieces, close: () => handle.close() };
 }

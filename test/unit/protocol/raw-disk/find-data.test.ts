@@ -1,8 +1,19 @@
 import { spawn } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openDirect } from "../../../../src/protocol/raw-disk/direct-reads.js";
 import { findData } from "../../../../src/protocol/raw-disk/find-data.js";
 import { neededFileBytes, parseQemuMap } from "../../../../src/protocol/raw-disk/qemu-map.js";
 import { sparseFile, startImageCommand } from "../../../support/image-command.js";
@@ -183,9 +194,48 @@ describe("what image pack reads of a disk of 4 GiB with 64 MiB of data", () => {
     expect(bytes).toBeLessThan(80 * MIB);
   });
 
-  test("is all of it where nothing tells its holes", async () => {
+  test("is all of it where nothing tells its holes, past the page cache", async () => {
     const bytes = await bytesRead({ PATH: programs("no-programs", []) });
     expect(bytes).toBeGreaterThan(4 * GIB);
     expect(bytes).toBeLessThan(4 * GIB + 16 * MIB);
   });
+});
+
+describe("direct reads", () => {
+  test("give what is in a file, in memory that they can be made into", async (context) => {
+    const direct = await openDirect(at("full"), 8 * MIB);
+    if (!direct) return context.skip("the file system of $TMPDIR has no direct reads");
+    await using file = direct.file;
+    const { buffer } = await file.read(direct.allocate(MIB), 0, MIB, MIB);
+    expect(buffer.equals(readFileSync(at("full")).subarray(MIB, 2 * MIB))).toBe(true);
+  });
+
+  test("are not made of a file whose end is no whole block, or whose file system has none", async () => {
+    expect(await openDirect(at("full"), 8 * MIB - 512)).toBeUndefined();
+    expect(await openDirect("/proc/version", 4096)).toBeUndefined();
+    await expect(openDirect(at("none"), 4096)).rejects.toThrow(/ENOENT/);
+  });
+
+  test.each([0, 512])(
+    "or others give the same disk where nothing tells its holes, with %i bytes more",
+    async (more) => {
+      const size = 256 * MIB + more;
+      sparseFile(at("odd"), size, [[100 * MIB, MIB]]);
+      truncateSync(at("odd"), size);
+      for (const [name, env] of [
+        ["with", {}],
+        ["without", { PATH: at("with-tar/none") }],
+      ] as const) {
+        const packed = startImageCommand(["pack", at("odd"), "-o", at(`${name}.zfs`)], { env });
+        expect((await packed.ended).status).toBe(0);
+        const unpacked = startImageCommand(["unpack", at(`${name}.zfs`), "-o", at(`${name}.raw`)]);
+        expect((await unpacked.ended).status).toBe(0);
+        expect(
+          readFileSync(at(`${name}.raw`))
+            .subarray(0, size)
+            .equals(readFileSync(at("odd"))),
+        ).toBe(true);
+      }
+    },
+  );
 });

@@ -86,6 +86,17 @@ describe.skipIf(typeof mounted === "string")("a disk that gets full while", () =
   });
 });
 
+test("a process with 3 GB of address space packs and unpacks, without the memory of WebAssembly", () => {
+  const run = (...args: string[]) => {
+    const limited = 'ulimit -v 3000000; exec "$0" "$@"';
+    const { status, stderr } = spawnSync("sh", ["-c", limited, process.execPath, CLI, "image", ...args]);
+    expect({ status, stderr: String(stderr) }).toEqual({ status: 0, stderr: "" });
+  };
+  run("pack", at("disk.raw"), "-o", at("limited.zfs"));
+  run("unpack", at("limited.zfs"), "-o", at("limited.raw"));
+  expect(readFileSync(at("limited.raw")).equals(readFileSync(at("disk.raw")))).toBe(true);
+});
+
 test("a pack to a file by stdout writes it at its place, as a pack with -o does", async () => {
   const folder = at("out");
   mkdirSync(folder);
