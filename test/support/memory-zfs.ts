@@ -350,6 +350,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
         ),
       ),
 
+    checkSend: (name) => call("checkSend", name, () => succeed(null)),
     sendCommand: (name) => ["send", name],
     receiveCommand: (target, marks) => ["receive", target, JSON.stringify(marks)],
     finishReceive: async () => succeed(null),

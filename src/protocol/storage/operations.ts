@@ -49,8 +49,12 @@ export interface Operations {
    * agents turn the words `not found` into a 404, and all others into a 500.
    */
   Refuse: { ask: { name: DatasetName | SnapshotName; failure: Failure }; answer: never };
-  /** Prepares a download: holds the snapshot and gives the command that sends it. */
-  OpenSend: { ask: { name: SnapshotName }; answer: SendTicket };
+  /**
+   * Prepares a download: holds the snapshot and gives the command that sends it. With `isDirect` the
+   * command will write to the client itself, and what makes it fail can't be told to the client any
+   * more: it is looked for before.
+   */
+  OpenSend: { ask: { name: SnapshotName; isDirect?: boolean }; answer: SendTicket };
   /** Ends a download, complete or not: releases its hold. */
   CloseSend: { ask: { name: SnapshotName; tag: string }; answer: null };
 }

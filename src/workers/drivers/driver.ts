@@ -157,6 +157,11 @@ export interface Zfs {
   /** All holds in the pool whose tags begin with `prefix`. Slow: it reads every snapshot. */
   listHolds(prefix: string): Promise<Outcome<readonly { name: SnapshotName; tag: string }[]>>;
 
+  /**
+   * Looks for what would make the command of `sendCommand` fail before its first byte.
+   * Fails: dataset.key_not_loaded, command.failed (damaged data), and as other look-ups do.
+   */
+  checkSend(name: SnapshotName): Promise<Outcome<null>>;
   /** The argv of a command that writes the stream of a snapshot to its stdout. */
   sendCommand(name: SnapshotName): readonly string[];
   /** The argv of a command that creates `target` from the stream on its stdin, with `marks` as user properties. */

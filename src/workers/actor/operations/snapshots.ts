@@ -112,7 +112,7 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
 
     // The lock is only for the hold: one that came between the look for holds and the destroy of
     // many datasets would stop that half-way.
-    OpenSend: ({ name }) =>
+    OpenSend: ({ name, isDirect = false }) =>
       locks.with([{ name: datasetOf(name), mode: "part" }], async (): Promise<Outcome<SendTicket>> => {
         const found = await zfs.find(name);
         if (!found.ok) return found;
@@ -121,6 +121,8 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
         if (zfs.driver === "embedded" && found.value.volsize === 0n) {
           return fail("dataset.wrong_type", `can't send ${name}: the embedded driver sends volumes only`);
         }
+        const checked = isDirect ? await zfs.checkSend(name) : succeed(null);
+        if (!checked.ok) return checked;
         // Nothing comes after the hold that could fail: only main releases it, by its ticket.
         const command = zfs.sendCommand(name);
         const tag = await holds.acquire({ name, guid: found.value.guid });

@@ -1,8 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import { messageOf } from "../../../protocol/storage/caught-error.js";
+import { fail, failed, type Outcome, succeed, withCause } from "../../../protocol/storage/failures.js";
 import type { DatasetName, PoolName, SnapshotName } from "../../../protocol/storage/names.js";
+import { withoutPaths } from "../../../protocol/storage/path-text.js";
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
 import type { Properties, Zfs } from "../driver.js";
 import type { CatalogChange, CatalogView } from "./catalog.js";
@@ -24,9 +26,11 @@ import {
 import type { EmbeddedPool } from "./embedded-pool.js";
 import { catchStorageErrors } from "./storage-errors.js";
 import { newFileName } from "./volume-files.js";
+import { requireWhole } from "./whole-file.js";
 
 /** The processes that send and receive for an embedded pool, and what happens to what was received. */
-interface EmbeddedTransfers extends Pick<Zfs, "sendCommand" | "receiveCommand" | "finishReceive"> {
+interface EmbeddedTransfers
+  extends Pick<Zfs, "checkSend" | "sendCommand" | "receiveCommand" | "finishReceive"> {
   /** Removes what was received for `target` unless it is a dataset already. */
   discardReceived(target: DatasetName): Promise<void>;
 }
@@ -118,6 +122,17 @@ export function embeddedTransfers(pool: EmbeddedPool): EmbeddedTransfers {
 
   return {
     discardReceived,
+    async checkSend(name) {
+      try {
+        const { file, volsize } = sendRequest(pool, name);
+        await requireWhole(name, file, BigInt(volsize));
+        return succeed(null);
+      } catch (error) {
+        // The words of the process that would have found it.
+        const message = `cannot send '${name}': ${messageOf(error)}`;
+        return withCause(fail("command.failed", withoutPaths(message)), message);
+      }
+    },
     sendCommand: (name) => scriptCommand("send-process", sendRequest(pool, name)),
     receiveCommand(target, marks) {
       const folder = newFileName();

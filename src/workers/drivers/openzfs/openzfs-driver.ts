@@ -54,7 +54,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     driver: "openzfs",
     ...reads,
     ...openzfsChanges({ settings, volumeProperties, destroyTimeoutMs, log }, commands, reads.find),
-    ...openzfsTransfers(settings.zfsCommand, volumeProperties.ofReceived),
+    ...openzfsTransfers(settings.zfsCommand, volumeProperties.ofReceived, commands),
     volumeSize: (size) => wholeBlocks(size, volumeProperties.blockBytes),
 
     async checkPool() {

@@ -1,6 +1,9 @@
-import { succeed } from "../../../protocol/storage/failures.js";
+import { fail, succeed } from "../../../protocol/storage/failures.js";
+import { datasetOf } from "../../../protocol/storage/names.js";
+import { failureOf } from "../../processes/command-failures.js";
+import { succeeded } from "../../processes/run-command.js";
 import type { Properties, Zfs } from "../driver.js";
-import { propertyFlags } from "./zfs-commands.js";
+import { propertyFlags, type ZfsCommands } from "./zfs-commands.js";
 
 /**
  * The commands that send and receive streams. The driver only builds their argv: the
@@ -9,8 +12,17 @@ import { propertyFlags } from "./zfs-commands.js";
 export function openzfsTransfers(
   zfsCommand: readonly string[],
   volumeProperties: Properties,
-): Pick<Zfs, "sendCommand" | "receiveCommand" | "finishReceive"> {
+  commands: Pick<ZfsCommands, "zfs">,
+): Pick<Zfs, "checkSend" | "sendCommand" | "receiveCommand" | "finishReceive"> {
   return {
+    // The state of the pool does not change with a key: no answer of before may serve.
+    async checkSend(name) {
+      const end = await commands.zfs(["get", "-Hp", "-o", "value", "keystatus", datasetOf(name)]);
+      if (!succeeded(end)) return failureOf(end);
+      if (end.stdout.trim() !== "unavailable") return succeed(null);
+      const message = `the key of an encrypted dataset is not loaded (zfs load-key): cannot send '${name}'`;
+      return fail("dataset.key_not_loaded", message);
+    },
     sendCommand: (name) => [...zfsCommand, "send", name],
     receiveCommand: (target, marks) => [
       ...zfsCommand,

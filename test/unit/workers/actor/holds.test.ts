@@ -102,6 +102,15 @@ describe("a download", () => {
     expect((await handlers.OpenSend({ name })).ok).toBe(true);
   });
 
+  test("that nobody can be told of once it runs is checked before its hold, and no other is", async () => {
+    const { handlers, zfs, records } = start("i");
+    const locked = fail("dataset.key_not_loaded", "no key");
+    zfs.intercept = (call) => (call === "checkSend" ? locked : undefined);
+    expect(await handlers.OpenSend({ name, isDirect: true })).toEqual(locked);
+    expect([zfs.holdsOf(name), await records.holds()]).toEqual([[], []]);
+    expect((await handlers.OpenSend({ name })).ok).toBe(true);
+  });
+
   test("of what is not there leaves no hold behind", async () => {
     const { handlers, records } = start();
     expect(await handlers.OpenSend({ name })).toMatchObject({ failure: { message: "not found" } });

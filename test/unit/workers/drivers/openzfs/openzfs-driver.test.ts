@@ -145,6 +145,21 @@ describe("the properties of volumes", () => {
     expect(ran[2]).not.toContain("volblocksize");
   });
 
+  test("a send is checked by the state of its key, asked for each time", async () => {
+    const keys = ["available", "-", "", "unavailable"];
+    const { zfs, ran } = driver((_, run) => ({ stdout: `${keys[run - 1]}\n` }));
+    const name = "ut/v@s" as SnapshotName;
+    for (const _ of keys.slice(1)) expect((await zfs.checkSend(name)).ok).toBe(true);
+    expect(await zfs.checkSend(name)).toMatchObject({
+      failure: { code: "dataset.key_not_loaded", message: expect.stringContaining("(zfs load-key)") },
+    });
+    expect(ran.map((argv) => argv.join(" "))).toEqual(
+      keys.map(() => "sudo zfs get -Hp -o value keystatus ut/v"),
+    );
+    const { zfs: locked } = driver(() => captured("perm-device-list"));
+    expect((await locked.checkSend(name)).ok).toBe(false);
+  });
+
   test.each([
     ["2M", 3, 4],
     ["2m", 4, 4],
