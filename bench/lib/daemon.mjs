@@ -53,7 +53,9 @@ export async function startDaemon(releasers, config, options = {}) {
 
 /** The folders that hold the embedded pools of a configuration. @param {Record<string, unknown>} config */
 function poolFolders({ pools = [] }) {
-  return /** @type {{ folder: string }[]} */ (pools).map(({ folder }) => dirname(folder));
+  return /** @type {{ folder?: string }[]} */ (pools).flatMap(({ folder }) =>
+    folder ? [dirname(folder)] : [],
+  );
 }
 
 /** With BENCH_PROFILE=FOLDER the daemon writes the profiles of its threads there when it stops. */
