@@ -3,29 +3,31 @@ import type { Logger } from "pino";
 import { createMethodTable } from "../protocol/json-rpc/methods/table.js";
 import { fail, failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { PoolName } from "../protocol/storage/names.js";
-import { openTrace, type Trace, traced } from "../protocol/threads/trace-points.js";
+import { openTrace, traced } from "../protocol/threads/trace-points.js";
 import type { Config } from "./config/schema.js";
 import { createDiagnosis } from "./diagnosis/gather-diagnosis.js";
 import { watchDownloads } from "./downloads/download-watch.js";
-import { createDownloads } from "./downloads/downloads.js";
-import { startStreaming } from "./downloads/streaming-handle.js";
+import { createDownloads, type Downloads } from "./downloads/downloads.js";
 import { takePort } from "./front-door.js";
 import { createOriginCheck } from "./http/request-origin.js";
 import { logCall } from "./observability/call-log.js";
 import type { CallReport } from "./observability/call-report.js";
-import { createMetrics } from "./observability/metrics.js";
+import { createMetrics, type Metrics } from "./observability/metrics.js";
+import { type BulkPort, createDoors, type OpenDoors, openStreaming } from "./open-streaming.js";
 import { type Actor, startActor } from "./pools/actor-handle.js";
 import { type ActorWatch, watchActors } from "./pools/actor-watch.js";
 import { findPoolRecords } from "./pools/pool-records.js";
 import { askReadiness, type Readiness } from "./pools/readiness.js";
 import { createReleaseStack } from "./release-stack.js";
-import { createRoutes, createStartingRoutes } from "./routes.js";
+import { createBulkRoutes, createRoutes, createStartingRoutes, type OpenRoutes } from "./routes.js";
 import { createRpcEndpoint } from "./rpc/endpoint.js";
 
 /** A running imagestore. */
 export interface Daemon {
   readonly host: string;
   readonly port: number;
+  /** Where bulk downloads are served; undefined: nowhere. */
+  readonly bulk: Pick<BulkPort, "host" | "port"> | undefined;
   readonly transport: "uws" | "node";
   /** How many clients may be connected: limits.connections, or what the descriptors allow. */
   readonly connections: number;
@@ -69,7 +71,12 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   releases.push(listener.close);
 
   const trace = openTrace(process.env, "main");
-  const streaming = openStreaming(config, log, trace);
+  const opened = await openStreaming(config, connections, log, trace);
+  if (!opened.ok) {
+    await releases.releaseAll();
+    return opened;
+  }
+  const { streaming, bulk } = opened.value;
   releases.push(streaming.stop);
 
   const metrics = createMetrics({
@@ -82,6 +89,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
         late: lateOf(actor).length,
       })),
     downloads: () => downloads.active,
+    bulkDownloads: () => downloads.activeBulk,
     fetches: () => streaming.fetches,
     pools: () => findPoolRecords(actors.values(), timeouts.readyMs),
   });
@@ -96,6 +104,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     bodyBytes: limits.bodyBytes,
     windowBytes: limits.streamWindowBytes,
     stalledReaderMs: timeouts.stalledReaderMs,
+    bulkPort: bulk?.port,
     actorOf,
     onBytes: metrics.streamed,
     report,
@@ -105,30 +114,28 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   releases.push(downloadWatch.stop);
   const lateOf = (actor: Actor) => [...(watch?.lateOf(actor) ?? []), ...downloadWatch.lateOf(actor.pool)];
   const readiness = (limitMs: number) => askReadiness(everyActor(), lateOf, stopping, limitMs);
-  const parts = { config, transport, listener, connections, streaming, downloads };
-  const diagnose = createDiagnosis({ ...parts, actors: everyActor, readiness });
+  const front = { config, transport, listener, connections, mostBulk: bulk?.connections };
+  const diagnose = createDiagnosis({ ...front, streaming, downloads, actors: everyActor, readiness });
   const checkOrigin = createOriginCheck(config.listen);
   const always = { checkOrigin, onForbidden: metrics.forbidden, diagnose };
-  openDoor({ handle: createStartingRoutes(always), onRefused: metrics.connectionRefused });
-  const started = await Promise.all(
-    config.pools.map((pool) =>
-      startActor({
-        settings: { pool, node: config, runId },
-        mailbox: limits.mailbox,
-        log,
-        fetch: (order, onMoved) => streaming.fetch(pool.name, order, onMoved),
-        onSpawn: (ms) => metrics.spawned(pool.name, ms),
-        abandonFetches: () => streaming.abandonFetches(pool.name),
-        liveTags: () => downloads.liveTags(pool.name),
-        onStarting: (actor) => actors.set(pool.name, traced(trace, "actor", actor, ACTOR_POINTS)),
-      }).catch((error: unknown) => fail("internal", `pool ${pool.name}: ${String(error)}`)),
-    ),
+  const openDoors = createDoors(openDoor, bulk, metrics.connectionRefused, log);
+  openDoors(createStartingRoutes(always), createStartingRoutes(always));
+  const started = await openPools(config, (pool) =>
+    startActor({
+      settings: { pool, node: config, runId },
+      mailbox: limits.mailbox,
+      log,
+      fetch: (order, onMoved) => streaming.fetch(pool.name, order, onMoved),
+      onSpawn: (ms) => metrics.spawned(pool.name, ms),
+      abandonFetches: () => streaming.abandonFetches(pool.name),
+      liveTags: () => downloads.liveTags(pool.name),
+      onStarting: (actor) => actors.set(pool.name, traced(trace, "actor", actor, ACTOR_POINTS)),
+    }),
   );
   releases.push(() => Promise.all(everyActor().map((actor) => actor.stop())));
-  const failedStart = started.find((actor) => !actor.ok);
-  if (failedStart && !failedStart.ok) {
+  if (!started.ok) {
     await releases.releaseAll();
-    return failedStart;
+    return started;
   }
 
   /** Waits for running operations up to graceMs, then cancels fetches and downloads. */
@@ -144,8 +151,60 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   watch = watchActors({ actors: everyActor(), log, answerMs: timeouts.readyMs, lateMs: timeouts.lateMs });
   releases.push(watch.stop);
 
+  serveCalls({ config, log, actorOf, report, metrics, downloads, readiness, always, openDoors });
+
+  async function stop(): Promise<void> {
+    stopping = true;
+    listener.stopAccepting();
+    bulk?.door.stopAccepting();
+    await releases.releaseAll();
+  }
+
+  return succeed({
+    host: config.listen.host,
+    port: listener.port,
+    bulk,
+    transport: transport.name,
+    connections,
+    actors,
+    readiness,
+    crashStreaming: streaming.crash,
+    stop: once(stop),
+  });
+}
+
+/** Opens all pools at once. Fails as the first one that can't be opened. */
+async function openPools(
+  { pools }: Config,
+  open: (pool: Config["pools"][number]) => Promise<Outcome<Actor>>,
+): Promise<Outcome<null>> {
+  const opened = await Promise.all(
+    pools.map((pool) =>
+      open(pool).catch((error: unknown) => fail("internal", `pool ${pool.name}: ${String(error)}`)),
+    ),
+  );
+  for (const each of opened) if (!each.ok) return each;
+  return succeed(null);
+}
+
+interface Served {
+  readonly config: Config;
+  readonly log: Logger;
+  /** The actor that serves a pool; undefined while the daemon stops. */
+  actorOf(pool: PoolName): Actor | undefined;
+  report(call: CallReport): void;
+  readonly metrics: Pick<Metrics, "render">;
+  readonly downloads: Downloads;
+  readiness(limitMs: number): Promise<Readiness>;
+  readonly always: OpenRoutes;
+  readonly openDoors: OpenDoors;
+}
+
+/** From now on all requests are answered, on both ports. */
+function serveCalls({ config, log, actorOf, report, downloads, always, ...parts }: Served): void {
+  const { limits, timeouts } = config;
   const rpc = createRpcEndpoint({
-    pools,
+    pools: config.pools.map(({ name }) => name),
     methods: createMethodTable(limits),
     ...limits,
     run: ({ pool, operation }, client) => {
@@ -156,38 +215,16 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     report,
     onBug: (error) => log.error({ err: error }, "a request could not be answered"),
   });
-  const handle = createRoutes({
+  const { handle, handleBulk, handleResult: result } = downloads;
+  const main = createRoutes({
     ...always,
     rpc,
-    download: downloads.handle,
-    readiness: () => readiness(timeouts.readyMs),
-    metrics: metrics.render,
+    download: handle,
+    result,
+    readiness: () => parts.readiness(timeouts.readyMs),
+    metrics: parts.metrics.render,
   });
-  openDoor({ handle, onRefused: metrics.connectionRefused });
-
-  async function stop(): Promise<void> {
-    stopping = true;
-    listener.stopAccepting();
-    await releases.releaseAll();
-  }
-
-  return succeed({
-    host: config.listen.host,
-    port: listener.port,
-    transport: transport.name,
-    connections,
-    actors,
-    readiness,
-    crashStreaming: streaming.crash,
-    stop: once(stop),
-  });
-}
-
-/** The streaming thread, whose orders from here are trace points. */
-function openStreaming({ limits, timeouts, dataDir }: Config, log: Logger, trace: Trace | undefined) {
-  const windowBytes = limits.streamWindowBytes;
-  const handle = startStreaming({ settings: timeouts, windowBytes, folder: dataDir, log });
-  return traced(trace, "streaming", handle, ["fetch", "abandonFetches", "stop"]);
+  parts.openDoors(main, createBulkRoutes({ ...always, download: handleBulk, result }));
 }
 
 /** Runs `work` at the first call. Later calls return the same promise. */

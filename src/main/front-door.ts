@@ -6,15 +6,19 @@ import type {
   Listener,
   Transport,
   TransportOptions,
+  WholeReply,
 } from "../protocol/http/transport.js";
 import { codeOf, messageOf } from "../protocol/storage/caught-error.js";
-import { fail, type Outcome, succeed } from "../protocol/storage/failures.js";
+import { type FailedOutcome, fail, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { Config } from "./config/schema.js";
 import { chooseTransport } from "./http/choose.js";
 import { connectionLimit, readDescriptors } from "./http/descriptors.js";
 
 /** Answers a request, at once or later. An exception is a bug. */
-export type RequestHandler = (request: HttpRequest, reply: HttpReply) => void | Promise<void>;
+export type RequestHandler<Reply extends WholeReply = HttpReply> = (
+  request: HttpRequest,
+  reply: Reply,
+) => void | Promise<void>;
 
 /** The port that the daemon listens on. It is taken before any pool is touched. */
 export interface FrontDoor {
@@ -69,12 +73,12 @@ export async function takePort(
     };
     return succeed({ transport, listener, connections, open });
   } catch (error) {
-    return fail("internal", listenProblem(error, host, port));
+    return listenFailure(error, host, port, "choose another with --port");
   }
 }
 
 /** Nothing that a client sends before the pools are open is run: it may be repeated. */
-export function refuseWhileStarting(request: HttpRequest, reply: HttpReply): void {
+export function refuseWhileStarting(request: HttpRequest, reply: WholeReply): void {
   if (request.path === "/healthz") return reply.send(200, PLAIN_TEXT, "ok\n");
   if (request.path === "/readyz") {
     const body = JSON.stringify({ ready: false, stopping: false, starting: true, pools: {} });
@@ -87,10 +91,10 @@ export function refuseWhileStarting(request: HttpRequest, reply: HttpReply): voi
  * Has a client answered for whose request `handle` throws or rejects: without that it would wait for
  * ever. Does nothing to a reply that was sent or begun.
  */
-export function guard(
-  handle: RequestHandler,
+export function guard<Reply extends WholeReply>(
+  handle: RequestHandler<Reply>,
   log: Pick<Logger, "error">,
-): (request: HttpRequest, reply: HttpReply) => void {
+): (request: HttpRequest, reply: Reply) => void {
   return (request, reply) => {
     const onBug = (error: unknown) => {
       log.error(
@@ -108,14 +112,19 @@ export function guard(
   };
 }
 
-function listenProblem(error: unknown, host: string, port: number): string {
+/** The failure to listen, with one line for the administrator. `other`: how to choose another port. */
+export function listenFailure(error: unknown, host: string, port: number, other: string): FailedOutcome {
+  return fail("internal", listenProblem(error, host, port, other));
+}
+
+function listenProblem(error: unknown, host: string, port: number, other: string): string {
   switch (codeOf(error)) {
     case "EADDRINUSE":
-      return `port ${port} on ${host} is in use: another imagestore may be running; choose another with --port`;
+      return `port ${port} on ${host} is in use: another imagestore may be running; ${other}`;
     case "EACCES":
       return `no permission to listen on ${host}:${port}: ports below 1024 need CAP_NET_BIND_SERVICE`;
     case "EADDRNOTAVAIL":
-      return `this machine has no address ${host}: set listen.host to one that it has`;
+      return `this machine has no address ${host}: set the host below listen to one that it has`;
     default:
       return messageOf(error);
   }

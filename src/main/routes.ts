@@ -1,11 +1,13 @@
 import { allowing, JSON_TEXT, PLAIN_TEXT } from "../protocol/http/headers.js";
-import type { HttpReply, HttpRequest } from "../protocol/http/transport.js";
+import type { HttpReply, HttpRequest, WholeReply } from "../protocol/http/transport.js";
+import type { BulkReply } from "./downloads/bulk-handle.js";
 import { type RequestHandler, refuseWhileStarting } from "./front-door.js";
 import type { OriginCheck } from "./http/request-origin.js";
 import { isReady, type Readiness } from "./pools/readiness.js";
 import type { RpcEndpoint } from "./rpc/endpoint.js";
 
-interface OpenRoutes {
+/** What is told of and by the daemon from its first moment on. */
+export interface OpenRoutes {
   /** Why a request is refused before anything else of it is looked at. */
   readonly checkOrigin: OriginCheck;
   /** Called for each request that `checkOrigin` refuses. */
@@ -17,6 +19,8 @@ interface OpenRoutes {
 export interface RouteOptions extends OpenRoutes {
   readonly rpc: RpcEndpoint;
   readonly download: RequestHandler;
+  /** Tells how a download has ended. */
+  readonly result: RequestHandler<WholeReply>;
   readiness(): Promise<Readiness>;
   /** All metrics in the text format of Prometheus, with its media type. */
   metrics(): Promise<{ readonly type: string; readonly text: string }>;
@@ -45,10 +49,7 @@ export function createRoutes(options: RouteOptions): RequestHandler {
 
   return (request, reply) => {
     const forbidden = options.checkOrigin(request);
-    if (forbidden !== undefined) {
-      options.onForbidden();
-      return reply.send(403, PLAIN_TEXT, `${forbidden}\n`);
-    }
+    if (forbidden !== undefined) return forbid(options, reply, forbidden);
     switch (request.path) {
       case "/_mistify_RPC_":
         return rpc("1.0", request, reply);
@@ -56,6 +57,8 @@ export function createRoutes(options: RouteOptions): RequestHandler {
         return rpc("2.0", request, reply);
       case "/snapshots/download":
         return options.download(request, reply);
+      case "/snapshots/download/result":
+        return probe(request, reply, () => options.result(request, reply));
       case "/healthz":
         return probe(request, reply, () => reply.send(200, PLAIN_TEXT, "ok\n"));
       case "/readyz":
@@ -65,30 +68,60 @@ export function createRoutes(options: RouteOptions): RequestHandler {
       case "/diagnose":
         return probe(request, reply, () => answerDiagnosis(options, reply));
       default:
-        return reply.send(404, PLAIN_TEXT, "404 page not found\n");
+        return notFound(reply);
+    }
+  };
+}
+
+interface BulkRouteOptions extends Pick<RouteOptions, "checkOrigin" | "onForbidden" | "result"> {
+  readonly download: RequestHandler<BulkReply>;
+}
+
+/** Routes the requests to the port for bulk downloads, which serves nothing else. */
+export function createBulkRoutes(options: BulkRouteOptions): RequestHandler<BulkReply> {
+  return (request, reply) => {
+    const forbidden = options.checkOrigin(request);
+    if (forbidden !== undefined) return forbid(options, reply, forbidden);
+    switch (request.path) {
+      case "/snapshots/download":
+        return options.download(request, reply);
+      case "/snapshots/download/result":
+        return probe(request, reply, () => options.result(request, reply));
+      case "/healthz":
+        return probe(request, reply, () => reply.send(200, PLAIN_TEXT, "ok\n"));
+      default:
+        return notFound(reply);
     }
   };
 }
 
 /** Routes requests while the pools are being opened. One that hangs is then to be found by `/diagnose`. */
-export function createStartingRoutes(options: OpenRoutes): RequestHandler {
+export function createStartingRoutes(options: OpenRoutes): RequestHandler<WholeReply> {
   return (request, reply) => {
     if (request.path !== "/diagnose") return refuseWhileStarting(request, reply);
     const forbidden = options.checkOrigin(request);
     if (forbidden === undefined) return probe(request, reply, () => answerDiagnosis(options, reply));
-    options.onForbidden();
-    reply.send(403, PLAIN_TEXT, `${forbidden}\n`);
+    forbid(options, reply, forbidden);
   };
 }
 
-async function answerDiagnosis({ diagnose }: OpenRoutes, reply: HttpReply): Promise<void> {
+function forbid({ onForbidden }: Pick<OpenRoutes, "onForbidden">, reply: WholeReply, why: string): void {
+  onForbidden();
+  reply.send(403, PLAIN_TEXT, `${why}\n`);
+}
+
+function notFound(reply: WholeReply): void {
+  reply.send(404, PLAIN_TEXT, "404 page not found\n");
+}
+
+async function answerDiagnosis({ diagnose }: OpenRoutes, reply: WholeReply): Promise<void> {
   reply.send(200, [...PLAIN_TEXT, ["Cache-Control", "no-store"]], await diagnose());
 }
 
 /** Answers a read of a probe or of the metrics; other verbs get 405. */
 function probe(
   { method }: HttpRequest,
-  reply: HttpReply,
+  reply: WholeReply,
   answer: () => void | Promise<void>,
 ): void | Promise<void> {
   if (method === "GET" || method === "HEAD") return answer();

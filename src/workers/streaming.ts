@@ -1,8 +1,14 @@
 import { internalFailure } from "../protocol/storage/failures.js";
 import { createChildTable } from "../protocol/threads/child-table.js";
 import { createProgressWriter } from "../protocol/threads/fetch-progress.js";
-import type { StreamEvent, StreamOrder, StreamTask } from "../protocol/threads/streaming-contract.js";
+import type {
+  StreamEvent,
+  StreamingReport,
+  StreamOrder,
+  StreamTask,
+} from "../protocol/threads/streaming-contract.js";
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
+import { openBulkListener } from "./streams/bulk-listener.js";
 import { fetchImage } from "./streams/image-fetch.js";
 import { type Send, startSend } from "./streams/snapshot-send.js";
 
@@ -11,7 +17,8 @@ const MOVED_PERIOD_MS = 200;
 
 /**
  * The streaming worker: it moves bulk bytes and decides nothing. A download's bytes go into a
- * ring that main reads; an image's go from the socket to `zfs receive` within this thread.
+ * ring that main reads, or from their command to the client by themselves; an image's go from the
+ * socket to `zfs receive` within this thread.
  * When main closes the port, everything that is running here is ended.
  */
 export default function runStreaming(task: StreamTask): Promise<void> {
@@ -70,11 +77,13 @@ export default function runStreaming(task: StreamTask): Promise<void> {
     notify({ kind: "fetched", id, outcome });
   }
 
-  function pids(): Map<number, number> {
-    const found = new Map<number, number>();
-    for (const [id, { pid }] of sends) if (pid !== undefined) found.set(id, pid);
-    for (const [id, pid] of receivers) if (pid !== undefined) found.set(id, pid);
-    return found;
+  const bulk = task.bulk && openBulkListener({ settings: task.bulk, children, notify });
+
+  function report(): StreamingReport {
+    const pids = new Map<number, number>();
+    for (const [id, { pid }] of [...sends, ...(bulk?.sends ?? [])]) if (pid !== undefined) pids.set(id, pid);
+    for (const [id, pid] of receivers) if (pid !== undefined) pids.set(id, pid);
+    return { pids, bulkConnections: bulk?.connections ?? 0 };
   }
 
   port.on("message", (order: StreamOrder) => {
@@ -87,11 +96,15 @@ export default function runStreaming(task: StreamTask): Promise<void> {
       case "room":
         return sends.get(order.id)?.resume();
       case "ping":
-        return notify({ kind: "pong", id: order.id, pids: pids() });
+        return notify({ kind: "pong", id: order.id, said: report() });
       case "cancel":
-        // An id belongs to a send or to a fetch.
+        // An id belongs to a send, to a fetch or to a bulk send.
         sends.get(order.id)?.cancel();
         fetches.get(order.id)?.abort();
+        bulk?.cancel(order.id);
+        return;
+      default:
+        return bulk?.take(order);
     }
   });
 
@@ -99,6 +112,7 @@ export default function runStreaming(task: StreamTask): Promise<void> {
     port.on("close", () => {
       for (const send of sends.values()) send.cancel();
       for (const fetch of fetches.values()) fetch.abort();
+      bulk?.close();
       resolve();
     });
   });

@@ -146,7 +146,7 @@ describe("the diagnosis of a daemon at work", () => {
     const downloads = sectionOf(text, "Downloads");
     expect(sectionOf(text, "HTTP")).toMatch(/connections +[1-9]\d* of/);
     expect(downloads).toMatch(
-      /tank\/seed@s +[\d.]+ [KM]iB +[\d.]+ [KM]iB\/s +[\d.]+ m?s +[\d.]+ m?s ago +streaming, waits for the client +[\d.]+ [KM]iB +\d+ +127\.0\.0\.1 +slow-reader/,
+      /tank\/seed@s +[\d.]+ [KM]iB +[\d.]+ [KM]iB\/s +[\d.]+ m?s +[\d.]+ m?s ago +ring +streaming, waits for the client +[\d.]+ [KM]iB +\d+ +127\.0\.0\.1 +slow-reader/,
     );
     expect(sectionOf(text, "Pool tank: holds")).toMatch(/tank\/seed@s +imagestore:\S+ +1 download/);
   });

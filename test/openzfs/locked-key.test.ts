@@ -46,7 +46,7 @@ describe.skipIf("skip" in vm)("an encrypted pool whose key is unloaded while it 
     await new Promise<void>((resolve) => service.listen(0, "127.0.0.1", resolve));
     daemon = await startDaemonProcess(
       {
-        listen: { port: 0 },
+        listen: { port: 0, bulk: { port: 0 } },
         pools: [vmPool(running, POOL)],
         imageService: `127.0.0.1:${(service.address() as AddressInfo).port}`,
         log: { level: "debug" },
@@ -100,12 +100,14 @@ describe.skipIf("skip" in vm)("an encrypted pool whose key is unloaded while it 
     }
   });
 
-  test("a download is refused with 409 before its first byte, and leaves no hold", async () => {
-    const response = await download("v@s");
-    expect([response.status, await response.text()]).toEqual([
-      409,
-      expect.stringContaining("(zfs load-key)"),
-    ]);
+  test("a download is refused with 409 before its first byte, on both ports, and leaves no hold", async () => {
+    for (const url of [daemon.url, daemon.bulkUrl]) {
+      const response = await fetch(`${url}/snapshots/download?id=v@s`);
+      expect([response.status, await response.text()]).toEqual([
+        409,
+        expect.stringContaining("(zfs load-key)"),
+      ]);
+    }
     await until("the hold is released", () => inVm(`zfs holds -H ${POOL}/v@s`) === "");
   });
 

@@ -11,6 +11,8 @@ export const CLI = fileURLToPath(new URL("../../dist/main/cli.js", import.meta.u
 /** A daemon that runs as in production: a process with a configuration file. */
 export interface DaemonProcess {
   readonly url: string;
+  /** Of the port for bulk downloads; "" unless one is configured. */
+  readonly bulkUrl: string;
   readonly pid: number;
   readonly process: ChildProcess;
   /** What it has written to stderr. */
@@ -65,15 +67,20 @@ export async function startDaemonProcess(
   });
   const exited = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
   void exited.then(() => rmSync(folder, { recursive: true, force: true }));
-  const url = await new Promise<string>((resolve, reject) => {
+  const { listen } = config as { listen?: { bulk?: object } };
+  const [url, bulkUrl] = await new Promise<[string, string]>((resolve, reject) => {
+    let text = "";
     child.stdout.on("data", (chunk: Buffer) => {
-      const found = /listening on (http:\S+)/.exec(chunk.toString());
-      if (found?.[1]) resolve(found[1]);
+      text += chunk.toString();
+      const [, main = ""] = /listening on (http:\S+)\n/.exec(text) ?? [];
+      const [, bulk = ""] = /bulk downloads on (http:\S+)\n/.exec(text) ?? [];
+      if (main !== "" && (bulk !== "" || !listen?.bulk)) resolve([main, bulk]);
     });
     void exited.then((code) => reject(new Error(`the daemon ended with status ${code}: ${log}`)));
   });
   return {
     url,
+    bulkUrl,
     pid: child.pid as number,
     process: child,
     log: () => log,

@@ -62,10 +62,14 @@ async function serve(flags: Flags, version: string): Promise<void> {
   const daemon = started.value;
   const { graceMs, readyMs } = config.timeouts;
   stopOnSignals(daemon, log, () => manager.stopping(graceMs + STOP_REST_MS));
-  const { host, port, transport, connections } = daemon;
-  log.info({ host, port, transport, connections, pools: [...daemon.actors.keys()], version }, "listening");
+  const { host, port, bulk, transport, connections } = daemon;
+  log.info(
+    { host, port, bulk, transport, connections, pools: [...daemon.actors.keys()], version },
+    "listening",
+  );
   const url = `http://${host}:${port}`;
   process.stdout.write(`imagestore ${version} listening on ${url}\n`);
+  if (bulk) process.stdout.write(`bulk downloads on http://${bulk.host}:${bulk.port}\n`);
   if (config.pools[0]?.driver === "embedded") process.stdout.write(linesToTry(url));
   manager.ready(daemon.readiness, readyMs);
 }

@@ -83,6 +83,13 @@ const pools = z
     }
   });
 
+/** Where bulk downloads are served. Without it, nowhere: an upgrade opens no port by itself. */
+const bulk = z.strictObject({
+  /** That of the main port by default. */
+  host: z.string().min(1).optional(),
+  port: z.int().min(0).max(MAX_PORT),
+});
+
 const listen = z.strictObject({
   host: z.string().min(1).default("127.0.0.1"),
   port: z.int().min(0).max(MAX_PORT).default(19999),
@@ -91,6 +98,7 @@ const listen = z.strictObject({
   origins: z
     .array(z.string().regex(/^https?:\/\/[^/]+$/, "must be SCHEME://HOST or SCHEME://HOST:PORT"))
     .default([]),
+  bulk: bulk.optional(),
 });
 
 const log = z.strictObject({
@@ -198,7 +206,11 @@ export const configSchema = z
     limits: checkedLimits.prefault({}),
     timeouts: timeouts.prefault({}),
   })
-  .superRefine(({ dataDir, pools }, context) => {
+  .superRefine(({ dataDir, pools, listen: { port, bulk } }, context) => {
+    if (bulk?.port === port && port !== 0) {
+      const message = "must not be listen.port";
+      context.addIssue({ code: "custom", path: ["listen", "bulk", "port"], message });
+    }
     for (const { pool, message } of findFolderClashes(dataDir, pools)) {
       context.addIssue({ code: "custom", path: ["pools", pool, "folder"], message });
     }

@@ -75,7 +75,7 @@ function threadLines({ actors, streaming, config }: Diagnosis): string[] {
       String(restarts),
       answerText(said),
     ]),
-    ["streaming", "-", "-", String(streaming.restarts), answerText(streaming.pids)],
+    ["streaming", "-", "-", String(streaming.restarts), answerText(streaming.said)],
   ]);
 }
 
@@ -101,8 +101,8 @@ function lastByteText(at: number, lastByteAt: number): string {
   return lastByteAt === 0 ? "none came" : `${ageText(at - lastByteAt)} ago`;
 }
 
-function pidText({ pids }: Diagnosis["streaming"], id: number): string {
-  return pids.ok ? String(pids.value.get(id) ?? "-") : "not known";
+function pidText({ said }: Diagnosis["streaming"], id: number): string {
+  return said.ok ? String(said.value.pids.get(id) ?? "-") : "not known";
 }
 
 function downloadLines({ at, downloads, streaming, config }: Diagnosis): string[] {
@@ -113,6 +113,7 @@ function downloadLines({ at, downloads, streaming, config }: Diagnosis): string[
     rateText(each.bytes, at - each.startedAt),
     ageText(at - each.startedAt),
     lastByteText(at, each.lastByteAt),
+    each.path,
     phaseText(each),
     sizeText(each.waitingBytes),
     pidText(streaming, each.sendId),
@@ -120,9 +121,9 @@ function downloadLines({ at, downloads, streaming, config }: Diagnosis): string[
     each.requestId,
   ]);
   return [
-    `${downloads.length} of ${config.limits.downloads}; bytes are those that the client's socket has taken`,
+    `${downloads.length} of ${config.limits.downloads}; bytes are those that the client's socket has taken; of the path bulk, those that its process has written`,
     ...alignRows([
-      ["snapshot", "bytes", "rate", "age", "last byte", "state", "ready", "pid", "client", "request"],
+      ["snapshot", "bytes", "rate", "age", "last byte", "path", "state", "ready", "pid", "client", "request"],
       ...rows,
     ]),
   ];
@@ -152,11 +153,14 @@ function fetchLines({ at, fetches, streaming }: Diagnosis): string[] {
   ];
 }
 
-function httpLines({ http, config }: Diagnosis): string[] {
-  const { connections, mostConnections, bodyBytes } = http;
+function httpLines({ http, streaming, config }: Diagnosis): string[] {
+  const { connections, mostConnections, bodyBytes, mostBulk } = http;
+  const { said } = streaming;
+  const bulk = said.ok ? String(said.value.bulkConnections) : `not known (${said.why})`;
   const open = connections.ok ? String(connections.value) : `not known (${connections.why})`;
   return alignRows([
     ["connections", `${open} of ${mostConnections}`],
+    ...(mostBulk === undefined ? [] : [["bulk connections", `${bulk} of ${mostBulk}`]]),
     ["bodies in flight", `${sizeText(bodyBytes)} of ${sizeText(config.limits.bodyBytesInFlight)}`],
   ]);
 }

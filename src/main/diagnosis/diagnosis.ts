@@ -1,7 +1,8 @@
 import type { OpenedActor } from "../../protocol/threads/actor-contract.js";
 import type { ActorDiagnosis } from "../../protocol/threads/actor-diagnosis.js";
+import type { StreamingReport } from "../../protocol/threads/streaming-contract.js";
 import type { Config } from "../config/schema.js";
-import type { DownloadState } from "../downloads/downloads.js";
+import type { DownloadState } from "../downloads/running-download.js";
 import type { FetchState } from "../downloads/streaming-handle.js";
 import type { LateNote } from "../pools/late-history.js";
 import type { Readiness } from "../pools/readiness.js";
@@ -43,8 +44,8 @@ export interface Diagnosis {
   readonly actors: readonly ActorPart[];
   readonly streaming: {
     readonly restarts: number;
-    /** The processes of sends and fetches. */
-    readonly pids: Answer<ReadonlyMap<number, number>>;
+    /** The processes of sends and fetches, and the connections for bulk downloads. */
+    readonly said: Answer<StreamingReport>;
   };
   readonly downloads: readonly DownloadState[];
   readonly fetches: readonly FetchState[];
@@ -52,6 +53,8 @@ export interface Diagnosis {
     readonly connections: Answer<number>;
     readonly mostConnections: number;
     readonly bodyBytes: number;
+    /** How many connections for bulk downloads there may be; undefined: none are listened for. */
+    readonly mostBulk: number | undefined;
   };
   /** The daemon's process first. */
   readonly processes: Answer<readonly ProcessReport[]>;

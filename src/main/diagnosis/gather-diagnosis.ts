@@ -19,9 +19,11 @@ export interface DiagnosisSources {
   readonly listener: Pick<Listener, "connections" | "bodyBytesInFlight">;
   /** How many there may be. */
   readonly connections: number;
+  /** The same of the port for bulk downloads; undefined without one. */
+  readonly mostBulk: number | undefined;
   /** Those of all pools, also of pools that are being opened. */
   actors(): readonly Actor[];
-  readonly streaming: Pick<StreamingHandle, "listFetches" | "restarts" | "pids">;
+  readonly streaming: Pick<StreamingHandle, "listFetches" | "restarts" | "report">;
   readonly downloads: Pick<Downloads, "states">;
   /** What `/readyz` would tell. It takes no longer than `limitMs`. */
   readiness(limitMs: number): Promise<Readiness>;
@@ -58,10 +60,10 @@ export function createDiagnosis(sources: DiagnosisSources): () => Promise<string
 
   return async () => {
     const { config, listener, streaming } = sources;
-    const [loop, readiness, pids, processes, connections, ...actors] = await Promise.all([
+    const [loop, readiness, said, processes, connections, ...actors] = await Promise.all([
       measureLoop(),
       ask(() => sources.readiness(Math.min(config.timeouts.readyMs, READY_LIMIT_MS))),
-      ask(streaming.pids),
+      ask(streaming.report),
       ask(() => listProcesses(process.pid)),
       ask(() => listener.connections()),
       ...sources.actors().map((actor) => askActor(actor, config)),
@@ -74,10 +76,15 @@ export function createDiagnosis(sources: DiagnosisSources): () => Promise<string
       readiness,
       loop,
       actors,
-      streaming: { restarts: streaming.restarts, pids },
+      streaming: { restarts: streaming.restarts, said },
       downloads: sources.downloads.states(),
       fetches: streaming.listFetches(),
-      http: { connections, mostConnections: sources.connections, bodyBytes: listener.bodyBytesInFlight },
+      http: {
+        connections,
+        mostConnections: sources.connections,
+        mostBulk: sources.mostBulk,
+        bodyBytes: listener.bodyBytesInFlight,
+      },
       processes,
       config,
     });

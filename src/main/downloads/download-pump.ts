@@ -4,19 +4,25 @@ import type { FairScheduler } from "./fair-scheduler.js";
 import type { SharedSend } from "./shared-sends.js";
 import type { SendListener } from "./streaming-handle.js";
 
-const STREAM: Headers = [["Content-Type", "application/octet-stream"]];
 /** What one download writes before the next one may: a client that is woken for less costs more. */
 const STEP_BYTES = 64 * 1024;
 
-const CLIENT_GONE = fail("service.interrupted", "the client went before it had the whole snapshot").failure;
+/** Of a client that went before the end. */
+export const CLIENT_GONE = fail(
+  "service.interrupted",
+  "the client went before it had the whole snapshot",
+).failure;
 
-function stalled(stalledReaderMs: number): Failure {
+/** Of a client that took nothing for so long. */
+export function stalled(stalledReaderMs: number): Failure {
   const message = `the client took nothing for ${stalledReaderMs} ms (timeouts.stalledReaderMs)`;
   return fail("service.interrupted", message).failure;
 }
 
 export interface DownloadPumpOptions {
   readonly reply: HttpReply;
+  /** Of the reply that is a stream. */
+  readonly headers: Headers;
   readonly scheduler: FairScheduler;
   /** A reader that takes nothing for this long is cut off. */
   readonly stalledReaderMs: number;
@@ -114,7 +120,7 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
   /** waiting → streaming; a send that ended before its first byte was written stays draining. */
   const openSink = (): BodySink => {
     if (phase === "waiting") phase = "streaming";
-    return reply.stream(200, STREAM, send, () => {
+    return reply.stream(200, options.headers, send, () => {
       clearTimeout(stallTimer);
       movedAt = performance.now();
       wake();

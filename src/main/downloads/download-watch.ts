@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import type { PoolName } from "../../protocol/storage/names.js";
 import { stillDeadlineMs, type WorkReport } from "../../protocol/threads/work-report.js";
-import type { ListedDownload } from "./downloads.js";
+import type { ListedDownload } from "./running-download.js";
 
 /** Names the downloads whose send gives nothing, or whose hold can't be released. It ends none. */
 export interface DownloadWatch {

@@ -1,28 +1,36 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { randomBytes } from "node:crypto";
 import { bodyTooLarge } from "../../protocol/http/body-reader.js";
-import { allowing, PLAIN_TEXT, RETRY_AFTER } from "../../protocol/http/headers.js";
-import type { HttpReply, HttpRequest } from "../../protocol/http/transport.js";
-import { messageOf20 } from "../../protocol/json-rpc/failure-text.js";
-import { type DownloadRequest, planDownload } from "../../protocol/json-rpc/methods/snapshots.js";
-import {
-  FAILURES,
-  type Failure,
-  failed,
-  internalFailure,
-  limitReached,
-} from "../../protocol/storage/failures.js";
-import type { PoolName, SnapshotName } from "../../protocol/storage/names.js";
-import type { SendTicket } from "../../protocol/storage/operations.js";
+import { allowing, PLAIN_TEXT } from "../../protocol/http/headers.js";
+import type { Headers, HttpReply, HttpRequest, WholeReply } from "../../protocol/http/transport.js";
+import { planDownload } from "../../protocol/json-rpc/methods/snapshots.js";
+import { type Failure, failed, internalFailure, limitReached } from "../../protocol/storage/failures.js";
+import type { PoolName } from "../../protocol/storage/names.js";
+import type { Operation, SendTicket } from "../../protocol/storage/operations.js";
 import type { CallReport } from "../observability/call-report.js";
 import type { Actor } from "../pools/actor-handle.js";
+import type { BulkReply } from "./bulk-handle.js";
+import { createBulkPump } from "./bulk-pump.js";
 import { createDownloadPump, type DownloadPump, type PumpState } from "./download-pump.js";
+import { asksForRedirect, bulkLocation, downloadRequest, refuseDownload } from "./download-requests.js";
+import { createDownloadResults, type DownloadResults } from "./download-results.js";
 import { createFairScheduler } from "./fair-scheduler.js";
+import { releaseHold } from "./hold-release.js";
+import { createRecentReaders } from "./recent-readers.js";
+import {
+  type Download,
+  type DownloadPath,
+  type DownloadState,
+  type ListedDownload,
+  listed,
+  stateOf,
+} from "./running-download.js";
 import { createSharedSends } from "./shared-sends.js";
 import type { StreamingHandle } from "./streaming-handle.js";
 
 export interface DownloadOptions {
   readonly pools: readonly PoolName[];
-  readonly streaming: StreamingHandle;
+  readonly streaming: Pick<StreamingHandle, "send">;
+  /** Those by the ring and bulk downloads together. */
   readonly maxDownloads: number;
   /** What a request's body may have, for messages. */
   readonly bodyBytes: number;
@@ -30,6 +38,8 @@ export interface DownloadOptions {
   readonly windowBytes: number;
   /** A reader that takes nothing for this long is cut off. */
   readonly stalledReaderMs: number;
+  /** Where bulk downloads are served; undefined: nowhere. */
+  readonly bulkPort: number | undefined;
   /** The actor that serves a pool; undefined while the daemon stops. */
   actorOf(pool: PoolName): Actor | undefined;
   /** Counts bytes that were handed to clients' sockets. */
@@ -37,25 +47,17 @@ export interface DownloadOptions {
   report(call: CallReport): void;
 }
 
-/** A download under way. Times are by the clock of Date.now. */
-export interface DownloadState extends PumpState {
-  readonly pool: PoolName;
-  readonly snapshot: SnapshotName;
-  readonly requestId: string;
-  /** The client's address. */
-  readonly peer: string;
-  readonly startedAt: number;
-  /** Bytes that were handed to the client's socket. */
-  readonly bytes: number;
-  /** When the last of them were; 0 before the first. */
-  readonly lastByteAt: number;
-}
-
 export interface Downloads {
-  /** Rejects for a bug. */
+  /** Serves a download on the main port, or redirects it. Rejects for a bug. */
   handle(request: HttpRequest, reply: HttpReply): void | Promise<void>;
+  /** Serves a download on the port for bulk downloads. Rejects for a bug. */
+  handleBulk(request: HttpRequest, reply: BulkReply): void | Promise<void>;
+  /** Tells how a download ended. */
+  readonly handleResult: DownloadResults["handle"];
   /** How many downloads are running, from the hold to the first try to release it. */
   readonly active: number;
+  /** How many of them are bulk downloads. */
+  readonly activeBulk: number;
   /** The tags of the holds that a pool's downloads have, and of those that could not be released yet. */
   liveTags(pool: PoolName): string[];
   /** Each download that has a hold, and what it waits for. */
@@ -66,37 +68,23 @@ export interface Downloads {
   endAll(): Promise<void>;
 }
 
-/** A download. `waitsFor`: bytes of its send, or the release of its hold; undefined while its client is slow. */
-export interface ListedDownload {
-  readonly download: Pick<Download, "pool" | "requestId" | "startedAt" | "ticket">;
-  readonly waitsFor: { readonly kind: "stream" | "holds"; readonly since: number } | undefined;
-}
-
 /** What all downloads together write in one turn of the event loop. */
 const TURN_BYTES = 128 * 1024;
 /** Clients that start before a stream has passed this length share it. */
 const PREFIX_BYTES = 4 * 1024 * 1024;
 /** Longer than the pauses of a client that is merely busy, shorter than others should wait for it. */
 const LAG_MS = 2_000;
-/** The pause before a release is tried again. It doubles up to the longest. */
-const FIRST_RELEASE_PAUSE_MS = 1_000;
-const LONGEST_RELEASE_PAUSE_MS = 30_000;
+/** Readers of one snapshot that ask within this time for the fastest path share a send. */
+const TOGETHER_MS = 2_000;
 
-interface Download {
-  readonly pool: PoolName;
-  readonly requestId: string;
-  readonly startedAt: number;
+/** Starts to send what a ticket is for. Throws only if nothing was begun. */
+type OpenPump = (start: {
+  readonly actor: Actor;
   readonly ticket: SendTicket;
-  readonly pump: DownloadPump;
-  /** When its send and its reply had ended; undefined until then. */
-  endedAt: number | undefined;
-  /** The client's address. */
-  readonly peer: string;
-  /** Of DownloadState. */
-  readonly moved: { bytes: number; lastByteAt: number };
-  /** Resolves when the hold is released, or a stop has come before it could be. Never rejects. */
-  readonly done: Promise<void>;
-}
+  /** Of the reply that is a stream. */
+  readonly headers: Headers;
+  onBytes(bytes: number): void;
+}) => DownloadPump;
 
 /** Serves downloads: has the actor hold each snapshot, pumps its stream, and has the hold released. */
 export function createDownloads(options: DownloadOptions): Downloads {
@@ -110,20 +98,53 @@ export function createDownloads(options: DownloadOptions): Downloads {
     prefixBytes: PREFIX_BYTES,
     lagMs: LAG_MS,
   });
+  const readers = createRecentReaders(TOGETHER_MS);
+  const results = createDownloadResults({ find: findRunning });
   /** Aborted by `endAll`: then no release is retried. */
   const ending = new AbortController();
   /** Downloads that wait for their ticket: with those in `active`, they count against `maxDownloads`. */
   let opening = 0;
+  /** Ids of downloads are unique over all runs of the daemon: a client may ask the next one. */
+  const idPrefix = randomBytes(6).toString("hex");
+  let lastId = 0;
 
+  const { stalledReaderMs, bulkPort } = options;
   const tooMany = limitReached("limits.downloads", `at most ${options.maxDownloads} at once`);
-
-  function refuse(reply: HttpReply, failure: Failure): void {
-    const { http } = FAILURES[failure.code];
-    const text = failure.code === "service.overloaded" ? messageOf20(failure) : failure.message;
-    reply.send(http, http === 503 ? [...PLAIN_TEXT, ...RETRY_AFTER] : PLAIN_TEXT, `${text}\n`);
-  }
+  const keyOf = (pool: PoolName, { tag }: SendTicket) => `${pool} ${tag}`;
 
   function handle(request: HttpRequest, reply: HttpReply): void | Promise<void> {
+    const openPump: OpenPump = ({ actor, ticket, headers, onBytes }) =>
+      createDownloadPump({
+        reply,
+        headers,
+        scheduler,
+        stalledReaderMs,
+        openSend: (listener) => sends.send(keyOf(actor.pool, ticket), ticket.command, listener),
+        refuse: (failure) => refuseDownload(reply, failure),
+        onBytes,
+      });
+    return admit(request, reply, "ring", openPump);
+  }
+
+  function handleBulk(request: HttpRequest, reply: BulkReply): void | Promise<void> {
+    const openPump: OpenPump = ({ ticket, headers, onBytes }) =>
+      createBulkPump({
+        reply,
+        headers,
+        command: ticket.command,
+        stalledReaderMs,
+        refuse: (failure) => refuseDownload(reply, failure),
+        onBytes,
+      });
+    return admit(request, reply, "bulk", openPump);
+  }
+
+  function admit(
+    request: HttpRequest,
+    reply: WholeReply,
+    path: DownloadPath,
+    openPump: OpenPump,
+  ): void | Promise<void> {
     const startedAt = performance.now();
     const planned = planDownload(downloadRequest(request), options.pools);
     // The reply knows its peer only until it is answered.
@@ -137,11 +158,12 @@ export function createDownloads(options: DownloadOptions): Downloads {
         requestId,
         peer,
         operation: planned.ok ? planned.value.operation : undefined,
+        path,
         message: failure?.message,
         detail: failure?.cause ?? failure?.detail,
       });
     const refuseAndReport = (failure: Failure, pool = "") => {
-      refuse(reply, failure);
+      refuseDownload(reply, failure);
       report(pool, failure);
     };
     if (request.method !== "GET" && request.method !== "POST") {
@@ -152,43 +174,74 @@ export function createDownloads(options: DownloadOptions): Downloads {
     const { pool, operation } = planned.value;
     const actor = options.actorOf(pool);
     if (!actor) return refuseAndReport(failed.stopping.failure, pool);
+    const location = path === "ring" ? redirectOf(request, pool, operation) : undefined;
+    if (location !== undefined) return reply.send(307, [...PLAIN_TEXT, ["Location", location]], "");
     if (active.size + opening >= options.maxDownloads) return refuseAndReport(tooMany.failure, pool);
     opening++;
+    const isDirect = path === "bulk";
     return actor
-      .call<SendTicket>(operation, reply)
+      .call<SendTicket>(operation.op === "OpenSend" ? { ...operation, isDirect } : operation, reply)
       .finally(() => opening--)
       .then((ticket) => {
-        if (ticket.ok)
-          start(actor, ticket.value, reply, { requestId, peer }, (failure) => report(pool, failure));
-        else refuseAndReport(ticket.failure, pool);
+        if (!ticket.ok) return refuseAndReport(ticket.failure, pool);
+        const id = `${idPrefix}-${(++lastId).toString(36)}`;
+        const client = { id, path, requestId, peer };
+        start(actor, ticket.value, reply, client, openPump, (failure) => report(pool, failure));
       });
+  }
+
+  /** Where a client is sent that asks for the fastest path. Undefined: it is served here, by the ring. */
+  function redirectOf(request: HttpRequest, pool: PoolName, operation: Operation): string | undefined {
+    if (bulkPort === undefined || operation.op !== "OpenSend" || !asksForRedirect(request)) return undefined;
+    const { name } = operation;
+    const canJoin = [...active].some(
+      ({ ticket, ...each }) =>
+        each.pool === pool && ticket.name === name && sends.canJoin(keyOf(pool, ticket)),
+    );
+    // Several readers of one snapshot share a send, which needs the ring.
+    return readers.add(name) || canJoin ? undefined : bulkLocation(request, bulkPort);
   }
 
   function start(
     actor: Actor,
     ticket: SendTicket,
-    reply: HttpReply,
-    client: Pick<DownloadState, "requestId" | "peer">,
+    reply: WholeReply,
+    client: Pick<Download, "id" | "path" | "requestId" | "peer">,
+    openPump: OpenPump,
     report: (failure: Failure | undefined) => void,
   ): void {
     const moved = { bytes: 0, lastByteAt: 0 };
-    const pump = openPump(actor, ticket, reply, (bytes) => {
+    const onBytes = (bytes: number) => {
       moved.bytes += bytes;
       if (bytes > 0) moved.lastByteAt = Date.now();
       options.onBytes(bytes);
-    });
+    };
+    const headers: Headers = [
+      ["Content-Type", "application/octet-stream"],
+      ["X-Download-Id", client.id],
+    ];
+    const pump = openOrRefuse(() => openPump({ actor, ticket, headers, onBytes }), reply);
     // Not in one chain with the release: a report that can't be made is a bug, and keeps no hold.
-    void pump.ended.then(report);
+    void pump.ended.then((failure) => {
+      const state = failure ? "failed" : "complete";
+      results.keep(client.id, { snapshot: ticket.name, state, failure });
+      report(failure);
+    });
     const done = pump.ended.then(async () => {
       download.endedAt = performance.now();
-      await release(actor, download);
+      await releaseHold(actor, ticket, ending.signal, () => {
+        // It no longer counts against `maxDownloads`.
+        unreleased.add(download);
+        active.delete(download);
+      });
       active.delete(download);
       unreleased.delete(download);
     });
+    const startedAt = performance.now();
     const download: Download = {
-      pool: actor.pool,
       ...client,
-      startedAt: performance.now(),
+      pool: actor.pool,
+      startedAt,
       moved,
       ticket,
       pump,
@@ -198,81 +251,45 @@ export function createDownloads(options: DownloadOptions): Downloads {
     active.add(download);
   }
 
-  /** Never throws: the hold is there, and whoever waits for `ended` releases it. */
-  function openPump(
-    actor: Actor,
-    ticket: SendTicket,
-    reply: HttpReply,
-    onBytes: (bytes: number) => void,
-  ): DownloadPump {
-    try {
-      return createDownloadPump({
-        reply,
-        scheduler,
-        stalledReaderMs: options.stalledReaderMs,
-        openSend: (listener) => sends.send(`${actor.pool} ${ticket.tag}`, ticket.command, listener),
-        refuse: (failure) => refuse(reply, failure),
-        onBytes,
-      });
-    } catch (error) {
-      // No memory for another ring, for example.
-      const { failure } = internalFailure(error);
-      refuse(reply, failure);
-      const state = (): PumpState => ({ phase: "ended", isBlocked: false, waitingBytes: 0, sendId: 0 });
-      return { state, cancel: () => {}, waitsSince: undefined, ended: Promise.resolve(failure) };
-    }
+  function findRunning(id: string): ReturnType<Parameters<typeof createDownloadResults>[0]["find"]> {
+    const found = [...active].find((each) => each.id === id);
+    if (!found || found.endedAt !== undefined) return undefined;
+    const { ticket, pump } = found;
+    const state = pump.state().phase === "flushing" ? "complete" : "running";
+    return { outcome: { snapshot: ticket.name, state }, ended: pump.ended };
   }
 
-  /**
-   * Tries until it succeeds: a hold that stays would keep its snapshot forever, and what made it
-   * fail may pass, as a full disk does. Not during a stop, which it would delay: the next start
-   * releases what the records still have.
-   */
-  async function release(actor: Actor, download: Download): Promise<void> {
-    const { signal } = ending;
-    const { name, tag } = download.ticket;
-    for (let pauseMs = FIRST_RELEASE_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_RELEASE_PAUSE_MS)) {
-      const closed = await actor.callAlways<null>({ op: "CloseSend", name, tag }).catch(internalFailure);
-      if (closed.ok || actor.state === "stopped" || signal.aborted) return;
-      // It no longer counts against `maxDownloads`.
-      unreleased.add(download);
-      active.delete(download);
-      await sleep(pauseMs, undefined, { signal, ref: false }).catch(() => {});
-    }
-  }
-
+  const all = () => [...active, ...unreleased];
   return {
     handle,
+    handleBulk,
+    handleResult: results.handle,
     get active() {
       return active.size;
     },
-    liveTags: (pool) =>
-      [...active, ...unreleased].filter((each) => each.pool === pool).map((each) => each.ticket.tag),
-    list: () => [...active, ...unreleased].map(listed),
-    states: () => [...active, ...unreleased].map(stateOf),
+    get activeBulk() {
+      return [...active].filter(({ path }) => path === "bulk").length;
+    },
+    liveTags: (pool) => all().flatMap((each) => (each.pool === pool ? [each.ticket.tag] : [])),
+    list: () => all().map(listed),
+    states: () => all().map(stateOf),
     endAll: async () => {
       ending.abort();
       for (const { pump } of active) pump.cancel(failed.stopping.failure);
-      await Promise.all([...active, ...unreleased].map((download) => download.done));
+      await Promise.all(all().map((download) => download.done));
     },
   };
 }
 
-function stateOf({ pool, ticket, requestId, peer, startedAt, moved, pump }: Download): DownloadState {
-  const begunAt = performance.timeOrigin + startedAt;
-  return { pool, snapshot: ticket.name, requestId, peer, startedAt: begunAt, ...moved, ...pump.state() };
-}
-
-function listed(download: Download): ListedDownload {
-  const { pump, endedAt } = download;
-  if (endedAt !== undefined) return { download, waitsFor: { kind: "holds", since: endedAt } };
-  const since = pump.waitsSince;
-  return { download, waitsFor: since === undefined ? undefined : { kind: "stream", since } };
-}
-
-/** `?id=…`, or a body that is a bare SnapshotRequest. */
-function downloadRequest({ query, body }: HttpRequest): DownloadRequest {
-  const fields = new URLSearchParams(query);
-  const id = fields.get("id");
-  return id === null ? { body } : { id, pool: fields.get("pool") ?? "" };
+/** Never throws: the hold is there, and whoever waits for `ended` releases it. */
+function openOrRefuse(open: () => DownloadPump, reply: WholeReply): DownloadPump {
+  try {
+    return open();
+  } catch (error) {
+    // No memory for another ring, for example.
+    const { failure } = internalFailure(error);
+    refuseDownload(reply, failure);
+    const state = (): PumpState => ({ phase: "ended", isBlocked: false, waitingBytes: 0, sendId: 0 });
+    return { state, cancel: () => {}, waitsSince: undefined, ended: Promise.resolve(failure) };
+  }
 }

@@ -18,6 +18,8 @@ export interface SharedSendOptions {
 export interface SharedSends {
   /** Joins the send with the same `key` if its prefix is still kept, else starts one. */
   send(key: string, command: readonly string[], listener: SendListener): SharedSend;
+  /** Whether a download with that `key` would join a send now. */
+  canJoin(key: string): boolean;
 }
 
 /** One download's view of a send. After `onEnd` it still has the bytes that were not taken. */
@@ -210,6 +212,7 @@ export function createSharedSends(options: SharedSendOptions): SharedSends {
   }
 
   return {
+    canJoin: (key) => joinable.has(key),
     send: (key, command, listener) => {
       const joined = joinable.get(key);
       // Deferred: the caller does not have its view yet.

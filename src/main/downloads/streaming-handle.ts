@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { Piscina } from "piscina";
 import { type Failure, fail, type Outcome } from "../../protocol/storage/failures.js";
 import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
+import type { BulkSettings } from "../../protocol/threads/bulk-contract.js";
 import { clearRing, createRingMemory, createRingReader } from "../../protocol/threads/byte-ring.js";
 import { createChildMemory } from "../../protocol/threads/child-table.js";
 import {
@@ -12,12 +13,14 @@ import {
 } from "../../protocol/threads/fetch-progress.js";
 import type {
   StreamEvent,
+  StreamingReport,
   StreamOrder,
   StreamSettings,
   StreamTask,
 } from "../../protocol/threads/streaming-contract.js";
 import { endOrphans } from "../threads/orphans.js";
 import { createSoloThread } from "../threads/solo-thread.js";
+import { type BulkDoor, createBulkHandle } from "./bulk-handle.js";
 
 /** How long each step of a stop may take. Killed children end at once, unless the kernel holds them. */
 const STOP_LIMIT_MS = 2_000;
@@ -29,7 +32,7 @@ const threadEnded = fail(
 
 /** A send that runs in the streaming worker. Positions are bytes since the start of its output. */
 export interface SendHandle {
-  /** As `pids` of StreamingHandle knows it. */
+  /** As `report` of StreamingHandle knows it. */
   readonly id: number;
   /** How far the output has come. `onBytes` reports the next bytes after that. */
   poll(): number;
@@ -79,8 +82,10 @@ export interface StreamingHandle {
   listFetches(): readonly FetchState[];
   /** How often the thread has ended unexpectedly, so that a new one had to start. */
   readonly restarts: number;
-  /** The processes of sends and fetches, by their ids. Never settles while the thread answers nothing. */
-  pids(): Promise<ReadonlyMap<number, number>>;
+  /** What the thread says of itself. Never settles while it answers nothing. */
+  report(): Promise<StreamingReport>;
+  /** The port for bulk downloads; undefined without one. */
+  readonly bulk: BulkDoor | undefined;
   /** Cancels everything and ends the thread. */
   stop(): Promise<void>;
   /** Ends the thread as a crash would. For tests of recovery. */
@@ -103,14 +108,17 @@ export interface StreamingOptions {
   readonly windowBytes: number;
   /** A folder that the daemon may write to. */
   readonly folder: string;
+  /** Where the worker listens for bulk downloads; undefined: nowhere. */
+  readonly bulk: Omit<BulkSettings, "firstRequest"> | undefined;
   readonly log: Logger;
 }
 
-export function startStreaming({ settings, windowBytes, folder, log }: StreamingOptions): StreamingHandle {
+export function startStreaming(options: StreamingOptions): StreamingHandle {
+  const { settings, windowBytes, folder, log } = options;
   const sends = new Map<number, SendListener>();
   const fetches = new Map<number, PendingFetch>();
-  /** What resolves the calls of `pids` that have no answer, by the id of their ping. */
-  const pings = new Map<number, (pids: ReadonlyMap<number, number>) => void>();
+  /** What resolves the calls of `report` that have no answer, by the id of their ping. */
+  const pings = new Map<number, (said: StreamingReport) => void>();
   let restarts = 0;
   const children = createChildMemory();
   /** Kept for reuse: shared memory is freed late, once both threads have collected their garbage. */
@@ -119,6 +127,14 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
   let lastId = 0;
   /** Set once, by `stop`: a thread that ends afterwards is not replaced. */
   let stopped = false;
+  const bulk =
+    options.bulk &&
+    createBulkHandle({
+      settings: options.bulk,
+      order: (message) => order(message),
+      newId: () => ++lastId,
+      onDeaf: (problem) => log.error({ problem }, "can't listen for bulk downloads; it is tried again"),
+    });
   /**
    * The newest thread. From its crash until it is replaced, orders to it are lost; what they
    * started then fails together with what was running.
@@ -129,7 +145,7 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
     const piscina = createSoloThread("streaming");
     const { port1, port2 } = new MessageChannel();
     port1.on("message", onEvent);
-    const task: StreamTask = { settings, folder, port: port2, children };
+    const task: StreamTask = { settings, bulk: bulk?.settings(), folder, port: port2, children };
     const ended = piscina.run(task, { transferList: [port2] }).then(
       () => undefined,
       (error: unknown) => error,
@@ -159,6 +175,7 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
     const brokenFetches = [...fetches.values()];
     sends.clear();
     fetches.clear();
+    bulk?.onThreadEnded();
     try {
       if (!stopped) thread = startThread();
     } finally {
@@ -188,8 +205,11 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
         break;
       }
       case "pong":
-        pings.get(event.id)?.(event.pids);
+        pings.get(event.id)?.(event.said);
         pings.delete(event.id);
+        break;
+      default:
+        bulk?.onEvent(event);
     }
   }
 
@@ -207,7 +227,8 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
     get restarts() {
       return restarts;
     },
-    pids: () =>
+    bulk: bulk?.door,
+    report: () =>
       new Promise((resolve) => {
         const id = ++lastId;
         pings.set(id, resolve);
@@ -259,7 +280,8 @@ export function startStreaming({ settings, windowBytes, folder, log }: Streaming
     },
     stop: async () => {
       stopped = true;
-      for (const id of [...sends.keys(), ...fetches.keys()]) order({ kind: "cancel", id });
+      for (const id of [...sends.keys(), ...fetches.keys(), ...(bulk?.ids ?? [])])
+        order({ kind: "cancel", id });
       await waitAtMost(STOP_LIMIT_MS, Promise.all([...fetches.values()].map((fetch) => fetch.settled)));
       thread.port.close();
       await waitAtMost(STOP_LIMIT_MS, thread.ended);

@@ -15,6 +15,8 @@ export interface CallReport {
   readonly peer: string;
   /** Undefined where the request was refused without one. */
   readonly operation?: Operation | undefined;
+  /** Of a download: by the ring and main, or from its command to the client. */
+  readonly path?: "ring" | "bulk" | undefined;
   /** Of a failure: what the client was told. */
   readonly message?: string | undefined;
   /** Of a failure: more of it, which the client may not have been told. */

@@ -15,6 +15,8 @@ export interface MetricSources {
     readonly late: number;
   }[];
   downloads(): number;
+  /** Those of them whose command writes to the client by itself. */
+  bulkDownloads(): number;
   fetches(): number;
   /** The pools that answer in time. The others have no values in this scrape. */
   pools(): Promise<readonly PoolRecord[]>;
@@ -111,6 +113,11 @@ export function createMetrics(sources: MetricSources): Metrics {
       },
     });
   gauge("imagestore_downloads", "Snapshot downloads under way.", sources.downloads);
+  gauge(
+    "imagestore_bulk_downloads",
+    "Those of them whose command writes to the client by itself.",
+    sources.bulkDownloads,
+  );
   const pools = createPoolMetrics(registry);
   gauge("imagestore_fetches", "Image fetches under way.", sources.fetches);
   return {

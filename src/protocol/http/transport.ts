@@ -26,7 +26,7 @@ export interface HttpRequest {
  * The reply to one request. Once the client has disconnected, every call does nothing. After the
  * reply has begun, `send` does nothing.
  */
-export interface HttpReply {
+export interface WholeReply {
   /** Of the request, the client's own or ours: see createRequestIds. Sent as X-Request-Id. */
   readonly requestId: string;
   /** The client's address; "" if it is asked for the first time when the client has gone. */
@@ -42,6 +42,10 @@ export interface HttpReply {
   onEnd(listener: () => void): void;
   /** Sends a whole reply. Adds `Content-Length`. */
   send(status: number, headers: Headers, body: ReplyBody): void;
+}
+
+/** A reply that may also be a stream. */
+export interface HttpReply extends WholeReply {
   /**
    * Starts a reply of unknown length, whose body comes from `source`. `onReady` is called when
    * a sink that was blocked can take more.

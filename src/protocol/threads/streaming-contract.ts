@@ -1,6 +1,7 @@
 import type { MessagePort } from "node:worker_threads";
 import type { Failure, Outcome } from "../storage/failures.js";
 import type { FetchOrder, FetchReport } from "../storage/operations.js";
+import type { BulkEvent, BulkOrder, BulkSettings } from "./bulk-contract.js";
 
 export interface StreamSettings {
   readonly fetchConnectMs: number;
@@ -11,6 +12,8 @@ export interface StreamSettings {
 /** The only task of a streaming thread. It ends when `port` closes. */
 export interface StreamTask {
   readonly settings: StreamSettings;
+  /** Where it listens for bulk downloads; undefined: nowhere. */
+  readonly bulk: BulkSettings | undefined;
   /** A folder that the daemon may write to. */
   readonly folder: string;
   /** Carries StreamOrder to the worker and StreamEvent to main. */
@@ -41,7 +44,8 @@ export type StreamOrder =
       readonly progress: SharedArrayBuffer;
     }
   /** Asks for a `pong` with the same id. */
-  | { readonly kind: "ping"; readonly id: number };
+  | { readonly kind: "ping"; readonly id: number }
+  | BulkOrder;
 
 /** What the streaming worker reports to main. */
 export type StreamEvent =
@@ -52,5 +56,14 @@ export type StreamEvent =
   /** The receiver of a fetch has taken bytes. Sent now and then. */
   | { readonly kind: "moved"; readonly id: number }
   | { readonly kind: "fetched"; readonly id: number; readonly outcome: Outcome<FetchReport> }
-  /** The thread works. `pids`: the processes of the sends and fetches, by their ids. */
-  | { readonly kind: "pong"; readonly id: number; readonly pids: ReadonlyMap<number, number> };
+  /** The thread works. */
+  | { readonly kind: "pong"; readonly id: number; readonly said: StreamingReport }
+  | BulkEvent;
+
+/** What the streaming worker says of itself. */
+export interface StreamingReport {
+  /** The processes of the sends and fetches, by their ids. */
+  readonly pids: ReadonlyMap<number, number>;
+  /** Open connections for bulk downloads. */
+  readonly bulkConnections: number;
+}

@@ -19,10 +19,27 @@ export interface CommandProcess {
   readonly stdout: Readable | undefined;
   /** Resolves when the process has ended and its output has been read. Never rejects. */
   readonly exited: Promise<ProcessExit>;
+  /**
+   * Resolves when it has closed its stderr, which it does at its end at the latest. Whoever waits for
+   * it still finds the process in /proc, unless that is slower to answer than the process to end.
+   */
+  readonly stderrEnd: Promise<void>;
   /** What it has written to stderr so far, up to STDERR_BYTES. */
   stderrText(): string;
   /** Kills it and closes our ends of its pipes. Otherwise the output of a full pipe would have to be read first. */
   kill(): void;
+}
+
+export interface ProcessOptions {
+  /** Whether it has a pipe there; otherwise it has /dev/null. */
+  readonly stdin: boolean;
+  /** The same. A socket takes the output itself. */
+  readonly stdout: boolean | Socket;
+  /**
+   * It leads a process group, which is killed as a whole, by SIGTERM first: a command behind `sudo`
+   * has our socket too, and only sudo may end it. Nothing of the group outlives a failure.
+   */
+  readonly isGroup?: boolean;
 }
 
 /** Enough to name every snapshot of a full batch. Text beyond it is dropped. */
@@ -33,40 +50,48 @@ function commandEnvironment(): NodeJS.ProcessEnv {
   return { ...process.env, LC_ALL: "C", LANG: "C" };
 }
 
-/**
- * Starts `argv` and notes it in `children` until it has ended. `stdin` and `stdout` are pipes
- * where `pipes` says so, and /dev/null otherwise; a socket as `stdout` takes the output itself.
- */
+/** How long a process group may take to end by SIGTERM. */
+const TERM_MS = 1_000;
+
+/** Sends a signal to a process group. Errors don't matter: it has ended, or belongs to another user. */
+function signalGroup(group: number | undefined, signal: NodeJS.Signals): void {
+  if (group === undefined) return;
+  try {
+    process.kill(-group, signal);
+  } catch {}
+}
+
+/** Starts `argv` and notes it in `children` until it has ended. */
 export function startProcess(
   argv: readonly string[],
-  pipes: { readonly stdin: boolean; readonly stdout: boolean | Socket },
+  { stdin, stdout, isGroup = false }: ProcessOptions,
   children: ChildTable,
 ): CommandProcess {
   const [program = "", ...args] = argv;
   const stdioOf = (pipe: boolean | Socket) => (typeof pipe !== "boolean" ? pipe : pipe ? "pipe" : "ignore");
   let child: ChildProcess;
   try {
-    const stdio = [stdioOf(pipes.stdin), stdioOf(pipes.stdout), "pipe"] as const;
-    child = spawn(program, args, { stdio: [...stdio], env: commandEnvironment() });
+    const stdio = [stdioOf(stdin), stdioOf(stdout), "pipe"] as const;
+    child = spawn(program, args, { stdio: [...stdio], env: commandEnvironment(), detached: isGroup });
   } catch (error) {
     // Most failures to start come as an event, but ENOTDIR, E2BIG and some others are thrown.
-    const exited = Promise.resolve({ kind: "not_started", errno: codeOf(error) || "EIO" } as const);
-    return {
-      pid: undefined,
-      stdin: undefined,
-      stdout: undefined,
-      exited,
-      stderrText: () => "",
-      kill: () => {},
-    };
+    return notStarted(codeOf(error) || "EIO");
   }
-  const release = children.add(child.pid);
+  const release = isGroup ? children.addGroup(child.pid) : children.add(child.pid);
   const stderr: Buffer[] = [];
   let stderrBytes = 0;
   child.stderr?.on("data", (chunk: Buffer) => {
     if (stderrBytes < STDERR_BYTES) stderr.push(chunk.subarray(0, STDERR_BYTES - stderrBytes));
     stderrBytes += chunk.length;
   });
+  const stderrEnd = new Promise<void>((resolve) => {
+    child.stderr?.once("end", resolve).once("close", resolve);
+  });
+  if (isGroup) {
+    child.once("exit", (code) => {
+      if (code !== 0) signalGroup(child.pid, "SIGKILL");
+    });
+  }
   const exited = new Promise<ProcessExit>((resolve) => {
     child.once("error", (error) => {
       // With a pid the process was started, and the error is a kill that failed: "close" still follows.
@@ -82,12 +107,31 @@ export function startProcess(
     stdin: child.stdin ?? undefined,
     stdout: child.stdout ?? undefined,
     exited,
+    stderrEnd,
     stderrText: () => Buffer.concat(stderr).toString("utf8"),
     kill: () => {
-      child.kill("SIGKILL");
+      if (!isGroup) child.kill("SIGKILL");
+      else if (child.exitCode === null && child.signalCode === null) {
+        signalGroup(child.pid, "SIGTERM");
+        const timer = setTimeout(() => signalGroup(child.pid, "SIGKILL"), TERM_MS);
+        child.once("exit", () => clearTimeout(timer));
+      }
       child.stdin?.destroy();
       child.stdout?.destroy();
       child.stderr?.destroy();
     },
+  };
+}
+
+/** A command that has ended already, as it could not be started. */
+function notStarted(errno: string): CommandProcess {
+  return {
+    pid: undefined,
+    stdin: undefined,
+    stdout: undefined,
+    exited: Promise.resolve({ kind: "not_started", errno }),
+    stderrEnd: Promise.resolve(),
+    stderrText: () => "",
+    kill: () => {},
   };
 }

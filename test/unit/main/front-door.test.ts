@@ -57,23 +57,29 @@ describe("a bug in a request", () => {
     diagnose: rejects,
     rpc: throws,
     download: rejects,
+    result: rejects,
     readiness: rejects,
     metrics: rejects,
   };
 
-  test.each(["/_mistify_RPC_", "/rpc", "/snapshots/download", "/readyz", "/metrics", "/diagnose"])(
-    "is answered 500 and logged on %s, whether it throws or rejects",
-    async (path) => {
-      const logged: unknown[] = [];
-      const handle = guard(createRoutes(options), { error: (entry: unknown) => void logged.push(entry) });
-      expect(await answerOf(handle, path)).toEqual({
-        status: 500,
-        body: "internal error\n",
-        retryAfter: undefined,
-      });
-      expect(logged).toEqual([{ err: bug, method: "GET", path }]);
-    },
-  );
+  test.each([
+    "/_mistify_RPC_",
+    "/rpc",
+    "/snapshots/download",
+    "/snapshots/download/result",
+    "/readyz",
+    "/metrics",
+    "/diagnose",
+  ])("is answered 500 and logged on %s, whether it throws or rejects", async (path) => {
+    const logged: unknown[] = [];
+    const handle = guard(createRoutes(options), { error: (entry: unknown) => void logged.push(entry) });
+    expect(await answerOf(handle, path)).toEqual({
+      status: 500,
+      body: "internal error\n",
+      retryAfter: undefined,
+    });
+    expect(logged).toEqual([{ err: bug, method: "GET", path }]);
+  });
 
   test("in the coding of a long reply reaches the caller of sendJson", async () => {
     const reply = { send: throws } as unknown as HttpReply;

@@ -95,6 +95,14 @@ describe("samples", () => {
     ]);
   });
 
+  test("bulk downloads are served where the configuration says so, and nowhere by default", () => {
+    expect(load({ config: join(folder("samples"), "bulk.json") }).listen.bulk).toEqual({
+      host: "10.0.0.7",
+      port: 19997,
+    });
+    expect(load({}).listen).not.toHaveProperty("bulk");
+  });
+
   test("no pool is embedded unless its configuration says so", () => {
     expect(load({ zpool: "a,b" }).pools.map(({ driver }) => driver)).toEqual(["openzfs", "openzfs"]);
     const quickStart = fileURLToPath(new URL("../../../../config/embedded.json", import.meta.url));
@@ -130,6 +138,9 @@ const BROKEN: Readonly<Record<string, RegExp>> = {
   "port-too-high.json": /^listen\.port = 65536: .*<=65535/,
   "port-negative.json": /^listen\.port = -1: .*>=0/,
   "port-fraction.json": /^listen\.port = 80\.5: .*expected int/,
+  "bulk-port-missing.json": /^listen\.bulk\.port = undefined: .*expected number, received undefined$/,
+  "bulk-port-taken.json": /^listen\.bulk\.port = 8080: must not be listen\.port$/,
+  "bulk-unknown-key.json": /^listen\.bulk\.prot: unknown key/,
   "host-empty.json": /^listen\.host = "": .*>=1/,
   "transport-unknown.json": /^listen\.transport = "express": .*"auto"\|"uws"\|"node"/,
   "listen-array.json": /^listen = \[\]: .*expected object, received array/,

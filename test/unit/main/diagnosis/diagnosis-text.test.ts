@@ -111,10 +111,15 @@ const full: Diagnosis = {
       said: { ok: false, why: "no answer within 2000 ms" },
     },
   ],
-  streaming: { restarts: 0, pids: { ok: true, value: new Map([[4, 4712]]) } },
+  streaming: {
+    restarts: 0,
+    said: { ok: true, value: { pids: new Map([[4, 4712]]), bulkConnections: 3 } },
+  },
   downloads: [
     {
       ...{
+        id: "d-1",
+        path: "bulk",
         pool: "tank" as PoolName,
         snapshot: "tank/a@s" as SnapshotName,
         requestId: "r-9",
@@ -145,6 +150,7 @@ const full: Diagnosis = {
   http: {
     connections: { ok: false, why: "no answer within 2000 ms" },
     mostConnections: 1000,
+    mostBulk: 512,
     bodyBytes: 512,
   },
   processes: {
@@ -221,9 +227,9 @@ Pool fast: recently late
   none
 
 Downloads
-  1 of 256; bytes are those that the client's socket has taken
-  snapshot  bytes     rate       age     last byte  state                            ready    pid   client    request
-  tank/a@s  20.0 MiB  2.0 MiB/s  10.0 s  4.0 s ago  streaming, waits for the client  1.0 MiB  4712  10.0.0.9  r-9
+  1 of 256; bytes are those that the client's socket has taken; of the path bulk, those that its process has written
+  snapshot  bytes     rate       age     last byte  path  state                            ready    pid   client    request
+  tank/a@s  20.0 MiB  2.0 MiB/s  10.0 s  4.0 s ago  bulk  streaming, waits for the client  1.0 MiB  4712  10.0.0.9  r-9
 
 Image fetches
   bytes are those that came from the image service
@@ -232,6 +238,7 @@ Image fetches
 
 HTTP
   connections       not known (no answer within 2000 ms) of 1000
+  bulk connections  3 of 512
   bodies in flight  512 B of 64.0 MiB
 
 Processes
@@ -277,7 +284,7 @@ describe("the text of a diagnosis", () => {
       ...full,
       readiness: silent,
       processes: silent,
-      streaming: { restarts: 2, pids: silent },
+      streaming: { restarts: 2, said: silent },
       actors: [],
     });
     expect(text).toContain(`/readyz             not known: ${why}`);
@@ -286,6 +293,7 @@ describe("the text of a diagnosis", () => {
     expect(text).toMatch(/streaming +- +- +2 +SILENT: no answer/);
     expect(text).toMatch(/1\.0 MiB +not known +10\.0\.0\.9/);
     expect(text).toMatch(/0 B +not known +https/);
+    expect(text).toContain(`bulk connections  not known (${why}) of 512`);
   });
 });
 

@@ -98,6 +98,7 @@ function setUp(step: Step | undefined, sendFailure?: Failure) {
     maxDownloads: 1,
     bodyBytes: 1_000,
     windowBytes: 65_536,
+    bulkPort: undefined,
     stalledReaderMs: 60_000,
     actorOf: () => actor,
     onBytes: () => reach("the count of its bytes"),

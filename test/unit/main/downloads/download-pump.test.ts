@@ -106,6 +106,7 @@ function setUp(setup: Setup = {}) {
     },
   };
   const pump = createDownloadPump({
+    headers: [],
     reply,
     stalledReaderMs,
     scheduler: { add: (step) => void steps.add(step) },

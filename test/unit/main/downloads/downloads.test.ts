@@ -48,6 +48,7 @@ function start(release: () => Outcome<null>) {
     maxDownloads: 1,
     bodyBytes: 1_000,
     windowBytes: 65_536,
+    bulkPort: undefined,
     stalledReaderMs: 60_000,
     actorOf: () => actor,
     onBytes: () => {},

@@ -42,6 +42,7 @@ test("a scrape tells all calls so far, by method, pool and code, each time", asy
   const metrics = createMetrics({
     actors: () => [],
     downloads: () => 0,
+    bulkDownloads: () => 0,
     fetches: () => 0,
     pools: async () => [],
   });

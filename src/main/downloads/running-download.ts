@@ -1,0 +1,61 @@
+import type { PoolName, SnapshotName } from "../../protocol/storage/names.js";
+import type { SendTicket } from "../../protocol/storage/operations.js";
+import type { DownloadPump, PumpState } from "./download-pump.js";
+
+/** How the bytes come to the client: by the ring and main, or from the command itself. */
+export type DownloadPath = "ring" | "bulk";
+
+/** A download under way. Times are by the clock of Date.now. */
+export interface DownloadState extends PumpState {
+  readonly id: string;
+  readonly path: DownloadPath;
+  readonly pool: PoolName;
+  readonly snapshot: SnapshotName;
+  readonly requestId: string;
+  /** The client's address. */
+  readonly peer: string;
+  readonly startedAt: number;
+  /** Bytes that were handed to the client's socket. */
+  readonly bytes: number;
+  /** When the last of them were; 0 before the first. */
+  readonly lastByteAt: number;
+}
+
+/** A download. `waitsFor`: bytes of its send, or the release of its hold; undefined while its client is slow. */
+export interface ListedDownload {
+  readonly download: Pick<Download, "pool" | "requestId" | "startedAt" | "ticket">;
+  readonly waitsFor: { readonly kind: "stream" | "holds"; readonly since: number } | undefined;
+}
+
+/** A download that has a hold. */
+export interface Download {
+  readonly id: string;
+  readonly path: DownloadPath;
+  readonly pool: PoolName;
+  readonly requestId: string;
+  readonly startedAt: number;
+  readonly ticket: SendTicket;
+  readonly pump: DownloadPump;
+  /** When its send and its reply had ended; undefined until then. */
+  endedAt: number | undefined;
+  /** The client's address. */
+  readonly peer: string;
+  /** Of DownloadState. */
+  readonly moved: { bytes: number; lastByteAt: number };
+  /** Resolves when the hold is released, or a stop has come before it could be. Never rejects. */
+  readonly done: Promise<void>;
+}
+
+export function stateOf({ ticket, startedAt, moved, pump, ...download }: Download): DownloadState {
+  const { id, path, pool, requestId, peer } = download;
+  const begunAt = performance.timeOrigin + startedAt;
+  const of = { id, path, pool, snapshot: ticket.name, requestId, peer };
+  return { ...of, startedAt: begunAt, ...moved, ...pump.state() };
+}
+
+export function listed(download: Download): ListedDownload {
+  const { pump, endedAt } = download;
+  if (endedAt !== undefined) return { download, waitsFor: { kind: "holds", since: endedAt } };
+  const since = pump.waitsSince;
+  return { download, waitsFor: since === undefined ? undefined : { kind: "stream", since } };
+}

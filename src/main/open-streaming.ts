@@ -1,0 +1,78 @@
+import type { Logger } from "pino";
+import { type Outcome, succeed } from "../protocol/storage/failures.js";
+import { type Trace, traced } from "../protocol/threads/trace-points.js";
+import type { Config } from "./config/schema.js";
+import type { BulkDoor, BulkReply } from "./downloads/bulk-handle.js";
+import { type StreamingHandle, startStreaming } from "./downloads/streaming-handle.js";
+import { type FrontDoor, guard, listenFailure, type RequestHandler } from "./front-door.js";
+
+/** The port for bulk downloads, which the streaming thread serves. */
+export interface BulkPort {
+  readonly host: string;
+  readonly port: number;
+  /** How many connections there may be. */
+  readonly connections: number;
+  readonly door: BulkDoor;
+}
+
+/**
+ * Starts the streaming thread, whose orders from here are trace points, and waits until it listens for
+ * bulk downloads, if it is to. Fails as takePort does, and leaves nothing then.
+ */
+export async function openStreaming(
+  config: Config,
+  connections: number,
+  log: Logger,
+  trace: Trace | undefined,
+): Promise<Outcome<{ readonly streaming: StreamingHandle; readonly bulk: BulkPort | undefined }>> {
+  const settings = bulkSettings(config, connections);
+  const handle = startStreaming({
+    settings: config.timeouts,
+    windowBytes: config.limits.streamWindowBytes,
+    folder: config.dataDir,
+    bulk: settings,
+    log,
+  });
+  const streaming = traced(trace, "streaming", handle, ["fetch", "abandonFetches", "stop"]);
+  const door = handle.bulk;
+  const listening = await door?.listening;
+  if (!settings || !door || !listening) return succeed({ streaming, bulk: undefined });
+  const { host, port, limits } = settings;
+  if ("port" in listening) {
+    const bulk = { host, port: listening.port, connections: limits.connections, door };
+    return succeed({ streaming, bulk });
+  }
+  await handle.stop();
+  const error = Object.assign(new Error(listening.message), { code: listening.code });
+  return listenFailure(error, host, port, "choose another in listen.bulk.port");
+}
+
+/** Its connections are downloads, and as many that wait to be answered. */
+function bulkSettings({ listen, limits, timeouts }: Config, connections: number) {
+  const { bulk } = listen;
+  if (!bulk) return undefined;
+  const { bodyBytes, bodyBytesInFlight } = limits;
+  const { bodyMs, replyMs, stalledReaderMs } = timeouts;
+  const most = Math.min(connections, 2 * limits.downloads);
+  return {
+    host: bulk.host ?? listen.host,
+    port: bulk.port,
+    limits: { bodyBytes, bodyBytesInFlight, bodyMs, replyMs, connections: most },
+    stalledReaderMs,
+  };
+}
+
+/** Has other handlers answer what comes to the main port, and to the port for bulk downloads. */
+export type OpenDoors = (main: RequestHandler, bulk: RequestHandler<BulkReply>) => void;
+
+export function createDoors(
+  openMain: FrontDoor["open"],
+  bulk: BulkPort | undefined,
+  onRefused: () => void,
+  log: Logger,
+): OpenDoors {
+  return (main, ofBulk) => {
+    openMain({ handle: main, onRefused });
+    bulk?.door.open({ handle: guard(ofBulk, log), onRefused });
+  };
+}

@@ -1,0 +1,184 @@
+import type { Socket } from "node:net";
+import { internalFailure } from "../../protocol/storage/failures.js";
+import type { BulkEnd, BulkProgress } from "../../protocol/threads/bulk-contract.js";
+import type { ChildTable } from "../../protocol/threads/child-table.js";
+import { type CommandProcess, startProcess } from "../processes/child-process.js";
+import { failureOf } from "../processes/command-failures.js";
+import { succeeded } from "../processes/run-command.js";
+import { type BulkWatch, type Look, readWrittenNow } from "./bulk-watch.js";
+import {
+  type ConnectionKey,
+  type ConnectionRow,
+  readConnectionNow,
+  readConnections,
+} from "./connection-table.js";
+import type { ResetGuard } from "./reset-guard.js";
+
+/** A command that writes to a client's connection by itself. */
+export interface BulkSend {
+  /** Of the command; undefined until it is started. */
+  readonly pid: number | undefined;
+  /** Kills the command and resets the connection. `onEnd` is still called. Without effect after the end. */
+  cancel(): void;
+}
+
+interface BulkSendOptions {
+  /** Guarded by `guard`. What comes on it is read here from now on, and nobody else may write to it. */
+  readonly socket: Socket;
+  readonly key: ConnectionKey;
+  /** The head of the reply. */
+  readonly head: string;
+  readonly command: readonly string[];
+  readonly children: ChildTable;
+  readonly guard: Pick<ResetGuard, "endWithUs">;
+  readonly watch: BulkWatch;
+  /** A client that takes nothing for this long is cut off. */
+  readonly stalledReaderMs: number;
+  onBegun(): void;
+  onProgress(progress: BulkProgress): void;
+  /** The command has ended well. The end of the connection is sent after this call. */
+  onWritten(): void;
+  /** Called once, when the command has ended and the connection is closed. `written`: as in BulkProgress. */
+  onEnd(end: BulkEnd, written: number | undefined): void;
+}
+
+/** States of a connection of which the client has confirmed everything (include/net/tcp_states.h). */
+const ALL_CONFIRMED: ReadonlySet<number> = new Set([5 /* FIN_WAIT2 */, 6 /* TIME_WAIT */, 7 /* CLOSE */]);
+
+const isConfirmed = (row: ConnectionRow | undefined) => row === undefined || ALL_CONFIRMED.has(row.state);
+
+const GONE: BulkEnd = { kind: "gone" };
+const COMPLETE: BulkEnd = { kind: "complete" };
+const STALLED: BulkEnd = { kind: "stalled" };
+
+/**
+ * Writes the head of a reply, and starts a command whose stdout is the client's connection. Never
+ * throws: every failure goes to `onEnd`.
+ *
+ * libuv makes the connection a blocking one for the child. So Node writes nothing to it any more,
+ * and must not read twice in a row: the second read would hold up the thread. A client that sends
+ * anything after its request is cut off in the event of the first read.
+ */
+export function startBulkSend(options: BulkSendOptions): BulkSend {
+  const { socket, key, watch, command: argv } = options;
+  const startedAt = performance.now();
+  /** Undefined until the command is started. */
+  let command: CommandProcess | undefined;
+  /** Set when the command has ended well: the client has yet to take the rest, and to close. */
+  let isWritten = false;
+  /** Why the connection is cut. The first reason counts. */
+  let cut: BulkEnd | undefined;
+  /** Once true, `onEnd` was called. */
+  let hasEnded = false;
+  /** Of the last look. */
+  let written: number | undefined;
+  let queued: number | undefined;
+  /** When the last look found that something had moved. */
+  let movedAt = startedAt;
+  let unwatch = () => {};
+
+  function end(how: BulkEnd): void {
+    if (hasEnded) return;
+    hasEnded = true;
+    unwatch();
+    // Closed before the client has closed it: the guard makes that a reset.
+    socket.destroy();
+    options.onEnd(how, written);
+  }
+
+  function cutOff(reason: BulkEnd): void {
+    if (cut || hasEnded) return;
+    cut = reason;
+    if (command === undefined || isWritten) return end(cut);
+    // The end of the command follows. The kernel resets the connection when both have closed it.
+    command.kill();
+    socket.destroy();
+  }
+
+  function onLook(look: Look): void {
+    const row = look.connection;
+    const nowQueued = row === "unknown" ? undefined : (row?.queuedBytes ?? 0);
+    const hasDrained = queued !== undefined && nowQueued !== undefined && nowQueued !== queued;
+    const hasMoved = hasDrained || (look.written ?? written) !== written;
+    written = look.written ?? written;
+    queued = nowQueued;
+    const now = performance.now();
+    if (hasMoved) movedAt = now;
+    const stillMs = now - movedAt;
+    const waitsForClient = isWritten || (queued !== undefined && queued > 0);
+    options.onProgress({ written, queued, waitsForClient, stillMs });
+    const hasAll = isWritten && row !== "unknown" && isConfirmed(row);
+    // A client that has everything and does not close is not waited for either.
+    if (waitsForClient && stillMs >= options.stalledReaderMs) cutOff(hasAll ? COMPLETE : STALLED);
+  }
+
+  /**
+   * The client has closed its half. After the last byte that is how it ends a download. At once: Node
+   * closes a socket both of whose halves have ended.
+   */
+  function onClientEnd(): void {
+    const hasAll = isWritten && isConfirmed(readConnectionNow(key));
+    if (hasAll) end(COMPLETE);
+    else cutOff(GONE);
+  }
+
+  async function run(): Promise<void> {
+    await new Promise((resolve) => socket.write(options.head, resolve));
+    if (cut) return end(cut);
+    const { children } = options;
+    const started = startProcess(argv, { stdin: false, stdout: socket, isGroup: true }, children);
+    command = started;
+    // Node pauses what it gives to a child.
+    socket.resume();
+    const { pid } = started;
+    options.onBegun();
+    if (pid !== undefined) {
+      void started.exited.then(options.guard.endWithUs(pid));
+      void started.stderrEnd.then(() => {
+        written = readWrittenNow(pid) ?? written;
+      });
+    }
+    const exit = await started.exited;
+    if (cut) return end(cut);
+    const ms = performance.now() - startedAt;
+    if (!succeeded({ exit })) {
+      const stderr = started.stderrText();
+      if (await hasClientGone()) return end(GONE);
+      return end({ kind: "failed", ...failureOf({ argv, stdout: "", stderr, exit, ms }) });
+    }
+    isWritten = true;
+    movedAt = performance.now();
+    options.onWritten();
+    socket.end();
+  }
+
+  /** A command notices before us that nobody is there to write to. */
+  async function hasClientGone(): Promise<boolean> {
+    const rows = await readConnections([key]).catch(() => undefined);
+    return cut?.kind === "gone" || (rows !== undefined && !rows.has(key));
+  }
+
+  socket.on("error", () => cutOff(GONE));
+  socket.once("close", () => cutOff(GONE));
+  socket.on("end", onClientEnd);
+  // See above: it sends what nobody asked for.
+  socket.on("data", () => cutOff(GONE));
+  socket.resume();
+  unwatch = watch.add({
+    key,
+    get pid() {
+      return isWritten ? undefined : command?.pid;
+    },
+    get wantsConnection() {
+      return isWritten;
+    },
+    onLook,
+  });
+  void run().catch((error: unknown) => end({ kind: "failed", ...internalFailure(error) }));
+  return {
+    get pid() {
+      return isWritten ? undefined : command?.pid;
+    },
+    cancel: () => cutOff(GONE),
+  };
+}

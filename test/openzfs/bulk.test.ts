@@ -1,0 +1,64 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, inject } from "vitest";
+import { bulkCases } from "../support/bulk-cases.js";
+import { curl } from "../support/curl.js";
+import { startDaemonProcess, vmPool } from "../support/daemon.js";
+import { childrenOf } from "../support/processes.js";
+import { must, type Snapshots, type Volumes } from "../support/rpc.js";
+import { createPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
+
+const vm = inject("vm");
+const POOL = "bulk";
+const VOLUME_MIB = 48;
+const VOLUME = "guests/big/disk";
+const ID = `${VOLUME}@s`;
+
+describe.skipIf("skip" in vm)("bulk downloads of OpenZFS", () => {
+  const running = vm as Vm;
+  const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
+  /** What a download by the ring gives. */
+  let reference = { sha256: "", bytes: 0 };
+
+  const start = (settings: Record<string, unknown>, env: NodeJS.ProcessEnv = {}) =>
+    startDaemonProcess(
+      {
+        listen: { port: 0, bulk: { port: 0 } },
+        pools: [vmPool(running, POOL)],
+        dataDir: join(folder, "records"),
+        log: { level: "info" },
+        ...settings,
+      },
+      { OPENZFS_VM_RUN: running.run, ...env },
+    );
+
+  beforeAll(async () => {
+    createPool(running, POOL, "/dev/vdg");
+    const daemon = await start({});
+    await must<Volumes>(daemon.url, "CreateVolume", { id: VOLUME, size: VOLUME_MIB });
+    fillVolume(running, `${POOL}/${VOLUME}`, VOLUME_MIB - 1);
+    await must<Snapshots>(daemon.url, "CreateSnapshot", { id: VOLUME, dest: "s" });
+    const { sha256, bytes } = await curl(`${daemon.url}/snapshots/download?id=${ID}`).ended;
+    reference = { sha256, bytes };
+    expect(await daemon.stop()).toBe(0);
+  });
+  afterAll(() => {
+    vmExec(running, ["zpool", "destroy", POOL]);
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  bulkCases({
+    folder,
+    start: async (settings, env) => {
+      const daemon = await start(settings, env);
+      return {
+        daemon,
+        id: ID,
+        ...reference,
+        senders: () => childrenOf(daemon.pid, " '?send'? "),
+        isHeld: async () => vmExec(running, ["zfs", "holds", "-H", `${POOL}/${ID}`]).trim() !== "",
+      };
+    },
+  });
+});

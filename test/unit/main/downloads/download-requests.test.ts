@@ -1,0 +1,39 @@
+import { describe, expect, test } from "vitest";
+import { asksForRedirect, bulkLocation } from "../../../../src/main/downloads/download-requests.js";
+import { downloadRequest } from "../../../support/download-request.js";
+
+const request = (query: string, host: string) => ({
+  ...downloadRequest,
+  query,
+  header: (name: string) => (name === "host" ? host : ""),
+});
+
+describe("a client that asks to be redirected", () => {
+  test.each([
+    ["id=v@s&redirect=1", true],
+    ["redirect=1", true],
+    ["id=v@s", false],
+    ["id=v@s&redirect=0", false],
+    ["id=redirect", false],
+    ["id=v@s&redirected=1", false],
+  ])("says so in its query: %s", (query, asks) => {
+    expect(asksForRedirect(request(query, ""))).toBe(asks);
+  });
+
+  test.each([
+    ["node-7", "http://node-7:8081"],
+    ["node-7:19999", "http://node-7:8081"],
+    ["10.0.0.7:19999", "http://10.0.0.7:8081"],
+    ["[fe80::1]:19999", "http://[fe80::1]:8081"],
+    ["[fe80::1]", "http://[fe80::1]:8081"],
+  ])("is sent to the host that it has used: %s", (host, origin) => {
+    expect(bulkLocation(request("id=a/v@s&redirect=1&pool=fast", host), 8081)).toBe(
+      `${origin}/snapshots/download?id=a%2Fv%40s&pool=fast`,
+    );
+    expect(bulkLocation(request("redirect=1", host), 8081)).toBe(`${origin}/snapshots/download`);
+  });
+
+  test("is not sent anywhere if it has not said which host it has used", () => {
+    expect(bulkLocation(request("id=v@s&redirect=1", ""), 8081)).toBeUndefined();
+  });
+});
