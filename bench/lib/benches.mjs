@@ -29,6 +29,10 @@ export const BENCHES = [
       "How fast are downloads, compared with a bare pipe, and what do they do to the latency of calls?",
   },
   {
+    name: "bulk",
+    question: "How near do bulk downloads come to a child that writes straight to the client's socket?",
+  },
+  {
     name: "fanout",
     question: "How long do several clients of one snapshot take, compared with one client?",
   },

@@ -1,6 +1,7 @@
 // @ts-check
 import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -109,6 +110,30 @@ function statusMib(pid, field) {
 export const rssMib = (pid) => statusMib(pid, "VmRSS");
 /** The most memory that a process ever had, MiB. @param {number} pid */
 export const highestRssMib = (pid) => statusMib(pid, "VmHWM");
+/** pids of the children of a process whose command line has `script`. @param {number} pid @param {string} script */
+export const childrenOf = (pid, script) =>
+  readdirSync("/proc").flatMap((name) => {
+    if (!/^\d+$/.test(name)) return [];
+    try {
+      const isChild = readFileSync(`/proc/${name}/status`, "utf8").includes(`\nPPid:\t${pid}\n`);
+      return isChild && readFileSync(`/proc/${name}/cmdline`, "utf8").includes(script) ? [Number(name)] : [];
+    } catch {
+      return [];
+    }
+  });
+
+/** A port of loopback that was free a moment ago. @returns {Promise<number>} */
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+      server.close(() => resolve(port));
+    });
+  });
+}
+
 /** @param {number} pid */
 export const descriptorsOf = (pid) => readdirSync(`/proc/${pid}/fd`).length;
 /** @param {number} pid */
