@@ -45,6 +45,10 @@ export const BENCHES = [
     question: "How long does an image take into real OpenZFS, compared with curl and then zfs receive?",
   },
   {
+    name: "images",
+    question: "How long do image pack, inspect and unpack take, compared with a copy of the same disk?",
+  },
+  {
     name: "scale",
     question: "Does a look-up slow down when the pool holds many snapshots?",
   },

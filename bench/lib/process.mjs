@@ -1,6 +1,6 @@
 // @ts-check
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -95,6 +95,42 @@ export function runCommand(argv, { env = {}, input = "" } = {}) {
     child.once("error", reject);
     child.once("close", (code) => {
       if (code === 0) resolve(Buffer.concat(stdout).toString());
+      else reject(new Error(`${argv.slice(0, 6).join(" ")}: status ${code}: ${stderr}`));
+    });
+  });
+}
+
+/** Whether a program is installed. @param {string} name */
+export function isInstalled(name) {
+  return (process.env.PATH ?? "").split(":").some((folder) => existsSync(join(folder, name)));
+}
+
+/** Runs its arguments, and then tells its own times and those of its children. */
+const TIMED = '"$@" >/dev/null; status=$?; times >&2; exit $status';
+
+/**
+ * Runs a command to its end. Resolves to how long that took, and to the processor time of it and its
+ * children. Rejects when it fails.
+ * @param {readonly string[]} argv
+ * @returns {Promise<{ seconds: number, cpuSeconds: number }>}
+ */
+export function runForTimes(argv) {
+  return new Promise((resolve, reject) => {
+    const startedAt = performance.now();
+    const child = spawn("sh", ["-c", TIMED, "sh", ...argv], { stdio: ["ignore", "ignore", "pipe"] });
+    let stderr = "";
+    child.stderr.on("data", (chunk) => {
+      stderr += chunk;
+    });
+    child.once("error", reject);
+    child.once("close", (code) => {
+      const seconds = (performance.now() - startedAt) / 1000;
+      const [, user = "", system = ""] = /([\dm.]+)s ([\dm.]+)s\s*$/.exec(stderr) ?? [];
+      const parsed = [user, system].map((text) => {
+        const [minutes = 0, rest = 0] = text.split("m").map(Number);
+        return minutes * 60 + rest;
+      });
+      if (code === 0) resolve({ seconds, cpuSeconds: (parsed[0] ?? 0) + (parsed[1] ?? 0) });
       else reject(new Error(`${argv.slice(0, 6).join(" ")}: status ${code}: ${stderr}`));
     });
   });
