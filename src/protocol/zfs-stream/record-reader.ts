@@ -15,6 +15,11 @@ export type CheckedRecord =
       readonly offset: number;
     };
 
+/** One whose payload is not there yet. */
+type WaitingRecord =
+  | Extract<CheckedRecord, { kind: "begin" }>
+  | { kind: "record"; record: StreamRecord; payload: Uint8Array; offset: number };
+
 /** Reads the records of one stream, see createRecordReader. */
 interface RecordReader {
   /** Gives the records that `chunk` completes; take all of them before the next push. Throws StreamFailure. */
@@ -97,7 +102,7 @@ export function createRecordReader(): RecordReader {
   /** Undefined until the first record is read. */
   let begin: StreamBegin | undefined;
   /** The last record that was read. It waits until the header behind it proves its payload right. */
-  let waiting: CheckedRecord | undefined;
+  let waiting: WaitingRecord | undefined;
   /** The size of the payload of `waiting`, which the next piece begins with. */
   let payloadBytes = 0;
   /** END was read: nothing may follow. */
@@ -145,7 +150,8 @@ export function createRecordReader(): RecordReader {
     const offset = cut + payloadBytes;
     const record = check(view, payloadBytes, littleEndian);
     count(record.name);
-    if (waiting) yield waiting.kind === "record" ? { ...waiting, payload } : waiting;
+    if (waiting?.kind === "record") waiting.payload = payload;
+    if (waiting) yield waiting;
     waiting = { kind: "record", record, payload: EMPTY, offset };
     payloadBytes = record.payloadBytes;
     if (record.name !== "END") return;

@@ -55,7 +55,8 @@ type WriteRecord = Extract<StreamRecord, { name: "WRITE" | "WRITE_EMBEDDED" }>;
 
 /** The bytes of a block, decompressed. */
 function decode(record: WriteRecord, payload: Uint8Array, offset: number): Uint8Array {
-  const stored = payload.subarray(0, record.storedBytes);
+  const isPadded = payload.length > record.storedBytes;
+  const stored = isPadded ? payload.subarray(0, record.storedBytes) : payload;
   switch (record.compression) {
     case "none":
       return stored;

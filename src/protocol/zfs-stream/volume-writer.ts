@@ -119,11 +119,17 @@ export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
     to.fill(0, at, at + RECORD_BYTES);
     view.setUint32(PLACE.type, RECORD[name], true);
     fill(view);
-    fletcher.add(view, 0, CHECKSUM_AT);
     // The last bytes of BEGIN are part of the name.
-    if (name !== "BEGIN") fletcher.write(view, CHECKSUM_AT);
-    fletcher.add(view, CHECKSUM_AT, RECORD_BYTES + payloadBytes);
+    if (name === "BEGIN") fletcher.add(view, 0, RECORD_BYTES);
+    else sum(view, 0, payloadBytes);
     return at + RECORD_BYTES + payloadBytes;
+  }
+
+  /** Adds the record at `at` of the view to the checksum, and puts that into it. */
+  function sum(view: DataView, at: number, payloadBytes: number): void {
+    fletcher.add(view, at, at + CHECKSUM_AT);
+    fletcher.write(view, at + CHECKSUM_AT);
+    fletcher.add(view, at + CHECKSUM_AT, at + RECORD_BYTES + payloadBytes);
   }
 
   function putBegin(to: Uint8Array, at: number): number {
@@ -159,27 +165,49 @@ export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
     });
   }
 
-  /** `data` may be shorter than the block: zeros follow. */
-  function putWrite(
+  /** A WRITE record of a block, without its offset, its payload and its checksum. */
+  function writeHeader(object: number, type: number, blockBytes: number): Uint8Array {
+    const header = new Uint8Array(RECORD_BYTES);
+    const view = new DataView(header.buffer);
+    view.setUint32(PLACE.type, RECORD.WRITE, true);
+    view.setBigUint64(PLACE.object, BigInt(object), true);
+    view.setUint32(PLACE.writeType, type, true);
+    view.setBigUint64(PLACE.writeLogicalBytes, BigInt(blockBytes), true);
+    view.setBigUint64(PLACE.writeToGuid, toGuid, true);
+    view.setUint8(PLACE.writeChecksumType, CHECKSUM_OFF);
+    return header;
+  }
+
+  /**
+   * Puts the records of blocks into `to`, each with a copy of `header`. The last block of `data` may be
+   * shorter: zeros follow. It makes few objects, since it is most of the work of a stream.
+   * @returns the end of the records.
+   */
+  function putWrites(
     to: Uint8Array,
-    at: number,
-    object: number,
-    type: number,
+    start: number,
+    header: Uint8Array,
     offset: number,
     blockBytes: number,
     data: Uint8Array,
   ): number {
-    to.set(data, at + RECORD_BYTES);
-    to.fill(0, at + RECORD_BYTES + data.length, at + RECORD_BYTES + blockBytes);
-    return put(to, at, "WRITE", blockBytes, (view) => {
-      view.setBigUint64(PLACE.object, BigInt(object), true);
-      view.setUint32(PLACE.writeType, type, true);
-      view.setBigUint64(PLACE.writeOffset, BigInt(offset), true);
-      view.setBigUint64(PLACE.writeLogicalBytes, BigInt(blockBytes), true);
-      view.setBigUint64(PLACE.writeToGuid, toGuid, true);
-      view.setUint8(PLACE.writeChecksumType, CHECKSUM_OFF);
-    });
+    const view = new DataView(to.buffer, to.byteOffset, to.length);
+    let at = start;
+    for (let from = 0; from < data.length; from += blockBytes) {
+      const part = data.subarray(from, from + blockBytes);
+      const end = at + RECORD_BYTES + blockBytes;
+      to.set(header, at);
+      view.setUint32(at + PLACE.writeOffset, (offset + from) % 2 ** 32, true);
+      view.setUint32(at + PLACE.writeOffset + 4, Math.floor((offset + from) / 2 ** 32), true);
+      to.set(part, at + RECORD_BYTES);
+      if (part.length < blockBytes) to.fill(0, at + RECORD_BYTES + part.length, end);
+      sum(view, at, blockBytes);
+      at = end;
+    }
+    return at;
   }
+
+  const dataHeader = writeHeader(DATA_OBJECT, TYPE_VOLUME_DATA, volblocksize);
 
   function putFreeObjects(to: Uint8Array, at: number): number {
     return put(to, at, "FREEOBJECTS", 0, (view) => {
@@ -233,12 +261,7 @@ export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
         );
       }
       writtenEnd = end;
-      let at = 0;
-      for (let from = 0; from < data.length; from += volblocksize) {
-        const part = data.subarray(from, from + volblocksize);
-        at = putWrite(to, at, DATA_OBJECT, TYPE_VOLUME_DATA, offset + from, volblocksize, part);
-      }
-      return to.subarray(0, at);
+      return to.subarray(0, putWrites(to, 0, dataHeader, offset, volblocksize, data));
     },
 
     free(offset, length, to = new Uint8Array(RECORD_BYTES)) {
@@ -255,7 +278,8 @@ export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
       const properties = writeVolumeSize(options.volsize);
       let at = putObject(to, 0, PROPERTIES_OBJECT, TYPE_VOLUME_PROPERTIES, PROPERTIES_BYTES);
       at = putFree(to, at, PROPERTIES_OBJECT, PROPERTIES_BYTES, TO_THE_END);
-      at = putWrite(to, at, PROPERTIES_OBJECT, TYPE_VOLUME_PROPERTIES, 0, PROPERTIES_BYTES, properties);
+      const header = writeHeader(PROPERTIES_OBJECT, TYPE_VOLUME_PROPERTIES, PROPERTIES_BYTES);
+      at = putWrites(to, at, header, 0, PROPERTIES_BYTES, properties);
       at = putFreeObjects(to, at);
       putEnd(to, at);
       return to;
