@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { closeSync, ftruncateSync, openSync, rmSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { openFolder, runForTimes, isInstalled } from "./lib/process.mjs";
+import { isInstalled, openFolder, runForTimes } from "./lib/process.mjs";
 
 const CLI = fileURLToPath(new URL("../dist/main/cli.js", import.meta.url));
 const MIB = 2 ** 20;
