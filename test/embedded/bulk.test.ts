@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, renameSync, rmSync, truncateSync } from "node:fs";
+import { mkdtempSync, readdirSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -10,7 +10,8 @@ import { curl, field, RESET } from "../support/curl.js";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
 import { childrenOf } from "../support/processes.js";
 import { must, type Volumes } from "../support/rpc.js";
-import { until } from "../support/until.js";
+import { ROOT } from "../support/source-tree.js";
+import { isAlive, until } from "../support/until.js";
 
 const MIB = 1_048_576;
 const DISK_MIB = 64;
@@ -243,6 +244,41 @@ describe("the port for bulk downloads", () => {
     const id = field(ended.head, "x-download-id");
     const result = await fetch(`${url}/snapshots/download/result?download=${id}`);
     expect(await result.json()).toMatchObject({ state: "failed" });
+  });
+
+  test("a process that guards connections and hangs is replaced, and its client may ask again", async () => {
+    const { bulkUrl, pid } = await opened();
+    const [guard] = childrenOf(pid, "reset-process.js");
+    process.kill(guard as number, "SIGSTOP");
+    const response = await fetch(`${bulkUrl}${PATH}`);
+    expect([response.status, await response.text()]).toEqual([
+      503,
+      "the connection can't be guarded; ask again\n",
+    ]);
+    expect(await curl(`${bulkUrl}${PATH}`).ended).toMatchObject({ status: 0, ...reference });
+    expect(isAlive(guard as number)).toBe(false);
+  });
+
+  test("a send that fails at once resets its client, and the result has its reason", async () => {
+    // What the ticket can't know: this zfs finds everything, and sends nothing.
+    const fake = (name: string) => join(ROOT, "bench/fake", name);
+    const pool = { name: "fake", zfsCommand: [fake("zfs")], zpoolCommand: [fake("zpool")], deviceWaitMs: 0 };
+    const said = join(folder, "says-why");
+    writeFileSync(said, "#!/bin/sh\necho \"cannot send 'x@s': permission denied\" >&2\nexit 1\n", {
+      mode: 0o755,
+    });
+    daemon = await start({ pools: [pool], dataDir: join(folder, "fake") }, { FAKE_PRODUCER: said });
+    const ended = await curl(`${daemon.bulkUrl}/snapshots/download?id=guests/mib-1/disk@s`).ended;
+    expect(ended).toMatchObject({ status: RESET, bytes: 0 });
+    const id = field(ended.head, "x-download-id");
+    const result = await fetch(`${daemon.url}/snapshots/download/result?download=${id}`);
+    expect(await result.json()).toEqual({
+      download: id,
+      snapshot: "fake/guests/mib-1/disk@s",
+      state: "failed",
+      reason: "command.not_permitted",
+      message: "cannot send 'x@s': permission denied",
+    });
   });
 
   test("is not there unless it is configured, and redirect=1 is then served by the main port", async () => {

@@ -72,9 +72,10 @@ export function bulkCases({ start, folder }: BulkSceneOptions): void {
   const nothingLeft = async (opened: BulkScene) => {
     await until("the sender is gone", () => opened.senders().length === 0);
     await until("the hold is released", async () => !(await opened.isHeld()));
-    const metrics = await (await fetch(`${opened.daemon.url}/metrics`)).text();
-    expect(metrics).toMatch(/^imagestore_downloads 0$/m);
-    expect(metrics).toMatch(/^imagestore_bulk_downloads 0$/m);
+    await until("it is counted no more", async () => {
+      const metrics = await (await fetch(`${opened.daemon.url}/metrics`)).text();
+      return /^imagestore_downloads 0$/m.test(metrics) && /^imagestore_bulk_downloads 0$/m.test(metrics);
+    });
   };
   /** The line of the log that tells of the newest download. */
   const logged = async ({ daemon }: BulkScene): Promise<Record<string, unknown>> => {

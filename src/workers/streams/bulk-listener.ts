@@ -134,7 +134,8 @@ export function openBulkListener({ settings, children, notify }: BulkListenerOpt
     const key = socket && connectionKey(socket);
     if (!client || !asked.has(request) || !key) return refuse({ kind: "gone" });
     if (!isGuarded) {
-      return refuse({ kind: "failed", ...fail("internal", "the connection can't be guarded, ask again") });
+      const { failure } = fail("service.interrupted", "the connection can't be guarded; ask again");
+      return refuse({ kind: "failed", failure });
     }
     // First, so that the wire's end is no news.
     asked.delete(request);
