@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { isIPv4 } from "node:net";
 import { endianness } from "node:os";
@@ -80,8 +79,9 @@ export function findConnection(text: string, key: ConnectionKey): ConnectionRow 
 }
 
 /**
- * Looks for connections in the kernel's table, which is read once for all of them. Rejects where
- * there is no such table.
+ * Looks for connections in the kernel's table, which is read once for all of them. It costs some ms, on
+ * a large machine tens of them: the kernel walks all places that a connection may have, and most are
+ * empty. Rejects where there is no such table.
  */
 export async function readConnections(
   keys: readonly ConnectionKey[],
@@ -94,13 +94,4 @@ export async function readConnections(
     if (row) found.set(key, row);
   }
   return found;
-}
-
-/** The same of one connection, at once. Undefined also where there is no such table. */
-export function readConnectionNow(key: ConnectionKey): ConnectionRow | undefined {
-  try {
-    return findConnection(readFileSync(key.file, "latin1"), key);
-  } catch {
-    return undefined;
-  }
 }
