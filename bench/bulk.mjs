@@ -1,8 +1,8 @@
 // @ts-check
+import { addLatencies, CALL_CONNECTIONS, CALLS_PER_SECOND, ENDLESS_MIB } from "./lib/call-latencies.mjs";
 import { startDownloads } from "./lib/download.mjs";
 import { downloadPath, sendCommand, startOnFakePool } from "./lib/fake-pool.mjs";
 import { requestText } from "./lib/http-client.mjs";
-import { sendAtRate } from "./lib/load.mjs";
 import {
   childrenOf,
   cpuSeconds,
@@ -14,10 +14,6 @@ import {
 } from "./lib/process.mjs";
 
 const MIB = 1024 * 1024;
-/** More than a run can read. */
-const ENDLESS_MIB = 1024 * 1024;
-const CALLS_PER_SECOND = 500;
-const CALL_CONNECTIONS = 10;
 const BULK = "imagestore, bulk";
 const RING = "imagestore, main port";
 const LIMIT = "child to socket";
@@ -125,34 +121,5 @@ async function addDownloads({ add, say }, servers, count, mib) {
     add(group, `${label}, ${group}`, "MB/s", megabytes / seconds);
     add("processor time", `Node, ${label}, ${group}`, "ms/GB", msPerGb);
     say(`${label}, ${group}: ${Math.round(megabytes / seconds)} MB/s, ${msPerGb.toFixed(1)} ms/GB of Node`);
-  }
-}
-
-/**
- * Measures the latency of calls without downloads and during downloads.
- * @param {import("./run.mjs").Tools} tools
- * @param {{ name: string, port: number, request: string, downloadUrl: string }} server
- */
-async function addLatencies({ settings, add, say, defer }, { name, port, request, downloadUrl }) {
-  const load = {
-    port,
-    connections: CALL_CONNECTIONS,
-    perSecond: CALLS_PER_SECOND,
-    seconds: settings.seconds,
-    request: () => request,
-  };
-  const alone = await sendAtRate(load);
-  const downloads = startDownloads({ url: downloadUrl, count: 8, bytes: ENDLESS_MIB * MIB });
-  defer(downloads.cancel);
-  const during = await sendAtRate(load);
-  downloads.cancel();
-  const reports = /** @type {const} */ ([
-    ["alone", alone],
-    ["during eight downloads", during],
-  ]);
-  for (const [when, { p50Ms, p99Ms }] of reports) {
-    add("latency of calls", `${name} p50 ${when}`, "ms", p50Ms);
-    add("latency of calls", `${name} p99 ${when}`, "ms", p99Ms);
-    say(`${name} ${when}: p50 ${p50Ms.toFixed(2)} ms, p99 ${p99Ms.toFixed(2)} ms`);
   }
 }

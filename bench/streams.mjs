@@ -1,17 +1,13 @@
 // @ts-check
+import { addLatencies, CALL_CONNECTIONS, CALLS_PER_SECOND, ENDLESS_MIB } from "./lib/call-latencies.mjs";
 import { startDownloads } from "./lib/download.mjs";
 import { downloadPath, sendCommand, startOnFakePool } from "./lib/fake-pool.mjs";
 import { requestText } from "./lib/http-client.mjs";
-import { sendAtRate } from "./lib/load.mjs";
 import { cpuSeconds, highestRssMib, rssMib, scriptOf, startService } from "./lib/process.mjs";
 
 const MIB = 1024 * 1024;
 const ONE_MIB = 1024;
 const EACH_OF_EIGHT_MIB = 256;
-/** More than a run can read. */
-const ENDLESS_MIB = 64 * 1024;
-const CALLS_PER_SECOND = 500;
-const CALL_CONNECTIONS = 10;
 const OURS = "imagestore";
 const REFERENCES = /** @type {const} */ ({ worker: "bare worker and uWS", http: "bare node:http" });
 
@@ -141,39 +137,4 @@ async function startFloor(tools) {
   const streams = await startService(tools, argv);
   const port = Number(new URL(calls.firstLine).port);
   return { port, downloadUrl: `http://127.0.0.1:${streams.firstLine}/` };
-}
-
-/**
- * Measures the latency of calls without downloads and during downloads.
- * @param {import("./run.mjs").Tools} tools
- * @param {{ name: string, port: number, request: string, downloadUrl: string }} server
- */
-async function addLatencies({ settings, add, say, defer }, { name, port, request, downloadUrl }) {
-  const load = {
-    port,
-    connections: CALL_CONNECTIONS,
-    perSecond: CALLS_PER_SECOND,
-    seconds: settings.seconds,
-    request: () => request,
-  };
-  const alone = await sendAtRate(load);
-  const downloads = startDownloads({ url: downloadUrl, count: 8, bytes: ENDLESS_MIB * MIB });
-  defer(downloads.cancel);
-  const during = await sendAtRate(load);
-  downloads.cancel();
-  const reports = /** @type {const} */ ([
-    ["alone", alone],
-    ["during eight downloads", during],
-  ]);
-  for (const [when, { p50Ms, p99Ms, replies }] of reports) {
-    add("latency of calls", `${name} p50 ${when}`, "ms", p50Ms);
-    add("latency of calls", `${name} p99 ${when}`, "ms", p99Ms);
-    add(
-      "calls answered of those due",
-      `${name} answered ${when}`,
-      "%",
-      (replies / (CALLS_PER_SECOND * settings.seconds)) * 100,
-    );
-    say(`${name} ${when}: p50 ${p50Ms.toFixed(2)} ms, p99 ${p99Ms.toFixed(2)} ms, ${replies} replies`);
-  }
 }

@@ -47,20 +47,12 @@ export function createRoutes(options: RouteOptions): RequestHandler {
     reply.send(200, [["Content-Type", type]], text);
   }
 
-  return (request, reply) => {
-    const forbidden = options.checkOrigin(request);
-    if (forbidden !== undefined) return forbid(options, reply, forbidden);
+  return createDownloadRoutes(options, (request, reply) => {
     switch (request.path) {
       case "/_mistify_RPC_":
         return rpc("1.0", request, reply);
       case "/rpc":
         return rpc("2.0", request, reply);
-      case "/snapshots/download":
-        return options.download(request, reply);
-      case "/snapshots/download/result":
-        return probe(request, reply, () => options.result(request, reply));
-      case "/healthz":
-        return probe(request, reply, () => reply.send(200, PLAIN_TEXT, "ok\n"));
       case "/readyz":
         return probe(request, reply, () => answerReady(reply));
       case "/metrics":
@@ -70,15 +62,24 @@ export function createRoutes(options: RouteOptions): RequestHandler {
       default:
         return notFound(reply);
     }
-  };
+  });
 }
 
-interface BulkRouteOptions extends Pick<RouteOptions, "checkOrigin" | "onForbidden" | "result"> {
-  readonly download: RequestHandler<BulkReply>;
+interface DownloadRoutes<Reply extends WholeReply>
+  extends Pick<RouteOptions, "checkOrigin" | "onForbidden" | "result"> {
+  readonly download: RequestHandler<Reply>;
 }
 
 /** Routes the requests to the port for bulk downloads, which serves nothing else. */
-export function createBulkRoutes(options: BulkRouteOptions): RequestHandler<BulkReply> {
+export function createBulkRoutes(options: DownloadRoutes<BulkReply>): RequestHandler<BulkReply> {
+  return createDownloadRoutes(options, (_request, reply) => notFound(reply));
+}
+
+/** What both ports serve. `others` answers the requests for other paths. */
+function createDownloadRoutes<Reply extends WholeReply>(
+  options: DownloadRoutes<Reply>,
+  others: RequestHandler<Reply>,
+): RequestHandler<Reply> {
   return (request, reply) => {
     const forbidden = options.checkOrigin(request);
     if (forbidden !== undefined) return forbid(options, reply, forbidden);
@@ -90,7 +91,7 @@ export function createBulkRoutes(options: BulkRouteOptions): RequestHandler<Bulk
       case "/healthz":
         return probe(request, reply, () => reply.send(200, PLAIN_TEXT, "ok\n"));
       default:
-        return notFound(reply);
+        return others(request, reply);
     }
   };
 }

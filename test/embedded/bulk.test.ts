@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { bulkCases } from "../support/bulk-cases.js";
+import { bulkCases, bulkConfig, downloadByRing } from "../support/bulk-cases.js";
 import { curl, field, RESET } from "../support/curl.js";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
 import { childrenOf } from "../support/processes.js";
@@ -20,18 +20,11 @@ const PATH = `/snapshots/download?id=${ID}`;
 
 const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
 const poolFolder = join(folder, "pool");
-/** What a download by the ring gives. */
 let reference = { sha256: "", bytes: 0 };
 
 const start = (settings: Record<string, unknown>, env: NodeJS.ProcessEnv = {}) =>
   startDaemonProcess(
-    {
-      listen: { port: 0, bulk: { port: 0 } },
-      pools: [{ name: "tank", driver: "embedded", folder: poolFolder }],
-      dataDir: join(folder, "records"),
-      log: { level: "info" },
-      ...settings,
-    },
+    bulkConfig(folder, { name: "tank", driver: "embedded", folder: poolFolder }, settings),
     env,
   );
 
@@ -44,8 +37,7 @@ beforeAll(async () => {
     await file.write(randomBytes(DISK_MIB * MIB));
   }
   await must(daemon.url, "CreateSnapshot", { id: "v", dest: "s" });
-  const { sha256, bytes } = await curl(`${daemon.url}${PATH}`).ended;
-  reference = { sha256, bytes };
+  reference = await downloadByRing(daemon.url, ID);
   await daemon.stop();
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -2,8 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject } from "vitest";
-import { bulkCases } from "../support/bulk-cases.js";
-import { curl } from "../support/curl.js";
+import { bulkCases, bulkConfig, downloadByRing } from "../support/bulk-cases.js";
 import { startDaemonProcess, vmPool } from "../support/daemon.js";
 import { childrenOf } from "../support/processes.js";
 import { must, type Snapshots, type Volumes } from "../support/rpc.js";
@@ -18,20 +17,13 @@ const ID = `${VOLUME}@s`;
 describe.skipIf("skip" in vm)("bulk downloads of OpenZFS", () => {
   const running = vm as Vm;
   const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
-  /** What a download by the ring gives. */
   let reference = { sha256: "", bytes: 0 };
 
   const start = (settings: Record<string, unknown>, env: NodeJS.ProcessEnv = {}) =>
-    startDaemonProcess(
-      {
-        listen: { port: 0, bulk: { port: 0 } },
-        pools: [vmPool(running, POOL)],
-        dataDir: join(folder, "records"),
-        log: { level: "info" },
-        ...settings,
-      },
-      { OPENZFS_VM_RUN: running.run, ...env },
-    );
+    startDaemonProcess(bulkConfig(folder, vmPool(running, POOL), settings), {
+      OPENZFS_VM_RUN: running.run,
+      ...env,
+    });
 
   beforeAll(async () => {
     createPool(running, POOL, "/dev/vdg");
@@ -39,8 +31,7 @@ describe.skipIf("skip" in vm)("bulk downloads of OpenZFS", () => {
     await must<Volumes>(daemon.url, "CreateVolume", { id: VOLUME, size: VOLUME_MIB });
     fillVolume(running, `${POOL}/${VOLUME}`, VOLUME_MIB - 1);
     await must<Snapshots>(daemon.url, "CreateSnapshot", { id: VOLUME, dest: "s" });
-    const { sha256, bytes } = await curl(`${daemon.url}/snapshots/download?id=${ID}`).ended;
-    reference = { sha256, bytes };
+    reference = await downloadByRing(daemon.url, ID);
     expect(await daemon.stop()).toBe(0);
   });
   afterAll(() => {

@@ -17,6 +17,23 @@ export interface BulkScene {
   isHeld(): Promise<boolean>;
 }
 
+/** The configuration of a daemon on this pool that serves bulk downloads. */
+export function bulkConfig(folder: string, pool: object, settings: Readonly<Record<string, unknown>>) {
+  return {
+    listen: { port: 0, bulk: { port: 0 } },
+    pools: [pool],
+    dataDir: `${folder}/records`,
+    log: { level: "info" },
+    ...settings,
+  };
+}
+
+/** What a download by the ring gives. */
+export async function downloadByRing(url: string, id: string): Promise<Pick<BulkScene, "sha256" | "bytes">> {
+  const { sha256, bytes } = await curl(`${url}/snapshots/download?id=${id}`).ended;
+  return { sha256, bytes };
+}
+
 export interface BulkSceneOptions {
   /** Starts a daemon on the pool, with `listen.bulk` and these settings beside. */
   start(settings: { timeouts: object }, env?: NodeJS.ProcessEnv): Promise<BulkScene>;

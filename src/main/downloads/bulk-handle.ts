@@ -103,8 +103,9 @@ export function createBulkHandle({ settings, order, newId, onDeaf }: BulkHandleO
     resolveListening = resolve;
   });
 
-  function answer({ request, asked: sent }: Extract<BulkEvent, { kind: "asked" }>): void {
-    if (!opened) return void early.push({ kind: "asked", request, asked: sent });
+  function answer(event: Extract<BulkEvent, { kind: "asked" }>): void {
+    if (!opened) return void early.push(event);
+    const { request, asked: sent } = event;
     const state = asked.get(request);
     if (state) opened.handle(requestOf(sent), replyOf(request, sent, state));
   }

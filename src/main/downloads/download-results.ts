@@ -2,6 +2,7 @@ import { JSON_TEXT, PLAIN_TEXT } from "../../protocol/http/headers.js";
 import type { HttpRequest, WholeReply } from "../../protocol/http/transport.js";
 import type { Failure } from "../../protocol/storage/failures.js";
 import type { SnapshotName } from "../../protocol/storage/names.js";
+import { withTimeout } from "../pools/time-limit.js";
 
 /** A download as its result tells it. */
 export interface DownloadOutcome {
@@ -51,15 +52,7 @@ export function createDownloadResults({ find }: ResultOptions): DownloadResults 
 
   async function answer(id: string, reply: WholeReply): Promise<void> {
     const running = find(id);
-    if (running?.outcome.state === "running") {
-      /** Set with the race: without it, the timer would outlive the answer. */
-      let timer: NodeJS.Timeout | undefined;
-      const limit = new Promise((resolve) => {
-        timer = setTimeout(resolve, WAIT_MS);
-      });
-      await Promise.race([running.ended, limit]);
-      clearTimeout(timer);
-    }
+    if (running?.outcome.state === "running") await withTimeout(running.ended, WAIT_MS).catch(() => {});
     const outcome = outcomeOf(id);
     if (!outcome) return reply.send(404, PLAIN_TEXT, "not found\n");
     const { snapshot, state, failure } = outcome;

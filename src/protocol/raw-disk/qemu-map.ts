@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { createRangeList, type DataRange } from "./data-ranges.js";
+import { parseQemuJson } from "./qemu-json.js";
 
 /**
  * Prints the map of a disk as JSON. `format`: as qemu-img names it, so that it does not guess.
@@ -29,17 +30,9 @@ function isExtent(value: unknown): value is Extent {
   return [value.start, value.length, offset].every(Number.isSafeInteger) && typeof value.zero === "boolean";
 }
 
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
 /** The extents that qemuMapCommand prints, which follow one another without a gap. Undefined: it is something else. */
 function parseExtents(text: string): readonly Extent[] | undefined {
-  const extents = parseJson(text);
+  const extents = parseQemuJson(text);
   if (!Array.isArray(extents) || !extents.every(isExtent)) return undefined;
   let at = 0;
   for (const { start, length } of extents) {

@@ -27,3 +27,12 @@ export function createCoalescer<Key, Value>(
     return submitted;
   };
 }
+
+/** A run that all who wait for it share, and that nobody joins once it has begun. */
+export function createSharedRun(run: () => Promise<void>): () => Promise<void> {
+  const share = createCoalescer<null, void>(1, async () => {
+    await run();
+    return () => {};
+  });
+  return () => share(null);
+}

@@ -71,19 +71,21 @@ class CommandGone extends Error {
   readonly code = "ERR_STREAM_DESTROYED";
 }
 
+interface WayListener {
+  /** The command has taken bytes. */
+  onTaken(): void;
+  /** So many bytes were given to it so far. */
+  onPassed(streamBytes: number): void;
+}
+
 /**
  * A way into `stdin` for what the guard lets pass. Ends it only after the last byte, not when a
  * pipeline fails. A command that sees the end of its input may take what came so far for the whole
  * stream, so in that case it must be killed first. A command may also have enough before that:
  * `zfs receive` ends with the last record. Its stdin is gone then, and all that was written has been
  * taken: an end that can't be told is no failure, and its callback would never be called.
- * `onTaken` is called when the command has taken bytes, `onPassed` with the number of bytes so far
- * that were given to it.
  */
-function guardedWayInto(
-  stdin: Writable,
-  { onTaken, onPassed }: { onTaken(): void; onPassed(streamBytes: number): void },
-): Writable {
+function guardedWayInto(stdin: Writable, { onTaken, onPassed }: WayListener): Writable {
   const guard = createStreamGuard();
   let streamBytes = 0;
   const onWritten = (error: Error | null | undefined) => {
@@ -118,25 +120,28 @@ function guardedWayInto(
   return way;
 }
 
-/** Runs the receiving command; `feed` writes the stream to it. Resolves when the process has ended. */
+/**
+ * Runs the receiving command; `feed` writes the stream to the way into its stdin. Resolves when the
+ * process has ended.
+ */
 async function receive(
   argv: readonly string[],
   children: ChildTable,
-  feed: (stdin: Writable, hasFailed: AbortSignal) => Promise<void>,
-  onStart: FetchOptions["onStart"],
+  feed: (way: Writable) => Promise<void>,
+  { onStart, ...listener }: { readonly onStart: FetchOptions["onStart"] } & WayListener,
 ): Promise<{ end: CommandEnd; feeding: Feeding }> {
   const startedAt = performance.now();
   const command = startProcess(argv, { stdin: true, stdout: false }, children);
   onStart?.(command.pid);
   let feeding: Feeding = { kind: "complete" };
-  const failing = new AbortController();
-  // Without this a command's failure would show only with the next byte of a slow image service.
-  void command.exited.then((exit) => {
-    if (!succeeded({ exit })) failing.abort();
-  });
   if (command.stdin) {
+    const way = guardedWayInto(command.stdin, listener);
+    // Without this a command's failure would show only with the next byte of a slow image service.
+    void command.exited.then((exit) => {
+      if (!succeeded({ exit })) way.destroy(new CommandGone("the command has failed"));
+    });
     try {
-      await feed(command.stdin, failing.signal);
+      await feed(way);
     } catch (error) {
       feeding = STDIN_CLOSED.has(codeOf(error)) ? { kind: "stdin_closed" } : { kind: "broken", error };
       // A killed receive leaves nothing behind; one whose input just ends might.
@@ -232,21 +237,20 @@ async function receiveBody(
   };
   // Resolves with the first bytes: no process starts before the service sends something.
   const { head, whole } = await firstBytes(body, GZIP_HEAD_BYTES, signal);
-  const feed = (stdin: Writable, hasFailed: AbortSignal) => {
-    const way = guardedWayInto(stdin, {
-      onTaken: () => onMoved?.(),
-      onPassed: (passed) => {
-        streamBytes = passed;
-        onProgress?.(receivedBytes, streamBytes);
-      },
-    });
-    hasFailed.addEventListener("abort", () => way.destroy(new CommandGone("the command has failed")));
+  const feed = (way: Writable) => {
     whole.on("data", onIncoming);
     return isGzip(head)
       ? pipeline(whole, createGunzip({ chunkSize: INFLATED_BYTES }), way, { signal })
       : pipeline(whole, way, { signal });
   };
-  const { end, feeding } = await receive(order.command, children, feed, options.onStart);
+  const { end, feeding } = await receive(order.command, children, feed, {
+    onStart: options.onStart,
+    onTaken: () => onMoved?.(),
+    onPassed: (passed) => {
+      streamBytes = passed;
+      onProgress?.(receivedBytes, streamBytes);
+    },
+  });
   if (signal.aborted) return INTERRUPTED;
   if (feeding.kind === "broken") return transferFailure(feeding.error, url);
   if (!succeeded(end)) return failureOf(end);

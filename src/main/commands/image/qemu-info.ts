@@ -1,3 +1,5 @@
+import { parseQemuJson } from "../../../protocol/raw-disk/qemu-json.js";
+
 /** What `qemu-img info --output=json` says of a disk. */
 interface QemuInfo {
   readonly virtualBytes: number;
@@ -12,17 +14,9 @@ function member(value: unknown, name: string): unknown {
   return new Map<string, unknown>(Object.entries(value)).get(name);
 }
 
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
 /** @returns undefined where the text is something else. Source: ImageInfo in qapi/block-core.json of QEMU. */
 export function parseQemuInfo(text: string): QemuInfo | undefined {
-  const info = parseJson(text);
+  const info = parseQemuJson(text);
   const virtualBytes = member(info, "virtual-size");
   if (typeof virtualBytes !== "number") return undefined;
   const specific = member(member(info, "format-specific"), "data");

@@ -125,9 +125,11 @@ export function createSpaceAccounting(
 
   return {
     async space(neededBytes) {
-      lookIfOld();
-      const space = await findSpace();
-      if (neededBytes !== undefined && space.available - space.promised >= neededBytes) return space;
+      if (neededBytes !== undefined) {
+        lookIfOld();
+        const space = await findSpace();
+        if (space.available - space.promised >= neededBytes) return space;
+      }
       await lookAgain();
       return findSpace();
     },

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { createCoalescer } from "../../batching/coalescer.js";
+import { createSharedRun } from "../../batching/coalescer.js";
 import type { CatalogWatcher } from "./catalog.js";
 import type { Dataset, Volume } from "./dataset.js";
 
@@ -87,11 +87,6 @@ export function createSpaceSums(allocatedNow: (file: string) => bigint): SpaceSu
     }
   }
 
-  const look = createCoalescer<"all", void>(1, async () => {
-    await lookAtAll();
-    return () => {};
-  });
-
   return {
     totals,
     get stagedUsed() {
@@ -123,6 +118,6 @@ export function createSpaceSums(allocatedNow: (file: string) => bigint): SpaceSu
     settled: () => {
       stagedUsed = 0n;
     },
-    lookAgain: () => look("all"),
+    lookAgain: createSharedRun(lookAtAll),
   };
 }

@@ -6,7 +6,7 @@ import { sync } from "../../../protocol/raw-disk/file-writes.js";
 import { codeOf } from "../../../protocol/storage/caught-error.js";
 import type { DatasetName } from "../../../protocol/storage/names.js";
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
-import { createCoalescer } from "../../batching/coalescer.js";
+import { createSharedRun } from "../../batching/coalescer.js";
 import { DISK_FILE } from "./child-messages.js";
 import { createVolumeCopier } from "./volume-copy.js";
 import { createVolumeLinks } from "./volume-links.js";
@@ -125,10 +125,7 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
   const pathOf = (file: string) => join(volumes, file);
   const newPathOf = (file: string) => join(incoming, file);
   /** One sync of the folder serves all who wait for it. */
-  const syncNames = createCoalescer<"all", void>(1, async () => {
-    await sync(incoming);
-    return () => {};
-  });
+  const syncNames = createSharedRun(() => sync(incoming));
   const copying = new AbortController();
   /** What each new file takes that is neither published nor removed. */
   const unpublished = new Map<string, Bytes>();
@@ -145,7 +142,7 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
       // Whatever the umask, and the mode of a file that it was copied from.
       await chmod(path, FILE_MODE);
       await sync(path);
-      await syncNames("all");
+      await syncNames();
       const allocated = await allocatedAt(path);
       unpublished.set(file, allocated);
       return allocated;

@@ -1,4 +1,3 @@
-import { spawn } from "node:child_process";
 import {
   chmodSync,
   existsSync,
@@ -13,6 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startReadingIn } from "../../../../src/main/commands/image/disk-data.js";
 import { openDirect } from "../../../../src/protocol/raw-disk/direct-reads.js";
 import { findData } from "../../../../src/protocol/raw-disk/find-data.js";
 import { neededFileBytes, parseQemuMap } from "../../../../src/protocol/raw-disk/qemu-map.js";
@@ -41,21 +41,9 @@ function starter(bin: string) {
   const started: string[] = [];
   return {
     started,
-    start: ([program = "", ...args]: readonly string[]) => {
-      started.push(program);
-      const child = spawn(program, args, {
-        stdio: ["ignore", "pipe", "ignore"],
-        env: { ...process.env, PATH: bin },
-      });
-      const exited = new Promise<void>((resolve) => {
-        child.once("close", () => resolve());
-        child.once("error", () => resolve());
-      });
-      const kill = () => {
-        child.kill("SIGKILL");
-        child.stdout.destroy();
-      };
-      return { stdout: child.stdout, exited, kill };
+    start: (argv: readonly string[]) => {
+      started.push(...argv.slice(0, 1));
+      return startReadingIn({ ...process.env, PATH: bin }, argv);
     },
   };
 }

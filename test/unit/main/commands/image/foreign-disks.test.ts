@@ -249,6 +249,18 @@ describe.skipIf(missing !== undefined)("image pack of a disk in a format of QEMU
       return `${folder}:${process.env.PATH}`;
     }
 
+    /** Packs a disk until qemu-img, with this pid, is in the middle of it. Nobody reads the stream, so it can't be done. */
+    async function startConverting() {
+      const { child, ended } = start(["pack", at("whole.qcow2")], { unread: true });
+      const converting = () => childrenOf(child.pid ?? 0, "qemu-img convert");
+      await until(
+        "qemu-img converts",
+        () => converting().length === 1 && (child.stdout?.readableLength ?? 0) > 0,
+      );
+      const [pid = 0] = converting();
+      return { child, ended, pid };
+    }
+
     test.each([
       ["is killed", "kill -9 $$", /: qemu-img was ended by SIGKILL$/],
       ["fails", "echo 'qemu-img: no luck' >&2; exit 1", /: no luck$/],
@@ -267,14 +279,7 @@ describe.skipIf(missing !== undefined)("image pack of a disk in a format of QEMU
     test("is killed in the middle, one line says so, and no target is left", async () => {
       sparseFile(at("whole.raw"), 64 * MIB, [[0, 64 * MIB]]);
       qemuImg("convert", "-O", "qcow2", at("whole.raw"), at("whole.qcow2"));
-      const { child, ended } = start(["pack", at("whole.qcow2")], { unread: true });
-      const converting = () => childrenOf(child.pid ?? 0, "qemu-img convert");
-      // Nobody reads the stream, so it can't be done.
-      await until(
-        "qemu-img converts",
-        () => converting().length === 1 && (child.stdout?.readableLength ?? 0) > 0,
-      );
-      const [pid = 0] = converting();
+      const { child, ended, pid } = await startConverting();
       process.kill(pid, "SIGKILL");
       child.stdout?.resume();
       expect(await ended).toMatchObject({
@@ -284,13 +289,7 @@ describe.skipIf(missing !== undefined)("image pack of a disk in a format of QEMU
     });
 
     test("works, and imagestore is killed, it ends too", async () => {
-      const { child, ended } = start(["pack", at("whole.qcow2")], { unread: true });
-      const converting = () => childrenOf(child.pid ?? 0, "qemu-img convert");
-      await until(
-        "qemu-img converts",
-        () => converting().length === 1 && (child.stdout?.readableLength ?? 0) > 0,
-      );
-      const [pid = 0] = converting();
+      const { child, ended, pid } = await startConverting();
       child.kill("SIGKILL");
       child.stdout?.destroy();
       await ended;
