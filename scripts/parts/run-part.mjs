@@ -99,8 +99,19 @@ function minutes(seconds) {
   return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
 }
 
+/** What a run has to tell of single cases, a line each. @param {Ran | undefined} ran */
+function casesOf(ran) {
+  const tallies = Object.values(ran?.tallies ?? {});
+  return [
+    ...tallies.flatMap(({ failures = [] }) => failures.map((line) => `  failed: ${line}`)),
+    ...(ran?.uncaught ?? []).map((line) => `  not caught by a test: ${line}`),
+    ...tallies.flatMap(({ retried = [] }) => retried.map((line) => `  passed when tried again: ${line}`)),
+  ];
+}
+
 /**
- * The times and counts of parts, a line each.
+ * The times and counts of parts, a line each. Behind them the cases that failed, or passed when
+ * tried again: the last lines of a long output are often all that is kept of it.
  * @param {readonly PartEnd[]} ends
  * @param {number} totalSeconds
  */
@@ -117,5 +128,10 @@ export function tableOf(ends, totalSeconds) {
   const lines = rows.map(
     ([name = "", time = "", end = ""]) => `${name.padEnd(width)}  ${time.padStart(11)}  ${end}`,
   );
-  return `${lines.join("\n")}\n${"in all".padEnd(width)}  ${minutes(totalSeconds).padStart(11)}\n`;
+  lines.push(`${"in all".padEnd(width)}  ${minutes(totalSeconds).padStart(11)}`);
+  for (const { name, ran } of ends) {
+    const cases = casesOf(ran);
+    if (cases.length > 0) lines.push(`${name}:`, ...cases);
+  }
+  return `${lines.join("\n")}\n`;
 }

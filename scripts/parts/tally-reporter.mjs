@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
  * @property {number} skipped
  * @property {number} ms - the time of its files, added up
  * @property {readonly string[]} [failures] - "FILE: TEST: first line of its error"
+ * @property {readonly string[]} [retried] - "FILE: TEST: first line of its error" of those that passed when tried again
  *
  * @typedef {object} Ran
  * @property {string} node - "24.21.0"
@@ -34,10 +35,17 @@ function firstLine(errors) {
 
 /** @param {ReadonlyArray<import("vitest/node").TestModule>} modules */
 export function tallyOf(modules) {
-  /** @type {Record<string, { passed: number, failed: number, skipped: number, ms: number, failures: string[] }>} */
+  /** @type {Record<string, { passed: number, failed: number, skipped: number, ms: number, failures: string[], retried: string[] }>} */
   const tallies = {};
   for (const module of modules) {
-    const tally = tallies[module.project.name] ?? { passed: 0, failed: 0, skipped: 0, ms: 0, failures: [] };
+    const tally = tallies[module.project.name] ?? {
+      passed: 0,
+      failed: 0,
+      skipped: 0,
+      ms: 0,
+      failures: [],
+      retried: [],
+    };
     tallies[module.project.name] = tally;
     const { duration, setupDuration, collectDuration } = module.diagnostic();
     tally.ms += Math.round(duration + setupDuration + collectDuration);
@@ -51,8 +59,9 @@ export function tallyOf(modules) {
       const { state, errors } = test.result();
       if (state === "pending") continue;
       tally[state]++;
-      if (state === "failed")
-        tally.failures.push(`${module.relativeModuleId}: ${test.fullName}: ${firstLine(errors)}`);
+      const line = () => `${module.relativeModuleId}: ${test.fullName}: ${firstLine(errors)}`;
+      if (state === "failed") tally.failures.push(line());
+      else if (test.diagnostic()?.flaky) tally.retried.push(line());
     }
   }
   return tallies;

@@ -58,9 +58,11 @@ describe("the parts of a check", () => {
     expect(output).toBe("[a] begun\n");
   });
 
-  test("are told at the end with their times, and what their projects counted", async () => {
-    const tally = { passed: 7, failed: 1, skipped: 2, ms: 61_000, failures: [] };
-    const ran = JSON.stringify({ node: "24.1.0", uws: "none", tallies: { unit: tally } });
+  test("are told at the end with their times, what their projects counted, and which cases failed", async () => {
+    const tally = { passed: 7, failed: 1, skipped: 2, ms: 61_000 };
+    const cases = { failures: ["a.test.ts: adds: expected 1"], retried: ["b.test.ts: waits: timed out"] };
+    const tallies = { unit: { ...tally, ...cases } };
+    const ran = JSON.stringify({ node: "24.1.0", uws: "none", tallies, uncaught: ["read ECONNRESET"] });
     const { ends } = await run(`echo '${ran}' >"$TALLY_FILE"; exit 1`, "true");
     const timed = ends.map((end, index) => ({ ...end, seconds: 119.7 - index }));
     expect(tableOf(timed, 3_661)).toBe(
@@ -68,7 +70,11 @@ describe("the parts of a check", () => {
         "part 0   2 min 00 s  FAILED: status 1",
         "  unit   1 min 01 s  7 passed, 1 failed, 2 skipped",
         "part 1   1 min 59 s  passed",
-        "in all  61 min 01 s\n",
+        "in all  61 min 01 s",
+        "part 0:",
+        "  failed: a.test.ts: adds: expected 1",
+        "  not caught by a test: read ECONNRESET",
+        "  passed when tried again: b.test.ts: waits: timed out\n",
       ].join("\n"),
     );
   });
@@ -115,7 +121,7 @@ test("files of tests that the parts name are there", () => {
   expect(files.filter((file) => !existsSync(at(file)))).toEqual([]);
 });
 
-test("a tally counts the cases of each project, and a file whose hook failed", () => {
+test("a tally counts the cases of each project, a file whose hook failed, and who passed at the second try", () => {
   const module = (name: string, states: readonly string[], broken = false) => ({
     project: { name },
     relativeModuleId: "a.test.ts",
@@ -126,11 +132,15 @@ test("a tally counts the cases of each project, and a file whose hook failed", (
       allTests: () =>
         states.map((state) => ({
           fullName: `is ${state}`,
-          result: () => ({ state, errors: state === "failed" ? [{ message: "expected 1\nto be 2" }] : [] }),
+          result: () => ({
+            state: state === "flaky" ? "passed" : state,
+            errors: state === "failed" || state === "flaky" ? [{ message: "expected 1\nto be 2" }] : [],
+          }),
+          diagnostic: () => ({ flaky: state === "flaky" }),
         })),
     },
   });
-  const modules = [module("unit", ["passed", "failed", "skipped"]), module("unit", ["passed"], true)];
+  const modules = [module("unit", ["passed", "failed", "skipped"]), module("unit", ["flaky"], true)];
   // biome-ignore lint/suspicious/noExplicitAny: a stand-in for what vitest makes
   expect(tallyOf(modules as any)).toEqual({
     unit: {
@@ -139,6 +149,7 @@ test("a tally counts the cases of each project, and a file whose hook failed", (
       skipped: 1,
       ms: 16,
       failures: ["a.test.ts: is failed: expected 1", "a.test.ts: hook timed out"],
+      retried: ["a.test.ts: is flaky: expected 1"],
     },
   });
 });
