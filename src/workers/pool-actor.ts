@@ -159,9 +159,9 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
     });
     if (!opened.ok) return opened;
     open.pool = opened.value;
-    const { health, version, handlersFor } = opened.value;
+    const { health, version, historyFile, handlersFor } = opened.value;
     mailbox.open((work) => traced(trace, "operation", handlersFor(work)));
-    return succeed({ health, version, sqlite: sqliteVersion() });
+    return succeed({ health, version, historyFile, sqlite: sqliteVersion() });
   }
 
   async function closeFiles(): Promise<void> {

@@ -3,9 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { beforeChanges, changesByHand, type LookUpMethod, tellLookUp } from "../support/changes-by-hand.js";
 import { vmPool } from "../support/daemon.js";
 import { type InProcessDaemon, startInProcess } from "../support/in-process.js";
-import { call, must, type Snapshots, type Volumes } from "../support/rpc.js";
+import { must, type Snapshots } from "../support/rpc.js";
 import { createPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
@@ -47,9 +48,7 @@ describe.skipIf("skip" in vm)("on a pool whose changes the kernel tells", () => 
 
   beforeAll(async () => {
     createPool(running, POOL, DISK);
-    inVm(`for v in a b; do zfs create -s -V 8M ${POOL}/$v; done
-          zfs snapshot ${POOL}/a@s1
-          zfs snapshot ${POOL}/a@s2`);
+    inVm(beforeChanges(POOL));
     server = await start([running.exec, "zfs"]);
   });
   afterAll(async () => {
@@ -58,13 +57,7 @@ describe.skipIf("skip" in vm)("on a pool whose changes the kernel tells", () => 
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** What a look-up tells: a name in the pool and its MiB, or the error. */
-  async function told(method: "GetSnapshot" | "GetVolume", id: string): Promise<string> {
-    const { result, error } = await call<Snapshots & Volumes>(server.url, method, { id });
-    if (error !== null || result === null) return String(error);
-    const [found] = method === "GetSnapshot" ? result.snapshots : result.volumes;
-    return `${found?.id.slice(POOL.length + 1)} ${found?.size}`;
-  }
+  const told = (method: LookUpMethod, id: string) => tellLookUp(server.url, POOL, method, id);
 
   test("look-ups of a pool at rest start next to no process", async () => {
     const rounds = 30;
@@ -80,65 +73,15 @@ describe.skipIf("skip" in vm)("on a pool whose changes the kernel tells", () => 
     expect(verbs.length).toBeLessThanOrEqual(rounds / 3);
   });
 
-  // In this order: each begins with what the last one left.
-  test.each<[string, "GetSnapshot" | "GetVolume", string, string, string, string]>([
-    ["a snapshot", "GetSnapshot", "a@new", "not found", `zfs snapshot ${POOL}/a@new`, "a@new 0"],
-    [
-      "a snapshot's new name",
-      "GetSnapshot",
-      "a@new",
-      "a@new 0",
-      `zfs rename ${POOL}/a@new @old`,
-      "not found",
-    ],
-    ["a destroyed snapshot", "GetSnapshot", "a@old", "a@old 0", `zfs destroy ${POOL}/a@old`, "not found"],
-    ["a volume", "GetVolume", "c", "not found", `zfs create -s -V 8M ${POOL}/c`, "c 8"],
-    ["a volume's size", "GetVolume", "c", "c 8", `zfs set volsize=16M ${POOL}/c`, "c 16"],
-    ["a volume's new name", "GetVolume", "d", "not found", `zfs rename ${POOL}/c ${POOL}/d`, "d 16"],
-    ["a destroyed volume", "GetVolume", "d", "d 16", `zfs destroy ${POOL}/d`, "not found"],
-    ["a clone", "GetVolume", "e", "not found", `zfs clone ${POOL}/a@s1 ${POOL}/e`, "e 8"],
-    ["a promoted clone", "GetSnapshot", "e@s1", "not found", `zfs promote ${POOL}/e`, "e@s1 0"],
-    ["a clone promoted back", "GetSnapshot", "a@s1", "not found", `zfs promote ${POOL}/a`, "a@s1 0"],
-    ["a rollback", "GetSnapshot", "a@s2", "a@s2 0", `zfs rollback -r ${POOL}/a@s1`, "not found"],
-    [
-      "a received snapshot",
-      "GetSnapshot",
-      "f@s1",
-      "not found",
-      `zfs send ${POOL}/a@s1 | zfs receive -u ${POOL}/f`,
-      "f@s1 0",
-    ],
-    ["a recursive destruction", "GetVolume", "f", "f 8", `zfs destroy -r ${POOL}/f`, "not found"],
-    [
-      "a channel program",
-      "GetSnapshot",
-      "b@p",
-      "not found",
-      `echo 'zfs.sync.snapshot("${POOL}/b@p")' | zfs program ${POOL} -`,
-      "b@p 0",
-    ],
-    [
-      "an export and an import",
-      "GetSnapshot",
-      "b@p",
-      "b@p 0",
-      `zpool export ${POOL}; zpool import ${POOL}`,
-      "b@p 0",
-    ],
-    [
-      "another pool of the same name",
-      "GetVolume",
-      "b",
-      "b 8",
-      `zpool destroy ${POOL}; zpool create -f -O mountpoint=none ${POOL} ${DISK}; zfs create -s -V 24M ${POOL}/b`,
-      "b 24",
-    ],
-  ])("%s, made by hand, is seen by the next look-up", async (_what, method, id, before, change, after) => {
-    expect(await told(method, id)).toBe(before);
-    expect(await told(method, id)).toBe(before);
-    inVm(change);
-    expect(await told(method, id)).toBe(after);
-  });
+  test.each(changesByHand(POOL, DISK))(
+    "%s, made by hand, is seen by the next look-up",
+    async (_what, method, id, before, change, after) => {
+      expect(await told(method, id)).toBe(before);
+      expect(await told(method, id)).toBe(before);
+      inVm(change);
+      expect(await told(method, id)).toBe(after);
+    },
+  );
 
   test("changes made by hand are seen at once, however many look-ups are under way", async () => {
     let isOver = false;

@@ -136,6 +136,8 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
       await close(started);
       return failed.stopping;
     }
+    const { historyFile } = opened.value;
+    if (historyFile) started.keepBy(historyFile);
     thread = started;
     lastOpened = opened.value;
     state = "ready";

@@ -20,7 +20,8 @@ import { type Link, openLink } from "../../protocol/threads/link.js";
 import type { WorkReport } from "../../protocol/threads/work-report.js";
 import { createSoloThread } from "../threads/solo-thread.js";
 import { createImageMirror, type ImageMirror } from "./image-mirror.js";
-import { createKeptAnswers, type KeptAnswers } from "./kept-answers.js";
+import { createKeptAnswers, createWitnessedAnswers, type KeptAnswers } from "./kept-answers.js";
+import { openPoolHistory, type PoolHistory } from "./pool-history.js";
 
 export interface ActorThreadOptions {
   readonly settings: ActorSettings;
@@ -45,6 +46,8 @@ export interface ActorThread {
   readonly mirror: ImageMirror;
   /** Answers to look-ups that still hold. */
   readonly kept: KeptAnswers;
+  /** Keeps them from now on by this history of the pool, which other programs change too. */
+  keepBy(historyFile: string): void;
   /** For operations. When the thread ends, pending calls fail with service.interrupted. */
   readonly link: Link;
   /** When the thread ends, pending calls never settle: race them against `ended`. */
@@ -69,6 +72,8 @@ export function startActorThread(options: ActorThreadOptions & ThreadEvents): Ac
   });
   const mirror = createImageMirror();
   const changes = createChangeMemory();
+  let kept = createKeptAnswers(openChangeCounter(changes));
+  let history: PoolHistory | undefined;
   const link = openLink(
     hot.port1,
     async (ask) => {
@@ -96,10 +101,17 @@ export function startActorThread(options: ActorThreadOptions & ThreadEvents): Ac
       link.close();
       control.port1.close();
       reports.port1.close();
+      history?.close();
     });
   return {
     mirror,
-    kept: createKeptAnswers(openChangeCounter(changes)),
+    get kept() {
+      return kept;
+    },
+    keepBy(historyFile) {
+      history = openPoolHistory(historyFile);
+      kept = createWitnessedAnswers(history);
+    },
     link,
     control: comlink.wrap<ActorControl>(comlinkEndpoint(control.port1)),
     ended,

@@ -41,6 +41,8 @@ export interface ActorStats {
 export interface OpenedActor {
   readonly health: string;
   readonly version: string;
+  /** The kstat `txgs` of the pool, where this machine has it and look-ups may be remembered. */
+  readonly historyFile?: string | undefined;
   readonly sqlite: string;
 }
 

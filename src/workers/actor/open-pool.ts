@@ -8,7 +8,7 @@ import type { ActorSettings } from "../../protocol/threads/actor-contract.js";
 import type { HoldReport } from "../../protocol/threads/actor-diagnosis.js";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import { type Trace, traced } from "../../protocol/threads/trace-points.js";
-import type { Zfs } from "../drivers/driver.js";
+import type { CheckedPool, Zfs } from "../drivers/driver.js";
 import type { DatasetLocks } from "./dataset-locks.js";
 import type { FetchQueue } from "./fetch-queue.js";
 
@@ -48,9 +48,7 @@ export interface OpenPoolOptions {
   onRecords(records: Records): void;
 }
 
-export interface OpenedPool {
-  readonly health: string;
-  readonly version: string;
+export interface OpenedPool extends CheckedPool {
   /** Makes the handlers for one piece of work. */
   handlersFor(work: Work): OperationHandlers;
   /** The holds of the downloads that run. */

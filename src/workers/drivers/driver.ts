@@ -2,6 +2,7 @@ import { type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { DatasetName, PoolName, SnapshotName } from "../../protocol/storage/names.js";
 import type { PoolSettings } from "../../protocol/storage/pool-settings.js";
 import type { Bytes } from "../../protocol/storage/units.js";
+import type { OpenedActor } from "../../protocol/threads/actor-contract.js";
 
 export type AnyName = PoolName | DatasetName | SnapshotName;
 
@@ -83,6 +84,9 @@ export interface PoolOwner {
  */
 export type Selection = <T extends Pick<DatasetInfo, "name">>(found: readonly T[]) => readonly T[];
 
+/** `historyFile`: the kstat that tells changes of the pool, where main may read it. */
+export type CheckedPool = Pick<OpenedActor, "health" | "version" | "historyFile">;
+
 export type Properties = Readonly<Record<string, string>>;
 
 /**
@@ -94,7 +98,7 @@ export interface Zfs {
   /** Which driver this is. */
   readonly driver: PoolSettings["driver"];
   /** Checks that the pool can be used. Fails: pool.not_found, command.missing, command.not_permitted. */
-  checkPool(): Promise<Outcome<{ readonly health: string; readonly version: string }>>;
+  checkPool(): Promise<Outcome<CheckedPool>>;
   /**
    * Keeps other daemons from serving the pool until `close`. To be called once, after checkPool
    * and before any change. Fails: pool.unavailable, with who has the pool.

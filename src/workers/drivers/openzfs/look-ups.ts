@@ -1,10 +1,10 @@
 import { type FailedOutcome, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import type { PoolState } from "../../../protocol/storage/txg-history.js";
 import { createCoalescer } from "../../batching/coalescer.js";
 import { failureOf, missingNames } from "../../processes/command-failures.js";
 import { type CommandEnd, succeeded } from "../../processes/run-command.js";
 import type { AnyName, DatasetInfo } from "../driver.js";
 import { COLUMNS, infoOf, rowsOf } from "./list-rows.js";
-import type { PoolState } from "./pool-state.js";
 
 /** Undefined: there is no such dataset. */
 type Found = Outcome<DatasetInfo | undefined>;

@@ -68,7 +68,11 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
       poolGuid = guid;
       if (settings.dispatch === "grouped") await poolState.open(guid);
       const version = await commands.zfs(["version"]);
-      return succeed({ health, version: version.stdout.split("\n")[0]?.trim() || "unknown" });
+      return succeed({
+        health,
+        version: version.stdout.split("\n")[0]?.trim() || "unknown",
+        historyFile: poolState.historyFile,
+      });
     },
 
     async claim(owner) {

@@ -1,6 +1,7 @@
 import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import type { DatasetName, PoolName, SnapshotName } from "../../../protocol/storage/names.js";
 import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
+import type { PoolState } from "../../../protocol/storage/txg-history.js";
 import { bytes } from "../../../protocol/storage/units.js";
 import { createCoalescer } from "../../batching/coalescer.js";
 import { failureOf, onlyMissing } from "../../processes/command-failures.js";
@@ -9,7 +10,6 @@ import type { DatasetInfo, MarkedVolume, PoolUsage, Selection, Space, Zfs } from
 import { createKeyedBatchers } from "./keyed-batchers.js";
 import { COLUMNS, infoOf, numberOf, rowsOf } from "./list-rows.js";
 import { createLookUp, listNames } from "./look-ups.js";
-import type { PoolState } from "./pool-state.js";
 import { LIST_OUTPUT_BYTES, NAMES_PER_COMMAND, type ZfsCommands } from "./zfs-commands.js";
 
 type Reads = Pick<

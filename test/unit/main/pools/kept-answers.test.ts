@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { createKeptAnswers } from "../../../../src/main/pools/kept-answers.js";
+import { createKeptAnswers, createWitnessedAnswers } from "../../../../src/main/pools/kept-answers.js";
 import { failed, succeed } from "../../../../src/protocol/storage/failures.js";
 import type { DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
 import type { Operation } from "../../../../src/protocol/storage/operations.js";
@@ -73,4 +73,46 @@ test("a counter that wraps never tells that changes are not counted", () => {
     seen.push(counter.value);
   }
   expect(seen).toEqual([-2, -1, 1]);
+});
+
+describe("an answer about a pool whose history tells changes", () => {
+  /** A pool in a state that a test sets; `asked` counts the questions that its actor gets. */
+  function witnessed() {
+    const pool: { state: string | undefined; asked: number } = { state: "7", asked: 0 };
+    const kept = createWitnessedAnswers({ now: async () => pool.state });
+    const ask = (during = () => {}) =>
+      kept.ask(snapshot(), async () => {
+        pool.asked++;
+        during();
+        return succeed(pool.asked);
+      });
+    return { pool, ask };
+  }
+
+  test("is kept while the state is the same, also if the state is unknown in between", async () => {
+    const { pool, ask } = witnessed();
+    expect([await ask(), await ask()]).toEqual([succeed(1), succeed(1)]);
+    pool.state = undefined;
+    expect(await ask()).toEqual(succeed(2));
+    pool.state = "7";
+    expect(await ask()).toEqual(succeed(1));
+    pool.state = "8";
+    expect(await ask()).toEqual(succeed(3));
+    pool.state = "7";
+    expect(await ask()).toEqual(succeed(4));
+  });
+
+  test("is not kept if the state was another when it came, or unknown at either end", async () => {
+    const { pool, ask } = witnessed();
+    await ask(() => {
+      pool.state = "8";
+    });
+    await ask(() => {
+      pool.state = undefined;
+    });
+    await ask();
+    pool.state = "8";
+    expect(await ask()).toEqual(succeed(4));
+    expect(await ask()).toEqual(succeed(4));
+  });
 });

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { PoolState } from "../../../../../src/protocol/storage/txg-history.js";
 import type { AnyName } from "../../../../../src/workers/drivers/driver.js";
 import { createLookUp } from "../../../../../src/workers/drivers/openzfs/look-ups.js";
-import type { PoolState } from "../../../../../src/workers/drivers/openzfs/pool-state.js";
 import type { CommandEnd } from "../../../../../src/workers/processes/run-command.js";
 import { turn } from "../../../../support/until.js";
 

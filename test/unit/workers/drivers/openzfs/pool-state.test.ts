@@ -1,10 +1,8 @@
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { PoolName } from "../../../../../src/protocol/storage/names.js";
+import { createPoolStateTracker } from "../../../../../src/protocol/storage/txg-history.js";
 import { createActorLog } from "../../../../../src/protocol/threads/actor-log.js";
-import {
-  createPoolStateReader,
-  createPoolStateTracker,
-} from "../../../../../src/workers/drivers/openzfs/pool-state.js";
+import { createPoolStateReader } from "../../../../../src/workers/drivers/openzfs/pool-state.js";
 
 const HEADING = `5 0 0x01 100 11200 22044811 4503599627370496
 txg      birth            state ndirty       nread        nwritten     reads    writes   otime        qtime        wtime        stime       \n`;
