@@ -65,8 +65,7 @@ export default {
         label: `${method}: processor time with ${many} volumes to that with ${FEW}`,
         of: `${method}, ${many} volumes`,
         to: `${method}, ${FEW} volumes`,
-        // A page is chosen among all names.
-        ...(method !== "ListVolumes" && { atMost: GROWTH_LIMIT }),
+        atMost: GROWTH_LIMIT,
       });
     }
     compare({

@@ -21,6 +21,8 @@ import {
   type DatasetInfo,
   type MarkedVolume,
   type Properties,
+  type Selection,
+  selectFrom,
   sharedBlocks,
   type Zfs,
 } from "../../src/workers/drivers/driver.js";
@@ -99,6 +101,10 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
   const clonesOf = (snapshots: ReadonlySet<string>) =>
     [...entries.values()].filter(({ origin }) => origin !== undefined && snapshots.has(origin));
   const byName = (a: Pick<DatasetInfo, "name">, b: Pick<DatasetInfo, "name">) => (a.name < b.name ? -1 : 1);
+  function listed(root: string, wanted: DatasetInfo["type"], select: Selection | undefined) {
+    const found = within(root).filter(({ type }) => type === wanted);
+    return select ? selectFrom(found, select) : found.sort(byName);
+  }
   const available = () => capacity - [...entries.values()].reduce((sum, { used }) => sum + used, 0n);
 
   /** Creates missing parents as filesystems, as `zfs create -p` does. Fails if one is no filesystem. */
@@ -205,15 +211,10 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     claim: () => call("claim", pool, () => succeed(null)),
     changeState: async () => undefined,
     find: (name) => call("find", name, () => succeed(entries.get(name))),
-    listVolumes: (select = (found) => [...found].sort(byName)) =>
-      call("listVolumes", pool, () =>
-        succeed(select([...entries.values()].filter(({ type }) => type === "volume"))),
-      ),
-    listSnapshots: (root, select = (found) => [...found].sort(byName)) =>
+    listVolumes: (select) => call("listVolumes", pool, () => succeed(listed(pool, "volume", select))),
+    listSnapshots: (root, select) =>
       call("listSnapshots", root, () =>
-        entries.has(root)
-          ? succeed(select(within(root).filter(({ type }) => type === "snapshot")))
-          : failed.notFound,
+        entries.has(root) ? succeed(listed(root, "snapshot", select)) : failed.notFound,
       ),
     snapshotsOf: (volume) =>
       call("snapshotsOf", volume, () =>

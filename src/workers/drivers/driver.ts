@@ -1,5 +1,6 @@
 import { type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { DatasetName, PoolName, SnapshotName } from "../../protocol/storage/names.js";
+import { type Page, pageOf } from "../../protocol/storage/page.js";
 import type { PoolSettings } from "../../protocol/storage/pool-settings.js";
 import type { Bytes } from "../../protocol/storage/units.js";
 import type { OpenedActor } from "../../protocol/threads/actor-contract.js";
@@ -78,11 +79,19 @@ export interface PoolOwner {
   readonly dataDir: string;
 }
 
-/**
- * Chooses what a list answers with, and its order. It gets all that there is, in any order, so that
- * the driver makes a DatasetInfo only of what is chosen, where it can.
- */
-export type Selection = <T extends Pick<DatasetInfo, "name">>(found: readonly T[]) => readonly T[];
+/** What a list answers with: a page, of what is shown. It is sorted by name, as pageOf sorts. */
+export interface Selection {
+  readonly page: Page;
+  readonly isShown: (info: Pick<DatasetInfo, "name">) => boolean;
+}
+
+/** The selection of a list that a driver has whole, in any order. */
+export function selectFrom<T extends Pick<DatasetInfo, "name">>(
+  list: readonly T[],
+  { page, isShown }: Selection,
+): readonly T[] {
+  return pageOf(list.filter(isShown), ({ name }) => name, page);
+}
 
 /** `historyFile`: the kstat that tells changes of the pool, where main may read it. */
 export type CheckedPool = Pick<OpenedActor, "health" | "version" | "historyFile">;
@@ -108,10 +117,10 @@ export interface Zfs {
   changeState(): Promise<string | undefined>;
   /** Undefined: there is no such dataset. */
   find(name: AnyName): Promise<Outcome<DatasetInfo | undefined>>;
-  /** All volumes of the pool, ordered by name, or what `select` chooses of them. */
+  /** All volumes of the pool, ordered by name, or what `select` says of them. */
   listVolumes(select?: Selection): Promise<Outcome<readonly DatasetInfo[]>>;
   /**
-   * Snapshots of `root` and of everything below it, or what `select` chooses of them.
+   * Snapshots of `root` and of everything below it, or what `select` says of them.
    * Fails: dataset.not_found.
    */
   listSnapshots(root: PoolName | DatasetName, select?: Selection): Promise<Outcome<readonly DatasetInfo[]>>;

@@ -1,5 +1,6 @@
 import type { DatasetGroups } from "./catalog-lookups.js";
 import type { Dataset, Snapshot } from "./dataset.js";
+import { createSortedNames, type SortedNames } from "./sorted-names.js";
 
 /** Datasets by all that they are looked up by. */
 export interface CatalogIndex extends DatasetGroups {
@@ -7,6 +8,8 @@ export interface CatalogIndex extends DatasetGroups {
   add(dataset: Dataset): void;
   /** Takes the same object that was added. */
   remove(dataset: Dataset): void;
+  /** The names of all datasets of a type. The first call for a type sorts them; from then on they are kept up. */
+  sortedNames(type: Dataset["type"]): Pick<SortedNames, "from">;
   clear(): void;
 }
 
@@ -42,6 +45,15 @@ export function createCatalogIndex(): CatalogIndex {
   const clones = createGroups<number, Dataset>();
   /** How many datasets have their data in a file. */
   const fileUsers = new Map<string, number>();
+  /** Of the types that were asked for. */
+  const sorted = new Map<Dataset["type"], SortedNames>();
+
+  function sortNames(type: Dataset["type"]): SortedNames {
+    const found = [...byId.values()].filter((dataset) => dataset.type === type);
+    const names = createSortedNames(found.map(({ name }) => name));
+    sorted.set(type, names);
+    return names;
+  }
 
   return {
     find: (name) => byName.get(name),
@@ -51,10 +63,12 @@ export function createCatalogIndex(): CatalogIndex {
     snapshotGroupOf: snapshots.of,
     cloneGroupOf: clones.of,
     countUsers: (file) => fileUsers.get(file) ?? 0,
+    sortedNames: (type) => sorted.get(type) ?? sortNames(type),
 
     add(dataset) {
       byName.set(dataset.name, dataset);
       byId.set(dataset.id, dataset);
+      sorted.get(dataset.type)?.add(dataset.name);
       const parent = parentOf(dataset.name);
       if (dataset.type === "snapshot") snapshots.add(parent, dataset);
       else children.add(parent, dataset);
@@ -64,6 +78,7 @@ export function createCatalogIndex(): CatalogIndex {
     remove(dataset) {
       byName.delete(dataset.name);
       byId.delete(dataset.id);
+      sorted.get(dataset.type)?.remove(dataset.name);
       const parent = parentOf(dataset.name);
       if (dataset.type === "snapshot") snapshots.remove(parent, dataset);
       else children.remove(parent, dataset);
@@ -73,7 +88,7 @@ export function createCatalogIndex(): CatalogIndex {
       else fileUsers.delete(dataset.file);
     },
     clear() {
-      for (const groups of [byName, byId, children, snapshots, clones, fileUsers]) groups.clear();
+      for (const groups of [byName, byId, children, snapshots, clones, fileUsers, sorted]) groups.clear();
     },
   };
 }

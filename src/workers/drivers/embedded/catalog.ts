@@ -7,6 +7,7 @@ import { openOwnSqlite } from "../../sqlite/sqlite-file.js";
 import { createCatalogIndex } from "./catalog-index.js";
 import { type DatasetLookups, lookUpIn } from "./catalog-lookups.js";
 import { createCatalogOverlay, type DatasetChange } from "./catalog-overlay.js";
+import { type CatalogPages, pagesIn } from "./catalog-pages.js";
 import {
   ADD_DISCARDED,
   ADD_HOLDS,
@@ -55,7 +56,7 @@ export interface CatalogWatcher {
  * It is never ahead of the file: changes are staged, which only `staged` shows, until one commit
  * has put all of them on the disk.
  */
-export interface Catalog extends CatalogView {
+export interface Catalog extends CatalogView, CatalogPages {
   /** As it will be when what is staged is committed. */
   readonly staged: CatalogView;
   /** Adds a change to those that the next commit makes. Its datasets are states that `staged` shows. */
@@ -236,6 +237,7 @@ function createCatalog(database: Sqlite, stored: StoredCatalog, backup: string, 
 
   return {
     ...lookUpIn(index),
+    ...pagesIn(index),
     nextId,
     nextTxg,
     holdsOf,

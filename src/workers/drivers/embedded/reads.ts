@@ -22,7 +22,7 @@ export function embeddedReads(
   }
 
   function listBelow(root: AnyName, wanted: Dataset["type"], select?: Selection): DatasetInfo[] {
-    const found = select ? select(catalog.within(root, wanted)) : catalog.subtree(root, wanted);
+    const found = select ? catalog.pageBelow(root, wanted, select) : catalog.subtree(root, wanted);
     return found.map(infoOf);
   }
 

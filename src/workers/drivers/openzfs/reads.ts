@@ -6,7 +6,15 @@ import { bytes } from "../../../protocol/storage/units.js";
 import { createCoalescer } from "../../batching/coalescer.js";
 import { failureOf, onlyMissing } from "../../processes/command-failures.js";
 import { type CommandEnd, succeeded } from "../../processes/run-command.js";
-import type { DatasetInfo, MarkedVolume, PoolUsage, Selection, Space, Zfs } from "../driver.js";
+import {
+  type DatasetInfo,
+  type MarkedVolume,
+  type PoolUsage,
+  type Selection,
+  type Space,
+  selectFrom,
+  type Zfs,
+} from "../driver.js";
 import { createKeyedBatchers } from "./keyed-batchers.js";
 import { COLUMNS, infoOf, numberOf, rowsOf } from "./list-rows.js";
 import { createLookUp, listNames } from "./look-ups.js";
@@ -127,7 +135,7 @@ export function openzfsReads(
   const volumesBelow = coalesced((root: PoolName) => infos(["-t", "volume", "-r", root]));
   const snapshotsBelow = coalesced((root: PoolName | DatasetName) => infos(["-t", "snapshot", "-r", root]));
   const selected = (list: Outcome<readonly DatasetInfo[]>, select?: Selection) =>
-    list.ok && select ? succeed(select(list.value)) : list;
+    list.ok && select ? succeed(selectFrom(list.value, select)) : list;
 
   return {
     find: isShared

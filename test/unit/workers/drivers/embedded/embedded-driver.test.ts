@@ -14,7 +14,7 @@ import {
 } from "../../../../../src/protocol/storage/names.js";
 import { type Bytes, bytes } from "../../../../../src/protocol/storage/units.js";
 import { createActorLog } from "../../../../../src/protocol/threads/actor-log.js";
-import type { AnyName, Zfs } from "../../../../../src/workers/drivers/driver.js";
+import type { AnyName, DatasetInfo, Zfs } from "../../../../../src/workers/drivers/driver.js";
 import { openEmbeddedZfs } from "../../../../../src/workers/drivers/embedded/embedded-driver.js";
 import { openSqlite } from "../../../../../src/workers/sqlite/open-sqlite.js";
 import { scratchFolder } from "../../../../support/memory-actor.js";
@@ -88,6 +88,15 @@ function run(zfs: Zfs, [name, args]: Call): Promise<Outcome<Changed>> {
   return (zfs[name] as (...args: unknown[]) => Promise<Outcome<Changed>>)(...args);
 }
 
+/** The pages behind a name: of the volumes, of all snapshots, and of those of one dataset. */
+async function pagesBehind(zfs: Zfs, after: string): Promise<unknown> {
+  const page = (limit: number) => ({ page: { limit, after }, isShown: () => true });
+  const lists = [zfs.listVolumes(page(2)), zfs.listSnapshots(POOL, page(3))];
+  const below = await zfs.listSnapshots(dataset("tank/a"), page(2));
+  const all = await Promise.all(lists.map((list) => must<readonly DatasetInfo[]>(list)));
+  return [...all, below.ok ? below.value : []].map((found) => found.map(({ name }) => name));
+}
+
 /** Everything that a pool shows. */
 async function shown(zfs: Zfs): Promise<unknown> {
   const volumes = await must(zfs.listVolumes());
@@ -97,6 +106,7 @@ async function shown(zfs: Zfs): Promise<unknown> {
     (info) => info && [info.name, info.type, info.volsize, info.origin],
   );
   return {
+    pages: await Promise.all(everyName.map((after) => pagesBehind(zfs, after))),
     volumes: volumes.map(({ name }) => name).sort(),
     snapshots: all.map(({ name }) => name).sort(),
     order: (await Promise.all(volumes.map(({ name }) => must(zfs.snapshotsOf(name as DatasetName))))).map(
