@@ -3,7 +3,8 @@ import { type Outcome, succeed } from "../protocol/storage/failures.js";
 import { type Trace, traced } from "../protocol/threads/trace-points.js";
 import type { Config } from "./config/schema.js";
 import type { BulkDoor, BulkReply } from "./downloads/bulk-handle.js";
-import { type StreamingHandle, startStreaming } from "./downloads/streaming-handle.js";
+import type { StreamingHandle } from "./downloads/streaming-handle.js";
+import { startStreamingLanes } from "./downloads/streaming-lanes.js";
 import { type FrontDoor, guard, listenFailure, type RequestHandler } from "./front-door.js";
 
 /** The port for bulk downloads, which the streaming thread serves. */
@@ -16,7 +17,7 @@ export interface BulkPort {
 }
 
 /**
- * Starts the streaming thread, whose orders from here are trace points, and waits until it listens for
+ * Starts the streaming worker, whose orders from here are trace points, and waits until it listens for
  * bulk downloads, if it is to. Fails as takePort does, and leaves nothing then.
  */
 export async function openStreaming(
@@ -26,7 +27,7 @@ export async function openStreaming(
   trace: Trace | undefined,
 ): Promise<Outcome<{ readonly streaming: StreamingHandle; readonly bulk: BulkPort | undefined }>> {
   const settings = bulkSettings(config, connections);
-  const handle = startStreaming({
+  const handle = startStreamingLanes({
     settings: config.timeouts,
     windowBytes: config.limits.streamWindowBytes,
     folder: config.dataDir,

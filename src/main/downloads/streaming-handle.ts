@@ -110,11 +110,13 @@ export interface StreamingOptions {
   readonly folder: string;
   /** Where the worker listens for bulk downloads; undefined: nowhere. */
   readonly bulk: Omit<BulkSettings, "firstRequest"> | undefined;
+  /** Makes the id of a transfer, which no other has, whatever its kind and its thread. */
+  newId(): number;
   readonly log: Logger;
 }
 
 export function startStreaming(options: StreamingOptions): StreamingHandle {
-  const { settings, windowBytes, folder, log } = options;
+  const { settings, windowBytes, folder, newId, log } = options;
   const sends = new Map<number, SendListener>();
   const fetches = new Map<number, PendingFetch>();
   /** What resolves the calls of `report` that have no answer, by the id of their ping. */
@@ -123,8 +125,6 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
   const children = createChildMemory();
   /** Kept for reuse: shared memory is freed late, once both threads have collected their garbage. */
   const freeRings: SharedArrayBuffer[] = [];
-  /** Ids are unique across sends, fetches and threads. */
-  let lastId = 0;
   /** Set once, by `stop`: a thread that ends afterwards is not replaced. */
   let stopped = false;
   const bulk =
@@ -132,7 +132,7 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
     createBulkHandle({
       settings: options.bulk,
       order: (message) => order(message),
-      newId: () => ++lastId,
+      newId,
       onDeaf: (problem) => log.error({ problem }, "can't listen for bulk downloads; it is tried again"),
     });
   /**
@@ -230,12 +230,12 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
     bulk: bulk?.door,
     report: () =>
       new Promise((resolve) => {
-        const id = ++lastId;
+        const id = newId();
         pings.set(id, resolve);
         order({ kind: "ping", id });
       }),
     send: (command, listener, skipBytes = 0) => {
-      const id = ++lastId;
+      const id = newId();
       const ring = freeRings.pop() ?? createRingMemory(windowBytes);
       const reader = createRingReader(ring);
       sends.set(id, listener);
@@ -255,7 +255,7 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
       };
     },
     fetch: (owner, fetchOrder, onMoved = () => {}) => {
-      const id = ++lastId;
+      const id = newId();
       let settle: PendingFetch["settle"] = () => {};
       const settled = new Promise<Outcome<FetchReport>>((resolve) => {
         settle = resolve;
