@@ -1,6 +1,7 @@
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { codeOf, messageOf } from "../../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
+import { parseUrl, urlOf } from "./client/daemon-address.js";
 import { notEmpty } from "./option-parsers.js";
 
 interface DiagnoseFlags {
@@ -10,20 +11,6 @@ interface DiagnoseFlags {
 
 /** How long the daemon may take. Its own limits are shorter, so it hangs itself if it takes longer. */
 const ANSWER_LIMIT_MS = 10_000;
-
-/** Addresses to listen on that are none to connect to. */
-const ANY_ADDRESS: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
-
-function parseUrl(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url && /^https?:$/.test(url.protocol)) return url;
-  throw new InvalidArgumentError("must be http://HOST:PORT");
-}
-
-function urlOf({ host, port }: { readonly host: string; readonly port: number }): URL {
-  const address = ANY_ADDRESS[host] ?? host;
-  return new URL(`http://${address.includes(":") ? `[${address}]` : address}:${port}`);
-}
 
 /** Asks the daemon. Fails with why there is no diagnosis. */
 async function askDaemon(base: URL): Promise<Outcome<string>> {

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { checkConfigCommand } from "./check-config.js";
+import { addVerbs, callCommand } from "./client/client-commands.js";
 import { diagnoseCommand } from "./diagnose.js";
 import { imageCommand } from "./image/image-command.js";
 import { serveCommand } from "./serve.js";
@@ -12,5 +13,12 @@ export function createProgram(version: string): Command {
     .addCommand(serveCommand(version), { isDefault: true })
     .addCommand(checkConfigCommand())
     .addCommand(diagnoseCommand())
-    .addCommand(imageCommand());
+    .addCommand(imageCommand())
+    .addCommand(addVerbs(new Command("volume").description("create, list and delete volumes")))
+    .addCommand(
+      addVerbs(new Command("snapshot").description("take, list, delete and roll back to snapshots")),
+    )
+    .addCommand(addVerbs(new Command("guest").description("make and delete the disks of a guest")))
+    .addCommand(addVerbs(new Command("pool").description("show the pools")))
+    .addCommand(callCommand());
 }

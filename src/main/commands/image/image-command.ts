@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { addVerbs } from "../client/client-commands.js";
 import { notEmpty, parseBlockBytes, parsePort } from "../option-parsers.js";
 import { aboutFile, problemLine } from "./command-failure.js";
 import type { PackOptions } from "./pack.js";
@@ -58,7 +59,9 @@ async function unpack(files: readonly string[], { output }: { output: string }):
 
 /** `imagestore image pack | inspect | unpack | serve`. See docs/images.md. */
 export function imageCommand(): Command {
-  const image = new Command("image").description("make, check, unpack and serve images");
+  const image = new Command("image").description(
+    "make, check, unpack and serve images; fetch, list and delete those of a daemon",
+  );
   image.hook("preAction", () => {
     process.stdout.on("error", exitWithError);
   });
@@ -91,5 +94,5 @@ export function imageCommand(): Command {
     .argument("<files...>", "a full stream, then incrementals on it in order; - for stdin")
     .requiredOption("-o, --output <file>", "where to write the raw disk", notEmpty)
     .action((files: string[], flags: { output: string }) => unpack(files, flags).catch(exitWithError));
-  return image;
+  return addVerbs(image);
 }

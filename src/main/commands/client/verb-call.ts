@@ -1,0 +1,62 @@
+import { readJson, tokenOf } from "../../../protocol/json-rpc/json.js";
+import { callDaemon } from "./daemon-client.js";
+import type { ShownRecord } from "./record-tables.js";
+import type { Verb } from "./verbs.js";
+
+/** So many records of a list are asked for at once. */
+const PAGE = 1_000;
+
+/** What a verb's calls have answered: their records, and all of it as one JSON text. */
+export interface VerbAnswer {
+  readonly records: readonly ShownRecord[];
+  readonly text: string;
+}
+
+type Params = Readonly<Record<string, unknown>>;
+
+function isRecord(value: unknown): value is ShownRecord {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The records below a member of an answer; of a guest, its disks. */
+function recordsIn(value: unknown, member: string): readonly ShownRecord[] {
+  if (!isRecord(value)) return [];
+  if (isRecord(value.guest)) return recordsIn(value.guest, member);
+  const records = value[member];
+  return Array.isArray(records) ? records.filter(isRecord) : [];
+}
+
+/** The texts of the elements of an array that is a member of an answer. */
+function tokensIn(answer: string, member: string): readonly string[] {
+  const read = readJson(answer);
+  if ("problem" in read) return [];
+  const list = read.value.items[read.value.keys.indexOf(member)];
+  return list?.items.map(tokenOf) ?? [];
+}
+
+/** A guest's members are in an object of their own. */
+function requestOf({ group }: Verb, params: Params): Params {
+  if (group !== "guest") return params;
+  const { pool, ...guest } = params;
+  return { guest, pool };
+}
+
+/** Calls the method of a verb; of a list, for one page after the other. Rejects as callDaemon does. */
+export async function callVerb(base: URL, verb: Verb, params: Params): Promise<VerbAnswer> {
+  const { method, records: member, isList } = verb;
+  const request = requestOf(verb, params);
+  if (!isList) {
+    const { value, text } = await callDaemon(base, method, request);
+    return { records: recordsIn(value, member), text };
+  }
+  const records: ShownRecord[] = [];
+  const texts: string[] = [];
+  for (let after = ""; ; ) {
+    const { value, text } = await callDaemon(base, method, { ...request, limit: PAGE, after });
+    const page = recordsIn(value, member);
+    records.push(...page);
+    texts.push(...tokensIn(text, member));
+    if (page.length < PAGE) return { records, text: `{"${member}":[${texts.join(",")}]}` };
+    after = String(page.at(-1)?.id);
+  }
+}

@@ -1,0 +1,68 @@
+import { describe, expect, test } from "vitest";
+import { tableText } from "../../../../../src/main/commands/client/record-tables.js";
+import { parseDisk, parseSize, VERBS } from "../../../../../src/main/commands/client/verbs.js";
+import { createProgram } from "../../../../../src/main/commands/program.js";
+import { createMethodTable } from "../../../../../src/protocol/json-rpc/methods/table.js";
+
+describe("the commands of the client", () => {
+  test("are one for each method", () => {
+    const methods = VERBS.map(({ method }) => method);
+    expect(methods.toSorted()).toEqual([...createMethodTable().names].sort());
+  });
+
+  test("are all commands of the program, with a summary each", () => {
+    const program = createProgram("1.2.3");
+    for (const { group, name, summary } of VERBS) {
+      const found = program.commands
+        .find((each) => each.name() === group)
+        ?.commands.find((each) => each.name() === name);
+      expect(found?.description(), `${group} ${name}`).toBe(summary);
+    }
+  });
+});
+
+describe("a size", () => {
+  test.each([
+    ["512M", 512],
+    ["10G", 10_240],
+    ["1.5g", 1_536],
+    ["2TiB", 2_097_152],
+    ["64MB", 64],
+  ])("%s is so many MiB: %i", (text, mib) => expect(parseSize(text)).toBe(mib));
+
+  test.each(["", "10", "10K", "0G", "1.0001M", "-1G", "9999999999P", "G"])("%j is refused", (text) => {
+    expect(() => parseSize(text)).toThrow("whole MiB");
+  });
+
+  test("is one kind of disk, and an image the other", () => {
+    const first = parseDisk("size=1G", undefined);
+    expect(parseDisk("image=golden", first)).toEqual([{ size: 1024 }, { image: "golden" }]);
+    for (const text of ["1G", "size=", "size=10", "disk=1G"])
+      expect(() => parseDisk(text, [])).toThrow("must be");
+  });
+});
+
+describe("a table", () => {
+  const volumes = [
+    { id: "tank/a", size: 64, device: "/dev/zvol/tank/a" },
+    { id: "tank/longer", size: 1536, device: "" },
+  ];
+
+  test("has a heading and aligned columns, or tabs and no heading", () => {
+    expect(tableText("volumes", volumes, false)).toBe(
+      "NAME         VOLSIZE   DEVICE\ntank/a       64.0 MiB  /dev/zvol/tank/a\ntank/longer  1.5 GiB   -\n",
+    );
+    expect(tableText("volumes", volumes, true)).toBe(
+      "tank/a\t64.0 MiB\t/dev/zvol/tank/a\ntank/longer\t1.5 GiB\t-\n",
+    );
+  });
+
+  test("says that there is nothing, but to a program", () => {
+    expect([tableText("images", [], false), tableText("images", [], true)]).toEqual(["no images\n", ""]);
+  });
+
+  test("does not steer the terminal", () => {
+    const image = { id: "\x1b[2Jevil\n", type: "kvm", size: 1, status: "complete" };
+    expect(tableText("images", [image], true)).toBe("?[2Jevil?\tkvm\t1.0 MiB\tcomplete\n");
+  });
+});
