@@ -19,19 +19,25 @@ function parentOf(name: string): string {
   return at < 0 ? name.slice(0, Math.max(name.lastIndexOf("/"), 0)) : name.slice(0, at);
 }
 
-/** Groups of datasets by a key. */
+/** Groups of datasets by a key. Most have one member: a Set of it would take more room than the dataset. */
 function createGroups<Key, Member extends Dataset>() {
-  const groups = new Map<Key, Set<Member>>();
+  const groups = new Map<Key, Member | Set<Member>>();
   return {
-    of: (key: Key): Iterable<Member> => groups.get(key) ?? [],
+    of(key: Key): Iterable<Member> {
+      const group = groups.get(key);
+      if (group === undefined) return [];
+      return group instanceof Set ? group : [group];
+    },
     add(key: Key, member: Member): void {
-      const group = groups.get(key) ?? new Set();
-      groups.set(key, group.add(member));
+      const group = groups.get(key);
+      if (group === undefined) groups.set(key, member);
+      else if (group instanceof Set) group.add(member);
+      else if (group !== member) groups.set(key, new Set([group, member]));
     },
     remove(key: Key, member: Member): void {
       const group = groups.get(key);
-      group?.delete(member);
-      if (group?.size === 0) groups.delete(key);
+      if (group instanceof Set) group.delete(member);
+      if (group === member || (group instanceof Set && group.size === 0)) groups.delete(key);
     },
     clear: () => groups.clear(),
   };

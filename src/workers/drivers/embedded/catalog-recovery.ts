@@ -7,7 +7,9 @@ import { fail, type Outcome, succeed } from "../../../protocol/storage/failures.
 import type { EmbeddedSettings } from "../../../protocol/storage/pool-settings.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import { openSqlite } from "../../sqlite/open-sqlite.js";
-import { backupOf, type Catalog, openCatalog, readCatalog } from "./catalog.js";
+import { backupOf, type Catalog, openCatalog } from "./catalog.js";
+import type { PoolSurvey } from "./pool-survey.js";
+import { readCatalog } from "./stored-catalog.js";
 import type { VolumeFiles } from "./volume-files.js";
 
 /** The catalog of the pool in a folder. */
@@ -53,36 +55,63 @@ async function readBackup(path: string, log: ActorLog): Promise<Backup | undefin
   }
 }
 
+/** A catalog that is open, and what was in the pool's folders since. */
+interface OpenedCatalog {
+  readonly catalog: Catalog;
+  readonly survey: PoolSurvey;
+}
+
+/** Surveys the folders while the catalog is read, and not before nobody else can change them. */
+async function openWithSurvey(path: string, files: VolumeFiles, log: ActorLog): Promise<OpenedCatalog> {
+  let surveying: Promise<PoolSurvey> | undefined;
+  const catalog = await openCatalog(path, log, () => {
+    surveying = files.survey();
+    // It is told when the catalog has been read.
+    surveying.catch(() => {});
+  });
+  try {
+    return { catalog, survey: await (surveying ?? files.survey()) };
+  } catch (error) {
+    await catalog.close();
+    throw error;
+  }
+}
+
 /** An open catalog, or none, and what is wrong with it: undefined when nothing is. */
 interface Examined {
-  readonly catalog?: Catalog;
+  readonly opened?: OpenedCatalog;
   readonly problem: string | undefined;
 }
 
 /** Looks into the backup only where the catalog has nothing to say: both are as large. */
-async function examine(path: string, filesThere: readonly string[], log: ActorLog): Promise<Examined> {
+async function examine(path: string, files: VolumeFiles, log: ActorLog): Promise<Examined> {
   if (!existsSync(path)) {
+    const { files: there } = await files.survey();
     // Opening it would create an empty one.
-    if (filesThere.length > 0 || (await readBackup(backupOf(path), log))) return { problem: "is missing" };
-    return { catalog: await openCatalog(path, log), problem: undefined };
+    if (there.size > 0 || (await readBackup(backupOf(path), log))) return { problem: "is missing" };
+    return { opened: await openWithSurvey(path, files, log), problem: undefined };
   }
-  let catalog: Catalog;
+  let opened: OpenedCatalog;
   try {
-    catalog = await openCatalog(path, log);
+    opened = await openWithSurvey(path, files, log);
   } catch (error) {
     if (!isDamage(error)) throw error;
     return { problem: `is damaged (${messageOf(error)})` };
   }
-  const datasets = [...catalog.datasets()];
-  if (datasets.length === 0) {
+  const { catalog, survey } = opened;
+  const [first] = catalog.datasets();
+  if (first === undefined) {
     const backup = await readBackup(backupOf(path), log);
-    if (backup && backup.datasets > 0) return { catalog, problem: "is empty" };
+    if (backup && backup.datasets > 0) return { opened, problem: "is empty" };
   }
-  const used = filesOf(datasets);
-  const unknown = filesThere.filter((file) => !used.has(file) && !catalog.isDiscarded(file)).length;
-  if (unknown <= used.size) return { catalog, problem: undefined };
-  const problem = `knows ${used.size} files with data, and there are ${unknown} others: it is damaged, or older than they are`;
-  return { catalog, problem };
+  let unknown = 0;
+  for (const file of survey.files.keys()) {
+    if (!catalog.isFileUsed(file) && !catalog.isDiscarded(file)) unknown++;
+  }
+  const used = unknown === 0 ? 0 : filesOf(catalog.datasets()).size;
+  if (unknown <= used) return { opened, problem: undefined };
+  const problem = `knows ${used} files with data, and there are ${unknown} others: it is damaged, or older than they are`;
+  return { opened, problem };
 }
 
 /** Moves a file that can't be used out of the way, with its journal, which no other file may ever get. */
@@ -118,11 +147,11 @@ async function restore(path: string, { path: from, datasets, time }: Backup, log
 }
 
 /** Whether a backup knows more of the files that are there, or any dataset where the catalog knows none. */
-function knowsMore(backup: Backup | undefined, catalog: Catalog, filesThere: readonly string[]): boolean {
+function knowsMore(backup: Backup | undefined, { catalog, survey }: OpenedCatalog): boolean {
   if (!backup) return false;
   const datasets = [...catalog.datasets()];
   if (datasets.length === 0) return true;
-  const known = (of: ReadonlySet<string>) => filesThere.filter((file) => of.has(file)).length;
+  const known = (of: ReadonlySet<string>) => [...survey.files.keys()].filter((file) => of.has(file)).length;
   return known(backup.files) > known(filesOf(datasets));
 }
 
@@ -134,8 +163,7 @@ function adviceOf(backup: Backup | undefined, lost: string): string {
 }
 
 /**
- * Opens the catalog of a pool, or creates that of a new pool. `filesThere`: the files in `volumes/`.
- * One that is damaged, missing or empty beside data, or that knows fewer files than there are
+ * Opens the catalog of a pool, or creates that of a new pool, and looks at the pool's folders. One that is damaged, missing or empty beside data, or that knows fewer files than there are
  * others, is refused unless the settings say `recover`. Then it is put aside, and its backup taken
  * where that can be read and knows more of the files.
  * Fails: pool.unavailable. Rejects with errors of the file system and of SQLite that show no damage.
@@ -145,21 +173,20 @@ export async function openSoundCatalog(
   folder: string,
   files: VolumeFiles,
   log: ActorLog,
-): Promise<Outcome<Catalog>> {
+): Promise<Outcome<OpenedCatalog>> {
   const path = catalogIn(folder);
-  const filesThere = await files.list();
-  const { catalog, problem } = await examine(path, filesThere, log);
-  if (catalog && problem === undefined) return succeed(catalog);
+  const { opened, problem } = await examine(path, files, log);
+  if (opened && problem === undefined) return succeed(opened);
   const backup = await readBackup(backupOf(path), log);
   if (!recover) {
-    await catalog?.close();
+    await opened?.catalog.close();
     const message = `the catalog of pool ${name}, ${path}, ${problem}. ${adviceOf(backup, files.lost)}`;
     return fail("pool.unavailable", message);
   }
   if (backup) await keepBackup(backup);
-  if (catalog && !knowsMore(backup, catalog, filesThere)) return succeed(catalog);
-  await catalog?.close();
+  if (opened && !knowsMore(backup, opened)) return succeed(opened);
+  await opened?.catalog.close();
   await putAside(path, log);
   if (backup) await restore(path, backup, log);
-  return succeed(await openCatalog(path, log));
+  return succeed(await openWithSurvey(path, files, log));
 }

@@ -50,14 +50,22 @@ function valuesOf(count: number): string {
 }
 
 /** Gives, as a text of JSON, the rows with an id above the first value, in their order, as many as the second. */
-export const DATASETS_AS_JSON = `SELECT json_group_array(json_object(${COLUMNS.map((name) => `'${name}', ${name}`).join(", ")})) AS rows
+export const DATASETS_AS_JSON = `SELECT json_group_array(json_array(${COLUMNS.join(", ")})) AS rows
   FROM (SELECT * FROM datasets WHERE id > ? ORDER BY id LIMIT ?)`;
 
+/** The values of a dataset, in the order of the table's columns. */
+type DatasetRow = readonly unknown[];
+
 /** The rows in such a text. Throws CatalogDamage. */
-export function rowsIn(text: SqlValue | undefined): readonly SqlRow[] {
+export function rowsIn(text: SqlValue | undefined): readonly DatasetRow[] {
   const rows: unknown = JSON.parse(String(text));
   if (!Array.isArray(rows)) throw new CatalogDamage("the catalog's datasets can't be read");
   return rows;
+}
+
+/** Throws CatalogDamage. */
+export function idOfRow([id]: DatasetRow): number {
+  return integerOf(id, "id");
 }
 
 /** The file holds what no version of the catalog writes. Its code is SQLite's for a damaged file. */
@@ -66,41 +74,49 @@ export class CatalogDamage extends Error {
   readonly code = "SQLITE_CORRUPT";
 }
 
-function failureOf(row: SqlRow, column: string): CatalogDamage {
-  return new CatalogDamage(`the catalog has a bad ${column}: ${JSON.stringify(row[column])}`);
+function failureOf(value: unknown, column: string): CatalogDamage {
+  return new CatalogDamage(`the catalog has a bad ${column}: ${JSON.stringify(value)}`);
 }
 
-function textIn(row: SqlRow, column: string): string {
-  const value = row[column];
-  if (typeof value !== "string") throw failureOf(row, column);
+function textOf(value: unknown, column: string): string {
+  if (typeof value !== "string") throw failureOf(value, column);
   return value;
 }
 
-function integerIn(row: SqlRow, column: string): number {
-  const value = row[column];
-  if (typeof value !== "number") throw failureOf(row, column);
+function integerOf(value: unknown, column: string): number {
+  if (typeof value !== "number") throw failureOf(value, column);
   return value;
 }
 
-function sizeIn(row: SqlRow, column: string): Bytes {
-  const digits = textIn(row, column);
-  if (!/^\d+$/.test(digits)) throw failureOf(row, column);
+function sizeOf(digits: string, column: string): Bytes {
+  if (!/^\d+$/.test(digits)) throw failureOf(digits, column);
   return bytes(BigInt(digits));
 }
 
-function propertiesIn(row: SqlRow, column: string): Properties {
+function propertiesOf(text: string, column: string): Properties {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(textIn(row, column));
+    parsed = JSON.parse(text);
   } catch {
-    throw failureOf(row, column);
+    throw failureOf(text, column);
   }
-  if (typeof parsed !== "object" || parsed === null) throw failureOf(row, column);
+  if (typeof parsed !== "object" || parsed === null) throw failureOf(text, column);
   const properties = Object.entries(parsed).map(([property, value]: [string, unknown]) => {
-    if (typeof value !== "string") throw failureOf(row, column);
+    if (typeof value !== "string") throw failureOf(text, column);
     return [property, value];
   });
   return Object.fromEntries(properties);
+}
+
+/** What a column says by its text. Few texts occur in very many rows: those share one value. */
+function sharedBy<Value>(read: (text: string, column: string) => Value) {
+  const known = new Map<string, Value>();
+  return (value: unknown, column: string): Value => {
+    const text = textOf(value, column);
+    const found = known.get(text) ?? read(text, column);
+    known.set(text, found);
+    return found;
+  };
 }
 
 /** The grammar of a name was checked before it was stored; what is left to tell apart is its kind. */
@@ -112,29 +128,41 @@ function isDataset(name: string): name is DatasetName {
   return !isSnapshot(name);
 }
 
-/** Throws CatalogDamage. */
-export function datasetOfRow(row: SqlRow): Dataset {
-  const fields = {
-    id: integerIn(row, "id"),
-    guid: textIn(row, "guid"),
-    createtxg: BigInt(integerIn(row, "createtxg")),
-    created: integerIn(row, "created"),
-    volsize: sizeIn(row, "volsize"),
-    volblocksize: integerIn(row, "volblocksize"),
-    written: sizeIn(row, "written"),
-    file: textIn(row, "file"),
-    allocated: sizeIn(row, "held"),
-    reserved: row.reserved === 1,
-    readonly: row.readonly === 1,
-    origin: row.origin === null ? undefined : integerIn(row, "origin"),
-    properties: propertiesIn(row, "properties"),
+/** Makes datasets of rows. Each call throws CatalogDamage. */
+export function createDatasetReader(): (row: DatasetRow) => Dataset {
+  const sharedSize = sharedBy(sizeOf);
+  const sharedProperties = sharedBy(propertiesOf);
+
+  function datasetOf<Type, Name>(type: Type, name: Name, row: DatasetRow) {
+    const [id, , , guid, createtxg, created, volsize, volblocksize, written, file, held, ...others] = row;
+    const [reserved, readonly, origin, properties] = others;
+    return {
+      type,
+      name,
+      id: integerOf(id, "id"),
+      guid: textOf(guid, "guid"),
+      createtxg: BigInt(integerOf(createtxg, "createtxg")),
+      created: integerOf(created, "created"),
+      volsize: sharedSize(volsize, "volsize"),
+      volblocksize: integerOf(volblocksize, "volblocksize"),
+      written: sharedSize(written, "written"),
+      file: textOf(file, "file"),
+      allocated: sharedSize(held, "held"),
+      reserved: reserved === 1,
+      readonly: readonly === 1,
+      origin: origin === null ? undefined : integerOf(origin, "origin"),
+      properties: sharedProperties(properties, "properties"),
+    };
+  }
+
+  return (row) => {
+    const name = textOf(row[1], "name");
+    const type = textOf(row[2], "type");
+    if (type === "snapshot" && isSnapshot(name)) return datasetOf(type, name, row);
+    if (type === "volume" && isDataset(name)) return datasetOf(type, name, row);
+    if (type === "filesystem" && isDataset(name)) return datasetOf(type, name, row);
+    throw failureOf(type, "type");
   };
-  const type = textIn(row, "type");
-  const name = textIn(row, "name");
-  if (type === "snapshot" && isSnapshot(name)) return { ...fields, type, name };
-  if (type === "volume" && isDataset(name)) return { ...fields, type, name };
-  if (type === "filesystem" && isDataset(name)) return { ...fields, type, name };
-  throw failureOf(row, "type");
 }
 
 /** In the order of the table's columns. */
@@ -159,6 +187,6 @@ export function datasetValues(dataset: Dataset): SqlValue[] {
 }
 
 /** Throws CatalogDamage. */
-export function holdOfRow(row: SqlRow): Hold {
-  return { id: integerIn(row, "id"), tag: textIn(row, "tag") };
+export function holdOfRow({ id, tag }: SqlRow): Hold {
+  return { id: integerOf(id, "id"), tag: textOf(tag, "tag") };
 }

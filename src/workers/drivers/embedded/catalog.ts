@@ -13,19 +13,15 @@ import {
   ADD_HOLDS,
   CATALOG_TABLES,
   CATALOG_VERSION,
-  CatalogDamage,
-  DATASETS_AS_JSON,
   DELETE_DATASETS,
   DELETE_DISCARDED,
   DELETE_HOLDS,
-  datasetOfRow,
   datasetValues,
-  holdOfRow,
   PUT_DATASETS,
-  rowsIn,
 } from "./catalog-rows.js";
 import { createCatalogUpkeep } from "./catalog-upkeep.js";
 import type { Dataset, Hold } from "./dataset.js";
+import { readCatalog, type StoredCatalog } from "./stored-catalog.js";
 
 /** A change that is made as a whole or not at all. */
 export interface CatalogChange extends DatasetChange {
@@ -83,49 +79,15 @@ export function backupOf(path: string): string {
   return path.replace(/(?:\.db)?$/, ".backup.db");
 }
 
-/** What a catalog's file holds. */
-interface StoredCatalog {
-  readonly datasets: readonly Dataset[];
-  readonly holds: readonly Hold[];
-  readonly discarded: readonly string[];
-  readonly lastId: number;
-  readonly lastTxg: bigint;
-}
-
-/** So many rows are one text: it must not get too long. */
-const ROWS_A_TEXT = 20_000;
-
-/** Reads the rows as JSON: one by one they take five times as long to get here. */
-async function readDatasets(database: Sqlite): Promise<readonly Dataset[]> {
-  const datasets: Dataset[] = [];
-  for (let lastId = -1; ; lastId = datasets.at(-1)?.id ?? lastId) {
-    const [row] = await database.all(DATASETS_AS_JSON, lastId, ROWS_A_TEXT);
-    const rows = rowsIn(row?.rows);
-    datasets.push(...rows.map(datasetOfRow));
-    if (rows.length < ROWS_A_TEXT) return datasets;
-  }
-}
-
-/** Reads all tables. Throws CatalogDamage, or SQLite's error. */
-export async function readCatalog(database: Sqlite): Promise<StoredCatalog> {
-  const [check] = await database.all("PRAGMA integrity_check(1)");
-  if (check?.integrity_check !== "ok") throw new CatalogDamage(`SQLite finds: ${check?.integrity_check}`);
-  const datasets = await readDatasets(database);
-  const holds = await database.all("SELECT id, tag FROM holds");
-  const discarded = await database.all("SELECT file FROM discarded");
-  const facts = await database.all("SELECT name, value FROM facts WHERE name IN ('last_id', 'last_txg')");
-  const given = (name: string) => /^\d+$/.exec(String(facts.find((row) => row.name === name)?.value))?.[0];
-  return {
-    datasets,
-    holds: holds.map(holdOfRow),
-    discarded: discarded.map(({ file }) => String(file)),
-    lastId: Number(given("last_id") ?? 0),
-    lastTxg: BigInt(given("last_txg") ?? 0),
-  };
-}
-
-/** Opens the catalog in the file `path`, or creates an empty one. Rejects with CatalogDamage or SQLite's error. */
-export async function openCatalog(path: string, log: ActorLog): Promise<Catalog> {
+/**
+ * Opens the catalog in the file `path`, or creates an empty one. Rejects with CatalogDamage or SQLite's
+ * error. `onLocked` is called once nobody else can change the pool, before the catalog is read.
+ */
+export async function openCatalog(
+  path: string,
+  log: ActorLog,
+  onLocked: () => void = () => {},
+): Promise<Catalog> {
   const database = await openOwnSqlite({
     path,
     // The catalog is the only record of what exists, so an answered change must survive a power cut.
@@ -134,6 +96,7 @@ export async function openCatalog(path: string, log: ActorLog): Promise<Catalog>
     tables: CATALOG_TABLES,
   });
   try {
+    onLocked();
     return createCatalog(database, await readCatalog(database), backupOf(path), log);
   } catch (error) {
     await database.close();

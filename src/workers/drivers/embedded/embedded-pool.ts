@@ -9,7 +9,9 @@ import { type Trace, traced } from "../../../protocol/threads/trace-points.js";
 import { backupOf, type Catalog } from "./catalog.js";
 import { catalogIn, openSoundCatalog } from "./catalog-recovery.js";
 import { type CatalogTransactions, createCatalogTransactions } from "./catalog-transaction.js";
+import type { Volume } from "./dataset.js";
 import { newFilesystem } from "./dataset-rules.js";
+import type { PoolSurvey } from "./pool-survey.js";
 import { createReceiveGrants, type ReceiveGrants } from "./receive-grants.js";
 import { createSpaceAccounting, type SpaceAccounting } from "./space-accounting.js";
 import { createSpaceReserve, giveRoom, type SpaceReserve } from "./space-reserve.js";
@@ -71,18 +73,20 @@ async function ensureRoot(pool: PoolName, catalog: Catalog): Promise<FailedOutco
  * Puts right what a crash may have left: publishes files of committed datasets, deletes those
  * that a commit discarded, and puts the links right. A file that the catalog neither uses nor
  * discarded is never deleted, but set aside.
+ * @returns the files in `volumes/` now.
  */
 async function settleFiles(
   { name: pool, recover = false }: EmbeddedSettings,
   catalog: Catalog,
   files: VolumeFiles,
+  { files: there, links }: PoolSurvey,
   log: ActorLog,
-): Promise<void> {
-  const datasets = [...catalog.datasets()];
-  const used = new Set(datasets.flatMap(({ file }) => (file === "" ? [] : [file])));
-  await files.settleIncoming(used, recover);
-  const there = await files.list();
-  const unused = there.filter((file) => !used.has(file));
+): Promise<PoolSurvey["files"]> {
+  for (const file of await files.settleIncoming(catalog.isFileUsed, recover)) {
+    const look = files.look(file);
+    if (look) there.set(file, look);
+  }
+  const unused = [...there.keys()].filter((file) => !catalog.isFileUsed(file));
   const discarded = unused.filter(catalog.isDiscarded);
   const unknown = unused.filter((file) => !catalog.isDiscarded(file));
   for (const file of discarded) {
@@ -90,6 +94,7 @@ async function settleFiles(
     catalog.noteRemoved(file);
   }
   for (const file of unknown) await files.setAside(file);
+  for (const file of unused) there.delete(file);
   if (unknown.length > 0) {
     log.error("files that the catalog does not know are set aside", {
       pool,
@@ -99,14 +104,20 @@ async function settleFiles(
   }
   if (discarded.length > 0)
     log.warn("files that a crash left are removed", { pool, files: discarded.length });
-  files.makePrivate(used);
-  await files.settleLinks(datasets.filter((dataset) => dataset.type === "volume"));
+  for (const [file, { isPrivate }] of there) if (!isPrivate) files.makePrivate(file);
+  await files.settleLinks(links, volumesIn(catalog));
+  return there;
+}
+
+function* volumesIn(catalog: Catalog): Iterable<Volume> {
+  for (const dataset of catalog.datasets()) if (dataset.type === "volume") yield dataset;
 }
 
 /** The datasets whose data is not there, as after the restoration of an older catalog. */
-async function findEmptyHanded(catalog: Catalog, files: VolumeFiles): Promise<readonly string[]> {
-  const there = new Set(await files.list());
-  return [...catalog.datasets()].flatMap(({ name, file }) => (file === "" || there.has(file) ? [] : [name]));
+function findEmptyHanded(catalog: Catalog, there: PoolSurvey["files"]): readonly string[] {
+  const missing: string[] = [];
+  for (const { name, file } of catalog.datasets()) if (file !== "" && !there.has(file)) missing.push(name);
+  return missing;
 }
 
 async function openFolder(
@@ -121,18 +132,19 @@ async function openFolder(
   const files = traced(trace, "files", await openVolumeFiles(folder));
   const opened = await openSoundCatalog(settings, folder, files, log);
   if (!opened.ok) return opened;
-  const catalog = traced(trace, "catalog", opened.value, ["commit"]);
+  const { survey } = opened.value;
+  const catalog = traced(trace, "catalog", opened.value.catalog, ["commit"]);
   let isOpen = false;
   try {
     const failure = await ensureRoot(name, catalog);
     if (failure) return failure;
-    await settleFiles(settings, catalog, files, log);
+    const there = await settleFiles(settings, catalog, files, survey, log);
     const quota = quotaBytes === undefined ? undefined : bytes(quotaBytes);
     const transactions = createCatalogTransactions(catalog, files, log);
-    const accounting = createSpaceAccounting(catalog, files, quota);
+    const accounting = createSpaceAccounting(catalog, files, quota, there);
     const reserve = createSpaceReserve(folder, files.available, log);
     await reserve.restore();
-    const missing = await findEmptyHanded(catalog, files);
+    const missing = findEmptyHanded(catalog, there);
     const grants = createReceiveGrants(accounting, transactions, log);
     const pool = { name, catalog, files, transactions, accounting, grants, reserve, missing };
     for (const notice of await noticesOf(pool)) log.error(notice, { pool: name });

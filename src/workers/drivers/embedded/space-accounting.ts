@@ -1,6 +1,7 @@
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
 import type { Space } from "../driver.js";
 import type { Catalog } from "./catalog.js";
+import type { PoolSurvey } from "./pool-survey.js";
 import { createSpaceSums } from "./space-sums.js";
 import type { VolumeFiles } from "./volume-files.js";
 
@@ -50,15 +51,23 @@ interface Granted {
   readonly unwritten: bigint;
 }
 
+/** `seen`: what the files in `volumes/` were just seen to take. */
 export function createSpaceAccounting(
   catalog: Catalog,
   files: VolumeFiles,
   quota: Bytes | undefined,
+  seen: PoolSurvey["files"],
 ): SpaceAccounting {
-  const sums = createSpaceSums(files.allocatedNow);
+  let known = seen;
+  const sums = createSpaceSums((file) => {
+    const look = known.get(file);
+    return look ? bytes(look.allocated) : files.allocatedNow(file);
+  });
   const { totals } = sums;
   for (const dataset of catalog.datasets()) sums.entered(dataset);
   sums.settled();
+  // From now on the files themselves are looked at.
+  known = new Map();
   catalog.watch(sums);
   /** By folder. */
   const receives = new Map<string, bigint>();

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { chmodSync, lstatSync, renameSync, statfsSync } from "node:fs";
+import { chmodSync, renameSync, statfsSync } from "node:fs";
 import { chmod, lstat, mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { sync } from "../../../protocol/raw-disk/file-writes.js";
@@ -8,6 +8,16 @@ import type { DatasetName } from "../../../protocol/storage/names.js";
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
 import { createSharedRun } from "../../batching/coalescer.js";
 import { DISK_FILE } from "./child-messages.js";
+import {
+  FILE_MODE,
+  type FileLook,
+  type FoundLinks,
+  lookAt,
+  type PoolSurvey,
+  STAT_BLOCK_BYTES,
+  surveyFiles,
+  surveyLinks,
+} from "./pool-survey.js";
 import { createVolumeCopier } from "./volume-copy.js";
 import { createVolumeLinks } from "./volume-links.js";
 
@@ -42,8 +52,8 @@ export interface VolumeFiles {
   publish(file: string): void;
   /** Succeeds when there is no such file. */
   remove(file: string): Promise<void>;
-  /** Lets only the daemon's user read the files, which older versions did not. Those that are missing stay so. */
-  makePrivate(files: Iterable<string>): void;
+  /** Lets only the daemon's user read a file, which older versions did not. One that is missing stays so. */
+  makePrivate(file: string): void;
   /** The bytes that a file takes on the disk, which for a sparse file are fewer than its size. */
   allocatedBytes(file: string): Promise<Bytes>;
   /** The same at once, of new files too; 0 if there is no such file. */
@@ -63,8 +73,10 @@ export interface VolumeFiles {
   readonly sharesBlocks: boolean;
   /** What the file system has, used or free. */
   totalBytes(): Bytes;
-  /** The names of all files in `volumes/`. */
-  list(): Promise<readonly string[]>;
+  /** Looks at all files and links, in steps between which other work has its turn. */
+  survey(): Promise<PoolSurvey>;
+  /** Looks at one file. Undefined: it is not there. */
+  look(file: string): FileLook | undefined;
   /** Moves a file from `volumes/` to `lost/`. */
   setAside(file: string): Promise<void>;
   /** The folder of the files that were set aside, an absolute path. */
@@ -72,19 +84,19 @@ export interface VolumeFiles {
   /** How many files are in `lost/`. */
   countLost(): Promise<number>;
   /**
-   * Publishes the `used` files whose publication a crash prevented, and empties `incoming/`.
+   * Publishes the used files whose publication a crash prevented, and empties `incoming/`.
    * `keepOthers`: files go to `lost/`, since a catalog that was damaged may have used them.
+   * @returns the files that were published.
    */
-  settleIncoming(used: ReadonlySet<string>, keepOthers: boolean): Promise<void>;
-  /** Puts the links of all volumes right. What else is a file in `zvol/` goes to `lost/`. */
-  settleLinks(volumes: Iterable<{ readonly name: DatasetName; readonly file: string }>): Promise<void>;
+  settleIncoming(isUsed: (file: string) => boolean, keepOthers: boolean): Promise<readonly string[]>;
+  /** Puts the links of all volumes right, of what the survey found. What else is a file in `zvol/` goes to `lost/`. */
+  settleLinks(
+    found: FoundLinks,
+    volumes: Iterable<{ readonly name: DatasetName; readonly file: string }>,
+  ): Promise<void>;
 }
 
 const FOLDER_MODE = 0o750;
-/** Only the daemon's user may read what guests have written. */
-const FILE_MODE = 0o600;
-/** The unit of stat's `blocks`, whatever the block size of the file system. */
-const STAT_BLOCK_BYTES = 512;
 
 class CopyCancelled extends Error {
   override readonly name = "CopyCancelled";
@@ -121,7 +133,7 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
 
   const copier = createVolumeCopier();
   const sharesBlocks = await copier.sharesBlocks(incoming);
-  const links = createVolumeLinks(devices);
+  const links = createVolumeLinks(devices, volumes);
   const pathOf = (file: string) => join(volumes, file);
   const newPathOf = (file: string) => join(incoming, file);
   /** One sync of the folder serves all who wait for it. */
@@ -129,7 +141,6 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
   const copying = new AbortController();
   /** What each new file takes that is neither published nor removed. */
   const unpublished = new Map<string, Bytes>();
-  const link = (volume: DatasetName, file: string) => links.link(volume, pathOf(file));
 
   /**
    * Has `make` create a new file. First its data is synced, then its name: only after both may
@@ -183,24 +194,16 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
       unpublished.delete(file);
       for (const path of [newPathOf(file), pathOf(file)]) await rm(path, { force: true });
     },
-    makePrivate: (present) => {
-      for (const file of present) {
-        try {
-          chmodSync(pathOf(file), FILE_MODE);
-        } catch (error) {
-          if (codeOf(error) !== "ENOENT") throw error;
-        }
+    makePrivate: (file) => {
+      try {
+        chmodSync(pathOf(file), FILE_MODE);
+      } catch (error) {
+        if (codeOf(error) !== "ENOENT") throw error;
       }
     },
     allocatedBytes: (file) => allocatedAt(pathOf(file)),
-    allocatedNow: (file) => {
-      for (const path of [pathOf(file), newPathOf(file)]) {
-        const stat = lstatSync(path, { throwIfNoEntry: false });
-        if (stat) return bytes(stat.blocks * STAT_BLOCK_BYTES);
-      }
-      return bytes(0);
-    },
-    link,
+    allocatedNow: (file) => bytes((lookAt(pathOf(file)) ?? lookAt(newPathOf(file)))?.allocated ?? 0),
+    link: links.link,
     unlink: links.unlink,
     incomingPath: (name) => join(incoming, name),
     receivedBytes: (path) => allocatedAt(join(path, DISK_FILE)).catch(() => bytes(0)),
@@ -215,22 +218,24 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
       const { blocks, bsize } = statfsSync(folder, { bigint: true });
       return bytes(blocks * bsize);
     },
-    list: () => readdir(volumes),
+    survey: async () => ({ files: await surveyFiles(volumes), links: await surveyLinks(devices) }),
+    look: (file) => lookAt(pathOf(file)),
     lost,
     setAside: (file) => setAside(pathOf(file)),
     countLost: async () => (await readdirIfThere(lost)).length,
-    settleIncoming: async (used, keepOthers) => {
+    settleIncoming: async (isUsed, keepOthers) => {
+      const published: string[] = [];
       for (const entry of await readdir(incoming, { withFileTypes: true })) {
         const path = newPathOf(entry.name);
-        if (used.has(entry.name)) await rename(path, pathOf(entry.name));
-        else if (keepOthers && entry.isFile()) await setAside(path);
+        if (isUsed(entry.name)) {
+          await rename(path, pathOf(entry.name));
+          published.push(entry.name);
+        } else if (keepOthers && entry.isFile()) await setAside(path);
         else await rm(path, { recursive: true, force: true });
       }
       await sync(volumes);
+      return published;
     },
-    settleLinks: (present) => {
-      const paths = [...present].map(({ name, file }) => [name, pathOf(file)] as const);
-      return links.settle(new Map(paths), setAside);
-    },
+    settleLinks: (found, present) => links.settle(found, present, setAside),
   };
 }

@@ -2,6 +2,7 @@ import { lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync, w
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { DatasetName } from "../../../../../src/protocol/storage/names.js";
+import { surveyLinks } from "../../../../../src/workers/drivers/embedded/pool-survey.js";
 import { createVolumeLinks } from "../../../../../src/workers/drivers/embedded/volume-links.js";
 import { scratchFolder } from "../../../../support/memory-actor.js";
 
@@ -10,10 +11,9 @@ const name = (text: string) => text as DatasetName;
 test("a start keeps the links that are right, makes those that are missing, and removes the others", async () => {
   using folder = scratchFolder();
   const devices = join(folder.path, "zvol");
-  const links = createVolumeLinks(devices);
-  const file = (text: string) => join(folder.path, "volumes", text);
+  const links = createVolumeLinks(devices, join(folder.path, "volumes"));
   for (const volume of ["tank/right", "tank/wrong", "tank/gone", "tank/was/below", "tank/kept/below"])
-    await links.link(name(volume), file(volume.replaceAll("/", "-")));
+    await links.link(name(volume), volume.replaceAll("/", "-"));
   // A folder of volumes that are no more, where a volume is now.
   mkdirSync(join(devices, "tank/empty"));
   symlinkSync("nowhere", join(devices, "tank/strange~"));
@@ -21,13 +21,14 @@ test("a start keeps the links that are right, makes those that are missing, and 
   const aside: string[] = [];
   const before = lstatSync(join(devices, "tank/right")).ino;
   await links.settle(
-    new Map([
-      [name("tank/right"), file("tank-right")],
-      [name("tank/wrong"), file("another")],
-      [name("tank/was"), file("now-a-volume")],
-      [name("tank/empty"), file("new")],
-      [name("tank/kept/below"), file("tank-kept-below")],
-    ]),
+    await surveyLinks(devices),
+    [
+      { name: name("tank/right"), file: "tank-right" },
+      { name: name("tank/wrong"), file: "another" },
+      { name: name("tank/was"), file: "now-a-volume" },
+      { name: name("tank/empty"), file: "new" },
+      { name: name("tank/kept/below"), file: "tank-kept-below" },
+    ],
     async (path) => {
       aside.push(path);
       rmSync(path);
