@@ -31,6 +31,8 @@ clean_up() {
   "$SCRIPTS/stop.sh"
 }
 trap clean_up EXIT
+# A signal alone would end this with the status of the last command, which is mostly 0.
+trap 'exit 143' TERM INT HUP
 
 ssh-keygen -q -t ed25519 -N '' -C imagestore-test -f "$RUN/key"
 public_key=$(cut -d' ' -f2 "$RUN/key.pub")
@@ -92,6 +94,8 @@ if [[ ${VM_OWNER:-} ]]; then
   OPENZFS_VM_RUN=$RUN setsid bash -c '
     while kill -0 "$1" && kill -0 "$2"; do sleep 2; done
     [[ $(<"$OPENZFS_VM_RUN/qemu.pid") != "$2" ]] || exec "$3"
+    # Somebody has deleted the folder below a running VM.
+    ! tr "\0" "\n" <"/proc/$2/cmdline" | grep -qxF "file:$OPENZFS_VM_RUN/console.log" || kill "$2"
   ' - "$VM_OWNER" "$qemu" "$SCRIPTS/stop.sh" </dev/null >/dev/null 2>&1 &
 fi
 

@@ -65,6 +65,7 @@ async function startVm(): Promise<Vm | NoTarget> {
     VM_OWNER: String(process.pid),
   });
   if (started.status !== 0) {
+    await runScript("stop.sh", { OPENZFS_VM_RUN: run });
     rmSync(parent, { recursive: true, force: true });
     throw new Error(`test/openzfs-vm/start.sh failed: ${started.output}`);
   }
