@@ -2,32 +2,33 @@ import { readFileSync } from "node:fs";
 import { createRandom } from "../faults/random.js";
 import type { DaemonProcess } from "../support/daemon.js";
 import { call, must, type Volumes } from "../support/rpc.js";
+import { leaveOpen, UNFINISHED_BODIES, UNFINISHED_HEADS } from "../support/unfinished-requests.js";
 import { until } from "../support/until.js";
 import { KEPT } from "./bodies.js";
 import { type Case, makeCase } from "./cases.js";
-import { createFuzzClient, leaveOpen } from "./wire.js";
+import { createFuzzClient, type FuzzClient } from "./wire.js";
 
 export interface CampaignOptions {
   readonly requests: number;
   readonly seed: number;
   /** The first case; others are counted from it. To repeat one case of a run. */
   readonly first: number;
-  /** How long a connection may stay open on which no request is complete. */
-  readonly idleLimitMs: number;
+  /** How long a connection may stay open on which no request is complete, of each port. */
+  readonly idleLimitMs: { readonly main: number; readonly bulk: number };
   /** How many of the requests come before memory is measured for the first time. */
   readonly warmUp: number;
 }
 
 export interface CampaignReport {
-  /** What was wrong, with the number of its case. Ten at most. */
+  /** What was wrong, ten cases with their numbers at most, and each unfinished request that stayed. */
   readonly problems: readonly string[];
   /** How many cases of each kind, and how many replies of each status. */
   readonly counts: ReadonlyMap<string, number>;
   readonly seconds: number;
   /** Resident memory of the daemon after the warm-up, at the end, and after its rest. */
   readonly rssMib: { readonly before: number; readonly end: number; readonly rested: number };
-  /** The longest time that an unfinished request kept its connection. */
-  readonly slowestEndMs: number;
+  /** The longest time that an unfinished request kept its connection, of each port. */
+  readonly slowestEndMs: { readonly main: number; readonly bulk: number };
 }
 
 /** Clients that send at the same time. */
@@ -35,18 +36,11 @@ const CLIENTS = 48;
 const MOST_PROBLEMS = 10;
 /** Changed requests make volumes of new names; they are removed each time that this many cases have run. */
 const SWEEP_EVERY = 10_000;
+/** The port for bulk downloads gets each case whose number is a multiple of this, beside the main port. */
+const BULK_EVERY = 16;
 const SIZE_MIB = 8;
 export const MEMORY_FACTOR = 1.2;
 const REST_MS = 60_000;
-
-/** Beginnings of requests that never end. */
-const UNFINISHED = [
-  "",
-  "P",
-  "POST /rpc HTTP/1.1\r\n",
-  "POST /rpc HTTP/1.1\r\nHost: localhost\r\nX: ",
-  "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
-];
 
 function rssMib(pid: number): number {
   const [, kib] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
@@ -75,42 +69,69 @@ async function sweep(url: string): Promise<void> {
   await makeKept(url);
 }
 
-/** Sends all cases to a daemon on an embedded pool called tank. */
+function portOf(url: string): number {
+  return Number(new URL(url).port);
+}
+
+/** A case as the port for bulk downloads gets it: it takes one request, and knows no methods. */
+function onBulkPort(one: Case): Case {
+  return { ...one, awaited: one.awaited.slice(0, 1).map(() => ({ kind: "any" })), mayEnd: true };
+}
+
+/** Leaves each kind of unfinished request to a port, once as it is and once half-closed. */
+function leaveAll(url: string, limitMs: number): Promise<{ slowestMs: number; problems: string[] }> {
+  const port = portOf(url);
+  const left = [...UNFINISHED_HEADS, ...UNFINISHED_BODIES].flatMap((one) => [
+    leaveOpen(port, one, limitMs),
+    leaveOpen(port, one, limitMs, true),
+  ]);
+  return Promise.allSettled(left).then((ends) => ({
+    slowestMs: Math.max(...ends.map((end) => (end.status === "fulfilled" ? end.value.ms : limitMs))),
+    problems: ends.flatMap((end) => (end.status === "rejected" ? [`${url}: ${end.reason.message}`] : [])),
+  }));
+}
+
+/** Sends all cases to a daemon on an embedded pool called tank, which has a port for bulk downloads. */
 export async function runCampaign(daemon: DaemonProcess, options: CampaignOptions): Promise<CampaignReport> {
   const { requests, seed, first } = options;
-  const port = Number(new URL(daemon.url).port);
   const began = performance.now();
   const problems: string[] = [];
   const counts = new Map<string, number>();
   const count = (what: string) => counts.set(what, (counts.get(what) ?? 0) + 1);
   await makeKept(daemon.url);
-  const unfinished = UNFINISHED.map((text) => leaveOpen(port, text, options.idleLimitMs));
-  // They are awaited at the end; until then a rejection is not a surprise.
-  for (const one of unfinished) one.catch(() => {});
+  const { idleLimitMs } = options;
+  const unfinished = Promise.all([
+    leaveAll(daemon.url, idleLimitMs.main),
+    leaveAll(daemon.bulkUrl, idleLimitMs.bulk),
+  ]);
 
   /** The number of the next case. */
   let next = first;
+  const run = async (client: FuzzClient, one: Case, name: string, prefix = "") => {
+    count(`${prefix}${one.kind}`);
+    const { problem, statuses } = await client.run(one);
+    for (const status of statuses) count(`${prefix}${status}`);
+    if (problem === undefined) return;
+    const sent = JSON.stringify(
+      Buffer.concat([...one.segments])
+        .toString("latin1")
+        .slice(0, 600),
+    );
+    problems.push(`${name} (${prefix}${one.kind}, ${one.ending}): ${problem}\n  sent ${sent}`);
+  };
   const work = async (end: number) => {
-    const client = createFuzzClient(port);
+    const client = createFuzzClient(portOf(daemon.url));
+    const bulk = createFuzzClient(portOf(daemon.bulkUrl));
     while (next < end && problems.length < MOST_PROBLEMS && daemon.process.exitCode === null) {
       const number = next++;
       const one = caseOf(seed, number);
-      count(one.kind);
-      const { problem, statuses } = await client.run(one);
-      for (const status of statuses) count(String(status));
-      if (problem !== undefined) {
-        const sent = JSON.stringify(
-          Buffer.concat([...one.segments])
-            .toString("latin1")
-            .slice(0, 600),
-        );
-        problems.push(
-          `case ${number} of seed ${seed} (${one.kind}, ${one.ending}): ${problem}\n  sent ${sent}`,
-        );
-      }
+      const name = `case ${number} of seed ${seed}`;
+      await run(client, one, name);
+      if (number % BULK_EVERY === 0) await run(bulk, onBulkPort(one), name, "bulk ");
       if (number % SWEEP_EVERY === SWEEP_EVERY - 1) await sweep(daemon.url);
     }
     client.close();
+    bulk.close();
   };
   const runUntil = async (end: number) => {
     await Promise.all(Array.from({ length: CLIENTS }, () => work(end)));
@@ -121,14 +142,14 @@ export async function runCampaign(daemon: DaemonProcess, options: CampaignOption
   await runUntil(first + requests);
   const seconds = (performance.now() - began) / 1000;
   const end = rssMib(daemon.pid);
-  const ends = await Promise.all(unfinished);
+  const [main, bulk] = await unfinished;
   await sweep(daemon.url);
   await until("memory returns", () => rssMib(daemon.pid) <= before * MEMORY_FACTOR, REST_MS).catch(() => {});
   return {
-    problems,
+    problems: [...problems, ...main.problems, ...bulk.problems],
     counts,
     seconds,
     rssMib: { before, end, rested: rssMib(daemon.pid) },
-    slowestEndMs: Math.max(...ends),
+    slowestEndMs: { main: main.slowestMs, bulk: bulk.slowestMs },
   };
 }

@@ -172,24 +172,3 @@ export function createFuzzClient(port: number): FuzzClient {
     close: () => kept?.socket.destroy(),
   };
 }
-
-/**
- * Opens a connection, sends `text`, and leaves it alone.
- * @returns after how many ms the server has ended it. Rejects after `limitMs`.
- */
-export function leaveOpen(port: number, text: string, limitMs: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const began = performance.now();
-    const socket = connect({ port, host: "127.0.0.1" }, () => socket.write(text));
-    const timer = setTimeout(() => {
-      socket.destroy();
-      reject(new Error(`still open after ${limitMs} ms: ${JSON.stringify(text.slice(0, 80))}`));
-    }, limitMs);
-    socket.resume();
-    socket.on("error", () => {});
-    socket.on("close", () => {
-      clearTimeout(timer);
-      resolve(performance.now() - began);
-    });
-  });
-}

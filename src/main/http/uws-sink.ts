@@ -2,7 +2,7 @@ import type { HttpResponse } from "@btc-vision/uwebsockets.js";
 import type { BodySink, BodySource } from "../../protocol/http/transport.js";
 
 /**
- * uWebSockets.js cuts off a reader that takes nothing for 10 s. One byte written
+ * uWebSockets.js cuts off a reader that takes nothing for 10 s, some builds later. One byte written
  * every 5 s re-arms its timer and waits in its buffer.
  */
 const DRIP_INTERVAL_MS = 5_000;

@@ -35,7 +35,7 @@ export class BodyReader {
   private hasNoRoom = false;
   /** Once true it stays so: the body was handed over or refused, and later pieces are discarded. */
   private isDone = false;
-  /** Set with the first piece that is not the last. Runs until `isDone`. */
+  /** Set with `expect`, or the first piece that is not the last. Runs until `isDone`. */
   private deadline: NodeJS.Timeout | undefined;
 
   constructor(
@@ -47,7 +47,7 @@ export class BodyReader {
   /** Takes the next piece, whose memory is not used after the call. */
   add(piece: Uint8Array, isLast: boolean): void {
     if (this.isDone) return;
-    const { bodyBytes, bodyMs } = this.room.limits;
+    const { bodyBytes } = this.room.limits;
     const before = this.size;
     this.size += piece.length;
     if (isLast && before === 0) return this.finish(piece);
@@ -58,8 +58,13 @@ export class BodyReader {
       this.reply.closeAfter = true;
       return this.finish(NOTHING);
     }
-    if (this.deadline !== undefined) return;
-    this.deadline = setTimeout(() => this.refuseLate(), bodyMs);
+    this.expect();
+  }
+
+  /** Begins `timeouts.bodyMs`, unless it has begun. For a body of which no byte may ever come. */
+  expect(): void {
+    if (this.isDone || this.deadline !== undefined) return;
+    this.deadline = setTimeout(() => this.refuseLate(), this.room.limits.bodyMs);
     this.reply.onDisconnect(() => this.end());
   }
 

@@ -55,6 +55,7 @@ export function receive(
   });
   incoming.on("end", () => reader.add(NO_BYTES, true));
   incoming.on("error", () => {});
+  if (missing > 0 || incoming.headers["transfer-encoding"] !== undefined) reader.expect();
 }
 
 const NO_BYTES = Buffer.alloc(0);
