@@ -37,7 +37,7 @@ const MOST_PROBLEMS = 10;
 /** Changed requests make volumes of new names; they are removed each time that this many cases have run. */
 const SWEEP_EVERY = 10_000;
 /** The port for bulk downloads gets each case whose number is a multiple of this, beside the main port. */
-const BULK_EVERY = 16;
+const BULK_EVERY = 4;
 const SIZE_MIB = 8;
 export const MEMORY_FACTOR = 1.2;
 const REST_MS = 60_000;

@@ -17,6 +17,11 @@ const QUOTA_BYTES = 2 ** 30;
 /** After so many the memory of the process is what it needs for its work. */
 const WARM_UP = 20_000;
 /**
+ * V8 lets the young heap of each thread grow to three times 16 MiB, as it likes. A growth of memory
+ * that isn't that must show (test/README.md).
+ */
+const NODE_OPTIONS = "--max-semi-space-size=2";
+/**
  * The longest time of each, which docs/decisions/uws.md tells, and some for a busy machine: the older
  * build of uWebSockets.js 12 s, the newer 32 s; node:http gives a head 60 s, and looks every 30 s; the
  * port for bulk downloads gives it 60 s.
@@ -27,12 +32,13 @@ test.each(TRANSPORTS)(
   "random requests are answered, by %s, and leave nothing behind",
   async (transport) => {
     const folder = mkdtempSync(join(tmpdir(), "imagestore-fuzz-"));
-    const daemon = await startDaemonProcess({
+    const config = {
       listen: { port: 0, transport, bulk: { port: 0 } },
       pools: [{ name: "tank", driver: "embedded", folder, quotaBytes: QUOTA_BYTES }],
       imageService: "127.0.0.1:1",
       log: { level: "error" },
-    });
+    };
+    const daemon = await startDaemonProcess(config, { NODE_OPTIONS });
     try {
       const { problems, counts, seconds, rssMib, slowestEndMs } = await runCampaign(daemon, {
         requests: REQUESTS,
