@@ -17,8 +17,8 @@ const QUOTA_BYTES = 2 ** 30;
 /** After so many the memory of the process is what it needs for its work. */
 const WARM_UP = 20_000;
 /**
- * V8 lets the young heap of each thread grow to three times 16 MiB, as it likes. A growth of memory
- * that isn't that must show (test/README.md).
+ * V8 lets the young heap of each thread grow, long after the warm-up. A growth of memory that isn't
+ * that must show (test/README.md has figures).
  */
 const NODE_OPTIONS = "--max-semi-space-size=2";
 /**
