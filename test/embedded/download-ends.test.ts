@@ -37,6 +37,8 @@ async function cut(reply: IncomingMessage): Promise<void> {
 interface End {
   readonly what: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** By default longer than a busy machine takes for anything else. */
+  readonly stalledReaderMs?: number;
   play(scene: Scene): Promise<void>;
   readonly code: string;
   readonly message: RegExp | undefined;
@@ -92,6 +94,7 @@ const ENDS: readonly End[] = [
   },
   {
     what: "a reader that takes nothing",
+    stalledReaderMs: 700,
     play: async ({ daemon, download }) => {
       const reply = await download();
       await until("it is told", () => daemon.log().includes("stalledReaderMs"));
@@ -113,7 +116,10 @@ const ENDS: readonly End[] = [
   },
 ];
 
-async function setUp(transport: "uws" | "node", env: NodeJS.ProcessEnv): Promise<Scene> {
+async function setUp(
+  transport: "uws" | "node",
+  { env = {}, stalledReaderMs = 120_000 }: Pick<End, "env" | "stalledReaderMs">,
+): Promise<Scene> {
   const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
   const poolFolder = join(folder, "pool");
   const daemon = await startDaemonProcess(
@@ -122,7 +128,7 @@ async function setUp(transport: "uws" | "node", env: NodeJS.ProcessEnv): Promise
       pools: [{ name: "tank", driver: "embedded", folder: poolFolder }],
       dataDir: join(folder, "records"),
       log: { level: "info" },
-      timeouts: { stalledReaderMs: 700, graceMs: 100 },
+      timeouts: { stalledReaderMs, graceMs: 100 },
     },
     { IMAGESTORE_TRACE: join(folder, "trace"), ...env },
   );
@@ -153,7 +159,7 @@ async function setUp(transport: "uws" | "node", env: NodeJS.ProcessEnv): Promise
 
 describe.each(transportNames)("a download over %s", (transport) => {
   test.each(ENDS)("that ends by $what is logged and counted as that, once", async (end) => {
-    const scene = await setUp(transport, end.env ?? {});
+    const scene = await setUp(transport, end);
     await end.play(scene);
     const { daemon } = scene;
     const lines = () =>

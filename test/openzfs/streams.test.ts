@@ -85,7 +85,8 @@ describe.skipIf("skip" in vm).each(["uws", "node"] as const)("downloads over %s"
       {
         listen: { port: 0, transport },
         pools: [vmPool(running, POOL)],
-        timeouts: { stalledReaderMs: 4_000 },
+        // Longer than anything that the other cases do while their client takes nothing.
+        timeouts: { stalledReaderMs: 15_000 },
         log: { level: "error" },
       },
       { OPENZFS_VM_RUN: running.run },
@@ -134,7 +135,7 @@ describe.skipIf("skip" in vm).each(["uws", "node"] as const)("downloads over %s"
     expect(sendsOf(daemon.pid)).toHaveLength(1);
     expect(holds()).toContain("imagestore:");
     response.destroy();
-    await until("the send is gone", () => sendsOf(daemon.pid).length === 0, 5_000);
+    await until("the send is gone", () => sendsOf(daemon.pid).length === 0, 10_000);
     await until("the hold is released", () => holds() === "");
   });
 
@@ -163,7 +164,7 @@ describe.skipIf("skip" in vm).each(["uws", "node"] as const)("downloads over %s"
   test("a reader that takes nothing for longer than stalledReaderMs is cut off", async () => {
     const response = await open(url());
     await new Promise((resolve) => response.once("readable", resolve));
-    await until("the send is gone", () => sendsOf(daemon.pid).length === 0, 20_000);
+    await until("the send is gone", () => sendsOf(daemon.pid).length === 0, 60_000);
     await expect(digest(response)).rejects.toThrow(/aborted|ECONNRESET|socket hang up/);
     await until("the hold is released", () => holds() === "");
   });
