@@ -108,7 +108,7 @@ Architecture: ${architecture}
 Maintainer: ${maintainer}
 Installed-Size: ${kib}
 Depends: libc6 (>= 2.28), libgcc-s1, libstdc++6 (>= 9)
-Recommends: systemd
+Recommends: systemd, iproute2
 Suggests: zfsutils-linux (>= 2.1)
 Section: admin
 Priority: optional

@@ -82,6 +82,16 @@ describe("the port for bulk downloads", () => {
       socket.on("close", () => resolve(answer));
     });
 
+  test("without ss a download is complete, and its size is not told", async () => {
+    // The send process is Node itself, which is started by its path.
+    daemon = await start({}, { PATH: folder });
+    const ended = await curl(`${daemon.bulkUrl}${PATH}`).ended;
+    expect(ended).toMatchObject({ status: 0, ...reference });
+    const id = field(ended.head, "x-download-id");
+    const result = await (await fetch(`${daemon.url}/snapshots/download/result?download=${id}`)).json();
+    expect(result).toEqual({ download: id, snapshot: "tank/v@s", state: "complete" });
+  });
+
   test("refuses what the main port refuses, with the same words, and closes the connection", async () => {
     const { url, bulkUrl } = await opened({ limits: { bodyBytes: 1024 } });
     const requests: readonly (readonly [string, RequestInit])[] = [

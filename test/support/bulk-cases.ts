@@ -3,6 +3,7 @@ import { afterEach, expect, test } from "vitest";
 import { type CurlEnd, curl, field, RESET } from "./curl.js";
 import type { DaemonProcess } from "./daemon.js";
 import { call } from "./rpc.js";
+import { hasSs } from "./socket-statistics.js";
 import { isAlive, until } from "./until.js";
 
 /** A daemon with a port for bulk downloads, and a snapshot that the cases download. */
@@ -52,6 +53,7 @@ const RSS_LIMIT_BYTES = 64 * MIB;
 interface Result {
   readonly snapshot: string;
   readonly state: string;
+  readonly bytes?: number;
   readonly reason?: string;
   readonly message?: string;
 }
@@ -116,12 +118,15 @@ export function bulkCases({ start, folder }: BulkSceneOptions): void {
     expect(field(ended.head, "content-type")).toBe("application/octet-stream");
     expect(field(ended.head, "connection")).toBe("close");
     expect(field(ended.head, "x-request-id")).toMatch(/./);
-    expect(await resultOf(opened, ended)).toMatchObject({ state: "complete" });
+    const size = hasSs() ? { bytes } : {};
+    expect(await resultOf(opened, ended)).toMatchObject({ state: "complete", ...size });
     const fromBulk = await fetch(
       `${daemon.bulkUrl}/snapshots/download/result?download=${field(ended.head, "x-download-id")}`,
     );
-    expect(await fromBulk.json()).toMatchObject({ state: "complete" });
+    expect(await fromBulk.json()).toMatchObject({ state: "complete", ...size });
     expect(await logged(opened)).toMatchObject({ code: "ok", path: "bulk" });
+    const byRing = await curl(`${daemon.url}${path(opened)}`).ended;
+    expect(await resultOf(opened, byRing)).toMatchObject({ state: "complete", bytes });
     await nothingLeft(opened);
   });
 

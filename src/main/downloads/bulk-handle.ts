@@ -29,8 +29,8 @@ export interface BulkSendListener {
   /** The head is written, and the command runs. */
   onBegun(): void;
   onProgress(progress: BulkProgress): void;
-  /** The command has ended well, and its client has yet to take the rest. */
-  onWritten(): void;
+  /** The command has ended well, and its client has yet to take the rest. `bytes`: of the stream, if that is known. */
+  onWritten(bytes: number | undefined): void;
   /** Called once. `written`: bytes, as far as the kernel has told. */
   onEnd(end: BulkEnd, hasBegun: boolean, written: number | undefined): void;
 }
@@ -198,7 +198,7 @@ export function createBulkHandle({ settings, order, newId, onDeaf }: BulkHandleO
         case "progress":
           return sends.get(event.id)?.onProgress(event.progress);
         case "written":
-          return sends.get(event.id)?.onWritten();
+          return sends.get(event.id)?.onWritten(event.bytes);
         case "bulk-ended": {
           const listener = sends.get(event.id);
           sends.delete(event.id);

@@ -36,6 +36,8 @@ export function createBulkPump(options: BulkPumpOptions): DownloadPump {
   let isBlocked = false;
   let waitingBytes = 0;
   let counted = 0;
+  /** Of the stream. Undefined until all of it is written, and where nobody can tell. */
+  let length: number | undefined;
   /** When bytes have last moved, as far as the worker has told. */
   let movedAt = performance.now();
   let resolveEnded: (failure: Failure | undefined) => void = () => {};
@@ -84,7 +86,8 @@ export function createBulkPump(options: BulkPumpOptions): DownloadPump {
       if (phase === "waiting") phase = "streaming";
     },
     onProgress,
-    onWritten: () => {
+    onWritten: (bytes) => {
+      length = bytes;
       if (phase === "streaming") phase = "flushing";
     },
     onEnd,
@@ -101,6 +104,9 @@ export function createBulkPump(options: BulkPumpOptions): DownloadPump {
     get waitsSince() {
       const waits = phase === "cancelling" || ((phase === "waiting" || phase === "streaming") && !isBlocked);
       return waits ? movedAt : undefined;
+    },
+    get length() {
+      return length;
     },
     ended,
   };

@@ -1,4 +1,4 @@
-import type { BodySink, Headers, HttpReply } from "../../protocol/http/transport.js";
+import type { BodySink, BodySource, Headers, HttpReply } from "../../protocol/http/transport.js";
 import { type Failure, fail, internalFailure } from "../../protocol/storage/failures.js";
 import type { FairScheduler } from "./fair-scheduler.js";
 import type { SharedSend } from "./shared-sends.js";
@@ -51,6 +51,8 @@ export interface DownloadPump {
   cancel(reason: Failure): void;
   /** Since when it waits for bytes or the end of its send, by `performance.now`. Undefined: it does not. */
   readonly waitsSince: number | undefined;
+  /** Of the stream, bytes. Undefined until all of it is on its way, and where nobody can tell. */
+  readonly length: number | undefined;
   /**
    * Resolves once, when the send has ended and the reply is complete or cut: from then on nothing
    * needs the snapshot. With a failure unless the client got every byte: the reason of the cancel
@@ -102,6 +104,10 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
   let sink: BodySink | undefined;
   /** Why it was cancelled. Set on entering the phase "cancelling". */
   let cancelledBy: Failure | undefined;
+  /** Bytes that the sink has taken: more than `onBytes` was told, since it keeps a connection by single bytes. */
+  let taken = 0;
+  /** Of the stream. Set on entering the phase "flushing". */
+  let length: number | undefined;
   /** When bytes have last come or gone, or could go again. */
   let movedAt = performance.now();
   /** Runs while the reader must take something before the download can go on. Stopped for good in "ended". */
@@ -120,7 +126,7 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
   /** waiting → streaming; a send that ended before its first byte was written stays draining. */
   const openSink = (): BodySink => {
     if (phase === "waiting") phase = "streaming";
-    return reply.stream(200, options.headers, send, () => {
+    return reply.stream(200, options.headers, source, () => {
       clearTimeout(stallTimer);
       movedAt = performance.now();
       wake();
@@ -159,6 +165,7 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     phase = "flushing";
     startStallTimer();
     sink ??= openSink();
+    length = taken + send.available;
     options.onBytes(send.available);
     sink.end(() => end(undefined));
   };
@@ -198,6 +205,16 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     resolveEnded(ofReply ?? ofSend ?? failure);
   };
 
+  const source: BodySource = {
+    get available() {
+      return send.available;
+    },
+    peek: (limit) => send.peek(limit),
+    take: (bytes) => {
+      taken += bytes;
+      send.take(bytes);
+    },
+  };
   const send = options.openSend({ onBytes: () => wake(), onEnd: onSendEnd });
   const bug = attempt(() => {
     reply.onDisconnect(() => cancel(CLIENT_GONE));
@@ -217,6 +234,9 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
       const waits =
         phase === "cancelling" || ((phase === "waiting" || phase === "streaming") && !sink?.isBlocked);
       return waits ? movedAt : undefined;
+    },
+    get length() {
+      return length;
     },
     ended,
   };

@@ -12,6 +12,8 @@ export interface DownloadOutcome {
    * last of them. A client that does not take these makes it "failed".
    */
   readonly state: "running" | "complete" | "failed";
+  /** The length of the stream; undefined until it is known, and where it can't be told for sure. */
+  readonly bytes?: number | undefined;
   /** Of one that failed. */
   readonly failure?: Failure | undefined;
 }
@@ -55,9 +57,10 @@ export function createDownloadResults({ find }: ResultOptions): DownloadResults 
     if (running?.outcome.state === "running") await withTimeout(running.ended, WAIT_MS).catch(() => {});
     const outcome = outcomeOf(id);
     if (!outcome) return reply.send(404, PLAIN_TEXT, "not found\n");
-    const { snapshot, state, failure } = outcome;
+    const { snapshot, state, bytes, failure } = outcome;
+    const length = state === "complete" && bytes !== undefined && { bytes };
     const why = failure && { reason: failure.code, message: failure.message };
-    reply.send(200, ANSWER, `${JSON.stringify({ download: id, snapshot, state, ...why })}\n`);
+    reply.send(200, ANSWER, `${JSON.stringify({ download: id, snapshot, state, ...length, ...why })}\n`);
   }
 
   return {

@@ -224,7 +224,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
     // Not in one chain with the release: a report that can't be made is a bug, and keeps no hold.
     void pump.ended.then((failure) => {
       const state = failure ? "failed" : "complete";
-      results.keep(client.id, { snapshot: ticket.name, state, failure });
+      results.keep(client.id, { snapshot: ticket.name, state, bytes: pump.length, failure });
       report(failure);
     });
     const done = pump.ended.then(async () => {
@@ -256,7 +256,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
     if (!found || found.endedAt !== undefined) return undefined;
     const { ticket, pump } = found;
     const state = pump.state().phase === "flushing" ? "complete" : "running";
-    return { outcome: { snapshot: ticket.name, state }, ended: pump.ended };
+    return { outcome: { snapshot: ticket.name, state, bytes: pump.length }, ended: pump.ended };
   }
 
   const all = () => [...active, ...unreleased];
@@ -290,6 +290,7 @@ function openOrRefuse(open: () => DownloadPump, reply: WholeReply): DownloadPump
     const { failure } = internalFailure(error);
     refuseDownload(reply, failure);
     const state = (): PumpState => ({ phase: "ended", isBlocked: false, waitingBytes: 0, sendId: 0 });
-    return { state, cancel: () => {}, waitsSince: undefined, ended: Promise.resolve(failure) };
+    const ended = Promise.resolve(failure);
+    return { state, cancel: () => {}, waitsSince: undefined, length: undefined, ended };
   }
 }

@@ -77,8 +77,11 @@ export type BulkEvent =
   /** The head is written and the command runs. */
   | { readonly kind: "begun"; readonly id: number }
   | { readonly kind: "progress"; readonly id: number; readonly progress: BulkProgress }
-  /** The command has ended well: all bytes are with the kernel, and the end of the connection follows them. */
-  | { readonly kind: "written"; readonly id: number }
+  /**
+   * The command has ended well: all bytes are with the kernel, and the end of the connection follows
+   * them. `bytes`: how many; undefined where that can't be told for sure.
+   */
+  | { readonly kind: "written"; readonly id: number; readonly bytes: number | undefined }
   /**
    * The last event of a send: its command has ended, and its connection is closed. Where `hasBegun`
    * is false, nothing of the reply was written: the request is still to be answered.

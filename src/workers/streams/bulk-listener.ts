@@ -150,7 +150,7 @@ export function openBulkListener({ settings, children, notify }: BulkListenerOpt
       stalledReaderMs: settings.stalledReaderMs,
       onBegun: () => notify({ kind: "begun", id }),
       onProgress: (progress) => notify({ kind: "progress", id, progress }),
-      onWritten: () => notify({ kind: "written", id }),
+      onWritten: (bytes) => notify({ kind: "written", id, bytes }),
       onEnd: (end, written) => {
         sends.delete(id);
         notify({ kind: "bulk-ended", id, end, hasBegun: true, written });

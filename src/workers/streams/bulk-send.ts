@@ -25,14 +25,17 @@ interface BulkSendOptions {
   readonly head: string;
   readonly command: readonly string[];
   readonly children: ChildTable;
-  readonly guard: Pick<ResetGuard, "endWithUs">;
+  readonly guard: Pick<ResetGuard, "endWithUs" | "countSent">;
   readonly watch: BulkWatch;
   /** A client that takes nothing for this long is cut off. */
   readonly stalledReaderMs: number;
   onBegun(): void;
   onProgress(progress: BulkProgress): void;
-  /** The command has ended well. The end of the connection is sent after this call. */
-  onWritten(): void;
+  /**
+   * The command has ended well. The end of the connection is sent after this call. `bytes`: what it has
+   * written; undefined where that can't be told for sure.
+   */
+  onWritten(bytes: number | undefined): void;
   /** Called once, when the command has ended and the connection is closed. `written`: as in BulkProgress. */
   onEnd(end: BulkEnd, written: number | undefined): void;
 }
@@ -61,6 +64,8 @@ export function startBulkSend(options: BulkSendOptions): BulkSend {
   let command: CommandProcess | undefined;
   /** Set when the command has ended well: the client has yet to take the rest, and to close. */
   let isWritten = false;
+  /** Set when the command has ended. */
+  let hasExited = false;
   /** Why the connection is cut. The first reason counts. */
   let cut: BulkEnd | undefined;
   /** Once true, `onEnd` was called. */
@@ -84,7 +89,7 @@ export function startBulkSend(options: BulkSendOptions): BulkSend {
   function cutOff(reason: BulkEnd): void {
     if (cut || hasEnded) return;
     cut = reason;
-    if (command === undefined || isWritten) return end(cut);
+    if (command === undefined || hasExited) return end(cut);
     // The end of the command follows. The kernel resets the connection when both have closed it.
     command.kill();
     socket.destroy();
@@ -134,6 +139,7 @@ export function startBulkSend(options: BulkSendOptions): BulkSend {
       });
     }
     const exit = await started.exited;
+    hasExited = true;
     if (cut) return end(cut);
     const ms = performance.now() - startedAt;
     if (!succeeded({ exit })) {
@@ -141,10 +147,18 @@ export function startBulkSend(options: BulkSendOptions): BulkSend {
       if (await hasClientGone()) return end(GONE);
       return end({ kind: "failed", ...failureOf({ argv, stdout: "", stderr, exit, ms }) });
     }
+    const bytes = await countStream();
+    if (cut || hasEnded) return;
     isWritten = true;
     movedAt = performance.now();
-    options.onWritten();
+    options.onWritten(bytes);
     socket.end();
+  }
+
+  /** The end must not be sent yet: a client that has it may close, and then the kernel forgets the connection. */
+  async function countStream(): Promise<number | undefined> {
+    const all = await options.guard.countSent(socket);
+    return all === undefined ? undefined : all - socket.bytesWritten;
   }
 
   /** A command notices before us that nobody is there to write to. */
@@ -162,7 +176,7 @@ export function startBulkSend(options: BulkSendOptions): BulkSend {
   unwatch = watch.add({
     key,
     get pid() {
-      return isWritten ? undefined : command?.pid;
+      return hasExited ? undefined : command?.pid;
     },
     get wantsConnection() {
       return isWritten;
@@ -172,7 +186,7 @@ export function startBulkSend(options: BulkSendOptions): BulkSend {
   void run().catch((error: unknown) => end({ kind: "failed", ...internalFailure(error) }));
   return {
     get pid() {
-      return isWritten ? undefined : command?.pid;
+      return hasExited ? undefined : command?.pid;
     },
     cancel: () => cutOff(GONE),
   };

@@ -1,17 +1,53 @@
-/** What the reset guard says to its process. */
+import type { KnownEnds } from "./sent-bytes.js";
+
+/** What the reset guard says to its process. Those with an id are answered. */
 export type GuardOrder =
-  /** Comes with a connection. Answered by its id. */
+  /** Comes with a connection. Answered by whether it has come. */
   | { readonly kind: "reset"; readonly id: number }
+  /** Answered by what was written to the connection with these ends, or by null. */
+  | { readonly kind: "count"; readonly id: number; readonly ends: KnownEnds }
   /** A process group that is to be ended when the thread that started it ends. */
   | { readonly kind: "end-with-us"; readonly group: number }
   /** It has ended by itself. */
   | { readonly kind: "ended"; readonly group: number };
 
+export interface GuardAnswer {
+  /** Of the order. */
+  readonly id: number;
+  readonly value: boolean | number | null;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null;
+}
+
+function endsIn({ localAddress, localPort, remoteAddress, remotePort }: Fields): KnownEnds | undefined {
+  if (typeof localAddress !== "string" || typeof remoteAddress !== "string") return undefined;
+  if (typeof localPort !== "number" || typeof remotePort !== "number") return undefined;
+  return { localAddress, localPort, remoteAddress, remotePort };
+}
+
 /** Reads a message. Undefined: it is none of ours. */
 export function parseGuardOrder(message: unknown): GuardOrder | undefined {
-  if (typeof message !== "object" || message === null || !("kind" in message)) return undefined;
-  const { kind } = message;
-  if (kind === "reset" && "id" in message && typeof message.id === "number") return { kind, id: message.id };
-  if (!("group" in message) || typeof message.group !== "number") return undefined;
-  return kind === "end-with-us" || kind === "ended" ? { kind, group: message.group } : undefined;
+  if (!isFields(message)) return undefined;
+  const { kind, id, group } = message;
+  if (kind === "reset") return typeof id === "number" ? { kind, id } : undefined;
+  if (kind === "count") {
+    const ends = isFields(message.ends) ? endsIn(message.ends) : undefined;
+    return ends && typeof id === "number" ? { kind, id, ends } : undefined;
+  }
+  if (typeof group !== "number") return undefined;
+  return kind === "end-with-us" || kind === "ended" ? { kind, group } : undefined;
+}
+
+/** Reads an answer. Undefined: it is none. */
+export function parseGuardAnswer(message: unknown): GuardAnswer | undefined {
+  if (!isFields(message)) return undefined;
+  const { id, value } = message;
+  if (typeof id !== "number") return undefined;
+  return typeof value === "boolean" || typeof value === "number" || value === null
+    ? { id, value }
+    : undefined;
 }

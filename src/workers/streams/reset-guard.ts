@@ -2,7 +2,8 @@ import { type ChildProcess, fork } from "node:child_process";
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
-import type { GuardOrder } from "./guard-order.js";
+import type { ConnectionEnds } from "./connection-table.js";
+import { type GuardAnswer, type GuardOrder, parseGuardAnswer } from "./guard-order.js";
 
 /** Sees to it that connections end by a reset unless they are shut down in order. */
 export interface ResetGuard {
@@ -16,10 +17,18 @@ export interface ResetGuard {
    * when it has ended by itself.
    */
   endWithUs(group: number): () => void;
+  /**
+   * What was written to a connection that is open still, and to which nobody writes any more: by all
+   * processes together. Undefined where that can't be told for sure.
+   */
+  countSent(socket: ConnectionEnds): Promise<number | undefined>;
   stop(): void;
 }
 
-/** How long the reset process may take for a connection. It takes a millisecond, and 80 ms for its start. */
+/**
+ * How long the reset process may take for an answer. It takes a millisecond, some tens where it starts a
+ * command, and 80 ms for its own start.
+ */
 const LIMIT_MS = 5_000;
 
 /**
@@ -32,7 +41,7 @@ const LIMIT_MS = 5_000;
  */
 export function createResetGuard(children: ChildTable): ResetGuard {
   /** What settles the calls that the newest process has not answered. */
-  const pending = new Map<number, (isGuarded: boolean) => void>();
+  const pending = new Map<number, (value: GuardAnswer["value"]) => void>();
   /** Process groups that have not ended. */
   const groups = new Set<number>();
   let lastId = 0;
@@ -42,16 +51,16 @@ export function createResetGuard(children: ChildTable): ResetGuard {
   function giveUp(ended: ChildProcess): void {
     if (helper !== ended) return;
     helper = undefined;
-    for (const settle of pending.values()) settle(false);
+    for (const settle of pending.values()) settle(null);
   }
 
   function start(): ChildProcess {
     const script = fileURLToPath(new URL("./reset-process.js", import.meta.url));
     const started = fork(script, [], { execArgv: [], stdio: ["ignore", "ignore", "inherit", "ipc"] });
     const release = children.add(started.pid);
-    started.on("message", (answer) => {
-      const id = Number(answer);
-      pending.get(Math.abs(id))?.(id > 0);
+    started.on("message", (message) => {
+      const answer = parseGuardAnswer(message);
+      if (answer) pending.get(answer.id)?.(answer.value);
     });
     started.once("error", () => giveUp(started));
     for (const group of groups) tell(started, { kind: "end-with-us", group });
@@ -66,30 +75,39 @@ export function createResetGuard(children: ChildTable): ResetGuard {
   /** The newest reset process; undefined once it has ended. The first starts at once: nobody waits for it. */
   let helper: ChildProcess | undefined = start();
 
-  return {
-    guard: (socket) => {
-      if (isStopped) return Promise.resolve(false);
-      helper ??= start();
-      const asked = helper;
-      const id = ++lastId;
-      return new Promise<boolean>((resolve) => {
-        const settle = (isGuarded: boolean) => {
-          clearTimeout(timer);
-          pending.delete(id);
-          resolve(isGuarded);
-        };
-        const timer = setTimeout(() => {
-          settle(false);
-          // It hangs: the next call starts another one.
-          asked.kill("SIGKILL");
-          giveUp(asked);
-        }, LIMIT_MS);
-        pending.set(id, settle);
-        const order: GuardOrder = { kind: "reset", id };
-        asked.send(order, socket, { keepOpen: true }, (error) => {
-          if (error) settle(false);
-        });
+  /** Null: it was not answered. */
+  function ask(orderOf: (id: number) => GuardOrder, socket?: Socket): Promise<GuardAnswer["value"]> {
+    if (isStopped) return Promise.resolve(null);
+    helper ??= start();
+    const asked = helper;
+    const id = ++lastId;
+    return new Promise((resolve) => {
+      const settle = (value: GuardAnswer["value"]) => {
+        clearTimeout(timer);
+        pending.delete(id);
+        resolve(value);
+      };
+      const timer = setTimeout(() => {
+        settle(null);
+        // It hangs: the next call starts another one.
+        asked.kill("SIGKILL");
+        giveUp(asked);
+      }, LIMIT_MS);
+      pending.set(id, settle);
+      asked.send(orderOf(id), socket, { keepOpen: true }, (error) => {
+        if (error) settle(null);
       });
+    });
+  }
+
+  return {
+    guard: async (socket) => (await ask((id) => ({ kind: "reset", id }), socket)) === true,
+    countSent: async ({ localAddress, localPort, remoteAddress, remotePort }) => {
+      if (localAddress === undefined || localPort === undefined) return undefined;
+      if (remoteAddress === undefined || remotePort === undefined) return undefined;
+      const ends = { localAddress, localPort, remoteAddress, remotePort };
+      const sent = await ask((id) => ({ kind: "count", id, ends }));
+      return typeof sent === "number" ? sent : undefined;
     },
     endWithUs: (group) => {
       groups.add(group);

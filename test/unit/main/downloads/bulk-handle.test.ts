@@ -115,7 +115,7 @@ describe("main's side of the port for bulk downloads", () => {
     expect(handle.ids).toEqual([send.id]);
     handle.onEvent({ kind: "begun", id: send.id });
     reply.send(500, PLAIN_TEXT, "too late");
-    handle.onEvent({ kind: "written", id: send.id });
+    handle.onEvent({ kind: "written", id: send.id, bytes: 5 });
     send.cancel();
     expect(orders.slice(1)).toEqual([{ kind: "cancel", id: send.id }]);
     const end = { kind: "complete" } as const;

@@ -49,8 +49,10 @@ describe("a bulk download", () => {
     expect(pump.waitsSince).toBeUndefined();
     told.onProgress({ ...progress, written: 8, stillMs: 10_000 });
     expect(performance.now() - (pump.waitsSince ?? 0)).toBeGreaterThanOrEqual(10_000);
-    told.onWritten();
+    expect(pump.length).toBeUndefined();
+    told.onWritten(8);
     expect(phase()).toBe("flushing");
+    expect(pump.length).toBe(8);
     told.onEnd({ kind: "complete" }, true, 9);
     expect(await pump.ended).toBeUndefined();
     expect(counted).toEqual([5, 3, 1]);

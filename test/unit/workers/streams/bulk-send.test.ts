@@ -6,6 +6,8 @@ import { createChildMemory, createChildTable } from "../../../../src/protocol/th
 import { startBulkSend } from "../../../../src/workers/streams/bulk-send.js";
 import { createBulkWatch } from "../../../../src/workers/streams/bulk-watch.js";
 import { connectionKey } from "../../../../src/workers/streams/connection-table.js";
+import { countSentBytes } from "../../../../src/workers/streams/sent-bytes.js";
+import { hasSs } from "../../../support/socket-statistics.js";
 import { isAlive, turn, until } from "../../../support/until.js";
 
 const HEAD = "HTTP/1.1 200 OK\r\n\r\n";
@@ -19,6 +21,7 @@ interface Sent {
   received(): number;
   end(): BulkEnd | undefined;
   written(): number | undefined;
+  bytes(): number | undefined;
   readonly events: readonly string[];
   cancel(): void;
   pid(): number | undefined;
@@ -44,6 +47,7 @@ async function send(command: readonly string[], stalledReaderMs = 60_000): Promi
   });
   const watch = createBulkWatch(stalledReaderMs);
   const events: string[] = [];
+  let bytes: number | undefined;
   let ended: { end: BulkEnd; written: number | undefined } | undefined;
   const running = startBulkSend({
     socket: own,
@@ -56,12 +60,16 @@ async function send(command: readonly string[], stalledReaderMs = 60_000): Promi
         events.push("guarded");
         return () => void events.push("released");
       },
+      countSent: countSentBytes,
     },
     watch,
     stalledReaderMs,
     onBegun: () => void events.push("begun"),
     onProgress: () => {},
-    onWritten: () => void events.push("written"),
+    onWritten: (counted) => {
+      bytes = counted;
+      events.push("written");
+    },
     onEnd: (end, written) => {
       ended = { end, written };
       events.push("ended");
@@ -79,6 +87,7 @@ async function send(command: readonly string[], stalledReaderMs = 60_000): Promi
     received: () => received,
     end: () => ended?.end,
     written: () => ended?.written,
+    bytes: () => bytes,
     events,
     cancel: running.cancel,
     pid: () => running.pid,
@@ -111,6 +120,7 @@ describe("a command that writes to a client's connection by itself", () => {
     // The kernel counts what libuv writes between fork and exec too.
     expect(sent.written()).toBeGreaterThanOrEqual(bytes);
     expect(sent.written()).toBeLessThan(bytes + 64);
+    expect(sent.bytes()).toBe(hasSs() ? bytes : undefined);
     expect(sent.events).toEqual(["begun", "guarded", "released", "written", "ended"]);
   });
 
