@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { checkConfigCommand } from "./check-config.js";
-import { addVerbs, callCommand } from "./client/client-commands.js";
+import { addVerbs, callCommand, downloadCommand } from "./client/client-commands.js";
 import { diagnoseCommand } from "./diagnose.js";
 import { imageCommand } from "./image/image-command.js";
 import { serveCommand } from "./serve.js";
@@ -16,7 +16,9 @@ export function createProgram(version: string): Command {
     .addCommand(imageCommand())
     .addCommand(addVerbs(new Command("volume").description("create, list and delete volumes")))
     .addCommand(
-      addVerbs(new Command("snapshot").description("take, list, delete and roll back to snapshots")),
+      addVerbs(
+        new Command("snapshot").description("take, list, download, delete and roll back to snapshots"),
+      ).addCommand(downloadCommand()),
     )
     .addCommand(addVerbs(new Command("guest").description("make and delete the disks of a guest")))
     .addCommand(addVerbs(new Command("pool").description("show the pools")))

@@ -3,6 +3,7 @@ import { ageText } from "../../diagnosis/text-layout.js";
 import { notEmpty } from "../option-parsers.js";
 import { parseUrl } from "./daemon-address.js";
 import { CallFailure, EXIT } from "./daemon-client.js";
+import type { DownloadOptions } from "./download-snapshot.js";
 import { type RecordKind, tableText } from "./record-tables.js";
 import { callVerb, type VerbAnswer } from "./verb-call.js";
 import { VERBS, type Verb } from "./verbs.js";
@@ -92,12 +93,13 @@ async function run(verb: Verb, params: Readonly<Record<string, unknown>>, flags:
 function clientCommand(name: string, summary: string): Command {
   return new Command(name)
     .description(summary)
-    .option(
-      "-u, --url <url>",
-      "where the daemon listens (default IMAGESTORE_URL, or as the configuration says)",
-      parseUrl,
-    )
+    .addOption(urlOption())
     .option("--json", "print the answer as JSON");
+}
+
+function urlOption(): Option {
+  const said = "where the daemon listens (default IMAGESTORE_URL, or as the configuration says)";
+  return new Option("-u, --url <url>", said).argParser(parseUrl);
 }
 
 function isReadOnly({ method }: Verb): boolean {
@@ -138,6 +140,29 @@ export function addVerbs(group: Command): Command {
   process.stdout.on("error", () => process.exit(EXIT.other));
   for (const verb of VERBS) if (verb.group === group.name()) group.addCommand(verbCommand(verb));
   return group;
+}
+
+/** `imagestore snapshot download`: no method, but a stream of bytes. */
+export function downloadCommand(): Command {
+  return new Command("download")
+    .description("download a snapshot as a stream, which zfs receive and image unpack take")
+    .addOption(urlOption())
+    .argument("<snapshot>", "such as guests/g1/disk-0@s1", notEmpty)
+    .option(
+      "-o, --output <file>",
+      "where to write it, - for stdout (default its last part and .zfs)",
+      notEmpty,
+    )
+    .option("-f, --force", "replace a file that is there")
+    .option("--pool <pool>", "the pool (default the daemon's first)", notEmpty)
+    .action(async (id: string, flags: ClientFlags & DownloadOptions) => {
+      try {
+        const { downloadSnapshot } = await import("./download-snapshot.js");
+        await downloadSnapshot(await addressOf(flags), id, flags);
+      } catch (error) {
+        exitWithFailure(error);
+      }
+    });
 }
 
 /** `imagestore call METHOD [PARAMS]`: any method, with its parameters and its answer as JSON. */

@@ -2,6 +2,7 @@ import { request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { readJson, tokenOf } from "../../../protocol/json-rpc/json.js";
 import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
+import { FAILURES } from "../../../protocol/storage/failures.js";
 
 /** How a command of the client ends, by what came of its call. */
 export const EXIT = {
@@ -43,6 +44,13 @@ const STATUS_OF_ERRNO: Readonly<Record<string, number>> = {
   EBUSY: EXIT.inTheWay,
   ENOSPC: EXIT.noSpace,
 };
+
+/** The exit status for a code of protocol/storage/failures.ts; of one that is unknown, that of any other failure. */
+export function statusOfFailure(code: string): number {
+  const known = Object.entries(FAILURES).find(([name]) => name === code)?.[1];
+  if (known?.retryable) return EXIT.tryAgain;
+  return STATUS_OF_ERRNO[known?.errno ?? ""] ?? EXIT.other;
+}
 
 function failureOf({ message, data = {} }: ReplyError): CallFailure {
   const later = data.retryAfter === undefined ? "" : `, try again in ${data.retryAfter} s`;

@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
-import { type FileHandle, lstat, open, realpath, rename, rm } from "node:fs/promises";
+import { type FileHandle, link, lstat, open, realpath, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { createEarlySync } from "../../../protocol/raw-disk/early-sync.js";
 import { sync, writeWhole } from "../../../protocol/raw-disk/file-writes.js";
+import { codeOf } from "../../../protocol/storage/caught-error.js";
 import { CommandFailure } from "./command-failure.js";
 
 /** A file that appears in its place only when it is complete. */
@@ -24,6 +25,25 @@ interface Destination {
   readonly place: string;
   /** The mode of the file that is replaced. Undefined: there is none. */
   readonly mode?: number;
+}
+
+interface TargetOptions {
+  /** False: `commit` rejects with EEXIST where a file has come meanwhile. */
+  readonly mayReplace?: boolean;
+}
+
+/** What a file system without hard links answers. */
+const NO_LINKS: readonly string[] = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"];
+
+/** As rename, which replaces what is there; this does not, where there are hard links. */
+async function moveToFree(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to);
+    await rm(from, { force: true });
+  } catch (error) {
+    if (!NO_LINKS.includes(codeOf(error))) throw error;
+    await rename(from, to);
+  }
 }
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -50,7 +70,11 @@ async function findDestination(path: string, inputs: readonly string[]): Promise
  * A signal that ends the process removes the temporary file first. Only SIGKILL leaves it.
  * Fails: a CommandFailure when `path` is no regular file or one of `inputs`; errors of open(2).
  */
-export async function createTargetFile(path: string, inputs: readonly string[]): Promise<TargetFile> {
+export async function createTargetFile(
+  path: string,
+  inputs: readonly string[],
+  { mayReplace = true }: TargetOptions = {},
+): Promise<TargetFile> {
   const { place, mode } = await findDestination(path, inputs);
   const temporary = join(dirname(place), `.imagestore-${randomBytes(8).toString("hex")}.partial`);
   /** Removes the file, and then lets the signal end the process as if nobody had listened. */
@@ -86,7 +110,7 @@ export async function createTargetFile(path: string, inputs: readonly string[]):
       await early.settle();
       if (mode !== undefined) await handle.chmod(mode);
       await handle.sync();
-      await rename(temporary, place);
+      await (mayReplace ? rename(temporary, place) : moveToFree(temporary, place));
       isCommitted = true;
       await sync(dirname(place));
     },

@@ -1,0 +1,133 @@
+import { type IncomingMessage, request as requestHttp } from "node:http";
+import { request as requestHttps } from "node:https";
+import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
+import { CallFailure, EXIT, statusOfFailure } from "./daemon-client.js";
+
+/** The stream of a snapshot, which the daemon has begun to send. */
+export interface SnapshotStream {
+  /** Ends early, and by an error, where the connection is cut: but see `isBulk`. */
+  readonly reply: IncomingMessage;
+  /** The id of the download, for its result. */
+  readonly download: string;
+  /** Its end is that of the connection, and may be a cut that nobody notices: the result tells. */
+  readonly isBulk: boolean;
+}
+
+/** How a download ended, as docs/api.md has it. */
+export interface DownloadResult {
+  readonly state: "running" | "complete" | "failed";
+  readonly bytes?: number;
+  readonly reason?: string;
+  readonly message?: string;
+}
+
+/** A second port that a firewall hides answers nothing at all. */
+const CONNECT_MS = 5_000;
+/** The daemon itself waits a second for the end of a download that runs. */
+const RESULT_ASKS = 30;
+const MOST_TEXT_BYTES = 64 * 1024;
+
+/** Of a refusal, whose reply is plain text. */
+const STATUS_OF_HTTP: Readonly<Record<number, number>> = {
+  400: EXIT.refused,
+  404: EXIT.notFound,
+  409: EXIT.inTheWay,
+  503: EXIT.tryAgain,
+  504: EXIT.tryAgain,
+  507: EXIT.noSpace,
+};
+
+/** Resolves with the head of the reply. Rejects with a CallFailure if there is none. */
+function get(url: URL, connectMs?: number): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const request = url.protocol === "https:" ? requestHttps : requestHttp;
+    const sent = request(url, { agent: false });
+    let timer: NodeJS.Timeout | undefined;
+    if (connectMs !== undefined) {
+      timer = setTimeout(
+        () => sent.destroy(new Error(`no connection within ${connectMs / 1_000} s`)),
+        connectMs,
+      );
+      sent.once("socket", (socket) => socket.once("connect", () => clearTimeout(timer)));
+    }
+    sent.once("response", resolve);
+    sent.on("error", (error) => {
+      clearTimeout(timer);
+      const why = codeOf(error) === "ECONNREFUSED" ? "nothing listens there" : messageOf(error);
+      reject(new CallFailure(`no answer from ${url.origin}: ${why}`, EXIT.unreachable));
+    });
+    sent.end();
+  });
+}
+
+async function textOf(reply: IncomingMessage): Promise<string> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const part of reply) {
+    bytes += part.length;
+    if (bytes <= MOST_TEXT_BYTES) parts.push(part);
+  }
+  return Buffer.concat(parts).toString("utf8").trim();
+}
+
+async function accept(reply: IncomingMessage, url: URL, isBulk: boolean): Promise<SnapshotStream> {
+  const { statusCode: status = 0, headers } = reply;
+  if (status === 200) return { reply, download: String(headers["x-download-id"] ?? ""), isBulk };
+  const text = await textOf(reply).catch(() => "");
+  const line = text.split("\n")[0] || `HTTP status ${status} from ${url.origin}`;
+  throw new CallFailure(line, STATUS_OF_HTTP[status] ?? EXIT.other);
+}
+
+/**
+ * Asks the daemon at `base` for the stream of a snapshot, on the fastest path that it has. Where its
+ * second port can't be reached, the main port serves it. Rejects with a CallFailure.
+ */
+export async function openSnapshotStream(base: URL, id: string, pool?: string): Promise<SnapshotStream> {
+  const plain = new URL("/snapshots/download", base);
+  plain.searchParams.set("id", id);
+  if (pool !== undefined) plain.searchParams.set("pool", pool);
+  const fast = new URL(plain);
+  fast.searchParams.set("redirect", "1");
+  const first = await get(fast);
+  if (first.statusCode !== 307) return accept(first, fast, false);
+  first.resume();
+  const { location = "" } = first.headers;
+  const second = URL.canParse(location) ? new URL(location) : undefined;
+  const reply = second && (await get(second, CONNECT_MS).catch(() => undefined));
+  return reply ? accept(reply, second, true) : accept(await get(plain), plain, false);
+}
+
+function isResult(value: unknown): value is DownloadResult {
+  return typeof value === "object" && value !== null && "state" in value;
+}
+
+/** Undefined: the daemon does not know the download, or does not answer. */
+async function askOnce(base: URL, download: string): Promise<DownloadResult | undefined> {
+  const url = new URL("/snapshots/download/result", base);
+  url.searchParams.set("download", download);
+  try {
+    const reply = await get(url, CONNECT_MS);
+    const text = await textOf(reply);
+    const value: unknown = reply.statusCode === 200 ? JSON.parse(text) : undefined;
+    return isResult(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** How a download has ended. Undefined: nobody knows. */
+export async function askResult(base: URL, download: string): Promise<DownloadResult | undefined> {
+  for (let asks = 0; asks < RESULT_ASKS; asks++) {
+    const result = await askOnce(base, download);
+    if (result?.state !== "running") return result;
+  }
+  return undefined;
+}
+
+/** Why a download that failed did, as its result tells it. */
+export function failureOfResult({
+  reason = "",
+  message = "the download failed",
+}: DownloadResult): CallFailure {
+  return new CallFailure(message, statusOfFailure(reason));
+}
