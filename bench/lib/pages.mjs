@@ -42,10 +42,11 @@ export function chartsOf(record) {
 }
 
 /**
- * docs/benchmarks.md: every target and whether it was met. A bench that has no target shows all its ratios.
+ * docs/benchmarks.md: every target and how much of it was reached. A bench that has no target shows all its ratios.
  * @param {readonly Reported[]} reported
  */
 export function resultsPage(reported) {
+  const judged = reported.flatMap(({ result }) => shownJudgements(result));
   return page([
     "# Benchmarks",
     "`npm run bench:report` writes this page and the pages it links to from `bench/results/*.json`. Don't edit them.",
@@ -54,10 +55,25 @@ export function resultsPage(reported) {
       "- A ratio is the median of the ratios of the runs. The two sides of a ratio are measured right after each other.",
       "- The machine is small and shared with other work, so trust the ratios more than the rates.",
     ].join("\n"),
-    "## Results",
+    "## Targets, the worst first",
     markdown([
-      ["bench", "what", "measured", "target", "verdict", "date and commit"],
-      ...reported.flatMap(({ result }) => resultRows(result)),
+      ["bench", "what", "measured", "target", "reached", "verdict", "date and commit"],
+      ...judged
+        .filter(({ reached }) => reached !== undefined)
+        // A bound of nothing that nothing has reached has no share: it is met.
+        .sort((a, b) => (a.reached || Number.MAX_VALUE) - (b.reached || Number.MAX_VALUE))
+        .map(({ measured, target, reached = 0, verdict, made }) => [
+          ...[...measured, target],
+          reached > 0 && Number.isFinite(reached) ? figure(reached) : "–",
+          ...[verdict, made],
+        ]),
+    ]),
+    "## Without a target",
+    markdown([
+      ["bench", "what", "measured", "date and commit"],
+      ...judged
+        .filter(({ reached }) => reached === undefined)
+        .map(({ measured, made }) => [...measured, made]),
     ]),
     "## What each bench asks",
     markdown([
@@ -77,17 +93,14 @@ export function resultsPage(reported) {
 }
 
 /** @param {Result} result */
-function resultRows(result) {
+function shownJudgements(result) {
   const judgements = judge(result);
   const targets = judgements.filter(({ target }) => target !== "");
-  return (targets.length > 0 ? targets : judgements).map(({ label, value, unit, target, verdict }) => [
-    pageLink(result),
-    label,
-    `${figure(value)} ${unit}`,
-    target || "none",
-    verdict || "–",
-    `${result.date.slice(0, 10)}, ${result.commit}`,
-  ]);
+  return (targets.length > 0 ? targets : judgements).map((judgement) => ({
+    ...judgement,
+    measured: [pageLink(result), judgement.label, `${figure(judgement.value)} ${judgement.unit}`],
+    made: `${result.date.slice(0, 10)}, ${result.commit}`,
+  }));
 }
 
 /** @param {Record} record */

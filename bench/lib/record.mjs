@@ -73,6 +73,7 @@ export function createRecorder(name, title) {
  * @property {string} unit `×` for a ratio
  * @property {string} target "" where there is none
  * @property {string} verdict "met", or by how much the target was missed; "" where there is none
+ * @property {number | undefined} reached the share of the target that was reached: 1 and more is met; undefined without one
  */
 
 /** @param {Record} record @returns {Judgement[]} */
@@ -103,10 +104,21 @@ export function judge(record) {
 function judgement({ label, atLeast, atMost }, compared, runs, unit) {
   const value = median(runs);
   const limit = atLeast ?? atMost;
-  if (limit === undefined) return { label, compared, value, runs, unit, target: "", verdict: "" };
+  if (limit === undefined)
+    return { label, compared, value, runs, unit, target: "", verdict: "", reached: undefined };
   const met = atLeast !== undefined ? value >= limit : value <= limit;
   const target = `${atLeast !== undefined ? "≥" : "≤"} ${limit} ${unit}`;
-  return { label, compared, value, runs, unit, target, verdict: met ? "met" : missedBy(value, limit) };
+  const reached = atLeast !== undefined ? value / limit : limit / value;
+  return {
+    label,
+    compared,
+    value,
+    runs,
+    unit,
+    target,
+    verdict: met ? "met" : missedBy(value, limit),
+    reached,
+  };
 }
 
 /** @param {number} value @param {number} limit */
