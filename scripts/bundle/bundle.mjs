@@ -17,6 +17,9 @@ import { dirname, join } from "node:path";
 const UWS_NEWER = "node_modules/@btc-vision/uwebsockets.js";
 export const UWS_OLDER = "node_modules/@trufflesuite/uws-js-unofficial";
 export const SQLITE = "node_modules/sqlite3";
+const KOFFI = "node_modules/koffi";
+/** koffi has a package for each platform, with nothing but its binaries. */
+const KOFFI_BINARIES = "node_modules/@koromix/koffi-";
 const OLDEST_ABI = 115;
 
 /** Packages of which we load a native file: what they need to run. The rest is for their installation, or unused. */
@@ -83,6 +86,9 @@ export function isBundledFile(path, inner, { platform, arch, abi }) {
   }
   if (path === UWS_NEWER) return true;
   if (path === UWS_OLDER) return /^(?:package\.json|src|src\/uws\.js|binaries)$/.test(inner);
+  if (path === KOFFI)
+    return /^(?:package\.json|index\.c?js|src|src\/koffi|src\/koffi\/index\.c?js)$/.test(inner);
+  if (path.startsWith(KOFFI_BINARIES)) return path === `${KOFFI_BINARIES}${platform}-${arch}`;
   if (path === SQLITE)
     return /^(?:package\.json|lib(?:\/.*)?|build|build\/Release|build\/Release\/node_sqlite3\.node)$/.test(
       inner,

@@ -33,10 +33,11 @@ import { createWorkBoard } from "./actor/work-board.js";
 import type { Zfs } from "./drivers/driver.js";
 import { openEmbeddedZfs } from "./drivers/embedded/embedded-driver.js";
 import { openOpenZfs } from "./drivers/openzfs/openzfs-driver.js";
+import type { LibraryEnd } from "./libzfs/library-call.js";
 import { createCommandBoard, listWithPids } from "./processes/command-board.js";
 import type { CommandEnd } from "./processes/run-command.js";
 import { type Runner, startRunner } from "./processes/runner-link.js";
-import { limitCommands } from "./processes/slots.js";
+import { createKindSlots, limitCalls, limitCommands } from "./processes/slots.js";
 import { sqliteVersion } from "./sqlite/open-sqlite.js";
 
 const RUNNER = fileURLToPath(new URL("./runner.js", import.meta.url));
@@ -114,6 +115,10 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
     if (spawnMs !== undefined) task.log.postMessage({ spawnMs } satisfies SpawnReport);
   }
 
+  function reportCall(argv: readonly string[], { exit, ms }: LibraryEnd): void {
+    if (logsAll) log.debug("call", { argv, exit, ms: Math.round(ms), requestIds: board.requestsOf(argv) });
+  }
+
   async function fetchByMain(
     order: FetchOrder,
     onMoved: () => void = () => {},
@@ -131,10 +136,19 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
     if (pool.driver === "embedded") return openEmbeddedZfs(pool, log, openChangeCounter(task.changes), trace);
     const { volumeProperties, timeouts } = node;
     const silentMs = Math.max(timeouts.commandMs, SHORTEST_SILENCE_MS);
-    open.runner = startRunner({ script: RUNNER, children: createChildTable(children), log, silentMs });
-    const run = limitCommands(slots, open.runner.run, reportCommand, commands);
+    const callThreads = Object.values(slots).reduce((sum, count) => sum + count, 0);
+    open.runner = startRunner({
+      script: RUNNER,
+      children: createChildTable(children),
+      log,
+      silentMs,
+      callThreads,
+    });
+    const inSlot = createKindSlots(slots, commands);
+    const run = limitCommands(inSlot, open.runner.run, reportCommand);
+    const call = limitCalls(inSlot, open.runner.call, reportCall);
     const { commandMs: timeoutMs } = timeouts;
-    return succeed(openOpenZfs({ settings: pool, volumeProperties, timeoutMs, log }, run));
+    return succeed(openOpenZfs({ settings: pool, volumeProperties, timeoutMs, log, call }, run));
   }
 
   async function openAll(liveTags: readonly string[]): ReturnType<ActorControl["open"]> {

@@ -1,12 +1,14 @@
 /**
- * The runner: a lean process that runs the short commands of one actor. A spawn copies the
- * page tables of its parent, so its cost must not grow with the daemon's memory. Requests
- * arrive on stdin and replies leave on stdout, both as msgpackr streams. When stdin ends, the
+ * The runner: a lean process that runs the short commands of one actor, and calls libzfs_core for it.
+ * A spawn copies the page tables of its parent, so its cost must not grow with the daemon's memory; and
+ * a call that hangs or crashes takes this process along, and no other. Requests arrive on stdin and replies leave on stdout, both as msgpackr streams. When stdin ends, the
  * actor has closed it or died, and the runner ends itself and its commands.
  */
 import { PackrStream, UnpackrStream } from "msgpackr";
 import { createChildMemory, createChildTable } from "../protocol/threads/child-table.js";
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
+import type { LibraryCall, LibraryExit } from "./libzfs/library-call.js";
+import { type LibzfsCore, openLibzfsCore } from "./libzfs/libzfs-core.js";
 import { runCommand } from "./processes/run-command.js";
 import type { RunningCommand, RunReply, RunRequest } from "./processes/runner-link.js";
 
@@ -19,7 +21,19 @@ const replies = new PackrStream();
 function serve(): void {
   /** The commands that run, by the id of their request. */
   const running = new Map<number, RunningCommand>();
-  requests.on("data", ({ id, command }: RunRequest) => {
+  /** Opened by the first call; why it can't be opened. */
+  let library: LibzfsCore | string | undefined;
+  const perform = async (call: LibraryCall): Promise<LibraryExit> => {
+    library ??= openLibzfsCore();
+    if (typeof library === "string") return { kind: "unusable", why: library };
+    // A bug; what the call has done is not known.
+    return library.perform(call).catch(() => ({ kind: "lost" }));
+  };
+  requests.on("data", ({ id, command, call }: RunRequest) => {
+    if (call) {
+      void perform(call).then((called) => replies.write({ id, called } satisfies RunReply));
+      return;
+    }
     if (!command) {
       replies.write({ id, running: [...running.values()] } satisfies RunReply);
       return;

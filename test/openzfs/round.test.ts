@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { CLI } from "../support/daemon.js";
-import { createPool, type Vm, vmExec } from "../support/vm.js";
+import { createPool, linkLibraries, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "round";
@@ -10,7 +10,11 @@ const SCRIPT = fileURLToPath(new URL("./round.mjs", import.meta.url));
 
 describe.skipIf("skip" in vm)("the whole round inside the VM", () => {
   const running = vm as Vm;
-  beforeAll(() => createPool(running, POOL, "/dev/vdf"));
+  beforeAll(() => {
+    createPool(running, POOL, "/dev/vdf");
+    // The daemon calls libzfs_core where it loads. Elsewhere it goes the round by commands.
+    linkLibraries(running);
+  });
   afterAll(() => {
     vmExec(running, ["zpool", "destroy", POOL]);
   });

@@ -10,10 +10,12 @@ export const OPENZFS_OPTIONS: Parameters<typeof openOpenZfs>[0] = {
     zfsCommand: ["zfs"],
     zpoolCommand: ["zpool"],
     kstatCommand: [],
+    library: "off",
     dispatch: "grouped",
     deviceWaitMs: 0,
   },
   volumeProperties: {},
   timeoutMs: 1000,
   log: createActorLog(() => {}, false),
+  call: async () => ({ exit: { kind: "unusable", why: "a test" }, ms: 0 }),
 };

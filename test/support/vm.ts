@@ -114,3 +114,27 @@ export function fillVolume(vm: Vm, volume: string, sizeMib: number): void {
 export function createPool(vm: Vm, name: string, disk: string): void {
   vmExec(vm, ["zpool", "create", "-f", "-O", "mountpoint=none", name, disk]);
 }
+
+/** Where Debian has its libraries, in the VM and here. */
+const LIBRARIES = "/lib/x86_64-linux-gnu";
+
+/**
+ * Shows the VM's libzfs_core, and what it needs and the host lacks, to programs of the host that run inside
+ * (`exec.sh -H`). @returns why they can't load it: the VM is of a release of Debian whose C
+ * library is newer than the host's.
+ */
+export function linkLibraries(vm: Vm): string | undefined {
+  const link = `for file in ${LIBRARIES}/*.so*; do
+    [ -e /mnt/host/usr$file ] || ln -sf /.vm$file /mnt/host/usr$file
+  done`;
+  vmExec(vm, ["sh", "-c", link]);
+  const argv = ["-H", "ldd", `/usr${LIBRARIES}/libzfs_core.so.3`];
+  const { status, stdout, stderr } = spawnSync(vm.exec, argv, {
+    env: { ...process.env, OPENZFS_VM_RUN: vm.run },
+    input: "",
+    encoding: "utf8",
+  });
+  const missing = (stdout + stderr).split("\n").find((line) => line.includes("not found"));
+  if (status === 0 && missing === undefined) return undefined;
+  return `the VM's libzfs_core doesn't load here: ${(missing ?? stderr).trim()}`;
+}

@@ -132,6 +132,9 @@ const FORBIDDEN = [
   ["src/workers/drivers/embedded/x.ts", "../openzfs/look-ups.js", "nothing else"],
   ["src/workers/processes/x.ts", "../drivers/driver.js", "serve actors and drivers"],
   ["src/workers/streams/x.ts", "../actor/fetch-queue.js", "serve actors and drivers"],
+  ["src/workers/processes/x.ts", "../libzfs/libzfs-core.js", "in the runner only"],
+  ["src/workers/drivers/openzfs/x.ts", "../../libzfs/native-functions.js", "in the runner only"],
+  ["src/workers/libzfs/x.ts", "../processes/slots.js", "nothing but its calls"],
 ] as const;
 
 /** What the rooms are made to import. */
@@ -144,6 +147,7 @@ const ALLOWED = [
   ["src/protocol/raw-disk/x.ts", "node:fs"],
   ["src/workers/actor/operations/x.ts", "../../drivers/driver.js"],
   ["src/workers/drivers/openzfs/x.ts", "../../processes/run-command.js"],
+  ["src/workers/drivers/openzfs/x.ts", "../../libzfs/library-call.js"],
   ["src/workers/streams/x.ts", "../processes/child-process.js"],
 ] as const;
 

@@ -57,7 +57,7 @@ export function unknownVariables(env: NodeJS.ProcessEnv): readonly string[] {
 
 /** The keys that a pool may have, whatever its driver. */
 const POOL_KEYS: readonly string[] = [
-  ...["name", "driver", "zfsCommand", "zpoolCommand", "kstatCommand", "deviceWaitMs"],
+  ...["name", "driver", "zfsCommand", "zpoolCommand", "kstatCommand", "deviceWaitMs", "library"],
   ...["folder", "quotaBytes", "recover"],
 ];
 

@@ -25,6 +25,11 @@ export interface OpenZfsSettings extends CommonSettings {
    * Undefined: the daemon reads the file itself. Empty: no kstat is read.
    */
   readonly kstatCommand?: readonly string[] | undefined;
+  /**
+   * `auto`: calls libzfs_core itself where it can, and where `zfsCommand` is that of this machine, without
+   * a prefix. `off`: every change and read is a command.
+   */
+  readonly library: "auto" | "off";
   /** `single`: every request has its own process, for the bench to compare with. */
   readonly dispatch: "grouped" | "single";
   /** How long an answer waits for `/dev/zvol/…`. Zero if the commands run on another machine. */

@@ -2,12 +2,14 @@ import { spawn } from "node:child_process";
 import { PackrStream, UnpackrStream } from "msgpackr";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
+import type { LibraryCall, LibraryEnd, LibraryExit } from "../libzfs/library-call.js";
 import type { CommandEnd, CommandLimits } from "./run-command.js";
 
-/** From an actor to its runner: run this command, or (without one) just reply. */
+/** From an actor to its runner: run this command, make this call, or (without either) just reply. */
 export interface RunRequest {
   readonly id: number;
   readonly command?: { readonly argv: readonly string[]; readonly limits: CommandLimits };
+  readonly call?: LibraryCall;
 }
 
 /** A command that the runner runs. */
@@ -18,10 +20,11 @@ export interface RunningCommand {
   readonly startedAt: number;
 }
 
-/** From the runner to its actor: the command of that request has ended, or else what it runs. */
+/** From the runner to its actor: the command or call of that request has ended, or else what it runs. */
 export interface RunReply {
   readonly id: number;
   readonly end?: CommandEnd;
+  readonly called?: LibraryExit;
   readonly running?: readonly RunningCommand[];
 }
 
@@ -37,6 +40,10 @@ interface RunnerOptions {
   readonly silentMs: number;
   /** How long after a command's own time limit the runner must have replied. For tests. */
   readonly replyLimitMs?: number;
+  /** How long a runner that was killed may take to end. For tests. */
+  readonly endLimitMs?: number;
+  /** Calls of libzfs_core that may run at once: each blocks a thread. */
+  readonly callThreads?: number;
 }
 
 /** The runner process of one actor. */
@@ -48,6 +55,12 @@ export interface Runner {
    * commands: a command that is over its limit ends as `timed_out`, the others as `lost`.
    */
   run(argv: readonly string[], limits: CommandLimits): Promise<CommandEnd>;
+  /**
+   * Makes a call of libzfs_core in the runner. Never rejects. Nothing can take a call back: one that is over
+   * its time limit costs the runner, which is killed with all that it does. The call then ends as
+   * `timed_out`, all the others as `lost`.
+   */
+  call(call: LibraryCall, timeoutMs: number): Promise<LibraryEnd>;
   /** Resolves with what it runs when the runner has replied. Never settles while it does not. */
   ping(): Promise<readonly RunningCommand[]>;
   /** How often the process was started again after it had died. */
@@ -67,7 +80,7 @@ interface RunnerProcess {
   isEnding: boolean;
   /** Kills the process and its commands. */
   kill(): void;
-  /** Resolves when the process and its commands have ended. */
+  /** Resolves when the process and its commands have ended, or don't end though they were killed. */
   readonly ended: Promise<void>;
 }
 
@@ -85,7 +98,8 @@ const CLOSE_LIMIT_MS = 2_000;
 
 /** Starts the runner at once. If it dies, the next command starts it again. */
 export function startRunner(options: RunnerOptions): Runner {
-  const { script, children, log, silentMs, replyLimitMs = REPLY_LIMIT_MS } = options;
+  const { script, children, log, silentMs, callThreads } = options;
+  const { replyLimitMs = REPLY_LIMIT_MS, endLimitMs = GROUP_END_LIMIT_MS } = options;
   /** The id of the newest request; ids count through all processes. */
   let lastId = 0;
   /** Processes started after the first. */
@@ -97,7 +111,11 @@ export function startRunner(options: RunnerOptions): Runner {
 
   function start(): RunnerProcess {
     // `detached`: the process leads a group, which can be killed together with its commands.
-    const child = spawn(process.execPath, [script], { stdio: ["pipe", "pipe", "inherit"], detached: true });
+    const child = spawn(process.execPath, [script], {
+      stdio: ["pipe", "pipe", "inherit"],
+      detached: true,
+      env: { ...process.env, ...(callThreads && { UV_THREADPOOL_SIZE: String(callThreads) }) },
+    });
     const release = children.addGroup(child.pid);
     const pending: RunnerProcess["pending"] = new Map();
     const requests = new PackrStream();
@@ -128,23 +146,32 @@ export function startRunner(options: RunnerOptions): Runner {
       pending.get(reply.id)?.(reply);
       pending.delete(reply.id);
     });
+    /** Set with `abandoned`. */
+    let abandon = () => {};
+    const abandoned = new Promise<null>((resolve) => {
+      abandon = () => resolve(null);
+    });
     const kill = () => {
       started.isEnding = true;
-      void endGroup(child.pid);
+      void endGroup(child.pid, endLimitMs).then((hasEnded) => hasEnded || abandon());
     };
-    const ended = new Promise<void>((resolve) => {
+    const closed = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
       child.once("error", (error) => log.error("the runner can't be started", { error: String(error) }));
       child.once("close", (code, signal) => {
         started.isEnding = true;
-        clearInterval(pulse);
-        void endGroup(child.pid).then(() => {
-          running = undefined;
-          release();
-          if (!isClosed) log.error("the runner ended; it is started again", { code, signal });
-          for (const settle of pending.values()) settle({ kind: "lost" });
-          resolve();
-        });
+        void endGroup(child.pid, endLimitMs).then(() => resolve({ code, signal }));
       });
+    });
+    const ended = Promise.race([closed, abandoned]).then((end) => {
+      clearInterval(pulse);
+      running = undefined;
+      release();
+      if (end === null) {
+        // A call that hangs in the kernel keeps its process, killed or not. Nobody waits for that.
+        log.error("the killed runner does not end; another takes its place", { pid: child.pid });
+        child.unref();
+      } else if (!isClosed) log.error("the runner ended; it is started again", end);
+      for (const settle of pending.values()) settle({ kind: "lost" });
     });
     const started: RunnerProcess = { requests, pending, isEnding: false, kill, ended };
     return started;
@@ -154,7 +181,11 @@ export function startRunner(options: RunnerOptions): Runner {
    * Sends a request. Never rejects. Without `timeoutMs` its reply has no time limit. It waits for the commands of a dead runner to end first, so
    * that no command works on a pool beside one that nobody waits for any more.
    */
-  async function send(request: Omit<RunRequest, "id">, timeoutMs?: number): Promise<RunReply | NoReply> {
+  async function send(
+    request: Omit<RunRequest, "id">,
+    timeoutMs?: number,
+    graceMs = replyLimitMs,
+  ): Promise<RunReply | NoReply> {
     while (running?.isEnding) await running.ended;
     return new Promise((resolve) => {
       if (isClosed) return resolve({ kind: "lost" });
@@ -165,13 +196,13 @@ export function startRunner(options: RunnerOptions): Runner {
       const { pending, requests, kill } = running;
       const id = ++lastId;
       const isOverdue = (afterMs: number) => {
-        log.error("the runner does not reply; it is killed", { id, afterMs: afterMs + replyLimitMs });
+        log.error("the runner does not reply; it is killed", { id, afterMs: afterMs + graceMs });
         // Settled at the end of the process, so that nothing of it goes on behind the answer.
         pending.set(id, () => resolve({ kind: "timed_out", afterMs }));
         kill();
       };
       const overdue =
-        timeoutMs === undefined ? undefined : setTimeout(isOverdue, timeoutMs + replyLimitMs, timeoutMs);
+        timeoutMs === undefined ? undefined : setTimeout(isOverdue, timeoutMs + graceMs, timeoutMs);
       pending.set(id, (reply) => {
         clearTimeout(overdue);
         resolve(reply);
@@ -190,6 +221,12 @@ export function startRunner(options: RunnerOptions): Runner {
       if ("id" in reply && reply.end) return reply.end;
       const exit: CommandEnd["exit"] = "kind" in reply ? reply : { kind: "lost" };
       return { argv, stdout: "", stderr: "", exit, ms: performance.now() - startedAt };
+    },
+    call: async (call, timeoutMs) => {
+      const startedAt = performance.now();
+      const reply = await send({ call }, timeoutMs, 0);
+      const exit = "id" in reply ? (reply.called ?? ({ kind: "lost" } as const)) : reply;
+      return { exit, ms: performance.now() - startedAt };
     },
     ping: () =>
       new Promise((resolve) => {
@@ -210,22 +247,26 @@ export function startRunner(options: RunnerOptions): Runner {
 }
 
 /**
- * Longest wait for the commands of a dead runner. They may hang in the kernel, or stay zombies
+ * Longest wait for the end of a killed runner and its commands. They may hang in the kernel, or stay zombies
  * because nobody reaps them.
  */
 const GROUP_END_LIMIT_MS = 30_000;
 const GROUP_PAUSE_MS = 10;
 
-/** Kills the commands that a dead runner has left, and waits until they have ended. */
-async function endGroup(pid: number | undefined): Promise<void> {
-  if (pid === undefined) return;
-  for (const deadline = performance.now() + GROUP_END_LIMIT_MS; performance.now() < deadline; ) {
+/**
+ * Kills a runner and its commands, or what is left of them, and waits until they have ended.
+ * @returns whether they have.
+ */
+async function endGroup(pid: number | undefined, limitMs: number): Promise<boolean> {
+  if (pid === undefined) return true;
+  for (const deadline = performance.now() + limitMs; performance.now() < deadline; ) {
     try {
       process.kill(-pid, "SIGKILL");
     } catch {
       // ESRCH: the group is empty. EPERM: all that is left belongs to another user, by sudo.
-      return;
+      return true;
     }
     await new Promise((resolve) => setTimeout(resolve, GROUP_PAUSE_MS));
   }
+  return false;
 }

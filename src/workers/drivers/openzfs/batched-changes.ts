@@ -1,10 +1,4 @@
-import {
-  type FailedOutcome,
-  fail,
-  type Outcome,
-  succeed,
-  withCause,
-} from "../../../protocol/storage/failures.js";
+import { type FailedOutcome, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import {
   type DatasetName,
   datasetOf,
@@ -18,7 +12,9 @@ import { createBatcher } from "../../batching/batcher.js";
 import { blamedNames, failureOf } from "../../processes/command-failures.js";
 import { type CommandLimits, succeeded } from "../../processes/run-command.js";
 import { createKeyedBatchers } from "./keyed-batchers.js";
-import { SNAPSHOT_PROGRAM, type WrittenByName, writtenByName } from "./snapshot-program.js";
+import { createLibraryBatches } from "./library-batches.js";
+import type { LibraryWay } from "./library-way.js";
+import { runSnapshotProgram, type WrittenByName } from "./snapshot-program.js";
 import { NAMES_PER_COMMAND, type ZfsCommands } from "./zfs-commands.js";
 
 /** Each command waits for a transaction group to be committed, and two commands may share one. */
@@ -54,6 +50,7 @@ interface Destroying {
 export function createBatchedChanges(
   pool: PoolName,
   commands: ZfsCommands,
+  library: LibraryWay,
   destroying: Destroying,
   log: ActorLog,
 ): BatchedChanges {
@@ -86,19 +83,14 @@ export function createBatchedChanges(
     let written: WrittenByName | undefined;
     let refused: FailedOutcome | undefined;
     if (performance.now() >= programsFrom) {
-      const argv = ["program", "-j", pool, "-", ...names];
-      const end = await commands.zfs(argv, { stdin: SNAPSHOT_PROGRAM });
-      // Killed or lost: the snapshots may exist, so `zfs snapshot` must not be tried.
-      if (end.exit.kind !== "exited") return names.map(() => failureOf(end));
-      if (succeeded(end)) {
-        written = writtenByName(end.stdout, names);
-        // For the same reason.
-        if (!written) {
-          pausePrograms(unreadable(end.stdout));
-          return names.map(() => unreadable(end.stdout));
-        }
+      const end = await runSnapshotProgram(pool, names, library, commands);
+      if (end.kind === "unreadable") pausePrograms(end.why);
+      if (end.kind === "ran") {
+        written = end.written;
         resumePrograms();
-      } else refused = failureOf(end);
+      } else if (end.kind === "refused") refused = end.why;
+      // The snapshots may exist, so `zfs snapshot` must not be tried.
+      else return names.map(() => end.why);
     }
     const others = names.filter((name) => !written?.has(name));
     const failures = await changeBatch(commands, (batch) => ["snapshot", ...batch], others);
@@ -115,14 +107,15 @@ export function createBatchedChanges(
       keyOf: datasetOf,
       runBatch: snapshotBatch,
     }),
-    destroy: batchedDestroys(commands, destroying),
+    destroy: createLibraryBatches({
+      library,
+      kind: "destroy",
+      nameOf: (name) => name,
+      mustExist: true,
+      callOf: (names) => ({ name: "lzc_destroy_snaps", names }),
+      byCommand: batchedDestroys(commands, destroying),
+    }),
   };
-}
-
-/** The failure of a program that ended well, but whose result could not be read. */
-function unreadable(stdout: string): FailedOutcome {
-  const message = "zfs program: its result can't be read; the outcome is unknown, ask again";
-  return withCause(fail("service.interrupted", message), stdout.slice(0, 200));
 }
 
 /** A batcher for each dataset, for `zfs destroy DATASET@a,b` takes snapshots of one dataset only. */

@@ -1,10 +1,18 @@
 import { type Outcome, succeed } from "../../../protocol/storage/failures.js";
-import { type DatasetName, isSnapshotName, type SnapshotName } from "../../../protocol/storage/names.js";
+import {
+  type DatasetName,
+  datasetOf,
+  isSnapshotName,
+  type SnapshotName,
+} from "../../../protocol/storage/names.js";
 import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import type { Zfs, ZfsChanges } from "../driver.js";
 import { createBatchedChanges } from "./batched-changes.js";
 import { createGuardedDestroys } from "./guarded-destroys.js";
+import { createLibraryBatches } from "./library-batches.js";
+import type { LibraryCreates } from "./library-creates.js";
+import type { LibraryWay } from "./library-way.js";
 import type { VolumeProperties } from "./new-volume-properties.js";
 import { propertyFlags, type ZfsCommands } from "./zfs-commands.js";
 
@@ -16,6 +24,8 @@ interface ChangeOptions {
   readonly log: ActorLog;
 }
 
+type HoldOf = Readonly<{ tag: string; name: SnapshotName }>;
+
 /** Each attempt loses at most one race for a parent, and a name has few parents. */
 const PARENT_RETRIES = 10;
 
@@ -23,6 +33,8 @@ const PARENT_RETRIES = 10;
 export function openzfsChanges(
   { settings, volumeProperties, destroyTimeoutMs, log }: ChangeOptions,
   commands: ZfsCommands,
+  library: LibraryWay,
+  creates: LibraryCreates,
   find: Zfs["find"],
 ): ZfsChanges {
   const { change } = commands;
@@ -31,7 +43,7 @@ export function openzfsChanges(
   const findObstacle = (name: SnapshotName) => guarded.findObstacle(name, false);
   const batched =
     settings.dispatch === "grouped"
-      ? createBatchedChanges(settings.name, commands, { limits: destroyLimits, findObstacle }, log)
+      ? createBatchedChanges(settings.name, commands, library, { limits: destroyLimits, findObstacle }, log)
       : undefined;
   const { ofNew, ofClones } = volumeProperties;
   const recursively = (recursive: boolean) => (recursive ? ["-r"] : []);
@@ -51,15 +63,35 @@ export function openzfsChanges(
     }
   }
 
+  const hold = createLibraryBatches<HoldOf>({
+    library,
+    kind: "hold",
+    nameOf: ({ name }) => name,
+    callOf: (holds) => ({ name: "lzc_hold", holds }),
+    byCommand: ({ tag, name }) => change(["hold", tag, name]),
+  });
+  const release = createLibraryBatches<HoldOf>({
+    library,
+    kind: "hold",
+    nameOf: ({ name }) => name,
+    callOf: (holds) => ({ name: "lzc_release", holds }),
+    byCommand: ({ tag, name }) => change(["release", tag, name]),
+  });
+
   return {
     ensureFilesystem: (name) => change(["create", "-p", name]),
-    createVolume: (name, size) =>
+    createVolume: async (name, size) =>
+      (await creates.createVolume(name, size)) ??
       createWithParents(["create", "-p", ...propertyFlags(ofNew), "-V", String(size)], name),
-    clone: (origin, target) => createWithParents(["clone", "-p", ...propertyFlags(ofClones), origin], target),
+    clone: async (origin, target) =>
+      (await creates.clone(origin, target)) ??
+      createWithParents(["clone", "-p", ...propertyFlags(ofClones), origin], target),
     rename: (from, to) => change(["rename", from, to]),
-    rollback: (name, destroyMoreRecent) =>
-      destroyMoreRecent ? guarded.rollBackTo(name) : change(["rollback", name]),
-    hold: (tag, name) => change(["hold", tag, name]),
+    async rollback(name, destroyMoreRecent) {
+      if (destroyMoreRecent) return guarded.rollBackTo(name);
+      return (await rollBackByLibrary(library, find, name)) ?? change(["rollback", name]);
+    },
+    hold: (tag, name) => hold({ tag, name }),
 
     async snapshot(name, recursive) {
       if (batched && !recursive) return batched.snapshot(name);
@@ -82,9 +114,28 @@ export function openzfsChanges(
     },
 
     async release(tag, name) {
-      const released = await change(["release", tag, name]);
+      const released = await release({ tag, name });
       if (released.ok) return succeed(true);
       return released.failure.code === "dataset.not_found" ? succeed(false) : released;
     },
   };
+}
+
+/**
+ * Rolls back a volume whose size is that of the snapshot. Where it differs, `zfs rollback` sets a
+ * reservation too. @returns undefined if nothing has happened.
+ */
+async function rollBackByLibrary(
+  library: LibraryWay,
+  find: Zfs["find"],
+  snapshot: SnapshotName,
+): Promise<Outcome<null> | undefined> {
+  if (!library.isOpen) return undefined;
+  const dataset = datasetOf(snapshot);
+  const [now, then] = await Promise.all([find(dataset), find(snapshot)]);
+  if (!now.ok || !then.ok || now.value?.type !== "volume" || now.value.volsize !== then.value?.volsize)
+    return undefined;
+  const called = await library.call({ name: "lzc_rollback_to", dataset, snapshot }, "destroy");
+  if (called?.ok) return called.value.errno === 0 ? succeed(null) : undefined;
+  return called;
 }

@@ -4,12 +4,14 @@ import { createCoalescer } from "../../batching/coalescer.js";
 import { failureOf, missingNames } from "../../processes/command-failures.js";
 import { type CommandEnd, succeeded } from "../../processes/run-command.js";
 import type { AnyName, DatasetInfo } from "../driver.js";
+import type { LibraryWay } from "./library-way.js";
 import { COLUMNS, infoOf, rowsOf } from "./list-rows.js";
 
 /** Undefined: there is no such dataset. */
 type Found = Outcome<DatasetInfo | undefined>;
 
 interface LookUpOptions {
+  readonly library: Pick<LibraryWay, "find">;
   /** Runs `zfs list` with these arguments. */
   list(args: readonly string[]): Promise<CommandEnd>;
   /** The state of the pool now; undefined if it is unknown, and then nothing may be cached. */
@@ -17,13 +19,13 @@ interface LookUpOptions {
   readonly namesPerCommand: number;
 }
 
-/** A look-up waits for no transaction group, but each `zfs list` keeps one processor busy. */
+/** A look-up waits for no transaction group, but each run keeps one processor busy. */
 const MAX_CONCURRENT_RUNS = 2;
 /** Answers in the cache. It needs a bound because clients may ask for any number of missing names. */
 const MAX_CACHED = 20_000;
 
 /**
- * Looks up datasets by name. Look-ups that wait at the same moment share processes, and their
+ * Looks up datasets by name. Look-ups that wait at the same moment share runs, and their
  * answers are cached while the pool doesn't change. Its state is read after the question came,
  * so no answer is older than its question (docs/decisions/reads.md). Failures are not cached.
  */
@@ -50,7 +52,7 @@ export function createLookUp(options: LookUpOptions): (name: AnyName) => Promise
     for (let at = 0; at < unknown.length; at += namesPerCommand) {
       const chunk = unknown.slice(at, at + namesPerCommand);
       lists.push(
-        listNames(options, chunk).then((found) => {
+        findNames(options, chunk).then((found) => {
           for (const [name, outcome] of found) (outcome.ok ? cached : failures).set(name, outcome);
         }),
       );
@@ -60,6 +62,14 @@ export function createLookUp(options: LookUpOptions): (name: AnyName) => Promise
   }
 
   return createCoalescer(MAX_CONCURRENT_RUNS, lookUp);
+}
+
+/** Looks up `names` in one call of the library, or in one process. @returns an answer for each. */
+async function findNames(
+  { library, list }: Pick<LookUpOptions, "library" | "list">,
+  names: readonly AnyName[],
+): Promise<ReadonlyMap<AnyName, Found>> {
+  return (await library.find(names)) ?? listNames({ list }, names);
 }
 
 /** Looks up `names` in one process. @returns an answer for each: a missing dataset hides no other. */

@@ -4,8 +4,11 @@ import { DESTROY_TIMEOUT_FACTOR, type OpenZfsSettings } from "../../../protocol/
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import { failureOf } from "../../processes/command-failures.js";
 import { type RunCommand, succeeded } from "../../processes/run-command.js";
+import type { CallLibrary } from "../../processes/slots.js";
 import { type Properties, sharedBlocks, type Zfs } from "../driver.js";
 import { openzfsChanges } from "./changes.js";
+import { createLibraryCreates } from "./library-creates.js";
+import { createLibraryWay } from "./library-way.js";
 import { volumePropertiesOf, wholeBlocks } from "./new-volume-properties.js";
 import { type PoolLease, takeLease } from "./pool-lease.js";
 import { createPoolStateReader } from "./pool-state.js";
@@ -21,14 +24,17 @@ interface OpenZfsOptions {
   /** Time limit of a command. */
   readonly timeoutMs: number;
   readonly log: ActorLog;
+  /** Calls libzfs_core in the runner. */
+  readonly call: CallLibrary;
 }
 
 /**
- * Opens a pool through the commands `zfs` and `zpool` of OpenZFS 2.1 or newer. Starts nothing
- * by itself; call `checkPool` first, which also decides whether look-ups may be cached.
+ * Opens a pool through the commands `zfs` and `zpool` of OpenZFS 2.1 or newer, and through libzfs_core.
+ * Starts nothing by itself; call `checkPool` first, which also decides whether the library may
+ * be called, and look-ups cached.
  */
 export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
-  const { settings, timeoutMs, log } = options;
+  const { settings, timeoutMs, log, call } = options;
   const volumeProperties = volumePropertiesOf(options.volumeProperties);
   const pool = settings.name;
   const commands = createZfsCommands(settings, timeoutMs, run);
@@ -42,8 +48,10 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     },
     sync: async () => succeeded(await commands.zpool(["sync", pool])),
   });
-  const reads = openzfsReads(settings, commands, poolState.read);
   const destroyTimeoutMs = timeoutMs * DESTROY_TIMEOUT_FACTOR;
+  const library = createLibraryWay({ settings, timeoutMs, destroyTimeoutMs, log, call, commands });
+  const creates = createLibraryCreates({ pool, volumeProperties, library, commands });
+  const reads = openzfsReads(settings, commands, library, poolState.read);
 
   /** Set by checkPool. */
   let poolGuid = "";
@@ -53,7 +61,13 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
   return {
     driver: "openzfs",
     ...reads,
-    ...openzfsChanges({ settings, volumeProperties, destroyTimeoutMs, log }, commands, reads.find),
+    ...openzfsChanges(
+      { settings, volumeProperties, destroyTimeoutMs, log },
+      commands,
+      library,
+      creates,
+      reads.find,
+    ),
     ...openzfsTransfers(settings.zfsCommand, volumeProperties.ofReceived, commands),
     volumeSize: (size) => wholeBlocks(size, volumeProperties.blockBytes),
 
@@ -66,6 +80,8 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
       }
       const [health = "", guid = ""] = end.stdout.trim().split("\t");
       poolGuid = guid;
+      await library.open();
+      await creates.open();
       if (settings.dispatch === "grouped") await poolState.open(guid);
       const version = await commands.zfs(["version"]);
       return succeed({

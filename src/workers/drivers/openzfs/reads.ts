@@ -16,8 +16,10 @@ import {
   type Zfs,
 } from "../driver.js";
 import { createKeyedBatchers } from "./keyed-batchers.js";
+import type { LibraryWay } from "./library-way.js";
 import { COLUMNS, infoOf, numberOf, rowsOf } from "./list-rows.js";
 import { createLookUp, listNames } from "./look-ups.js";
+import { spaceByLibrary } from "./space-program.js";
 import { LIST_OUTPUT_BYTES, NAMES_PER_COMMAND, type ZfsCommands } from "./zfs-commands.js";
 
 type Reads = Pick<
@@ -44,12 +46,13 @@ const HELD = /^[1-9]\d*\t(.*)$/gm;
 const MARKS = "imagestore:type,imagestore:fetch";
 
 /**
- * What is read from an OpenZFS pool, all by `zfs list`, `zfs holds` and `zpool list`.
+ * What is read from an OpenZFS pool, by `zfs list`, `zfs holds` and `zpool list`, and look-ups by the library.
  * @param poolState the state of the pool now; undefined if it is unknown.
  */
 export function openzfsReads(
   { name: pool, dispatch }: OpenZfsSettings,
   commands: ZfsCommands,
+  library: LibraryWay,
   poolState: () => Promise<PoolState | undefined>,
 ): Reads {
   const isShared = dispatch === "grouped";
@@ -83,6 +86,8 @@ export function openzfsReads(
   }
 
   async function readSpace(root: DatasetName): Promise<Outcome<Space>> {
+    const asked = await spaceByLibrary(library, root, pool);
+    if (asked) return asked;
     const [here, volumes] = await Promise.all([
       rows(["-o", "available", root]),
       rows(["-t", "volume", "-r", "-o", "volsize,usedbydataset,refreservation,readonly", pool]),
@@ -139,7 +144,7 @@ export function openzfsReads(
 
   return {
     find: isShared
-      ? createLookUp({ list, poolState, namesPerCommand: NAMES_PER_COMMAND })
+      ? createLookUp({ library, list, poolState, namesPerCommand: NAMES_PER_COMMAND })
       : async (name) => (await listNames({ list }, [name])).get(name) ?? failed.notFound,
     listVolumes: async (select) => selected(await volumesBelow(pool), select),
     listSnapshots: async (root, select) => selected(await snapshotsBelow(root), select),

@@ -167,6 +167,7 @@ const BROKEN: Readonly<Record<string, RegExp>> = {
   "command-empty.json": /^pools\[0\]\.zfsCommand = \[\]: .*>=1/,
   "command-text.json": /^pools\[0\]\.zfsCommand = "sudo zfs": .*expected array/,
   "command-empty-word.json": /^pools\[0\]\.zfsCommand\[1\] = "": .*>=1/,
+  "library-word.json": /^pools\[0\]\.library = "on": /,
   "kstat-command-text.json": /^pools\[0\]\.kstatCommand = "cat": .*expected array/,
   "image-service-url.json": /^imageService = "http:\/\/images\.example\/": must be HOST or HOST:PORT$/,
   "image-service-port.json": /^imageService = "images\.example:port": must be HOST or HOST:PORT$/,

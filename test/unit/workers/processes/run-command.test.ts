@@ -9,7 +9,7 @@ import {
   type CommandLimits,
   runCommand,
 } from "../../../../src/workers/processes/run-command.js";
-import { limitCommands } from "../../../../src/workers/processes/slots.js";
+import { createKindSlots, limitCommands } from "../../../../src/workers/processes/slots.js";
 import { isAlive, until } from "../../../support/until.js";
 
 const LIMITS: CommandLimits = { timeoutMs: 20_000, stdoutBytes: 1024 * 1024 };
@@ -21,7 +21,7 @@ function createRunner(slots = 4) {
   const ends: CommandEnd[] = [];
   const children = createChildTable(shared);
   const limited = limitCommands(
-    { read: 1, hold: 1, change: slots, destroy: 1 },
+    createKindSlots({ read: 1, hold: 1, change: slots, destroy: 1 }),
     (argv, limits) => runCommand(argv, limits, children),
     (end) => ends.push(end),
   );

@@ -9,7 +9,7 @@ import { createCommandBoard, listWithPids } from "../../../../src/workers/proces
 import { failureOf } from "../../../../src/workers/processes/command-failures.js";
 import type { CommandLimits } from "../../../../src/workers/processes/run-command.js";
 import { type Runner, startRunner } from "../../../../src/workers/processes/runner-link.js";
-import { limitCommands } from "../../../../src/workers/processes/slots.js";
+import { createKindSlots, limitCommands } from "../../../../src/workers/processes/slots.js";
 import { createKeptLog } from "../../../support/memory-actor.js";
 import { isAlive, until } from "../../../support/until.js";
 
@@ -57,10 +57,9 @@ describe("the runner", () => {
     const started = open();
     const board = createCommandBoard();
     const limited = limitCommands(
-      { read: 1, hold: 1, change: 1, destroy: 1 },
+      createKindSlots({ read: 1, hold: 1, change: 1, destroy: 1 }, board),
       started.runner.run,
       () => {},
-      board,
     );
     const argv = ["sleep", "600"];
     const ended = [limited(argv, LIMITS, "read"), limited(argv, LIMITS, "read")];
@@ -90,7 +89,7 @@ describe("the runner", () => {
     const started = open();
     const commands = createCommandBoard();
     const slots = { read: 1, hold: 2, change: 3, destroy: 4 };
-    const limited = limitCommands(slots, started.runner.run, () => {}, commands);
+    const limited = limitCommands(createKindSlots(slots, commands), started.runner.run, () => {});
     const argv = ["sleep", "600"];
     const ended = [limited(argv, LIMITS, "read"), limited(argv, LIMITS, "read")];
     const board = { size: 2, list: async () => [] };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { CommandEnd, CommandKind } from "../../../../src/workers/processes/run-command.js";
-import { limitCommands } from "../../../../src/workers/processes/slots.js";
+import { createKindSlots, limitCommands } from "../../../../src/workers/processes/slots.js";
 import { turn } from "../../../support/until.js";
 
 const COUNTS = { read: 5, hold: 2, change: 4, destroy: 3 } as const;
@@ -9,7 +9,7 @@ const COUNTS = { read: 5, hold: 2, change: 4, destroy: 3 } as const;
 function controlled() {
   const running: { argv: readonly string[]; end(): void }[] = [];
   const run = limitCommands(
-    COUNTS,
+    createKindSlots(COUNTS),
     (argv) =>
       new Promise<CommandEnd>((resolve) => {
         const ended: CommandEnd = {

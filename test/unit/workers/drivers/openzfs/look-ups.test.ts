@@ -23,6 +23,7 @@ function createPool() {
   let pause = async () => {};
 
   const ask = createLookUp({
+    library: { find: async () => undefined },
     namesPerCommand: NAMES_PER_COMMAND,
     async list(args): Promise<CommandEnd> {
       const names = args.slice(args.indexOf("-o") + 2);

@@ -9,6 +9,7 @@ import type { Zfs } from "../../../../../src/workers/drivers/driver.js";
 import { openOpenZfs } from "../../../../../src/workers/drivers/openzfs/openzfs-driver.js";
 import type { CommandEnd } from "../../../../../src/workers/processes/run-command.js";
 import { createKeptLog } from "../../../../support/memory-actor.js";
+import { OPENZFS_OPTIONS } from "../../../../support/openzfs-options.js";
 import { turn, until } from "../../../../support/until.js";
 
 const FOLDER = fileURLToPath(new URL("../../../../fixtures/zfs-2.3.2", import.meta.url));
@@ -33,11 +34,13 @@ const SETTINGS: OpenZfsSettings = {
   zfsCommand: ["sudo", "zfs"],
   zpoolCommand: ["sudo", "zpool"],
   kstatCommand: [],
+  library: "off",
   dispatch: "grouped",
   deviceWaitMs: 0,
 };
 
 const DRIVER_OPTIONS = {
+  ...OPENZFS_OPTIONS,
   settings: SETTINGS,
   volumeProperties: { compression: "lz4" },
   timeoutMs: 1,

@@ -3,7 +3,7 @@ import type { DatasetName, SnapshotName } from "../../../../../src/protocol/stor
 import { bytes } from "../../../../../src/protocol/storage/units.js";
 import { openOpenZfs } from "../../../../../src/workers/drivers/openzfs/openzfs-driver.js";
 import type { RunCommand } from "../../../../../src/workers/processes/run-command.js";
-import { limitCommands } from "../../../../../src/workers/processes/slots.js";
+import { createKindSlots, limitCommands } from "../../../../../src/workers/processes/slots.js";
 import { OPENZFS_OPTIONS } from "../../../../support/openzfs-options.js";
 import { until } from "../../../../support/until.js";
 
@@ -29,7 +29,7 @@ function slowPool(verbs: readonly string[]) {
   };
   const zfs = openOpenZfs(
     OPENZFS_OPTIONS,
-    limitCommands(COUNTS, run, () => {}),
+    limitCommands(createKindSlots(COUNTS), run, () => {}),
   );
   const end = () => {
     for (const each of ends.splice(0)) each();

@@ -1,0 +1,109 @@
+import { basename } from "node:path";
+import { type FailedOutcome, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
+import type { ActorLog } from "../../../protocol/threads/actor-log.js";
+import { argvOf, type LibraryCall, type LibraryEnd, type Returned } from "../../libzfs/library-call.js";
+import { failureOf } from "../../processes/command-failures.js";
+import type { CommandKind } from "../../processes/run-command.js";
+import type { CallLibrary } from "../../processes/slots.js";
+import type { AnyName, DatasetInfo } from "../driver.js";
+import { LOOK_UP_PROGRAM, rowsByName } from "./look-up-program.js";
+import type { ZfsCommands } from "./zfs-commands.js";
+
+/**
+ * The way to a pool that needs no processes: calls of libzfs_core, made in the runner. It only ever does
+ * what a command would do. Whatever it can't do, or is refused, is left to the command, which does
+ * it or says in its words why not. So `undefined` means everywhere: nothing has happened, run the command.
+ */
+export interface LibraryWay {
+  readonly isOpen: boolean;
+  /** Looks whether the way can be gone. Until then it can't. */
+  open(): Promise<void>;
+  /** Fails only if the outcome is unknown: then no command may try the change again. */
+  call(call: LibraryCall, kind: CommandKind): Promise<Outcome<Returned> | undefined>;
+  /** Looks up all `names`. An answer for each: undefined if there is no such dataset. */
+  find(names: readonly AnyName[]): Promise<FoundByName | undefined>;
+}
+
+type FoundByName = ReadonlyMap<AnyName, Outcome<DatasetInfo | undefined>>;
+
+interface LibraryWayOptions {
+  readonly settings: OpenZfsSettings;
+  readonly timeoutMs: number;
+  /** Time limit of what destroys something. */
+  readonly destroyTimeoutMs: number;
+  readonly log: ActorLog;
+  readonly call: CallLibrary;
+  readonly commands: Pick<ZfsCommands, "zfs">;
+}
+
+export function createLibraryWay(options: LibraryWayOptions): LibraryWay {
+  const { settings, timeoutMs, destroyTimeoutMs, log } = options;
+  const pool = settings.name;
+  /** Set by `open`. */
+  let isOpen = false;
+
+  async function perform(call: LibraryCall, kind: CommandKind): Promise<Outcome<Returned> | string> {
+    const limitMs = kind === "destroy" ? destroyTimeoutMs : timeoutMs;
+    const { exit, ms } = await options.call(call, kind, limitMs);
+    if (exit.kind === "returned") return succeed(exit);
+    return exit.kind === "unusable" ? exit.why : unknownOutcome(call, exit, ms);
+  }
+
+  const lookUp = (names: readonly string[]) =>
+    perform({ name: "lzc_channel_program_nosync", pool, program: LOOK_UP_PROGRAM, names }, "read");
+
+  /** Why the way can't be gone; undefined if it can. */
+  async function obstacle(): Promise<string | undefined> {
+    const { library, dispatch, zfsCommand, zpoolCommand } = settings;
+    if (library === "off" || dispatch === "single") return "it is switched off";
+    const isPlain = ([program = "", ...prefixed]: readonly string[], name: string) =>
+      basename(program) === name && prefixed.length === 0;
+    if (!isPlain(zfsCommand, "zfs") || !isPlain(zpoolCommand, "zpool")) return "the commands have a prefix";
+    const shown = await lookUp([pool]);
+    if (typeof shown === "string") return shown;
+    if (!shown.ok) return shown.failure.message;
+    if (shown.value.errno !== 0) return `a channel program is refused: errno ${shown.value.errno}`;
+    // The commands may be another program's, and what they show another machine's pool.
+    const listed = await options.commands.zfs(["list", "-Hp", "-o", "guid", pool]);
+    const guid = rowsByName(shown.value.value, [pool])?.get(pool)?.guid;
+    return guid === listed.stdout.trim() ? undefined : "it shows another pool of this name";
+  }
+
+  return {
+    get isOpen() {
+      return isOpen;
+    },
+
+    async open() {
+      const why = await obstacle();
+      isOpen = why === undefined;
+      if (isOpen) log.info("libzfs_core is called, without processes where it can serve", { pool });
+      else log.info("libzfs_core is not called, commands do everything", { pool, why });
+    },
+
+    async call(call, kind) {
+      if (!isOpen) return undefined;
+      const performed = await perform(call, kind);
+      return typeof performed === "string" ? undefined : performed;
+    },
+
+    async find(names) {
+      if (!isOpen) return undefined;
+      const performed = await lookUp(names);
+      if (typeof performed === "string") return undefined;
+      if (!performed.ok) return new Map(names.map((name) => [name, performed]));
+      const rows = performed.value.errno === 0 ? rowsByName(performed.value.value, names) : undefined;
+      return rows && new Map(names.map((name) => [name, succeed(rows.get(name))]));
+    },
+  };
+}
+
+/** The failure of a call that may or may not have done what it was to do. */
+function unknownOutcome(
+  call: LibraryCall,
+  exit: Exclude<LibraryEnd["exit"], { kind: "returned" | "unusable" }>,
+  ms: number,
+): FailedOutcome {
+  return failureOf({ argv: argvOf(call), stdout: "", stderr: "", exit, ms });
+}

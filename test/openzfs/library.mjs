@@ -1,0 +1,251 @@
+// Both ways to a pool, inside the VM, by the driver alone:
+//   node test/openzfs/library.mjs POOL DIST
+// The same questions and changes go to a driver that calls libzfs_core and to one that runs commands. Their
+// answers must be equal. Prints a line for each step and "library: complete" at the end; exits
+// 1 on the first surprise.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+
+const [pool = "", dist = ""] = process.argv.slice(2);
+const MIB = 1024 * 1024;
+const step = (/** @type {string} */ text) =>
+  console.log(`library: ${text} (${Math.round(performance.now() / 100) / 10} s)`);
+
+/** @param {string} path */
+const load = (path) => import(pathToFileURL(join(dist, path)).href);
+/** @type {typeof import("../../src/workers/drivers/openzfs/openzfs-driver.js")} */
+const { openOpenZfs } = await load("workers/drivers/openzfs/openzfs-driver.js");
+/** @type {typeof import("../../src/workers/processes/runner-link.js")} */
+const { startRunner } = await load("workers/processes/runner-link.js");
+/** @type {typeof import("../../src/workers/processes/slots.js")} */
+const { createKindSlots, limitCalls, limitCommands } = await load("workers/processes/slots.js");
+/** @type {typeof import("../../src/protocol/threads/child-table.js")} */
+const { createChildMemory, createChildTable } = await load("protocol/threads/child-table.js");
+
+/** @param {...string} argv */
+function run(...argv) {
+  const [program = "", ...args] = argv;
+  const { status, stdout, stderr } = spawnSync(program, args, { encoding: "utf8" });
+  assert.equal(status, 0, `${argv.join(" ")}: ${stderr}`);
+  return stdout;
+}
+
+/** @type {string[]} */
+const told = [];
+const note = (/** @type {string} */ message, /** @type {object} */ fields) =>
+  void told.push(`${message} ${JSON.stringify(fields ?? {})}`);
+const log = { debug: note, info: note, warn: note, error: note };
+
+/** A driver as the actor opens it, and the names of the calls that it made. @param {"auto" | "off"} library */
+async function open(library) {
+  const runner = startRunner({
+    script: join(dist, "workers/runner.js"),
+    children: createChildTable(createChildMemory()),
+    log,
+    silentMs: 60_000,
+    callThreads: 16,
+  });
+  const slots = createKindSlots({ read: 4, hold: 4, change: 4, destroy: 4 });
+  /** @type {string[]} */
+  const calls = [];
+  /** @type {any} */
+  const settings = {
+    ...{ name: pool, driver: "openzfs", zfsCommand: ["zfs"], zpoolCommand: ["zpool"] },
+    ...{ kstatCommand: [], library, dispatch: "grouped", deviceWaitMs: 0 },
+  };
+  const zfs = openOpenZfs(
+    {
+      settings,
+      volumeProperties: { compression: "lz4" },
+      timeoutMs: 60_000,
+      log,
+      call: limitCalls(slots, runner.call, ([name = ""]) => void calls.push(name)),
+    },
+    limitCommands(slots, runner.run, () => {}),
+  );
+  const checked = await zfs.checkPool();
+  assert.ok(checked.ok, JSON.stringify(checked));
+  return { zfs, calls, close: () => runner.close() };
+}
+
+run("zfs", "create", "-p", `${pool}/guests`);
+const byCalls = await open("auto");
+assert.deepEqual(byCalls.calls, ["lzc_channel_program_nosync"], told.join("\n"));
+const byCommands = await open("off");
+step("both ways are open");
+const ways = [byCalls, byCommands];
+
+/** A name below the pool that is checked. @param {string} name @returns {any} */
+const at = (name) => `${pool}/${name}`;
+const text = (/** @type {unknown} */ value) =>
+  JSON.stringify(value, (_, inner) => (typeof inner === "bigint" ? `${inner}n` : inner), 1);
+
+/** An outcome, without the words that only the log gets, and with one name for what each way has of its own. */
+const shown = (/** @type {any} */ outcome) =>
+  text(
+    outcome.ok
+      ? outcome
+      : { ...outcome, failure: { ...outcome.failure, cause: undefined, detail: undefined } },
+  ).replaceAll(/guests\/way\d/g, "guests/way");
+
+/** Asks both ways the same. @template T @param {string} what @param {(zfs: import("../../src/workers/drivers/driver.js").Zfs) => Promise<T>} ask */
+async function same(what, ask) {
+  const [first, second] = [await ask(byCalls.zfs), await ask(byCommands.zfs)];
+  assert.equal(shown(first), shown(second), what);
+  return first;
+}
+
+/**
+ * Makes the same change on both ways, each in a folder of its own.
+ * @param {string} what @param {"done" | "refused"} end
+ * @param {(zfs: import("../../src/workers/drivers/driver.js").Zfs, root: string) => Promise<{ ok: boolean }>} change
+ */
+async function change(what, end, change) {
+  const commandsBefore = byCalls.zfs.commandsRun;
+  const [first, second] = [
+    await change(byCalls.zfs, "guests/way0"),
+    await change(byCommands.zfs, "guests/way1"),
+  ];
+  assert.equal(shown(first), shown(second), what);
+  assert.equal(first.ok, end === "done", `${what}: ${shown(first)}`);
+  if (end === "done") assert.equal(byCalls.zfs.commandsRun, commandsBefore, `${what} runs no command`);
+}
+
+// Look-ups of everything that a pool may have.
+run("zfs", "create", at("odd"));
+run("zfs", "create", "-V", "8M", at("odd/thick"));
+run("zfs", "create", "-s", "-V", "8M", "-o", "volblocksize=4k", at("odd/with space:and.dots_-x"));
+run("zfs", "snapshot", "-r", at("odd@first"));
+run("zfs", "set", "volsize=16M", at("odd/thick"));
+run("zfs", "clone", at("odd/thick@first"), at("odd/clone"));
+run("zfs", "clone", at("odd/thick@first"), at("odd/promoted"));
+run("zfs", "snapshot", at("odd/promoted@second"));
+run("zfs", "promote", at("odd/promoted"));
+run("zfs", "bookmark", at("odd/promoted@second"), at("odd/promoted#mark"));
+run("sh", "-c", `zfs send ${at("odd/promoted@second")} | zfs receive -u ${at("odd/received")}`);
+run("sh", "-c", `echo 12345678 | zfs create -o encryption=on -o keyformat=passphrase ${at("odd/secret")}`);
+run("zfs", "create", "-s", "-V", "8M", at("odd/secret/volume"));
+run("zfs", "snapshot", at("odd/secret/volume@s"));
+run("zfs", "unload-key", "-r", at("odd/secret"));
+const all = run("zfs", "list", "-Hr", "-t", "filesystem,volume,snapshot", "-o", "name", pool)
+  .trim()
+  .split("\n");
+assert.ok(all.length > 15);
+const missing = ["odd/none", "odd@none", "odd/none@none", "odd/thick/below", "none/none"].map(at);
+for (const name of [...all, ...missing]) {
+  await same(name, (zfs) => zfs.find(/** @type {any} */ (name)));
+}
+const many = Array.from({ length: 700 }, (_, index) => at(`odd/none-${index}-${"x".repeat(180)}`));
+const commandsBefore = byCalls.zfs.commandsRun;
+for (const found of await Promise.all(many.map((name) => byCalls.zfs.find(name)))) {
+  assert.deepEqual(found, { ok: true, value: undefined });
+}
+assert.equal(byCalls.zfs.commandsRun, commandsBefore, "look-ups run no command");
+step(`${all.length + missing.length} look-ups have the same answers`);
+
+// Snapshots, holds, rollbacks, destroys.
+for (const way of [0, 1]) run("zfs", "create", "-p", "-s", "-V", "8M", at(`guests/way${way}/disk`));
+await change("a snapshot", "done", (zfs, root) => zfs.snapshot(at(`${root}/disk@s1`), false, NO_COPIES()));
+await change("a snapshot again", "refused", (zfs, root) =>
+  zfs.snapshot(at(`${root}/disk@s1`), false, NO_COPIES()),
+);
+await change("of nothing", "refused", (zfs, root) => zfs.snapshot(at(`${root}/none@s1`), false, NO_COPIES()));
+await change("another snapshot", "done", (zfs, root) =>
+  zfs.snapshot(at(`${root}/disk@s2`), false, NO_COPIES()),
+);
+await change("a hold", "done", (zfs, root) => zfs.hold("imagestore:t", at(`${root}/disk@s2`)));
+await change("a hold again", "refused", (zfs, root) => zfs.hold("imagestore:t", at(`${root}/disk@s2`)));
+await change("a hold of nothing", "refused", (zfs, root) => zfs.hold("imagestore:t", at(`${root}/disk@s3`)));
+await change("a destroy of a held one", "refused", (zfs, root) => zfs.destroy(at(`${root}/disk@s2`), false));
+await change("a release", "done", (zfs, root) => zfs.release("imagestore:t", at(`${root}/disk@s2`)));
+assert.equal(
+  shown(await byCalls.zfs.release("imagestore:t", at("guests/way0/disk@s2"))),
+  shown({ ok: true, value: false }),
+);
+await change("a rollback beyond a newer one", "refused", (zfs, root) =>
+  zfs.rollback(at(`${root}/disk@s1`), false, NO_COPIES()),
+);
+await change("a rollback", "done", (zfs, root) => zfs.rollback(at(`${root}/disk@s2`), false, NO_COPIES()));
+for (const way of [0, 1]) run("zfs", "clone", at(`guests/way${way}/disk@s1`), at(`guests/way${way}/clone`));
+await change("a destroy of a cloned one", "refused", (zfs, root) =>
+  zfs.destroy(at(`${root}/disk@s1`), false),
+);
+await change("a destroy", "done", (zfs, root) => zfs.destroy(at(`${root}/disk@s2`), false));
+await change("a destroy of nothing", "refused", (zfs, root) => zfs.destroy(at(`${root}/disk@s2`), false));
+step("snapshots, holds, rollbacks and destroys have the same ends");
+
+// What waits together shares a call, and one that fails hides no other.
+byCalls.calls.splice(0);
+const tags = Array.from({ length: 30 }, (_, index) => index);
+for (const tag of tags) run("zfs", "create", "-s", "-V", "8M", at(`guests/way0/m${tag}`));
+const names = tags.map((tag) => at(`guests/way0/m${tag}@x`));
+for (const made of await Promise.all(names.map((name) => byCalls.zfs.snapshot(name, false, NO_COPIES())))) {
+  assert.equal(made.ok, true);
+}
+const held = await Promise.all(names.map((name) => byCalls.zfs.hold("imagestore:m", name)));
+assert.ok(held.every(({ ok }) => ok));
+const released = await Promise.all(names.slice(1).map((name) => byCalls.zfs.release("imagestore:m", name)));
+assert.ok(released.every(({ ok }) => ok));
+const destroyed = await Promise.all(names.map((name) => byCalls.zfs.destroy(name, false)));
+assert.deepEqual(
+  destroyed.map(({ ok }) => ok),
+  names.map((_, index) => index > 0),
+);
+assert.match(text(destroyed[0]), /snapshot\.held/);
+assert.ok(byCalls.calls.length < 20, byCalls.calls.join(" "));
+step(`${4 * names.length} changes took ${byCalls.calls.length} calls`);
+
+// Volumes and clones with their parents, and all their properties.
+/** Every property of what is below a folder, but for times, names and counters. @param {string} folder */
+const propertiesBelow = (folder) =>
+  run("zfs", "get", "-Hpr", "-o", "name,property,value,source", "all", at(folder))
+    .replaceAll(/guests\/way\d/g, "guests/way")
+    .split("\n")
+    .filter(
+      (line) =>
+        !/\t(?:creation|guid|createtxg|objsetid|snapshots_changed|.*used.*|available|clones)\t/.test(line),
+    );
+/** @type {any} */
+const origin = at("odd/promoted@first");
+for (const size of [1, 3, 8, 1000, 4096, 1_048_576]) {
+  const bytes = /** @type {any} */ (BigInt(size * MIB));
+  // Both may be refused, for want of room, in the same words.
+  const end = size < 4096 ? "done" : "refused";
+  await change(`a volume of ${size} MiB`, end, (zfs, root) =>
+    zfs.createVolume(at(`${root}/new/v${size}/disk`), bytes),
+  );
+}
+await change("a clone", "done", (zfs, root) =>
+  zfs.clone(origin, at(`${root}/clones/deep/er/disk`), NO_COPIES()),
+);
+await change("a clone of nothing", "refused", (zfs, root) =>
+  zfs.clone(at("odd/promoted@no"), at(`${root}/no/parents`), NO_COPIES()),
+);
+await change("a clone below a volume", "refused", (zfs, root) =>
+  zfs.clone(origin, at(`${root}/new/v1/disk/below`), NO_COPIES()),
+);
+await change("a clone into a locked parent", "refused", (zfs) =>
+  zfs.clone(origin, at("odd/secret/clone"), NO_COPIES()),
+);
+for (const folder of ["new", "clones"]) {
+  assert.deepEqual(propertiesBelow(`guests/way0/${folder}`), propertiesBelow(`guests/way1/${folder}`));
+}
+assert.ok(propertiesBelow("guests/way0/new").length > 200);
+await same("a volume again, without a failure", (zfs) =>
+  zfs.createVolume(at("guests/way0/new/v3/disk"), /** @type {any} */ (BigInt(5 * MIB))),
+);
+run("zfs", "set", `mountpoint=/${pool}-mounted`, at("odd"));
+const mounted = await byCalls.zfs.clone(origin, at("odd/seen/disk"), NO_COPIES());
+assert.ok(mounted.ok);
+assert.match(run("zfs", "get", "-Ho", "value", "mounted", at("odd/seen")), /yes/, "zfs mounts its parent");
+await same("space", (zfs) => zfs.space(at("guests")));
+step("volumes and clones have the same properties");
+
+function NO_COPIES() {
+  return { take: () => undefined, discard: async () => {} };
+}
+
+for (const { close } of ways) await close();
+step("complete");

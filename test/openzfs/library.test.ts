@@ -1,0 +1,34 @@
+import { spawnSync } from "node:child_process";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { CLI } from "../support/daemon.js";
+import { createPool, linkLibraries, type Vm, vmExec } from "../support/vm.js";
+
+const vm = inject("vm");
+const POOL = "library";
+const SCRIPT = fileURLToPath(new URL("./library.mjs", import.meta.url));
+const DIST = join(dirname(CLI), "..");
+
+describe.skipIf("skip" in vm)("the way by libzfs_core, inside the VM", () => {
+  const running = vm as Vm;
+  let missing: string | undefined;
+  beforeAll(() => {
+    createPool(running, POOL, "/dev/vdf");
+    missing = linkLibraries(running);
+  });
+  afterAll(() => {
+    vmExec(running, ["zpool", "destroy", POOL]);
+  });
+
+  test("gives the answers, failures and properties that the commands give", (context) => {
+    if (missing !== undefined) context.skip(missing);
+    const { status, stdout, stderr } = spawnSync(running.exec, ["-H", process.execPath, SCRIPT, POOL, DIST], {
+      env: { ...process.env, OPENZFS_VM_RUN: running.run },
+      input: "",
+      encoding: "utf8",
+    });
+    expect(stderr + stdout).toContain("library: complete");
+    expect(status).toBe(0);
+  }, 600_000);
+});
