@@ -243,6 +243,27 @@ assert.match(run("zfs", "get", "-Ho", "value", "mounted", at("odd/seen")), /yes/
 await same("space", (zfs) => zfs.space(at("guests")));
 step("volumes and clones have the same properties");
 
+// Trees.
+run("zfs", "snapshot", "-r", at("guests/way0/new@t"));
+run("zfs", "snapshot", "-r", at("guests/way1/new@t"));
+await change("a destroy of a tree", "done", (zfs, root) => zfs.destroy(at(`${root}/new`), true));
+await change("a destroy of no tree", "refused", (zfs, root) => zfs.destroy(at(`${root}/new`), true));
+for (const way of [0, 1]) {
+  run("zfs", "snapshot", at(`guests/way${way}/clones/deep/er/disk@c`));
+  run("zfs", "clone", at(`guests/way${way}/clones/deep/er/disk@c`), at(`guests/way${way}/apart`));
+}
+await change("a destroy of a tree with a clone elsewhere", "refused", (zfs, root) =>
+  zfs.destroy(at(`${root}/clones`), true),
+);
+for (const way of [0, 1]) run("zfs", "destroy", at(`guests/way${way}/apart`));
+for (const way of [0, 1]) run("zfs", "hold", "other", at(`guests/way${way}/clones/deep/er/disk@c`));
+await change("a destroy of a tree with a hold", "refused", (zfs, root) =>
+  zfs.destroy(at(`${root}/clones`), true),
+);
+for (const way of [0, 1]) run("zfs", "release", "other", at(`guests/way${way}/clones/deep/er/disk@c`));
+await change("a destroy of that tree", "done", (zfs, root) => zfs.destroy(at(`${root}/clones`), true));
+step("trees are destroyed with the same ends");
+
 function NO_COPIES() {
   return { take: () => undefined, discard: async () => {} };
 }

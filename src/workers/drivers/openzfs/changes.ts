@@ -39,7 +39,7 @@ export function openzfsChanges(
 ): ZfsChanges {
   const { change } = commands;
   const destroyLimits = { timeoutMs: destroyTimeoutMs };
-  const guarded = createGuardedDestroys(settings.name, commands, destroyLimits);
+  const guarded = createGuardedDestroys(settings.name, commands, library, destroyLimits);
   const findObstacle = (name: SnapshotName) => guarded.findObstacle(name, false);
   const batched =
     settings.dispatch === "grouped"

@@ -8,6 +8,8 @@ import {
 import { type DatasetName, datasetOf, type SnapshotName } from "../../../protocol/storage/names.js";
 import { failureOf, snapshotHeld } from "../../processes/command-failures.js";
 import { type CommandLimits, succeeded } from "../../processes/run-command.js";
+import { createLibraryDestroys, type Doomed, type LibraryDestroys } from "./library-destroys.js";
+import type { LibraryWay } from "./library-way.js";
 import { numberOf, rowsOf } from "./list-rows.js";
 import { programResult } from "./program-result.js";
 import { withHolders } from "./snapshot-holders.js";
@@ -35,15 +37,6 @@ interface GuardedDestroys {
   explain(name: SnapshotName, recursive: boolean, refused: FailedOutcome): Promise<FailedOutcome>;
 }
 
-/** A dataset that is about to be destroyed. */
-interface Doomed {
-  readonly name: string;
-  readonly isHeld: boolean;
-  readonly clones: readonly string[];
-  readonly createtxg: bigint;
-  readonly type: string;
-}
-
 const DOOMED_COLUMNS = "name,userrefs,clones,createtxg,type";
 
 /** Most datasets of a destroy that are asked whether they are in use, the volumes first. */
@@ -68,8 +61,11 @@ return used
 export function createGuardedDestroys(
   pool: string,
   commands: ZfsCommands,
+  library: LibraryWay,
   limits: Partial<CommandLimits>,
 ): GuardedDestroys {
+  const byLibrary = createLibraryDestroys(pool, library);
+
   async function listDoomed(args: readonly string[]): Promise<Outcome<readonly Doomed[]>> {
     const end = await commands.zfs(["list", "-Hp", "-o", DOOMED_COLUMNS, ...args], {
       stdoutBytes: LIST_OUTPUT_BYTES,
@@ -82,11 +78,13 @@ export function createGuardedDestroys(
         clones: clones === "-" || clones === "" ? [] : clones.split(","),
         createtxg: numberOf(createtxg),
         type,
+        isMountable: type === "filesystem",
       })),
     );
   }
 
-  const listTree = (name: DatasetName) => listDoomed(["-t", "filesystem,volume,snapshot", "-r", name]);
+  const listTree = async (name: DatasetName) =>
+    (await byLibrary.listTree(name)) ?? listDoomed(["-t", "filesystem,volume,snapshot", "-r", name]);
 
   /** The first of `doomed` that is in use; undefined also where zfs refuses programs. */
   async function findUsed(doomed: readonly Doomed[]): Promise<string | undefined> {
@@ -96,6 +94,9 @@ export function createGuardedDestroys(
     const asked = [...volumes, ...snapshots].slice(0, MAX_ASKED).map(({ name }) => name);
     for (let at = 0; at < asked.length; at += NAMES_PER_COMMAND) {
       const names = asked.slice(at, at + NAMES_PER_COMMAND);
+      const found = await byLibrary.findUsed(names);
+      if (found) return found;
+      if (found === "") continue;
       const end = await commands.zfs(["program", "-n", "-j", pool, "-", ...names], { stdin: USED_PROGRAM });
       if (!succeeded(end)) return undefined;
       const [used] = Object.values(programResult(end.stdout) ?? {});
@@ -119,13 +120,14 @@ export function createGuardedDestroys(
     list: () => Promise<Outcome<readonly Doomed[]>>,
     what: string,
     args: readonly string[],
+    destroyAll: LibraryDestroys["destroyAll"] = async () => undefined,
   ): Promise<Outcome<null>> {
     const checked = await retryWhileBusy(async () => {
       const doomed = await list();
       return doomed.ok ? check(doomed.value, what) : doomed;
     });
     if (!checked.ok) return withHolders(checked, commands);
-    const ended = await commands.change(args, limits);
+    const ended = (await destroyAll(checked.value)) ?? (await commands.change(args, limits));
     if (ended.ok) return ended;
     const changed = await withHolders(ended, commands);
     const left = await list();
@@ -148,7 +150,8 @@ export function createGuardedDestroys(
 
   return {
     findObstacle: obstacleOf,
-    destroyTree: (name) => guard(() => listTree(name), `${name} has`, ["destroy", "-r", name]),
+    destroyTree: (name) =>
+      guard(() => listTree(name), `${name} has`, ["destroy", "-r", name], byLibrary.destroyAll),
 
     rollBackTo(name) {
       const newer = async (): Promise<Outcome<readonly Doomed[]>> => {

@@ -27,8 +27,9 @@ interface LibraryCreatesOptions {
   readonly commands: Pick<ZfsCommands, "zfs">;
 }
 
-const ENOENT = 2;
 const EEXIST = 17;
+/** More slashes than a name may have. The command says so. */
+const MOST_PARENTS = 49;
 
 /** Returns a line for each name: its type and mountpoint, "" if it does not exist. */
 const MOUNTPOINTS_PROGRAM = `
@@ -69,9 +70,13 @@ export function createLibraryCreates(options: LibraryCreatesOptions): LibraryCre
     return set.size === 0 ? reserved : undefined;
   }
 
-  /** Makes the missing parents of `target`, where nothing has to be mounted. @returns whether it is worth another try. */
-  async function createParents(target: DatasetName): Promise<boolean> {
+  /**
+   * Sees to it that the parent of `target` is a filesystem: the kernel would take a volume for a clone's
+   * parent. Makes missing ones where nothing has to be mounted. @returns whether `target` may be made.
+   */
+  async function ensureParents(target: DatasetName): Promise<boolean> {
     const parts = target.split("/").slice(0, -1);
+    if (parts.length > MOST_PARENTS) return false;
     const names = parts.map((_, index) => parts.slice(0, index + 1).join("/"));
     const program = {
       name: "lzc_channel_program_nosync",
@@ -84,7 +89,8 @@ export function createLibraryCreates(options: LibraryCreatesOptions): LibraryCre
     const lines = asked.value.value.split("\n");
     const missing = names.filter((_, index) => !lines[index]);
     const nearest = lines.filter((line) => line !== "").at(-1) ?? "";
-    if (missing.length === 0 || !/^filesystem (?:none|legacy)$/.test(nearest)) return false;
+    if (missing.length === 0) return nearest.startsWith("filesystem ");
+    if (!/^filesystem (?:none|legacy)$/.test(nearest)) return false;
     for (const parent of missing) {
       const call = { name: "lzc_create", type: "filesystem", target: parent, properties: {} } as const;
       const made = await library.call(call, "change");
@@ -93,20 +99,11 @@ export function createLibraryCreates(options: LibraryCreatesOptions): LibraryCre
     return true;
   }
 
-  /** `mayMakeParents`: asked if something is missing, which may be a parent. */
-  async function create(
-    call: LibraryCall,
-    target: DatasetName,
-    mayMakeParents: () => Promise<boolean>,
-  ): Promise<Outcome<null> | undefined> {
-    for (const isLast of [false, true]) {
-      const made = await library.call(call, "change");
-      if (!made?.ok) return made;
-      if (made.value.errno === 0) return succeed(null);
-      if (isLast || made.value.errno !== ENOENT || !(await mayMakeParents())) return undefined;
-      if (!(await createParents(target))) return undefined;
-    }
-    return undefined;
+  async function create(call: LibraryCall, target: DatasetName): Promise<Outcome<null> | undefined> {
+    if (!(await ensureParents(target))) return undefined;
+    const made = await library.call(call, "change");
+    if (!made?.ok) return made;
+    return made.value.errno === 0 ? succeed(null) : undefined;
   }
 
   return {
@@ -126,17 +123,15 @@ export function createLibraryCreates(options: LibraryCreatesOptions): LibraryCre
         reservedBlock === undefined ? {} : { refreservation: thickReservation(size, reservedBlock) };
       const properties = { ...propertiesOfNew, volsize: BigInt(size), ...reservation };
       const call = { name: "lzc_create", type: "volume", target, properties } as const;
-      return create(call, target, async () => true);
+      return create(call, target);
     },
 
     async clone(origin, target) {
       if (!library.isOpen || propertiesOfClones === undefined) return undefined;
       const call = { name: "lzc_clone", origin, target, properties: propertiesOfClones } as const;
       // `zfs clone -p` makes no parents for a clone of nothing.
-      return create(call, target, async () => {
-        const found = (await library.find([origin]))?.get(origin);
-        return found?.ok === true && found.value !== undefined;
-      });
+      const found = (await library.find([origin]))?.get(origin);
+      return found?.ok && found.value !== undefined ? create(call, target) : undefined;
     },
   };
 }

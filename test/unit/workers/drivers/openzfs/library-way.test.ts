@@ -64,7 +64,9 @@ async function openPool(answer: Answer = () => undefined, options: PoolOptions =
       log,
       call: async (call) => {
         calls.push(call);
-        const lines = "names" in call ? call.names.map(() => line()).join("\n") : "";
+        const isOfParents = "program" in call && call.program.includes("mountpoint");
+        const each = isOfParents ? "filesystem none" : line();
+        const lines = "names" in call ? call.names.map(() => each).join("\n") : "";
         return { exit: answer(call) ?? returned({ value: lines }), ms: 1 };
       },
     },
@@ -215,7 +217,9 @@ describe("volumes", () => {
     const { zfs, calls, ran } = await openPool();
     await create(zfs);
     const properties = { compression: 15n, volsize: 8388608n, refreservation: 10485760n };
-    expect(calls).toEqual([{ name: "lzc_create", type: "volume", target: "ut/guests/g/disk-0", properties }]);
+    expect(calls.slice(1)).toEqual([
+      { name: "lzc_create", type: "volume", target: "ut/guests/g/disk-0", properties },
+    ]);
     expect(ran).toEqual([]);
   });
 
@@ -251,7 +255,9 @@ describe("volumes", () => {
       "imagestore:x": "text",
       volsize: 8388608n,
     };
-    expect(calls).toEqual([{ name: "lzc_create", type: "volume", target: "ut/guests/g/disk-0", properties }]);
+    expect(calls.slice(1)).toEqual([
+      { name: "lzc_create", type: "volume", target: "ut/guests/g/disk-0", properties },
+    ]);
   });
 
   /** A pool where ut/guests is there and nothing below it, until it is made. */
@@ -273,11 +279,21 @@ describe("volumes", () => {
     const { zfs, calls, ran } = await openPool(withoutParents("none"));
     expect(await create(zfs)).toEqual({ ok: true, value: null });
     expect(calls.flatMap((call) => ("target" in call ? [call.target] : []))).toEqual([
-      "ut/guests/g/disk-0",
       "ut/guests/g",
       "ut/guests/g/disk-0",
     ]);
     expect(ran).toEqual([]);
+  });
+
+  test("below a volume are refused by the command: the kernel would make a clone there", async () => {
+    const { zfs, calls, ran } = await openPool((call) =>
+      "program" in call && call.program.includes("mountpoint")
+        ? returned({ value: call.names.map(() => "volume nil").join("\n") })
+        : undefined,
+    );
+    await zfs.clone(snapshot("a@s"), volume("b/c"), NO_COPIES);
+    expect(calls.filter(({ name }) => name === "lzc_clone")).toEqual([]);
+    expect(ran).toEqual(["clone -p -o compression=lz4 ut/a@s ut/b/c"]);
   });
 
   test("get their parents from the command where these are mounted", async () => {
@@ -288,6 +304,60 @@ describe("volumes", () => {
       "create -p -o compression=lz4 -V 8388608 ut/guests/g/disk-0",
       "clone -p -o compression=lz4 ut/a@s ut/guests/h/disk-0",
     ]);
+  });
+});
+
+describe("a dataset with all below it", () => {
+  const root = volume("guests/g");
+  const tree = (mountpoint: string, clones = "") =>
+    [
+      ["ut/guests/g", "", "-", "1", "filesystem", mountpoint],
+      ["ut/guests/g/sub", "", "-", "2", "filesystem", mountpoint],
+      ["ut/guests/g/sub/b", "", "-", "3", "volume", "-"],
+      ["ut/guests/g/a", "", "-", "4", "volume", "-"],
+      ["ut/guests/g/a@s", clones, "0", "5", "snapshot", "-"],
+    ]
+      .map((fields) => fields.join("\t"))
+      .join("\n");
+
+  /** A pool with this tree, where nothing is in use and `refused` can't be destroyed. */
+  const poolWith = (text: string, refused = "", used = "") =>
+    openPool((call) => {
+      if ("program" in call && call.program.includes("zfs.list.children")) return returned({ value: text });
+      if ("program" in call && call.program.includes("zfs.check.destroy")) return returned({ value: used });
+      return "target" in call && call.target === refused ? returned({ errno: 16 }) : undefined;
+    });
+  const targets = (calls: readonly LibraryCall[]) =>
+    calls.flatMap((call) => ("target" in call ? [call.target] : []));
+
+  test("is destroyed without a process: snapshots, volumes, and filesystems from below", async () => {
+    const { zfs, calls, ran } = await poolWith(tree("none"));
+    expect(await zfs.destroy(root, true)).toEqual({ ok: true, value: null });
+    expect(calls).toContainEqual({ name: "lzc_destroy_snaps", names: ["ut/guests/g/a@s"] });
+    expect(targets(calls)).toEqual(["ut/guests/g/sub/b", "ut/guests/g/a", "ut/guests/g/sub", "ut/guests/g"]);
+    expect(ran).toEqual([]);
+  });
+
+  test.each<[string, string, string]>([
+    ["may be mounted", tree("/ut/guests/g"), ""],
+    ["has clones of its own", tree("none", "ut/guests/g/sub/b"), ""],
+    ["has one that the library refuses", tree("none"), "ut/guests/g/a"],
+  ])("is destroyed by a command where it %s", async (_what, text, refused) => {
+    const { zfs, ran } = await poolWith(text, refused);
+    await zfs.destroy(root, true);
+    expect(ran).toEqual(["destroy -r ut/guests/g"]);
+  });
+
+  test("is refused, and nothing is destroyed, where another depends on it or it is in use", async () => {
+    const cloned = await poolWith(tree("none", "ut/elsewhere"));
+    expect(await cloned.zfs.destroy(root, true)).toMatchObject({
+      failure: { code: "dataset.has_clones", message: "ut/guests/g has clones: ut/elsewhere" },
+    });
+    const missing = await poolWith("missing");
+    expect(await missing.zfs.destroy(root, true)).toMatchObject({ failure: { code: "dataset.not_found" } });
+    const used = await poolWith(tree("none"), "", "ut/guests/g/a@s");
+    expect(await used.zfs.destroy(root, true)).toMatchObject({ failure: { code: "dataset.busy" } });
+    for (const { calls, ran } of [cloned, missing, used]) expect([targets(calls), ran]).toEqual([[], []]);
   });
 });
 
