@@ -12,6 +12,8 @@ export interface DatasetLookups {
   within(root: string, type?: Dataset["type"]): Dataset[];
   /** The snapshots of one dataset, oldest first. */
   snapshotsOf(dataset: string): Snapshot[];
+  /** The last of these, without a sort of them. */
+  newestSnapshotOf(dataset: string): Snapshot | undefined;
   /** The clones of the snapshot with this id. */
   clonesOf(id: number): Dataset[];
   /** How many datasets have their data in this file. */
@@ -67,6 +69,13 @@ export function lookUpIn(groups: DatasetGroups): DatasetLookups {
     subtree: (root, type) => sortByName(within(root, type)),
     snapshotsOf: (dataset) =>
       [...groups.snapshotGroupOf(dataset)].sort((a, b) => (a.createtxg < b.createtxg ? -1 : 1)),
+    newestSnapshotOf(dataset) {
+      let newest: Snapshot | undefined;
+      for (const each of groups.snapshotGroupOf(dataset)) {
+        if (newest === undefined || each.createtxg > newest.createtxg) newest = each;
+      }
+      return newest;
+    },
     clonesOf: (id) => [...groups.cloneGroupOf(id)],
     isFileUsed: (file) => countUsers(file) > 0,
   };

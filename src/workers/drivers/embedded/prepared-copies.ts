@@ -24,7 +24,7 @@ function sourcesOf({ catalog }: EmbeddedPool, change: CopyingChange): readonly S
   const origin = catalog.find("clone" in change ? change.clone : change.rollback);
   if (origin?.type !== "snapshot") return [];
   if ("rollback" in change && !change.destroyMoreRecent) {
-    const newest = catalog.snapshotsOf(datasetOf(origin.name)).at(-1);
+    const newest = catalog.newestSnapshotOf(datasetOf(origin.name));
     if (newest?.id !== origin.id) return [];
   }
   return [origin];

@@ -24,7 +24,7 @@ async function copyTarget(
   if (!copy.ok) return copy;
   const { file, allocated } = copy.value;
   const origin = target.origin === undefined ? undefined : catalog.findById(target.origin);
-  const previous = catalog.snapshotsOf(target.name).at(-1) ?? origin;
+  const previous = catalog.newestSnapshotOf(target.name) ?? origin;
   const written = writtenSince(allocated, previous?.allocated);
   return succeed(newSnapshot(catalog, name, { volsize, volblocksize, file, allocated, written }));
 }

@@ -61,7 +61,7 @@ function receiveRequest(
   properties: Properties,
 ): ReceiveRequest {
   const existing = catalog.find(target);
-  const base = existing && catalog.snapshotsOf(target).at(-1);
+  const base = existing && catalog.newestSnapshotOf(target);
   return {
     pool,
     target,
@@ -102,7 +102,7 @@ function decideReceive(
   const volume = existing
     ? { ...existing, ...data }
     : newVolume(catalog, target, { readonly: true, properties, ...data });
-  const written = writtenSince(allocated, catalog.snapshotsOf(target).at(-1)?.allocated);
+  const written = writtenSince(allocated, catalog.newestSnapshotOf(target)?.allocated);
   const snapshot = newSnapshot(catalog, name, { guid, created, allocated, written, ...data });
   return succeed({ put: [...parents.value, volume, snapshot] });
 }
