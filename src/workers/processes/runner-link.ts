@@ -170,6 +170,8 @@ export function startRunner(options: RunnerOptions): Runner {
         // A call that hangs in the kernel keeps its process, killed or not. Nobody waits for that.
         log.error("the killed runner does not end; another takes its place", { pid: child.pid });
         child.unref();
+        child.stdin?.destroy();
+        child.stdout?.destroy();
       } else if (!isClosed) log.error("the runner ended; it is started again", end);
       for (const settle of pending.values()) settle({ kind: "lost" });
     });

@@ -37,16 +37,43 @@ interface LibraryWayOptions {
   readonly commands: Pick<ZfsCommands, "zfs">;
 }
 
+/** How long commands do everything after a call that took too long. It doubles with each one in turn. */
+const SHORTEST_PAUSE_MS = 5 * 60_000;
+const LONGEST_PAUSE_MS = 80 * 60_000;
+
 export function createLibraryWay(options: LibraryWayOptions): LibraryWay {
   const { settings, timeoutMs, destroyTimeoutMs, log } = options;
   const pool = settings.name;
   /** Set by `open`. */
-  let isOpen = false;
+  let isUsable = false;
+  /** Until when commands do everything, by performance.now(). */
+  let pausedUntil = 0;
+  /** The newest pause; none since a call was answered. */
+  let pauseMs = 0;
+
+  const isOpen = () => isUsable && performance.now() >= pausedUntil;
+
+  /** Whoever hangs in the kernel keeps a runner's memory, killed or not, so the next try is later each time. */
+  function pause(call: LibraryCall): void {
+    // Others that hung beside the first one.
+    if (performance.now() < pausedUntil) return;
+    pauseMs = Math.min(LONGEST_PAUSE_MS, Math.max(SHORTEST_PAUSE_MS, pauseMs * 2));
+    pausedUntil = performance.now() + pauseMs;
+    log.warn("a call of libzfs_core took too long; commands do everything for a while", {
+      pool,
+      call: call.name,
+      pauseMs,
+    });
+  }
 
   async function perform(call: LibraryCall, kind: CommandKind): Promise<Outcome<Returned> | string> {
     const limitMs = kind === "destroy" ? destroyTimeoutMs : timeoutMs;
     const { exit, ms } = await options.call(call, kind, limitMs);
-    if (exit.kind === "returned") return succeed(exit);
+    if (exit.kind === "returned") {
+      pauseMs = 0;
+      return succeed(exit);
+    }
+    if (exit.kind === "timed_out") pause(call);
     return exit.kind === "unusable" ? exit.why : unknownOutcome(call, exit, ms);
   }
 
@@ -72,24 +99,24 @@ export function createLibraryWay(options: LibraryWayOptions): LibraryWay {
 
   return {
     get isOpen() {
-      return isOpen;
+      return isOpen();
     },
 
     async open() {
       const why = await obstacle();
-      isOpen = why === undefined;
-      if (isOpen) log.info("libzfs_core is called, without processes where it can serve", { pool });
+      isUsable = why === undefined;
+      if (isUsable) log.info("libzfs_core is called, without processes where it can serve", { pool });
       else log.info("libzfs_core is not called, commands do everything", { pool, why });
     },
 
     async call(call, kind) {
-      if (!isOpen) return undefined;
+      if (!isOpen()) return undefined;
       const performed = await perform(call, kind);
       return typeof performed === "string" ? undefined : performed;
     },
 
     async find(names) {
-      if (!isOpen) return undefined;
+      if (!isOpen()) return undefined;
       const performed = await lookUp(names);
       if (typeof performed === "string") return undefined;
       if (!performed.ok) return new Map(names.map((name) => [name, performed]));

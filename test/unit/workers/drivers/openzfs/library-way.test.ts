@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { DatasetName, SnapshotName } from "../../../../../src/protocol/storage/names.js";
 import type { OpenZfsSettings } from "../../../../../src/protocol/storage/pool-settings.js";
 import { bytes } from "../../../../../src/protocol/storage/units.js";
@@ -208,6 +208,32 @@ describe("what the library refuses", () => {
     expect(await change(zfs)).toMatchObject({ ok: false, failure: { code: "service.interrupted" } });
     expect(ran).toEqual([]);
   });
+});
+
+test("a call that takes too long makes commands do everything for a while, longer each time", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  onTestFinished(() => void vi.useRealTimers());
+  let hangs = false;
+  const { zfs, calls, ran, log } = await openPool(() =>
+    hangs ? { kind: "timed_out", afterMs: 1000 } : undefined,
+  );
+  /** How many calls and commands a look-up takes. */
+  const way = async () => {
+    const before = [calls.length, ran.length];
+    await zfs.find(volume("a"));
+    return [calls.length - (before[0] ?? 0), ran.length - (before[1] ?? 0)];
+  };
+  hangs = true;
+  expect(await way()).toEqual([1, 0]);
+  expect(await way()).toEqual([0, 1]);
+  vi.advanceTimersByTime(5 * 60_000);
+  expect(await way()).toEqual([1, 0]);
+  vi.advanceTimersByTime(9 * 60_000);
+  expect(await way()).toEqual([0, 1]);
+  vi.advanceTimersByTime(60_000);
+  hangs = false;
+  expect(await way()).toEqual([1, 0]);
+  expect(log.lines.filter(({ message }) => message.includes("took too long")).length).toBe(2);
 });
 
 describe("volumes", () => {
