@@ -4,6 +4,9 @@ import { COLUMNS, infoOf } from "./list-rows.js";
 /** The columns of a row, but for its name. */
 const PROPERTIES = COLUMNS.split(",").slice(1);
 
+/** The kernel opens the dataset anew for each property, so what a name tells is not asked. */
+const OF_SNAPSHOTS: Readonly<Record<string, string>> = { type: "snapshot", origin: "-" };
+
 /**
  * A channel program (zfs-program(8)) that only reads. It returns a line for each of its arguments, in their
  * order: the properties, separated by tabs, as `zfs list -Hp` prints them but for numbers of 64
@@ -11,12 +14,17 @@ const PROPERTIES = COLUMNS.split(",").slice(1);
  */
 export const LOOK_UP_PROGRAM = `
 local properties = { ${PROPERTIES.map((name) => `"${name}"`).join(", ")} }
+local of_snapshots = { ${Object.entries(OF_SNAPSHOTS)
+  .map(([name, value]) => `${name} = "${value}"`)
+  .join(", ")} }
 local lines = {}
 for index, name in ipairs((...)["argv"]) do
   local fields = {}
   if zfs.exists(name) then
+    local known = string.find(name, "@", 1, true) and of_snapshots or {}
     for column, property in ipairs(properties) do
-      local value = zfs.get_prop(name, property)
+      local value = known[property]
+      if value == nil then value = zfs.get_prop(name, property) end
       fields[column] = value == nil and "-" or tostring(value)
     end
   end
