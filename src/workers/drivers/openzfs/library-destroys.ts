@@ -24,10 +24,8 @@ export interface LibraryDestroys {
   destroyAll(doomed: readonly Doomed[]): Promise<Outcome<null> | undefined>;
 }
 
-/** While a channel program runs, nothing of the pool can change. Larger trees are listed by `zfs list`. */
-const MOST_DATASETS = 2_000;
-/** Of a tree, to be destroyed in one call, which is one transaction group. */
-const MOST_SNAPSHOTS = 300;
+/** While a channel program runs, nothing of the pool can change. Larger trees are left to commands. */
+const MOST_DATASETS = 100;
 
 /** Returns a line for the argument and each dataset and snapshot below it; nothing if there are too many. */
 const TREE_PROGRAM = `
@@ -95,7 +93,7 @@ export function createLibraryDestroys(pool: string, library: LibraryWay): Librar
 
     async destroyAll(doomed) {
       const snapshots = doomed.filter(({ type }) => type === "snapshot");
-      if (snapshots.length > MOST_SNAPSHOTS || !library.isOpen) return undefined;
+      if (!library.isOpen) return undefined;
       if (doomed.some(({ isMountable, clones }) => isMountable || clones.length > 0)) return undefined;
       const volumes = doomed.filter(({ type }) => type === "volume");
       // What is listed first is above what is listed later.

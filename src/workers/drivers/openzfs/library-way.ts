@@ -37,6 +37,12 @@ interface LibraryWayOptions {
   readonly commands: Pick<ZfsCommands, "zfs">;
 }
 
+/**
+ * Names in a look-up. While a channel program runs, the pool can sync nothing, so many names take several
+ * programs in turn.
+ */
+const NAMES_PER_CALL = 64;
+
 /** How long commands do everything after a call that took too long. It doubles with each one in turn. */
 const SHORTEST_PAUSE_MS = 5 * 60_000;
 const LONGEST_PAUSE_MS = 80 * 60_000;
@@ -116,12 +122,19 @@ export function createLibraryWay(options: LibraryWayOptions): LibraryWay {
     },
 
     async find(names) {
-      if (!isOpen()) return undefined;
-      const performed = await lookUp(names);
-      if (typeof performed === "string") return undefined;
-      if (!performed.ok) return new Map(names.map((name) => [name, performed]));
-      const rows = performed.value.errno === 0 ? rowsByName(performed.value.value, names) : undefined;
-      return rows && new Map(names.map((name) => [name, succeed(rows.get(name))]));
+      const found = new Map<AnyName, Outcome<DatasetInfo | undefined>>();
+      for (let at = 0; at < names.length; at += NAMES_PER_CALL) {
+        const chunk = names.slice(at, at + NAMES_PER_CALL);
+        const performed = isOpen() ? await lookUp(chunk) : "closed";
+        if (typeof performed === "string") return undefined;
+        const rows = performed.ok && performed.value.errno === 0 && rowsByName(performed.value.value, chunk);
+        if (performed.ok && !rows) return undefined;
+        for (const name of chunk) {
+          if (!performed.ok) found.set(name, performed);
+          else if (rows) found.set(name, succeed(rows.get(name)));
+        }
+      }
+      return found;
     },
   };
 }

@@ -19,7 +19,6 @@ import { createKeyedBatchers } from "./keyed-batchers.js";
 import type { LibraryWay } from "./library-way.js";
 import { COLUMNS, infoOf, numberOf, rowsOf } from "./list-rows.js";
 import { createLookUp, listNames } from "./look-ups.js";
-import { spaceByLibrary } from "./space-program.js";
 import { LIST_OUTPUT_BYTES, NAMES_PER_COMMAND, type ZfsCommands } from "./zfs-commands.js";
 
 type Reads = Pick<
@@ -86,8 +85,6 @@ export function openzfsReads(
   }
 
   async function readSpace(root: DatasetName): Promise<Outcome<Space>> {
-    const asked = await spaceByLibrary(library, root, pool);
-    if (asked) return asked;
     const [here, volumes] = await Promise.all([
       rows(["-o", "available", root]),
       rows(["-t", "volume", "-r", "-o", "volsize,usedbydataset,refreservation,readonly", pool]),
