@@ -19,7 +19,7 @@ const ends = await runInTurn([
 // Without these nothing below can tell anything.
 if (ends.every(({ ok }) => ok)) {
   const sides = await Promise.all([
-    runInTurn([{ name: "npm test", argv: ["npm", "test"], limitMinutes: 70 }]),
+    runInTurn([{ name: "npm test", argv: ["npm", "test"], limitMinutes: 85 }]),
     runInTurn([
       ...[vmPart("2.1.11"), vmPart("2.4.4"), nodePart(22), nodePart(24), uwsPart(24)],
       ...[openZfsPart("2.1.11", "of the release"), openZfsPart("2.4.4", "of the release")],

@@ -38,7 +38,7 @@ export function openZfsPart(release, which) {
     name: `OpenZFS ${release}`,
     argv: [...VITEST, ...chosen],
     env: { OPENZFS_VM_SUITE: OPENZFS_SUITES[release], REQUIRE_OPENZFS: "1" },
-    limitMinutes: which === "all" ? 60 : 20,
+    limitMinutes: which === "all" ? 85 : 45,
   };
 }
 
@@ -65,7 +65,7 @@ export function nodePart(major) {
   return {
     name: `Node ${major}`,
     argv: [...ON_NODE, String(major), "--", ...VITEST, ...projects(WITHOUT_ZFS)],
-    limitMinutes: 20,
+    limitMinutes: 40,
   };
 }
 
@@ -81,6 +81,6 @@ export function uwsPart(major) {
     name: `Node ${major} in Debian 13`,
     argv: [...ON_NODE, String(major), "--in", "trixie", "--", ...VITEST, ...tests],
     env: { REQUIRE_UWS: "1" },
-    limitMinutes: 15,
+    limitMinutes: 30,
   };
 }

@@ -16,7 +16,7 @@ import { createMetrics, type Metrics } from "./observability/metrics.js";
 import { type BulkPort, createDoors, type OpenDoors, openStreaming } from "./open-streaming.js";
 import { type Actor, startActor } from "./pools/actor-handle.js";
 import { type ActorWatch, watchActors } from "./pools/actor-watch.js";
-import { findPoolRecords } from "./pools/pool-records.js";
+import { createPoolRecords } from "./pools/pool-records.js";
 import { askReadiness, type Readiness } from "./pools/readiness.js";
 import { createReleaseStack } from "./release-stack.js";
 import { createBulkRoutes, createRoutes, createStartingRoutes, type OpenRoutes } from "./routes.js";
@@ -91,7 +91,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     downloads: () => downloads.active,
     bulkDownloads: () => downloads.activeBulk,
     fetches: () => streaming.fetches,
-    pools: () => findPoolRecords(actors.values(), timeouts.readyMs),
+    pools: createPoolRecords(() => actors.values(), timeouts.readyMs),
   });
   const report = (call: CallReport) => {
     metrics.observe(call);

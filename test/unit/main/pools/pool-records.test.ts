@@ -1,11 +1,12 @@
 import { Registry } from "prom-client";
 import { describe, expect, test } from "vitest";
 import { createPoolMetrics } from "../../../../src/main/observability/pool-metrics.js";
-import { findPoolRecords } from "../../../../src/main/pools/pool-records.js";
+import { createPoolRecords } from "../../../../src/main/pools/pool-records.js";
 import { failed, type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
 import type { PoolName } from "../../../../src/protocol/storage/names.js";
 import type { PoolRecord } from "../../../../src/protocol/storage/records.js";
 import { bytes } from "../../../../src/protocol/storage/units.js";
+import { turn } from "../../../support/until.js";
 
 const tank: PoolRecord = {
   name: "tank" as PoolName,
@@ -21,17 +22,47 @@ const tank: PoolRecord = {
 const fast: PoolRecord = { ...tank, name: "fast" as PoolName, health: "ONLINE", fragmentation: undefined };
 
 describe("the pools of a scrape", () => {
-  const actor = (answer: Promise<Outcome<unknown>>) => ({ call: () => answer as Promise<Outcome<never>> });
+  const actor = (pool: string, answer: () => Promise<Outcome<unknown>>) => ({
+    pool: pool as PoolName,
+    call: () => answer() as Promise<Outcome<never>>,
+  });
 
   test("are those that answer in time: no other holds the scrape up, or fails it", async () => {
     const actors = [
-      actor(Promise.resolve(succeed(tank))),
-      actor(Promise.resolve(failed.overloaded)),
-      actor(Promise.reject(new Error("a bug"))),
-      actor(new Promise(() => {})),
-      actor(Promise.resolve(succeed(fast))),
+      actor("tank", async () => succeed(tank)),
+      actor("busy", async () => failed.overloaded),
+      actor("broken", async () => Promise.reject(new Error("a bug"))),
+      actor("slow", () => new Promise(() => {})),
+      actor("fast", async () => succeed(fast)),
     ];
-    expect(await findPoolRecords(actors, 5)).toEqual([tank, fast]);
+    expect(await createPoolRecords(() => actors, 5)()).toEqual([tank, fast]);
+  });
+
+  test("are shown as they were last, for a minute, where the answer is late or there is none", async () => {
+    let time = 0;
+    let asked = 0;
+    let answer = (_outcome: Outcome<unknown>) => {};
+    const late = actor("tank", () => {
+      asked++;
+      return new Promise((resolve) => {
+        answer = resolve;
+      });
+    });
+    const scrape = createPoolRecords(
+      () => [late],
+      5,
+      () => time,
+    );
+    expect([await scrape(), await scrape(), asked]).toEqual([[], [], 1]);
+    answer(succeed(tank));
+    await turn();
+    time = 60_000;
+    expect([await scrape(), asked]).toEqual([[tank], 2]);
+    time++;
+    expect(await scrape()).toEqual([]);
+    answer(failed.overloaded);
+    await turn();
+    expect([await scrape(), asked]).toEqual([[], 3]);
   });
 });
 
