@@ -4,7 +4,6 @@ import { join } from "node:path";
 import type { TestProject } from "vitest/node";
 import { ZVOL_DEVICES } from "../../src/protocol/storage/names.js";
 import { type DaemonProcess, freePort, startDaemonProcess, vmPool } from "./daemon.js";
-import { startInsideVm } from "./inside-daemon.js";
 import type { Target } from "./target.js";
 import { acquireVm, createPool } from "./vm.js";
 
@@ -32,14 +31,14 @@ function targetFromEnvironment(url: string): Target {
 }
 
 /** Starts a daemon on two pools, with the settings that the suite needs. */
-async function startTarget<Daemon extends { readonly url: string }>(
+async function startTarget(
   pools: readonly [PoolConfiguration, PoolConfiguration],
   transport: "auto" | "uws" | "node",
   devices: readonly [string, string],
-  start: (config: Record<string, unknown>, hostPorts: readonly number[]) => Promise<Daemon>,
-): Promise<{ target: Target; daemon: Daemon }> {
+  env: NodeJS.ProcessEnv,
+): Promise<{ target: Target; daemon: DaemonProcess }> {
   const [port, imageServicePort, sourcePort] = [await freePort(), await freePort(), await freePort()];
-  const daemon = await start(
+  const daemon = await startDaemonProcess(
     {
       listen: { host: "127.0.0.1", port, transport },
       pools,
@@ -51,7 +50,7 @@ async function startTarget<Daemon extends { readonly url: string }>(
       timeouts: { fetchIdleMs: 5_000 },
       log: { level: process.env.IMAGESTORE_TEST_LOG ?? "warn" },
     },
-    [imageServicePort, sourcePort],
+    env,
   );
   const names = [pools[0].name, pools[1].name] as const;
   const target = { url: daemon.url, pools: names, imageServicePort, sourcePort, devices, ...LIMITS };
@@ -67,10 +66,7 @@ async function stopTarget(daemon: DaemonProcess, name: string): Promise<void> {
   if (status !== 0) throw new Error(`the ${name} daemon ended with status ${status}`);
 }
 
-/**
- * The set-up of a conformance project: a daemon on two pools of the VM, or the server of IMAGESTORE_URL. By
- * uWebSockets.js the daemon is beside the VM, and its commands go there by ssh. By node:http it is in the VM.
- */
+/** The set-up of a conformance project: a daemon on two pools of the VM, or the server of IMAGESTORE_URL. */
 export async function setUpConformance(
   project: TestProject,
   transport: "uws" | "node",
@@ -90,19 +86,10 @@ export async function setUpConformance(
   const names = [`${transport}a`, `${transport}b`] as const;
   createPool(vm, names[0], disks[0]);
   createPool(vm, names[1], disks[1]);
-  const devices = [ZVOL_DEVICES, ZVOL_DEVICES] as const;
-  if (transport === "node") {
-    const pools = [{ name: names[0] }, { name: names[1] }] as const;
-    const { target, daemon } = await startTarget(pools, transport, devices, (config, hostPorts) =>
-      startInsideVm(vm, config, hostPorts),
-    );
-    project.provide("target", target);
-    return () => daemon.stop().finally(release);
-  }
   const pools = [vmPool(vm, names[0]), vmPool(vm, names[1])] as const;
-  const { target, daemon } = await startTarget(pools, transport, devices, (config) =>
-    startDaemonProcess(config, { OPENZFS_VM_RUN: vm.run }),
-  );
+  const { target, daemon } = await startTarget(pools, transport, [ZVOL_DEVICES, ZVOL_DEVICES], {
+    OPENZFS_VM_RUN: vm.run,
+  });
   project.provide("target", target);
   return () => stopTarget(daemon, transport).finally(release);
 }
@@ -122,9 +109,7 @@ export async function setUpEmbedded(project: TestProject): Promise<() => Promise
   const pools = [pool("tank"), pool("dozer")] as const;
   const transport = process.env.REQUIRE_UWS === "1" ? "uws" : "auto";
   const devices = [join(pools[0].folder, "zvol"), join(pools[1].folder, "zvol")] as const;
-  const { target, daemon } = await startTarget(pools, transport, devices, (config) =>
-    startDaemonProcess(config),
-  );
+  const { target, daemon } = await startTarget(pools, transport, devices, {});
   project.provide("target", target);
   return () => stopTarget(daemon, "embedded").finally(() => rmSync(folder, { recursive: true, force: true }));
 }

@@ -15,31 +15,24 @@ export interface InsideDaemon {
   stop(): Promise<void>;
 }
 
-/** A port of 127.0.0.1 here that leads to the same port in the VM, "-L", or one there that leads here, "-R". */
-type Forward = readonly [direction: "-L" | "-R", port: number];
-
-/** Adds a forward to the VM's connection, or takes it away. */
-function forward(vm: Vm, verb: "forward" | "cancel", [direction, port]: Forward): void {
+/** Adds a forward of a port to the VM's connection, or takes it away. */
+function forward(vm: Vm, verb: "forward" | "cancel", port: number): void {
   const to = `127.0.0.1:${port}:127.0.0.1:${port}`;
-  const options = ["-F", "none", "-S", join(vm.run, "ssh"), "-O", verb, direction, to, "root@127.0.0.1"];
+  const options = ["-F", "none", "-S", join(vm.run, "ssh"), "-O", verb, "-L", to, "root@127.0.0.1"];
   const { status, stderr } = spawnSync("ssh", options, { encoding: "utf8" });
-  if (status !== 0) throw new Error(`ssh -O ${verb} ${direction} ${to}: ${stderr}`);
+  if (status !== 0) throw new Error(`ssh -O ${verb} ${to}: ${stderr}`);
 }
 
-/**
- * Starts `imagestore serve` in the VM and waits until it listens. Rejects with its log if it ends before.
- * @param hostPorts ports of 127.0.0.1 here that it may use as if they were there.
- */
+/** Starts `imagestore serve` in the VM and waits until it listens. Rejects with its log if it ends before. */
 export async function startInsideVm(
   vm: Vm,
-  { listen, ...config }: Readonly<Record<string, unknown>> & { readonly listen?: object },
-  hostPorts: readonly number[] = [],
+  config: Readonly<Record<string, unknown>>,
 ): Promise<InsideDaemon> {
-  // Where it can't load them, the daemon says so in its log, and uses commands.
+  // Where it cannot load them, the daemon says so in its log, and uses commands.
   linkLibraries(vm);
   const port = await freePort();
   const folder = `/tmp/imagestore-inside-${port}`;
-  const settings = { dataDir: `${folder}/data`, ...config, listen: { ...listen, host: "127.0.0.1", port } };
+  const settings = { dataDir: `${folder}/data`, ...config, listen: { host: "127.0.0.1", port } };
   const script = `mkdir -p ${folder}; cat >${folder}/config.json; echo "pid $$"; exec "$@" <${folder}/config.json`;
   const serve = [process.execPath, CLI, "serve", "--config", `${folder}/config.json`];
   const child = spawn(vm.exec, ["-H", "/bin/sh", "-c", script, "sh", ...serve], {
@@ -60,14 +53,13 @@ export async function startInsideVm(
     });
     void exited.then((code) => reject(new Error(`the daemon in the VM ended with status ${code}: ${log}`)));
   });
-  const forwards: readonly Forward[] = [["-L", port], ...hostPorts.map((each) => ["-R", each] as const)];
-  for (const each of forwards) forward(vm, "forward", each);
+  forward(vm, "forward", port);
   return {
     url: `http://127.0.0.1:${port}`,
     pid,
     log: () => log,
     stop: async () => {
-      for (const each of forwards) forward(vm, "cancel", each);
+      forward(vm, "cancel", port);
       vmExec(vm, ["kill", String(pid)]);
       const status = await exited;
       if (status !== 0) throw new Error(`the daemon in the VM ended with status ${status}: ${log}`);
