@@ -1,8 +1,9 @@
 /**
  * The runner: a lean process that runs the short commands of one actor, and calls libzfs_core for it.
- * A spawn copies the page tables of its parent, so its cost must not grow with the daemon's memory; and
- * a call that hangs or crashes takes this process along, and no other. Requests arrive on stdin and replies leave on stdout, both as msgpackr streams. When stdin ends, the
- * actor has closed it or died, and the runner ends itself and its commands.
+ * A spawn copies the page tables of its parent, so its cost must not grow with the daemon's memory; and a
+ * call that hangs or crashes takes this process along, and no other. Requests arrive on stdin and replies
+ * leave on stdout, both as msgpackr streams. When stdin ends, the actor has closed it or died, and the runner
+ * ends itself and its commands.
  */
 import { PackrStream, UnpackrStream } from "msgpackr";
 import { createChildMemory, createChildTable } from "../protocol/threads/child-table.js";

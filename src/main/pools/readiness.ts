@@ -9,7 +9,10 @@ export interface Readiness {
   readonly pools: ReadonlyMap<string, string>;
   /** For each pool that has some: what the administrator has to look at, although it is ready. */
   readonly notices: ReadonlyMap<string, readonly string[]>;
-  /** For each pool that has some: the operations that are past their deadline, although it is ready; at most LATE_SHOWN. */
+  /**
+   * For each pool that has some: the operations that are past their deadline, although it is ready; at most
+   * LATE_SHOWN.
+   */
   readonly late: ReadonlyMap<string, readonly WorkReport[]>;
 }
 

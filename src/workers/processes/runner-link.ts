@@ -180,8 +180,9 @@ export function startRunner(options: RunnerOptions): Runner {
   }
 
   /**
-   * Sends a request. Never rejects. Without `timeoutMs` its reply has no time limit. It waits for the commands of a dead runner to end first, so
-   * that no command works on a pool beside one that nobody waits for any more.
+   * Sends a request. Never rejects. Without `timeoutMs` its reply has no time limit. It waits for the
+   * commands of a dead runner to end first, so that no command works on a pool beside one that nobody waits
+   * for any more.
    */
   async function send(
     request: Omit<RunRequest, "id">,

@@ -51,7 +51,10 @@ const COLUMNS: Readonly<Record<RecordKind, readonly Column[]>> = {
 /** A text that goes to a terminal must not steer it: a name of another program's may hold anything. */
 const printable = (cell: string) => cell.replace(/\p{Cc}/gu, "?");
 
-/** A table with a heading, a line for each record, each with a newline. `isBare`: without a heading, columns by tabs. */
+/**
+ * A table with a heading, a line for each record, each with a newline. `isBare`: without a heading, columns
+ * by tabs.
+ */
 export function tableText(kind: RecordKind, records: readonly ShownRecord[], isBare: boolean): string {
   const columns = COLUMNS[kind];
   const rows = records.map((record) => columns.map(([, cell]) => printable(cell(record))));

@@ -163,9 +163,10 @@ function adviceOf(backup: Backup | undefined, lost: string): string {
 }
 
 /**
- * Opens the catalog of a pool, or creates that of a new pool, and looks at the pool's folders. One that is damaged, missing or empty beside data, or that knows fewer files than there are
- * others, is refused unless the settings say `recover`. Then it is put aside, and its backup taken
- * where that can be read and knows more of the files.
+ * Opens the catalog of a pool, or creates that of a new pool, and looks at the pool's folders. One that is
+ * damaged, missing or empty beside data, or that knows fewer files than there are others, is refused unless
+ * the settings say `recover`. Then it is put aside, and its backup taken where that can be read and knows
+ * more of the files.
  * Fails: pool.unavailable. Rejects with errors of the file system and of SQLite that show no damage.
  */
 export async function openSoundCatalog(

@@ -17,7 +17,10 @@ export interface Transaction<Change extends CatalogChange> {
    * if one of those fails after all.
    */
   decide(staged: CatalogView): Outcome<Change> | Promise<Outcome<Change>>;
-  /** Created for this change. Those that a dataset uses afterwards are published, the others removed, also when it fails. */
+  /**
+   * Created for this change. Those that a dataset uses afterwards are published, the others removed, also
+   * when it fails.
+   */
   readonly newFiles?: readonly string[];
   /** For a change that makes room: the room that it may use for that. */
   readonly reserve?: SpaceReserve;
