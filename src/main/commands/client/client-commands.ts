@@ -1,11 +1,11 @@
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { ageText } from "../../diagnosis/text-layout.js";
 import { notEmpty } from "../option-parsers.js";
+import { CallFailure, EXIT } from "./call-failure.js";
 import { parseUrl } from "./daemon-address.js";
-import { CallFailure, EXIT } from "./daemon-client.js";
 import type { DownloadOptions } from "./download-snapshot.js";
 import { type RecordKind, tableText } from "./record-tables.js";
-import { callVerb, type VerbAnswer } from "./verb-call.js";
+import type { VerbAnswer } from "./verb-call.js";
 import { VERBS, type Verb } from "./verbs.js";
 
 /** What every command of the client can be given. */
@@ -78,6 +78,8 @@ function print(kind: RecordKind, { text, records }: VerbAnswer, { json, bare }: 
 }
 
 async function run(verb: Verb, params: Readonly<Record<string, unknown>>, flags: ClientFlags): Promise<void> {
+  // Loaded here: node:http brings much along, which the commands of images run without.
+  const { callVerb } = await import("./verb-call.js");
   const base = await addressOf(flags);
   const what = `imagestore ${verb.group} ${verb.name}`;
   for (;;) {

@@ -2,29 +2,7 @@ import { request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { readJson, tokenOf } from "../../../protocol/json-rpc/json.js";
 import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
-import { FAILURES } from "../../../protocol/storage/failures.js";
-
-/** How a command of the client ends, by what came of its call. */
-export const EXIT = {
-  other: 1,
-  refused: 2,
-  unreachable: 3,
-  notFound: 4,
-  inTheWay: 5,
-  noSpace: 6,
-  /** EX_TEMPFAIL of sysexits(3): the same may succeed later. */
-  tryAgain: 75,
-} as const;
-
-/** A call that did not succeed. The message is a line for the user. */
-export class CallFailure extends Error {
-  readonly exitStatus: number;
-
-  constructor(message: string, exitStatus: number) {
-    super(message);
-    this.exitStatus = exitStatus;
-  }
-}
+import { CallFailure, EXIT, statusOfErrno } from "./call-failure.js";
 
 /** The error of a reply of JSON-RPC 2.0, as docs/api.md has it. */
 interface ReplyError {
@@ -37,25 +15,10 @@ interface ReplyError {
   };
 }
 
-const STATUS_OF_ERRNO: Readonly<Record<string, number>> = {
-  EINVAL: EXIT.refused,
-  ENOENT: EXIT.notFound,
-  EEXIST: EXIT.inTheWay,
-  EBUSY: EXIT.inTheWay,
-  ENOSPC: EXIT.noSpace,
-};
-
-/** The exit status for a code of protocol/storage/failures.ts; of one that is unknown, that of any other failure. */
-export function statusOfFailure(code: string): number {
-  const known = Object.entries(FAILURES).find(([name]) => name === code)?.[1];
-  if (known?.retryable) return EXIT.tryAgain;
-  return STATUS_OF_ERRNO[known?.errno ?? ""] ?? EXIT.other;
-}
-
 function failureOf({ message, data = {} }: ReplyError): CallFailure {
   const later = data.retryAfter === undefined ? "" : `, try again in ${data.retryAfter} s`;
   const detail = data.detail === undefined ? "" : ` (${data.detail})`;
-  const status = data.retryable ? EXIT.tryAgain : (STATUS_OF_ERRNO[data.errno ?? ""] ?? EXIT.other);
+  const status = data.retryable ? EXIT.tryAgain : statusOfErrno(data.errno);
   return new CallFailure(`${message}${detail}${later}`, status);
 }
 

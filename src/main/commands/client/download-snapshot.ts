@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
 import { CommandFailure } from "../image/command-failure.js";
 import { createTargetFile, type TargetFile } from "../image/target-file.js";
-import { CallFailure, EXIT } from "./daemon-client.js";
+import { CallFailure, EXIT } from "./call-failure.js";
 import { askResult, failureOfResult, openSnapshotStream, type SnapshotStream } from "./snapshot-stream.js";
 import { createTransferProgress, type TransferProgress } from "./transfer-progress.js";
 

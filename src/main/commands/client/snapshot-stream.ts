@@ -1,7 +1,7 @@
 import { type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
-import { CallFailure, EXIT, statusOfFailure } from "./daemon-client.js";
+import { CallFailure, EXIT, statusOfFailure } from "./call-failure.js";
 
 /** The stream of a snapshot, which the daemon has begun to send. */
 export interface SnapshotStream {

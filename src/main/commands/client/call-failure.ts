@@ -1,0 +1,43 @@
+import { FAILURES } from "../../../protocol/storage/failures.js";
+
+/** How a command of the client ends, by what came of its call. */
+export const EXIT = {
+  other: 1,
+  refused: 2,
+  unreachable: 3,
+  notFound: 4,
+  inTheWay: 5,
+  noSpace: 6,
+  /** EX_TEMPFAIL of sysexits(3): the same may succeed later. */
+  tryAgain: 75,
+} as const;
+
+/** A call that did not succeed. The message is a line for the user. */
+export class CallFailure extends Error {
+  readonly exitStatus: number;
+
+  constructor(message: string, exitStatus: number) {
+    super(message);
+    this.exitStatus = exitStatus;
+  }
+}
+
+const STATUS_OF_ERRNO: Readonly<Record<string, number>> = {
+  EINVAL: EXIT.refused,
+  ENOENT: EXIT.notFound,
+  EEXIST: EXIT.inTheWay,
+  EBUSY: EXIT.inTheWay,
+  ENOSPC: EXIT.noSpace,
+};
+
+/** The exit status for an errno of a failure that can't be tried again. */
+export function statusOfErrno(errno: string | undefined): number {
+  return STATUS_OF_ERRNO[errno ?? ""] ?? EXIT.other;
+}
+
+/** The exit status for a code of protocol/storage/failures.ts; of one that is unknown, that of any other failure. */
+export function statusOfFailure(code: string): number {
+  const known = Object.entries(FAILURES).find(([name]) => name === code)?.[1];
+  if (known?.retryable) return EXIT.tryAgain;
+  return statusOfErrno(known?.errno);
+}
