@@ -6,14 +6,14 @@ const retry = process.env.CI ? 1 : 0;
 
 /**
  * - unit: needs no ZFS.
- * - conformance-embedded, -uws, -node: HTTP only, against a daemon. Its pools are in folders
- *   (embedded) or on OpenZFS (uws, node). IMAGESTORE_URL makes the last two test the server
- *   that it names.
+ * - conformance-embedded, -uws, -node: HTTP only, against a daemon. Its pools are on OpenZFS (uws) or in
+ *   folders (the others; node with CONFORMANCE_NODE_ON=openzfs on OpenZFS). IMAGESTORE_URL makes
+ *   the last two test the server that it names.
  * - embedded: faults and streams of embedded pools.
  * - browser: pages of other sites in a real browser; pools in folders.
  * - fuzz: random requests; pools in folders.
  * - openzfs: faults and streams of OpenZFS pools, and the whole round inside the VM.
- * The three projects on OpenZFS share one VM, so their files run one after another.
+ * The projects on OpenZFS share one VM, so their files run one after another.
  */
 const onOpenZfs = {
   testTimeout: 120_000,

@@ -37,7 +37,11 @@ export function openZfsPart(release, which) {
   return {
     name: `OpenZFS ${release}`,
     argv: [...VITEST, ...chosen],
-    env: { OPENZFS_VM_SUITE: OPENZFS_SUITES[release], REQUIRE_OPENZFS: "1" },
+    env: {
+      OPENZFS_VM_SUITE: OPENZFS_SUITES[release],
+      REQUIRE_OPENZFS: "1",
+      ...(which === "all" && { CONFORMANCE_NODE_ON: "openzfs" }),
+    },
     limitMinutes: which === "all" ? 85 : 45,
   };
 }

@@ -30,5 +30,5 @@ describe.skipIf("skip" in vm)("the way by libzfs_core, inside the VM", () => {
     });
     expect(stderr + stdout).toContain("library: complete");
     expect(status).toBe(0);
-  }, 600_000);
+  }, 1_200_000);
 });

@@ -97,8 +97,11 @@ export async function setUpConformance(
 /** Enough for the suite's largest disks, and the same on every machine. */
 const EMBEDDED_QUOTA_BYTES = 4 * 1024 ** 3;
 
-/** The set-up of conformance-embedded: a daemon on two pools in folders, no OpenZFS needed. */
-export async function setUpEmbedded(project: TestProject): Promise<() => Promise<void>> {
+/** The set-up of a conformance project that needs no OpenZFS: a daemon on two pools in folders. */
+export async function setUpEmbedded(
+  project: TestProject,
+  transport: "auto" | "uws" | "node",
+): Promise<() => Promise<void>> {
   const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
   const pool = (name: string) => ({
     name,
@@ -107,7 +110,6 @@ export async function setUpEmbedded(project: TestProject): Promise<() => Promise
     quotaBytes: EMBEDDED_QUOTA_BYTES,
   });
   const pools = [pool("tank"), pool("dozer")] as const;
-  const transport = process.env.REQUIRE_UWS === "1" ? "uws" : "auto";
   const devices = [join(pools[0].folder, "zvol"), join(pools[1].folder, "zvol")] as const;
   const { target, daemon } = await startTarget(pools, transport, devices, {});
   project.provide("target", target);

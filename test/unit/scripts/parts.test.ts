@@ -82,7 +82,9 @@ describe("the parts of a check", () => {
   test("name what they run, and install nothing before their turn", () => {
     expect(nodePart(22).argv.slice(0, 4)).toEqual(["node", "scripts/parts/on-node.mjs", "22", "--"]);
     expect(uwsPart(24)).toMatchObject({ env: { REQUIRE_UWS: "1" } });
-    expect(openZfsPart("2.1.11", "all").env).toEqual({ OPENZFS_VM_SUITE: "bookworm", REQUIRE_OPENZFS: "1" });
+    const onBookworm = { OPENZFS_VM_SUITE: "bookworm", REQUIRE_OPENZFS: "1" };
+    expect(openZfsPart("2.1.11", "of the release").env).toEqual(onBookworm);
+    expect(openZfsPart("2.1.11", "all").env).toEqual({ ...onBookworm, CONFORMANCE_NODE_ON: "openzfs" });
   });
 });
 
