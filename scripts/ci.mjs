@@ -6,7 +6,7 @@
 //
 // CI_RESULTS=FILE  where it also writes what came of the parts, for `npm run matrix -- --from FILE`
 import { writeFileSync } from "node:fs";
-import { nodePart, openZfsPart, uwsPart, vmPart } from "./parts/parts.mjs";
+import { LIBRARY_PART, nodePart, openZfsPart, uwsPart, vmPart } from "./parts/parts.mjs";
 import { runInTurn, tableOf } from "./parts/run-part.mjs";
 
 const begin = performance.now();
@@ -19,9 +19,11 @@ const ends = await runInTurn([
 // Without these nothing below can tell anything.
 if (ends.every(({ ok }) => ok)) {
   const sides = await Promise.all([
-    runInTurn([{ name: "npm test", argv: ["npm", "test"], limitMinutes: 85 }]),
     runInTurn([
-      ...[vmPart("2.1.11"), vmPart("2.4.4"), nodePart(22), nodePart(24), uwsPart(24)],
+      { name: "npm test", argv: ["npm", "test"], env: { LIBRARY_WAY: "elsewhere" }, limitMinutes: 85 },
+    ]),
+    runInTurn([
+      ...[vmPart("2.1.11"), vmPart("2.4.4"), nodePart(22), nodePart(24), uwsPart(24), LIBRARY_PART],
       ...[openZfsPart("2.1.11", "of the release"), openZfsPart("2.4.4", "of the release")],
     ]),
   ]);

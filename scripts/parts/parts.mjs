@@ -47,6 +47,17 @@ export function openZfsPart(release, which) {
 }
 
 /**
+ * The longest file of test/openzfs. `npm test` leaves it to this part where LIBRARY_WAY is "elsewhere".
+ * @type {Part}
+ */
+export const LIBRARY_PART = {
+  name: "libzfs_core",
+  argv: [...VITEST, ...projects(["openzfs"]), "test/openzfs/library.test.ts"],
+  env: { REQUIRE_OPENZFS: "1" },
+  limitMinutes: 30,
+};
+
+/**
  * Builds the VM of a release of OpenZFS, with what time others leave.
  * @param {keyof typeof OPENZFS_SUITES} release
  * @returns {Part}

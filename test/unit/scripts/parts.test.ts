@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test, vi } from "vitest";
 import { pageOf, type Results } from "../../../scripts/parts/compatibility-page.mjs";
-import { nodePart, openZfsPart, uwsPart } from "../../../scripts/parts/parts.mjs";
+import { LIBRARY_PART, nodePart, openZfsPart, uwsPart } from "../../../scripts/parts/parts.mjs";
 import { type PartEnd, runInTurn, tableOf } from "../../../scripts/parts/run-part.mjs";
 import { tallyOf } from "../../../scripts/parts/tally-reporter.mjs";
 
@@ -117,7 +117,7 @@ describe("a command on another release of Node", () => {
 });
 
 test("files of tests that the parts name are there", () => {
-  const parts = [openZfsPart("2.4.4", "of the release"), uwsPart(24)];
+  const parts = [openZfsPart("2.4.4", "of the release"), uwsPart(24), LIBRARY_PART];
   const files = parts.flatMap(({ argv }) => argv.filter((word) => word.startsWith("test/")));
   expect(files.length).toBeGreaterThan(6);
   expect(files.filter((file) => !existsSync(at(file)))).toEqual([]);
