@@ -2,7 +2,7 @@ import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { ageText } from "../../diagnosis/text-layout.js";
 import { notEmpty } from "../option-parsers.js";
 import { CallFailure, EXIT } from "./call-failure.js";
-import { parseUrl } from "./daemon-address.js";
+import { parseUrl, urlOf } from "./daemon-address.js";
 import type { DownloadOptions } from "./download-snapshot.js";
 import { type RecordKind, tableText } from "./record-tables.js";
 import type { VerbAnswer } from "./verb-call.js";
@@ -43,7 +43,6 @@ async function addressOf({ url }: ClientFlags): Promise<URL> {
   }
   // Loaded here and not at the top: with an address the commands start faster without.
   const { loadConfig } = await import("../../config/load.js");
-  const { urlOf } = await import("./daemon-address.js");
   const config = loadConfig({}, process.env);
   if (config.ok && config.value.listen.port > 0) return urlOf(config.value.listen);
   const why = config.ok ? "its port is any" : config.failure.message;
@@ -91,10 +90,16 @@ async function run(verb: Verb, params: Readonly<Record<string, unknown>>, flags:
   }
 }
 
+/** Where nobody reads the answer any more, the command ends. */
+function endWithReader(): void {
+  process.stdout.on("error", () => process.exit(EXIT.other));
+}
+
 /** A command without its action, with the options that all have. */
 function clientCommand(name: string, summary: string): Command {
   return new Command(name)
     .description(summary)
+    .hook("preAction", endWithReader)
     .addOption(urlOption())
     .option("--json", "print the answer as JSON");
 }
@@ -139,7 +144,6 @@ function verbCommand(verb: Verb): Command {
 
 /** Adds the commands of a group, such as `imagestore volume list`. */
 export function addVerbs(group: Command): Command {
-  process.stdout.on("error", () => process.exit(EXIT.other));
   for (const verb of VERBS) if (verb.group === group.name()) group.addCommand(verbCommand(verb));
   return group;
 }
@@ -148,6 +152,7 @@ export function addVerbs(group: Command): Command {
 export function downloadCommand(): Command {
   return new Command("download")
     .description("download a snapshot as a stream, which zfs receive and image unpack take")
+    .hook("preAction", endWithReader)
     .addOption(urlOption())
     .argument("<snapshot>", "such as guests/g1/disk-0@s1", notEmpty)
     .option(

@@ -2,10 +2,11 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
 import { CommandFailure } from "../image/command-failure.js";
+import type { Progress } from "../image/progress.js";
 import { createTargetFile, type TargetFile } from "../image/target-file.js";
 import { CallFailure, EXIT } from "./call-failure.js";
 import { askResult, failureOfResult, openSnapshotStream, type SnapshotStream } from "./snapshot-stream.js";
-import { createTransferProgress, type TransferProgress } from "./transfer-progress.js";
+import { createTransferProgress } from "./transfer-progress.js";
 
 export interface DownloadOptions {
   readonly pool?: string | undefined;
@@ -64,7 +65,7 @@ interface Received {
 async function receive(
   { reply }: SnapshotStream,
   append: (piece: Buffer) => Promise<void>,
-  progress: TransferProgress,
+  progress: Progress,
 ): Promise<Received> {
   let bytes = 0;
   /** Set when the target failed: then the iterator's error is that one. */

@@ -10,8 +10,11 @@ export interface Progress {
 const UPDATE_INTERVAL_MS = 200;
 const CLEAR_LINE = "\r\x1b[K";
 
-/** `totalBytes` are 100 per cent. */
-export function createProgress(totalBytes: number, terminal: WriteStream): Progress {
+/** `textOf`: the line for so many bytes, so long after the start. */
+export function createProgressLine(
+  terminal: Pick<WriteStream, "isTTY" | "write">,
+  textOf: (bytes: number, ms: number) => string,
+): Progress {
   if (!terminal.isTTY) return { update: () => {}, end: () => {} };
   const startedAt = performance.now();
   /** When the line was last written. */
@@ -21,12 +24,18 @@ export function createProgress(totalBytes: number, terminal: WriteStream): Progr
       const now = performance.now();
       if (now - shownAt < UPDATE_INTERVAL_MS) return;
       shownAt = now;
-      const percent = Math.floor((bytes / totalBytes) * 100);
-      const megabytes = Math.round(bytes / 1000 / (now - startedAt));
-      terminal.write(`${CLEAR_LINE}${percent} %, ${megabytes} MB/s`);
+      terminal.write(`${CLEAR_LINE}${textOf(bytes, now - startedAt)}`);
     },
     end: () => {
       terminal.write(CLEAR_LINE);
     },
   };
+}
+
+/** `totalBytes` are 100 per cent. */
+export function createProgress(totalBytes: number, terminal: WriteStream): Progress {
+  return createProgressLine(terminal, (bytes, ms) => {
+    const percent = Math.floor((bytes / totalBytes) * 100);
+    return `${percent} %, ${Math.round(bytes / 1000 / ms)} MB/s`;
+  });
 }
