@@ -102,6 +102,7 @@ export function describeLoad({ pool, start, remove, snapshots }: LoadedPool): vo
 
   test("killing the actor's thread in the middle loses no acknowledged change", async () => {
     const actor = [...server.daemon.actors.values()][0];
+    const restarts = actor?.restarts ?? 0;
     const before = await sendMix("kill-before");
     const mix = sendMix("kill-during");
     // Looks in each turn of the event loop: on an embedded pool all of it takes few.
@@ -109,7 +110,7 @@ export function describeLoad({ pool, start, remove, snapshots }: LoadedPool): vo
     await actor?.crash();
     const sent = [...before, ...(await mix)];
     await until("the actor is up again", () => actor?.state === "ready", 60_000);
-    expect(actor?.restarts).toBe(1);
+    expect(actor?.restarts).toBe(restarts + 1);
 
     const interrupted = sent.filter((each) => /ask again|try again/.test(each.reply.error ?? ""));
     expect(interrupted.length).toBeGreaterThan(0);

@@ -28,8 +28,8 @@ export async function readProcess(
     const end = stat.lastIndexOf(")");
     const [state = "", parent, group, ...fields] = stat.slice(end + 2).split(" ");
     const comm = stat.slice(stat.indexOf("(") + 1, end);
-    // Node 24 and newer name their main thread so, and the kernel shows a process by the name of that.
-    const name = comm === "MainThread" ? "node" : comm;
+    // The kernel shows a process by the name of its main thread. Node 24 calls it so, 26 with its own name before.
+    const name = /^(node-)?MainThread$/.test(comm) ? "node" : comm;
     const startMs = Number(fields[16]) * MS_PER_TICK;
     return { pid, parent: Number(parent), group: Number(group), state, name, startMs };
   } catch {
