@@ -147,7 +147,8 @@ async function serve(program, home, env) {
 /** A copy of a folder that any user can read. @param {string} folder @param {string} from @param {string} name */
 function copyFor(folder, from, name) {
   const to = join(folder, "programs", name);
-  cpSync(from, to, { recursive: true });
+  // As they are: Node 20 takes a link to a file of the same folder for a copy into itself.
+  cpSync(from, to, { recursive: true, verbatimSymlinks: true });
   return to;
 }
 
