@@ -166,9 +166,12 @@ describe("imagestore snapshot download", () => {
     expect(readdirSync(own)).toEqual([]);
   });
 
-  /** A download whose sender stands still, before its last byte. */
-  async function standing(...words: string[]) {
-    const begun = begin(daemon.url, ID, ...words);
+  let lastStanding = 0;
+  /** A download whose sender stands still, before its last byte; of a snapshot of which no other one was just asked for. */
+  async function standing() {
+    const dest = `standing-${++lastStanding}`;
+    await must(daemon.url, "CreateSnapshot", { id: "guests/g1/disk-0", dest });
+    const begun = begin(daemon.url, `guests/g1/disk-0@${dest}`);
     await until("it sends", () => childrenOf(daemon.pid, SENDER).length === 1);
     const [sender = 0] = childrenOf(daemon.pid, SENDER);
     process.kill(sender, "SIGSTOP");
