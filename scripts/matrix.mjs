@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { pageOf } from "./parts/compatibility-page.mjs";
 import { nodePart, OPENZFS_SUITES, openZfsPart, uwsPart } from "./parts/parts.mjs";
-import { runPart, tableOf } from "./parts/run-part.mjs";
+import { runByTwo, tableOf } from "./parts/run-part.mjs";
 
 const PAGE = fileURLToPath(new URL("../docs/compatibility.md", import.meta.url));
 const RESULTS = fileURLToPath(new URL("../docs/compatibility.json", import.meta.url));
@@ -83,14 +83,7 @@ for (const end of ends) take(end);
 const waiting = parts.filter(
   ({ name }) => (values.only?.includes(name) ?? true) && !ends.some((end) => end.name === name),
 );
-async function runWaiting() {
-  for (let part = waiting.shift(); part !== undefined; part = waiting.shift()) {
-    const end = await runPart(part);
-    ends.push(end);
-    take(end);
-  }
-}
-await Promise.all([runWaiting(), runWaiting()]);
+ends.push(...(await runByTwo(waiting, take)));
 rmSync(folder, { recursive: true });
 process.stdout.write(`\n${tableOf(ends, (performance.now() - begin) / 1000)}`);
 process.exitCode = ends.every(({ ok }) => ok) ? 0 : 1;

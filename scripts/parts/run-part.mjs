@@ -83,6 +83,27 @@ export async function runInTurn(parts) {
   return ends;
 }
 
+/**
+ * Runs parts in their order, two at a time.
+ * @param {readonly Part[]} parts
+ * @param {(end: PartEnd) => void} [onEnd] - after each
+ * @returns {Promise<PartEnd[]>} in the order in which they ended
+ */
+export async function runByTwo(parts, onEnd = () => {}) {
+  const waiting = [...parts];
+  /** @type {PartEnd[]} */
+  const ends = [];
+  async function runWaiting() {
+    for (let part = waiting.shift(); part !== undefined; part = waiting.shift()) {
+      const end = await runPart(part);
+      ends.push(end);
+      onEnd(end);
+    }
+  }
+  await Promise.all([runWaiting(), runWaiting()]);
+  return ends;
+}
+
 /** @param {string} file @returns {Ran | undefined} */
 function readRan(file) {
   try {

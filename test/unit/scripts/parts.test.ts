@@ -6,13 +6,18 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test, vi } from "vitest";
 import { pageOf, type Results } from "../../../scripts/parts/compatibility-page.mjs";
 import { LIBRARY_PART, nodePart, openZfsPart, uwsPart } from "../../../scripts/parts/parts.mjs";
-import { type PartEnd, runInTurn, tableOf } from "../../../scripts/parts/run-part.mjs";
+import { type PartEnd, runByTwo, runInTurn, tableOf } from "../../../scripts/parts/run-part.mjs";
 import { tallyOf } from "../../../scripts/parts/tally-reporter.mjs";
 
 const at = (path: string) => new URL(`../../../${path}`, import.meta.url);
 
-/** Runs a shell's line as a part, quietly. */
-async function run(...lines: string[]): Promise<{ ends: PartEnd[]; output: string }> {
+const run = (...lines: string[]) => runWith(runInTurn, ...lines);
+
+/** Runs shell lines as parts, quietly. */
+async function runWith(
+  runParts: typeof runInTurn,
+  ...lines: string[]
+): Promise<{ ends: PartEnd[]; output: string }> {
   let output = "";
   const write = vi.spyOn(process.stdout, "write").mockImplementation((chunk) => {
     output += String(chunk);
@@ -23,7 +28,7 @@ async function run(...lines: string[]): Promise<{ ends: PartEnd[]; output: strin
     argv: ["sh", "-c", line],
     limitMinutes: line.startsWith("sleep") ? 0.002 : 1,
   }));
-  const ends = await runInTurn(parts).finally(() => write.mockRestore());
+  const ends = await runParts(parts).finally(() => write.mockRestore());
   return { ends, output };
 }
 
@@ -35,6 +40,25 @@ describe("the parts of a check", () => {
       { ok: true, why: "" },
     ]);
     expect(output.split("\n").sort()).toEqual(["", "[part 0] err", "[part 0] out", "[part 1] second"]);
+  });
+
+  test("run by two, and the next begins when one of them has ended", async () => {
+    const told: string[] = [];
+    const folder = mkdtempSync(join(tmpdir(), "imagestore-parts-"));
+    const file = join(folder, "third");
+    const { ends } = await runWith(
+      (parts) => runByTwo(parts, ({ name }) => told.push(name)),
+      `until [ -e '${file}' ]; do sleep 0.05; done`,
+      "exit 3",
+      `touch '${file}'; sleep 1`,
+    );
+    rmSync(folder, { recursive: true });
+    expect(ends.map(({ name, why }) => [name, why])).toEqual([
+      ["part 1", "status 3"],
+      ["part 0", ""],
+      ["part 2", ""],
+    ]);
+    expect(told).toEqual(["part 1", "part 0", "part 2"]);
   });
 
   test("that are not done in time are ended and have failed", async () => {
