@@ -73,6 +73,7 @@ function putDocuments(nodeLicense, packages) {
   for (const name of fs.readdirSync("docs").filter((name) => name.endsWith(".md")))
     copy(`docs/${name}`, `usr/share/doc/imagestore/${name}`);
   fs.cpSync("config/samples", `${DOC}/examples`, { recursive: true });
+  copy("deploy/prometheus/imagestore.rules.yml", "usr/share/doc/imagestore/examples/imagestore.rules.yml");
   copy("packaging/examples/embedded.conf", "usr/share/doc/imagestore/examples/embedded.conf");
   put("usr/share/doc/imagestore/node-license.gz", zipped(nodeLicense));
   const changes = `imagestore (${version}) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- ${maintainer}  ${date.toUTCString().replace("GMT", "+0000")}\n`;

@@ -14,6 +14,7 @@ import { logCall } from "./observability/call-log.js";
 import type { CallReport } from "./observability/call-report.js";
 import { createMetrics, type Metrics } from "./observability/metrics.js";
 import { type BulkPort, createDoors, type OpenDoors, openStreaming } from "./open-streaming.js";
+import { ownVersion } from "./own-version.js";
 import { type Actor, startActor } from "./pools/actor-handle.js";
 import { type ActorWatch, watchActors } from "./pools/actor-watch.js";
 import { createPoolRecords } from "./pools/pool-records.js";
@@ -80,6 +81,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   releases.push(streaming.stop);
 
   const metrics = createMetrics({
+    build: { version: ownVersion(), node: process.versions.node, transport: transport.software },
     actors: () =>
       everyActor().map((actor) => ({
         pool: actor.pool,

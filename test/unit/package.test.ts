@@ -28,6 +28,7 @@ describe("the package", () => {
       /^(?:README|CHANGELOG|SECURITY)\.md$/,
       /^LICENSE$/,
       /^package\.json$/,
+      /^deploy\/prometheus\/imagestore\.rules\.yml$/,
       /^npm-shrinkwrap\.json$/,
     ];
     expect(files.filter((file) => !expected.some((pattern) => pattern.test(file)))).toEqual([]);

@@ -40,6 +40,7 @@ test("calls are told as a histogram of prom-client tells them", async () => {
 
 test("a scrape tells all calls so far, by method, pool and code, each time", async () => {
   const metrics = createMetrics({
+    build: { version: "1.2.3", node: "20.0.0", transport: "node:http" },
     actors: () => [],
     downloads: () => 0,
     bulkDownloads: () => 0,
