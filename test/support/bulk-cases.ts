@@ -169,8 +169,7 @@ export function bulkCases({ start, folder }: BulkSceneOptions): void {
     expect(await movedBy(daemon.url)).toBeGreaterThan(bytes);
     const ofBulk = await movedBy(daemon.bulkUrl);
     process.stdout.write(`the daemon read and wrote ${ofBulk} bytes for a bulk download of ${bytes}\n`);
-    // What the daemon asks the kernel meanwhile counts too, the more the longer a busy machine takes.
-    expect(ofBulk).toBeLessThan(bytes / 10);
+    expect(ofBulk).toBeLessThan(bytes / 50);
 
     const { client, sender } = await begin(opened);
     const port = new URL(daemon.bulkUrl).port;

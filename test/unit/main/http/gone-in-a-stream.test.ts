@@ -31,7 +31,7 @@ const SCRIPT = `
       const source = { peek: () => piece, take: (length) => { piece = piece.subarray(length); } };
       const sink = reply.stream(200, [], source, () => {});
       sink.pump();
-      replies.push({ reply, sink, send: (text) => { piece = Buffer.from(text); sink.pump(); } });
+      replies.push({ reply, send: (text) => { piece = Buffer.from(text); sink.pump(); } });
     },
   });
   const ask = () => new Promise((resolve) => {
