@@ -1,7 +1,7 @@
 // The root of another release of Debian, made by debootstrap and kept in the user's cache.
 // Programs run in it beside this checkout, which they see at its own path.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CACHE } from "./nodes.mjs";
@@ -9,21 +9,27 @@ import { CACHE } from "./nodes.mjs";
 const CHECKOUT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** What tests and clients use beside Node. */
-const PACKAGES = "ca-certificates,curl,libatomic1,libstdc++6,procps,socat";
+const PACKAGES = "ca-certificates,curl,iproute2,libatomic1,libstdc++6,procps,socat";
+/** Where a root names the packages that it was made with. */
+const NAMES = "packages-asked-for";
 
 /**
- * The folder of a root. Makes it where it is missing, which takes a minute and needs root.
+ * The folder of a root. Makes it where it is missing or was made with other packages, which takes a
+ * minute and needs root.
  * @param {string} suite - trixie, …
  */
 export function debianRoot(suite) {
   const root = join(CACHE, "roots", suite);
-  if (existsSync(root)) return root;
+  const names = join(root, NAMES);
+  if (existsSync(names) && readFileSync(names, "utf8") === PACKAGES) return root;
   const unfinished = `${root}.unfinished`;
   rmSync(unfinished, { recursive: true, force: true });
   mkdirSync(dirname(root), { recursive: true });
   const argv = ["--variant=minbase", `--include=${PACKAGES}`, suite, unfinished];
   const { status } = spawnSync("debootstrap", argv, { stdio: ["ignore", "ignore", "inherit"] });
   if (status !== 0) throw new Error(`debootstrap makes no root of ${suite}`);
+  writeFileSync(join(unfinished, NAMES), PACKAGES);
+  rmSync(root, { recursive: true, force: true });
   renameSync(unfinished, root);
   return root;
 }

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 
 /** For how long a kernel answers for a client that has gone, in the network of this test; else it is 60 s. */
 const FIN_TIMEOUT_S = 2;
-const NETWORK = `ip link set lo up && echo ${FIN_TIMEOUT_S} >/proc/sys/net/ipv4/tcp_fin_timeout`;
+const NETWORK = `ip link set lo up; echo ${FIN_TIMEOUT_S} >/proc/sys/net/ipv4/tcp_fin_timeout`;
 const inNetwork = (...argv: string[]) =>
   spawnSync("unshare", ["--net", "sh", "-ec", `${NETWORK}; exec "$@"`, "sh", ...argv], {
     encoding: "utf8",
