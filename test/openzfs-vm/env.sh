@@ -12,6 +12,7 @@ CACHE=${OPENZFS_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/imagestore/openzfs-vm}
 QEMU_ROOT=${CACHE%/*}/qemu
 
 # One running VM: its disks, key, sockets and logs. A short path, for it holds a unix socket.
+# exec.sh, which must be quick, has the line once more.
 RUN=${OPENZFS_VM_RUN:-/tmp/openzfs-vm-$UID}
 
 # QEMU from the host, or the copy in the cache where the host has none.
