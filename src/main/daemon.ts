@@ -4,6 +4,7 @@ import { createMethodTable } from "../protocol/json-rpc/methods/table.js";
 import { fail, failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { PoolName } from "../protocol/storage/names.js";
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
+import { openIdentities } from "./access/open-identities.js";
 import type { Config } from "./config/schema.js";
 import { createDiagnosis } from "./diagnosis/gather-diagnosis.js";
 import { watchDownloads } from "./downloads/download-watch.js";
@@ -65,18 +66,20 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const everyActor = () => [...actors.values()];
   const actorOf = (pool: PoolName) => (stopping ? undefined : actors.get(pool));
 
+  const identities = openIdentities(config.auth, log);
+  if (!identities.ok) return identities;
+  const { identify } = identities.value;
+  releases.push(identities.value.stop);
+
   // Before any pool is touched: a second daemon on this port must change nothing.
   const door = await takePort(config, log);
-  if (!door.ok) return door;
+  if (!door.ok) return releases.failed(door);
   const { transport, listener, connections, open: openDoor } = door.value;
   releases.push(listener.close);
 
   const trace = openTrace(process.env, "main");
   const opened = await openStreaming(config, connections, log, trace);
-  if (!opened.ok) {
-    await releases.releaseAll();
-    return opened;
-  }
+  if (!opened.ok) return releases.failed(opened);
   const { streaming, bulk } = opened.value;
   releases.push(streaming.stop);
 
@@ -119,7 +122,13 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const front = { config, transport, listener, connections, mostBulk: bulk?.connections };
   const diagnose = createDiagnosis({ ...front, streaming, downloads, actors: everyActor, readiness });
   const checkOrigin = createOriginCheck(config.listen);
-  const always = { checkOrigin, onForbidden: metrics.forbidden, diagnose };
+  const always = {
+    checkOrigin,
+    identify,
+    onForbidden: metrics.forbidden,
+    onUnauthorized: metrics.unauthorized,
+    diagnose,
+  };
   const openDoors = createDoors(openDoor, bulk, metrics.connectionRefused, log);
   openDoors(createStartingRoutes(always), createStartingRoutes(always));
   const started = await openPools(config, (pool) =>
@@ -135,10 +144,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     }),
   );
   releases.push(() => Promise.all(everyActor().map((actor) => actor.stop())));
-  if (!started.ok) {
-    await releases.releaseAll();
-    return started;
-  }
+  if (!started.ok) return releases.failed(started);
 
   /** Waits for running operations up to graceMs, then cancels fetches and downloads. */
   async function endWork(): Promise<void> {

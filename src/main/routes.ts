@@ -1,5 +1,8 @@
+import { includesRole, isNarrowed, type Role } from "../protocol/access/roles.js";
 import { allowing, JSON_TEXT, PLAIN_TEXT } from "../protocol/http/headers.js";
 import type { HttpReply, HttpRequest, WholeReply } from "../protocol/http/transport.js";
+import { ANYONE, type Caller } from "./access/caller.js";
+import type { Identify } from "./access/identify.js";
 import type { BulkReply } from "./downloads/bulk-handle.js";
 import { type RequestHandler, refuseWhileStarting } from "./front-door.js";
 import type { OriginCheck } from "./http/request-origin.js";
@@ -10,21 +13,31 @@ import type { RpcEndpoint } from "./rpc/endpoint.js";
 export interface OpenRoutes {
   /** Why a request is refused before anything else of it is looked at. */
   readonly checkOrigin: OriginCheck;
+  readonly identify: Identify;
   /** Called for each request that `checkOrigin` refuses. */
   onForbidden(): void;
+  /** Called for each request whose caller `identify` does not find. */
+  onUnauthorized(): void;
   /** What the daemon does and waits for, as a text. */
   diagnose(): Promise<string>;
 }
 
 export interface RouteOptions extends OpenRoutes {
   readonly rpc: RpcEndpoint;
-  readonly download: RequestHandler;
+  readonly download: CallerHandler;
   /** Tells how a download has ended. */
-  readonly result: RequestHandler<WholeReply>;
+  readonly result: CallerHandler<WholeReply>;
   readiness(): Promise<Readiness>;
   /** All metrics in the text format of Prometheus, with its media type. */
   metrics(): Promise<{ readonly type: string; readonly text: string }>;
 }
+
+/** Answers a request of a caller who is known. */
+type CallerHandler<Reply extends WholeReply = HttpReply> = (
+  request: HttpRequest,
+  reply: Reply,
+  caller: Caller,
+) => void | Promise<void>;
 
 /** Routes each request by its path. The handler rejects if the answer can't be made, which is a bug. */
 export function createRoutes(options: RouteOptions): RequestHandler {
@@ -47,18 +60,20 @@ export function createRoutes(options: RouteOptions): RequestHandler {
     reply.send(200, [["Content-Type", type]], text);
   }
 
-  return createDownloadRoutes(options, (request, reply) => {
+  return createDownloadRoutes(options, (request, reply, caller) => {
     switch (request.path) {
       case "/_mistify_RPC_":
-        return rpc("1.0", request, reply);
+        return rpc("1.0", request, reply, caller);
       case "/rpc":
-        return rpc("2.0", request, reply);
+        return rpc("2.0", request, reply, caller);
       case "/readyz":
         return probe(request, reply, () => answerReady(reply));
       case "/metrics":
-        return probe(request, reply, () => answerMetrics(reply));
+        return ofWholeNode(caller, "read", reply, () => probe(request, reply, () => answerMetrics(reply)));
       case "/diagnose":
-        return probe(request, reply, () => answerDiagnosis(options, reply));
+        return ofWholeNode(caller, "admin", reply, () =>
+          probe(request, reply, () => answerDiagnosis(options, reply)),
+        );
       default:
         return notFound(reply);
     }
@@ -66,8 +81,8 @@ export function createRoutes(options: RouteOptions): RequestHandler {
 }
 
 interface DownloadRoutes<Reply extends WholeReply>
-  extends Pick<RouteOptions, "checkOrigin" | "onForbidden" | "result"> {
-  readonly download: RequestHandler<Reply>;
+  extends Pick<RouteOptions, "checkOrigin" | "identify" | "onForbidden" | "onUnauthorized" | "result"> {
+  readonly download: CallerHandler<Reply>;
 }
 
 /** Routes the requests to the port for bulk downloads, which serves nothing else. */
@@ -75,25 +90,41 @@ export function createBulkRoutes(options: DownloadRoutes<BulkReply>): RequestHan
   return createDownloadRoutes(options, (_request, reply) => notFound(reply));
 }
 
+/** They tell no more than that the daemon and its pools work, so whoever reaches it may ask. */
+const PROBES: readonly string[] = ["/healthz", "/readyz"];
+
 /** What both ports serve. `others` answers the requests for other paths. */
 function createDownloadRoutes<Reply extends WholeReply>(
   options: DownloadRoutes<Reply>,
-  others: RequestHandler<Reply>,
+  others: CallerHandler<Reply>,
 ): RequestHandler<Reply> {
   return (request, reply) => {
     const forbidden = options.checkOrigin(request);
     if (forbidden !== undefined) return forbid(options, reply, forbidden);
+    const caller = PROBES.includes(request.path) ? ANYONE : options.identify(request, reply);
+    if (caller === undefined) return options.onUnauthorized();
     switch (request.path) {
       case "/snapshots/download":
-        return options.download(request, reply);
+        return options.download(request, reply, caller);
       case "/snapshots/download/result":
-        return probe(request, reply, () => options.result(request, reply));
+        return probe(request, reply, () => options.result(request, reply, caller));
       case "/healthz":
         return probe(request, reply, () => reply.send(200, PLAIN_TEXT, "ok\n"));
       default:
-        return others(request, reply);
+        return others(request, reply, caller);
     }
   };
+}
+
+/** Answers what is about all pools, for a caller who has the role for all of them. */
+function ofWholeNode(
+  { grant }: Caller,
+  role: Role,
+  reply: WholeReply,
+  answer: () => void | Promise<void>,
+): void | Promise<void> {
+  if (includesRole(grant.role, role) && !isNarrowed(grant)) return answer();
+  reply.send(403, PLAIN_TEXT, `not allowed: this needs the role ${role} for all pools and names\n`);
 }
 
 /** Routes requests while the pools are being opened. One that hangs is then to be found by `/diagnose`. */
@@ -101,8 +132,12 @@ export function createStartingRoutes(options: OpenRoutes): RequestHandler<WholeR
   return (request, reply) => {
     if (request.path !== "/diagnose") return refuseWhileStarting(request, reply);
     const forbidden = options.checkOrigin(request);
-    if (forbidden === undefined) return probe(request, reply, () => answerDiagnosis(options, reply));
-    forbid(options, reply, forbidden);
+    if (forbidden !== undefined) return forbid(options, reply, forbidden);
+    const caller = options.identify(request, reply);
+    if (caller === undefined) return options.onUnauthorized();
+    return ofWholeNode(caller, "admin", reply, () =>
+      probe(request, reply, () => answerDiagnosis(options, reply)),
+    );
   };
 }
 

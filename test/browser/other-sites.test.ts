@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findChromium, openBrowser } from "../support/chromium.js";
 import { type DaemonProcess, freePort, startDaemonProcess } from "../support/daemon.js";
 import { must, type Snapshots, type Volumes } from "../support/rpc.js";
+import { transportNames } from "../support/transports.js";
 import {
   type AttackReport,
   PAGE_NAME,
@@ -59,141 +60,136 @@ function leaksOf(report: AttackReport): string[] {
     .map(([name, text]) => `${name}: ${text.slice(0, 100)}`);
 }
 
-describe.skipIf(!program).each(["uws", "node"])(
-  `a page in a browser, transport %s${skipped}`,
-  (transport) => {
-    const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
-    let daemon: DaemonProcess;
-    let port = 0;
-    let pages: PageServer;
+describe.skipIf(!program).each(transportNames)(`a page in a browser, transport %s${skipped}`, (transport) => {
+  const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
+  let daemon: DaemonProcess;
+  let port = 0;
+  let pages: PageServer;
 
-    /** Starts a daemon that has one volume with one snapshot, and the server of a page. */
-    async function start(listen: (own: number) => object): Promise<void> {
-      port = await freePort();
-      pages = await startPageServer(port);
-      daemon = await startDaemonProcess({
-        listen: { host: "127.0.0.1", port, transport, ...listen(pages.port) },
-        pools: [{ name: "tank", driver: "embedded", folder: mkdtempSync(join(folder, "pool-")) }],
-      });
-      await must(daemon.url, "CreateVolume", { id: "kept", size: 8 });
-      await must(daemon.url, "CreateSnapshot", { id: "kept", dest: "s" });
-    }
+  /** Starts a daemon that has one volume with one snapshot, and the server of a page. */
+  async function start(listen: (own: number) => object): Promise<void> {
+    port = await freePort();
+    pages = await startPageServer(port);
+    daemon = await startDaemonProcess({
+      listen: { host: "127.0.0.1", port, transport, ...listen(pages.port) },
+      pools: [{ name: "tank", driver: "embedded", folder: mkdtempSync(join(folder, "pool-")) }],
+    });
+    await must(daemon.url, "CreateVolume", { id: "kept", size: 8 });
+    await must(daemon.url, "CreateSnapshot", { id: "kept", dest: "s" });
+  }
 
-    async function end(): Promise<void> {
-      await pages.close();
-      expect(await daemon.stop()).toBe(0);
-    }
+  async function end(): Promise<void> {
+    await pages.close();
+    expect(await daemon.stop()).toBe(0);
+  }
 
-    /** Shows the page, and waits until it has tried everything. */
-    async function attack(page: Page): Promise<AttackReport> {
-      for (let time = 1; time < TIMES_SHOWN; time++) {
-        try {
-          return await show(page);
-        } catch (error) {
-          console.warn(`the page is shown again, after ${String(error).slice(0, 2_000)}`);
-        }
-      }
-      return show(page);
-    }
-
-    async function show({ page, target, rebind }: Page): Promise<AttackReport> {
-      const url = new URL(page(pages.port, port));
-      url.searchParams.set("target", target(port));
-      url.searchParams.set("home", `http://${PAGE_NAME}:${pages.port}`);
-      url.searchParams.set("tag", "stolen");
-      url.searchParams.set("snapshot", "kept@s");
-      if (rebind) url.searchParams.set("rebind", "1");
-      pages.leadBack();
-      const browser = openBrowser(String(program), url.href, RULES);
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<never>((_, reject) => {
-        timer = setTimeout(
-          () =>
-            reject(new Error(`no report of the page, asked for ${pages.asked.join(" ")}: ${browser.log()}`)),
-          SHOWN_MS,
-        );
-      });
+  /** Shows the page, and waits until it has tried everything. */
+  async function attack(page: Page): Promise<AttackReport> {
+    for (let time = 1; time < TIMES_SHOWN; time++) {
       try {
-        return await Promise.race([pages.report, late]);
-      } finally {
-        clearTimeout(timer);
-        await browser.close();
+        return await show(page);
+      } catch (error) {
+        console.warn(`the page is shown again, after ${String(error).slice(0, 2_000)}`);
       }
     }
+    return show(page);
+  }
 
-    const metrics = async (name: string): Promise<string[]> => {
-      const text = await (await fetch(`${daemon.url}/metrics`)).text();
-      return text.split("\n").filter((line) => line.startsWith(name));
-    };
-    const volumes = async () =>
-      (await must<Volumes>(daemon.url, "ListVolumes", {})).volumes.map(({ id }) => id);
+  async function show({ page, target, rebind }: Page): Promise<AttackReport> {
+    const url = new URL(page(pages.port, port));
+    url.searchParams.set("target", target(port));
+    url.searchParams.set("home", `http://${PAGE_NAME}:${pages.port}`);
+    url.searchParams.set("tag", "stolen");
+    url.searchParams.set("snapshot", "kept@s");
+    if (rebind) url.searchParams.set("rebind", "1");
+    pages.leadBack();
+    const browser = openBrowser(String(program), url.href, RULES);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () =>
+          reject(new Error(`no report of the page, asked for ${pages.asked.join(" ")}: ${browser.log()}`)),
+        SHOWN_MS,
+      );
+    });
+    try {
+      return await Promise.race([pages.report, late]);
+    } finally {
+      clearTimeout(timer);
+      await browser.close();
+    }
+  }
 
-    afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  const metrics = async (name: string): Promise<string[]> => {
+    const text = await (await fetch(`${daemon.url}/metrics`)).text();
+    return text.split("\n").filter((line) => line.startsWith(name));
+  };
+  const volumes = async () =>
+    (await must<Volumes>(daemon.url, "ListVolumes", {})).volumes.map(({ id }) => id);
 
-    describe.each(PAGES)("from $from", (page) => {
-      let report: AttackReport;
-      let callsBefore: string[];
-      beforeAll(async () => {
-        await start(() => ({}));
-        callsBefore = await metrics("imagestore_calls_total");
-        report = await attack(page);
-      }, PAGE_LIMIT_MS + 30_000);
-      afterAll(end);
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-      test("reads nothing", () => {
-        expect(Object.keys(report).length).toBeGreaterThan(FEWEST_REFUSALS);
-        expect(leaksOf(report)).toEqual([]);
-      });
+  describe.each(PAGES)("from $from", (page) => {
+    let report: AttackReport;
+    let callsBefore: string[];
+    beforeAll(async () => {
+      await start(() => ({}));
+      callsBefore = await metrics("imagestore_calls_total");
+      report = await attack(page);
+    }, PAGE_LIMIT_MS + 30_000);
+    afterAll(end);
 
-      test("calls no method, starts no download and changes nothing", async () => {
-        expect(await metrics("imagestore_calls_total")).toEqual(callsBefore);
-        expect(await metrics("imagestore_streamed_bytes_total")).toEqual([
-          "imagestore_streamed_bytes_total 0",
-        ]);
-        expect(await volumes()).toEqual(["tank/kept"]);
-        const { snapshots } = await must<Snapshots>(daemon.url, "ListSnapshots", {});
-        expect(snapshots.map(({ id }) => id)).toEqual(["tank/kept@s"]);
-      });
-
-      test("is refused each time, and the refusals are counted", async () => {
-        const [line = ""] = await metrics("imagestore_forbidden_total");
-        expect(Number(line.split(" ")[1])).toBeGreaterThan(FEWEST_REFUSALS);
-      });
+    test("reads nothing", () => {
+      expect(Object.keys(report).length).toBeGreaterThan(FEWEST_REFUSALS);
+      expect(leaksOf(report)).toEqual([]);
     });
 
-    // What the tests above see must be the daemon's doing, and not a page that can't reach it anyway.
-    test(
-      "of an origin that is configured reaches the daemon",
-      async () => {
-        await start((own) => ({ origins: [`http://${PAGE_NAME}:${own}`] }));
-        try {
-          await attack(PAGES[1]);
-          const made = await volumes();
-          for (const name of ["fetch-untyped", "no-cors-untyped", "xhr-untyped", "beacon-untyped"]) {
-            expect(made).toContain(`tank/stolen-${name}`);
-          }
-        } finally {
-          await end();
-        }
-      },
-      PAGE_LIMIT_MS + 30_000,
-    );
+    test("calls no method, starts no download and changes nothing", async () => {
+      expect(await metrics("imagestore_calls_total")).toEqual(callsBefore);
+      expect(await metrics("imagestore_streamed_bytes_total")).toEqual(["imagestore_streamed_bytes_total 0"]);
+      expect(await volumes()).toEqual(["tank/kept"]);
+      const { snapshots } = await must<Snapshots>(daemon.url, "ListSnapshots", {});
+      expect(snapshots.map(({ id }) => id)).toEqual(["tank/kept@s"]);
+    });
 
-    test(
-      "of a name that is configured reads what it asks for",
-      async () => {
-        await start(() => ({ names: [REBOUND_NAME], origins: [`http://${REBOUND_NAME}:${port}`] }));
-        try {
-          const report = await attack(PAGES[2]);
-          expect(report["fetch-healthz"]).toBe("ok\n");
-          expect(report["fetch-untyped"]).toContain("tank/stolen-fetch-untyped");
-          expect(report["fetch-download"]?.length).toBeGreaterThan(0);
-          expect(await volumes()).toContain("tank/stolen-fetch-json");
-        } finally {
-          await end();
+    test("is refused each time, and the refusals are counted", async () => {
+      const [line = ""] = await metrics("imagestore_forbidden_total");
+      expect(Number(line.split(" ")[1])).toBeGreaterThan(FEWEST_REFUSALS);
+    });
+  });
+
+  // What the tests above see must be the daemon's doing, and not a page that can't reach it anyway.
+  test(
+    "of an origin that is configured reaches the daemon",
+    async () => {
+      await start((own) => ({ origins: [`http://${PAGE_NAME}:${own}`] }));
+      try {
+        await attack(PAGES[1]);
+        const made = await volumes();
+        for (const name of ["fetch-untyped", "no-cors-untyped", "xhr-untyped", "beacon-untyped"]) {
+          expect(made).toContain(`tank/stolen-${name}`);
         }
-      },
-      PAGE_LIMIT_MS + 30_000,
-    );
-  },
-);
+      } finally {
+        await end();
+      }
+    },
+    PAGE_LIMIT_MS + 30_000,
+  );
+
+  test(
+    "of a name that is configured reads what it asks for",
+    async () => {
+      await start(() => ({ names: [REBOUND_NAME], origins: [`http://${REBOUND_NAME}:${port}`] }));
+      try {
+        const report = await attack(PAGES[2]);
+        expect(report["fetch-healthz"]).toBe("ok\n");
+        expect(report["fetch-untyped"]).toContain("tank/stolen-fetch-untyped");
+        expect(report["fetch-download"]?.length).toBeGreaterThan(0);
+        expect(await volumes()).toContain("tank/stolen-fetch-json");
+      } finally {
+        await end();
+      }
+    },
+    PAGE_LIMIT_MS + 30_000,
+  );
+});

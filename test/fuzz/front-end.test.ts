@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { startDaemonProcess } from "../support/daemon.js";
 import { must } from "../support/rpc.js";
-import { isOlderUws } from "../support/transports.js";
+import { isOlderUws, transportNames } from "../support/transports.js";
 import { MEMORY_FACTOR, runCampaign } from "./campaign.js";
 
 const { env } = process;
@@ -12,7 +12,7 @@ const REQUESTS = Number(env.FUZZ_REQUESTS ?? 100_000);
 const SEED = Number(env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const FIRST = Number(env.FUZZ_FIRST ?? 0);
 const TRANSPORTS =
-  env.FUZZ_TRANSPORT && env.FUZZ_TRANSPORT !== "both" ? [env.FUZZ_TRANSPORT] : ["uws", "node"];
+  env.FUZZ_TRANSPORT && env.FUZZ_TRANSPORT !== "both" ? [env.FUZZ_TRANSPORT] : transportNames;
 const QUOTA_BYTES = 2 ** 30;
 /** After so many the memory of the process is what it needs for its work. */
 const WARM_UP = 20_000;

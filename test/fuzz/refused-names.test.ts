@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createRandom } from "../faults/random.js";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
 import { call } from "../support/rpc.js";
+import { transportNames } from "../support/transports.js";
 import { makeRefused, REFUSED_MARK, refusedName } from "./bodies.js";
 
 const SEED = Number(process.env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
@@ -15,7 +16,7 @@ const CLIENTS = 16;
 
 const standIn = (name: string) => fileURLToPath(new URL(`../../bench/fake/${name}`, import.meta.url));
 
-describe.each(["uws", "node"])(`names that are refused, by %s, seed ${SEED}`, (transport) => {
+describe.each(transportNames)(`names that are refused, by %s, seed ${SEED}`, (transport) => {
   const folder = mkdtempSync(join(tmpdir(), "imagestore-fuzz-"));
   const argvFile = join(folder, "argv");
   let daemon: DaemonProcess;

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemon.js";
+import { transportNames } from "../support/transports.js";
 import { createPool, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
@@ -65,7 +66,7 @@ const HTTP = [
   "POST /_mistify_RPC_ HTTP/9.9\r\n\r\n",
 ];
 
-describe.skipIf("skip" in vm).each(["uws", "node"] as const)("bad input over %s", (transport) => {
+describe.skipIf("skip" in vm).each(transportNames)("bad input over %s", (transport) => {
   const running = vm as Vm;
   const folder = mkdtempSync(join(tmpdir(), "imagestore-hostile-"));
   const started = join(folder, "started");

@@ -10,6 +10,7 @@ import { startInProcess } from "../support/in-process.js";
 import { openNameServer } from "../support/name-server.js";
 import { call, type Images, must, type Snapshots, type Volumes } from "../support/rpc.js";
 import { sql } from "../support/sql.js";
+import { transportNames } from "../support/transports.js";
 import { until } from "../support/until.js";
 import { createPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
 
@@ -81,7 +82,11 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
     await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
     const { port } = taken.address() as AddressInfo;
     const refusals: [Record<string, unknown>, Record<string, unknown>, RegExp][] = [
-      [{ listen: { port, transport: "uws" } }, {}, /imagestore: port \d+ on 127\.0\.0\.1 is in use/],
+      [
+        { listen: { port, transport: transportNames[0] } },
+        {},
+        /imagestore: port \d+ on 127\.0\.0\.1 is in use/,
+      ],
       [{ listen: { port, transport: "node" } }, {}, /imagestore: port \d+ on 127\.0\.0\.1 is in use/],
       [{}, { name: "absent" }, /imagestore: pool absent does not exist/],
       [{}, { zpoolCommand: ["/nowhere/zpool"] }, /imagestore: .*no such program: zpool.*\(\/nowhere\/zpool/],
@@ -104,7 +109,7 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
         /imagestore: the records of pool life can't be opened: .*ENOTDIR/,
       ],
       [
-        { listen: { port: 0, host: "192.0.2.1" } },
+        { listen: { port: 0, host: "192.0.2.1" }, auth: { open: true } },
         {},
         /imagestore: this machine has no address 192\.0\.2\.1/,
       ],

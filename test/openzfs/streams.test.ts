@@ -5,6 +5,7 @@ import { get, type IncomingMessage } from "node:http";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemon.js";
 import { call, must, type Snapshots, type Volumes } from "../support/rpc.js";
+import { transportNames } from "../support/transports.js";
 import { until } from "../support/until.js";
 import { createPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
 
@@ -73,7 +74,7 @@ function digestOfSend(running: Vm, snapshot: string): Promise<string> {
   });
 }
 
-describe.skipIf("skip" in vm).each(["uws", "node"] as const)("downloads over %s", (transport) => {
+describe.skipIf("skip" in vm).each(transportNames)("downloads over %s", (transport) => {
   const running = vm as Vm;
   const id = "guests/big/disk";
   let daemon: DaemonProcess;

@@ -66,9 +66,13 @@ async function stopTarget(daemon: DaemonProcess, name: string): Promise<void> {
   if (status !== 0) throw new Error(`the ${name} daemon ended with status ${status}`);
 }
 
-/** The set-up of a conformance project: a daemon on two pools of the VM, or the server of IMAGESTORE_URL. */
+/**
+ * The set-up of a conformance project: a daemon on two pools of the VM, or the server of IMAGESTORE_URL.
+ * @param name what the pools' names begin with.
+ */
 export async function setUpConformance(
   project: TestProject,
+  name: string,
   transport: "uws" | "node",
   disks: readonly [string, string],
 ): Promise<() => Promise<void>> {
@@ -79,11 +83,11 @@ export async function setUpConformance(
   }
   const { vm, release } = await acquireVm();
   if ("skip" in vm) {
-    process.stderr.write(`conformance-${transport} is skipped: ${vm.skip}\n`);
+    process.stderr.write(`conformance-${name} is skipped: ${vm.skip}\n`);
     project.provide("target", vm);
     return async () => release();
   }
-  const names = [`${transport}a`, `${transport}b`] as const;
+  const names = [`${name}a`, `${name}b`] as const;
   createPool(vm, names[0], disks[0]);
   createPool(vm, names[1], disks[1]);
   const pools = [vmPool(vm, names[0]), vmPool(vm, names[1])] as const;
@@ -91,7 +95,7 @@ export async function setUpConformance(
     OPENZFS_VM_RUN: vm.run,
   });
   project.provide("target", target);
-  return () => stopTarget(daemon, transport).finally(release);
+  return () => stopTarget(daemon, name).finally(release);
 }
 
 /** Enough for the suite's largest disks, and the same on every machine. */

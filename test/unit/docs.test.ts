@@ -25,6 +25,15 @@ describe("the documentation", () => {
     }
   });
 
+  test("access.md has every method with its role", () => {
+    const methods = createMethodTable();
+    const rows = methods.names.map((name) => {
+      const lookup = methods.find(name);
+      return `| ${name} | ${"found" in lookup && lookup.found.role} |`;
+    });
+    expect(read("docs/access.md")).toContain(`| --- | --- |\n${rows.join("\n")}\n\n`);
+  });
+
   test("api.md has every method", () => {
     const api = read("docs/api.md");
     for (const name of createMethodTable().names) expect(api).toMatch(new RegExp(`^\\| ${name}[ ,]`, "m"));

@@ -21,6 +21,11 @@ export function withConfigFlags(command: Command): Command {
       notEmpty,
     )
     .option("-d, --data-dir <folder>", "where image records are kept (default /var/lib/imagestore)", notEmpty)
+    .option(
+      "--tokens <file>",
+      "serve only callers with one of its tokens (imagestore token create)",
+      notEmpty,
+    )
     .option("--transport <name>", "auto, uws or node (default auto)", notEmpty);
 }
 

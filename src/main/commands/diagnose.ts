@@ -1,22 +1,25 @@
 import { Command } from "commander";
 import { codeOf, messageOf } from "../../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
+import { addressOf } from "./client/address-flags.js";
 import { parseUrl, urlOf } from "./client/daemon-address.js";
 import { notEmpty } from "./option-parsers.js";
 
 interface DiagnoseFlags {
   readonly config?: string;
   readonly url?: URL;
+  readonly tokenFile?: string;
 }
 
 /** How long the daemon may take. Its own limits are shorter, so it hangs itself if it takes longer. */
 const ANSWER_LIMIT_MS = 10_000;
 
 /** Asks the daemon. Fails with why there is no diagnosis. */
-async function askDaemon(base: URL): Promise<Outcome<string>> {
+async function askDaemon(base: URL, tokenFile: string | undefined): Promise<Outcome<string>> {
   const url = new URL("/diagnose", base);
   try {
-    const reply = await fetch(url, { signal: AbortSignal.timeout(ANSWER_LIMIT_MS) });
+    const { headers } = await addressOf({ url, tokenFile });
+    const reply = await fetch(url, { headers, signal: AbortSignal.timeout(ANSWER_LIMIT_MS) });
     const text = await reply.text();
     if (reply.ok) return succeed(text);
     return fail("internal", `HTTP status ${reply.status}: ${text.trim().split("\n")[0]}`);
@@ -38,7 +41,7 @@ async function diagnose(flags: DiagnoseFlags): Promise<void> {
   const url =
     flags.url ?? (config.ok && config.value.listen.port > 0 ? urlOf(config.value.listen) : undefined);
   const answer = url
-    ? await askDaemon(url)
+    ? await askDaemon(url, flags.tokenFile)
     : fail("internal", "its address is not known from the configuration: give --url");
   const text = answer.ok
     ? answer.value
@@ -53,6 +56,11 @@ export function diagnoseCommand(): Command {
   return new Command("diagnose")
     .description("tell what the daemon does and waits for, as a text for a report")
     .option("-c, --config <file>", "the daemon's configuration file (JSON)", notEmpty)
+    .option(
+      "--token-file <file>",
+      "a file that holds your token (default IMAGESTORE_TOKEN_FILE, or none)",
+      notEmpty,
+    )
     .option("-u, --url <url>", "where the daemon listens (default as the configuration says)", parseUrl)
     .action(diagnose);
 }

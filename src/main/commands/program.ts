@@ -4,6 +4,7 @@ import { addVerbs, callCommand, downloadCommand } from "./client/client-commands
 import { diagnoseCommand } from "./diagnose.js";
 import { imageCommand } from "./image/image-command.js";
 import { serveCommand } from "./serve.js";
+import { tokenCommand } from "./token.js";
 
 /** All commands of `imagestore`. `serve` is the one that runs where none is named. */
 export function createProgram(version: string): Command {
@@ -22,5 +23,6 @@ export function createProgram(version: string): Command {
     )
     .addCommand(addVerbs(new Command("guest").description("make and delete the disks of a guest")))
     .addCommand(addVerbs(new Command("pool").description("show the pools")))
-    .addCommand(callCommand());
+    .addCommand(callCommand())
+    .addCommand(tokenCommand());
 }

@@ -14,6 +14,8 @@ interface CommonOverrides {
   readonly imageService?: string | undefined;
   readonly dataDir?: string | undefined;
   readonly transport?: string | undefined;
+  /** Path of the file of tokens. */
+  readonly tokens?: string | undefined;
 }
 
 /** The command line's settings, under the names that commander gives its options. */
@@ -34,6 +36,7 @@ function fromEnvironment(env: NodeJS.ProcessEnv): Overrides {
     host: env.IMAGESTORE_HOST,
     port: env.IMAGESTORE_PORT,
     transport: env.IMAGESTORE_TRANSPORT,
+    tokens: env.IMAGESTORE_TOKENS,
     zpool: env.IMAGESTORE_POOLS,
     logLevel: env.IMAGESTORE_LOG_LEVEL,
     imageService: env.IMAGESTORE_IMAGE_SERVICE,
@@ -45,7 +48,7 @@ function fromEnvironment(env: NodeJS.ProcessEnv): Overrides {
 
 const VARIABLES = [
   ...["CONFIG", "HOST", "PORT", "TRANSPORT", "POOLS", "LOG_LEVEL", "IMAGE_SERVICE", "DATA_DIR"],
-  ...["NUM_FETCHERS", "MAX_PENDING", "TRACE", "TRACE_FAULT", "URL"],
+  ...["NUM_FETCHERS", "MAX_PENDING", "TRACE", "TRACE_FAULT", "URL", "TOKENS", "TOKEN_FILE"],
 ].map((name) => `IMAGESTORE_${name}`);
 
 /** A line for each variable that looks like a setting of ours and is none: it was probably mistyped. */
@@ -95,12 +98,13 @@ function recoverPools(raw: JsonObject): JsonObject {
 
 /** Puts overrides over an unchecked configuration. */
 function override(raw: JsonObject, overrides: Overrides): JsonObject {
-  const { host, port, transport, zpool, logLevel, imageService, dataDir, numFetchers, maxPending } =
+  const { host, port, transport, tokens, zpool, logLevel, imageService, dataDir, numFetchers, maxPending } =
     overrides;
   return {
     ...raw,
     ...withoutUndefined({
       listen: overrideSection(raw.listen, { host, port: toNumber(port), transport }),
+      auth: overrideSection(raw.auth, { tokens }),
       pools: overridePools(raw.pools, zpool),
       imageService,
       numFetchers: toNumber(numFetchers),

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { type PoolName, poolNameProblem } from "../../protocol/storage/names.js";
 import type { EmbeddedSettings, OpenZfsSettings } from "../../protocol/storage/pool-settings.js";
+import { isLoopback } from "../http/loopback.js";
 import { findFolderClashes } from "./folder-clashes.js";
 
 const LOG_LEVELS = ["debug", "info", "warn", "error", "fatal", "silent"] as const;
@@ -52,6 +53,9 @@ const embeddedPool = z.strictObject({
   originalDatabase: z.string().min(1).optional(),
 }) satisfies z.ZodType<EmbeddedSettings>;
 
+const NEEDS_AUTH =
+  "other machines reach it: set auth.tokens to a file of tokens (imagestore token create), or auth.open to true if whoever reaches it may do everything";
+
 /** What a JSON object parses to. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -100,6 +104,14 @@ const listen = z.strictObject({
     .array(z.string().regex(/^https?:\/\/[^/]+$/, "must be SCHEME://HOST or SCHEME://HOST:PORT"))
     .default([]),
   bulk: bulk.optional(),
+});
+
+/** Whom the daemon serves. Without it, whoever reaches it: that must be this machine, or be asked for. */
+const auth = z.strictObject({
+  /** The file of the tokens that it takes (imagestore token). Then nobody is served without one. */
+  tokens: z.string().min(1).optional(),
+  /** Serves other machines without a token. */
+  open: z.boolean().default(false),
 });
 
 const log = z.strictObject({
@@ -193,6 +205,7 @@ const timeouts = z.strictObject({
 export const configSchema = z
   .strictObject({
     listen: listen.prefault({}),
+    auth: auth.prefault({}),
     pools: pools.prefault([{ name: "mistify" }]),
     imageService: hostPort.default("image.services.lochness.local"),
     imageSources: z.array(hostPort).default([]),
@@ -207,7 +220,15 @@ export const configSchema = z
     limits: checkedLimits.prefault({}),
     timeouts: timeouts.prefault({}),
   })
-  .superRefine(({ dataDir, pools, listen: { port, bulk } }, context) => {
+  .superRefine(({ dataDir, pools, auth, listen: { host, port, bulk } }, context) => {
+    for (const [path, address] of [
+      [["host"], host] as const,
+      [["bulk", "host"], bulk?.host ?? host] as const,
+    ]) {
+      if (isLoopback(address) || auth.tokens !== undefined || auth.open) continue;
+      context.addIssue({ code: "custom", path: ["listen", ...path], message: NEEDS_AUTH });
+      break;
+    }
     if (bulk?.port === port && port !== 0) {
       const message = "must not be listen.port";
       context.addIssue({ code: "custom", path: ["listen", "bulk", "port"], message });

@@ -1,14 +1,28 @@
+import type { Grant } from "../../protocol/access/roles.js";
 import { PLAIN_TEXT, RETRY_AFTER } from "../../protocol/http/headers.js";
 import type { HttpRequest, WholeReply } from "../../protocol/http/transport.js";
 import { messageOf20 } from "../../protocol/json-rpc/failure-text.js";
-import type { DownloadRequest } from "../../protocol/json-rpc/methods/snapshots.js";
-import { FAILURES, type Failure } from "../../protocol/storage/failures.js";
+import type { Routed } from "../../protocol/json-rpc/methods/method.js";
+import { type DownloadRequest, planDownload } from "../../protocol/json-rpc/methods/snapshots.js";
+import { FAILURES, type Failure, type Outcome } from "../../protocol/storage/failures.js";
+import type { PoolName } from "../../protocol/storage/names.js";
+import { admitToPool, lacksRole } from "../access/admission.js";
 
 /** What a download asks for: `?id=…`, or a body that is a bare SnapshotRequest. */
-export function downloadRequest({ query, body }: HttpRequest): DownloadRequest {
+function downloadRequest({ query, body }: HttpRequest): DownloadRequest {
   const fields = new URLSearchParams(query);
   const id = fields.get("id");
   return id === null ? { body } : { id, pool: fields.get("pool") ?? "" };
+}
+
+/** Plans a download that its caller may make. Fails as GetSnapshot does. */
+export function planAllowedDownload(
+  request: HttpRequest,
+  pools: readonly PoolName[],
+  grant: Grant,
+): Outcome<Routed> {
+  const planned = planDownload(downloadRequest(request), pools);
+  return lacksRole("read", grant) ?? (planned.ok ? admitToPool(planned.value, grant) : planned);
 }
 
 /** Answers a download with a clean error. */

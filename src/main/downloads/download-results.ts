@@ -2,6 +2,8 @@ import { JSON_TEXT, PLAIN_TEXT } from "../../protocol/http/headers.js";
 import type { HttpRequest, WholeReply } from "../../protocol/http/transport.js";
 import type { Failure } from "../../protocol/storage/failures.js";
 import type { SnapshotName } from "../../protocol/storage/names.js";
+import { maySee } from "../access/admission.js";
+import type { Caller } from "../access/caller.js";
 import { withTimeout } from "../pools/time-limit.js";
 
 /** A download as its result tells it. */
@@ -21,8 +23,8 @@ export interface DownloadOutcome {
 export interface DownloadResults {
   /** Keeps how a download ended. */
   keep(id: string, outcome: DownloadOutcome): void;
-  /** Answers `?download=ID`. */
-  handle(request: HttpRequest, reply: WholeReply): void | Promise<void>;
+  /** Answers `?download=ID`, of a snapshot that the caller may know of. */
+  handle(request: HttpRequest, reply: WholeReply, caller: Caller): void | Promise<void>;
 }
 
 interface ResultOptions {
@@ -52,11 +54,11 @@ export function createDownloadResults({ find }: ResultOptions): DownloadResults 
     return find(id)?.outcome;
   }
 
-  async function answer(id: string, reply: WholeReply): Promise<void> {
+  async function answer(id: string, reply: WholeReply, { grant }: Caller): Promise<void> {
     const running = find(id);
     if (running?.outcome.state === "running") await withTimeout(running.ended, WAIT_MS).catch(() => {});
     const outcome = outcomeOf(id);
-    if (!outcome) return reply.send(404, PLAIN_TEXT, "not found\n");
+    if (!outcome || !maySee(grant, outcome.snapshot)) return reply.send(404, PLAIN_TEXT, "not found\n");
     const { snapshot, state, bytes, failure } = outcome;
     const length = state === "complete" && bytes !== undefined && { bytes };
     const why = failure && { reason: failure.code, message: failure.message };
@@ -72,10 +74,10 @@ export function createDownloadResults({ find }: ResultOptions): DownloadResults 
         kept.delete(oldest);
       }
     },
-    handle: (request, reply) => {
+    handle: (request, reply, caller) => {
       const id = new URLSearchParams(request.query).get("download") ?? "";
       if (id === "") return reply.send(400, PLAIN_TEXT, "need a download\n");
-      return answer(id, reply);
+      return answer(id, reply, caller);
     },
   };
 }

@@ -2,19 +2,20 @@ import { randomBytes } from "node:crypto";
 import { bodyTooLarge } from "../../protocol/http/body-reader.js";
 import { allowing, PLAIN_TEXT } from "../../protocol/http/headers.js";
 import type { Headers, HttpReply, HttpRequest, WholeReply } from "../../protocol/http/transport.js";
-import { planDownload } from "../../protocol/json-rpc/methods/snapshots.js";
-import { type Failure, failed, internalFailure, limitReached } from "../../protocol/storage/failures.js";
+import { type Failure, failed, limitReached } from "../../protocol/storage/failures.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import type { Operation, SendTicket } from "../../protocol/storage/operations.js";
+import type { Caller } from "../access/caller.js";
 import type { CallReport } from "../observability/call-report.js";
 import type { Actor } from "../pools/actor-handle.js";
 import type { BulkReply } from "./bulk-handle.js";
 import { createBulkPump } from "./bulk-pump.js";
-import { createDownloadPump, type DownloadPump, type PumpState } from "./download-pump.js";
-import { asksForRedirect, bulkLocation, downloadRequest, refuseDownload } from "./download-requests.js";
+import { createDownloadPump } from "./download-pump.js";
+import { asksForRedirect, bulkLocation, planAllowedDownload, refuseDownload } from "./download-requests.js";
 import { createDownloadResults, type DownloadResults } from "./download-results.js";
 import { createFairScheduler } from "./fair-scheduler.js";
 import { releaseHold } from "./hold-release.js";
+import { type OpenPump, openOrRefuse } from "./open-pump.js";
 import { createRecentReaders } from "./recent-readers.js";
 import {
   type Download,
@@ -49,9 +50,9 @@ export interface DownloadOptions {
 
 export interface Downloads {
   /** Serves a download on the main port, or redirects it. Rejects for a bug. */
-  handle(request: HttpRequest, reply: HttpReply): void | Promise<void>;
+  handle(request: HttpRequest, reply: HttpReply, caller: Caller): void | Promise<void>;
   /** Serves a download on the port for bulk downloads. Rejects for a bug. */
-  handleBulk(request: HttpRequest, reply: BulkReply): void | Promise<void>;
+  handleBulk(request: HttpRequest, reply: BulkReply, caller: Caller): void | Promise<void>;
   /** Tells how a download ended. */
   readonly handleResult: DownloadResults["handle"];
   /** How many downloads are running, from the hold to the first try to release it. */
@@ -77,14 +78,12 @@ const LAG_MS = 2_000;
 /** Readers of one snapshot that ask within this time for the fastest path share a send. */
 const TOGETHER_MS = 2_000;
 
-/** Starts to send what a ticket is for. Throws only if nothing was begun. */
-type OpenPump = (start: {
-  readonly actor: Actor;
-  readonly ticket: SendTicket;
-  /** Of the reply that is a stream. */
-  readonly headers: Headers;
-  onBytes(bytes: number): void;
-}) => DownloadPump;
+/** A request for a download, and whose it is. */
+interface Asked {
+  readonly request: HttpRequest;
+  readonly reply: WholeReply;
+  readonly caller: Caller;
+}
 
 /** Serves downloads: has the actor hold each snapshot, pumps its stream, and has the hold released. */
 export function createDownloads(options: DownloadOptions): Downloads {
@@ -112,7 +111,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
   const tooMany = limitReached("limits.downloads", `at most ${options.maxDownloads} at once`);
   const keyOf = (pool: PoolName, { tag }: SendTicket) => `${pool} ${tag}`;
 
-  function handle(request: HttpRequest, reply: HttpReply): void | Promise<void> {
+  function handle(request: HttpRequest, reply: HttpReply, caller: Caller): void | Promise<void> {
     const openPump: OpenPump = ({ actor, ticket, headers, onBytes }) =>
       createDownloadPump({
         reply,
@@ -123,10 +122,10 @@ export function createDownloads(options: DownloadOptions): Downloads {
         refuse: (failure) => refuseDownload(reply, failure),
         onBytes,
       });
-    return admit(request, reply, "ring", openPump);
+    return open({ request, reply, caller }, "ring", openPump);
   }
 
-  function handleBulk(request: HttpRequest, reply: BulkReply): void | Promise<void> {
+  function handleBulk(request: HttpRequest, reply: BulkReply, caller: Caller): void | Promise<void> {
     const openPump: OpenPump = ({ ticket, headers, onBytes }) =>
       createBulkPump({
         reply,
@@ -136,17 +135,16 @@ export function createDownloads(options: DownloadOptions): Downloads {
         refuse: (failure) => refuseDownload(reply, failure),
         onBytes,
       });
-    return admit(request, reply, "bulk", openPump);
+    return open({ request, reply, caller }, "bulk", openPump);
   }
 
-  function admit(
-    request: HttpRequest,
-    reply: WholeReply,
+  function open(
+    { request, reply, caller }: Asked,
     path: DownloadPath,
     openPump: OpenPump,
   ): void | Promise<void> {
     const startedAt = performance.now();
-    const planned = planDownload(downloadRequest(request), options.pools);
+    const planned = planAllowedDownload(request, options.pools, caller.grant);
     // The reply knows its peer only until it is answered.
     const { requestId, peer } = reply;
     const report = (pool: string, failure: Failure | undefined) =>
@@ -157,6 +155,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
         ms: performance.now() - startedAt,
         requestId,
         peer,
+        caller: caller.id,
         operation: planned.ok ? planned.value.operation : undefined,
         path,
         message: failure?.message,
@@ -279,18 +278,4 @@ export function createDownloads(options: DownloadOptions): Downloads {
       await Promise.all(all().map((download) => download.done));
     },
   };
-}
-
-/** Never throws: the hold is there, and whoever waits for `ended` releases it. */
-function openOrRefuse(open: () => DownloadPump, reply: WholeReply): DownloadPump {
-  try {
-    return open();
-  } catch (error) {
-    // No memory for another ring, for example.
-    const { failure } = internalFailure(error);
-    refuseDownload(reply, failure);
-    const state = (): PumpState => ({ phase: "ended", isBlocked: false, waitingBytes: 0, sendId: 0 });
-    const ended = Promise.resolve(failure);
-    return { state, cancel: () => {}, waitsSince: undefined, length: undefined, ended };
-  }
 }

@@ -19,6 +19,7 @@ export class ReceivedRequest implements HttpRequest {
   private secFetchSite = "";
   private contentLength = "";
   private requestId = "";
+  private authorization = "";
 
   constructor(
     request: UwsRequest,
@@ -58,6 +59,9 @@ export class ReceivedRequest implements HttpRequest {
       case "x-request-id":
         this.requestId = value;
         break;
+      case "authorization":
+        this.authorization = joined(this.authorization, value);
+        break;
       case "content-length":
         if (this.contentLength !== "" && this.contentLength !== value) {
           this.problem = "bad request: two different Content-Length";
@@ -80,6 +84,8 @@ export class ReceivedRequest implements HttpRequest {
         return this.secFetchSite;
       case "x-request-id":
         return this.requestId;
+      case "authorization":
+        return this.authorization;
       default:
         return "";
     }

@@ -13,6 +13,8 @@ export interface CallReport {
   readonly requestId: string;
   /** The client's address; "" if that is not known. */
   readonly peer: string;
+  /** The id of its token; undefined where the daemon asks for none. */
+  readonly caller?: string | undefined;
   /** Undefined where the request was refused without one. */
   readonly operation?: Operation | undefined;
   /** Of a download: by the ring and main, or from its command to the client. */

@@ -28,6 +28,8 @@ export interface Metrics {
   observe(call: CountedCall): void;
   /** Counts a request that was answered 403, since a page of another site could have sent it. */
   forbidden(): void;
+  /** Counts a request that was answered 401. */
+  unauthorized(): void;
   /** Counts bytes of snapshots that were handed to clients' sockets. */
   streamed(bytes: number): void;
   /** Counts a connection that was refused because of limits.connections. */
@@ -70,6 +72,11 @@ export function createMetrics(sources: MetricSources): Metrics {
   const forbidden = new Counter({
     name: "imagestore_forbidden_total",
     help: "Requests refused since a page of another site could have sent them.",
+    registers,
+  });
+  const unauthorized = new Counter({
+    name: "imagestore_unauthorized_total",
+    help: "Requests refused for want of a token that is known and has not expired.",
     registers,
   });
   const streamedBytes = new Counter({
@@ -139,6 +146,7 @@ export function createMetrics(sources: MetricSources): Metrics {
   return {
     observe: tally.observe,
     forbidden: () => forbidden.inc(),
+    unauthorized: () => unauthorized.inc(),
     streamed: (bytes) => streamedBytes.inc(bytes),
     connectionRefused: () => refusedConnections.inc(),
     spawned: (pool, ms) => spawnSeconds.observe({ pool }, ms / 1000),

@@ -14,6 +14,7 @@ import type { MethodTable } from "../../protocol/json-rpc/methods/table.js";
 import { encodeReply10, encodeReply20, encodeRpcError20 } from "../../protocol/json-rpc/replies.js";
 import { type JsonText, joinTexts } from "../../protocol/json-rpc/reply-text.js";
 import type { Outcome } from "../../protocol/storage/failures.js";
+import type { Caller } from "../access/caller.js";
 import { type BodyEncoder, createBodyEncoder } from "../http/encoding.js";
 import { type BatchLimits, batchCostProblem, batchLengthProblem, runSome } from "./batch.js";
 import { passesHttpCheck } from "./http-check.js";
@@ -43,12 +44,17 @@ export interface RpcOptions extends CallOptions, BatchLimits {
  * Answers an HTTP request as JSON-RPC. `defaultVersion` is the version of the path, for requests
  * that don't state theirs.
  */
-export type RpcEndpoint = (defaultVersion: Version, request: HttpRequest, reply: HttpReply) => void;
+export type RpcEndpoint = (
+  defaultVersion: Version,
+  request: HttpRequest,
+  reply: HttpReply,
+  caller: Caller,
+) => void;
 
 export function createRpcEndpoint(options: RpcOptions): RpcEndpoint {
   const encode = createBodyEncoder();
   const room = new ReplyRoom(options.replyBytesInFlight);
-  return (defaultVersion, request, reply) => {
+  return (defaultVersion, request, reply, caller) => {
     if (!passesHttpCheck(request, reply, options.bodyBytes)) return;
     const onError = (error: unknown) => {
       options.onBug(error);
@@ -60,6 +66,7 @@ export function createRpcEndpoint(options: RpcOptions): RpcEndpoint {
         accept: request.header("accept-encoding"),
         encode,
         room,
+        caller,
       });
       if (answering instanceof Promise) answering.catch(onError);
     } catch (error) {
@@ -75,6 +82,7 @@ interface Client {
   readonly accept: string;
   readonly encode: BodyEncoder;
   readonly room: ReplyRoom;
+  readonly caller: Caller;
 }
 
 function answerBody(options: RpcOptions, defaultVersion: Version, body: string, client: Client): Soon<void> {
@@ -118,7 +126,7 @@ function answer10(options: RpcOptions, request: Request | InvalidRequest, client
   const lookup = options.methods.find(name);
   if ("missing" in lookup) return refuse(MISSING_10[lookup.missing](name));
   if (params === undefined) return refuse("rpc: method request ill-formed: missing params field");
-  const call = planCall(options, lookup.found, request);
+  const call = planCall(options, lookup.found, request, client.caller);
   return whenReady(runCall(options, call, ownReply(options, client)), (outcome) => {
     // In 1.0, a field of the wrong type is answered with the status 400, as a malformed envelope is.
     if (!outcome.ok && outcome.failure.code === "request.malformed") {
@@ -166,7 +174,7 @@ function answer20(
   request: Request | InvalidRequest,
   client: Client,
 ): Soon<JsonReply | undefined> {
-  const prepared = prepare20(options, request);
+  const prepared = prepare20(options, request, client.caller);
   return "run" in prepared ? prepared.run(ownReply(options, client)) : prepared.reply;
 }
 
@@ -175,7 +183,7 @@ type Prepared20 =
   | { readonly call: PlannedCall; run(context: ReplyContext): Soon<JsonReply | undefined> }
   | { readonly reply: JsonReply | undefined };
 
-function prepare20(options: RpcOptions, request: Request | InvalidRequest): Prepared20 {
+function prepare20(options: RpcOptions, request: Request | InvalidRequest, caller: Caller): Prepared20 {
   const { id } = request;
   if ("problem" in request) return { reply: rpcError20(request.id, "invalid", request.problem) };
   const { method: name } = request;
@@ -184,7 +192,7 @@ function prepare20(options: RpcOptions, request: Request | InvalidRequest): Prep
     const detail = `there is no method ${JSON.stringify(name)}`;
     return { reply: id === undefined ? undefined : rpcError20(id, "noMethod", detail) };
   }
-  const call = planCall(options, lookup.found, request);
+  const call = planCall(options, lookup.found, request, caller);
   const reply = (outcome: Outcome<JsonText>) =>
     id === undefined ? undefined : { text: encodeReply20(id, outcome), isOverload: isOverload(outcome) };
   return { call, run: (context) => whenReady(runCall(options, call, context), reply) };
@@ -202,7 +210,7 @@ function answerBatch(
   const refuse = (problem: string) => send20(client, rpcError20(NO_ID, "invalid", problem));
   const tooLong = batchLengthProblem(batch.items.length, options);
   if (tooLong !== undefined) return refuse(tooLong);
-  const requests = batch.items.map((item) => prepare20(options, readBatchElement(item)));
+  const requests = batch.items.map((item) => prepare20(options, readBatchElement(item), client.caller));
   const tooCostly = batchCostProblem(
     requests.flatMap((request) => ("call" in request ? [request.call] : [])),
     options,

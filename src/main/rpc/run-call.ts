@@ -6,6 +6,8 @@ import { internalFailure, type Outcome, succeed } from "../../protocol/storage/f
 import type { PoolName } from "../../protocol/storage/names.js";
 import { isRead } from "../../protocol/storage/operation-kinds.js";
 import { keyOf, replyTooLarge } from "../../protocol/storage/reply-limit.js";
+import { admit, lacksRole } from "../access/admission.js";
+import type { Caller } from "../access/caller.js";
 import type { CallReport } from "../observability/call-report.js";
 import type { Client } from "../pools/actor-handle.js";
 import type { HeldTexts } from "./reply-room.js";
@@ -34,6 +36,8 @@ export interface PlannedCall {
   readonly planned: Outcome<Routed | RoutedToPools>;
   /** By performance.now(). */
   readonly startedAt: number;
+  /** As Caller has its id. */
+  readonly caller: string | undefined;
 }
 
 /** What the calls of one reply share. */
@@ -47,19 +51,25 @@ export interface ReplyContext {
   readonly reads: Map<string, Soon<Outcome<unknown>>> | undefined;
 }
 
+/** Reads and checks a call, and whether its caller may make it. */
 export function planCall(
   { pools }: CallOptions,
   method: Method,
   { params, version }: Pick<Request, "params" | "version">,
+  { id: caller, grant }: Caller,
 ): PlannedCall {
   const startedAt = performance.now();
-  return { method, planned: method.plan(params, version === "2.0", pools), startedAt };
+  const plan = () => {
+    const planned = method.plan(params, version === "2.0", pools);
+    return planned.ok ? admit(planned.value, grant) : planned;
+  };
+  return { method, planned: lacksRole(method.role, grant) ?? plan(), startedAt, caller };
 }
 
 /** Runs the operation of a call and reports it. @returns the result as JSON text. */
 export function runCall(
   options: CallOptions,
-  { method, planned, startedAt }: PlannedCall,
+  { method, planned, startedAt, caller }: PlannedCall,
   context: ReplyContext,
 ): Soon<Outcome<JsonText>> {
   const pool = planned.ok ? poolOf(planned.value) : "";
@@ -76,6 +86,7 @@ export function runCall(
       ms,
       requestId: client.requestId,
       peer: peer || client.peer,
+      caller,
       operation: planned.ok ? planned.value.operation : undefined,
       message: failure?.message,
       detail: failure?.cause ?? failure?.detail,

@@ -41,6 +41,7 @@ export const FAILURES = {
   "command.timed_out": { rpc: 1052, http: 504, errno: "ETIMEDOUT", retryable: true },
   "command.failed": { rpc: 1053, http: 500, errno: "EIO", retryable: false },
   "records.unavailable": { rpc: 1060, http: 500, errno: "EIO", retryable: false },
+  "access.denied": { rpc: 1070, http: 403, errno: "EACCES", retryable: false },
   internal: { rpc: -32603, http: 500, errno: "EIO", retryable: false },
 } as const satisfies Record<string, { rpc: number; http: number; errno: string; retryable: boolean }>;
 

@@ -4,6 +4,8 @@ export interface Page {
   readonly limit?: number;
   /** Only records whose id comes after this one, in the order of UTF-16 code units; it need not exist. */
   readonly after?: string;
+  /** Only what these patterns cover (protocol/access/name-patterns.ts): what the caller may see. */
+  readonly names?: readonly string[];
 }
 
 /** `limit` 0 and `after` "" stand for absent members, as in the requests. */

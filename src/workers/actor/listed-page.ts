@@ -1,10 +1,17 @@
+import { matchesName } from "../../protocol/access/name-patterns.js";
 import { isWholeList, type Page } from "../../protocol/storage/page.js";
 import type { Selection } from "../drivers/driver.js";
 import { isPublished } from "./partial-receive.js";
 
 export const nameOf = ({ name }: { readonly name: string }) => name;
 
-/** The page of a list, of what clients may see. Undefined: the whole list. */
+/** The part of a list that is asked for, of what clients may see. Undefined: the whole list. */
 export function selectionOf(page: Page): Selection | undefined {
-  return isWholeList(page) ? undefined : { page, isShown: isPublished };
+  const { names } = page;
+  if (names === undefined) return isWholeList(page) ? undefined : { page, isShown: isPublished };
+  const isCovered = (name: string) => {
+    const relative = name.slice(name.indexOf("/") + 1);
+    return names.some((pattern) => matchesName(pattern, relative));
+  };
+  return { page, isShown: (info) => isPublished(info) && isCovered(info.name) };
 }

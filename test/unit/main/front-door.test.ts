@@ -2,6 +2,7 @@ import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
 import type { Logger } from "pino";
 import { describe, expect, test } from "vitest";
+import { ANYONE } from "../../../src/main/access/caller.js";
 import { configSchema } from "../../../src/main/config/schema.js";
 import { guard, refuseWhileStarting, takePort } from "../../../src/main/front-door.js";
 import { createBodyEncoder } from "../../../src/main/http/encoding.js";
@@ -53,7 +54,9 @@ describe("a bug in a request", () => {
   };
   const options: RouteOptions = {
     checkOrigin: () => undefined,
+    identify: () => ANYONE,
     onForbidden: () => {},
+    onUnauthorized: () => {},
     diagnose: rejects,
     rpc: throws,
     download: rejects,

@@ -8,6 +8,8 @@ export const EXIT = {
   notFound: 4,
   inTheWay: 5,
   noSpace: 6,
+  /** EX_NOPERM of sysexits(3): the token is missing, not known, or not for this. */
+  denied: 77,
   /** EX_TEMPFAIL of sysexits(3): the same may succeed later. */
   tryAgain: 75,
 } as const;
@@ -28,7 +30,25 @@ const STATUS_OF_ERRNO: Readonly<Record<string, number>> = {
   EEXIST: EXIT.inTheWay,
   EBUSY: EXIT.inTheWay,
   ENOSPC: EXIT.noSpace,
+  EACCES: EXIT.denied,
 };
+
+/** Of a refusal whose reply is plain text. */
+const STATUS_OF_HTTP: Readonly<Record<number, number>> = {
+  400: EXIT.refused,
+  401: EXIT.denied,
+  403: EXIT.denied,
+  404: EXIT.notFound,
+  409: EXIT.inTheWay,
+  503: EXIT.tryAgain,
+  504: EXIT.tryAgain,
+  507: EXIT.noSpace,
+};
+
+/** The exit status for an HTTP status that is no success. */
+export function statusOfHttp(status: number): number {
+  return STATUS_OF_HTTP[status] ?? EXIT.other;
+}
 
 /** The exit status for an errno of a failure that can't be tried again. */
 export function statusOfErrno(errno: string | undefined): number {

@@ -1,16 +1,15 @@
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { ageText } from "../../diagnosis/text-layout.js";
 import { notEmpty } from "../option-parsers.js";
+import { type AddressFlags, addressOf, withAddressFlags } from "./address-flags.js";
 import { CallFailure, EXIT } from "./call-failure.js";
-import { parseUrl, urlOf } from "./daemon-address.js";
 import type { DownloadOptions } from "./download-snapshot.js";
 import { type RecordKind, tableText } from "./record-tables.js";
 import type { VerbAnswer } from "./verb-call.js";
 import { VERBS, type Verb } from "./verbs.js";
 
 /** What every command of the client can be given. */
-interface ClientFlags {
-  readonly url?: URL;
+interface ClientFlags extends AddressFlags {
   readonly pool?: string;
   readonly json?: boolean;
   readonly bare?: boolean;
@@ -28,25 +27,6 @@ function parseSeconds(text: string): number {
   const seconds = Number(text);
   if (seconds >= 0.1 && seconds <= MOST_WATCH_S) return seconds;
   throw new InvalidArgumentError(`must be seconds from 0.1 to ${MOST_WATCH_S}`);
-}
-
-/** Where the daemon is: as the flag, `IMAGESTORE_URL`, or the configuration of this machine says. */
-async function addressOf({ url }: ClientFlags): Promise<URL> {
-  const fromVariable = process.env.IMAGESTORE_URL;
-  if (url) return url;
-  if (fromVariable) {
-    try {
-      return parseUrl(fromVariable);
-    } catch {
-      throw new CallFailure(`IMAGESTORE_URL: ${fromVariable}: must be http://HOST:PORT`, EXIT.refused);
-    }
-  }
-  // Loaded here and not at the top: with an address the commands start faster without.
-  const { loadConfig } = await import("../../config/load.js");
-  const config = loadConfig({}, process.env);
-  if (config.ok && config.value.listen.port > 0) return urlOf(config.value.listen);
-  const why = config.ok ? "its port is any" : config.failure.message;
-  throw new CallFailure(`where the daemon listens is not known (${why}): give --url`, EXIT.refused);
 }
 
 /** Ends the process with a line on stderr, or with a stack if it is a bug. */
@@ -79,10 +59,10 @@ function print(kind: RecordKind, { text, records }: VerbAnswer, { json, bare }: 
 async function run(verb: Verb, params: Readonly<Record<string, unknown>>, flags: ClientFlags): Promise<void> {
   // Loaded here: node:http brings much along, which the commands of images run without.
   const { callVerb } = await import("./verb-call.js");
-  const base = await addressOf(flags);
+  const address = await addressOf(flags);
   const what = `imagestore ${verb.group} ${verb.name}`;
   for (;;) {
-    const answer = await shownWhile(what, callVerb(base, verb, { ...params, pool: flags.pool }));
+    const answer = await shownWhile(what, callVerb(address, verb, { ...params, pool: flags.pool }));
     if (flags.watch !== undefined && process.stdout.isTTY) process.stdout.write(CLEAR_SCREEN);
     print(verb.records, answer, flags);
     if (flags.watch === undefined) return;
@@ -97,16 +77,10 @@ function endWithReader(): void {
 
 /** A command without its action, with the options that all have. */
 function clientCommand(name: string, summary: string): Command {
-  return new Command(name)
+  return withAddressFlags(new Command(name))
     .description(summary)
     .hook("preAction", endWithReader)
-    .addOption(urlOption())
     .option("--json", "print the answer as JSON");
-}
-
-function urlOption(): Option {
-  const said = "where the daemon listens (default IMAGESTORE_URL, or as the configuration says)";
-  return new Option("-u, --url <url>", said).argParser(parseUrl);
 }
 
 function isReadOnly({ method }: Verb): boolean {
@@ -150,10 +124,9 @@ export function addVerbs(group: Command): Command {
 
 /** `imagestore snapshot download`: no method, but a stream of bytes. */
 export function downloadCommand(): Command {
-  return new Command("download")
+  return withAddressFlags(new Command("download"))
     .description("download a snapshot as a stream, which zfs receive and image unpack take")
     .hook("preAction", endWithReader)
-    .addOption(urlOption())
     .argument("<snapshot>", "such as guests/g1/disk-0@s1", notEmpty)
     .option(
       "-o, --output <file>",
@@ -189,8 +162,8 @@ export function callCommand(): Command {
     .action(async (method: string, params: object | undefined, flags: ClientFlags) => {
       try {
         const { callDaemon } = await import("./daemon-client.js");
-        const base = await addressOf(flags);
-        const { text } = await shownWhile(method, callDaemon(base, method, params ?? {}));
+        const address = await addressOf(flags);
+        const { text } = await shownWhile(method, callDaemon(address, method, params ?? {}));
         process.stdout.write(`${text}\n`);
       } catch (error) {
         exitWithFailure(error);

@@ -1,5 +1,12 @@
 import { InvalidArgumentError } from "commander";
 
+/** A daemon to call, and who calls it. */
+export interface DaemonAddress {
+  readonly base: URL;
+  /** That every request has. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 /** Addresses to listen on that are none to connect to. */
 const ANY_ADDRESS: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
 

@@ -2,7 +2,8 @@ import { request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { readJson, tokenOf } from "../../../protocol/json-rpc/json.js";
 import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
-import { CallFailure, EXIT, statusOfErrno } from "./call-failure.js";
+import { CallFailure, EXIT, statusOfErrno, statusOfHttp } from "./call-failure.js";
+import type { DaemonAddress } from "./daemon-address.js";
 
 /** The error of a reply of JSON-RPC 2.0, as docs/api.md has it. */
 interface ReplyError {
@@ -23,7 +24,11 @@ function failureOf({ message, data = {} }: ReplyError): CallFailure {
 }
 
 /** Posts a body. Rejects with a CallFailure if there is no reply. No time limit: an image may take hours. */
-function post(url: URL, body: string): Promise<{ status: number; text: string }> {
+function post(
+  url: URL,
+  headers: DaemonAddress["headers"],
+  body: string,
+): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
     const fail = (error: unknown) => {
       const why = codeOf(error) === "ECONNREFUSED" ? "nothing listens there" : messageOf(error);
@@ -32,7 +37,7 @@ function post(url: URL, body: string): Promise<{ status: number; text: string }>
     const request = url.protocol === "https:" ? requestHttps : requestHttp;
     const sent = request(
       url,
-      { method: "POST", headers: { "content-type": "application/json" } },
+      { method: "POST", headers: { ...headers, "content-type": "application/json" } },
       (reply) => {
         const parts: Buffer[] = [];
         reply.on("data", (part: Buffer) => parts.push(part));
@@ -54,15 +59,19 @@ export interface CallResult {
 }
 
 /**
- * Calls a method of the daemon at `base` by JSON-RPC 2.0. Rejects with a CallFailure: nobody answers, the
+ * Calls a method of the daemon at `address` by JSON-RPC 2.0. Rejects with a CallFailure: nobody answers, the
  * request is refused, or the operation failed.
  */
-export async function callDaemon(base: URL, method: string, params: object): Promise<CallResult> {
+export async function callDaemon(
+  { base, headers }: DaemonAddress,
+  method: string,
+  params: object,
+): Promise<CallResult> {
   const body = JSON.stringify({ jsonrpc: "2.0", method, params, id: 1 });
-  const { status, text } = await post(new URL("/rpc", base), body);
+  const { status, text } = await post(new URL("/rpc", base), headers, body);
   if (status !== 200) {
     const line = `HTTP status ${status} from ${base.origin}: ${text.trim().split("\n")[0]}`;
-    throw new CallFailure(line, status === 503 ? EXIT.tryAgain : EXIT.other);
+    throw new CallFailure(line, statusOfHttp(status));
   }
   const read = readJson(text);
   if ("problem" in read) throw new CallFailure(`no JSON from ${base.origin}: ${read.problem}`, EXIT.other);

@@ -5,6 +5,7 @@ import { CommandFailure } from "../image/command-failure.js";
 import type { Progress } from "../image/progress.js";
 import { createTargetFile, type TargetFile } from "../image/target-file.js";
 import { CallFailure, EXIT } from "./call-failure.js";
+import type { DaemonAddress } from "./daemon-address.js";
 import { askResult, failureOfResult, openSnapshotStream, type SnapshotStream } from "./snapshot-stream.js";
 import { createTransferProgress } from "./transfer-progress.js";
 
@@ -86,10 +87,14 @@ async function receive(
 }
 
 /** Rejects with a CallFailure unless all of the stream has come. */
-async function requireWhole(base: URL, stream: SnapshotStream, { bytes, cut }: Received): Promise<void> {
+async function requireWhole(
+  address: DaemonAddress,
+  stream: SnapshotStream,
+  { bytes, cut }: Received,
+): Promise<void> {
   // Its chunks have an end of their own.
   if (cut === undefined && !stream.isBulk) return;
-  const result = await askResult(base, stream.download);
+  const result = await askResult(address, stream.download);
   if (result?.state === "failed") throw failureOfResult(result);
   const after = `after ${bytes} bytes`;
   if (cut !== undefined) {
@@ -109,7 +114,11 @@ async function requireWhole(base: URL, stream: SnapshotStream, { bytes, cut }: R
  * Downloads the stream of a snapshot. A file appears in its place only when all of it is on the disk.
  * Rejects with a CallFailure.
  */
-export async function downloadSnapshot(base: URL, id: string, options: DownloadOptions): Promise<void> {
+export async function downloadSnapshot(
+  address: DaemonAddress,
+  id: string,
+  options: DownloadOptions,
+): Promise<void> {
   const { pool, output = `${id.split("/").at(-1)}.zfs`, force = false } = options;
   const ofTarget = <T>(work: Promise<T>) =>
     work.catch((error: unknown) => {
@@ -119,10 +128,10 @@ export async function downloadSnapshot(base: URL, id: string, options: DownloadO
   const progress = createTransferProgress(process.stderr);
   let reply: SnapshotStream["reply"] | undefined;
   try {
-    const stream = await openSnapshotStream(base, id, pool);
+    const stream = await openSnapshotStream(address, id, pool);
     reply = stream.reply;
     const received = await ofTarget(receive(stream, target.append, progress));
-    await requireWhole(base, stream, received);
+    await requireWhole(address, stream, received);
     await ofTarget(target.commit());
   } finally {
     progress.end();

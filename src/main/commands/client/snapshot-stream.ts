@@ -1,7 +1,8 @@
 import { type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
-import { CallFailure, EXIT, statusOfFailure } from "./call-failure.js";
+import { CallFailure, EXIT, statusOfFailure, statusOfHttp } from "./call-failure.js";
+import type { DaemonAddress } from "./daemon-address.js";
 
 /** The stream of a snapshot, which the daemon has begun to send. */
 export interface SnapshotStream {
@@ -27,21 +28,11 @@ const CONNECT_MS = 5_000;
 const RESULT_ASKS = 30;
 const MOST_TEXT_BYTES = 64 * 1024;
 
-/** Of a refusal, whose reply is plain text. */
-const STATUS_OF_HTTP: Readonly<Record<number, number>> = {
-  400: EXIT.refused,
-  404: EXIT.notFound,
-  409: EXIT.inTheWay,
-  503: EXIT.tryAgain,
-  504: EXIT.tryAgain,
-  507: EXIT.noSpace,
-};
-
 /** Resolves with the head of the reply. Rejects with a CallFailure if there is none. */
-function get(url: URL, connectMs?: number): Promise<IncomingMessage> {
+function get(url: URL, headers: DaemonAddress["headers"], connectMs?: number): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const request = url.protocol === "https:" ? requestHttps : requestHttp;
-    const sent = request(url, { agent: false });
+    const sent = request(url, { agent: false, headers });
     let timer: NodeJS.Timeout | undefined;
     if (connectMs !== undefined) {
       timer = setTimeout(
@@ -75,26 +66,33 @@ async function accept(reply: IncomingMessage, url: URL, isBulk: boolean): Promis
   if (status === 200) return { reply, download: String(headers["x-download-id"] ?? ""), isBulk };
   const text = await textOf(reply).catch(() => "");
   const line = text.split("\n")[0] || `HTTP status ${status} from ${url.origin}`;
-  throw new CallFailure(line, STATUS_OF_HTTP[status] ?? EXIT.other);
+  throw new CallFailure(line, statusOfHttp(status));
 }
 
 /**
- * Asks the daemon at `base` for the stream of a snapshot, on the fastest path that it has. Where its
+ * Asks the daemon at `address` for the stream of a snapshot, on the fastest path that it has. Where its
  * second port can't be reached, the main port serves it. Rejects with a CallFailure.
  */
-export async function openSnapshotStream(base: URL, id: string, pool?: string): Promise<SnapshotStream> {
+export async function openSnapshotStream(
+  { base, headers }: DaemonAddress,
+  id: string,
+  pool?: string,
+): Promise<SnapshotStream> {
   const plain = new URL("/snapshots/download", base);
   plain.searchParams.set("id", id);
   if (pool !== undefined) plain.searchParams.set("pool", pool);
   const fast = new URL(plain);
   fast.searchParams.set("redirect", "1");
-  const first = await get(fast);
+  const first = await get(fast, headers);
   if (first.statusCode !== 307) return accept(first, fast, false);
   first.resume();
   const { location = "" } = first.headers;
   const second = URL.canParse(location) ? new URL(location) : undefined;
-  const reply = second && (await get(second, CONNECT_MS).catch(() => undefined));
-  return reply ? accept(reply, second, true) : accept(await get(plain), plain, false);
+  // The token is for the daemon, and not for whoever else a reply names.
+  const isItself = second?.hostname === base.hostname;
+  const reply =
+    second && isItself ? await get(second, headers, CONNECT_MS).catch(() => undefined) : undefined;
+  return reply && second ? accept(reply, second, true) : accept(await get(plain, headers), plain, false);
 }
 
 function isResult(value: unknown): value is DownloadResult {
@@ -102,11 +100,14 @@ function isResult(value: unknown): value is DownloadResult {
 }
 
 /** Undefined: the daemon does not know the download, or does not answer. */
-async function askOnce(base: URL, download: string): Promise<DownloadResult | undefined> {
+async function askOnce(
+  { base, headers }: DaemonAddress,
+  download: string,
+): Promise<DownloadResult | undefined> {
   const url = new URL("/snapshots/download/result", base);
   url.searchParams.set("download", download);
   try {
-    const reply = await get(url, CONNECT_MS);
+    const reply = await get(url, headers, CONNECT_MS);
     const text = await textOf(reply);
     const value: unknown = reply.statusCode === 200 ? JSON.parse(text) : undefined;
     return isResult(value) ? value : undefined;
@@ -116,9 +117,12 @@ async function askOnce(base: URL, download: string): Promise<DownloadResult | un
 }
 
 /** How a download has ended. Undefined: nobody knows. */
-export async function askResult(base: URL, download: string): Promise<DownloadResult | undefined> {
+export async function askResult(
+  address: DaemonAddress,
+  download: string,
+): Promise<DownloadResult | undefined> {
   for (let asks = 0; asks < RESULT_ASKS; asks++) {
-    const result = await askOnce(base, download);
+    const result = await askOnce(address, download);
     if (result?.state !== "running") return result;
   }
   return undefined;

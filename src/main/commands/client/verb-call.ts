@@ -1,4 +1,5 @@
 import { readJson, tokenOf } from "../../../protocol/json-rpc/json.js";
+import type { DaemonAddress } from "./daemon-address.js";
 import { callDaemon } from "./daemon-client.js";
 import type { ShownRecord } from "./record-tables.js";
 import type { Verb } from "./verbs.js";
@@ -42,17 +43,17 @@ function requestOf({ group }: Verb, params: Params): Params {
 }
 
 /** Calls the method of a verb; of a list, for one page after the other. Rejects as callDaemon does. */
-export async function callVerb(base: URL, verb: Verb, params: Params): Promise<VerbAnswer> {
+export async function callVerb(address: DaemonAddress, verb: Verb, params: Params): Promise<VerbAnswer> {
   const { method, records: member, isList } = verb;
   const request = requestOf(verb, params);
   if (!isList) {
-    const { value, text } = await callDaemon(base, method, request);
+    const { value, text } = await callDaemon(address, method, request);
     return { records: recordsIn(value, member), text };
   }
   const records: ShownRecord[] = [];
   const texts: string[] = [];
   for (let after = ""; ; ) {
-    const { value, text } = await callDaemon(base, method, { ...request, limit: PAGE, after });
+    const { value, text } = await callDaemon(address, method, { ...request, limit: PAGE, after });
     const page = recordsIn(value, member);
     records.push(...page);
     texts.push(...tokensIn(text, member));

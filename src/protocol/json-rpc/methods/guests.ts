@@ -80,6 +80,7 @@ function guestMethod(
   return method({
     operation,
     aliases,
+    role: operation === "VerifyDisks" ? "read" : "operate",
     struct: "GuestRequest",
     request: requestType,
     plan: (request, pools) =>

@@ -76,6 +76,7 @@ export function imageMethods(): readonly Method[] {
     method({
       ...shape,
       operation,
+      role: operation === "GetImage" ? "read" : "admin",
       plan: (request, pools) =>
         inPool(pools, request, () => onKnown(request.id, { op: operation, id: request.id })),
       encode: encodeOne,
@@ -86,6 +87,7 @@ export function imageMethods(): readonly Method[] {
       struct: shape.struct,
       request: struct({ ...fields, ...pageFields }),
       operation: "ListImages",
+      role: "read",
       plan: (request, pools) =>
         inPool(pools, request, () => succeed({ op: "ListImages", type: request.type, ...makePage(request) })),
       encode: encodeImages,
@@ -94,6 +96,7 @@ export function imageMethods(): readonly Method[] {
     method({
       ...shape,
       operation: "RequestImage",
+      role: "operate",
       plan: (request, pools) => inPool(pools, request, () => planRequest(request)),
       encode: encodeOne,
     }),
@@ -101,6 +104,7 @@ export function imageMethods(): readonly Method[] {
     method({
       ...shape,
       operation: "CloneImage",
+      role: "operate",
       plan: (request, pools) =>
         inPool(pools, request, (scope) => {
           if (request.dest === "") return failed.needDest;

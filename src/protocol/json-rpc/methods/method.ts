@@ -1,3 +1,4 @@
+import type { Role } from "../../access/roles.js";
 import type { Outcome } from "../../storage/failures.js";
 import type { PoolName } from "../../storage/names.js";
 import type { Answer, Operation, OperationName } from "../../storage/operations.js";
@@ -21,6 +22,8 @@ export interface RoutedToPools {
 export interface Method {
   readonly name: string;
   readonly aliases: readonly string[];
+  /** That its caller needs, where the daemon knows its callers. */
+  readonly role: Role;
   /**
    * Reads and checks a request without looking at the pool. `allowObject`: params may be the object
    * itself, as in 2.0. Fails: request.malformed for a field of the wrong type, else as docs/api.md
@@ -44,6 +47,7 @@ export interface Method {
 interface Row<R, K extends OperationName, A, P> {
   readonly operation: K;
   readonly aliases?: readonly string[];
+  readonly role: Role;
   /** The name of the request's struct, for messages. */
   readonly struct: string;
   readonly request: FieldType<R>;
@@ -70,6 +74,7 @@ function fromRow<R, K extends OperationName, A, P extends Routed | RoutedToPools
   return {
     name: row.operation,
     aliases: row.aliases ?? [],
+    role: row.role,
     plan: (params, allowObject, pools) => {
       const request = readParams(row.request, row.struct, params, allowObject);
       return request.ok ? row.plan(request.value, pools) : request;

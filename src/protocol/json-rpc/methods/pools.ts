@@ -20,6 +20,7 @@ function encodePool(pool: PoolRecord): string {
 export const poolMethods: readonly Method[] = [
   methodOnPools({
     operation: "GetPool",
+    role: "read",
     struct: "PoolRequest",
     request: requestType,
     plan: ({ id, pool }, pools) => {

@@ -37,6 +37,7 @@ export const snapshotMethods: readonly Method[] = [
     struct: shape.struct,
     request: struct({ ...fields, ...pageFields }),
     operation: "ListSnapshots",
+    role: "read",
     aliases: ["ListSnapshot"],
     plan: (request, pools) => {
       const list = (root: Ask<"ListSnapshots">["root"], pool: PoolName): Outcome<Operation> => {
@@ -52,12 +53,14 @@ export const snapshotMethods: readonly Method[] = [
   method({
     ...shape,
     operation: "GetSnapshot",
+    role: "read",
     plan: (request, pools) => onSnapshot(pools, request, (name) => ({ op: "GetSnapshot", name })),
     encode: encodeOne,
   }),
   method({
     ...shape,
     operation: "CreateSnapshot",
+    role: "operate",
     plan: ({ dest, recursive, ...request }, pools) =>
       onNameExplained(pools, request, ({ dataset, snapshot }) => {
         const target = dest === "" ? failed.needSnapshotDest : snapshotOf(dataset, dest);
@@ -70,6 +73,7 @@ export const snapshotMethods: readonly Method[] = [
   method({
     ...shape,
     operation: "DeleteSnapshot",
+    role: "operate",
     plan: ({ recursive, ...request }, pools) =>
       onSnapshot(pools, request, (name) => ({ op: "DeleteSnapshot", name, recursive })),
     encode: encodeSnapshots,
@@ -77,6 +81,7 @@ export const snapshotMethods: readonly Method[] = [
   method({
     ...shape,
     operation: "RollbackSnapshot",
+    role: "operate",
     plan: ({ destroyMoreRecent, ...request }, pools) =>
       onSnapshot(pools, request, (name) => ({ op: "RollbackSnapshot", name, destroyMoreRecent })),
     encode: encodeOne,

@@ -39,6 +39,7 @@ export const volumeMethods: readonly Method[] = [
     struct: shape.struct,
     request: struct({ ...fields, ...pageFields }),
     operation: "ListVolumes",
+    role: "read",
     plan: (request, pools) =>
       inPool(pools, request, (scope) => {
         const page = pageOfNames(scope, request);
@@ -49,6 +50,7 @@ export const volumeMethods: readonly Method[] = [
   method({
     ...shape,
     operation: "CreateVolume",
+    role: "operate",
     plan: (request, pools) => {
       if (request.size === 0n) return failed.needSize;
       return onNameExplained(pools, request, ({ dataset, snapshot }) => {
@@ -66,6 +68,7 @@ export const volumeMethods: readonly Method[] = [
   method({
     ...shape,
     operation: "GetVolume",
+    role: "read",
     plan: (request, pools) =>
       onNameExplained(pools, request, ({ dataset, snapshot }) =>
         snapshot === undefined ? succeed({ op: "GetVolume", name: dataset }) : failed.notVolume,
@@ -75,6 +78,7 @@ export const volumeMethods: readonly Method[] = [
   method({
     ...shape,
     operation: "DeleteDataset",
+    role: "operate",
     plan: (request, pools) =>
       onName(pools, request, ({ pool, dataset, snapshot }) => {
         const isProtected = [pool, `${pool}/images`, `${pool}/guests`].includes(dataset);

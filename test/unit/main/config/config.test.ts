@@ -141,6 +141,8 @@ const BROKEN: Readonly<Record<string, RegExp>> = {
   "bulk-port-missing.json": /^listen\.bulk\.port = undefined: .*expected number, received undefined$/,
   "bulk-port-taken.json": /^listen\.bulk\.port = 8080: must not be listen\.port$/,
   "bulk-unknown-key.json": /^listen\.bulk\.prot: unknown key/,
+  "host-open.json":
+    /^listen\.host = "0\.0\.0\.0": other machines reach it: set auth\.tokens .* or auth\.open/,
   "host-empty.json": /^listen\.host = "": .*>=1/,
   "transport-unknown.json": /^listen\.transport = "express": .*"auto"\|"uws"\|"node"/,
   "listen-array.json": /^listen = \[\]: .*expected object, received array/,
@@ -236,6 +238,7 @@ describe("broken configurations", () => {
 describe("precedence", () => {
   const inFile = {
     listen: { host: "10.0.0.1", port: 1000 },
+    auth: { open: true },
     pools: [{ name: "filepool", deviceWaitMs: 7 }],
     imageService: "file.example:1",
     log: { level: "error" },
@@ -252,6 +255,7 @@ describe("precedence", () => {
     IMAGESTORE_DATA_DIR: "/env",
     IMAGESTORE_TRANSPORT: "node",
     IMAGESTORE_HOST: "::1",
+    IMAGESTORE_TOKENS: "/env/tokens",
   };
   const flags = {
     port: "3000",
@@ -261,6 +265,7 @@ describe("precedence", () => {
     dataDir: "/flag",
     transport: "uws",
     host: "127.0.0.9",
+    tokens: "/flag/tokens",
   };
 
   test("the file is over the defaults", () => {
@@ -270,6 +275,7 @@ describe("precedence", () => {
   test("the environment is over the file", () => {
     expect(load({ config: file(inFile) }, env)).toMatchObject({
       listen: { host: "::1", port: 2000, transport: "node" },
+      auth: { open: true, tokens: "/env/tokens" },
       pools: [{ name: "envpool" }],
       imageService: "env.example:2",
       log: { level: "info" },
@@ -282,6 +288,7 @@ describe("precedence", () => {
   test("flags are over both", () => {
     expect(load({ config: file(inFile), ...flags }, env)).toMatchObject({
       listen: { host: "127.0.0.9", port: 3000, transport: "uws" },
+      auth: { tokens: "/flag/tokens" },
       pools: [{ name: "flagpool" }],
       imageService: "flag.example:3",
       log: { level: "debug" },

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { ANYONE } from "../../../../src/main/access/caller.js";
 import { createDownloads } from "../../../../src/main/downloads/downloads.js";
 import type {
   SendHandle,
@@ -135,7 +136,7 @@ function setUp(step: Step | undefined, sendFailure?: Failure) {
   } as unknown as HttpReply;
   const download = async () => {
     const before = seen.releases;
-    await downloads.handle(downloadRequest, reply);
+    await downloads.handle(downloadRequest, reply, ANYONE);
     await until("its hold is released", () => seen.releases > before && downloads.active === 0);
   };
   return { seen, download, liveTags: () => downloads.liveTags(POOL) };

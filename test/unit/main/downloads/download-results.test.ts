@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { ANYONE } from "../../../../src/main/access/caller.js";
 import {
   createDownloadResults,
   type DownloadOutcome,
@@ -29,7 +30,7 @@ function create(running?: { outcome: DownloadOutcome; ended: Promise<unknown> })
         answer = [status, String(body)];
       },
     };
-    await results.handle({ ...downloadRequest, query }, reply);
+    await results.handle({ ...downloadRequest, query }, reply, ANYONE);
     return answer;
   };
   return { results, ask };

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { ANYONE } from "../../../../src/main/access/caller.js";
 import { createDownloads } from "../../../../src/main/downloads/downloads.js";
 import type { SendListener, StreamingHandle } from "../../../../src/main/downloads/streaming-handle.js";
 import type { Actor } from "../../../../src/main/pools/actor-handle.js";
@@ -60,7 +61,7 @@ function start(release: () => Outcome<null>) {
 describe("the hold of a download", () => {
   test("is tried to be released once during a stop, which the pauses between tries don't delay", async () => {
     const { downloads, releases } = start(() => failed.interrupted);
-    downloads.handle(downloadRequest, reply);
+    downloads.handle(downloadRequest, reply, ANYONE);
     await until("it runs", () => downloads.active === 1);
     const startedAt = performance.now();
     await downloads.endAll();
@@ -74,10 +75,10 @@ describe("the hold of a download", () => {
     const { downloads, releases } = start(() =>
       fails ? fail("command.failed", "no space on the device") : succeed(null),
     );
-    downloads.handle(downloadRequest, { ...reply, isDisconnected: true });
+    downloads.handle(downloadRequest, { ...reply, isDisconnected: true }, ANYONE);
     await until("the first try has failed", () => releases() === 1 && downloads.active === 0);
     expect(downloads.liveTags(POOL)).toEqual(["t"]);
-    downloads.handle(downloadRequest, { ...reply, isDisconnected: true });
+    downloads.handle(downloadRequest, { ...reply, isDisconnected: true }, ANYONE);
     await until("it keeps no other download away", () => releases() === 2);
     fails = false;
     await until("both are released", () => downloads.liveTags(POOL).length === 0);
@@ -86,7 +87,7 @@ describe("the hold of a download", () => {
 
   test("is released before a stop has ended", async () => {
     const { downloads, releases } = start(() => succeed(null));
-    downloads.handle(downloadRequest, reply);
+    downloads.handle(downloadRequest, reply, ANYONE);
     await until("it runs", () => downloads.active === 1);
     expect(downloads.liveTags(POOL)).toEqual(["t"]);
     await downloads.endAll();

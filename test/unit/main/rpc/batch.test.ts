@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { ANYONE } from "../../../../src/main/access/caller.js";
 import { runSome } from "../../../../src/main/rpc/batch.js";
 import { createRpcEndpoint, type RpcOptions } from "../../../../src/main/rpc/endpoint.js";
 import type { Headers, HttpReply, HttpRequest } from "../../../../src/protocol/http/transport.js";
@@ -53,7 +54,7 @@ async function send(
     const reply: Pick<HttpReply, "send"> = {
       send: (_status: number, _headers: Headers, sent: string | Uint8Array) => resolve(String(sent)),
     };
-    endpoint("2.0", request, reply as HttpReply);
+    endpoint("2.0", request, reply as HttpReply, ANYONE);
   });
   return { ran, reported, replies: JSON.parse(text) as readonly Answered[] & Answered };
 }

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { ANYONE } from "../../../../src/main/access/caller.js";
 import { createRpcEndpoint } from "../../../../src/main/rpc/endpoint.js";
 import type { Headers, HttpReply, HttpRequest } from "../../../../src/protocol/http/transport.js";
 import { createMethodTable } from "../../../../src/protocol/json-rpc/methods/table.js";
@@ -39,7 +40,7 @@ test("a bug in one request of a batch is a 500, and does not keep the requests b
     const reply: Pick<HttpReply, "send"> = {
       send: (code: number, _headers: Headers, _body: string | Uint8Array) => resolve(code),
     };
-    endpoint("2.0", request, reply as HttpReply);
+    endpoint("2.0", request, reply as HttpReply, ANYONE);
   });
   expect(status).toBe(500);
   expect(bugs).toEqual([bug]);

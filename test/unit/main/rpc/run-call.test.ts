@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { ANYONE } from "../../../../src/main/access/caller.js";
 import type { CallReport } from "../../../../src/main/observability/call-report.js";
 import { HeldTexts, ReplyRoom } from "../../../../src/main/rpc/reply-room.js";
 import { type CallOptions, planCall, runCall } from "../../../../src/main/rpc/run-call.js";
@@ -41,7 +42,7 @@ async function call(name: string, answer: (pool: PoolName) => Outcome<unknown> |
     },
     report: (each) => reports.push(each),
   };
-  const planned = planCall(options, lookup.found, { version: "2.0", params: undefined });
+  const planned = planCall(options, lookup.found, { version: "2.0", params: undefined }, ANYONE);
   const client = { requestId: "r1", peer: "192.0.2.1", onDisconnect: () => {} };
   const held = new HeldTexts(new ReplyRoom(REPLY_BYTES), { onEnd: () => {} });
   const outcome = await runCall(options, planned, { client, leftBytes: REPLY_BYTES, held, reads: undefined });

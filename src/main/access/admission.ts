@@ -1,0 +1,111 @@
+import { isAbovePattern, matchesName } from "../../protocol/access/name-patterns.js";
+import { type Grant, includesRole, isNarrowed, type Role } from "../../protocol/access/roles.js";
+import type { Routed, RoutedToPools } from "../../protocol/json-rpc/methods/method.js";
+import {
+  type FailedOutcome,
+  fail,
+  type Outcome,
+  succeed,
+  tellAbout,
+} from "../../protocol/storage/failures.js";
+import type { PoolName } from "../../protocol/storage/names.js";
+import type { Operation } from "../../protocol/storage/operations.js";
+
+/** The refusal of a caller that lacks a role. Undefined: it has it. */
+export function lacksRole(role: Role, grant: Grant): FailedOutcome | undefined {
+  if (includesRole(grant.role, role)) return undefined;
+  const refused = fail("access.denied", `not allowed: this needs the role ${role}`);
+  return tellAbout(refused, { field: "role", found: grant.role, wanted: role });
+}
+
+/**
+ * Looks whether an operation stays within what was granted. A list of a whole pool becomes one of what
+ * the caller may see of it. Fails: access.denied.
+ */
+export function admit(planned: Routed | RoutedToPools, grant: Grant): Outcome<Routed | RoutedToPools> {
+  return "pools" in planned ? admitToPools(planned, grant) : admitToPool(planned, grant);
+}
+
+/** As admit, for what runs in one pool. */
+export function admitToPool(planned: Routed, grant: Grant): Outcome<Routed> {
+  if (!isNarrowed(grant)) return succeed(planned);
+  const { pool, operation } = planned;
+  if (grant.pools?.includes(pool) === false) return deniedBy("pools", pool, grant.pools);
+  const { names } = grant;
+  if (names === undefined) return succeed(planned);
+  if (isListOf(operation, pool, names)) return succeed({ ...planned, operation: { ...operation, names } });
+  const outside = datasetsOf(operation, pool).find((name) => !coversName(names, pool, name));
+  return outside === undefined ? succeed(planned) : deniedBy("names", outside, names);
+}
+
+/** What is asked of several pools is asked of those that the caller may see. */
+function admitToPools(planned: RoutedToPools, { pools: allowed }: Grant): Outcome<RoutedToPools> {
+  if (allowed === undefined) return succeed(planned);
+  const pools = planned.pools.filter((pool) => allowed.includes(pool));
+  return pools.length > 0
+    ? succeed({ ...planned, pools })
+    : deniedBy("pools", planned.pools.join(", "), allowed);
+}
+
+/** Whether the patterns of a grant cover a dataset or snapshot of a pool, by its full name. */
+export function coversName(names: readonly string[], pool: string, name: string): boolean {
+  const relative = relativeTo(pool, name);
+  return relative !== "" && names.some((pattern) => matchesName(pattern, relative));
+}
+
+/** Whether a grant lets its caller know of a dataset or snapshot, by its full name. */
+export function maySee({ pools, names }: Grant, name: string): boolean {
+  const [pool = ""] = name.split(/[/@]/);
+  return pools?.includes(pool) !== false && (names === undefined || coversName(names, pool, name));
+}
+
+function deniedBy(field: "pools" | "names", object: string, allowed: readonly string[]): FailedOutcome {
+  const wanted = allowed.join(", ") || "none";
+  return tellAbout(fail("access.denied", `not allowed: ${object} is not in the ${field} of this token`), {
+    object,
+    field,
+    wanted,
+  });
+}
+
+function relativeTo(pool: string, name: string): string {
+  return name.startsWith(`${pool}/`) ? name.slice(pool.length + 1) : "";
+}
+
+/** Whether an operation lists a pool, or a dataset that has some of what the patterns cover below it. */
+function isListOf(operation: Operation, pool: PoolName, names: readonly string[]): boolean {
+  if (operation.op === "ListVolumes") return true;
+  if (operation.op !== "ListSnapshots") return false;
+  const { root } = operation;
+  return root === pool || names.some((pattern) => isAbovePattern(relativeTo(pool, root), pattern));
+}
+
+/**
+ * The datasets and snapshots that an operation is for, by their full names. The image that a disk is
+ * cloned from is not among them: images are there for all.
+ */
+function datasetsOf(operation: Operation, pool: PoolName): readonly string[] {
+  switch (operation.op) {
+    case "ListImages":
+    case "GetImage":
+    case "GetPool":
+      return [];
+    case "ListVolumes":
+      return [pool];
+    case "ListSnapshots":
+      return [operation.root];
+    case "RequestImage":
+    case "DeleteImage":
+      return [`${pool}/images/${operation.id}`];
+    case "CloneImage":
+      return [operation.target];
+    case "CreateSnapshot":
+      return [operation.dataset];
+    case "VerifyDisks":
+    case "CreateGuestDisks":
+    case "DeleteGuestsDisks":
+      return [`${pool}/guests/${operation.guest.id}`];
+    default:
+      return [operation.name];
+  }
+}

@@ -1,0 +1,11 @@
+import type { Grant } from "../../protocol/access/roles.js";
+
+/** Who sent a request, as far as that is known. */
+export interface Caller {
+  /** The id of its token. Undefined where the daemon asks for none. */
+  readonly id: string | undefined;
+  readonly grant: Grant;
+}
+
+/** Where no identities are configured, whoever reaches the daemon may do everything. */
+export const ANYONE: Caller = { id: undefined, grant: { role: "admin" } };

@@ -1,0 +1,61 @@
+import { readFileSync } from "node:fs";
+import { type Command, Option } from "commander";
+import { messageOf } from "../../../protocol/storage/caught-error.js";
+import { notEmpty } from "../option-parsers.js";
+import { CallFailure, EXIT } from "./call-failure.js";
+import { type DaemonAddress, parseUrl, urlOf } from "./daemon-address.js";
+
+export interface AddressFlags {
+  readonly url?: URL;
+  readonly tokenFile?: string | undefined;
+}
+
+/** Adds the options that say where the daemon is, and who calls it. They parse to `AddressFlags`. */
+export function withAddressFlags(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        "-u, --url <url>",
+        "where the daemon listens (default IMAGESTORE_URL, or as the configuration says)",
+      ).argParser(parseUrl),
+    )
+    .option(
+      "--token-file <file>",
+      "a file that holds your token (default IMAGESTORE_TOKEN_FILE, or none)",
+      notEmpty,
+    );
+}
+
+/** Where the daemon is, as the flag, `IMAGESTORE_URL`, or the configuration of this machine says, and the token for it. */
+export async function addressOf({ url, tokenFile }: AddressFlags): Promise<DaemonAddress> {
+  const file = tokenFile ?? process.env.IMAGESTORE_TOKEN_FILE;
+  const headers = file ? { authorization: `Bearer ${readToken(file)}` } : {};
+  return { base: url ?? (await knownUrl()), headers };
+}
+
+function readToken(file: string): string {
+  try {
+    const token = readFileSync(file, "utf8").trim();
+    if (/^[\x21-\x7e]+$/.test(token)) return token;
+    throw new Error("must hold one token, and nothing else");
+  } catch (error) {
+    throw new CallFailure(`${file}: ${messageOf(error)}`, EXIT.refused);
+  }
+}
+
+async function knownUrl(): Promise<URL> {
+  const fromVariable = process.env.IMAGESTORE_URL;
+  if (fromVariable) {
+    try {
+      return parseUrl(fromVariable);
+    } catch {
+      throw new CallFailure(`IMAGESTORE_URL: ${fromVariable}: must be http://HOST:PORT`, EXIT.refused);
+    }
+  }
+  // Loaded here and not at the top: with an address the commands start faster without.
+  const { loadConfig } = await import("../../config/load.js");
+  const config = loadConfig({}, process.env);
+  if (config.ok && config.value.listen.port > 0) return urlOf(config.value.listen);
+  const why = config.ok ? "its port is any" : config.failure.message;
+  throw new CallFailure(`where the daemon listens is not known (${why}): give --url`, EXIT.refused);
+}

@@ -1,0 +1,303 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createMethodTable } from "../../src/protocol/json-rpc/methods/table.js";
+import { CLI, type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
+import { transportNames } from "../support/transports.js";
+import { until } from "../support/until.js";
+
+const ROLES = ["read", "operate", "admin"] as const;
+const table = createMethodTable();
+
+/** Parameters by which each method does something on the pool of these tests, where it is allowed. */
+const PARAMS: Readonly<Record<string, object>> = {
+  ListImages: {},
+  GetImage: { id: "none" },
+  RequestImage: { id: "none" },
+  DeleteImage: { id: "none" },
+  CloneImage: { id: "none", dest: "guests/clone" },
+  ListVolumes: {},
+  CreateVolume: { id: "guests/new/disk-0", size: 8 },
+  GetVolume: { id: "guests/kept/disk-0" },
+  DeleteDataset: { id: "guests/old/disk-0" },
+  ListSnapshots: {},
+  GetSnapshot: { id: "guests/kept/disk-0@s" },
+  CreateSnapshot: { id: "guests/kept/disk-0", dest: "more" },
+  DeleteSnapshot: { id: "guests/kept/disk-0@more" },
+  RollbackSnapshot: { id: "guests/kept/disk-0@s" },
+  VerifyDisks: { guest: { id: "kept", disks: [{ size: 8 }] } },
+  CreateGuestDisks: { guest: { id: "made", disks: [{ size: 8 }] } },
+  DeleteGuestsDisks: { guest: { id: "made" } },
+  GetPool: {},
+};
+
+describe.each(transportNames)("callers with tokens (%s)", (transport) => {
+  const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
+  const file = join(folder, "tokens.json");
+  const tokens: Record<string, string> = {};
+  let daemon: DaemonProcess;
+
+  /** Runs `imagestore` and expects it to end with that status. @returns what it prints. */
+  function run(words: readonly string[], status = 0): string {
+    const env = { ...process.env, IMAGESTORE_URL: daemon?.url ?? "" };
+    const ran = spawnSync(process.execPath, [CLI, ...words], { env, encoding: "utf8" });
+    expect({ words, status: ran.status, stderr: status === 0 ? "" : ran.stderr }).toMatchObject({
+      words,
+      status,
+    });
+    return status === 0 ? ran.stdout : ran.stderr;
+  }
+  const makeToken = (name: string, ...words: string[]) => {
+    tokens[name] = run(["token", "create", "--tokens", file, "--label", name, ...words]).trim();
+    writeFileSync(join(folder, name), `${tokens[name]}\n`, { mode: 0o600 });
+  };
+  const idOf = (name: string): string =>
+    JSON.parse(run(["token", "list", "--tokens", file, "--json"])).tokens.find(
+      ({ label }: { label: string }) => label === name,
+    ).id;
+
+  async function get(path: string, authorization: string | undefined, base = daemon.url) {
+    const headers = authorization === undefined ? {} : { authorization };
+    const reply = await fetch(`${base}${path}`, { headers });
+    return { status: reply.status, text: await reply.text() };
+  }
+
+  /** Calls a method by one version of JSON-RPC. @returns the failure's words, or null. */
+  async function call(
+    version: "1.0" | "2.0",
+    name: string,
+    method: string,
+    params: object,
+  ): Promise<string | null> {
+    const authorization = `Bearer ${tokens[name]}`;
+    const body =
+      version === "1.0"
+        ? { method: `ImageStore.${method}`, params: [params], id: 1 }
+        : { jsonrpc: "2.0", method, params, id: 1 };
+    const reply = await fetch(`${daemon.url}${version === "1.0" ? "/_mistify_RPC_" : "/rpc"}`, {
+      method: "POST",
+      headers: { authorization, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    expect(reply.status).toBe(200);
+    const { error } = (await reply.json()) as { error?: null | string | { message: string } };
+    return typeof error === "object" ? (error?.message ?? null) : (error ?? null);
+  }
+
+  const idsOf = async (name: string, method: string, member: string) => {
+    const reply = await fetch(`${daemon.url}/rpc`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${tokens[name]}`, "content-type": "application/json" },
+      body: JSON.stringify({ jsonrpc: "2.0", method, id: 1 }),
+    });
+    const { result } = (await reply.json()) as { result: Record<string, { id: string }[]> };
+    return (result[member] ?? []).map(({ id }) => id);
+  };
+
+  beforeAll(async () => {
+    for (const role of ROLES) makeToken(role, "--role", role);
+    makeToken("team", "--role", "operate", "--names", "guests/team-*", "--expires", "1h");
+    makeToken("dozer", "--role", "admin", "--pool", "dozer");
+    makeToken("revoked", "--role", "admin");
+    run(["token", "revoke", "--tokens", file, idOf("revoked")]);
+    const pool = (name: string) => ({ name, driver: "embedded", folder: join(folder, `pool-${name}`) });
+    daemon = await startDaemonProcess({
+      listen: { port: 0, transport, bulk: { port: 0 } },
+      auth: { tokens: file },
+      pools: [pool("tank"), pool("dozer")],
+      imageService: "127.0.0.1:1",
+      log: { level: "fatal" },
+    });
+    await makeVolumes();
+  }, 120_000);
+  afterAll(async () => {
+    await daemon?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  async function makeVolumes(): Promise<void> {
+    for (const guest of ["kept", "old", "team-1", "other"]) {
+      expect(
+        await call("2.0", "admin", "CreateVolume", { id: `guests/${guest}/disk-0`, size: 8 }),
+      ).toBeNull();
+      const snapshot = { id: `guests/${guest}/disk-0`, dest: "s" };
+      expect(await call("2.0", "admin", "CreateSnapshot", snapshot)).toBeNull();
+    }
+  }
+
+  describe.each(["1.0", "2.0"] as const)("by JSON-RPC %s", (version) => {
+    test.each(table.names.flatMap((method) => ROLES.map((role) => [role, method] as const)))(
+      "the role %s has of %s what its row says",
+      async (role, method) => {
+        const lookup = table.find(method);
+        if (!("found" in lookup)) throw new Error(method);
+        const needed = lookup.found.role;
+        const failure = await call(version, role, method, PARAMS[method] ?? {});
+        const isAllowed = ROLES.indexOf(role) >= ROLES.indexOf(needed);
+        if (isAllowed) expect(failure ?? "").not.toContain("not allowed");
+        else expect(failure).toContain(`not allowed: this needs the role ${needed}`);
+      },
+    );
+  });
+
+  test("a role below others has changed nothing by the calls that it may not make", async () => {
+    const before = await idsOf("admin", "ListSnapshots", "snapshots");
+    const volumes = await idsOf("admin", "ListVolumes", "volumes");
+    for (const method of table.names) await call("2.0", "read", method, PARAMS[method] ?? {});
+    expect(await idsOf("admin", "ListSnapshots", "snapshots")).toEqual(before);
+    expect(await idsOf("admin", "ListVolumes", "volumes")).toEqual(volumes);
+  });
+
+  test("a token for some names sees and changes those, and no other", async () => {
+    expect(await idsOf("team", "ListVolumes", "volumes")).toEqual(["tank/guests/team-1/disk-0"]);
+    expect(await idsOf("team", "ListSnapshots", "snapshots")).toEqual(["tank/guests/team-1/disk-0@s"]);
+    const other = { id: "guests/other/disk-0" };
+    for (const [method, params] of [
+      ["GetVolume", other],
+      ["DeleteDataset", other],
+      ["CreateSnapshot", { ...other, dest: "x" }],
+      ["CreateSnapshot", { id: "guests", dest: "x", recursive: true }],
+      ["RollbackSnapshot", { id: "guests/other/disk-0@s" }],
+      ["DeleteGuestsDisks", { guest: { id: "other" } }],
+      ["CreateVolume", { id: "guests/team-1/../../other", size: 8 }],
+      ["DeleteDataset", { id: "guests/team-1//../other" }],
+    ] as const) {
+      expect(await call("2.0", "team", method, params)).toMatch(/^not (?:allowed|a valid dataset)/);
+    }
+    expect(await call("1.0", "team", "CreateSnapshot", { id: "guests/team-1/disk-0", dest: `t` })).toBeNull();
+    expect(await idsOf("admin", "ListVolumes", "volumes")).toContain("tank/guests/other/disk-0");
+    expect((await idsOf("admin", "ListSnapshots", "snapshots")).filter((id) => id.endsWith("@x"))).toEqual(
+      [],
+    );
+  });
+
+  test("a token for one pool reaches no other", async () => {
+    expect(await call("2.0", "dozer", "ListVolumes", { pool: "dozer" })).toBeNull();
+    expect(await call("2.0", "dozer", "ListVolumes", {})).toContain("not allowed: tank is not in the pools");
+    expect(await call("2.0", "dozer", "DeleteDataset", { id: "tank/guests/kept/disk-0" })).toContain(
+      "not allowed",
+    );
+    expect(await call("2.0", "dozer", "GetPool", {})).toBeNull();
+  });
+
+  const DOWNLOAD = "/snapshots/download?id=guests/kept/disk-0@s";
+  const refused: readonly (readonly [string, () => string | undefined])[] = [
+    ["none", () => undefined],
+    ["an unknown one", () => `Bearer ist_${"A".repeat(43)}`],
+    ["a revoked one", () => `Bearer ${tokens.revoked}`],
+    ["one with a character more", () => `Bearer ${tokens.admin}x`],
+    ["one with a character less", () => `Bearer ${tokens.admin?.slice(0, -1)}`],
+    ["a huge one", () => `Bearer ${"x".repeat(3_000)}`],
+    ["its hash", () => `Bearer ${"0".repeat(64)}`],
+    ["two", () => `Bearer ${tokens.read}, Bearer ${tokens.admin}`],
+    ["another scheme", () => `Digest ${tokens.admin}`],
+    ["an empty one", () => "Bearer "],
+    ["the token as the user", () => `Basic ${Buffer.from(`${tokens.admin}:`).toString("base64")}`],
+  ];
+  test("with a token that is none, nothing is served but the probes, on either port", async () => {
+    const paths = ["/rpc", "/_mistify_RPC_", DOWNLOAD, "/metrics", "/diagnose", "/none"];
+    // All at once: each answer comes later than the one before it.
+    const answers = refused.flatMap(([title, authorization]) => [
+      ...paths.map(async (path) => [title, path, (await get(path, authorization())).status, 401]),
+      get(DOWNLOAD, authorization(), daemon.bulkUrl).then(({ status }) => [title, "bulk", status, 401]),
+      ...["/healthz", "/readyz"].map(async (path) => [
+        ...[title, path, (await get(path, authorization())).status, 200],
+      ]),
+    ]);
+    const wrong = (await Promise.all(answers)).filter(([, , status, expected]) => status !== expected);
+    expect(wrong).toEqual([]);
+  });
+
+  test("downloads are for those who may read the snapshot, on either port, and their results too", async () => {
+    for (const base of [daemon.url, daemon.bulkUrl]) {
+      for (const [name, status] of Object.entries({ read: 200, admin: 200, team: 403, dozer: 403 })) {
+        expect({ base, name, status: (await get(DOWNLOAD, `Bearer ${tokens[name]}`, base)).status }).toEqual({
+          ...{ base, name, status },
+        });
+      }
+    }
+    const headers = { authorization: `Bearer ${tokens.read}` };
+    const reply = await fetch(`${daemon.url}${DOWNLOAD}`, { headers });
+    await reply.arrayBuffer();
+    const result = `/snapshots/download/result?download=${reply.headers.get("x-download-id")}`;
+    expect((await get(result, headers.authorization)).text).toContain('"state":"complete"');
+    expect((await get(result, `Bearer ${tokens.team}`)).status).toBe(404);
+  });
+
+  test("what is told of the whole node is for those who may see all of it", async () => {
+    const status = async (path: string, name: string) => (await get(path, `Bearer ${tokens[name]}`)).status;
+    expect(await status("/metrics", "read")).toBe(200);
+    expect(await status("/metrics", "team")).toBe(403);
+    expect(await status("/metrics", "dozer")).toBe(403);
+    expect(await status("/diagnose", "admin")).toBe(200);
+    expect(await status("/diagnose", "operate")).toBe(403);
+    const { text } = await get("/metrics", `Bearer ${tokens.read}`);
+    expect(Number(/^imagestore_unauthorized_total (\d+)$/m.exec(text)?.[1])).toBeGreaterThan(50);
+  });
+
+  test("the command line sends the token of a file, and says by its status what is not allowed", () => {
+    const withToken = (name: string) => ["--token-file", join(folder, name)];
+    expect(run(["snapshot", "list", "-H", ...withToken("team")])).toContain("tank/guests/team-1/disk-0@s\t");
+    expect(run(["snapshot", "list"], 77)).toContain("a token is needed");
+    expect(run(["snapshot", "delete", "guests/kept/disk-0@s", ...withToken("read")], 77)).toContain(
+      "role operate",
+    );
+    const target = join(folder, "kept.zfs");
+    expect(
+      run(["snapshot", "download", "guests/kept/disk-0@s", "-o", target, ...withToken("team")], 77),
+    ).toContain("not allowed");
+    run(["snapshot", "download", "guests/kept/disk-0@s", "-o", target, ...withToken("read")]);
+    expect(run(["diagnose", "--url", daemon.url, ...withToken("admin")])).toContain("tank");
+    expect(run(["call", "GetPool", "--token-file", join(folder, "none")], 2)).toContain("ENOENT");
+  });
+
+  test("a token that is made or revoked counts from the next moment on", async () => {
+    makeToken("late", "--role", "read");
+    await until(
+      "it is known",
+      async () => (await get("/metrics", `Bearer ${tokens.late}`)).status === 200,
+      20_000,
+    );
+    run(["token", "revoke", "--tokens", file, idOf("late")]);
+    await until(
+      "it is refused",
+      async () => (await get("/metrics", `Bearer ${tokens.late}`)).status === 401,
+      20_000,
+    );
+    expect(run(["token", "revoke", "--tokens", file, "000000000000"], 1)).toContain("there is no token");
+    expect(run(["token", "list", "--tokens", file])).not.toContain(tokens.read);
+  });
+});
+
+test("an address that other machines reach needs tokens, or to be opened on purpose", () => {
+  const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
+  const file = join(folder, "config.json");
+  const check = (config: object) => {
+    writeFileSync(file, JSON.stringify({ pools: [{ name: "tank" }], ...config }));
+    const { status, stderr } = spawnSync(process.execPath, [CLI, "check-config", "--config", file], {
+      encoding: "utf8",
+    });
+    return { status, stderr };
+  };
+  try {
+    for (const host of ["127.0.0.1", "127.8.8.8", "::1", "localhost"]) {
+      expect(check({ listen: { host } })).toEqual({ status: 0, stderr: "" });
+    }
+    const reached = [
+      { host: "0.0.0.0" },
+      { host: "::" },
+      { host: "10.0.0.7" },
+      { host: "node1.example" },
+      { bulk: { host: "::", port: 1 } },
+    ];
+    for (const listen of reached) {
+      expect(check({ listen })).toMatchObject({ status: 1, stderr: expect.stringContaining("auth.tokens") });
+      expect(check({ listen, auth: { open: true } }).status).toBe(0);
+      expect(check({ listen, auth: { tokens: "/t" } }).status).toBe(0);
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
