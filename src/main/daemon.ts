@@ -4,8 +4,8 @@ import { createMethodTable } from "../protocol/json-rpc/methods/table.js";
 import { fail, failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { PoolName } from "../protocol/storage/names.js";
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
-import { openIdentities } from "./access/open-identities.js";
 import type { Config } from "./config/schema.js";
+import { openFiles } from "./daemon-files.js";
 import { createDiagnosis } from "./diagnosis/gather-diagnosis.js";
 import { watchDownloads } from "./downloads/download-watch.js";
 import { createDownloads, type Downloads } from "./downloads/downloads.js";
@@ -38,6 +38,8 @@ export interface Daemon {
   readiness(limitMs: number): Promise<Readiness>;
   /** Ends the streaming thread as a crash would. For tests of recovery. */
   crashStreaming(): Promise<void>;
+  /** Opens anew the files that it appends to, because they may have been moved away. */
+  reopenFiles(): void;
   /** Stops in order: listener, operations (which have graceMs to end), streams, records, threads. */
   stop(): Promise<void>;
 }
@@ -66,10 +68,10 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const everyActor = () => [...actors.values()];
   const actorOf = (pool: PoolName) => (stopping ? undefined : actors.get(pool));
 
-  const identities = openIdentities(config.auth, log);
-  if (!identities.ok) return identities;
-  const { identify } = identities.value;
-  releases.push(identities.value.stop);
+  const files = openFiles(config, log, () => metrics.auditLost());
+  if (!files.ok) return files;
+  const { identify, audit, close } = files.value;
+  releases.push(close);
 
   // Before any pool is touched: a second daemon on this port must change nothing.
   const door = await takePort(config, log);
@@ -100,6 +102,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   });
   const report = (call: CallReport) => {
     metrics.observe(call);
+    audit.write(call);
     logCall(log, call);
   };
   const downloads = createDownloads({
@@ -177,6 +180,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     actors,
     readiness,
     crashStreaming: streaming.crash,
+    reopenFiles: audit.reopen,
     stop: once(stop),
   });
 }

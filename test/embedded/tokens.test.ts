@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -36,6 +36,7 @@ const PARAMS: Readonly<Record<string, object>> = {
 describe.each(transportNames)("callers with tokens (%s)", (transport) => {
   const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
   const file = join(folder, "tokens.json");
+  const audit = join(folder, "audit.log");
   const tokens: Record<string, string> = {};
   let daemon: DaemonProcess;
 
@@ -106,6 +107,7 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
     daemon = await startDaemonProcess({
       listen: { port: 0, transport, bulk: { port: 0 } },
       auth: { tokens: file },
+      audit: { file: audit },
       pools: [pool("tank"), pool("dozer")],
       imageService: "127.0.0.1:1",
       log: { level: "fatal" },
@@ -251,6 +253,33 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
     run(["snapshot", "download", "guests/kept/disk-0@s", "-o", target, ...withToken("read")]);
     expect(run(["diagnose", "--url", daemon.url, ...withToken("admin")])).toContain("tank");
     expect(run(["call", "GetPool", "--token-file", join(folder, "none")], 2)).toContain("ENOENT");
+  });
+
+  test("the audit file tells who has changed what, and who was not allowed to, in a new file after SIGHUP", async () => {
+    const volume = { id: "guests/audited/disk-0", size: 8 };
+    const calls = async () => {
+      await call("1.0", "operate", "CreateVolume", volume);
+      await call("2.0", "team", "CreateVolume", volume);
+      await call("2.0", "read", "ListVolumes", {});
+    };
+    const told = (path: string) =>
+      readFileSync(path, "utf8")
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line) as Record<string, string>)
+        .slice(-2)
+        .map(({ caller, peer, method, code }) => [caller, peer, method, code]);
+    const expected = [
+      [idOf("operate"), "127.0.0.1", "CreateVolume", "ok"],
+      [idOf("team"), "127.0.0.1", "CreateVolume", "access.denied"],
+    ];
+    await calls();
+    expect(told(audit)).toEqual(expected);
+    renameSync(audit, `${audit}.1`);
+    daemon.process.kill("SIGHUP");
+    await until("it is opened anew", () => existsSync(audit), 10_000);
+    await calls();
+    expect(told(audit)).toEqual(expected);
   });
 
   test("a token that is made or revoked counts from the next moment on", async () => {

@@ -7,7 +7,10 @@ import { exitWithReason, loadConfigOrExit, withConfigFlags } from "./config-flag
 /** How long a stop may take after graceMs: for streams, records, and commands that end late. */
 const STOP_REST_MS = 50_000;
 
-/** Stops the daemon in order on SIGTERM or SIGINT. A second signal ends the process at once. */
+/**
+ * Stops the daemon in order on SIGTERM or SIGINT. A second signal ends the process at once. On SIGHUP it
+ * opens its files anew.
+ */
 function stopOnSignals(daemon: Daemon, log: Logger, onStopping: () => void): void {
   let isStopping = false;
   const onSignal = (signal: NodeJS.Signals) => {
@@ -24,6 +27,8 @@ function stopOnSignals(daemon: Daemon, log: Logger, onStopping: () => void): voi
       },
     );
   };
+  // Where it runs on a terminal, the end of that is the end of the daemon.
+  if (!process.stdin.isTTY) process.on("SIGHUP", daemon.reopenFiles);
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
 }

@@ -114,6 +114,11 @@ const auth = z.strictObject({
   open: z.boolean().default(false),
 });
 
+const audit = z.strictObject({
+  /** Gets a line for each change, and for each call that is not allowed. */
+  file: z.string().min(1).optional(),
+});
+
 const log = z.strictObject({
   level: z
     .string()
@@ -217,6 +222,7 @@ export const configSchema = z
       .record(z.string().regex(/^[a-z0-9:._-]+$/), z.string())
       .default({ compression: "lz4" }),
     log: log.prefault({}),
+    audit: audit.prefault({}),
     limits: checkedLimits.prefault({}),
     timeouts: timeouts.prefault({}),
   })

@@ -1,3 +1,4 @@
+import { isRead } from "../../protocol/storage/operation-kinds.js";
 import type { Operation } from "../../protocol/storage/operations.js";
 
 /** How a call or a download ended, for the log and the metrics. */
@@ -27,3 +28,8 @@ export interface CallReport {
 
 /** What the metrics take of a call. */
 export type CountedCall = Pick<CallReport, "method" | "pool" | "code" | "ms">;
+
+/** A request that was refused without a look at the pool is no change, and a download is none. */
+export function isChange({ operation }: Pick<CallReport, "operation">): boolean {
+  return operation !== undefined && !isRead(operation) && operation.op !== "OpenSend";
+}

@@ -30,6 +30,8 @@ export interface Metrics {
   forbidden(): void;
   /** Counts a request that was answered 401. */
   unauthorized(): void;
+  /** Counts a line that could not be written to the audit file. */
+  auditLost(): void;
   /** Counts bytes of snapshots that were handed to clients' sockets. */
   streamed(bytes: number): void;
   /** Counts a connection that was refused because of limits.connections. */
@@ -77,6 +79,11 @@ export function createMetrics(sources: MetricSources): Metrics {
   const unauthorized = new Counter({
     name: "imagestore_unauthorized_total",
     help: "Requests refused for want of a token that is known and has not expired.",
+    registers,
+  });
+  const auditLost = new Counter({
+    name: "imagestore_audit_lines_lost_total",
+    help: "Lines that could not be written to the audit file.",
     registers,
   });
   const streamedBytes = new Counter({
@@ -147,6 +154,7 @@ export function createMetrics(sources: MetricSources): Metrics {
     observe: tally.observe,
     forbidden: () => forbidden.inc(),
     unauthorized: () => unauthorized.inc(),
+    auditLost: () => auditLost.inc(),
     streamed: (bytes) => streamedBytes.inc(bytes),
     connectionRefused: () => refusedConnections.inc(),
     spawned: (pool, ms) => spawnSeconds.observe({ pool }, ms / 1000),
