@@ -1,4 +1,4 @@
-import { isAbovePattern, matchesName } from "../../protocol/access/name-patterns.js";
+import { coversName, isAbovePattern, withoutPool } from "../../protocol/access/name-patterns.js";
 import { type Grant, includesRole, isNarrowed, type Role } from "../../protocol/access/roles.js";
 import type { Routed, RoutedToPools } from "../../protocol/json-rpc/methods/method.js";
 import {
@@ -19,22 +19,26 @@ export function lacksRole(role: Role, grant: Grant): FailedOutcome | undefined {
 }
 
 /**
- * Looks whether an operation stays within what was granted. A list of a whole pool becomes one of what
- * the caller may see of it. Fails: access.denied.
+ * Looks whether a planned operation stays within what was granted. A list of a whole pool becomes one of
+ * what the caller may see of it. Fails: access.denied, and as the plan does.
  */
-export function admit(planned: Routed | RoutedToPools, grant: Grant): Outcome<Routed | RoutedToPools> {
-  return "pools" in planned ? admitToPools(planned, grant) : admitToPool(planned, grant);
+export function admit(
+  planned: Outcome<Routed | RoutedToPools>,
+  grant: Grant,
+): Outcome<Routed | RoutedToPools> {
+  if (!planned.ok || !isNarrowed(grant)) return planned;
+  const { value } = planned;
+  return "pools" in value ? admitToPools(value, grant) : admitToPool(value, grant);
 }
 
-/** As admit, for what runs in one pool. */
+/** As admit, for what was planned for one pool. */
 export function admitToPool(planned: Routed, grant: Grant): Outcome<Routed> {
-  if (!isNarrowed(grant)) return succeed(planned);
   const { pool, operation } = planned;
   if (grant.pools?.includes(pool) === false) return deniedBy("pools", pool, grant.pools);
   const { names } = grant;
   if (names === undefined) return succeed(planned);
   if (isListOf(operation, pool, names)) return succeed({ ...planned, operation: { ...operation, names } });
-  const outside = datasetsOf(operation, pool).find((name) => !coversName(names, pool, name));
+  const outside = datasetsOf(operation, pool).find((name) => !coversName(names, name));
   return outside === undefined ? succeed(planned) : deniedBy("names", outside, names);
 }
 
@@ -47,16 +51,10 @@ function admitToPools(planned: RoutedToPools, { pools: allowed }: Grant): Outcom
     : deniedBy("pools", planned.pools.join(", "), allowed);
 }
 
-/** Whether the patterns of a grant cover a dataset or snapshot of a pool, by its full name. */
-export function coversName(names: readonly string[], pool: string, name: string): boolean {
-  const relative = relativeTo(pool, name);
-  return relative !== "" && names.some((pattern) => matchesName(pattern, relative));
-}
-
 /** Whether a grant lets its caller know of a dataset or snapshot, by its full name. */
 export function maySee({ pools, names }: Grant, name: string): boolean {
   const [pool = ""] = name.split(/[/@]/);
-  return pools?.includes(pool) !== false && (names === undefined || coversName(names, pool, name));
+  return pools?.includes(pool) !== false && (names === undefined || coversName(names, name));
 }
 
 function deniedBy(field: "pools" | "names", object: string, allowed: readonly string[]): FailedOutcome {
@@ -68,16 +66,12 @@ function deniedBy(field: "pools" | "names", object: string, allowed: readonly st
   });
 }
 
-function relativeTo(pool: string, name: string): string {
-  return name.startsWith(`${pool}/`) ? name.slice(pool.length + 1) : "";
-}
-
 /** Whether an operation lists a pool, or a dataset that has some of what the patterns cover below it. */
 function isListOf(operation: Operation, pool: PoolName, names: readonly string[]): boolean {
   if (operation.op === "ListVolumes") return true;
   if (operation.op !== "ListSnapshots") return false;
   const { root } = operation;
-  return root === pool || names.some((pattern) => isAbovePattern(relativeTo(pool, root), pattern));
+  return root === pool || names.some((pattern) => isAbovePattern(withoutPool(root), pattern));
 }
 
 /**

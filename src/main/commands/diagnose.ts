@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { codeOf, messageOf } from "../../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
-import { addressOf } from "./client/address-flags.js";
+import { addressOf, withTokenFile } from "./client/address-flags.js";
 import { parseUrl, urlOf } from "./client/daemon-address.js";
 import { notEmpty } from "./option-parsers.js";
 
@@ -53,14 +53,9 @@ async function diagnose(flags: DiagnoseFlags): Promise<void> {
 
 /** `imagestore diagnose`: what the daemon does and waits for, or what can be found without it (status 1). */
 export function diagnoseCommand(): Command {
-  return new Command("diagnose")
+  return withTokenFile(new Command("diagnose"))
     .description("tell what the daemon does and waits for, as a text for a report")
     .option("-c, --config <file>", "the daemon's configuration file (JSON)", notEmpty)
-    .option(
-      "--token-file <file>",
-      "a file that holds your token (default IMAGESTORE_TOKEN_FILE, or none)",
-      notEmpty,
-    )
     .option("-u, --url <url>", "where the daemon listens (default as the configuration says)", parseUrl)
     .action(diagnose);
 }

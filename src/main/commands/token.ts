@@ -5,7 +5,7 @@ import { ROLES, type Role } from "../../protocol/access/roles.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import { nearestName } from "../../protocol/storage/nearest-name.js";
 import type { TokenRecord } from "../access/token-file.js";
-import { alignRows } from "../diagnosis/text-layout.js";
+import { alignRows, printable } from "../diagnosis/text-layout.js";
 import { exitWithReason } from "./config-flags.js";
 import { notEmpty } from "./option-parsers.js";
 
@@ -90,18 +90,16 @@ async function list(flags: FileFlags & { readonly json?: boolean }): Promise<voi
   const read = readTokens(await fileOf(flags));
   if (!read.ok) return exitWithReason(read.failure.message);
   if (flags.json) {
-    const shown = read.value.map(({ hash: _hash, ...record }) => ({
-      ...record,
-      expired: isExpired({ ...record, hash: "" }),
-    }));
+    const shown = read.value.map((record) => {
+      const { hash: _hash, ...told } = record;
+      return { ...told, expired: isExpired(record) };
+    });
     process.stdout.write(`${JSON.stringify({ tokens: shown })}\n`);
     return;
   }
   const rows = read.value.map((record) =>
     COLUMNS.map(([heading, cell]) =>
-      heading === "EXPIRES" && isExpired(record)
-        ? `${cell(record)} (has)`
-        : cell(record).replace(/\p{Cc}/gu, "?"),
+      heading === "EXPIRES" && isExpired(record) ? `${cell(record)} (has)` : printable(cell(record)),
     ),
   );
   const table = alignRows([COLUMNS.map(([heading]) => heading), ...rows]);

@@ -50,6 +50,11 @@ export function commandText(argv: readonly string[]): string {
     .join(" ");
 }
 
+/** A text that goes to a terminal must not steer it: a name of another program's may hold anything. */
+export function printable(cell: string): string {
+  return cell.replace(/\p{Cc}/gu, "?");
+}
+
 /** Rows whose columns are two spaces apart. No line ends with a space. */
 export function alignRows(rows: readonly (readonly string[])[]): string[] {
   const widths: number[] = [];

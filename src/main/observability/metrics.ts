@@ -60,6 +60,7 @@ export function createMetrics(sources: MetricSources): Metrics {
     labelNames: ["version", "node", "transport"],
     registers,
   }).set(sources.build, 1);
+  const counter = (name: string, help: string) => new Counter({ name, help, registers });
   const tally = createCallTally();
   new Counter({
     name: "imagestore_calls_total",
@@ -71,31 +72,26 @@ export function createMetrics(sources: MetricSources): Metrics {
       for (const { labels, count } of tally.series()) this.inc(labels, count);
     },
   });
-  const forbidden = new Counter({
-    name: "imagestore_forbidden_total",
-    help: "Requests refused since a page of another site could have sent them.",
-    registers,
-  });
-  const unauthorized = new Counter({
-    name: "imagestore_unauthorized_total",
-    help: "Requests refused for want of a token that is known and has not expired.",
-    registers,
-  });
-  const auditLost = new Counter({
-    name: "imagestore_audit_lines_lost_total",
-    help: "Lines that could not be written to the audit file.",
-    registers,
-  });
-  const streamedBytes = new Counter({
-    name: "imagestore_streamed_bytes_total",
-    help: "Bytes of snapshots handed to clients' sockets.",
-    registers,
-  });
-  const refusedConnections = new Counter({
-    name: "imagestore_connections_refused_total",
-    help: "Connections refused because limits.connections were open.",
-    registers,
-  });
+  const forbidden = counter(
+    "imagestore_forbidden_total",
+    "Requests refused since a page of another site could have sent them.",
+  );
+  const unauthorized = counter(
+    "imagestore_unauthorized_total",
+    "Requests refused for want of a token that is known and has not expired.",
+  );
+  const auditLost = counter(
+    "imagestore_audit_lines_lost_total",
+    "Lines that could not be written to the audit file.",
+  );
+  const streamedBytes = counter(
+    "imagestore_streamed_bytes_total",
+    "Bytes of snapshots handed to clients' sockets.",
+  );
+  const refusedConnections = counter(
+    "imagestore_connections_refused_total",
+    "Connections refused because limits.connections were open.",
+  );
   const spawnSeconds = new Histogram({
     name: "imagestore_spawn_seconds",
     help: "Time that the runner of a pool's actor took to spawn a command, its fork and exec.",

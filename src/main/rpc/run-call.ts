@@ -59,11 +59,8 @@ export function planCall(
   { id: caller, grant }: Caller,
 ): PlannedCall {
   const startedAt = performance.now();
-  const plan = () => {
-    const planned = method.plan(params, version === "2.0", pools);
-    return planned.ok ? admit(planned.value, grant) : planned;
-  };
-  return { method, planned: lacksRole(method.role, grant) ?? plan(), startedAt, caller };
+  const planned = lacksRole(method.role, grant) ?? method.plan(params, version === "2.0", pools);
+  return { method, planned: admit(planned, grant), startedAt, caller };
 }
 
 /** Runs the operation of a call and reports it. @returns the result as JSON text. */

@@ -44,3 +44,15 @@ export function isAbovePattern(name: string, pattern: string): boolean {
     components.every((each, at) => matchesComponent(each, parts[at] ?? ""))
   );
 }
+
+/** What follows the pool in the full name of a dataset or snapshot; "" of the pool itself and its snapshots. */
+export function withoutPool(name: string): string {
+  const slash = name.indexOf("/");
+  return slash < 0 ? "" : name.slice(slash + 1);
+}
+
+/** Whether one of the patterns covers a dataset or snapshot, by its full name. None covers the pool itself. */
+export function coversName(patterns: readonly string[], name: string): boolean {
+  const relative = withoutPool(name);
+  return relative !== "" && patterns.some((pattern) => matchesName(pattern, relative));
+}

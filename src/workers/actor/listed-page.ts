@@ -1,4 +1,4 @@
-import { matchesName } from "../../protocol/access/name-patterns.js";
+import { coversName } from "../../protocol/access/name-patterns.js";
 import { isWholeList, type Page } from "../../protocol/storage/page.js";
 import type { Selection } from "../drivers/driver.js";
 import { isPublished } from "./partial-receive.js";
@@ -9,9 +9,5 @@ export const nameOf = ({ name }: { readonly name: string }) => name;
 export function selectionOf(page: Page): Selection | undefined {
   const { names } = page;
   if (names === undefined) return isWholeList(page) ? undefined : { page, isShown: isPublished };
-  const isCovered = (name: string) => {
-    const relative = name.slice(name.indexOf("/") + 1);
-    return names.some((pattern) => matchesName(pattern, relative));
-  };
-  return { page, isShown: (info) => isPublished(info) && isCovered(info.name) };
+  return { page, isShown: (info) => isPublished(info) && coversName(names, info.name) };
 }

@@ -10,20 +10,22 @@ export interface AddressFlags {
   readonly tokenFile?: string | undefined;
 }
 
+/** Adds the option that names the caller's token. */
+export function withTokenFile(command: Command): Command {
+  return command.option(
+    "--token-file <file>",
+    "a file that holds your token (default IMAGESTORE_TOKEN_FILE, or none)",
+    notEmpty,
+  );
+}
+
 /** Adds the options that say where the daemon is, and who calls it. They parse to `AddressFlags`. */
 export function withAddressFlags(command: Command): Command {
-  return command
-    .addOption(
-      new Option(
-        "-u, --url <url>",
-        "where the daemon listens (default IMAGESTORE_URL, or as the configuration says)",
-      ).argParser(parseUrl),
-    )
-    .option(
-      "--token-file <file>",
-      "a file that holds your token (default IMAGESTORE_TOKEN_FILE, or none)",
-      notEmpty,
-    );
+  const url = new Option(
+    "-u, --url <url>",
+    "where the daemon listens (default IMAGESTORE_URL, or as the configuration says)",
+  );
+  return withTokenFile(command.addOption(url.argParser(parseUrl)));
 }
 
 /** Where the daemon is, as the flag, `IMAGESTORE_URL`, or the configuration of this machine says, and the token for it. */

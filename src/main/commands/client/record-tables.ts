@@ -1,4 +1,4 @@
-import { alignRows, sizeText } from "../../diagnosis/text-layout.js";
+import { alignRows, printable, sizeText } from "../../diagnosis/text-layout.js";
 
 const MIB = 1024 * 1024;
 
@@ -47,9 +47,6 @@ const COLUMNS: Readonly<Record<RecordKind, readonly Column[]>> = {
     plain("IMAGE", "image"),
   ],
 };
-
-/** A text that goes to a terminal must not steer it: a name of another program's may hold anything. */
-const printable = (cell: string) => cell.replace(/\p{Cc}/gu, "?");
 
 /**
  * A table with a heading, a line for each record, each with a newline. `isBare`: without a heading, columns

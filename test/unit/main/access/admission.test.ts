@@ -15,7 +15,7 @@ function admitted(grant: Grant, method: string, params: object) {
   if (!("found" in lookup) || "problem" in read) throw new Error(method);
   const planned = lookup.found.plan(read.value, true, POOLS);
   if (!planned.ok) throw new Error(planned.failure.message);
-  return admit(planned.value, grant);
+  return admit(planned, grant);
 }
 
 const TEAM: Grant = { role: "operate", names: ["guests/team-a-*", "images/team-a-*"] };

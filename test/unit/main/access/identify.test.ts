@@ -3,6 +3,7 @@ import { createAttemptDelays } from "../../../../src/main/access/attempt-delays.
 import { identifyByToken } from "../../../../src/main/access/identify.js";
 import type { WholeReply } from "../../../../src/protocol/http/transport.js";
 import { downloadRequest } from "../../../support/download-request.js";
+import { silentReply } from "../../../support/silent-reply.js";
 
 const CALLER = { id: "1", grant: { role: "read" } } as const;
 const tokens = {
@@ -13,11 +14,7 @@ const tokens = {
 function ask(authorization: string, identify = identifyByToken(tokens, () => {})) {
   const sent: unknown[] = [];
   const reply: WholeReply = {
-    requestId: "r",
-    peer: "192.0.2.1",
-    isDisconnected: false,
-    onDisconnect: () => {},
-    onEnd: () => {},
+    ...silentReply,
     send: (status, headers, body) =>
       sent.push([status, new Map(headers).get("WWW-Authenticate"), String(body)]),
   };

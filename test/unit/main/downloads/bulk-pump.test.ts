@@ -3,6 +3,7 @@ import type { BulkReply, BulkSendListener } from "../../../../src/main/downloads
 import { createBulkPump } from "../../../../src/main/downloads/bulk-pump.js";
 import { type Failure, fail, failed } from "../../../../src/protocol/storage/failures.js";
 import type { BulkEnd } from "../../../../src/protocol/threads/bulk-contract.js";
+import { silentReply } from "../../../support/silent-reply.js";
 
 function create() {
   const counted: number[] = [];
@@ -10,12 +11,7 @@ function create() {
   let cancelled = 0;
   let listener: BulkSendListener | undefined;
   const reply: BulkReply = {
-    requestId: "r-1",
-    peer: "",
-    isDisconnected: false,
-    onDisconnect: () => {},
-    onEnd: () => {},
-    send: () => {},
+    ...silentReply,
     handOver: (_command, _headers, given) => {
       listener = given;
       return { id: 7, cancel: () => void cancelled++ };

@@ -8,6 +8,7 @@ import type { WholeReply } from "../../../../src/protocol/http/transport.js";
 import { fail } from "../../../../src/protocol/storage/failures.js";
 import type { SnapshotName } from "../../../../src/protocol/storage/names.js";
 import { downloadRequest } from "../../../support/download-request.js";
+import { silentReply } from "../../../support/silent-reply.js";
 
 const snapshot = "tank/v@s" as SnapshotName;
 const HOUR_MS = 3_600_000;
@@ -21,11 +22,7 @@ function create(running?: { outcome: DownloadOutcome; ended: Promise<unknown> })
   const ask = async (query: string) => {
     let answer: readonly [number, string] | undefined;
     const reply: WholeReply = {
-      requestId: "",
-      peer: "",
-      isDisconnected: false,
-      onDisconnect: () => {},
-      onEnd: () => {},
+      ...silentReply,
       send: (status, _headers, body) => {
         answer = [status, String(body)];
       },

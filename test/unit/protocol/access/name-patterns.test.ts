@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import {
+  coversName,
   isAbovePattern,
   matchesName,
   namePatternProblem,
@@ -37,6 +38,12 @@ describe("a pattern of names", () => {
   test.each(["", "/a", "a/", "a//b", "a@s", "a/\u0000", "a?", "ä"])("may not be %j", (pattern) =>
     expect(namePatternProblem(pattern)).toContain("such as guests/team-a-*"),
   );
+
+  test.each(["*", "tank*"])("%s covers what is in a pool, and not the pool or its snapshots", (pattern) => {
+    expect(
+      ["tank/tank1", "tank/tank1@s", "tank", "tank@s"].filter((name) => coversName([pattern], name)),
+    ).toEqual(["tank/tank1", "tank/tank1@s"]);
+  });
 
   test("lies below the datasets that it begins with", () => {
     expect(isAbovePattern("guests", "guests/team-a-*")).toBe(true);
