@@ -5,7 +5,9 @@
 #   VM_DISKS  sizes of the disks /dev/vda, /dev/vdb, ...    (default 4G); sparse
 #   VM_POOL   pool to make over all disks                   (default tank; empty: none)
 #   VM_PORT   ssh port on 127.0.0.1                         (default: a free one)
-#   VM_SHARE  folder of the host to show read-only, mostly /  (default: none); exec.sh -H uses it
+#   VM_SHARE  folder of the host to show read-only, mostly /  (default: none); exec.sh -H uses it.
+#             What the VM has read of it must stay as it is, but for what is below the host's folder
+#             for temporary files.
 #   VM_FWD    more ports, HOST:GUEST with commas            (default: none)
 #   VM_OWNER  pid: the VM ends when this process does       (default: none)
 set -euo pipefail
@@ -53,23 +55,33 @@ for index in "${!sizes[@]}"; do
   devices+=(-drive "file=$RUN/disk$index.raw,format=raw,if=virtio,cache=unsafe,discard=unmap")
 done
 
-if [[ $share ]]; then
-  # A private mount that is read-only whatever the guest asks for. virtiofsd ends with QEMU.
+# A private mount that is read-only whatever the guest asks for. virtiofsd ends with QEMU.
+share_folder() { # TAG FOLDER CACHE
   # shellcheck disable=SC2016
-  RUN_DIR=$RUN SHARE_DIR=$share DAEMON=$VIRTIOFSD unshare --mount --propagation private sh -ec '
-    mkdir "$RUN_DIR/share"
-    mount --bind "$SHARE_DIR" "$RUN_DIR/share"
-    mount -o remount,bind,ro "$RUN_DIR/share"
-    exec "$DAEMON" --socket-path="$RUN_DIR/share.sock" -o "source=$RUN_DIR/share" -o cache=auto
-  ' </dev/null >"$RUN/virtiofsd.log" 2>&1 &
-  daemon=$!
-  while [[ ! -S $RUN/share.sock ]]; do
+  MOUNT=$RUN/$1 SHARED=$2 DAEMON=$VIRTIOFSD CACHE_MODE=$3 unshare --mount --propagation private sh -ec '
+    mkdir "$MOUNT"
+    mount --bind "$SHARED" "$MOUNT"
+    mount -o remount,bind,ro "$MOUNT"
+    exec "$DAEMON" --socket-path="$MOUNT.sock" -o "source=$MOUNT" -o "cache=$CACHE_MODE"
+  ' </dev/null >"$RUN/virtiofsd-$1.log" 2>&1 &
+  local daemon=$!
+  while [[ ! -S $RUN/$1.sock ]]; do
     kill -0 "$daemon" || fail "virtiofsd does not start"
     sleep 0.05
   done
-  devices+=(-object "memory-backend-memfd,id=ram,size=$memory,share=on" -numa "node,memdev=ram"
-    -chardev "socket,id=share,path=$RUN/share.sock" -device "vhost-user-fs-pci,chardev=share,tag=host")
+  devices+=(-chardev "socket,id=$1,path=$RUN/$1.sock" -device "vhost-user-fs-pci,chardev=$1,tag=$1")
+}
+if [[ $share ]]; then
+  devices+=(-object "memory-backend-memfd,id=ram,size=$memory,share=on" -numa "node,memdev=ram")
+  # With cache=auto the VM reads a file again after each open: `node --version` takes 4 to 8 s then
+  # and not 0.5 s. Tests write what it must see anew below the folder for temporary files.
+  share_folder host "$share" always
   boot_line+=" is.share"
+  temporary=$(realpath "${TMPDIR:-/tmp}")
+  if [[ $share == / ]]; then
+    share_folder temporary "$temporary" auto
+    boot_line+=" is.temporary=$temporary"
+  fi
 fi
 
 try_port() { # PORT: boots with ssh on that port, unless it is taken
