@@ -75,6 +75,7 @@ describe("the quick start", () => {
     const lines = blockBelow("Try it without ZFS")
       .replaceAll("127.0.0.1:19999", host)
       .replaceAll("dist/main/cli.js", CLI)
+      .replaceAll("127.0.0.1:20000", `127.0.0.1:${imagePort}`)
       .replace("image serve data/images", `image serve data/images --port ${imagePort}`);
     const { status, stdout, stderr } = paste(lines);
     expect(status, stderr + stdout).toBe(0);

@@ -104,7 +104,7 @@ describe("the parts of a check", () => {
   });
 
   test("name what they run, and install nothing before their turn", () => {
-    expect(nodePart(22).argv.slice(0, 4)).toEqual(["node", "scripts/parts/on-node.mjs", "22", "--"]);
+    expect(nodePart(22, "all").argv.slice(0, 4)).toEqual(["node", "scripts/parts/on-node.mjs", "22", "--"]);
     expect(uwsPart(24)).toMatchObject({ env: { REQUIRE_UWS: "1" } });
     const onBookworm = { OPENZFS_VM_SUITE: "bookworm", REQUIRE_OPENZFS: "1" };
     expect(openZfsPart("2.1.11", "of the release").env).toEqual(onBookworm);
@@ -141,10 +141,11 @@ describe("a command on another release of Node", () => {
 });
 
 test("files of tests that the parts name are there", () => {
-  const parts = [openZfsPart("2.4.4", "of the release"), uwsPart(24), LIBRARY_PART];
+  const which = "of the release";
+  const parts = [openZfsPart("2.4.4", which), nodePart(22, which), uwsPart(24), LIBRARY_PART];
   const files = parts.flatMap(({ argv }) => argv.filter((word) => word.startsWith("test/")));
   expect(files.length).toBeGreaterThan(6);
-  expect(files.filter((file) => !existsSync(at(file)))).toEqual([]);
+  expect(files.filter((file) => !existsSync(at(file.replace(/\/\*.*/, ""))))).toEqual([]);
 });
 
 test("a tally counts the cases of each project, a file whose hook failed, and who passed at the second try", () => {

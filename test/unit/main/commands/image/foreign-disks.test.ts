@@ -79,12 +79,12 @@ describe.skipIf(missing !== undefined)("image pack of a disk in a format of QEMU
     temporary = at("t".repeat(120));
     mkdirSync(temporary);
     // Data that ends within a block, adjoins a hole of less than a block, and is the end of the disk.
-    sparseFile(at("disk.raw"), 192 * MIB, [
+    sparseFile(at("disk.raw"), 32 * MIB, [
       [0, 4096],
       [5 * MIB + 512, 3 * MIB],
-      [100 * MIB, 40 * 1024],
-      [100 * MIB + 72 * 1024, 600],
-      [191 * MIB, MIB],
+      [20 * MIB, 40 * 1024],
+      [20 * MIB + 72 * 1024, 600],
+      [31 * MIB, MIB],
     ]);
     for (const [name, options] of FORMATS) {
       const [format, ...more] = options;
