@@ -23,8 +23,8 @@ const onOpenZfs = {
   pool: "forks" as const,
 };
 
-/** A hook that is slow on a busy machine must not lose its whole file. */
-const onBusyMachines = { testTimeout: 60_000, hookTimeout: 120_000, retry };
+/** A hook that is slow on a busy machine must not lose its whole file, and three parts of .ci/run run at once. */
+const onBusyMachines = { testTimeout: 120_000, hookTimeout: 120_000, retry };
 
 /** The thread of Node's own SQLite runs a compiled file, also where a test imports the sources. */
 const compiledThread = {

@@ -13,6 +13,7 @@ import { type FailedOutcome, fail, type Outcome, succeed } from "../protocol/sto
 import type { Config } from "./config/schema.js";
 import { chooseTransport } from "./http/choose.js";
 import { connectionLimit, readDescriptors } from "./http/descriptors.js";
+import { listenOnSocket, type SocketSettings } from "./http/unix-socket.js";
 
 /** Answers a request, at once or later. An exception is a bug. */
 export type RequestHandler<Reply extends WholeReply = HttpReply> = (
@@ -20,7 +21,7 @@ export type RequestHandler<Reply extends WholeReply = HttpReply> = (
   reply: Reply,
 ) => void | Promise<void>;
 
-/** The port that the daemon listens on. It is taken before any pool is touched. */
+/** The port that the daemon listens on, and its unix socket. They are taken before any pool is touched. */
 export interface FrontDoor {
   readonly transport: Transport;
   readonly listener: Listener;
@@ -41,13 +42,14 @@ type PortSettings = Pick<Config, "listen" | "limits"> & {
 };
 
 /**
- * Takes the port. Fails: internal, with one line for the administrator: a port in use, no
- * permission, no such address.
+ * Takes the port, and the unix socket. Fails: internal, with one line for the administrator: a port in
+ * use, no permission, no such address.
  */
 export async function takePort(
-  { listen: { host, port, transport: wanted }, limits, timeouts: { bodyMs, replyMs } }: PortSettings,
+  { listen: { host, port, socket, transport: wanted }, limits, timeouts }: PortSettings,
   log: Logger,
 ): Promise<Outcome<FrontDoor>> {
+  const { bodyMs, replyMs } = timeouts;
   let opened: Parameters<FrontDoor["open"]>[0] = { handle: refuseWhileStarting, onRefused: () => {} };
   try {
     const descriptors = readDescriptors();
@@ -61,19 +63,60 @@ export async function takePort(
     }
     const most = descriptors?.most ?? Number.POSITIVE_INFINITY;
     const transport = chooseTransport(wanted, log, most);
-    const listener = await transport.listen({
-      host,
-      port,
+    const options = {
       limits: { ...limits, connections, bodyMs, replyMs },
-      handle: guard((request, reply) => opened.handle(request, reply), log),
+      handle: guard((request: HttpRequest, reply: HttpReply) => opened.handle(request, reply), log),
       onRefused: () => opened.onRefused(),
-    });
-    const open: FrontDoor["open"] = (options) => {
-      opened = options;
     };
-    return succeed({ transport, listener, connections, open });
+    const ofPort = await transport.listen({ ...options, host, port });
+    const listener = socket ? await withSocket(ofPort, socket, options) : succeed(ofPort);
+    if (!listener.ok) return listener;
+    const open: FrontDoor["open"] = (next) => {
+      opened = next;
+    };
+    return succeed({ transport, listener: listener.value, connections, open });
   } catch (error) {
     return listenFailure(error, host, port, "choose another with --port");
+  }
+}
+
+/** The port and the unix socket as one. Closes the port if the socket can't be had. */
+async function withSocket(
+  port: Listener,
+  settings: SocketSettings,
+  options: Parameters<typeof listenOnSocket>[1],
+): Promise<Outcome<Listener>> {
+  let socket: Listener;
+  try {
+    socket = await listenOnSocket(settings, options);
+  } catch (error) {
+    await port.close();
+    return fail("internal", socketProblem(error, settings.path));
+  }
+  const both = [port, socket];
+  return succeed({
+    port: port.port,
+    get bodyBytesInFlight() {
+      return port.bodyBytesInFlight + socket.bodyBytesInFlight;
+    },
+    connections: async () => (await port.connections()) + (await socket.connections()),
+    stopAccepting: () => {
+      for (const each of both) each.stopAccepting();
+    },
+    close: async () => {
+      await Promise.all(both.map((each) => each.close()));
+    },
+  });
+}
+
+function socketProblem(error: unknown, path: string): string {
+  switch (codeOf(error)) {
+    case "EADDRINUSE":
+      return `something answers at the socket ${path}: another imagestore may be running`;
+    case "ENOENT":
+      return `can't listen on the socket ${path}: its folder is not there`;
+    default:
+      return `can't listen on the socket ${path}: ${messageOf(error)}`;
   }
 }
 

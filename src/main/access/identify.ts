@@ -1,5 +1,6 @@
 import { PLAIN_TEXT } from "../../protocol/http/headers.js";
 import type { HttpRequest, WholeReply } from "../../protocol/http/transport.js";
+import { SOCKET_PEER } from "../http/unix-socket.js";
 import { createAttemptDelays } from "./attempt-delays.js";
 import { ANYONE, type Caller } from "./caller.js";
 import type { TokenProblem, Tokens } from "./tokens.js";
@@ -33,7 +34,8 @@ function tokenIn(header: string): string | undefined {
 }
 
 /**
- * Identifies callers by their tokens, and answers 401 to the others, later and later.
+ * Identifies callers by their tokens, and answers 401 to the others, later and later. Who comes by the
+ * unix socket needs none.
  * @param onRefused is called for each refusal.
  */
 export function identifyByToken(
@@ -57,7 +59,8 @@ export function identifyByToken(
 
   return (request, reply) => {
     const header = request.header("authorization");
-    if (header === "") return refuse("missing", reply);
+    // The mode of the unix socket has let them in.
+    if (header === "") return reply.peer === SOCKET_PEER ? ANYONE : refuse("missing", reply);
     const token = tokenIn(header);
     if (token === undefined) return refuse("unreadable", reply);
     const found = tokens.find(token);

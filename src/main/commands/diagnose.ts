@@ -1,8 +1,10 @@
 import { Command } from "commander";
-import { codeOf, messageOf } from "../../protocol/storage/caught-error.js";
+import { messageOf } from "../../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
-import { addressOf, withTokenFile } from "./client/address-flags.js";
+import type { Config } from "../config/schema.js";
+import { addressOf, urlIn, withTokenFile } from "./client/address-flags.js";
 import { parseUrl, urlOf } from "./client/daemon-address.js";
+import { NoAnswer, requestDaemon } from "./client/daemon-request.js";
 import { notEmpty } from "./option-parsers.js";
 
 interface DiagnoseFlags {
@@ -15,21 +17,26 @@ interface DiagnoseFlags {
 const ANSWER_LIMIT_MS = 10_000;
 
 /** Asks the daemon. Fails with why there is no diagnosis. */
-async function askDaemon(base: URL, tokenFile: string | undefined): Promise<Outcome<string>> {
-  const url = new URL("/diagnose", base);
+async function askDaemon(url: URL, tokenFile: string | undefined): Promise<Outcome<string>> {
+  const signal = AbortSignal.timeout(ANSWER_LIMIT_MS);
   try {
-    const { headers } = await addressOf({ url, tokenFile });
-    const reply = await fetch(url, { headers, signal: AbortSignal.timeout(ANSWER_LIMIT_MS) });
-    const text = await reply.text();
-    if (reply.ok) return succeed(text);
-    return fail("internal", `HTTP status ${reply.status}: ${text.trim().split("\n")[0]}`);
+    const address = await addressOf({ url, tokenFile });
+    const reply = await requestDaemon(address, new URL("/diagnose", address.base), { signal, agent: false });
+    const parts: Buffer[] = [];
+    for await (const part of reply) parts.push(part);
+    const text = Buffer.concat(parts).toString("utf8");
+    if (reply.statusCode === 200) return succeed(text);
+    return fail("internal", `HTTP status ${reply.statusCode}: ${text.trim().split("\n")[0]}`);
   } catch (error) {
-    if (error instanceof Error && error.name === "TimeoutError")
-      return fail("internal", `nothing came within ${ANSWER_LIMIT_MS / 1_000} s`);
-    const cause = error instanceof Error ? error.cause : undefined;
-    if (codeOf(cause) === "ECONNREFUSED") return fail("internal", "nothing listens there");
-    return fail("internal", messageOf(cause ?? error));
+    if (signal.aborted) return fail("internal", `nothing came within ${ANSWER_LIMIT_MS / 1_000} s`);
+    return fail("internal", error instanceof NoAnswer ? error.why : messageOf(error));
   }
+}
+
+/** The port of the daemon that was asked, also where it was asked by its socket. */
+function portOf(asked: URL | undefined, config: Outcome<Config>): URL | undefined {
+  if (asked?.protocol !== "unix:") return asked;
+  return config.ok && config.value.listen.port > 0 ? urlOf(config.value.listen) : undefined;
 }
 
 async function diagnose(flags: DiagnoseFlags): Promise<void> {
@@ -38,14 +45,18 @@ async function diagnose(flags: DiagnoseFlags): Promise<void> {
   const { diagnoseWithoutDaemon } = await import("../diagnosis/without-daemon.js");
   for (const line of unknownVariables(process.env)) process.stderr.write(`imagestore: warning: ${line}\n`);
   const config = loadConfig({ config: flags.config }, process.env);
-  const url =
-    flags.url ?? (config.ok && config.value.listen.port > 0 ? urlOf(config.value.listen) : undefined);
-  const answer = url
-    ? await askDaemon(url, flags.tokenFile)
+  const asked = flags.url ?? (config.ok ? urlIn(config.value.listen) : undefined);
+  const answer = asked
+    ? await askDaemon(asked, flags.tokenFile)
     : fail("internal", "its address is not known from the configuration: give --url");
   const text = answer.ok
     ? answer.value
-    : await diagnoseWithoutDaemon({ url, why: answer.failure.message, config });
+    : await diagnoseWithoutDaemon({
+        asked,
+        port: portOf(asked, config),
+        why: answer.failure.message,
+        config,
+      });
   // Not process.exit: a pipe takes a long text in pieces.
   process.exitCode = answer.ok ? 0 : 1;
   process.stdout.write(text);

@@ -69,11 +69,22 @@ async function serve(flags: Flags, version: string): Promise<void> {
   stopOnSignals(daemon, log, () => manager.stopping(graceMs + STOP_REST_MS));
   const { host, port, bulk, transport, connections } = daemon;
   log.info(
-    { host, port, bulk, transport, connections, pools: [...daemon.actors.keys()], version },
+    {
+      host,
+      port,
+      bulk,
+      socket: config.listen.socket?.path,
+      transport,
+      connections,
+      pools: [...daemon.actors.keys()],
+      version,
+    },
     "listening",
   );
   const url = `http://${host}:${port}`;
   process.stdout.write(`imagestore ${version} listening on ${url}\n`);
+  const { socket } = config.listen;
+  if (socket) process.stdout.write(`and on the unix socket ${socket.path}\n`);
   if (bulk) process.stdout.write(`bulk downloads on http://${bulk.host}:${bulk.port}\n`);
   if (config.pools[0]?.driver === "embedded") process.stdout.write(linesToTry(url));
   manager.ready(daemon.readiness, readyMs);

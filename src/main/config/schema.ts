@@ -95,6 +95,26 @@ const bulk = z.strictObject({
   port: z.int().min(0).max(MAX_PORT),
 });
 
+/** The kernel takes 107 bytes. The daemon listens under a longer name first. */
+const MOST_SOCKET_PATH_BYTES = 96;
+
+/** A unix socket beside the port. Who may write to it may do everything. */
+const socket = z.strictObject({
+  path: z
+    .string()
+    .min(1)
+    .refine(
+      (path) => Buffer.byteLength(path) <= MOST_SOCKET_PATH_BYTES,
+      `must have at most ${MOST_SOCKET_PATH_BYTES} bytes`,
+    ),
+  mode: z
+    .string()
+    .regex(/^0?[0-7]{3}$/, "must be three octal digits, as in 0660")
+    .default("0600"),
+  /** A name in /etc/group, or a number. Without it, the group of the daemon. */
+  group: z.string().min(1).optional(),
+});
+
 const listen = z.strictObject({
   host: z.string().min(1).default("127.0.0.1"),
   port: z.int().min(0).max(MAX_PORT).default(19999),
@@ -104,6 +124,7 @@ const listen = z.strictObject({
     .array(z.string().regex(/^https?:\/\/[^/]+$/, "must be SCHEME://HOST or SCHEME://HOST:PORT"))
     .default([]),
   bulk: bulk.optional(),
+  socket: socket.optional(),
 });
 
 /** Whom the daemon serves. Without it, whoever reaches it: that must be this machine, or be asked for. */

@@ -14,14 +14,17 @@ const CONNECT_LIMIT_MS = 2_000;
 /** What can be found about a daemon that does not tell it itself. */
 export interface SilentDaemon {
   /** Where it was asked; undefined if that is not known. */
-  readonly url: URL | undefined;
+  readonly asked: URL | undefined;
+  /** Where it listens on the network; undefined if that is not known. */
+  readonly port: URL | undefined;
   /** Why there is no answer. */
   readonly why: string;
   readonly config: Outcome<Config>;
 }
 
 /** The text for a daemon that does not answer. Never rejects, and takes a few seconds at most. */
-export async function diagnoseWithoutDaemon({ url, why, config }: SilentDaemon): Promise<string> {
+export async function diagnoseWithoutDaemon(silent: SilentDaemon): Promise<string> {
+  const { asked, port: url, why, config } = silent;
   const files = config.ok ? await Promise.all(lockedFilesOf(config.value).map(findLockHolders)) : [];
   const port = url && Number(url.port || (url.protocol === "https:" ? 443 : 80));
   const host = url?.hostname.replace(/^\[(.*)\]$/, "$1") ?? "";
@@ -39,7 +42,7 @@ export async function diagnoseWithoutDaemon({ url, why, config }: SilentDaemon):
     section(
       "Daemon",
       alignRows([
-        ["asked", url?.href ?? "nobody"],
+        ["asked", asked?.href ?? "nobody"],
         ["answer", `NONE: ${why}`],
         ["connection", taken],
         ["listens there", pidsText(listeners?.ok ? listeners.value : [])],

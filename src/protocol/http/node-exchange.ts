@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { BodyReader, type BodyRoom } from "./body-reader.js";
 import { askHalfClosed } from "./half-close.js";
 import { PLAIN_TEXT } from "./headers.js";
@@ -22,10 +23,12 @@ export const HEAD_MS = 60_000;
 export interface NodeRoom extends BodyRoom {
   readonly requestIds: (given: string) => string;
   readonly inTurn: (write: () => void) => void;
+  /** The peer of clients that have no address. */
+  readonly peer: string;
 }
 
-export function createNodeRoom(limits: HttpLimits): NodeRoom {
-  return { limits, bytesInFlight: 0, requestIds: createRequestIds(), inTurn: createOnePerTurn() };
+export function createNodeRoom(limits: HttpLimits, peer = ""): NodeRoom {
+  return { limits, bytesInFlight: 0, requestIds: createRequestIds(), inTurn: createOnePerTurn(), peer };
 }
 
 /** Takes a request of node:http, and hands it over when its body is complete or too long. */
@@ -76,9 +79,10 @@ function requestOf(incoming: IncomingMessage, body: string, tooLarge: boolean): 
   };
 }
 
-function replyOf(outgoing: ServerResponse, requestId: string, { limits, inTurn }: NodeRoom): ClosableReply {
+function replyOf(outgoing: ServerResponse, requestId: string, room: NodeRoom): ClosableReply {
+  const { limits, inTurn } = room;
   const { socket } = outgoing.req;
-  const peer = socket.remoteAddress ?? "";
+  const peer = socket.remoteAddress ?? room.peer;
   const disconnectListeners: (() => void)[] = [];
   let isDisconnected = false;
   /** All bytes are with the kernel. "finish" alone doesn't show it: it also comes when the connection is reset. */
@@ -141,9 +145,14 @@ function totalLength(parts: readonly Uint8Array[]): number {
 
 /** Resets the connection of a reply whose client has not taken all of it after so long. */
 function resetAfter(outgoing: ServerResponse, ms: number): void {
-  const { socket } = outgoing.req;
-  const deadline = setTimeout(() => socket.resetAndDestroy(), ms);
+  const deadline = setTimeout(() => reset(outgoing.req.socket), ms);
   outgoing.once("close", () => clearTimeout(deadline));
+}
+
+/** A unix socket knows no reset: its client sees that the end of the reply is missing. */
+function reset(socket: Socket): void {
+  if (socket.remoteAddress === undefined) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 const PIECE_BYTES = 64 * 1024;
@@ -174,7 +183,7 @@ function sinkOf(outgoing: ServerResponse, source: BodySource, onReady: () => voi
       outgoing.end();
     },
     reset: () => {
-      outgoing.socket?.resetAndDestroy();
+      if (outgoing.socket) reset(outgoing.socket);
     },
   };
 }

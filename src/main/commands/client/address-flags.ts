@@ -1,9 +1,10 @@
-import { readFileSync } from "node:fs";
+import { accessSync, constants, readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { messageOf } from "../../../protocol/storage/caught-error.js";
+import type { Config } from "../../config/schema.js";
 import { notEmpty } from "../option-parsers.js";
 import { CallFailure, EXIT } from "./call-failure.js";
-import { type DaemonAddress, parseUrl, urlOf } from "./daemon-address.js";
+import { type DaemonAddress, parseUrl, placeOf, URL_RULE, urlOf, urlOfSocket } from "./daemon-address.js";
 
 export interface AddressFlags {
   readonly url?: URL;
@@ -32,7 +33,7 @@ export function withAddressFlags(command: Command): Command {
 export async function addressOf({ url, tokenFile }: AddressFlags): Promise<DaemonAddress> {
   const file = tokenFile ?? process.env.IMAGESTORE_TOKEN_FILE;
   const headers = file ? { authorization: `Bearer ${readToken(file)}` } : {};
-  return { base: url ?? (await knownUrl()), headers };
+  return { ...placeOf(url ?? (await knownUrl())), headers };
 }
 
 function readToken(file: string): string {
@@ -45,19 +46,35 @@ function readToken(file: string): string {
   }
 }
 
+/** Where a daemon with this configuration is asked: by its socket, if this user may. Undefined: its port is any. */
+export function urlIn({ host, port, socket }: Config["listen"]): URL | undefined {
+  if (socket && mayWrite(socket.path)) return urlOfSocket(socket.path);
+  return port > 0 ? urlOf({ host, port }) : undefined;
+}
+
+function mayWrite(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 async function knownUrl(): Promise<URL> {
   const fromVariable = process.env.IMAGESTORE_URL;
   if (fromVariable) {
     try {
       return parseUrl(fromVariable);
     } catch {
-      throw new CallFailure(`IMAGESTORE_URL: ${fromVariable}: must be http://HOST:PORT`, EXIT.refused);
+      throw new CallFailure(`IMAGESTORE_URL: ${fromVariable}: ${URL_RULE}`, EXIT.refused);
     }
   }
   // Loaded here and not at the top: with an address the commands start faster without.
   const { loadConfig } = await import("../../config/load.js");
   const config = loadConfig({}, process.env);
-  if (config.ok && config.value.listen.port > 0) return urlOf(config.value.listen);
+  const url = config.ok ? urlIn(config.value.listen) : undefined;
+  if (url) return url;
   const why = config.ok ? "its port is any" : config.failure.message;
   throw new CallFailure(`where the daemon listens is not known (${why}): give --url`, EXIT.refused);
 }

@@ -1,8 +1,15 @@
+import { resolve } from "node:path";
 import { InvalidArgumentError } from "commander";
 
-/** A daemon to call, and who calls it. */
-export interface DaemonAddress {
+/** Where a daemon is. */
+export interface DaemonPlace {
   readonly base: URL;
+  /** The unix socket by which it is asked for what is below `base`. Undefined: by the network. */
+  readonly socketPath?: string;
+}
+
+/** A daemon to call, and who calls it. */
+export interface DaemonAddress extends DaemonPlace {
   /** That every request has. */
   readonly headers: Readonly<Record<string, string>>;
 }
@@ -10,11 +17,29 @@ export interface DaemonAddress {
 /** Addresses to listen on that are none to connect to. */
 const ANY_ADDRESS: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
 
-/** For commander's `option`: `http://HOST:PORT`. */
+export const URL_RULE = "must be http://HOST:PORT or unix:/PATH";
+
+/** For commander's `option`: `http://HOST:PORT`, or `unix:/PATH` of a socket. */
 export function parseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url && /^https?:$/.test(url.protocol)) return url;
-  throw new InvalidArgumentError("must be http://HOST:PORT");
+  if (url?.protocol === "unix:" && url.pathname.startsWith("/")) return url;
+  throw new InvalidArgumentError(URL_RULE);
+}
+
+/** The URL of a unix socket. */
+export function urlOfSocket(path: string): URL {
+  return new URL(`unix:${resolve(path).split("/").map(encodeURIComponent).join("/")}`);
+}
+
+export function placeOf(url: URL): DaemonPlace {
+  if (url.protocol !== "unix:") return { base: url };
+  return { base: new URL("http://localhost"), socketPath: decodeURIComponent(url.pathname) };
+}
+
+/** How messages name it. */
+export function nameOf({ base, socketPath }: DaemonPlace): string {
+  return socketPath === undefined ? base.origin : `unix:${socketPath}`;
 }
 
 /** The URL of a daemon that listens there. */

@@ -1,9 +1,8 @@
-import { request as requestHttp } from "node:http";
-import { request as requestHttps } from "node:https";
 import { readJson, tokenOf } from "../../../protocol/json-rpc/json.js";
-import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
+import { messageOf } from "../../../protocol/storage/caught-error.js";
 import { CallFailure, EXIT, statusOfErrno, statusOfHttp } from "./call-failure.js";
-import type { DaemonAddress } from "./daemon-address.js";
+import { type DaemonAddress, nameOf } from "./daemon-address.js";
+import { NoAnswer, requestDaemon } from "./daemon-request.js";
 
 /** The error of a reply of JSON-RPC 2.0, as docs/api.md has it. */
 interface ReplyError {
@@ -24,32 +23,20 @@ function failureOf({ message, data = {} }: ReplyError): CallFailure {
 }
 
 /** Posts a body. Rejects with a CallFailure if there is no reply. No time limit: an image may take hours. */
-function post(
-  url: URL,
-  headers: DaemonAddress["headers"],
-  body: string,
-): Promise<{ status: number; text: string }> {
-  return new Promise((resolve, reject) => {
-    const fail = (error: unknown) => {
-      const why = codeOf(error) === "ECONNREFUSED" ? "nothing listens there" : messageOf(error);
-      reject(new CallFailure(`no answer from ${url.origin}: ${why}`, EXIT.unreachable));
-    };
-    const request = url.protocol === "https:" ? requestHttps : requestHttp;
-    const sent = request(
-      url,
-      { method: "POST", headers: { ...headers, "content-type": "application/json" } },
-      (reply) => {
-        const parts: Buffer[] = [];
-        reply.on("data", (part: Buffer) => parts.push(part));
-        reply.on("error", fail);
-        reply.on("end", () =>
-          resolve({ status: reply.statusCode ?? 0, text: Buffer.concat(parts).toString("utf8") }),
-        );
-      },
-    );
-    sent.on("error", fail);
-    sent.end(body);
+async function post(address: DaemonAddress, body: string): Promise<{ status: number; text: string }> {
+  const headers = { "content-type": "application/json" };
+  const reply = await requestDaemon(address, new URL("/rpc", address.base), {
+    method: "POST",
+    headers,
+    body,
   });
+  const parts: Buffer[] = [];
+  try {
+    for await (const part of reply) parts.push(part);
+  } catch (error) {
+    throw new NoAnswer(address, messageOf(error));
+  }
+  return { status: reply.statusCode ?? 0, text: Buffer.concat(parts).toString("utf8") };
 }
 
 /** A result, and its JSON text: a size may have more digits than a number of JavaScript keeps. */
@@ -63,18 +50,19 @@ export interface CallResult {
  * request is refused, or the operation failed.
  */
 export async function callDaemon(
-  { base, headers }: DaemonAddress,
+  address: DaemonAddress,
   method: string,
   params: object,
 ): Promise<CallResult> {
   const body = JSON.stringify({ jsonrpc: "2.0", method, params, id: 1 });
-  const { status, text } = await post(new URL("/rpc", base), headers, body);
+  const { status, text } = await post(address, body);
   if (status !== 200) {
-    const line = `HTTP status ${status} from ${base.origin}: ${text.trim().split("\n")[0]}`;
+    const line = `HTTP status ${status} from ${nameOf(address)}: ${text.trim().split("\n")[0]}`;
     throw new CallFailure(line, statusOfHttp(status));
   }
   const read = readJson(text);
-  if ("problem" in read) throw new CallFailure(`no JSON from ${base.origin}: ${read.problem}`, EXIT.other);
+  if ("problem" in read)
+    throw new CallFailure(`no JSON from ${nameOf(address)}: ${read.problem}`, EXIT.other);
   const reply: { readonly result?: unknown; readonly error?: ReplyError } = JSON.parse(text);
   if (reply.error) throw failureOf(reply.error);
   const result = read.value.items[read.value.keys.indexOf("result")];

@@ -1,8 +1,7 @@
-import { type IncomingMessage, request as requestHttp } from "node:http";
-import { request as requestHttps } from "node:https";
-import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
-import { CallFailure, EXIT, statusOfFailure, statusOfHttp } from "./call-failure.js";
+import type { IncomingMessage } from "node:http";
+import { CallFailure, statusOfFailure, statusOfHttp } from "./call-failure.js";
 import type { DaemonAddress } from "./daemon-address.js";
+import { requestDaemon } from "./daemon-request.js";
 
 /** The stream of a snapshot, which the daemon has begun to send. */
 export interface SnapshotStream {
@@ -29,25 +28,16 @@ const RESULT_ASKS = 30;
 const MOST_TEXT_BYTES = 64 * 1024;
 
 /** Resolves with the head of the reply. Rejects with a CallFailure if there is none. */
-function get(url: URL, headers: DaemonAddress["headers"], connectMs?: number): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    const request = url.protocol === "https:" ? requestHttps : requestHttp;
-    const sent = request(url, { agent: false, headers });
-    let timer: NodeJS.Timeout | undefined;
-    if (connectMs !== undefined) {
-      timer = setTimeout(
-        () => sent.destroy(new Error(`no connection within ${connectMs / 1_000} s`)),
-        connectMs,
-      );
-      sent.once("socket", (socket) => socket.once("connect", () => clearTimeout(timer)));
-    }
-    sent.once("response", resolve);
-    sent.on("error", (error) => {
-      clearTimeout(timer);
-      const why = codeOf(error) === "ECONNREFUSED" ? "nothing listens there" : messageOf(error);
-      reject(new CallFailure(`no answer from ${url.origin}: ${why}`, EXIT.unreachable));
-    });
-    sent.end();
+function get(address: DaemonAddress, url: URL, connectMs?: number): Promise<IncomingMessage> {
+  return requestDaemon(address, url, { agent: false }, (sent) => {
+    if (connectMs === undefined) return;
+    const timer = setTimeout(
+      () => sent.destroy(new Error(`no connection within ${connectMs / 1_000} s`)),
+      connectMs,
+    );
+    const stop = () => clearTimeout(timer);
+    sent.once("socket", (socket) => socket.once("connect", stop));
+    sent.once("close", stop);
   });
 }
 
@@ -74,16 +64,19 @@ async function accept(reply: IncomingMessage, url: URL, isBulk: boolean): Promis
  * second port can't be reached, the main port serves it. Rejects with a CallFailure.
  */
 export async function openSnapshotStream(
-  { base, headers }: DaemonAddress,
+  address: DaemonAddress,
   id: string,
   pool?: string,
 ): Promise<SnapshotStream> {
+  const { base, socketPath } = address;
   const plain = new URL("/snapshots/download", base);
   plain.searchParams.set("id", id);
   if (pool !== undefined) plain.searchParams.set("pool", pool);
+  // The second port wants a token, which a client of the socket need not have.
+  if (socketPath !== undefined) return accept(await get(address, plain), plain, false);
   const fast = new URL(plain);
   fast.searchParams.set("redirect", "1");
-  const first = await get(fast, headers);
+  const first = await get(address, fast);
   if (first.statusCode !== 307) return accept(first, fast, false);
   first.resume();
   const { location = "" } = first.headers;
@@ -91,8 +84,8 @@ export async function openSnapshotStream(
   // The token is for the daemon, and not for whoever else a reply names.
   const isItself = second?.hostname === base.hostname;
   const reply =
-    second && isItself ? await get(second, headers, CONNECT_MS).catch(() => undefined) : undefined;
-  return reply && second ? accept(reply, second, true) : accept(await get(plain, headers), plain, false);
+    second && isItself ? await get(address, second, CONNECT_MS).catch(() => undefined) : undefined;
+  return reply && second ? accept(reply, second, true) : accept(await get(address, plain), plain, false);
 }
 
 function isResult(value: unknown): value is DownloadResult {
@@ -100,14 +93,11 @@ function isResult(value: unknown): value is DownloadResult {
 }
 
 /** Undefined: the daemon does not know the download, or does not answer. */
-async function askOnce(
-  { base, headers }: DaemonAddress,
-  download: string,
-): Promise<DownloadResult | undefined> {
-  const url = new URL("/snapshots/download/result", base);
+async function askOnce(address: DaemonAddress, download: string): Promise<DownloadResult | undefined> {
+  const url = new URL("/snapshots/download/result", address.base);
   url.searchParams.set("download", download);
   try {
-    const reply = await get(url, headers, CONNECT_MS);
+    const reply = await get(address, url, CONNECT_MS);
     const text = await textOf(reply);
     const value: unknown = reply.statusCode === 200 ? JSON.parse(text) : undefined;
     return isResult(value) ? value : undefined;

@@ -1,0 +1,52 @@
+import {
+  type ClientRequest,
+  type IncomingMessage,
+  type RequestOptions,
+  request as requestHttp,
+} from "node:http";
+import { request as requestHttps } from "node:https";
+import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
+import { CallFailure, EXIT } from "./call-failure.js";
+import { type DaemonAddress, nameOf } from "./daemon-address.js";
+
+/** Nobody answers. */
+export class NoAnswer extends CallFailure {
+  /** Without the address. */
+  readonly why: string;
+
+  constructor(address: DaemonAddress, why: string) {
+    super(`no answer from ${nameOf(address)}: ${why}`, EXIT.unreachable);
+    this.why = why;
+  }
+}
+
+/**
+ * Sends a request to the daemon for a URL below its address, and resolves with the head of the reply.
+ * Rejects with NoAnswer if there is none. `onSent` may set the request's deadlines.
+ */
+export function requestDaemon(
+  address: DaemonAddress,
+  url: URL,
+  { headers, ...options }: RequestOptions & { readonly body?: string },
+  onSent: (sent: ClientRequest) => void = () => {},
+): Promise<IncomingMessage> {
+  const request = url.protocol === "https:" ? requestHttps : requestHttp;
+  const { socketPath } = address;
+  return new Promise((resolve, reject) => {
+    const sent = request(
+      url,
+      {
+        ...options,
+        headers: { ...address.headers, ...headers },
+        ...(socketPath !== undefined && { socketPath }),
+      },
+      resolve,
+    );
+    sent.on("error", (error) => {
+      const why = codeOf(error) === "ECONNREFUSED" ? "nothing listens there" : messageOf(error);
+      reject(new NoAnswer({ ...address, base: url }, why));
+    });
+    onSent(sent);
+    sent.end(options.body);
+  });
+}
