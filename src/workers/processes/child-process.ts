@@ -40,6 +40,8 @@ export interface ProcessOptions {
    * has our socket too, and only sudo may end it. Nothing of the group outlives a failure.
    */
   readonly isGroup?: boolean;
+  /** Beside what all commands have. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** Enough to name every snapshot of a full batch. Text beyond it is dropped. */
@@ -64,7 +66,7 @@ function signalGroup(group: number | undefined, signal: NodeJS.Signals): void {
 /** Starts `argv` and notes it in `children` until it has ended. */
 export function startProcess(
   argv: readonly string[],
-  { stdin, stdout, isGroup = false }: ProcessOptions,
+  { stdin, stdout, isGroup = false, env = {} }: ProcessOptions,
   children: ChildTable,
 ): CommandProcess {
   const [program = "", ...args] = argv;
@@ -72,7 +74,8 @@ export function startProcess(
   let child: ChildProcess;
   try {
     const stdio = [stdioOf(stdin), stdioOf(stdout), "pipe"] as const;
-    child = spawn(program, args, { stdio: [...stdio], env: commandEnvironment(), detached: isGroup });
+    const environment = { ...commandEnvironment(), ...env };
+    child = spawn(program, args, { stdio: [...stdio], env: environment, detached: isGroup });
   } catch (error) {
     // Most failures to start come as an event, but ENOTDIR, E2BIG and some others are thrown.
     return notStarted(codeOf(error) || "EIO");

@@ -25,7 +25,7 @@ interface BulkSendOptions {
   readonly head: string;
   readonly command: readonly string[];
   readonly children: ChildTable;
-  readonly guard: Pick<ResetGuard, "endWithUs" | "countSent">;
+  readonly guard: Pick<ResetGuard, "endWithUs" | "countSent" | "environment">;
   readonly watch: BulkWatch;
   /** A client that takes nothing for this long is cut off. */
   readonly stalledReaderMs: number;
@@ -125,15 +125,16 @@ export function startBulkSend(options: BulkSendOptions): BulkSend {
   async function run(): Promise<void> {
     await new Promise((resolve) => socket.write(options.head, resolve));
     if (cut) return end(cut);
-    const { children } = options;
-    const started = startProcess(argv, { stdin: false, stdout: socket, isGroup: true }, children);
+    const { children, guard } = options;
+    const { environment: env } = guard;
+    const started = startProcess(argv, { stdin: false, stdout: socket, isGroup: true, env }, children);
     command = started;
     // Node pauses what it gives to a child.
     socket.resume();
     const { pid } = started;
     options.onBegun();
     if (pid !== undefined) {
-      void started.exited.then(options.guard.endWithUs(pid));
+      void started.exited.then(guard.endWithUs(pid));
       void started.stderrEnd.then(() => {
         written = readWrittenNow(pid) ?? written;
       });

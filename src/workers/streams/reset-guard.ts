@@ -1,9 +1,11 @@
 import { type ChildProcess, fork } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
 import type { ConnectionEnds } from "./connection-table.js";
 import { type GuardAnswer, type GuardOrder, parseGuardAnswer } from "./guard-order.js";
+import { markedEnvironment } from "./marked-processes.js";
 
 /** Sees to it that connections end by a reset unless they are shut down in order. */
 export interface ResetGuard {
@@ -12,6 +14,8 @@ export interface ResetGuard {
    * unless it was shut down and its client has closed it too. @returns whether that is so now.
    */
   guard(socket: Socket): Promise<boolean>;
+  /** What commands must have that are to end with this thread before `endWithUs` knows them. */
+  readonly environment: NodeJS.ProcessEnv;
   /**
    * Has a process group ended when this thread ends, however it does. Call the returned function
    * when it has ended by itself.
@@ -40,6 +44,8 @@ const LIMIT_MS = 5_000;
  * nobody who would tell them. One that has died is started again.
  */
 export function createResetGuard(children: ChildTable): ResetGuard {
+  /** By which the reset process finds commands of which it was not told: the daemon was killed in between. */
+  const mark = `${process.pid}-${randomBytes(8).toString("hex")}`;
   /** What settles the calls that the newest process has not answered. */
   const pending = new Map<number, (value: GuardAnswer["value"]) => void>();
   /** Process groups that have not ended. */
@@ -56,7 +62,7 @@ export function createResetGuard(children: ChildTable): ResetGuard {
 
   function start(): ChildProcess {
     const script = fileURLToPath(new URL("./reset-process.js", import.meta.url));
-    const started = fork(script, [], { execArgv: [], stdio: ["ignore", "ignore", "inherit", "ipc"] });
+    const started = fork(script, [mark], { execArgv: [], stdio: ["ignore", "ignore", "inherit", "ipc"] });
     const release = children.add(started.pid);
     started.on("message", (message) => {
       const answer = parseGuardAnswer(message);
@@ -101,6 +107,7 @@ export function createResetGuard(children: ChildTable): ResetGuard {
   }
 
   return {
+    environment: markedEnvironment(mark),
     guard: async (socket) => (await ask((id) => ({ kind: "reset", id }), socket)) === true,
     countSent: async ({ localAddress, localPort, remoteAddress, remotePort }) => {
       if (localAddress === undefined || localPort === undefined) return undefined;

@@ -2,29 +2,33 @@
  * The reset process of src/workers/streams/reset-guard.ts, which says what it is for. It gets
  * connections by its channel, and closes its copy of each by a reset. That sends nothing, since others
  * have the connection too. But it leaves SO_LINGER with no time set on the connection, for all who
- * have it. And it gets process groups, which it ends when the thread that sent them has gone. It is small,
- * so it also starts the command that counts what was sent: a fork of the daemon would stop a thread of it.
+ * have it. And it gets process groups, which it ends when the thread that sent them has gone, with what
+ * has its mark: the thread may have gone before it could tell. It is small, so it also starts the
+ * command that counts what was sent: a fork of the daemon would stop a thread of it.
  */
 import { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type GuardAnswer, parseGuardOrder } from "./guard-order.js";
+import { findMarked } from "./marked-processes.js";
 import { countSentBytes } from "./sent-bytes.js";
 
 /** As for a cancelled send. */
 const TERM_MS = 1_000;
 
-function serve(): void {
+function serve(mark: string): void {
   const groups = new Set<number>();
 
-  function signalAll(signal: NodeJS.Signals): void {
-    for (const group of groups) {
+  /** @returns how many it has reached. */
+  function signalAll(signal: NodeJS.Signals): number {
+    const targets = [...Array.from(groups, (group) => -group), ...findMarked(mark)];
+    return targets.filter((target) => {
       try {
-        process.kill(-group, signal);
+        return process.kill(target, signal);
       } catch {
         // It has ended.
-        groups.delete(group);
+        return false;
       }
-    }
+    }).length;
   }
 
   function answer(id: number, value: GuardAnswer["value"]): void {
@@ -44,11 +48,10 @@ function serve(): void {
     answer(order.id, hasCome);
   });
   process.once("disconnect", async () => {
-    signalAll("SIGTERM");
-    if (groups.size > 0) await sleep(TERM_MS);
+    if (signalAll("SIGTERM") > 0) await sleep(TERM_MS);
     signalAll("SIGKILL");
     process.exit(0);
   });
 }
 
-serve();
+serve(process.argv[2] ?? "");

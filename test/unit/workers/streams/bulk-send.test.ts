@@ -56,6 +56,7 @@ async function send(command: readonly string[], stalledReaderMs = 60_000): Promi
     command,
     children: createChildTable(createChildMemory()),
     guard: {
+      environment: {},
       endWithUs: () => {
         events.push("guarded");
         return () => void events.push("released");
