@@ -49,7 +49,7 @@ async function serve(flags: Flags, version: string): Promise<void> {
   const config = await loadConfigOrExit(flags);
   // Loaded here and not at the top, because the other commands start faster without the daemon.
   const { createLog } = await import("../observability/log.js");
-  const log = createLog(config.log.level);
+  const log = createLog(config.log.level, process.env);
   const { createServiceManager } = await import("../service-manager.js");
   const { startDaemon } = await import("../daemon.js");
   process.on("unhandledRejection", (error) => log.error({ err: error }, "unhandled rejection"));
