@@ -10,22 +10,21 @@ function readOrNothing(path: string): string {
 }
 
 /**
- * pids of the children of a process whose command line has `script`, oldest first. Starts no process:
+ * pids of the children of a process whose command line matches, oldest first. Starts no process:
  * tests ask often, and a test that holds large streams takes long to fork.
  */
-export function childrenOf(pid: number, script: string): number[] {
+export function childrenOf(pid: number, pattern: string): number[] {
   let threads: readonly string[] = [];
   try {
     threads = readdirSync(`/proc/${pid}/task`);
   } catch {
     // The process has ended.
   }
+  const isWanted = (child: string) =>
+    child !== "" && new RegExp(pattern).test(readOrNothing(`/proc/${child}/cmdline`).replaceAll("\0", " "));
   return threads
     .flatMap((thread) => readOrNothing(`/proc/${pid}/task/${thread}/children`).split(" "))
-    .filter(
-      (child) =>
-        child !== "" && readOrNothing(`/proc/${child}/cmdline`).replaceAll("\0", " ").includes(script),
-    )
+    .filter(isWanted)
     .map(Number)
     .sort((a, b) => a - b);
 }
