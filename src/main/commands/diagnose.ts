@@ -1,3 +1,4 @@
+import { text as textOf } from "node:stream/consumers";
 import { Command } from "commander";
 import { messageOf } from "../../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
@@ -22,9 +23,7 @@ async function askDaemon(url: URL, tokenFile: string | undefined): Promise<Outco
   try {
     const address = await addressOf({ url, tokenFile });
     const reply = await requestDaemon(address, new URL("/diagnose", address.base), { signal, agent: false });
-    const parts: Buffer[] = [];
-    for await (const part of reply) parts.push(part);
-    const text = Buffer.concat(parts).toString("utf8");
+    const text = await textOf(reply);
     if (reply.statusCode === 200) return succeed(text);
     return fail("internal", `HTTP status ${reply.statusCode}: ${text.trim().split("\n")[0]}`);
   } catch (error) {

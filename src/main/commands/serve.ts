@@ -68,12 +68,13 @@ async function serve(flags: Flags, version: string): Promise<void> {
   const { graceMs, readyMs } = config.timeouts;
   stopOnSignals(daemon, log, () => manager.stopping(graceMs + STOP_REST_MS));
   const { host, port, bulk, transport, connections } = daemon;
+  const socket = config.listen.socket?.path;
   log.info(
     {
       host,
       port,
       bulk,
-      socket: config.listen.socket?.path,
+      socket,
       transport,
       connections,
       pools: [...daemon.actors.keys()],
@@ -83,8 +84,7 @@ async function serve(flags: Flags, version: string): Promise<void> {
   );
   const url = `http://${host}:${port}`;
   process.stdout.write(`imagestore ${version} listening on ${url}\n`);
-  const { socket } = config.listen;
-  if (socket) process.stdout.write(`and on the unix socket ${socket.path}\n`);
+  if (socket !== undefined) process.stdout.write(`and on the unix socket ${socket}\n`);
   if (bulk) process.stdout.write(`bulk downloads on http://${bulk.host}:${bulk.port}\n`);
   if (config.pools[0]?.driver === "embedded") process.stdout.write(linesToTry(url));
   manager.ready(daemon.readiness, readyMs);

@@ -1,3 +1,4 @@
+import { text as textOf } from "node:stream/consumers";
 import { readJson, tokenOf } from "../../../protocol/json-rpc/json.js";
 import { messageOf } from "../../../protocol/storage/caught-error.js";
 import { CallFailure, EXIT, statusOfErrno, statusOfHttp } from "./call-failure.js";
@@ -30,13 +31,10 @@ async function post(address: DaemonAddress, body: string): Promise<{ status: num
     headers,
     body,
   });
-  const parts: Buffer[] = [];
-  try {
-    for await (const part of reply) parts.push(part);
-  } catch (error) {
+  const text = await textOf(reply).catch((error: unknown) => {
     throw new NoAnswer(address, messageOf(error));
-  }
-  return { status: reply.statusCode ?? 0, text: Buffer.concat(parts).toString("utf8") };
+  });
+  return { status: reply.statusCode ?? 0, text };
 }
 
 /** A result, and its JSON text: a size may have more digits than a number of JavaScript keeps. */
