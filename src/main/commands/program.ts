@@ -3,6 +3,7 @@ import { checkConfigCommand } from "./check-config.js";
 import { addVerbs, callCommand, downloadCommand } from "./client/client-commands.js";
 import { diagnoseCommand } from "./diagnose.js";
 import { imageCommand } from "./image/image-command.js";
+import { schemaCommand } from "./schema-command.js";
 import { serveCommand } from "./serve.js";
 import { tokenCommand } from "./token.js";
 
@@ -24,5 +25,6 @@ export function createProgram(version: string): Command {
     .addCommand(addVerbs(new Command("guest").description("make and delete the disks of a guest")))
     .addCommand(addVerbs(new Command("pool").description("show the pools")))
     .addCommand(callCommand())
+    .addCommand(schemaCommand(version))
     .addCommand(tokenCommand());
 }

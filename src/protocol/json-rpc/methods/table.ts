@@ -14,6 +14,7 @@ export type MethodLookup =
 
 /** All methods of the service. */
 export interface MethodTable {
+  readonly all: readonly Method[];
   /** Without aliases. */
   readonly names: readonly string[];
   /**
@@ -41,6 +42,7 @@ export function createMethodTable({ disksPerGuest } = { disksPerGuest: 64 }): Me
     ),
   );
   return {
+    all: methods,
     names: methods.map(({ name }) => name),
     find: (name) => {
       const known = byName.get(name);

@@ -1,0 +1,98 @@
+import type { FailureCode } from "../storage/failures.js";
+import { type JsonSchema, text } from "./json-schema.js";
+
+/**
+ * What a method is, for people and for programs that are made from it: `rpc.discover`, docs/api.md,
+ * the client `imagestore/client`. Its role and its aliases are in the row that runs it
+ * (src/protocol/json-rpc/methods), and the test of this room holds the two against each other.
+ */
+export interface MethodDefinition {
+  /** A clause without a full stop: what it does. */
+  readonly summary: string;
+  /** Whole sentences in Markdown: what the summary leaves open. */
+  readonly description?: string;
+  /** By their names, in the order of the documentation. */
+  readonly params: Readonly<Record<string, Parameter>>;
+  readonly result: JsonSchema;
+  readonly effect: Effect;
+  /** Who answers it: the actor of a pool, or the daemon itself. */
+  readonly answeredBy: "pool" | "daemon";
+  /**
+   * The failures of its own, with when it answers them. Words in backquotes are the message, which
+   * old clients compare. Others that it may answer are in COMMON_FAILURES.
+   */
+  readonly failures: Readonly<Partial<Record<FailureCode, string>>>;
+  /** The release that was the first to have it. */
+  readonly since: string;
+  /** The first one is shown in docs/api.md. */
+  readonly examples: readonly [Example, ...Example[]];
+}
+
+/**
+ * - `read`: changes nothing.
+ * - `repeatable`: a change whose repeat answers as the first did.
+ * - `once`: a change whose repeat is refused, because it has happened.
+ */
+export type Effect = "read" | "repeatable" | "once";
+
+export interface Parameter {
+  readonly schema: JsonSchema;
+  /** Without it the method is always refused. */
+  readonly isRequired: boolean;
+}
+
+export interface Example {
+  readonly name: string;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly result: unknown;
+}
+
+export function required(schema: JsonSchema): Parameter {
+  return { schema, isRequired: true };
+}
+
+export function optional(schema: JsonSchema): Parameter {
+  return { schema, isRequired: false };
+}
+
+/** The parameter that every method of a pool has. */
+export const pool = optional(
+  text("The pool, where the daemon has several. Without it the first one serves."),
+);
+
+/** What any method may answer, whatever it is about. */
+const ANY = [
+  "request.malformed",
+  "access.denied",
+  "service.overloaded",
+  "service.stopping",
+  "service.reply_too_large",
+  "internal",
+] as const;
+const READ_OF_A_POOL = [
+  ...ANY,
+  "pool.not_found",
+  "pool.unavailable",
+  "service.interrupted",
+  "command.not_permitted",
+  "command.missing",
+  "command.timed_out",
+  "command.failed",
+] as const;
+const CHANGE_OF_A_POOL = [...READ_OF_A_POOL, "pool.read_only", "records.unavailable"] as const;
+
+/** What methods may answer beside the failures of their own. */
+export const COMMON_FAILURES = {
+  ofTheDaemon: ANY,
+  readOfAPool: READ_OF_A_POOL,
+  changeOfAPool: CHANGE_OF_A_POOL,
+} as const;
+
+/** What a method may answer beside the failures of its own. */
+export function commonFailures({
+  effect,
+  answeredBy,
+}: Pick<MethodDefinition, "effect" | "answeredBy">): readonly FailureCode[] {
+  if (answeredBy === "daemon") return COMMON_FAILURES.ofTheDaemon;
+  return effect === "read" ? COMMON_FAILURES.readOfAPool : COMMON_FAILURES.changeOfAPool;
+}

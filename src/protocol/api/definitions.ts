@@ -1,0 +1,15 @@
+import type { MethodDefinition } from "./definition.js";
+import { GUEST_DEFINITIONS } from "./guest-definitions.js";
+import { IMAGE_DEFINITIONS } from "./image-definitions.js";
+import { POOL_DEFINITIONS } from "./pool-definitions.js";
+import { SNAPSHOT_DEFINITIONS } from "./snapshot-definitions.js";
+import { VOLUME_DEFINITIONS } from "./volume-definitions.js";
+
+/** Every method by its name, as docs/api.md shows them. A test wants one for each row of the table. */
+export const DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
+  ...IMAGE_DEFINITIONS,
+  ...VOLUME_DEFINITIONS,
+  ...SNAPSHOT_DEFINITIONS,
+  ...GUEST_DEFINITIONS,
+  ...POOL_DEFINITIONS,
+};

@@ -1,0 +1,134 @@
+import { type MethodDefinition, optional, pool, required } from "./definition.js";
+import { listOf, object, oneOf, orNull, record, text } from "./json-schema.js";
+import { pageParams } from "./page-params.js";
+
+const id = required(text("The image's id."));
+const oneImage = object({ images: oneOf(record("Image")) });
+const golden = {
+  id: "golden",
+  type: "kvm",
+  volume: "tank/images/golden",
+  snapshot: "tank/images/golden@v1",
+  size: 10240,
+  status: "complete",
+};
+
+export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
+  ListImages: {
+    summary: "Lists the images of a pool, those that are being fetched too",
+    params: {
+      type: optional(text("Only images of this type.")),
+      ...pageParams("the image's id"),
+      pool,
+    },
+    result: object({ images: orNull(listOf(record("Image"), "Null where there are none.")) }),
+    effect: "read",
+    answeredBy: "pool",
+    failures: {},
+    since: "0.1.0",
+    examples: [
+      { name: "all", params: {}, result: { images: [golden] } },
+      { name: "none of a type", params: { type: "container" }, result: { images: null } },
+    ],
+  },
+  GetImage: {
+    summary: "Shows an image",
+    params: { id, pool },
+    result: oneImage,
+    effect: "read",
+    answeredBy: "pool",
+    failures: { "image.not_found": "`not found`" },
+    since: "0.1.0",
+    examples: [
+      { name: "complete", params: { id: "golden" }, result: { images: [golden] } },
+      {
+        name: "being fetched",
+        params: { id: "next" },
+        result: { images: [{ id: "next", type: "", size: 0, status: "pending" }] },
+      },
+    ],
+  },
+  RequestImage: {
+    summary: "Fetches an image from the image service, and answers when it is complete",
+    description:
+      "One that the pool has is answered at once. Requests for one image at the same time share a fetch. A fetch that fails leaves nothing.",
+    params: {
+      id,
+      type: optional(text("A property of the image: at most 1024 printable characters.")),
+      source: optional(
+        text(
+          "The URL to fetch it from, where the configuration allows its host. Else the image service has it.",
+        ),
+      ),
+      pool,
+    },
+    result: oneImage,
+    effect: "repeatable",
+    answeredBy: "pool",
+    failures: {
+      "request.missing_field": "`need id`",
+      "request.invalid": "`type` or `source` is too long, or has a control character",
+      "name.invalid": "the id is no component of a name, or too long for the pool",
+      "dataset.exists": "a dataset of this name is no image",
+      "pool.no_space": "`no space left on device`",
+      "image.source_refused": "the host of the URL, or of a redirect, is not allowed",
+      "image.source_not_found": "`unexpected http response code: …`, 404 or 410",
+      "image.source_error": "`unexpected http response code: …`, another that a repeat does not mend",
+      "image.http_status": "`unexpected http response code: …`, 408, 429 or 5xx",
+      "image.unreachable": "nobody answers there",
+      "image.cut_short": "the connection ended before the image did",
+      "image.bad_stream": "what came is no stream of a volume with a snapshot",
+      "image.digest_mismatch": "what came is not what the service has announced",
+      "service.overloaded": "`resource temporarily unavailable`: too many fetches wait",
+    },
+    since: "0.1.0",
+    examples: [{ name: "by its id", params: { id: "golden", type: "kvm" }, result: { images: [golden] } }],
+  },
+  DeleteImage: {
+    summary: "Deletes an image, its snapshots and its volume",
+    params: { id, pool },
+    result: oneImage,
+    effect: "once",
+    answeredBy: "pool",
+    failures: {
+      "image.not_found": "`not found`",
+      "dataset.busy": "it is being fetched, or in use",
+      "dataset.has_clones": "disks are cloned from it: they are named",
+      "snapshot.held": "a download of its snapshot runs, or somebody else holds it",
+    },
+    since: "0.1.0",
+    examples: [{ name: "without clones", params: { id: "golden" }, result: { images: [golden] } }],
+  },
+  CloneImage: {
+    summary: "Makes a volume of an image, and the parents that it lacks",
+    description: "A volume of this name that is a clone of the image is a success.",
+    params: {
+      id,
+      dest: required(text("The name of the new volume, without the pool or with it.")),
+      pool,
+    },
+    result: object({ volumes: oneOf(record("Volume")) }),
+    effect: "repeatable",
+    answeredBy: "pool",
+    failures: {
+      "request.missing_field": "`need dest`",
+      "name.invalid": "`not a valid dataset: …`, of `dest`",
+      "image.not_found": "`not found`",
+      "dataset.busy": "the image is being fetched",
+      "dataset.exists": "`dataset already exists`, and is no clone of it",
+      "dataset.wrong_type": "a parent of `dest` is a volume",
+      "dataset.not_found": "the image's snapshot was destroyed meanwhile",
+      "pool.no_space": "`no space left on device`",
+    },
+    since: "0.1.0",
+    examples: [
+      {
+        name: "a disk of a guest",
+        params: { id: "golden", dest: "guests/g1/disk-0" },
+        result: {
+          volumes: [{ id: "tank/guests/g1/disk-0", size: 10240, device: "/dev/zvol/tank/guests/g1/disk-0" }],
+        },
+      },
+    ],
+  },
+};

@@ -1,0 +1,137 @@
+import {
+  count,
+  integer64,
+  type JsonSchema,
+  listOf,
+  mebibytes,
+  object,
+  orNull,
+  record,
+  text,
+  texts,
+  word,
+} from "./json-schema.js";
+
+/** The members of a nic, as mistify-agent has them; storage has no use for them. */
+const nicTexts = {
+  name: text("Its name on the node."),
+  network: text("The network that it is in."),
+  model: text("What the guest sees, such as `virtio`."),
+  mac: text("Its hardware address."),
+  address: text("Its IP address."),
+  netmask: text("The mask of its network."),
+  gateway: text("The gateway of its network."),
+  device: text("The device behind it."),
+};
+const vlans = listOf(integer64("int64", "The number of a VLAN."), "The VLANs that it is in.");
+
+const disk = {
+  bus: text("Comes back as it was sent."),
+  device: text("Comes back as it was sent."),
+  size: mebibytes("The size. Of a disk with an image: that of the image, whatever the request says."),
+  volume: text("The volume, `POOL/guests/ID/disk-N`, once it is made."),
+  image: text("The id of the image that it is cloned from; empty for a disk that starts empty."),
+  source: text("The path of the volume's device, once it is made."),
+};
+
+const guestId = text("The guest's id: one component of a name. Its disks are below `POOL/guests/ID`.");
+/** What storage has no use for comes back as it was sent, and is left out where it is empty. */
+const guestMembers = {
+  type: text("Comes back as it was sent, as all that follow but `disks`."),
+  image: text("Of no use here: each disk names its own."),
+  state: text("The state of the guest."),
+  memory: integer64("uint64", "The memory of the guest."),
+  cpu: integer64("uint64", "The processors of the guest."),
+  vnc: integer64("int64", "The port of its console."),
+  metadata: texts("Names and values."),
+};
+
+/** A schema of an object of which every member may be left out. */
+const asInput = (
+  properties: Readonly<Record<string, JsonSchema>>,
+  needed: readonly string[],
+  description: string,
+): JsonSchema =>
+  object(
+    properties,
+    Object.keys(properties).filter((name) => !needed.includes(name)),
+    description,
+  );
+
+/** The records of requests and answers, by the names that clients give them. Sizes are whole MiB. */
+export const RECORDS: Readonly<Record<string, JsonSchema>> = {
+  Image: object(
+    {
+      id: text("The image's id."),
+      type: text("What the request for it said, or the image service; often `kvm` or `container`."),
+      volume: text("The volume, `POOL/images/ID`. Not there while it is fetched."),
+      snapshot: text("The snapshot that is cloned: the volume's oldest. Not there while it is fetched."),
+      size: mebibytes("The size of its volume; 0 while it is fetched."),
+      status: word(["pending", "complete"], "`pending` while it is fetched, or waits for that."),
+    },
+    ["volume", "snapshot"],
+    "An image: a volume whose snapshot is cloned for disks.",
+  ),
+  Volume: object(
+    {
+      id: text("The full name."),
+      size: mebibytes("The size; 0 of a filesystem, which DeleteDataset answers too."),
+      device: text("The path of its device. With the embedded driver that of a file."),
+    },
+    [],
+    "A volume.",
+  ),
+  Snapshot: object(
+    {
+      id: text("The full name, `POOL/NAME@SNAPSHOT`."),
+      size: mebibytes("What was written between the snapshot before and this one."),
+    },
+    [],
+    "A snapshot.",
+  ),
+  Guest: object(
+    {
+      id: guestId,
+      ...guestMembers,
+      nics: listOf(record("Nic"), "Its network cards."),
+      disks: listOf(record("Disk"), "Its disks, in their order."),
+    },
+    [...Object.keys(guestMembers), "nics", "disks"],
+    "A guest, as it was sent, with what is known of its disks. Empty members are left out.",
+  ),
+  Disk: object(disk, [], "A disk of a guest."),
+  Nic: object(
+    { ...nicTexts, vlans: orNull(vlans) },
+    ["name", "mac", "device"],
+    "A network card of a guest. Storage has no use for it.",
+  ),
+  GuestInput: asInput(
+    {
+      id: guestId,
+      ...guestMembers,
+      nics: listOf(record("NicInput"), "Its network cards."),
+      disks: listOf(record("DiskInput"), "Its disks, in their order."),
+    },
+    ["id"],
+    "A guest in a request.",
+  ),
+  DiskInput: asInput(disk, [], "A disk in a request: with an `image`, or with a `size`."),
+  NicInput: asInput({ ...nicTexts, vlans }, [], "A network card in a request."),
+  Pool: object(
+    {
+      name: text("Its name."),
+      driver: word(["openzfs", "embedded"], "What keeps it: OpenZFS, or a folder."),
+      size: mebibytes("As `zpool list` shows it: `allocated` and `free` together."),
+      allocated: mebibytes("As `zpool list` shows it."),
+      free: mebibytes("As `zpool list` shows it."),
+      available: mebibytes("The room below `POOL/guests`, after quotas, reservations and redundancy."),
+      promised: mebibytes(
+        "What thin volumes and clones may still grow. VerifyDisks takes what fits into `available` less this.",
+      ),
+      health: text("`ONLINE`, `DEGRADED`, … as zpool calls it."),
+      fragmentation: orNull(count("Of its free space; null where the pool doesn't know it.", "%")),
+    },
+    [],
+    "A pool.",
+  ),
+};

@@ -1,0 +1,155 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Client, HTTPTransport, RequestManager } from "@open-rpc/client-js";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { OpenRpcDocument } from "../../src/protocol/api/open-rpc.js";
+import { bytes, type ImageService, openImageService } from "../conformance/image-service.js";
+import { CLI, type DaemonProcess, freePort, startDaemonProcess } from "../support/daemon.js";
+import { compileSchema } from "../support/definition-problems.js";
+
+type Params = Readonly<Record<string, unknown>>;
+
+/** A life of an image and of a guest, which calls every method once and more. */
+const CALLS: readonly (readonly [string, Params])[] = [
+  ["ListImages", {}],
+  ["GetImage", { id: "golden" }],
+  ["RequestImage", { id: "golden", type: "kvm" }],
+  ["GetImage", { id: "golden" }],
+  ["ListImages", { type: "kvm", limit: 1 }],
+  ["CloneImage", { id: "golden", dest: "guests/a/disk-0" }],
+  ["DeleteImage", { id: "golden" }],
+  ["ListVolumes", { limit: 100, after: "guests" }],
+  ["CreateVolume", { id: "guests/b", size: 16 }],
+  ["CreateVolume", { id: "guests/b", size: 17 }],
+  ["CreateVolume", { id: "guests/c", size: 2 ** 40 }],
+  ["GetVolume", { id: "guests/b" }],
+  ["GetVolume", { id: "guests" }],
+  ["CreateSnapshot", { id: "guests/b", dest: "s1" }],
+  ["CreateSnapshot", { id: "guests", dest: "s2", recursive: true }],
+  ["CreateSnapshot", { id: "guests/b", dest: "s1" }],
+  ["ListSnapshots", { id: "guests", limit: 3 }],
+  ["GetSnapshot", { id: "guests/b@s1" }],
+  ["GetSnapshot", { id: "guests/b" }],
+  ["RollbackSnapshot", { id: "guests/b@s1" }],
+  ["RollbackSnapshot", { id: "guests/b@s1", destroyMoreRecent: true }],
+  ["DeleteSnapshot", { id: "guests/b@s1" }],
+  ["DeleteSnapshot", { id: "guests/b@none" }],
+  ["DeleteDataset", { id: "guests/b" }],
+  ["DeleteDataset", { id: "guests" }],
+  ["VerifyDisks", { guest: { id: "g", disks: [{ image: "golden" }, { size: 8 }] } }],
+  ["VerifyDisks", { guest: { id: "g", disks: [{ image: "none" }] } }],
+  [
+    "CreateGuestDisks",
+    {
+      guest: {
+        id: "g",
+        type: "kvm",
+        nics: [{ name: "eth0", network: "lan", vlans: [1, 2] }, { mac: "00:00:5e:00:53:01" }],
+        disks: [{ image: "golden" }, { size: 8, bus: "virtio" }],
+        memory: 2 ** 33,
+        cpu: 4,
+        vnc: -1,
+        metadata: { owner: "ada" },
+      },
+    },
+  ],
+  ["CreateGuestDisks", { guest: { id: "h", disks: [{ size: 2 ** 40 }] } }],
+  ["DeleteGuestsDisks", { guest: { id: "g" } }],
+  ["DeleteGuestsDisks", { guest: { id: "g", disks: [{ image: "golden" }] }, pool: "none" }],
+  ["DeleteDataset", { id: "guests/a" }],
+  ["DeleteImage", { id: "golden" }],
+  ["RequestImage", { id: "absent" }],
+  ["RequestImage", { id: "golden", source: "http://example.invalid/x" }],
+  ["GetPool", {}],
+  ["GetPool", { id: "tank" }],
+  ["GetPool", { id: "tank", pool: "dozer" }],
+];
+
+describe("the schema that imagestore prints", () => {
+  const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
+  const document: OpenRpcDocument = JSON.parse(
+    execFileSync(process.execPath, [CLI, "schema"], { encoding: "utf8" }),
+  );
+  let daemon: DaemonProcess;
+  let images: ImageService;
+  let client: Client;
+
+  const methodOf = (name: string) => {
+    const found = document.methods.find((method) => method.name === name);
+    if (!found) throw new Error(`no method ${name}`);
+    return found;
+  };
+  /** The result of a call by a client that others wrote, or the reason of its failure. */
+  async function call(method: string, params: Params): Promise<{ result: unknown } | { reason: string }> {
+    try {
+      return { result: await client.request({ method, params }) };
+    } catch (error) {
+      const { data } = Object(error);
+      if (typeof data?.reason !== "string") throw error;
+      return { reason: data.reason };
+    }
+  }
+  /** What a method may fail with, by its row in the document. */
+  const reasonsOf = (method: string) =>
+    methodOf(method).errors.map(({ $ref }) => $ref.slice("#/components/errors/".length));
+
+  beforeAll(async () => {
+    const pool = (name: string) => ({
+      ...{ name, driver: "embedded", folder: join(folder, name), quotaBytes: 2 ** 33 },
+    });
+    const port = await freePort();
+    images = await openImageService(port);
+    daemon = await startDaemonProcess({
+      listen: { port: 0 },
+      pools: [pool("tank"), pool("dozer")],
+      imageService: `127.0.0.1:${port}`,
+      log: { level: "fatal" },
+    });
+    client = new Client(new RequestManager([new HTTPTransport(`${daemon.url}/rpc`)]));
+    await call("CreateVolume", { id: "made", size: 16 });
+    await call("CreateSnapshot", { id: "made", dest: "s" });
+    const stream = await fetch(`${daemon.url}/snapshots/download?id=made@s`);
+    images.serve("golden", bytes(Buffer.from(await stream.arrayBuffer())));
+  });
+  afterAll(async () => {
+    client?.close();
+    await daemon?.stop();
+    await images?.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test("fits every answer of a daemon, each failure too, and every method is called by @open-rpc/client-js", async () => {
+    const answered = new Set<string>();
+    for (const [name, params] of CALLS) {
+      const what = `${name} ${JSON.stringify(params)}`;
+      const answer = await call(name, params);
+      if ("reason" in answer) {
+        expect(reasonsOf(name), what).toContain(answer.reason);
+        continue;
+      }
+      answered.add(name);
+      const fits = compileSchema(methodOf(name).result.schema);
+      expect([fits(answer.result), fits.errors], `${what}: ${JSON.stringify(answer.result)}`).toEqual([
+        true,
+        null,
+      ]);
+    }
+    expect([...answered].sort()).toEqual(document.methods.map(({ name }) => name).sort());
+  });
+
+  test("names what a method can't do without, and what it can", async () => {
+    for (const { name, params, examples } of document.methods) {
+      const [example = { params: [] }] = examples as { params: { name: string; value: unknown }[] }[];
+      const whole = Object.fromEntries(example.params.map((param) => [param.name, param.value]));
+      for (const { name: param, required } of params) {
+        if (!required) continue;
+        const { [param]: _, ...rest } = whole;
+        const answer = await call(name, rest);
+        expect(answer, `${name} without ${param}`).toHaveProperty("reason");
+        if ("reason" in answer) expect(reasonsOf(name)).toContain(answer.reason);
+      }
+    }
+  });
+});
