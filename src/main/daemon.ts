@@ -3,14 +3,19 @@ import type { Logger } from "pino";
 import { createMethodTable } from "../protocol/json-rpc/methods/table.js";
 import { fail, failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { PoolName } from "../protocol/storage/names.js";
+import { isRead } from "../protocol/storage/operation-kinds.js";
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
 import type { Config } from "./config/schema.js";
 import { openFiles } from "./daemon-files.js";
 import { createDiagnosis } from "./diagnosis/gather-diagnosis.js";
 import { watchDownloads } from "./downloads/download-watch.js";
 import { createDownloads, type Downloads } from "./downloads/downloads.js";
+import type { StreamingHandle } from "./downloads/streaming-handle.js";
 import { takePort } from "./front-door.js";
 import { createOriginCheck } from "./http/request-origin.js";
+import { jobHandlers } from "./jobs/job-handlers.js";
+import { createJobRegistry } from "./jobs/job-registry.js";
+import { type LastingOptions, runAsJob } from "./jobs/lasting-calls.js";
 import { logCall } from "./observability/call-log.js";
 import type { CallReport } from "./observability/call-report.js";
 import { createMetrics, type Metrics } from "./observability/metrics.js";
@@ -23,6 +28,7 @@ import { askReadiness, type Readiness } from "./pools/readiness.js";
 import { createReleaseStack } from "./release-stack.js";
 import { createBulkRoutes, createRoutes, createStartingRoutes, type OpenRoutes } from "./routes.js";
 import { createRpcEndpoint } from "./rpc/endpoint.js";
+import { type NodeHandlers, runOnNode } from "./rpc/node-handlers.js";
 
 /** A running imagestore. */
 export interface Daemon {
@@ -85,6 +91,9 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const { streaming, bulk } = opened.value;
   releases.push(streaming.stop);
 
+  const jobs = createJobRegistry({ runId });
+  releases.push(jobs.stop);
+
   const metrics = createMetrics({
     build: { version: ownVersion(), node: process.versions.node, transport: transport.software },
     actors: () =>
@@ -116,6 +125,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     actorOf,
     onBytes: metrics.streamed,
     report,
+    jobs,
   });
 
   const downloadWatch = watchDownloads({ list: downloads.list, log, timeouts });
@@ -134,18 +144,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   };
   const openDoors = createDoors(openDoor, bulk, metrics.connectionRefused, log);
   openDoors(createStartingRoutes(always), createStartingRoutes(always));
-  const started = await openPools(config, (pool) =>
-    startActor({
-      settings: { pool, node: config, runId },
-      mailbox: limits.mailbox,
-      log,
-      fetch: (order, onMoved) => streaming.fetch(pool.name, order, onMoved),
-      onSpawn: (ms) => metrics.spawned(pool.name, ms),
-      abandonFetches: () => streaming.abandonFetches(pool.name),
-      liveTags: () => downloads.liveTags(pool.name),
-      onStarting: (actor) => actors.set(pool.name, traced(trace, "actor", actor, ACTOR_POINTS)),
-    }),
-  );
+  const onStarting = (actor: Actor) => actors.set(actor.pool, traced(trace, "actor", actor, ACTOR_POINTS));
+  const started = await openPools({ config, runId, log, streaming, metrics, downloads, onStarting });
   releases.push(() => Promise.all(everyActor().map((actor) => actor.stop())));
   if (!started.ok) return releases.failed(started);
 
@@ -162,7 +162,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   watch = watchActors({ actors: everyActor(), log, answerMs: timeouts.readyMs, lateMs: timeouts.lateMs });
   releases.push(watch.stop);
 
-  serveCalls({ config, log, actorOf, report, metrics, downloads, readiness, always, openDoors });
+  const lasting = { jobs, listFetches: streaming.listFetches };
+  serveCalls({ config, log, actorOf, report, metrics, downloads, lasting, readiness, always, openDoors });
 
   async function stop(): Promise<void> {
     stopping = true;
@@ -172,27 +173,36 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   }
 
   return succeed({
-    host: config.listen.host,
-    port: listener.port,
-    bulk,
-    transport: transport.name,
-    connections,
-    actors,
-    readiness,
-    crashStreaming: streaming.crash,
-    reopenFiles: audit.reopen,
-    stop: once(stop),
+    ...{ host: config.listen.host, port: listener.port, bulk, transport: transport.name, connections },
+    ...{ actors, readiness, crashStreaming: streaming.crash, reopenFiles: audit.reopen, stop: once(stop) },
   });
 }
 
+interface PoolParts {
+  readonly config: Config;
+  readonly runId: string;
+  readonly log: Logger;
+  readonly streaming: StreamingHandle;
+  readonly metrics: Pick<Metrics, "spawned">;
+  readonly downloads: Pick<Downloads, "liveTags">;
+  onStarting(actor: Actor): void;
+}
+
 /** Opens all pools at once. Fails as the first one that can't be opened. */
-async function openPools(
-  { pools }: Config,
-  open: (pool: Config["pools"][number]) => Promise<Outcome<Actor>>,
-): Promise<Outcome<null>> {
+async function openPools({ config, streaming, ...parts }: PoolParts): Promise<Outcome<null>> {
+  const { runId, log, metrics, downloads, onStarting } = parts;
   const opened = await Promise.all(
-    pools.map((pool) =>
-      open(pool).catch((error: unknown) => fail("internal", `pool ${pool.name}: ${String(error)}`)),
+    config.pools.map((pool) =>
+      startActor({
+        settings: { pool, node: config, runId },
+        mailbox: config.limits.mailbox,
+        log,
+        fetch: (order, onMoved) => streaming.fetch(pool.name, order, onMoved),
+        onSpawn: (ms) => metrics.spawned(pool.name, ms),
+        abandonFetches: () => streaming.abandonFetches(pool.name),
+        liveTags: () => downloads.liveTags(pool.name),
+        onStarting,
+      }).catch((error: unknown) => fail("internal", `pool ${pool.name}: ${String(error)}`)),
     ),
   );
   for (const each of opened) if (!each.ok) return each;
@@ -207,23 +217,29 @@ interface Served {
   report(call: CallReport): void;
   readonly metrics: Pick<Metrics, "render">;
   readonly downloads: Downloads;
+  /** For calls that may last. */
+  readonly lasting: LastingOptions;
   readiness(limitMs: number): Promise<Readiness>;
   readonly always: OpenRoutes;
   readonly openDoors: OpenDoors;
 }
 
 /** From now on all requests are answered, on both ports. */
-function serveCalls({ config, log, actorOf, report, downloads, always, ...parts }: Served): void {
+function serveCalls({ config, log, actorOf, report, downloads, lasting, always, ...parts }: Served): void {
   const { limits, timeouts } = config;
+  const handlers: NodeHandlers = { ...jobHandlers(lasting.jobs) };
   const rpc = createRpcEndpoint({
     pools: config.pools.map(({ name }) => name),
     methods: createMethodTable(limits),
     ...limits,
-    run: ({ pool, operation }, client) => {
+    run: (routed, client, caller) => {
+      const { pool, operation } = routed;
       const actor = actorOf(pool);
       if (!actor) return failed.stopping;
-      return actor.read(operation) ?? actor.call<unknown>(operation, client);
+      if (isRead(operation)) return actor.read(operation) ?? actor.call<unknown>(operation, client);
+      return runAsJob(lasting, routed, { caller, client }, () => actor.call(operation, client));
     },
+    runOnNode: (operation, caller, client) => runOnNode(handlers, operation, { caller, client }),
     report,
     onBug: (error) => log.error({ err: error }, "a request could not be answered"),
   });

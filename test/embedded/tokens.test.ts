@@ -31,6 +31,8 @@ const PARAMS: Readonly<Record<string, object>> = {
   CreateGuestDisks: { guest: { id: "made", disks: [{ size: 8 }] } },
   DeleteGuestsDisks: { guest: { id: "made" } },
   GetPool: {},
+  ListJobs: {},
+  GetJob: { id: "none" },
 };
 
 describe.each(transportNames)("callers with tokens (%s)", (transport) => {

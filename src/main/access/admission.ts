@@ -1,6 +1,6 @@
 import { coversName, isAbovePattern, withoutPool } from "../../protocol/access/name-patterns.js";
 import { type Grant, includesRole, isNarrowed, type Role } from "../../protocol/access/roles.js";
-import type { Routed, RoutedToPools } from "../../protocol/json-rpc/methods/method.js";
+import type { Planned, Routed, RoutedToPools } from "../../protocol/json-rpc/methods/method.js";
 import {
   type FailedOutcome,
   fail,
@@ -20,14 +20,13 @@ export function lacksRole(role: Role, grant: Grant): FailedOutcome | undefined {
 
 /**
  * Looks whether a planned operation stays within what was granted. A list of a whole pool becomes one of
- * what the caller may see of it. Fails: access.denied, and as the plan does.
+ * what the caller may see of it. An operation on the node is handled with the grant in hand, and so answers of
+ * nothing else. Fails: access.denied, and as the plan does.
  */
-export function admit(
-  planned: Outcome<Routed | RoutedToPools>,
-  grant: Grant,
-): Outcome<Routed | RoutedToPools> {
+export function admit(planned: Outcome<Planned>, grant: Grant): Outcome<Planned> {
   if (!planned.ok || !isNarrowed(grant)) return planned;
   const { value } = planned;
+  if ("onNode" in value) return planned;
   return "pools" in value ? admitToPools(value, grant) : admitToPool(value, grant);
 }
 
@@ -78,7 +77,7 @@ function isListOf(operation: Operation, pool: PoolName, names: readonly string[]
  * The datasets and snapshots that an operation is for, by their full names. The image that a disk is
  * cloned from is not among them: images are there for all.
  */
-function datasetsOf(operation: Operation, pool: PoolName): readonly string[] {
+export function datasetsOf(operation: Operation, pool: PoolName): readonly string[] {
   switch (operation.op) {
     case "ListImages":
     case "GetImage":

@@ -24,6 +24,7 @@ export function createProgram(version: string): Command {
     )
     .addCommand(addVerbs(new Command("guest").description("make and delete the disks of a guest")))
     .addCommand(addVerbs(new Command("pool").description("show the pools")))
+    .addCommand(addVerbs(new Command("job").description("show the work that lasts")))
     .addCommand(callCommand())
     .addCommand(schemaCommand(version))
     .addCommand(tokenCommand());

@@ -6,6 +6,7 @@ import { type Failure, failed, limitReached } from "../../protocol/storage/failu
 import type { PoolName } from "../../protocol/storage/names.js";
 import type { Operation, SendTicket } from "../../protocol/storage/operations.js";
 import type { Caller } from "../access/caller.js";
+import type { JobRegistry } from "../jobs/job-registry.js";
 import type { CallReport } from "../observability/call-report.js";
 import type { Actor } from "../pools/actor-handle.js";
 import type { BulkReply } from "./bulk-handle.js";
@@ -21,6 +22,7 @@ import {
   type Download,
   type DownloadPath,
   type DownloadState,
+  jobOf,
   type ListedDownload,
   listed,
   stateOf,
@@ -46,6 +48,7 @@ export interface DownloadOptions {
   /** Counts bytes that were handed to clients' sockets. */
   onBytes(bytes: number): void;
   report(call: CallReport): void;
+  readonly jobs: Pick<JobRegistry, "begin">;
 }
 
 export interface Downloads {
@@ -184,7 +187,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
       .then((ticket) => {
         if (!ticket.ok) return refuseAndReport(ticket.failure, pool);
         const id = `${idPrefix}-${(++lastId).toString(36)}`;
-        const client = { id, path, requestId, peer };
+        const client = { id, path, requestId, peer, caller: caller.id };
         start(actor, ticket.value, reply, client, openPump, (failure) => report(pool, failure));
       });
   }
@@ -205,7 +208,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
     actor: Actor,
     ticket: SendTicket,
     reply: WholeReply,
-    client: Pick<Download, "id" | "path" | "requestId" | "peer">,
+    client: Pick<Download, "id" | "path" | "requestId" | "peer" | "caller">,
     openPump: OpenPump,
     report: (failure: Failure | undefined) => void,
   ): void {
@@ -225,6 +228,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
       const state = failure ? "failed" : "complete";
       results.keep(client.id, { snapshot: ticket.name, state, bytes: pump.length, failure });
       report(failure);
+      job.end(failure);
     });
     const done = pump.ended.then(async () => {
       download.endedAt = performance.now();
@@ -248,6 +252,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
       done,
     };
     active.add(download);
+    const job = options.jobs.begin(jobOf(download));
   }
 
   function findRunning(id: string): ReturnType<Parameters<typeof createDownloadResults>[0]["find"]> {

@@ -1,5 +1,6 @@
 import type { PoolName, SnapshotName } from "../../protocol/storage/names.js";
 import type { SendTicket } from "../../protocol/storage/operations.js";
+import type { JobStart } from "../jobs/job-registry.js";
 import type { DownloadPump, PumpState } from "./download-pump.js";
 
 /** How the bytes come to the client: by the ring and main, or from the command itself. */
@@ -40,6 +41,8 @@ export interface Download {
   endedAt: number | undefined;
   /** The client's address. */
   readonly peer: string;
+  /** The id of its token; undefined where the daemon asks for none. */
+  readonly caller: string | undefined;
   /** Of DownloadState. */
   readonly moved: { bytes: number; lastByteAt: number };
   /** Resolves when the hold is released, or a stop has come before it could be. Never rejects. */
@@ -51,6 +54,19 @@ export function stateOf({ ticket, startedAt, moved, pump, ...download }: Downloa
   const begunAt = performance.timeOrigin + startedAt;
   const of = { id, path, pool, snapshot: ticket.name, requestId, peer };
   return { ...of, startedAt: begunAt, ...moved, ...pump.state() };
+}
+
+/** The job that a download is. */
+export function jobOf({ pool, ticket, caller, peer, requestId, moved, pump }: Download): JobStart {
+  return {
+    ...{ method: "download", pool, dataset: ticket.name, caller: caller ?? null, peer, requestId },
+    repeatSafe: true,
+    progress: () => ({
+      phase: pump.state().phase === "waiting" ? "waiting" : "sending",
+      bytes: moved.bytes,
+      totalBytes: pump.length ?? null,
+    }),
+  };
 }
 
 export function listed(download: Download): ListedDownload {

@@ -1,5 +1,5 @@
+import type { AnyOperation } from "../../protocol/storage/node-operations.js";
 import { isRead } from "../../protocol/storage/operation-kinds.js";
-import type { Operation } from "../../protocol/storage/operations.js";
 
 /** How a call or a download ended, for the log and the metrics. */
 export interface CallReport {
@@ -17,7 +17,7 @@ export interface CallReport {
   /** The id of its token; undefined where the daemon asks for none. */
   readonly caller?: string | undefined;
   /** Undefined where the request was refused without one. */
-  readonly operation?: Operation | undefined;
+  readonly operation?: AnyOperation | undefined;
   /** Of a download: by the ring and main, or from its command to the client. */
   readonly path?: "ring" | "bulk" | undefined;
   /** Of a failure: what the client was told. */

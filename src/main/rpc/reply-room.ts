@@ -1,8 +1,8 @@
 import type { HttpReply } from "../../protocol/http/transport.js";
 import { byteLength, type JsonText } from "../../protocol/json-rpc/reply-text.js";
 import { type FailedOutcome, fail } from "../../protocol/storage/failures.js";
+import type { AnyOperation } from "../../protocol/storage/node-operations.js";
 import { isRead } from "../../protocol/storage/operation-kinds.js";
-import type { Operation } from "../../protocol/storage/operations.js";
 
 /**
  * A reply whose texts are shorter than this, all together, is not counted. limits.connections bounds
@@ -50,7 +50,7 @@ export class ReplyRoom {
   }
 
   /** The failure of a call whose answer has no room. It says whether its change was made. */
-  refusal(operation: Operation): FailedOutcome {
+  refusal(operation: AnyOperation): FailedOutcome {
     const full = `the replies to other requests take all of limits.replyBytesInFlight (${this.limit} bytes)`;
     return isRead(operation)
       ? fail("service.overloaded", `${full}, try again`)
@@ -83,7 +83,7 @@ export class HeldTexts {
   }
 
   /** The failure of a call whose answer has no room. */
-  refusal(operation: Operation): FailedOutcome {
+  refusal(operation: AnyOperation): FailedOutcome {
     return this.room.refusal(operation);
   }
 

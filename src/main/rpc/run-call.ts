@@ -1,9 +1,10 @@
 import type { Request } from "../../protocol/json-rpc/envelope.js";
 import { aboutOperation } from "../../protocol/json-rpc/failure-text.js";
-import type { Method, Routed, RoutedToPools } from "../../protocol/json-rpc/methods/method.js";
+import type { Method, Planned, Routed, RoutedToPools } from "../../protocol/json-rpc/methods/method.js";
 import { byteLength, type JsonText } from "../../protocol/json-rpc/reply-text.js";
 import { internalFailure, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { PoolName } from "../../protocol/storage/names.js";
+import type { NodeOperation } from "../../protocol/storage/node-operations.js";
 import { isRead } from "../../protocol/storage/operation-kinds.js";
 import { keyOf, replyTooLarge } from "../../protocol/storage/reply-limit.js";
 import { admit, lacksRole } from "../access/admission.js";
@@ -25,7 +26,9 @@ export interface CallOptions {
   /** The most bytes that the answers in one reply may have, as JSON text. */
   readonly replyBytes: number;
   /** Runs a planned operation in the actor of its pool, for a client that may go before its end. */
-  run(routed: Routed, client: Client): Soon<Outcome<unknown>>;
+  run(routed: Routed, client: Client, caller: Caller): Soon<Outcome<unknown>>;
+  /** Runs an operation that main answers itself. */
+  runOnNode(operation: NodeOperation, caller: Caller, client: Client): Soon<Outcome<unknown>>;
   /** Called once for each call, for the log and the metrics. */
   report(call: CallReport): void;
 }
@@ -33,11 +36,10 @@ export interface CallOptions {
 /** A call that was read and checked, and is not run yet. */
 export interface PlannedCall {
   readonly method: Method;
-  readonly planned: Outcome<Routed | RoutedToPools>;
+  readonly planned: Outcome<Planned>;
   /** By performance.now(). */
   readonly startedAt: number;
-  /** As Caller has its id. */
-  readonly caller: string | undefined;
+  readonly caller: Caller;
 }
 
 /** What the calls of one reply share. */
@@ -56,9 +58,10 @@ export function planCall(
   { pools }: CallOptions,
   method: Method,
   { params, version }: Pick<Request, "params" | "version">,
-  { id: caller, grant }: Caller,
+  caller: Caller,
 ): PlannedCall {
   const startedAt = performance.now();
+  const { grant } = caller;
   const planned = lacksRole(method.role, grant) ?? method.plan(params, version === "2.0", pools);
   return { method, planned: admit(planned, grant), startedAt, caller };
 }
@@ -83,7 +86,7 @@ export function runCall(
       ms,
       requestId: client.requestId,
       peer: peer || client.peer,
-      caller,
+      caller: caller.id,
       operation: planned.ok ? planned.value.operation : undefined,
       message: failure?.message,
       detail: failure?.cause ?? failure?.detail,
@@ -103,37 +106,47 @@ export function runCall(
     if (outcome.ok) return report(encode(outcome.value));
     return report({ ok: false, failure: aboutOperation(outcome.failure, operation) });
   };
-  const outcome = runShared(planned.value, (routed) => options.run(routed, context.client), context.reads);
+  const outcome = runShared(options, planned.value, caller, context);
   return outcome instanceof Promise ? outcome.catch(internalFailure).then(finish) : finish(outcome);
 }
 
-type RunRouted = (routed: Routed) => Soon<Outcome<unknown>>;
-
 /** Runs an operation, or takes the answer of the same read in the same reply. */
 function runShared(
-  planned: Routed | RoutedToPools,
-  run: RunRouted,
-  reads: ReplyContext["reads"],
+  options: CallOptions,
+  planned: Planned,
+  caller: Caller,
+  { client, reads }: ReplyContext,
 ): Soon<Outcome<unknown>> {
-  const start = () => ("pools" in planned ? runOnPools(planned, run) : run(planned));
-  if (reads === undefined || !isRead(planned.operation)) return start();
+  if (reads === undefined || !isRead(planned.operation)) return runPlanned(options, planned, caller, client);
   const key = callKey(planned);
   const known = reads.get(key);
   if (known !== undefined) return known;
-  const outcome = start();
+  const outcome = runPlanned(options, planned, caller, client);
   reads.set(key, outcome);
   return outcome;
 }
 
+function runPlanned(
+  options: CallOptions,
+  planned: Planned,
+  caller: Caller,
+  client: Client,
+): Soon<Outcome<unknown>> {
+  if ("pool" in planned) return options.run(planned, client, caller);
+  if ("onNode" in planned) return options.runOnNode(planned.operation, caller, client);
+  return runOnPools(planned, (routed) => options.run(routed, client, caller));
+}
+
 /** A text that is equal for two calls exactly if they ask the same pools for the same. */
-export function callKey(planned: Routed | RoutedToPools): string {
-  const pools = "pools" in planned ? planned.pools : [planned.pool];
+export function callKey(planned: Planned): string {
+  const pools = "pool" in planned ? [planned.pool] : "pools" in planned ? planned.pools : [];
   return `${pools.join("/")} ${keyOf(planned.operation)}`;
 }
 
-/** The pool in the report of a call; "" if it is for several pools. */
-function poolOf(planned: Routed | RoutedToPools): string {
+/** The pool in the report of a call; "" if it is for several pools or for the node. */
+function poolOf(planned: Planned): string {
   if ("pool" in planned) return planned.pool;
+  if ("onNode" in planned) return "";
   const [first = "", ...more] = planned.pools;
   return more.length === 0 ? first : "";
 }
@@ -141,7 +154,7 @@ function poolOf(planned: Routed | RoutedToPools): string {
 /** Runs an operation on each pool. @returns the answers in the pools' order, or the first failure. */
 async function runOnPools(
   { pools, operation }: RoutedToPools,
-  run: RunRouted,
+  run: (routed: Routed) => Soon<Outcome<unknown>>,
 ): Promise<Outcome<readonly unknown[]>> {
   const outcomes = await Promise.all(pools.map((pool) => run({ pool, operation })));
   const answers: unknown[] = [];

@@ -1,6 +1,7 @@
 import type { MethodDefinition } from "./definition.js";
 import { GUEST_DEFINITIONS } from "./guest-definitions.js";
 import { IMAGE_DEFINITIONS } from "./image-definitions.js";
+import { JOB_DEFINITIONS } from "./job-definitions.js";
 import { POOL_DEFINITIONS } from "./pool-definitions.js";
 import { SNAPSHOT_DEFINITIONS } from "./snapshot-definitions.js";
 import { VOLUME_DEFINITIONS } from "./volume-definitions.js";
@@ -12,4 +13,5 @@ export const DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
   ...SNAPSHOT_DEFINITIONS,
   ...GUEST_DEFINITIONS,
   ...POOL_DEFINITIONS,
+  ...JOB_DEFINITIONS,
 };

@@ -27,6 +27,11 @@ export function text(description: string): JsonSchema {
   return { type: "string", description };
 }
 
+/** A moment, as RFC 3339 has it. */
+export function time(description: string): JsonSchema {
+  return { type: "string", format: "date-time", description };
+}
+
 /** One of some words. */
 export function word(words: readonly string[], description: string): JsonSchema {
   return { type: "string", enum: words, description };

@@ -1,5 +1,7 @@
+import { JOB_STATES } from "../storage/job-record.js";
 import {
   count,
+  flag,
   integer64,
   type JsonSchema,
   listOf,
@@ -9,6 +11,7 @@ import {
   record,
   text,
   texts,
+  time,
   word,
 } from "./json-schema.js";
 
@@ -117,6 +120,40 @@ export const RECORDS: Readonly<Record<string, JsonSchema>> = {
   ),
   DiskInput: asInput(disk, [], "A disk in a request: with an `image`, or with a `size`."),
   NicInput: asInput({ ...nicTexts, vlans }, [], "A network card in a request."),
+  Job: object(
+    {
+      id: text("Unique over all runs of the daemon. Ids sort in the order in which their jobs began."),
+      method: text("The method that was called; `download` for a download."),
+      pool: text("The pool."),
+      dataset: text("What it is about, by its full name."),
+      caller: orNull(text("The id of the token of who asked; null where the daemon asks for none.")),
+      peer: text("The address of its client."),
+      requestId: text("The id of its request, as in the log."),
+      state: word(JOB_STATES, "`queued` and `running`, then one of the others for good."),
+      phase: orNull(text("What it does now; null once it has ended, and where it has no phases.")),
+      bytes: count("Moved so far.", "bytes"),
+      totalBytes: orNull(count("How many there will be; null where that is not known.", "bytes")),
+      bytesPerSecond: orNull(count("Of the last seconds; null where it moves none now.", "bytes/s")),
+      etaSeconds: orNull(count("Until its end; null where that is not known.", "s")),
+      createdAt: time("When it was asked for."),
+      startedAt: orNull(time("When its turn came; null before.")),
+      endedAt: orNull(time("When it ended; null before.")),
+      failure: orNull(
+        object(
+          {
+            code: text("The reason, as failures have it."),
+            message: text("What happened, in words."),
+            retryable: flag("Whether the same call may succeed later, although nobody changes anything."),
+          },
+          [],
+          "Why it did not do what was asked; null where it did, and before its end.",
+        ),
+      ),
+      repeatSafe: flag("Whether the same call may be made again without looking first."),
+    },
+    [],
+    "Work that lasts.",
+  ),
   Pool: object(
     {
       name: text("Its name."),

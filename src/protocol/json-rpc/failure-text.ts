@@ -1,15 +1,16 @@
 import { type Failure, type FailureAbout, tellAbout } from "../storage/failures.js";
-import type { Operation } from "../storage/operations.js";
+import type { AnyOperation } from "../storage/node-operations.js";
 import { quote } from "./json-text.js";
 
 /** What an operation is about, as far as its failure doesn't say so itself. */
-function objectOf(operation: Operation, { code }: Failure): string | undefined {
+function objectOf(operation: AnyOperation, { code }: Failure): string | undefined {
   if (operation.op === "CreateSnapshot") {
     return code === "dataset.not_found" ? operation.dataset : operation.snapshot;
   }
   if (operation.op === "CloneImage") {
     return code.startsWith("image.") ? `image ${operation.id}` : operation.target;
   }
+  if (operation.op === "GetJob") return `job ${operation.id}`;
   if ("root" in operation) return operation.root;
   if ("name" in operation) return operation.name;
   if ("guest" in operation) return `guest ${operation.guest.id}`;
@@ -17,10 +18,10 @@ function objectOf(operation: Operation, { code }: Failure): string | undefined {
 }
 
 /** Failures that are about what the request names, and not about the daemon. */
-const ABOUT_ITS_OBJECT = /^(?:dataset|snapshot|image|pool|command|name)\./;
+const ABOUT_ITS_OBJECT = /^(?:dataset|snapshot|image|job|pool|command|name)\./;
 
 /** The failure of an operation, with what it is about. Clients compare its message: that stays. */
-export function aboutOperation(failure: Failure, operation: Operation): Failure {
+export function aboutOperation(failure: Failure, operation: AnyOperation): Failure {
   if (failure.about?.object !== undefined || !ABOUT_ITS_OBJECT.test(failure.code)) return failure;
   const object = objectOf(operation, failure);
   return object === undefined ? failure : tellAbout({ ok: false, failure }, { object }).failure;
@@ -30,7 +31,8 @@ export function aboutOperation(failure: Failure, operation: Operation): Failure 
 export function messageOf20({ code, message, detail, about = {} }: Failure): string {
   const { object, field, found, wanted } = about;
   let text = message;
-  if (object !== undefined && !text.includes(object.replace(/^(?:image|guest) /, ""))) text += `: ${object}`;
+  if (object !== undefined && !text.includes(object.replace(/^(?:image|guest|job) /, "")))
+    text += `: ${object}`;
   const compared = [
     ...(found === undefined ? [] : [`found ${found}`]),
     ...(wanted === undefined ? [] : [`wanted ${wanted}`]),

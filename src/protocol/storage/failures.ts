@@ -32,6 +32,7 @@ export const FAILURES = {
   "image.bad_stream": { rpc: 1034, http: 502, errno: "EBADMSG", retryable: false },
   "image.source_refused": { rpc: 1035, http: 403, errno: "EACCES", retryable: false },
   "image.digest_mismatch": { rpc: 1036, http: 502, errno: "EBADMSG", retryable: true },
+  "job.not_found": { rpc: 1080, http: 404, errno: "ENOENT", retryable: false },
   "service.overloaded": { rpc: 1040, http: 503, errno: "EAGAIN", retryable: true },
   "service.interrupted": { rpc: 1041, http: 503, errno: "EINTR", retryable: true },
   "service.stopping": { rpc: 1042, http: 503, errno: "ESHUTDOWN", retryable: true },
@@ -100,6 +101,7 @@ function missing(message: string, field: string, wanted: string): FailedOutcome 
 /** Failures with fixed messages, which clients may compare. */
 export const failed = {
   needId: missing("need an id", "id", "the name of a dataset or snapshot"),
+  needJobId: missing("need an id", "id", "the id of a job"),
   needImageId: missing("need id", "id", "the id of an image"),
   needDest: missing("need dest", "dest", "the name of the new volume"),
   needSnapshotDest: missing("need a dest", "dest", "the name of the snapshot behind its @"),
@@ -108,6 +110,7 @@ export const failed = {
   invalidArgument: fail("request.invalid", "invalid argument"),
   snapshotOfSnapshot: fail("dataset.wrong_type", "cannot create a snapshot of a snapshot"),
   notFound: fail("dataset.not_found", "not found"),
+  jobNotFound: fail("job.not_found", "not found"),
   imageNotFound: fail("image.not_found", "not found"),
   exists: fail("dataset.exists", "dataset already exists"),
   notVolume: fail("dataset.wrong_type", "not a volume"),

@@ -1,7 +1,8 @@
-import type { Operation, OperationName } from "./operations.js";
+import type { AnyOperation, NodeOperationName } from "./node-operations.js";
+import type { OperationName } from "./operations.js";
 
 /**
- * What an operation does to its pool:
+ * What an operation does to its pool, or to the jobs of the node:
  *
  * - `read`: it leaves the pool as it is and takes no lock, so that callers who wait at once may share
  *   its answer, and it may be repeated.
@@ -33,23 +34,27 @@ const KINDS = {
   Refuse: "read",
   OpenSend: "change",
   CloseSend: "change",
-} as const satisfies Readonly<Record<OperationName, Kind>>;
+  ListJobs: "list",
+  GetJob: "read",
+} as const satisfies Readonly<Record<OperationName | NodeOperationName, Kind>>;
 
 /** The operations that may change their pool. */
 export type ChangeName = {
   [K in OperationName]: (typeof KINDS)[K] extends "change" ? K : never;
 }[OperationName];
 
-export function isChange(name: OperationName): name is ChangeName {
+export function isChange(name: OperationName): name is ChangeName;
+export function isChange(name: OperationName | NodeOperationName): boolean;
+export function isChange(name: OperationName | NodeOperationName): boolean {
   return KINDS[name] === "change";
 }
 
 /** Whether an operation leaves the pool as it is. */
-export function isRead({ op }: Pick<Operation, "op">): boolean {
+export function isRead({ op }: Pick<AnyOperation, "op">): boolean {
   return !isChange(op);
 }
 
 /** Whether an operation answers with as many records as the pool has. */
-export function isList(operation: Operation): boolean {
+export function isList(operation: AnyOperation): boolean {
   return KINDS[operation.op] === "list" || ("recursive" in operation && operation.recursive);
 }

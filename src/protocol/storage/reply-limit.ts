@@ -1,9 +1,9 @@
 import { type FailedOutcome, fail } from "./failures.js";
+import type { AnyOperation } from "./node-operations.js";
 import { isList, isRead } from "./operation-kinds.js";
-import type { Operation } from "./operations.js";
 
 /** A text that is equal for two operations exactly if they ask for the same. */
-export function keyOf(operation: Operation): string {
+export function keyOf(operation: AnyOperation): string {
   return JSON.stringify(operation, (_key, value: unknown) =>
     typeof value === "bigint" ? String(value) : value,
   );
@@ -13,7 +13,7 @@ export function keyOf(operation: Operation): string {
  * The failure of a call whose answer does not fit into its reply. It is no sign that a change was
  * not made: the message says which of the two it was.
  */
-export function replyTooLarge(operation: Operation, limitBytes: number): FailedOutcome {
+export function replyTooLarge(operation: AnyOperation, limitBytes: number): FailedOutcome {
   const allowed = `limits.replyBytes (${limitBytes} bytes) allows`;
   const message = isRead(operation)
     ? `the answer is longer than ${allowed}${isList(operation) ? ": ask for pages of it, by limit and after" : ""}`

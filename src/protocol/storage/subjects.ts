@@ -1,9 +1,9 @@
-import type { Operation } from "./operations.js";
+import type { AnyOperation } from "./node-operations.js";
 
 const SUBJECTS: ReadonlySet<string> = new Set(["id", "name", "dataset", "snapshot", "target", "root"]);
 
-/** The names that an operation is about: datasets, snapshots, an image's or a guest's id. */
-export function subjectsOf(operation: Operation): string[] {
+/** The names that an operation is about: datasets, snapshots, the id of an image, a guest or a job. */
+export function subjectsOf(operation: AnyOperation): string[] {
   const subjects: string[] = [];
   const { op, ...ask } = operation;
   for (const [key, value] of Object.entries(ask)) {

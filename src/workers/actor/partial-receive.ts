@@ -1,12 +1,6 @@
-import { childOf, type DatasetName, type PoolName } from "../../protocol/storage/names.js";
+import type { PoolName } from "../../protocol/storage/names.js";
+import { PARTIAL_PREFIX, partialOf } from "../../protocol/storage/partial-name.js";
 import type { DatasetInfo, MarkedVolume } from "../drivers/driver.js";
-
-const PARTIAL_PREFIX = ".partial-";
-
-/** The name under which a fetch receives image `id`; the complete image gets its own name by rename. */
-export function partialOf(pool: PoolName, id: string): DatasetName {
-  return childOf(pool, `images/${PARTIAL_PREFIX}${id}`);
-}
 
 /** Whether we may destroy a dataset as a partial receive: it has such a name and carries our mark. */
 export function isOurPartial(info: MarkedVolume, pool: PoolName): boolean {

@@ -9,7 +9,7 @@ export type ShownRecord = Readonly<Record<string, unknown>>;
 type Column = readonly [heading: string, cell: (record: ShownRecord) => string];
 
 /** What the member of an answer with this name holds. */
-export type RecordKind = "images" | "volumes" | "snapshots" | "pools" | "disks";
+export type RecordKind = "images" | "volumes" | "snapshots" | "pools" | "disks" | "jobs";
 
 const text = (value: unknown) =>
   value === undefined || value === null || value === "" ? "-" : String(value);
@@ -30,6 +30,9 @@ const fragmentation: Column = [
   (record) => (record.fragmentation === null ? "-" : `${record.fragmentation}%`),
 ];
 
+/** Of a job: the bytes that it has moved. */
+const moved: Column = ["BYTES", ({ bytes }) => sizeText(Number(bytes))];
+
 /** The headings are those of zfs(8) and zpool(8), where they have one. */
 const COLUMNS: Readonly<Record<RecordKind, readonly Column[]>> = {
   images: [plain("NAME", "id"), plain("TYPE", "type"), size("SIZE", "size"), plain("STATUS", "status")],
@@ -39,6 +42,10 @@ const COLUMNS: Readonly<Record<RecordKind, readonly Column[]>> = {
     ...[plain("NAME", "name"), plain("DRIVER", "driver"), size("SIZE", "size"), size("ALLOC", "allocated")],
     ...[size("FREE", "free"), size("AVAIL", "available"), size("PROMISED", "promised")],
     ...[fill, fragmentation, plain("HEALTH", "health")],
+  ],
+  jobs: [
+    ...[plain("JOB", "id"), plain("METHOD", "method"), plain("NAME", "dataset"), plain("STATE", "state")],
+    ...[plain("PHASE", "phase"), moved],
   ],
   disks: [
     plain("VOLUME", "volume"),

@@ -16,7 +16,7 @@ interface Parameter {
 
 /** A command that calls one method of the daemon. */
 export interface Verb {
-  readonly group: "image" | "volume" | "snapshot" | "guest" | "pool";
+  readonly group: "image" | "volume" | "snapshot" | "guest" | "pool" | "job";
   readonly name: string;
   readonly method: string;
   readonly summary: string;
@@ -178,6 +178,24 @@ export const VERBS: readonly Verb[] = [
       method: "GetPool",
       summary: "show the size and the health of all pools, or of one",
       arguments: [text("id", "[pool]", "the pool's name")],
+    },
+  ]),
+  ...verbsOf("job", "jobs", [
+    {
+      name: "list",
+      method: "ListJobs",
+      summary: "list the work that lasts: what runs, and what has ended",
+      options: [
+        text("state", "--state <state>", "only those in this state, such as running"),
+        text("method", "--method <method>", "only those of this method, such as RequestImage"),
+      ],
+      isList: true,
+    },
+    {
+      name: "show",
+      method: "GetJob",
+      summary: "show a job",
+      arguments: [text("id", "<job>", "the job's id")],
     },
   ]),
 ];

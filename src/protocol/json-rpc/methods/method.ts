@@ -1,6 +1,7 @@
 import type { Role } from "../../access/roles.js";
-import type { Outcome } from "../../storage/failures.js";
+import { type Outcome, succeed } from "../../storage/failures.js";
 import type { PoolName } from "../../storage/names.js";
+import type { NodeAnswer, NodeOperation, NodeOperationName } from "../../storage/node-operations.js";
 import type { Answer, Operation, OperationName } from "../../storage/operations.js";
 import type { JsonValue } from "../json.js";
 import { type FieldType, readParams } from "../params.js";
@@ -18,6 +19,14 @@ export interface RoutedToPools {
   readonly operation: Operation;
 }
 
+/** An operation that main answers itself. */
+export interface RoutedToNode {
+  readonly onNode: true;
+  readonly operation: NodeOperation;
+}
+
+export type Planned = Routed | RoutedToPools | RoutedToNode;
+
 /** A method of the service: how its request is read and its answer is written. */
 export interface Method {
   readonly name: string;
@@ -29,11 +38,7 @@ export interface Method {
    * itself, as in 2.0. Fails: request.malformed for a field of the wrong type, else as docs/api.md
    * says for the method.
    */
-  plan(
-    params: JsonValue | undefined,
-    allowObject: boolean,
-    pools: readonly PoolName[],
-  ): Outcome<Routed | RoutedToPools>;
+  plan(params: JsonValue | undefined, allowObject: boolean, pools: readonly PoolName[]): Outcome<Planned>;
   /**
    * The JSON text of an answer; for an operation on several pools, of their answers in the pools'
    * order. Undefined if it is longer than `mostBytes`, which is found out early. The text of a list
@@ -44,7 +49,7 @@ export interface Method {
 }
 
 /** A row of the table. `R`: the request's fields. `A`: what `encode` writes. `P`: what is planned. */
-interface Row<R, K extends OperationName, A, P> {
+interface Row<R, K extends OperationName | NodeOperationName, A, P> {
   readonly operation: K;
   readonly aliases?: readonly string[];
   readonly role: Role;
@@ -68,7 +73,20 @@ export function methodOnPools<R, K extends OperationName>(
   return fromRow(row);
 }
 
-function fromRow<R, K extends OperationName, A, P extends Routed | RoutedToPools>(
+/** Creates a method that main answers itself. `encode` gets what the handler of its operation answers. */
+export function methodOnNode<R, K extends NodeOperationName>(
+  row: Row<R, K, NodeAnswer<K>, NodeOperation>,
+): Method {
+  return fromRow({
+    ...row,
+    plan: (request, pools): Outcome<RoutedToNode> => {
+      const operation = row.plan(request, pools);
+      return operation.ok ? succeed({ onNode: true, operation: operation.value }) : operation;
+    },
+  });
+}
+
+function fromRow<R, K extends OperationName | NodeOperationName, A, P extends Planned>(
   row: Row<R, K, A, P>,
 ): Method {
   return {

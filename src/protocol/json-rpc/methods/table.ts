@@ -1,5 +1,6 @@
 import { guestMethods } from "./guests.js";
 import { imageMethods } from "./images.js";
+import { jobMethods } from "./jobs.js";
 import type { Method } from "./method.js";
 import { poolMethods } from "./pools.js";
 import { snapshotMethods } from "./snapshots.js";
@@ -32,6 +33,7 @@ export function createMethodTable({ disksPerGuest } = { disksPerGuest: 64 }): Me
     ...snapshotMethods,
     ...guestMethods(disksPerGuest),
     ...poolMethods,
+    ...jobMethods,
   ];
   const byName = new Map<string, MethodLookup>(
     methods.flatMap((found) =>

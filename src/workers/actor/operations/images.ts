@@ -18,12 +18,13 @@ import {
   type SnapshotName,
 } from "../../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
+import { partialOf } from "../../../protocol/storage/partial-name.js";
 import type { CompleteImage, ImageRecord, VolumeRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo, PreparedCopies } from "../../drivers/driver.js";
 import type { LockRequest } from "../dataset-locks.js";
 import type { FetchQueue } from "../fetch-queue.js";
 import { type ImageServiceSettings, imageUrl } from "../image-url.js";
-import { isOurPartial, partialOf } from "../partial-receive.js";
+import { isOurPartial } from "../partial-receive.js";
 import type { ActorContext } from "./context.js";
 import { withCopies } from "./copies.js";
 import { failPending, findImage, forgetLostImages, getCompleteImage } from "./present-images.js";

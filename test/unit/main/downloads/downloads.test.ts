@@ -54,6 +54,7 @@ function start(release: () => Outcome<null>) {
     actorOf: () => actor,
     onBytes: () => {},
     report: () => {},
+    jobs: { begin: () => ({ id: "", end: () => {} }) },
   });
   return { downloads, releases: () => releases };
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ANYONE } from "../../../../src/main/access/caller.js";
+import { ANYONE, type Caller } from "../../../../src/main/access/caller.js";
 import type { CallReport } from "../../../../src/main/observability/call-report.js";
 import { HeldTexts, ReplyRoom } from "../../../../src/main/rpc/reply-room.js";
 import { type CallOptions, planCall, runCall } from "../../../../src/main/rpc/run-call.js";
@@ -28,7 +28,12 @@ function record(name: PoolName): PoolRecord {
 }
 
 /** Calls a method without parameters; `answer` stands for the pools' actors. */
-async function call(name: string, answer: (pool: PoolName) => Outcome<unknown> | Promise<Outcome<unknown>>) {
+async function call(
+  name: string,
+  answer: (pool: PoolName) => Outcome<unknown> | Promise<Outcome<unknown>>,
+  onNode: CallOptions["runOnNode"] = () => fail("internal", "asked of main"),
+  caller: Caller = ANYONE,
+) {
   const lookup = createMethodTable().find(name);
   if (!("found" in lookup)) throw new Error(name);
   const reports: CallReport[] = [];
@@ -40,9 +45,10 @@ async function call(name: string, answer: (pool: PoolName) => Outcome<unknown> |
       asked.push(pool);
       return answer(pool);
     },
+    runOnNode: onNode,
     report: (each) => reports.push(each),
   };
-  const planned = planCall(options, lookup.found, { version: "2.0", params: undefined }, ANYONE);
+  const planned = planCall(options, lookup.found, { version: "2.0", params: undefined }, caller);
   const client = { requestId: "r1", peer: "192.0.2.1", onDisconnect: () => {} };
   const held = new HeldTexts(new ReplyRoom(REPLY_BYTES), { onEnd: () => {} });
   const outcome = await runCall(options, planned, { client, leftBytes: REPLY_BYTES, held, reads: undefined });
@@ -81,6 +87,33 @@ test("a call to one pool is reported with it", async () => {
   expect(outcome).toEqual(succeed('{"volumes":[]}'));
   expect(asked).toEqual(["tank"]);
   expect(reports).toMatchObject([{ method: "ListVolumes", pool: "tank", code: "ok" }]);
+});
+
+describe("a call that main answers itself", () => {
+  const narrowed: Caller = { id: "t1", grant: { role: "read", pools: ["fast"], names: ["guests/a"] } };
+  const noPool = () => fail("internal", "asked of a pool");
+
+  test("has its caller, asks no pool, and is reported without one", async () => {
+    const asked: unknown[] = [];
+    const { outcome, reports } = await call(
+      "ListJobs",
+      noPool,
+      (operation, caller, { requestId }) => {
+        asked.push([operation.op, caller, requestId]);
+        return succeed([]);
+      },
+      narrowed,
+    );
+    expect(outcome).toEqual(succeed('{"jobs":[]}'));
+    expect(asked).toEqual([["ListJobs", narrowed, "r1"]]);
+    expect(reports).toMatchObject([{ method: "ListJobs", pool: "", code: "ok", caller: "t1" }]);
+  });
+
+  test("fails with what it was about", async () => {
+    const { outcome, reports } = await call("ListJobs", noPool, () => Promise.reject(new Error("a bug")));
+    expect(outcome).toMatchObject({ failure: { code: "internal" } });
+    expect(reports).toMatchObject([{ method: "ListJobs", code: "internal" }]);
+  });
 });
 
 describe("an answer that does not fit into its reply", () => {
