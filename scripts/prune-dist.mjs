@@ -2,9 +2,10 @@
  * Runs in the project's folder before an incremental compile. When dist does not hold exactly
  * the files that src compiles to, it removes dist and .tsbuildinfo, so that tsc compiles
  * everything. On its own, tsc keeps the output of a deleted or moved source, which other code
- * could still import, and it does not notice when an output is missing.
+ * could still import, and it does not notice when an output is missing. The declarations of
+ * src/client are compiled anew each time: only those without a source are removed.
  */
-import { readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 
 /** @param {string} folder @returns {string[]} the files below; folders have no dot in their names */
 function filesBelow(folder) {
@@ -20,11 +21,20 @@ function compiledFiles() {
   }
 }
 
+const isDeclaration = /** @param {string} path */ (path) => path.endsWith(".d.ts");
+const compiled = compiledFiles();
 const expected = filesBelow("src").flatMap((path) => [
   path.replace(/\.ts$/, ".js"),
   path.replace(/\.ts$/, ".js.map"),
 ]);
 
-if (compiledFiles().sort().join("\n") !== expected.sort().join("\n")) {
+const isAsExpected =
+  compiled
+    .filter((path) => !isDeclaration(path))
+    .sort()
+    .join("\n") === expected.sort().join("\n");
+if (!isAsExpected)
   for (const path of ["dist", ".tsbuildinfo"]) rmSync(path, { recursive: true, force: true });
+for (const path of compiled.filter(isDeclaration)) {
+  if (!existsSync(`src/${path.replace(/\.d\.ts$/, ".ts")}`)) rmSync(`dist/${path}`, { force: true });
 }

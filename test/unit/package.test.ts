@@ -21,7 +21,8 @@ describe("the package", () => {
 
   test("holds the program, good configurations and pages, and nothing else", () => {
     const expected = [
-      /^dist\/(?:main|protocol|workers)\/.*\.js$/,
+      /^dist\/(?:client|main|protocol|workers)\/.*\.js$/,
+      /^dist\/client\/[\w-]+\.d\.ts$/,
       /^config\/(?:default|embedded)\.json$/,
       /^config\/samples\/[\w-]+\.json$/,
       /^docs\/(?:decisions\/)?[\w-]+\.md$/,
@@ -40,8 +41,11 @@ describe("the package", () => {
   });
 
   test("holds what its entries point at", () => {
-    const { bin, private: isPrivate } = JSON.parse(read("package.json"));
-    expect(files).toEqual(expect.arrayContaining([...Object.values(bin), "dist/workers/pool-actor.js"]));
+    const { bin, exports, private: isPrivate } = JSON.parse(read("package.json"));
+    const client = Object.values<string>(exports["./client"]).map((path) => path.replace("./", ""));
+    expect(files).toEqual(
+      expect.arrayContaining([...Object.values(bin), ...client, "dist/workers/pool-actor.js"]),
+    );
     expect(isPrivate).toBeUndefined();
   });
 });

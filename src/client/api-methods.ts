@@ -1,0 +1,137 @@
+/** Made from the definitions of the methods by `npm run docs:api`: not to be changed by hand. */
+
+import type {
+  CloneImageParams,
+  CreateGuestDisksParams,
+  CreateSnapshotParams,
+  CreateVolumeParams,
+  DeleteDatasetParams,
+  DeleteGuestsDisksParams,
+  DeleteImageParams,
+  DeleteSnapshotParams,
+  GetImageParams,
+  GetJobParams,
+  GetPoolParams,
+  GetSnapshotParams,
+  GetVolumeParams,
+  ListImagesParams,
+  ListJobsParams,
+  ListSnapshotsParams,
+  ListVolumesParams,
+  RequestImageParams,
+  RollbackSnapshotParams,
+  VerifyDisksParams,
+} from "./api-params.js";
+import type { Guest, Image, Job, Pool, Snapshot, Volume } from "./api-records.js";
+import type { CallOptions } from "./options.js";
+
+/** What each method takes and answers. */
+export interface Methods {
+  ListImages: { params: ListImagesParams; result: { readonly images: readonly Image[] | null } };
+  GetImage: { params: GetImageParams; result: { readonly images: readonly [Image] } };
+  RequestImage: { params: RequestImageParams; result: { readonly images: readonly [Image] } };
+  DeleteImage: { params: DeleteImageParams; result: { readonly images: readonly [Image] } };
+  CloneImage: { params: CloneImageParams; result: { readonly volumes: readonly [Volume] } };
+  ListVolumes: { params: ListVolumesParams; result: { readonly volumes: readonly Volume[] } };
+  CreateVolume: { params: CreateVolumeParams; result: { readonly volumes: readonly [Volume] } };
+  GetVolume: { params: GetVolumeParams; result: { readonly volumes: readonly [Volume] } };
+  DeleteDataset: { params: DeleteDatasetParams; result: { readonly volumes: readonly [Volume] } };
+  ListSnapshots: { params: ListSnapshotsParams; result: { readonly snapshots: readonly Snapshot[] } };
+  GetSnapshot: { params: GetSnapshotParams; result: { readonly snapshots: readonly [Snapshot] } };
+  CreateSnapshot: { params: CreateSnapshotParams; result: { readonly snapshots: readonly Snapshot[] } };
+  DeleteSnapshot: { params: DeleteSnapshotParams; result: { readonly snapshots: readonly Snapshot[] } };
+  RollbackSnapshot: { params: RollbackSnapshotParams; result: { readonly snapshots: readonly [Snapshot] } };
+  VerifyDisks: { params: VerifyDisksParams; result: { readonly guest: Guest } };
+  CreateGuestDisks: { params: CreateGuestDisksParams; result: { readonly guest: Guest } };
+  DeleteGuestsDisks: { params: DeleteGuestsDisksParams; result: { readonly guest: Guest } };
+  GetPool: { params: GetPoolParams; result: { readonly pools: readonly Pool[] } };
+  ListJobs: { params: ListJobsParams; result: { readonly jobs: readonly Job[] } };
+  GetJob: { params: GetJobParams; result: { readonly jobs: readonly [Job] } };
+}
+
+/** What each method changes; a repeat of `once` is refused. */
+export const EFFECTS: Readonly<Record<keyof Methods, "read" | "repeatable" | "once">> = {
+  ListImages: "read",
+  GetImage: "read",
+  RequestImage: "repeatable",
+  DeleteImage: "once",
+  CloneImage: "repeatable",
+  ListVolumes: "read",
+  CreateVolume: "repeatable",
+  GetVolume: "read",
+  DeleteDataset: "once",
+  ListSnapshots: "read",
+  GetSnapshot: "read",
+  CreateSnapshot: "once",
+  DeleteSnapshot: "once",
+  RollbackSnapshot: "repeatable",
+  VerifyDisks: "read",
+  CreateGuestDisks: "repeatable",
+  DeleteGuestsDisks: "repeatable",
+  GetPool: "read",
+  ListJobs: "read",
+  GetJob: "read",
+};
+
+/** Calls a method by its name. */
+export type Call = <M extends keyof Methods>(
+  method: M,
+  params: Methods[M]["params"],
+  options?: CallOptions,
+) => Promise<Methods[M]["result"]>;
+
+/** A function for each method. */
+export function methodsOf(call: Call) {
+  return {
+    /** Lists the images of a pool, those that are being fetched too. */
+    listImages: (params: ListImagesParams = {}, options?: CallOptions) => call("ListImages", params, options),
+    /** Shows an image. */
+    getImage: (params: GetImageParams, options?: CallOptions) => call("GetImage", params, options),
+    /** Fetches an image from the image service, and answers when it is complete. One that the pool has is answered at once. Requests for one image at the same time share a fetch. A fetch that fails leaves nothing. */
+    requestImage: (params: RequestImageParams, options?: CallOptions) =>
+      call("RequestImage", params, options),
+    /** Deletes an image, its snapshots and its volume. */
+    deleteImage: (params: DeleteImageParams, options?: CallOptions) => call("DeleteImage", params, options),
+    /** Makes a volume of an image, and the parents that it lacks. A volume of this name that is a clone of the image is a success. */
+    cloneImage: (params: CloneImageParams, options?: CallOptions) => call("CloneImage", params, options),
+    /** Lists every volume of a pool, images and disks too. */
+    listVolumes: (params: ListVolumesParams = {}, options?: CallOptions) =>
+      call("ListVolumes", params, options),
+    /** Creates an empty volume, and the parents that it lacks. A volume of this name and size is a success. */
+    createVolume: (params: CreateVolumeParams, options?: CallOptions) =>
+      call("CreateVolume", params, options),
+    /** Shows a volume. */
+    getVolume: (params: GetVolumeParams, options?: CallOptions) => call("GetVolume", params, options),
+    /** Deletes a volume, another dataset or a snapshot, with all below it. Nothing is deleted while a hold, a clone or a user of any of it is in the way. The pool itself, `images` and `guests` are protected. */
+    deleteDataset: (params: DeleteDatasetParams, options?: CallOptions) =>
+      call("DeleteDataset", params, options),
+    /** Lists the snapshots of a pool, or those of a dataset and of all below it. */
+    listSnapshots: (params: ListSnapshotsParams = {}, options?: CallOptions) =>
+      call("ListSnapshots", params, options),
+    /** Shows a snapshot. */
+    getSnapshot: (params: GetSnapshotParams, options?: CallOptions) => call("GetSnapshot", params, options),
+    /** Takes a snapshot. */
+    createSnapshot: (params: CreateSnapshotParams, options?: CallOptions) =>
+      call("CreateSnapshot", params, options),
+    /** Deletes a snapshot, and answers what was deleted. */
+    deleteSnapshot: (params: DeleteSnapshotParams, options?: CallOptions) =>
+      call("DeleteSnapshot", params, options),
+    /** Gives a dataset the content that it had at a snapshot. */
+    rollbackSnapshot: (params: RollbackSnapshotParams, options?: CallOptions) =>
+      call("RollbackSnapshot", params, options),
+    /** Tells whether a pool has room for the disks of a guest, and fills in the sizes of images. */
+    verifyDisks: (params: VerifyDisksParams, options?: CallOptions) => call("VerifyDisks", params, options),
+    /** Makes the disks of a guest, all of them or none. Disks are `guests/ID/disk-N`, clones of images or new volumes, at most `limits.disksPerGuest`. Those that are there are kept, so that a repeat is a success. */
+    createGuestDisks: (params: CreateGuestDisksParams, options?: CallOptions) =>
+      call("CreateGuestDisks", params, options),
+    /** Deletes the disks of a guest, with their snapshots. A guest without disks is a success. */
+    deleteGuestsDisks: (params: DeleteGuestsDisksParams, options?: CallOptions) =>
+      call("DeleteGuestsDisks", params, options),
+    /** Shows a pool, or all pools of the daemon. */
+    getPool: (params: GetPoolParams = {}, options?: CallOptions) => call("GetPool", params, options),
+    /** Lists what lasts: what runs, and what has ended. A caller sees the jobs of the pools and names that its token is for. */
+    listJobs: (params: ListJobsParams = {}, options?: CallOptions) => call("ListJobs", params, options),
+    /** Shows a job. */
+    getJob: (params: GetJobParams, options?: CallOptions) => call("GetJob", params, options),
+  };
+}

@@ -1,0 +1,262 @@
+/** Made from the definitions of the methods by `npm run docs:api`: not to be changed by hand. */
+
+/** An image: a volume whose snapshot is cloned for disks. */
+export interface Image {
+  /** The image's id. */
+  readonly id: string;
+  /** What the request for it said, or the image service; often `kvm` or `container`. */
+  readonly type: string;
+  /** The volume, `POOL/images/ID`. Not there while it is fetched. */
+  readonly volume?: string | undefined;
+  /** The snapshot that is cloned: the volume's oldest. Not there while it is fetched. */
+  readonly snapshot?: string | undefined;
+  /** The size of its volume; 0 while it is fetched. In MiB. */
+  readonly size: number;
+  /** `pending` while it is fetched, or waits for that. */
+  readonly status: "pending" | "complete";
+}
+
+/** A volume. */
+export interface Volume {
+  /** The full name. */
+  readonly id: string;
+  /** The size; 0 of a filesystem, which DeleteDataset answers too. In MiB. */
+  readonly size: number;
+  /** The path of its device. With the embedded driver that of a file. */
+  readonly device: string;
+}
+
+/** A snapshot. */
+export interface Snapshot {
+  /** The full name, `POOL/NAME@SNAPSHOT`. */
+  readonly id: string;
+  /** What was written between the snapshot before and this one. In MiB. */
+  readonly size: number;
+}
+
+/** A guest, as it was sent, with what is known of its disks. Empty members are left out. */
+export interface Guest {
+  /** The guest's id: one component of a name. Its disks are below `POOL/guests/ID`. */
+  readonly id: string;
+  /** Comes back as it was sent, as all that follow but `disks`. */
+  readonly type?: string | undefined;
+  /** Of no use here: each disk names its own. */
+  readonly image?: string | undefined;
+  /** The state of the guest. */
+  readonly state?: string | undefined;
+  /** The memory of the guest. */
+  readonly memory?: number | bigint | undefined;
+  /** The processors of the guest. */
+  readonly cpu?: number | bigint | undefined;
+  /** The port of its console. */
+  readonly vnc?: number | bigint | undefined;
+  /** Names and values. */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+  /** Its network cards. */
+  readonly nics?: readonly Nic[] | undefined;
+  /** Its disks, in their order. */
+  readonly disks?: readonly Disk[] | undefined;
+}
+
+/** A disk of a guest. */
+export interface Disk {
+  /** Comes back as it was sent. */
+  readonly bus: string;
+  /** Comes back as it was sent. */
+  readonly device: string;
+  /** The size. Of a disk with an image: that of the image, whatever the request says. In MiB. */
+  readonly size: number;
+  /** The volume, `POOL/guests/ID/disk-N`, once it is made. */
+  readonly volume: string;
+  /** The id of the image that it is cloned from; empty for a disk that starts empty. */
+  readonly image: string;
+  /** The path of the volume's device, once it is made. */
+  readonly source: string;
+}
+
+/** A network card of a guest. Storage has no use for it. */
+export interface Nic {
+  /** Its name on the node. */
+  readonly name?: string | undefined;
+  /** The network that it is in. */
+  readonly network: string;
+  /** What the guest sees, such as `virtio`. */
+  readonly model: string;
+  /** Its hardware address. */
+  readonly mac?: string | undefined;
+  /** Its IP address. */
+  readonly address: string;
+  /** The mask of its network. */
+  readonly netmask: string;
+  /** The gateway of its network. */
+  readonly gateway: string;
+  /** The device behind it. */
+  readonly device?: string | undefined;
+  /** The VLANs that it is in. */
+  readonly vlans: readonly (number | bigint)[] | null;
+}
+
+/** A guest in a request. */
+export interface GuestInput {
+  /** The guest's id: one component of a name. Its disks are below `POOL/guests/ID`. */
+  readonly id: string;
+  /** Comes back as it was sent, as all that follow but `disks`. */
+  readonly type?: string | undefined;
+  /** Of no use here: each disk names its own. */
+  readonly image?: string | undefined;
+  /** The state of the guest. */
+  readonly state?: string | undefined;
+  /** The memory of the guest. */
+  readonly memory?: number | bigint | undefined;
+  /** The processors of the guest. */
+  readonly cpu?: number | bigint | undefined;
+  /** The port of its console. */
+  readonly vnc?: number | bigint | undefined;
+  /** Names and values. */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+  /** Its network cards. */
+  readonly nics?: readonly NicInput[] | undefined;
+  /** Its disks, in their order. */
+  readonly disks?: readonly DiskInput[] | undefined;
+}
+
+/** A disk in a request: with an `image`, or with a `size`. */
+export interface DiskInput {
+  /** Comes back as it was sent. */
+  readonly bus?: string | undefined;
+  /** Comes back as it was sent. */
+  readonly device?: string | undefined;
+  /** The size. Of a disk with an image: that of the image, whatever the request says. In MiB. */
+  readonly size?: number | undefined;
+  /** The volume, `POOL/guests/ID/disk-N`, once it is made. */
+  readonly volume?: string | undefined;
+  /** The id of the image that it is cloned from; empty for a disk that starts empty. */
+  readonly image?: string | undefined;
+  /** The path of the volume's device, once it is made. */
+  readonly source?: string | undefined;
+}
+
+/** A network card in a request. */
+export interface NicInput {
+  /** Its name on the node. */
+  readonly name?: string | undefined;
+  /** The network that it is in. */
+  readonly network?: string | undefined;
+  /** What the guest sees, such as `virtio`. */
+  readonly model?: string | undefined;
+  /** Its hardware address. */
+  readonly mac?: string | undefined;
+  /** Its IP address. */
+  readonly address?: string | undefined;
+  /** The mask of its network. */
+  readonly netmask?: string | undefined;
+  /** The gateway of its network. */
+  readonly gateway?: string | undefined;
+  /** The device behind it. */
+  readonly device?: string | undefined;
+  /** The VLANs that it is in. */
+  readonly vlans?: readonly (number | bigint)[] | undefined;
+}
+
+/** Work that lasts. */
+export interface Job {
+  /** Unique over all runs of the daemon. Ids sort in the order in which their jobs began. */
+  readonly id: string;
+  /** The method that was called; `download` for a download. */
+  readonly method: string;
+  /** The pool. */
+  readonly pool: string;
+  /** What it is about, by its full name. */
+  readonly dataset: string;
+  /** The id of the token of who asked; null where the daemon asks for none. */
+  readonly caller: string | null;
+  /** The address of its client. */
+  readonly peer: string;
+  /** The id of its request, as in the log. */
+  readonly requestId: string;
+  /** `queued` and `running`, then one of the others for good. */
+  readonly state: "queued" | "running" | "done" | "failed" | "cancelled" | "interrupted";
+  /** What it does now; null once it has ended, and where it has no phases. */
+  readonly phase: string | null;
+  /** Moved so far. In bytes. */
+  readonly bytes: number;
+  /** How many there will be; null where that is not known. In bytes. */
+  readonly totalBytes: number | null;
+  /** Of the last seconds; null where it moves none now. In bytes/s. */
+  readonly bytesPerSecond: number | null;
+  /** Until its end; null where that is not known. In s. */
+  readonly etaSeconds: number | null;
+  /** When it was asked for. */
+  readonly createdAt: string;
+  /** When its turn came; null before. */
+  readonly startedAt: string | null;
+  /** When it ended; null before. */
+  readonly endedAt: string | null;
+  /** Why it did not do what was asked; null where it did, and before its end. */
+  readonly failure: { readonly code: string; readonly message: string; readonly retryable: boolean } | null;
+  /** Whether the same call may be made again without looking first. */
+  readonly repeatSafe: boolean;
+}
+
+/** A pool. */
+export interface Pool {
+  /** Its name. */
+  readonly name: string;
+  /** What keeps it: OpenZFS, or a folder. */
+  readonly driver: "openzfs" | "embedded";
+  /** As `zpool list` shows it: `allocated` and `free` together. In MiB. */
+  readonly size: number;
+  /** As `zpool list` shows it. In MiB. */
+  readonly allocated: number;
+  /** As `zpool list` shows it. In MiB. */
+  readonly free: number;
+  /** The room below `POOL/guests`, after quotas, reservations and redundancy. In MiB. */
+  readonly available: number;
+  /** What thin volumes and clones may still grow. VerifyDisks takes what fits into `available` less this. In MiB. */
+  readonly promised: number;
+  /** `ONLINE`, `DEGRADED`, … as zpool calls it. */
+  readonly health: string;
+  /** Of its free space; null where the pool doesn't know it. In %. */
+  readonly fragmentation: number | null;
+}
+
+/** Why a call failed: docs/api.md has the table. */
+export type Reason =
+  | "request.malformed"
+  | "request.missing_field"
+  | "request.invalid"
+  | "name.invalid"
+  | "dataset.not_found"
+  | "dataset.exists"
+  | "dataset.wrong_type"
+  | "dataset.busy"
+  | "dataset.has_clones"
+  | "dataset.protected"
+  | "snapshot.newer_exist"
+  | "snapshot.held"
+  | "dataset.key_not_loaded"
+  | "pool.not_found"
+  | "pool.no_space"
+  | "pool.unavailable"
+  | "pool.read_only"
+  | "image.not_found"
+  | "image.http_status"
+  | "image.source_not_found"
+  | "image.source_error"
+  | "image.unreachable"
+  | "image.cut_short"
+  | "image.bad_stream"
+  | "image.source_refused"
+  | "image.digest_mismatch"
+  | "job.not_found"
+  | "service.overloaded"
+  | "service.interrupted"
+  | "service.stopping"
+  | "service.reply_too_large"
+  | "command.not_permitted"
+  | "command.missing"
+  | "command.timed_out"
+  | "command.failed"
+  | "records.unavailable"
+  | "access.denied"
+  | "internal";
