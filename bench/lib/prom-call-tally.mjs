@@ -16,14 +16,14 @@ export function createCallTally() {
   const seconds = new Histogram({
     name: "imagestore_call_seconds",
     help: "Time from a parsed call to its outcome.",
-    labelNames: ["method"],
+    labelNames: ["method", "pool"],
     buckets: [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120, 600],
     registers: [],
   });
   return {
     observe: ({ method, pool, code, ms }) => {
       calls.inc({ method, pool, code });
-      seconds.observe({ method }, ms / 1000);
+      seconds.observe({ method, pool }, ms / 1000);
     },
     series: () => [],
     secondsText: () => "",

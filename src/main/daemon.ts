@@ -16,14 +16,13 @@ import { createOriginCheck } from "./http/request-origin.js";
 import { jobHandlers } from "./jobs/job-handlers.js";
 import { createJobRegistry } from "./jobs/job-registry.js";
 import { type LastingOptions, runAsJob } from "./jobs/lasting-calls.js";
+import { measureDaemon } from "./measure-daemon.js";
 import { logCall } from "./observability/call-log.js";
 import type { CallReport } from "./observability/call-report.js";
-import { createMetrics, type Metrics } from "./observability/metrics.js";
+import type { Metrics } from "./observability/metrics.js";
 import { type BulkPort, createDoors, type OpenDoors, openStreaming } from "./open-streaming.js";
-import { ownVersion } from "./own-version.js";
 import { type Actor, startActor } from "./pools/actor-handle.js";
 import { type ActorWatch, watchActors } from "./pools/actor-watch.js";
-import { createPoolRecords } from "./pools/pool-records.js";
 import { askReadiness, type Readiness } from "./pools/readiness.js";
 import { createReleaseStack } from "./release-stack.js";
 import { createBulkRoutes, createRoutes, createStartingRoutes, type OpenRoutes } from "./routes.js";
@@ -86,7 +85,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   releases.push(listener.close);
 
   const trace = openTrace(process.env, "main");
-  const opened = await openStreaming(config, connections, log, trace);
+  const opened = await openStreaming(config, connections, log, trace, (end) => metrics.fetched(end));
   if (!opened.ok) return releases.failed(opened);
   const { streaming, bulk } = opened.value;
   releases.push(streaming.stop);
@@ -94,21 +93,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const jobs = createJobRegistry({ runId });
   releases.push(jobs.stop);
 
-  const metrics = createMetrics({
-    build: { version: ownVersion(), node: process.versions.node, transport: transport.software },
-    actors: () =>
-      everyActor().map((actor) => ({
-        pool: actor.pool,
-        pending: actor.pending,
-        restarts: actor.restarts,
-        ready: actor.state === "ready",
-        late: lateOf(actor).length,
-      })),
-    downloads: () => downloads.active,
-    bulkDownloads: () => downloads.activeBulk,
-    fetches: () => streaming.fetches,
-    pools: createPoolRecords(() => actors.values(), timeouts.readyMs),
-  });
+  const measured = { transport: transport.software, pools, actors, streaming, answerMs: timeouts.readyMs };
+  const metrics = measureDaemon({ ...measured, lateOf: (each) => lateOf(each), downloads: () => downloads });
   const report = (call: CallReport) => {
     metrics.observe(call);
     audit.write(call);

@@ -3,6 +3,7 @@ import { type Outcome, succeed } from "../protocol/storage/failures.js";
 import { type Trace, traced } from "../protocol/threads/trace-points.js";
 import type { Config } from "./config/schema.js";
 import type { BulkDoor, BulkReply } from "./downloads/bulk-handle.js";
+import type { FetchEnd } from "./downloads/pending-fetch.js";
 import type { StreamingHandle } from "./downloads/streaming-handle.js";
 import { startStreamingLanes } from "./downloads/streaming-lanes.js";
 import { type FrontDoor, guard, listenFailure, type RequestHandler } from "./front-door.js";
@@ -25,6 +26,7 @@ export async function openStreaming(
   connections: number,
   log: Logger,
   trace: Trace | undefined,
+  onFetchEnd: (end: FetchEnd) => void,
 ): Promise<Outcome<{ readonly streaming: StreamingHandle; readonly bulk: BulkPort | undefined }>> {
   const settings = bulkSettings(config, connections);
   const handle = startStreamingLanes({
@@ -32,6 +34,7 @@ export async function openStreaming(
     windowBytes: config.limits.streamWindowBytes,
     folder: config.dataDir,
     bulk: settings,
+    onFetchEnd,
     log,
   });
   const streaming = traced(trace, "streaming", handle, ["fetch", "abandonFetches", "stop"]);

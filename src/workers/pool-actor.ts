@@ -21,11 +21,13 @@ import { createChildTable } from "../protocol/threads/child-table.js";
 import { comlinkEndpoint } from "../protocol/threads/comlink-endpoint.js";
 import { openLink } from "../protocol/threads/link.js";
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
+import { createActorMeasuring } from "./actor/actor-measuring.js";
 import { createDatasetLocks } from "./actor/dataset-locks.js";
 import { diagnoseActor } from "./actor/diagnose-actor.js";
 import { createFetchQueue } from "./actor/fetch-queue.js";
 import { writeLongList } from "./actor/list-text.js";
 import { createMailbox } from "./actor/mailbox.js";
+import { measuredLocks } from "./actor/measured-locks.js";
 import { type OpenedPool, openPool } from "./actor/open-pool.js";
 import type { Records } from "./actor/record-file.js";
 import { tracedLocks } from "./actor/traced-locks.js";
@@ -79,7 +81,9 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
     Math.min(LONGEST_CHECK_MS, Math.ceil(node.timeouts.lateMs / 4)),
   );
   const mailbox = createMailbox(board);
-  const locks = tracedLocks(trace, createDatasetLocks());
+  const locks = measuredLocks(tracedLocks(trace, createDatasetLocks()), (mode, ms) =>
+    measuring.onLockWait(mode, ms),
+  );
   const link = openLink(
     hot,
     async (ask) => {
@@ -107,8 +111,10 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
     change: node.limits.commands,
     destroy: node.limits.destroyCommands,
   };
+  const measuring = createActorMeasuring({ commands, fetches, slots });
 
   function reportCommand({ argv, exit, ms, stderr, spawnMs }: CommandEnd): void {
+    measuring.onCommand(argv, { exit, ms });
     if (logsAll) {
       log.debug("command", { argv, exit, ms: Math.round(ms), stderr, requestIds: board.requestsOf(argv) });
     }
@@ -116,6 +122,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   }
 
   function reportCall(argv: readonly string[], { exit, ms }: LibraryEnd): void {
+    measuring.onCommand(argv, { exit, ms });
     if (logsAll) log.debug("call", { argv, exit, ms: Math.round(ms), requestIds: board.requestsOf(argv) });
   }
 
@@ -200,6 +207,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       await open.runner?.ping();
       return { commandsRun: open.zfs?.commandsRun ?? 0, notices: (await open.zfs?.notices()) ?? [] };
     },
+    measures: () => measuring.report(open.zfs?.counts(), open.runner !== undefined),
     diagnose: () =>
       diagnoseActor({
         board,

@@ -41,6 +41,7 @@ describe("fetches at the same time", () => {
         windowBytes: 1024 * 1024,
         folder,
         bulk: undefined,
+        onFetchEnd: () => {},
         log: pino({ level: "silent" }),
       },
       {

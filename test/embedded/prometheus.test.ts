@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
 import { type Prometheus, promtool, startPrometheus, whyNoPrometheus } from "../support/prometheus.js";
 import { call, must } from "../support/rpc.js";
+import { standInPool } from "../support/stand-in-zfs.js";
 import { until } from "../support/until.js";
 
 const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
@@ -29,10 +30,15 @@ describe.skipIf(reason !== undefined)("for Prometheus", () => {
   beforeAll(async () => {
     daemon = await startDaemonProcess({
       listen: { port: 0, bulk: { port: 0 } },
-      pools: ["tank", "fast"].map((name) => ({ name, driver: "embedded", folder: join(folder, name) })),
+      pools: [
+        ...["tank", "fast"].map((name) => ({ name, driver: "embedded", folder: join(folder, name) })),
+        standInPool(folder, "dozer"),
+      ],
     });
     await must(daemon.url, "CreateVolume", { id: "v", size: 8 });
+    await must(daemon.url, "CreateSnapshot", { id: "v", dest: "s" });
     await call(daemon.url, "GetSnapshot", { id: "v@none" });
+    await call(daemon.url, "ListVolumes", { pool: "dozer" });
     prometheus = await startPrometheus(folder, new URL(daemon.url).host, RULES);
   });
   afterAll(async () => {
@@ -54,6 +60,28 @@ describe.skipIf(reason !== undefined)("for Prometheus", () => {
     expect(promtool(["check", "metrics"], await scrape())).toEqual({ status: 0, output: "" });
   });
 
+  test("a scrape has what the pools hold, and what their actors count", async () => {
+    await until("the snapshots are counted", async () =>
+      /^imagestore_snapshots\{pool="dozer"\}/m.test(await scrape()),
+    );
+    const text = await scrape();
+    for (const line of [
+      'imagestore_volumes{pool="tank"} 1',
+      'imagestore_snapshots{pool="tank"} 1',
+      'imagestore_volumes{pool="fast"} 0',
+      'imagestore_images{pool="fast",status="complete"} 0',
+      'imagestore_lock_wait_seconds_count{pool="tank",mode="one"} 2',
+      'imagestore_commands{pool="dozer",kind="change",state="waiting"} 0',
+      'imagestore_command_slots{pool="dozer",kind="change"} 16',
+    ]) {
+      expect(text).toContain(`${line}\n`);
+    }
+    expect(text).toMatch(
+      /^imagestore_command_seconds_count\{pool="dozer",verb="zfs list",outcome="ok"\} [1-9]/m,
+    );
+    expect(text).not.toContain('imagestore_commands{pool="tank"');
+  });
+
   test("each alert is tried by a case of promtool's, and fires for nothing else", () => {
     const alerts = [...rules.matchAll(/- alert: (\w+)/g)].map(([, name]) => name);
     expect(alerts.length).toBeGreaterThan(10);
@@ -64,7 +92,7 @@ describe.skipIf(reason !== undefined)("for Prometheus", () => {
 
   test("each metric of the alerts is in a scrape, and each page that an alert names is there", async () => {
     const text = await scrape();
-    const metrics = new Set(rules.match(/\bimagestore_\w+/g));
+    const metrics = new Set(rules.match(/\bimagestore_\w+?(?=(?:_bucket|_count)?\b)/g));
     expect(metrics.size).toBeGreaterThan(8);
     expect([...metrics].filter((name) => !text.includes(`# TYPE ${name} `))).toEqual([]);
     expect((rules.match(/docs\/[\w-]+\.md/g) ?? []).filter((page) => !existsSync(at(page)))).toEqual([]);
@@ -76,7 +104,7 @@ describe.skipIf(reason !== undefined)("for Prometheus", () => {
     const built = await ask<{ metric: Record<string, string> }>("imagestore_build_info");
     expect(built).toMatchObject([{ metric: { version: "0.1.0", node: expect.stringMatching(/^\d+\./) } }]);
     const ready = await ask<{ metric: { pool: string } }>("imagestore_actor_ready == 1");
-    expect(ready.map(({ metric }) => metric.pool).sort()).toEqual(["fast", "tank"]);
+    expect(ready.map(({ metric }) => metric.pool).sort()).toEqual(["dozer", "fast", "tank"]);
     const evaluated = async () => {
       const { groups } = (await prometheus.ask("rules")) as { groups: { rules: Rule[] }[] };
       return groups.flatMap((group) => group.rules);

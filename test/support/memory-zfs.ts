@@ -225,6 +225,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
         entries.has(`${pool}/images`) ? succeed(within(`${pool}/images`).sort(byName)) : failed.notFound,
       ),
     driver: "openzfs",
+    counts: () => ({ volumes: undefined, snapshots: undefined }),
     poolUsage: () =>
       call("poolUsage", pool, () => {
         const free = available();

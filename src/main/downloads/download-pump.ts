@@ -104,8 +104,10 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
   let sink: BodySink | undefined;
   /** Why it was cancelled. Set on entering the phase "cancelling". */
   let cancelledBy: Failure | undefined;
-  /** Bytes that the sink has taken: more than `onBytes` was told, since it keeps a connection by single bytes. */
+  /** Bytes that the sink has taken. */
   let taken = 0;
+  /** Those that `onBytes` was told. Behind `taken` while only single bytes go, which keep a connection. */
+  let told = 0;
   /** Of the stream. Set on entering the phase "flushing". */
   let length: number | undefined;
   /** When bytes have last come or gone, or could go again. */
@@ -117,6 +119,11 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
   const ended = new Promise<Failure | undefined>((resolve) => {
     resolveEnded = resolve;
   });
+
+  const tell = (upTo: number) => {
+    if (upTo > told) options.onBytes(upTo - told);
+    told = Math.max(told, upTo);
+  };
 
   const startStallTimer = () => {
     clearTimeout(stallTimer);
@@ -144,7 +151,7 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     for (let piece = 1; piece > 0 && bytes < STEP_BYTES; bytes += piece) piece = sink?.pump() ?? 0;
     if (bytes > 0) {
       movedAt = performance.now();
-      options.onBytes(bytes);
+      tell(taken);
     }
     if (sink?.isBlocked) startStallTimer();
     else if (bytes === 0 && phase === "draining") flush();
@@ -166,7 +173,7 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     startStallTimer();
     sink ??= openSink();
     length = taken + send.available;
-    options.onBytes(send.available);
+    tell(length);
     sink.end(() => end(undefined));
   };
 
@@ -197,12 +204,13 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     // First, since under uWebSockets.js a reset is a disconnect at once, which calls `cancel` from in here.
     phase = "ended";
     clearTimeout(stallTimer);
+    const ofCount = attempt(() => tell(taken));
     const ofReply = attempt(() => {
       if (failure && sink) sink.reset();
       else if (failure) options.refuse(failure);
     });
     const ofSend = attempt(() => send.close());
-    resolveEnded(ofReply ?? ofSend ?? failure);
+    resolveEnded(ofReply ?? ofSend ?? failure ?? ofCount);
   };
 
   const source: BodySource = {

@@ -6,11 +6,6 @@ import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.
 import type { BulkSettings } from "../../protocol/threads/bulk-contract.js";
 import { clearRing, createRingMemory, createRingReader } from "../../protocol/threads/byte-ring.js";
 import { createChildMemory } from "../../protocol/threads/child-table.js";
-import {
-  createProgressMemory,
-  type FetchProgress,
-  readProgress,
-} from "../../protocol/threads/fetch-progress.js";
 import type {
   StreamEvent,
   StreamingReport,
@@ -21,6 +16,13 @@ import type {
 import { endOrphans } from "../threads/orphans.js";
 import { createSoloThread } from "../threads/solo-thread.js";
 import { type BulkDoor, createBulkHandle } from "./bulk-handle.js";
+import {
+  createPendingFetch,
+  type FetchEnd,
+  type FetchState,
+  type PendingFetch,
+  stateOfFetch,
+} from "./pending-fetch.js";
 
 /** How long each step of a stop may take. Killed children end at once, unless the kernel holds them. */
 const STOP_LIMIT_MS = 2_000;
@@ -53,15 +55,6 @@ export interface SendListener {
   onEnd(failure: Failure | undefined): void;
 }
 
-/** An image fetch under way. */
-export interface FetchState extends FetchProgress {
-  readonly id: number;
-  readonly owner: string;
-  readonly order: FetchOrder;
-  /** By the clock of Date.now. */
-  readonly startedAt: number;
-}
-
 /**
  * The handle of the streaming worker. It outlives the worker's thread: when that crashes, whatever
  * was running fails with service.interrupted, and a new thread is started.
@@ -92,16 +85,6 @@ export interface StreamingHandle {
   crash(): Promise<void>;
 }
 
-interface PendingFetch {
-  readonly owner: string;
-  readonly order: FetchOrder;
-  readonly progress: SharedArrayBuffer;
-  readonly startedAt: number;
-  onMoved(): void;
-  settle(outcome: Outcome<FetchReport>): void;
-  readonly settled: Promise<unknown>;
-}
-
 export interface StreamingOptions {
   readonly settings: StreamSettings;
   /** Size of the ring through which a send's output passes from the worker to main. */
@@ -112,6 +95,8 @@ export interface StreamingOptions {
   readonly bulk: Omit<BulkSettings, "firstRequest"> | undefined;
   /** Makes the id of a transfer, which no other has, whatever its kind and its thread. */
   newId(): number;
+  /** Called once for each image fetch, before its caller is answered. */
+  onFetchEnd(end: FetchEnd): void;
   readonly log: Logger;
 }
 
@@ -219,11 +204,7 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
     get fetches() {
       return fetches.size;
     },
-    listFetches: () =>
-      Array.from(fetches, ([id, { owner, order, startedAt, progress }]) => ({
-        ...{ id, owner, order, startedAt },
-        ...readProgress(progress),
-      })),
+    listFetches: () => Array.from(fetches, ([id, fetch]) => stateOfFetch(id, fetch)),
     get restarts() {
       return restarts;
     },
@@ -256,22 +237,10 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
     },
     fetch: (owner, fetchOrder, onMoved = () => {}) => {
       const id = newId();
-      let settle: PendingFetch["settle"] = () => {};
-      const settled = new Promise<Outcome<FetchReport>>((resolve) => {
-        settle = resolve;
-      });
-      const progress = createProgressMemory();
-      fetches.set(id, {
-        owner,
-        order: fetchOrder,
-        progress,
-        startedAt: Date.now(),
-        onMoved,
-        settle,
-        settled,
-      });
-      order({ kind: "fetch", id, order: fetchOrder, progress });
-      return settled;
+      const fetch = createPendingFetch(owner, fetchOrder, onMoved, options.onFetchEnd);
+      fetches.set(id, fetch);
+      order({ kind: "fetch", id, order: fetchOrder, progress: fetch.progress });
+      return fetch.settled;
     },
     abandonFetches: async (owner) => {
       const owned = [...fetches].filter(([, fetch]) => fetch.owner === owner);

@@ -1,18 +1,26 @@
+import { addTime, createTimes, type Times } from "../../protocol/threads/time-tally.js";
 import type { CountedCall } from "./call-report.js";
+import { histogramText, labelsText } from "./histogram-text.js";
 
 /** The upper bounds of the histogram's buckets, in seconds. A last bucket, "+Inf", takes the rest. */
-const BUCKETS: readonly number[] = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120, 600];
-const SECONDS = "imagestore_call_seconds";
+const BOUNDS: readonly number[] = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120, 600];
+const SECONDS = {
+  name: "imagestore_call_seconds",
+  help: "Time from a parsed call to its outcome.",
+  bounds: BOUNDS,
+};
 
 interface Series {
   readonly labels: { readonly method: string; readonly pool: string; readonly code: string };
   count: number;
 }
 
-interface Latency {
-  /** How many calls each bucket has that no smaller bucket has; the last one is "+Inf". */
-  readonly counts: number[];
-  sum: number;
+/** The calls of one method on one pool. */
+interface Tallied {
+  readonly pool: string;
+  readonly labels: string;
+  readonly times: Times;
+  readonly series: Series[];
 }
 
 /**
@@ -25,60 +33,41 @@ export interface CallTally {
   observe(call: CountedCall): void;
   /** How many calls there were of each method, pool and code. */
   series(): Iterable<Series>;
-  /** The times of calls as a histogram by method, in the text exposition format. */
+  /** The times of calls as a histogram by method and pool, in the text exposition format. */
   secondsText(): string;
 }
 
 export function createCallTally(): CallTally {
-  const methods = new Map<string, { readonly latency: Latency; readonly series: Series[] }>();
+  const methods = new Map<string, Tallied[]>();
+  /** All of them, in the order of their first calls. */
+  const all: Tallied[] = [];
 
-  function methodOf(name: string) {
-    const known = methods.get(name);
-    if (known) return known;
-    const added = { latency: { counts: new Array<number>(BUCKETS.length + 1).fill(0), sum: 0 }, series: [] };
-    methods.set(name, added);
+  function talliedOf(method: string, pool: string): Tallied {
+    const ofMethod = methods.get(method) ?? [];
+    // There are few pools, and mostly one.
+    for (const each of ofMethod) if (each.pool === pool) return each;
+    const labels = labelsText(["method", "pool"], [method, pool]);
+    const added = { pool, labels, times: createTimes(BOUNDS), series: [] };
+    methods.set(method, [...ofMethod, added]);
+    all.push(added);
     return added;
-  }
-
-  function histogramLines(method: string, { counts, sum }: Latency): string[] {
-    let total = 0;
-    const buckets = counts.map((count, index) => {
-      total += count;
-      return `${SECONDS}_bucket{le="${BUCKETS[index] ?? "+Inf"}",method="${method}"} ${total}`;
-    });
-    return [
-      ...buckets,
-      `${SECONDS}_sum{method="${method}"} ${sum}`,
-      `${SECONDS}_count{method="${method}"} ${total}`,
-    ];
   }
 
   return {
     observe: ({ method, pool, code, ms }) => {
-      const { latency, series } = methodOf(method);
-      const seconds = ms / 1000;
-      let bucket = 0;
-      while (seconds > (BUCKETS[bucket] ?? Number.POSITIVE_INFINITY)) bucket++;
-      latency.counts[bucket] = (latency.counts[bucket] ?? 0) + 1;
-      latency.sum += seconds;
-      // A method has few pairs of pool and code, and nearly all its calls have the first one.
+      const { times, series } = talliedOf(method, pool);
+      addTime(times, BOUNDS, ms / 1000);
+      // There are few codes, and nearly all calls have the first one.
       for (const each of series) {
-        if (each.labels.pool !== pool || each.labels.code !== code) continue;
+        if (each.labels.code !== code) continue;
         each.count++;
         return;
       }
       series.push({ labels: { method, pool, code }, count: 1 });
     },
     series: function* () {
-      for (const { series } of methods.values()) yield* series;
+      for (const { series } of all) yield* series;
     },
-    secondsText: () => {
-      const lines = [...methods].flatMap(([method, { latency }]) => histogramLines(method, latency));
-      const head = [
-        `# HELP ${SECONDS} Time from a parsed call to its outcome.`,
-        `# TYPE ${SECONDS} histogram`,
-      ];
-      return `${[...head, ...lines].join("\n")}\n`;
-    },
+    secondsText: () => histogramText(SECONDS, all),
   };
 }

@@ -1,8 +1,10 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { PoolRecord } from "../../protocol/storage/records.js";
+import { createActorMetrics, type MeasuredActor } from "./actor-metrics.js";
 import type { CountedCall } from "./call-report.js";
 import { createCallTally } from "./call-tally.js";
 import { createPoolMetrics } from "./pool-metrics.js";
+import { addTransferMetrics, type EndedFetch, type TransferSources } from "./transfer-metrics.js";
 
 /** What the gauges read, at each scrape. */
 export interface MetricSources {
@@ -15,13 +17,17 @@ export interface MetricSources {
     readonly ready: boolean;
     /** Operations that are late. */
     readonly late: number;
+    /** Its images, complete and not; undefined until it has told them. */
+    readonly images: { readonly complete: number; readonly pending: number } | undefined;
   }[];
   downloads(): number;
   /** Those of them whose command writes to the client by itself. */
   bulkDownloads(): number;
-  fetches(): number;
+  readonly transfers: TransferSources;
   /** The pools that answer in time. The others have no values in this scrape. */
   pools(): Promise<readonly PoolRecord[]>;
+  /** What the actors count themselves; the same holds. */
+  measures(): Promise<readonly MeasuredActor[]>;
 }
 
 export interface Metrics {
@@ -38,6 +44,8 @@ export interface Metrics {
   connectionRefused(): void;
   /** Records how long a pool's runner took to spawn one command. */
   spawned(pool: string, ms: number): void;
+  /** Counts an image fetch that has ended. */
+  fetched(fetch: EndedFetch): void;
   /** Renders everything in the text exposition format; `type` is its Content-Type. */
   render(): Promise<{ readonly type: string; readonly text: string }>;
 }
@@ -129,6 +137,20 @@ export function createMetrics(sources: MetricSources): Metrics {
     (actor) => actor.late,
   );
   perPool("imagestore_actor_ready", "1 when the pool's actor takes work.", (actor) => Number(actor.ready));
+  new Gauge({
+    name: "imagestore_images",
+    help: "Images of the pool, complete ones and those that are fetched or wait for it.",
+    labelNames: ["pool", "status"],
+    registers,
+    collect() {
+      this.reset();
+      for (const { pool, images } of sources.actors()) {
+        if (!images) continue;
+        this.set({ pool, status: "complete" }, images.complete);
+        this.set({ pool, status: "pending" }, images.pending);
+      }
+    },
+  });
   const gauge = (name: string, help: string, value: () => number) =>
     new Gauge({
       name,
@@ -145,7 +167,7 @@ export function createMetrics(sources: MetricSources): Metrics {
     sources.bulkDownloads,
   );
   const pools = createPoolMetrics(registry);
-  gauge("imagestore_fetches", "Image fetches under way.", sources.fetches);
+  const ofActors = createActorMetrics(registry);
   return {
     observe: tally.observe,
     forbidden: () => forbidden.inc(),
@@ -154,9 +176,12 @@ export function createMetrics(sources: MetricSources): Metrics {
     streamed: (bytes) => streamedBytes.inc(bytes),
     connectionRefused: () => refusedConnections.inc(),
     spawned: (pool, ms) => spawnSeconds.observe({ pool }, ms / 1000),
+    fetched: addTransferMetrics(registry, sources.transfers),
     render: async () => {
-      pools.set(await sources.pools());
-      const text = `${await registry.metrics()}\n${tally.secondsText()}`;
+      const [records, measures] = await Promise.all([sources.pools(), sources.measures()]);
+      pools.set(records);
+      ofActors.set(measures);
+      const text = `${await registry.metrics()}\n${tally.secondsText()}\n${ofActors.text(measures)}`;
       return { type: registry.contentType, text };
     },
   };

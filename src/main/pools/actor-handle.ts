@@ -6,6 +6,7 @@ import { isRead } from "../../protocol/storage/operation-kinds.js";
 import type { Operation } from "../../protocol/storage/operations.js";
 import type { ActorStats, CallerLeft, OpenedActor } from "../../protocol/threads/actor-contract.js";
 import type { ActorDiagnosis } from "../../protocol/threads/actor-diagnosis.js";
+import type { ActorMeasures } from "../../protocol/threads/actor-measures.js";
 import { createChildMemory } from "../../protocol/threads/child-table.js";
 import type { WorkReport } from "../../protocol/threads/work-report.js";
 import { endOrphans } from "../threads/orphans.js";
@@ -60,6 +61,10 @@ export interface Actor {
   callAlways<T>(operation: Operation): Promise<Outcome<T>>;
   /** Rejects if the actor doesn't answer in time: so this also checks that it works. */
   stats(timeoutMs: number): Promise<ActorStats>;
+  /** For a scrape. Rejects if the thread doesn't answer in time, or if there is none. */
+  measures(timeoutMs: number): Promise<ActorMeasures>;
+  /** How many images the actor has announced, complete and not; undefined until it has. */
+  readonly imageCounts: { readonly complete: number; readonly pending: number } | undefined;
   /**
    * What the thread does and waits for, also while it opens the pool, and while its runner is silent.
    * Rejects if the thread itself doesn't answer in time, or if there is none.
@@ -230,6 +235,13 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     stats: async (timeoutMs) => {
       if (!thread) throw new Error(`the actor is ${state}`);
       return withTimeout(thread.control.stats(), timeoutMs);
+    },
+    measures: async (timeoutMs) => {
+      if (!thread) throw new Error(`the actor is ${state}`);
+      return withTimeout(thread.control.measures(), timeoutMs);
+    },
+    get imageCounts() {
+      return thread?.mirror.counts;
     },
     diagnose: async (timeoutMs) => {
       if (!newest) throw new Error(`the actor is ${state}, and has no thread`);

@@ -6,6 +6,8 @@ export interface ImageMirror {
   apply(change: ImageChange): void;
   /** Undefined until the actor has sent all images. */
   readonly known: KnownImages | undefined;
+  /** How many images are complete, and how many are fetched or wait for it. Undefined until then too. */
+  readonly counts: { readonly complete: number; readonly pending: number } | undefined;
 }
 
 export function createImageMirror(): ImageMirror {
@@ -16,6 +18,9 @@ export function createImageMirror(): ImageMirror {
   return {
     get known() {
       return isComplete ? { images, fetching } : undefined;
+    },
+    get counts() {
+      return isComplete ? { complete: images.size, pending: fetching.size } : undefined;
     },
     apply: (change) => {
       if ("all" in change) {

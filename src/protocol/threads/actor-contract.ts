@@ -4,6 +4,7 @@ import type { FetchOrder } from "../storage/operations.js";
 import type { NodeSettings, PoolSettings } from "../storage/pool-settings.js";
 import type { ActorDiagnosis } from "./actor-diagnosis.js";
 import type { LogFields, LogLevel } from "./actor-log.js";
+import type { ActorMeasures } from "./actor-measures.js";
 import type { WorkReport } from "./work-report.js";
 
 /** Everything an actor needs to know. Plain data: it is copied to the thread that runs the actor. */
@@ -51,6 +52,8 @@ export interface ActorControl {
   /** Checks the pool, opens the records, reconciles. `liveTags`: tags of holds whose downloads still run. */
   open(liveTags: readonly string[]): Promise<Outcome<OpenedActor>>;
   stats(): Promise<ActorStats>;
+  /** For a scrape. Looks at nothing but the thread's own memory, so whatever hangs delays it by nothing. */
+  measures(): ActorMeasures;
   /** What it does and waits for. Answers also while the pool is opened, and while its runner answers nothing. */
   diagnose(): Promise<ActorDiagnosis>;
   /** Resolves with true once no operation is under way, or with false after `graceMs`. */

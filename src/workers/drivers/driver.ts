@@ -4,6 +4,7 @@ import { type Page, pageOf } from "../../protocol/storage/page.js";
 import type { PoolSettings } from "../../protocol/storage/pool-settings.js";
 import type { Bytes } from "../../protocol/storage/units.js";
 import type { OpenedActor } from "../../protocol/threads/actor-contract.js";
+import type { DatasetCounts } from "../../protocol/threads/actor-measures.js";
 
 export type AnyName = PoolName | DatasetName | SnapshotName;
 
@@ -128,6 +129,11 @@ export interface Zfs {
   snapshotsOf(volume: DatasetName): Promise<Outcome<readonly DatasetInfo[]>>;
   /** Everything below POOL/images, snapshots included. */
   listImages(): Promise<Outcome<readonly MarkedVolume[]>>;
+  /**
+   * How many datasets the pool has, without a wait. OpenZFS keeps no such number: there it is what the last list
+   * of all volumes had, and a count of the snapshots that is minutes old (docs/drivers.md).
+   */
+  counts(): DatasetCounts;
   /** The pool's size, what of it is used, and how it is. */
   poolUsage(): Promise<Outcome<PoolUsage>>;
   /**

@@ -10,6 +10,8 @@ export interface CatalogIndex extends DatasetGroups {
   remove(dataset: Dataset): void;
   /** The names of all datasets of a type. The first call for a type sorts them; from then on they are kept up. */
   sortedNames(type: Dataset["type"]): Pick<SortedNames, "from">;
+  /** How many datasets of a type there are. */
+  countOf(type: Dataset["type"]): number;
   clear(): void;
 }
 
@@ -51,6 +53,7 @@ export function createCatalogIndex(): CatalogIndex {
   const clones = createGroups<number, Dataset>();
   /** How many datasets have their data in a file. */
   const fileUsers = new Map<string, number>();
+  const counts: Record<Dataset["type"], number> = { filesystem: 0, volume: 0, snapshot: 0 };
   /** Of the types that were asked for. */
   const sorted = new Map<Dataset["type"], SortedNames>();
 
@@ -70,10 +73,12 @@ export function createCatalogIndex(): CatalogIndex {
     cloneGroupOf: clones.of,
     countUsers: (file) => fileUsers.get(file) ?? 0,
     sortedNames: (type) => sorted.get(type) ?? sortNames(type),
+    countOf: (type) => counts[type],
 
     add(dataset) {
       byName.set(dataset.name, dataset);
       byId.set(dataset.id, dataset);
+      counts[dataset.type]++;
       sorted.get(dataset.type)?.add(dataset.name);
       const parent = parentOf(dataset.name);
       if (dataset.type === "snapshot") snapshots.add(parent, dataset);
@@ -84,6 +89,7 @@ export function createCatalogIndex(): CatalogIndex {
     remove(dataset) {
       byName.delete(dataset.name);
       byId.delete(dataset.id);
+      counts[dataset.type]--;
       sorted.get(dataset.type)?.remove(dataset.name);
       const parent = parentOf(dataset.name);
       if (dataset.type === "snapshot") snapshots.remove(parent, dataset);
@@ -94,6 +100,7 @@ export function createCatalogIndex(): CatalogIndex {
       else fileUsers.delete(dataset.file);
     },
     clear() {
+      Object.assign(counts, { filesystem: 0, volume: 0, snapshot: 0 });
       for (const groups of [byName, byId, children, snapshots, clones, fileUsers, sorted]) groups.clear();
     },
   };

@@ -9,9 +9,11 @@ export interface CatalogPages {
    * long, but for the first call, which sorts all names of the type.
    */
   pageBelow(root: string, type: Dataset["type"], selection: Selection): readonly Dataset[];
+  /** How many datasets of a type there are. */
+  countOf(type: Dataset["type"]): number;
 }
 
-export function pagesIn(index: Pick<CatalogIndex, "find" | "sortedNames">): CatalogPages {
+export function pagesIn(index: Pick<CatalogIndex, "find" | "sortedNames" | "countOf">): CatalogPages {
   /** What a page may have, in its order. */
   function* namesBelow(root: string, type: Dataset["type"], after: string | undefined): Iterable<string> {
     // What comes right behind a name in the order of code units.
@@ -28,6 +30,7 @@ export function pagesIn(index: Pick<CatalogIndex, "find" | "sortedNames">): Cata
   }
 
   return {
+    countOf: index.countOf,
     pageBelow(root, type, { page: { limit = Number.POSITIVE_INFINITY, after }, isShown }) {
       const found: Dataset[] = [];
       for (const name of namesBelow(root, type, after)) {

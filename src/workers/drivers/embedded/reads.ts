@@ -8,7 +8,10 @@ import type { Dataset } from "./dataset.js";
 export function embeddedReads(
   pool: PoolName,
   catalog: Catalog,
-): Pick<Zfs, "find" | "listVolumes" | "listSnapshots" | "snapshotsOf" | "listImages" | "listHolds"> {
+): Pick<
+  Zfs,
+  "find" | "listVolumes" | "listSnapshots" | "snapshotsOf" | "listImages" | "listHolds" | "counts"
+> {
   function infoOf(dataset: Dataset): DatasetInfo {
     const { name, type, guid, createtxg, volsize, written } = dataset;
     return { name, type, guid, createtxg, volsize, written, origin: originOf(catalog, dataset) };
@@ -37,6 +40,7 @@ export function embeddedReads(
     async snapshotsOf(volume) {
       return catalog.find(volume) ? succeed(catalog.snapshotsOf(volume).map(infoOf)) : failed.notFound;
     },
+    counts: () => ({ volumes: catalog.countOf("volume"), snapshots: catalog.countOf("snapshot") }),
     async listImages() {
       const root = childOf(pool, "images");
       return catalog.find(root) ? succeed(catalog.subtree(root).map(markedInfoOf)) : failed.notFound;

@@ -15,6 +15,7 @@ import {
   selectFrom,
   type Zfs,
 } from "../driver.js";
+import { createCountKeeper } from "./dataset-counts.js";
 import { createKeyedBatchers } from "./keyed-batchers.js";
 import type { LibraryWay } from "./library-way.js";
 import { COLUMNS, infoOf, numberOf, rowsOf } from "./list-rows.js";
@@ -28,6 +29,7 @@ type Reads = Pick<
   | "listSnapshots"
   | "snapshotsOf"
   | "listImages"
+  | "counts"
   | "poolUsage"
   | "space"
   | "listHolds"
@@ -91,6 +93,7 @@ export function openzfsReads(
     ]);
     if (!here.ok) return here;
     if (!volumes.ok) return volumes;
+    kept.sawVolumes(volumes.value.length);
     let promised = 0n;
     for (const [volsize, used, reservation, readonly] of volumes.value) {
       // A thick volume has all its space already; a read-only image never grows.
@@ -132,6 +135,7 @@ export function openzfsReads(
     return succeed(holds);
   }
 
+  const kept = createCountKeeper(pool, list);
   const usageOf = coalesced(readUsage);
   // A list is read whole: zfs-list(8) can't begin after a name. Different pages of it share a run.
   const volumesBelow = coalesced((root: PoolName) => infos(["-t", "volume", "-r", root]));
@@ -146,6 +150,7 @@ export function openzfsReads(
     listVolumes: async (select) => selected(await volumesBelow(pool), select),
     listSnapshots: async (root, select) => selected(await snapshotsBelow(root), select),
     snapshotsOf: (volume) => infos(["-t", "snapshot", "-d", "1", "-s", "createtxg", volume]),
+    counts: kept.counts,
     poolUsage: () => usageOf(pool),
     space: coalesced(readSpace),
 

@@ -40,6 +40,7 @@ function setUp(setup: Setup = {}) {
   let room = setup.room ?? Number.POSITIVE_INFINITY;
   let onReady = () => {};
   let onFlushed: (() => void) | undefined;
+  let body: BodySource | undefined;
   let listener: SendListener | undefined;
   const seen = {
     /** Bytes that the send has given so far. */
@@ -79,6 +80,7 @@ function setUp(setup: Setup = {}) {
     stream: (status, _headers, source, ready) => {
       expect([status, seen.refusals]).toEqual([200, []]);
       seen.statusLines++;
+      body = source;
       onReady = ready;
       return {
         get isBlocked() {
@@ -162,6 +164,10 @@ function setUp(setup: Setup = {}) {
       room = bytes;
       if (wasBlocked) onReady();
     },
+    /** The sink writes a single byte, so that the connection is kept. */
+    drip: () => {
+      if (body) write(body, 1);
+    },
     /** The last byte has left; does nothing before the end of the reply. */
     flush: () => {
       onFlushed?.();
@@ -191,6 +197,27 @@ describe("a download that nothing disturbs", () => {
     flush();
     expect(await outcomes()).toEqual([undefined]);
     expect(seen).toMatchObject({ isSendClosed: true, resets: 0, refusals: [] });
+  });
+
+  test("counts the single bytes that keep a connection too, to its end or where it is cut", async () => {
+    const [whole, cut] = [setUp({ room: 100 }), setUp({ room: 100 })];
+    for (const { arrive, run, drip } of [whole, cut]) {
+      arrive(500);
+      run();
+      for (let drips = 0; drips < 5; drips++) drip();
+    }
+    whole.makeRoom(1_000);
+    whole.run();
+    expect(whole.seen).toMatchObject({ written: 490, counted: 490 });
+    whole.drip();
+    whole.endSend();
+    whole.run();
+    expect(whole.seen).toMatchObject({ written: 500, counted: 500 });
+    expect(cut.seen.counted).toBe(100);
+    cut.disconnect();
+    cut.endSend();
+    await cut.outcomes();
+    expect(cut.seen).toMatchObject({ written: 105, counted: 105 });
   });
 
   test("may be complete before its first step", async () => {

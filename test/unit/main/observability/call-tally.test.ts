@@ -24,13 +24,13 @@ test("calls are told as a histogram of prom-client tells them", async () => {
       const reference = new Histogram({
         name: "imagestore_call_seconds",
         help: "Time from a parsed call to its outcome.",
-        labelNames: ["method"],
+        labelNames: ["method", "pool"],
         buckets,
         registers: [registry],
       });
       const tally = createCallTally();
       for (const call of observed) {
-        reference.observe({ method: call.method }, call.ms / 1000);
+        reference.observe({ method: call.method, pool: call.pool }, call.ms / 1000);
         tally.observe(call);
       }
       expect(tally.secondsText()).toBe(await registry.metrics());
@@ -44,8 +44,9 @@ test("a scrape tells all calls so far, by method, pool and code, each time", asy
     actors: () => [],
     downloads: () => 0,
     bulkDownloads: () => 0,
-    fetches: () => 0,
+    transfers: { pools: ["tank"], downloads: () => [], fetches: () => [] },
     pools: async () => [],
+    measures: async () => [],
   });
   const call = { method: "GetImage", pool: "tank", code: "ok", ms: 1 };
   for (let count = 1; count <= 3; count++) {
@@ -61,6 +62,6 @@ test("a scrape tells all calls so far, by method, pool and code, each time", asy
     ]) {
       expect(text).toContain(`imagestore_calls_total{method="GetImage",${labels}} ${count}\n`);
     }
-    expect(text).toContain(`imagestore_call_seconds_count{method="GetImage"} ${3 * count}\n`);
+    expect(text).toContain(`imagestore_call_seconds_count{method="GetImage",pool="tank"} ${2 * count}\n`);
   }
 });

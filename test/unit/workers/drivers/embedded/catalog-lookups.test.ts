@@ -27,6 +27,7 @@ test("the newest snapshot is the last of all, whatever comes and goes", () => {
       const left = all.filter(({ id }) => stays(id)).sort((a, b) => Number(a.createtxg - b.createtxg));
       expect(lookups.snapshotsOf("tank/v")).toEqual(left);
       expect(lookups.newestSnapshotOf("tank/v")).toBe(left.at(-1));
+      expect([index.countOf("snapshot"), index.countOf("volume")]).toEqual([left.length, 0]);
     }),
   );
 });

@@ -1,0 +1,56 @@
+import type { Outcome } from "../../protocol/storage/failures.js";
+import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
+import {
+  createProgressMemory,
+  type FetchProgress,
+  readProgress,
+} from "../../protocol/threads/fetch-progress.js";
+
+/** An image fetch under way. */
+export interface FetchState extends FetchProgress {
+  readonly id: number;
+  readonly owner: string;
+  readonly order: FetchOrder;
+  /** By the clock of Date.now. */
+  readonly startedAt: number;
+}
+
+/** How an image fetch has ended. */
+export interface FetchEnd extends Pick<FetchProgress, "receivedBytes"> {
+  readonly owner: string;
+  /** "ok", or the failure's code. */
+  readonly code: string;
+}
+
+/** An image fetch that the streaming worker has not answered. */
+export interface PendingFetch extends Omit<FetchState, "id" | keyof FetchProgress> {
+  readonly progress: SharedArrayBuffer;
+  onMoved(): void;
+  /** To be called once. */
+  settle(outcome: Outcome<FetchReport>): void;
+  readonly settled: Promise<Outcome<FetchReport>>;
+}
+
+/** `onEnd` is called once, before what waits for `settled` goes on. */
+export function createPendingFetch(
+  owner: string,
+  order: FetchOrder,
+  onMoved: () => void,
+  onEnd: (end: FetchEnd) => void,
+): PendingFetch {
+  const progress = createProgressMemory();
+  let resolve: (outcome: Outcome<FetchReport>) => void = () => {};
+  const settled = new Promise<Outcome<FetchReport>>((settle) => {
+    resolve = settle;
+  });
+  const settle = (outcome: Outcome<FetchReport>) => {
+    const { receivedBytes } = readProgress(progress);
+    onEnd({ owner, code: outcome.ok ? "ok" : outcome.failure.code, receivedBytes });
+    resolve(outcome);
+  };
+  return { owner, order, progress, startedAt: Date.now(), onMoved, settle, settled };
+}
+
+export function stateOfFetch(id: number, { owner, order, startedAt, progress }: PendingFetch): FetchState {
+  return { id, owner, order, startedAt, ...readProgress(progress) };
+}

@@ -1,0 +1,53 @@
+import type { PoolName } from "../protocol/storage/names.js";
+import type { Downloads } from "./downloads/downloads.js";
+import type { StreamingHandle } from "./downloads/streaming-handle.js";
+import { createMetrics, type Metrics } from "./observability/metrics.js";
+import { ownVersion } from "./own-version.js";
+import type { Actor } from "./pools/actor-handle.js";
+import { createLastAnswers } from "./pools/last-answers.js";
+import { createPoolRecords } from "./pools/pool-records.js";
+
+interface MeasuredParts {
+  /** The software that serves HTTP. */
+  readonly transport: string;
+  readonly pools: readonly PoolName[];
+  /** Those that have started. */
+  readonly actors: ReadonlyMap<PoolName, Actor>;
+  /** What of an actor's work and of its downloads is late. */
+  lateOf(actor: Actor): readonly unknown[];
+  /** Called from the first scrape on. */
+  downloads(): Pick<Downloads, "active" | "activeBulk" | "states">;
+  readonly streaming: Pick<StreamingHandle, "listFetches">;
+  /** How long a scrape waits for an actor. */
+  readonly answerMs: number;
+}
+
+/** The metrics of a daemon, which read its parts at each scrape. */
+export function measureDaemon(parts: MeasuredParts): Metrics {
+  const { transport, pools, actors, downloads, answerMs } = parts;
+  return createMetrics({
+    build: { version: ownVersion(), node: process.versions.node, transport },
+    actors: () =>
+      Array.from(actors.values(), (actor) => ({
+        pool: actor.pool,
+        pending: actor.pending,
+        restarts: actor.restarts,
+        ready: actor.state === "ready",
+        late: parts.lateOf(actor).length,
+        images: actor.imageCounts,
+      })),
+    downloads: () => downloads().active,
+    bulkDownloads: () => downloads().activeBulk,
+    transfers: {
+      pools,
+      downloads: () => downloads().states(),
+      fetches: () => parts.streaming.listFetches(),
+    },
+    pools: createPoolRecords(() => actors.values(), answerMs),
+    measures: createLastAnswers({
+      actors: () => actors.values(),
+      ask: (actor) => actor.measures(answerMs),
+      timeoutMs: answerMs,
+    }),
+  });
+}
