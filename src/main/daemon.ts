@@ -33,6 +33,8 @@ import { type NodeHandlers, runOnNode } from "./rpc/node-handlers.js";
 export interface Daemon {
   readonly host: string;
   readonly port: number;
+  /** Where it listens with TLS; undefined: nowhere. */
+  readonly tls: { readonly host: string; readonly port: number } | undefined;
   /** Where bulk downloads are served; undefined: nowhere. */
   readonly bulk: Pick<BulkPort, "host" | "port"> | undefined;
   readonly transport: "uws" | "node";
@@ -43,7 +45,10 @@ export interface Daemon {
   readiness(limitMs: number): Promise<Readiness>;
   /** Ends the streaming thread as a crash would. For tests of recovery. */
   crashStreaming(): Promise<void>;
-  /** Opens anew the files that it appends to, because they may have been moved away. */
+  /**
+   * Opens anew the files that it appends to, because they may have been moved away, and reads anew the
+   * certificate of `listen.tls`.
+   */
   reopenFiles(): void;
   /** Stops in order: listener, operations (which have graceMs to end), streams, records, threads. */
   stop(): Promise<void>;
@@ -81,7 +86,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   // Before any pool is touched: a second daemon on this port must change nothing.
   const door = await takePort(config, log);
   if (!door.ok) return releases.failed(door);
-  const { transport, listener, connections, open: openDoor } = door.value;
+  const { transport, listener, tls, connections, open: openDoor } = door.value;
   releases.push(listener.close);
 
   const trace = openTrace(process.env, "main");
@@ -93,7 +98,14 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const jobs = createJobRegistry({ runId });
   releases.push(jobs.stop);
 
-  const measured = { transport: transport.software, pools, actors, streaming, answerMs: timeouts.readyMs };
+  const measured = {
+    transport: transport.software,
+    pools,
+    actors,
+    streaming,
+    answerMs: timeouts.readyMs,
+    tls,
+  };
   const metrics = measureDaemon({ ...measured, lateOf: (each) => lateOf(each), downloads: () => downloads });
   const report = (call: CallReport) => {
     metrics.observe(call);
@@ -160,7 +172,12 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
 
   return succeed({
     ...{ host: config.listen.host, port: listener.port, bulk, transport: transport.name, connections },
-    ...{ actors, readiness, crashStreaming: streaming.crash, reopenFiles: audit.reopen, stop: once(stop) },
+    tls: tls && { host: tls.host, port: tls.listener.port },
+    ...{ actors, readiness, crashStreaming: streaming.crash, stop: once(stop) },
+    reopenFiles: () => {
+      audit.reopen();
+      void tls?.renew();
+    },
   });
 }
 

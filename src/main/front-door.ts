@@ -8,12 +8,13 @@ import type {
   TransportOptions,
   WholeReply,
 } from "../protocol/http/transport.js";
-import { codeOf, messageOf } from "../protocol/storage/caught-error.js";
-import { type FailedOutcome, fail, type Outcome, succeed } from "../protocol/storage/failures.js";
+import { type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { Config } from "./config/schema.js";
 import { chooseTransport } from "./http/choose.js";
 import { connectionLimit, readDescriptors } from "./http/descriptors.js";
-import { listenOnSocket, type SocketSettings } from "./http/unix-socket.js";
+import { listenOnSocket } from "./http/unix-socket.js";
+import { listenFailure, socketFailure } from "./listen-failure.js";
+import { openTlsDoor, type TlsDoor } from "./tls-door.js";
 
 /** Answers a request, at once or later. An exception is a bug. */
 export type RequestHandler<Reply extends WholeReply = HttpReply> = (
@@ -21,11 +22,13 @@ export type RequestHandler<Reply extends WholeReply = HttpReply> = (
   reply: Reply,
 ) => void | Promise<void>;
 
-/** The port that the daemon listens on, and its unix socket. They are taken before any pool is touched. */
+/** The port that the daemon listens on, and what it has beside it. They are taken before any pool is touched. */
 export interface FrontDoor {
   readonly transport: Transport;
   readonly listener: Listener;
-  /** How many connections there may be. */
+  /** The port with TLS, which `listener` closes too; undefined where there is none. */
+  readonly tls: TlsDoor | undefined;
+  /** How many connections there may be to each port. */
   readonly connections: number;
   /**
    * Has `handle` answer the requests from now on. Until then they get the status 503.
@@ -42,18 +45,18 @@ type PortSettings = Pick<Config, "listen" | "limits"> & {
 };
 
 /**
- * Takes the port, and the unix socket. Fails: internal, with one line for the administrator: a port in
- * use, no permission, no such address.
+ * Takes the port, and what the configuration has beside it: one with TLS, and the unix socket. Fails:
+ * internal, with one line for the administrator: a port in use, no permission, no such address, a
+ * certificate that is not in order.
  */
-export async function takePort(
-  { listen: { host, port, socket, transport: wanted }, limits, timeouts }: PortSettings,
-  log: Logger,
-): Promise<Outcome<FrontDoor>> {
-  const { bodyMs, replyMs } = timeouts;
+export async function takePort(settings: PortSettings, log: Logger): Promise<Outcome<FrontDoor>> {
+  const { listen, limits } = settings;
+  const { host, port, transport: wanted } = listen;
+  const { bodyMs, replyMs } = settings.timeouts;
   let opened: Parameters<FrontDoor["open"]>[0] = { handle: refuseWhileStarting, onRefused: () => {} };
   try {
     const descriptors = readDescriptors();
-    const connections = connectionLimit(limits.connections, descriptors);
+    const connections = connectionLimit(limits.connections, descriptors, listen.tls ? 2 : 1);
     if (connections < limits.connections) {
       // The default is more than most machines give: only few are worth a warning.
       log[connections < FEW_CONNECTIONS ? "warn" : "info"](
@@ -69,55 +72,67 @@ export async function takePort(
       onRefused: () => opened.onRefused(),
     };
     const ofPort = await transport.listen({ ...options, host, port });
-    const listener = socket ? await withSocket(ofPort, socket, options) : succeed(ofPort);
-    if (!listener.ok) return listener;
+    const beside = await openBeside(settings, transport, options, log);
+    if (!beside.ok) {
+      await ofPort.close();
+      return beside;
+    }
+    const { tls, listeners } = beside.value;
     const open: FrontDoor["open"] = (next) => {
       opened = next;
     };
-    return succeed({ transport, listener: listener.value, connections, open });
+    return succeed({ transport, listener: joined(ofPort, listeners), tls, connections, open });
   } catch (error) {
     return listenFailure(error, host, port, "choose another with --port");
   }
 }
 
-/** The port and the unix socket as one. Closes the port if the socket can't be had. */
-async function withSocket(
-  port: Listener,
-  settings: SocketSettings,
-  options: Parameters<typeof listenOnSocket>[1],
-): Promise<Outcome<Listener>> {
-  let socket: Listener;
-  try {
-    socket = await listenOnSocket(settings, options);
-  } catch (error) {
-    await port.close();
-    return fail("internal", socketProblem(error, settings.path));
+/**
+ * What listens beside the port. If one of them can't, closes those that do.
+ * Fails as openTlsDoor does, and for the socket: see socketFailure.
+ */
+async function openBeside(
+  { listen }: PortSettings,
+  transport: Transport,
+  options: Omit<TransportOptions, "host" | "port">,
+  log: Logger,
+): Promise<Outcome<{ readonly tls: TlsDoor | undefined; readonly listeners: readonly Listener[] }>> {
+  const { tls: settings, socket } = listen;
+  const listeners: Listener[] = [];
+  let tls: TlsDoor | undefined;
+  if (settings) {
+    const { host = listen.host, port } = settings;
+    const opened = await openTlsDoor(settings, transport, { ...options, host, port }, log);
+    if (!opened.ok) return opened;
+    tls = opened.value;
+    listeners.push(tls.listener);
   }
-  const both = [port, socket];
-  return succeed({
-    port: port.port,
-    get bodyBytesInFlight() {
-      return port.bodyBytesInFlight + socket.bodyBytesInFlight;
-    },
-    connections: async () => (await port.connections()) + (await socket.connections()),
-    stopAccepting: () => {
-      for (const each of both) each.stopAccepting();
-    },
-    close: async () => {
-      await Promise.all(both.map((each) => each.close()));
-    },
-  });
+  try {
+    if (socket) listeners.push(await listenOnSocket(socket, options));
+  } catch (error) {
+    await tls?.listener.close();
+    return socketFailure(error, socket?.path ?? "");
+  }
+  return succeed({ tls, listeners });
 }
 
-function socketProblem(error: unknown, path: string): string {
-  switch (codeOf(error)) {
-    case "EADDRINUSE":
-      return `something answers at the socket ${path}: another imagestore may be running`;
-    case "ENOENT":
-      return `can't listen on the socket ${path}: its folder is not there`;
-    default:
-      return `can't listen on the socket ${path}: ${messageOf(error)}`;
-  }
+/** Several listeners as one, which has the port of the first. */
+function joined(port: Listener, others: readonly Listener[]): Listener {
+  const all = [port, ...others];
+  const sum = (counts: readonly number[]) => counts.reduce((total, count) => total + count, 0);
+  return {
+    port: port.port,
+    get bodyBytesInFlight() {
+      return sum(all.map(({ bodyBytesInFlight }) => bodyBytesInFlight));
+    },
+    connections: async () => sum(await Promise.all(all.map((each) => each.connections()))),
+    stopAccepting: () => {
+      for (const each of all) each.stopAccepting();
+    },
+    close: async () => {
+      await Promise.all(all.map((each) => each.close()));
+    },
+  };
 }
 
 /** Nothing that a client sends before the pools are open is run: it may be repeated. */
@@ -153,22 +168,4 @@ export function guard<Reply extends WholeReply>(
       onBug(error);
     }
   };
-}
-
-/** The failure to listen, with one line for the administrator. `other`: how to choose another port. */
-export function listenFailure(error: unknown, host: string, port: number, other: string): FailedOutcome {
-  return fail("internal", listenProblem(error, host, port, other));
-}
-
-function listenProblem(error: unknown, host: string, port: number, other: string): string {
-  switch (codeOf(error)) {
-    case "EADDRINUSE":
-      return `port ${port} on ${host} is in use: another imagestore may be running; ${other}`;
-    case "EACCES":
-      return `no permission to listen on ${host}:${port}: ports below 1024 need CAP_NET_BIND_SERVICE`;
-    case "EADDRNOTAVAIL":
-      return `this machine has no address ${host}: set the host below listen to one that it has`;
-    default:
-      return messageOf(error);
-  }
 }

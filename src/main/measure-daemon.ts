@@ -18,13 +18,15 @@ interface MeasuredParts {
   /** Called from the first scrape on. */
   downloads(): Pick<Downloads, "active" | "activeBulk" | "states">;
   readonly streaming: Pick<StreamingHandle, "listFetches">;
+  /** The listener of TLS, whose certificate expires at that time, in ms since 1970. */
+  readonly tls: { readonly expiresAt: number } | undefined;
   /** How long a scrape waits for an actor. */
   readonly answerMs: number;
 }
 
 /** The metrics of a daemon, which read its parts at each scrape. */
 export function measureDaemon(parts: MeasuredParts): Metrics {
-  const { transport, pools, actors, downloads, answerMs } = parts;
+  const { transport, pools, actors, downloads, tls, answerMs } = parts;
   return createMetrics({
     build: { version: ownVersion(), node: process.versions.node, transport },
     actors: () =>
@@ -43,6 +45,7 @@ export function measureDaemon(parts: MeasuredParts): Metrics {
       downloads: () => downloads().states(),
       fetches: () => parts.streaming.listFetches(),
     },
+    certificateExpiresAt: tls && (() => tls.expiresAt),
     pools: createPoolRecords(() => actors.values(), answerMs),
     measures: createLastAnswers({
       actors: () => actors.values(),

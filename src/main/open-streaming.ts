@@ -6,7 +6,8 @@ import type { BulkDoor, BulkReply } from "./downloads/bulk-handle.js";
 import type { FetchEnd } from "./downloads/pending-fetch.js";
 import type { StreamingHandle } from "./downloads/streaming-handle.js";
 import { startStreamingLanes } from "./downloads/streaming-lanes.js";
-import { type FrontDoor, guard, listenFailure, type RequestHandler } from "./front-door.js";
+import { type FrontDoor, guard, type RequestHandler } from "./front-door.js";
+import { listenFailure } from "./listen-failure.js";
 
 /** The port for bulk downloads, which the streaming thread serves. */
 export interface BulkPort {

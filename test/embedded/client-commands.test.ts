@@ -138,7 +138,8 @@ describe("imagestore volume, snapshot, guest, image, pool and call", () => {
     });
     expect(await run(["pool", "status"], "tank:1")).toMatchObject({
       status: 2,
-      stderr: "imagestore: IMAGESTORE_URL: tank:1: must be http://HOST:PORT or unix:/PATH\n",
+      stderr:
+        "imagestore: IMAGESTORE_URL: tank:1: must be http://HOST:PORT, https://HOST:PORT or unix:/PATH\n",
     });
   });
 

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createTestCa, issueForHost } from "../support/certificates.js";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
 import { type Prometheus, promtool, startPrometheus, whyNoPrometheus } from "../support/prometheus.js";
 import { call, must } from "../support/rpc.js";
@@ -27,9 +28,10 @@ describe.skipIf(reason !== undefined)("for Prometheus", () => {
   const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
   let daemon: DaemonProcess;
   let prometheus: Prometheus;
+  const ca = createTestCa();
   beforeAll(async () => {
     daemon = await startDaemonProcess({
-      listen: { port: 0, bulk: { port: 0 } },
+      listen: { port: 0, bulk: { port: 0 }, tls: { port: 0, ...issueForHost(ca) } },
       pools: [
         ...["tank", "fast"].map((name) => ({ name, driver: "embedded", folder: join(folder, name) })),
         standInPool(folder, "dozer"),
@@ -44,6 +46,7 @@ describe.skipIf(reason !== undefined)("for Prometheus", () => {
   afterAll(async () => {
     await prometheus?.stop();
     expect(await daemon.stop()).toBe(0);
+    ca.remove();
     rmSync(folder, { recursive: true, force: true });
   });
 

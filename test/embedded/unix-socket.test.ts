@@ -92,7 +92,7 @@ describe("a daemon with a unix socket and tokens", () => {
     });
     expect(imagestore(["volume", "list"], "unix:relative")).toMatchObject({
       status: 2,
-      stderr: expect.stringContaining("must be http://HOST:PORT or unix:/PATH"),
+      stderr: expect.stringContaining("must be http://HOST:PORT, https://HOST:PORT or unix:/PATH"),
     });
   });
 

@@ -13,6 +13,8 @@ export interface DaemonProcess {
   readonly url: string;
   /** Of the port for bulk downloads; "" unless one is configured. */
   readonly bulkUrl: string;
+  /** Of the port with TLS, by its name; "" unless one is configured. */
+  readonly tlsUrl: string;
   readonly pid: number;
   readonly process: ChildProcess;
   /** What it has written to stderr. */
@@ -68,19 +70,22 @@ export async function startDaemonProcess(
   const exited = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
   void exited.then(() => rmSync(folder, { recursive: true, force: true }));
   const { listen } = config as { listen?: { bulk?: object } };
-  const [url, bulkUrl] = await new Promise<[string, string]>((resolve, reject) => {
+  const [url, bulkUrl, tlsUrl] = await new Promise<[string, string, string]>((resolve, reject) => {
     let text = "";
     child.stdout.on("data", (chunk: Buffer) => {
       text += chunk.toString();
       const [, main = ""] = /listening on (http:\S+)\n/.exec(text) ?? [];
       const [, bulk = ""] = /bulk downloads on (http:\S+)\n/.exec(text) ?? [];
-      if (main !== "" && (bulk !== "" || !listen?.bulk)) resolve([main, bulk]);
+      const [, tlsPort] = /with TLS on https:\S+:(\d+)\n/.exec(text) ?? [];
+      const tls = tlsPort === undefined ? "" : `https://localhost:${tlsPort}`;
+      if (main !== "" && (bulk !== "" || !listen?.bulk)) resolve([main, bulk, tls]);
     });
     void exited.then((code) => reject(new Error(`the daemon ended with status ${code}: ${log}`)));
   });
   return {
     url,
     bulkUrl,
+    tlsUrl,
     pid: child.pid as number,
     process: child,
     log: () => log,

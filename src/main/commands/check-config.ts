@@ -1,12 +1,19 @@
 import { Command } from "commander";
 import type { Flags } from "../config/load.js";
-import { loadConfigOrExit, withConfigFlags } from "./config-flags.js";
+import { exitWithReason, loadConfigOrExit, withConfigFlags } from "./config-flags.js";
 
 /** `imagestore check-config`: what it prints loads as the same configuration. */
 export function checkConfigCommand(): Command {
   return withConfigFlags(new Command("check-config"))
     .description("check the configuration, print it with its defaults, and exit")
     .action(async (flags: Flags) => {
-      process.stdout.write(`${JSON.stringify(await loadConfigOrExit(flags), null, 2)}\n`);
+      const config = await loadConfigOrExit(flags);
+      const { tls } = config.listen;
+      if (tls) {
+        const { readTlsFiles } = await import("../access/tls-files.js");
+        const files = readTlsFiles(tls);
+        if (!files.ok) exitWithReason(files.failure.message);
+      }
+      process.stdout.write(`${JSON.stringify(config, null, 2)}\n`);
     });
 }

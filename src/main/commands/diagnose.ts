@@ -3,25 +3,24 @@ import { Command } from "commander";
 import { messageOf } from "../../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { Config } from "../config/schema.js";
-import { addressOf, urlIn, withTokenFile } from "./client/address-flags.js";
+import { addressOf, type IdentityFlags, urlIn, withIdentityFlags } from "./client/address-flags.js";
 import { parseUrl, urlOf } from "./client/daemon-address.js";
 import { NoAnswer, requestDaemon } from "./client/daemon-request.js";
 import { notEmpty } from "./option-parsers.js";
 
-interface DiagnoseFlags {
+interface DiagnoseFlags extends IdentityFlags {
   readonly config?: string;
   readonly url?: URL;
-  readonly tokenFile?: string;
 }
 
 /** How long the daemon may take. Its own limits are shorter, so it hangs itself if it takes longer. */
 const ANSWER_LIMIT_MS = 10_000;
 
 /** Asks the daemon. Fails with why there is no diagnosis. */
-async function askDaemon(url: URL, tokenFile: string | undefined): Promise<Outcome<string>> {
+async function askDaemon(url: URL, identity: IdentityFlags): Promise<Outcome<string>> {
   const signal = AbortSignal.timeout(ANSWER_LIMIT_MS);
   try {
-    const address = await addressOf({ url, tokenFile });
+    const address = await addressOf({ ...identity, url });
     const reply = await requestDaemon(address, new URL("/diagnose", address.base), { signal, agent: false });
     const text = await textOf(reply);
     if (reply.statusCode === 200) return succeed(text);
@@ -46,7 +45,7 @@ async function diagnose(flags: DiagnoseFlags): Promise<void> {
   const config = loadConfig({ config: flags.config }, process.env);
   const asked = flags.url ?? (config.ok ? urlIn(config.value.listen) : undefined);
   const answer = asked
-    ? await askDaemon(asked, flags.tokenFile)
+    ? await askDaemon(asked, flags)
     : fail("internal", "its address is not known from the configuration: give --url");
   const text = answer.ok
     ? answer.value
@@ -63,7 +62,7 @@ async function diagnose(flags: DiagnoseFlags): Promise<void> {
 
 /** `imagestore diagnose`: what the daemon does and waits for, or what can be found without it (status 1). */
 export function diagnoseCommand(): Command {
-  return withTokenFile(new Command("diagnose"))
+  return withIdentityFlags(new Command("diagnose"))
     .description("tell what the daemon does and waits for, as a text for a report")
     .option("-c, --config <file>", "the daemon's configuration file (JSON)", notEmpty)
     .option("-u, --url <url>", "where the daemon listens (default as the configuration says)", parseUrl)

@@ -9,7 +9,7 @@ const STOP_REST_MS = 50_000;
 
 /**
  * Stops the daemon in order on SIGTERM or SIGINT. A second signal ends the process at once. On SIGHUP it
- * opens its files anew.
+ * opens its files anew, and reads its certificate.
  */
 function stopOnSignals(daemon: Daemon, log: Logger, onStopping: () => void): void {
   let isStopping = false;
@@ -67,12 +67,13 @@ async function serve(flags: Flags, version: string): Promise<void> {
   const daemon = started.value;
   const { graceMs, readyMs } = config.timeouts;
   stopOnSignals(daemon, log, () => manager.stopping(graceMs + STOP_REST_MS));
-  const { host, port, bulk, transport, connections } = daemon;
+  const { host, port, tls, bulk, transport, connections } = daemon;
   const socket = config.listen.socket?.path;
   log.info(
     {
       host,
       port,
+      tls,
       bulk,
       socket,
       transport,
@@ -84,6 +85,7 @@ async function serve(flags: Flags, version: string): Promise<void> {
   );
   const url = `http://${host}:${port}`;
   process.stdout.write(`imagestore ${version} listening on ${url}\n`);
+  if (tls) process.stdout.write(`and with TLS on https://${tls.host}:${tls.port}\n`);
   if (socket !== undefined) process.stdout.write(`and on the unix socket ${socket}\n`);
   if (bulk) process.stdout.write(`bulk downloads on http://${bulk.host}:${bulk.port}\n`);
   if (config.pools[0]?.driver === "embedded") process.stdout.write(linesToTry(url));

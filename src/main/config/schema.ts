@@ -5,6 +5,7 @@ import { type PoolName, poolNameProblem } from "../../protocol/storage/names.js"
 import type { EmbeddedSettings, OpenZfsSettings } from "../../protocol/storage/pool-settings.js";
 import { isLoopback } from "../http/loopback.js";
 import { findFolderClashes } from "./folder-clashes.js";
+import { listenTls } from "./listen-tls.js";
 
 const LOG_LEVELS = ["debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevelName = (typeof LOG_LEVELS)[number];
@@ -125,6 +126,7 @@ const listen = z.strictObject({
     .default([]),
   bulk: bulk.optional(),
   socket: socket.optional(),
+  tls: listenTls.optional(),
 });
 
 /** Whom the daemon serves. Without it, whoever reaches it: that must be this machine, or be asked for. */
@@ -247,18 +249,24 @@ export const configSchema = z
     limits: checkedLimits.prefault({}),
     timeouts: timeouts.prefault({}),
   })
-  .superRefine(({ dataDir, pools, auth, listen: { host, port, bulk } }, context) => {
+  .superRefine(({ dataDir, pools, auth, listen: { host, port, bulk, tls } }, context) => {
     for (const [path, address] of [
       [["host"], host] as const,
       [["bulk", "host"], bulk?.host ?? host] as const,
+      [["tls", "host"], tls?.host ?? host] as const,
     ]) {
       if (isLoopback(address) || auth.tokens !== undefined || auth.open) continue;
       context.addIssue({ code: "custom", path: ["listen", ...path], message: NEEDS_AUTH });
       break;
     }
-    if (bulk?.port === port && port !== 0) {
-      const message = "must not be listen.port";
-      context.addIssue({ code: "custom", path: ["listen", "bulk", "port"], message });
+    for (const [name, other, message] of [
+      ["bulk", port, "must not be listen.port"] as const,
+      ["tls", port, "must not be listen.port"] as const,
+      ["tls", bulk?.port, "must not be listen.bulk.port"] as const,
+    ]) {
+      const own = name === "bulk" ? bulk?.port : tls?.port;
+      if (own !== other || !own) continue;
+      context.addIssue({ code: "custom", path: ["listen", name, "port"], message });
     }
     for (const { pool, message } of findFolderClashes(dataDir, pools)) {
       context.addIssue({ code: "custom", path: ["pools", pool, "folder"], message });

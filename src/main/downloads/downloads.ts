@@ -176,7 +176,9 @@ export function createDownloads(options: DownloadOptions): Downloads {
     const { pool, operation } = planned.value;
     const actor = options.actorOf(pool);
     if (!actor) return refuseAndReport(failed.stopping.failure, pool);
-    const location = path === "ring" ? redirectOf(request, pool, operation) : undefined;
+    // The other port is a plain one: nobody is sent there who has come by TLS.
+    const mayRedirect = path === "ring" && reply.tls === undefined;
+    const location = mayRedirect ? redirectOf(request, pool, operation) : undefined;
     if (location !== undefined) return reply.send(307, [...PLAIN_TEXT, ["Location", location]], "");
     if (active.size + opening >= options.maxDownloads) return refuseAndReport(tooMany.failure, pool);
     opening++;

@@ -19,10 +19,11 @@ export function readDescriptors(): Descriptors | undefined {
 }
 
 /**
- * How many connections to accept: `wanted`, or else half of the descriptors that are left once the
- * pools are open. The other half is for downloads, fetches, commands and files.
+ * How many connections to accept on each of so many ports: `wanted`, or else their part of half of the
+ * descriptors that are left once the pools are open. The other half is for downloads, fetches, commands
+ * and files.
  */
-export function connectionLimit(wanted: number, descriptors: Descriptors | undefined): number {
+export function connectionLimit(wanted: number, descriptors: Descriptors | undefined, ports = 1): number {
   if (!descriptors) return wanted;
-  return Math.max(1, Math.min(wanted, Math.floor((descriptors.most - descriptors.open) / 2)));
+  return Math.max(1, Math.min(wanted, Math.floor((descriptors.most - descriptors.open) / 2 / ports)));
 }

@@ -1,31 +1,84 @@
-import { createServer } from "node:http";
+import { createServer, type Server } from "node:http";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { ListenOptions, Socket } from "node:net";
-import { createNodeRoom, HEAD_MS, receive } from "../../protocol/http/node-exchange.js";
+import type { SecureContextOptions } from "node:tls";
+import { createNodeRoom, HEAD_MS, type NodeRoom, receive } from "../../protocol/http/node-exchange.js";
 import { refuseConnection } from "../../protocol/http/refusal.js";
-import type { Listener, Transport, TransportOptions } from "../../protocol/http/transport.js";
+import type {
+  Listener,
+  TlsListener,
+  TlsMaterial,
+  Transport,
+  TransportOptions,
+} from "../../protocol/http/transport.js";
 
 /** The transport on node:http, for machines for which uWebSockets.js has no build. */
 export const nodeTransport: Transport = {
   name: "node",
   software: "node:http",
   listen: ({ host, port, ...options }) => serveNode(options, { host, port, exclusive: true }),
+  listenTls: ({ host, port, ...options }, tls) => serveNodeTls(options, { host, port, exclusive: true }, tls),
 };
+
+type NodeOptions = Omit<TransportOptions, "host" | "port">;
 
 /**
  * Serves with node:http at an address. @param unnamedPeer the peer of clients that have no address.
  * Rejects as a Transport does.
  */
-export async function serveNode(
-  options: Omit<TransportOptions, "host" | "port">,
+export function serveNode(
+  options: NodeOptions,
   address: ListenOptions,
   unnamedPeer?: string,
 ): Promise<Listener> {
+  const { connections } = options.limits;
+  const server = createServer(timesOf(options));
+  const room = createNodeRoom(options.limits, unnamedPeer);
+  return serve(server, options, address, room, (socket) => refuseConnection(socket, connections));
+}
+
+/** How long a handshake may take. */
+const HANDSHAKE_MS = 10_000;
+
+/** As serveNode, with TLS. */
+async function serveNodeTls(
+  options: NodeOptions,
+  address: ListenOptions,
+  tls: TlsMaterial,
+): Promise<TlsListener> {
+  const server = createTlsServer({
+    ...timesOf(options),
+    ...contextOf(tls),
+    handshakeTimeout: HANDSHAKE_MS,
+  });
+  // Without a handshake there are no words for a client of TLS.
+  const refuse = (socket: Socket) => void socket.destroy();
+  const listener = await serve(server, options, address, createNodeRoom(options.limits), refuse);
+  return Object.assign(listener, {
+    renew: async (next: TlsMaterial) => server.setSecureContext(contextOf(next)),
+  });
+}
+
+function contextOf({ cert, key }: TlsMaterial): SecureContextOptions {
+  return { cert, key, minVersion: "TLSv1.2" };
+}
+
+/** Bodies have a deadline of ours: that of node:http must not come before it. */
+function timesOf({ limits }: NodeOptions) {
+  return { keepAliveTimeout: 10_000, requestTimeout: limits.bodyMs + HEAD_MS };
+}
+
+/** Has a server listen, and hand over its requests. */
+async function serve(
+  server: Server | TlsServer,
+  options: NodeOptions,
+  address: ListenOptions,
+  room: NodeRoom,
+  refuse: (socket: Socket) => void,
+): Promise<Listener> {
   /** Connections that were refused: what comes on them is not looked at. */
   const refused = new WeakSet<Socket>();
-  const room = createNodeRoom(options.limits, unnamedPeer);
-  // Bodies have a deadline of ours: that of node:http must not come before it.
-  const requestTimeout = options.limits.bodyMs + HEAD_MS;
-  const server = createServer({ keepAliveTimeout: 10_000, requestTimeout }, (incoming, outgoing) => {
+  server.on("request", (incoming, outgoing) => {
     if (!refused.has(incoming.socket)) receive(incoming, outgoing, options, room);
   });
   // A client that has half-closed its connection gets its reply all the same.
@@ -33,13 +86,13 @@ export async function serveNode(
   const { connections } = options.limits;
   /** Open connections, the refused ones too until they are closed. */
   let open = 0;
-  server.on("connection", (socket) => {
+  server.on("connection", (socket: Socket) => {
     open++;
     socket.once("close", () => open--);
     if (open <= connections) return;
     refused.add(socket);
     options.onRefused();
-    refuseConnection(socket, connections);
+    refuse(socket);
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

@@ -4,7 +4,10 @@ import type * as uWebSockets from "@btc-vision/uwebsockets.js";
 import { versionOfPackageAt } from "../own-version.js";
 
 /** What is used of uWebSockets.js. Every build has it. */
-export type UwsModule = Pick<typeof uWebSockets, "App" | "us_listen_socket_close" | "us_socket_local_port">;
+export type UwsModule = Pick<
+  typeof uWebSockets,
+  "App" | "SSLApp" | "us_listen_socket_close" | "us_socket_local_port"
+>;
 
 declare module "@btc-vision/uwebsockets.js" {
   /** What the native module has and its type declarations lack. */

@@ -1,6 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
-import type { Server } from "node:net";
-import { refuseAll, refuseConnection } from "../../protocol/http/refusal.js";
+import type { Server, Socket } from "node:net";
+import { refuseAll } from "../../protocol/http/refusal.js";
 
 /** How often the connections are counted. */
 const COUNT_MS = 200;
@@ -16,10 +16,13 @@ export interface ConnectionWatchOptions {
   /** Begins to listen, or stops it. */
   listen(): Promise<void>;
   stopListening(): void;
-  onRefused(): void;
+  /** Answers a connection that is one too many. */
+  refuse(socket: Socket): void;
 }
 
 export interface ConnectionWatch {
+  /** Stops listening and begins anew, unless there are too many connections. If that fails, it is tried again. */
+  restart(): Promise<void>;
   /** No listener is opened or closed from then on, and none of ours is open. */
   stop(): void;
 }
@@ -54,20 +57,17 @@ export function watchConnections(options: ConnectionWatchOptions): ConnectionWat
     options.stopListening();
     isListening = false;
     // Should another process have taken the port, the next check tries again.
-    refusing = await refuseAll(options, (socket) => {
-      options.onRefused();
-      refuseConnection(socket, limit);
-    }).catch(() => undefined);
+    refusing = await refuseAll(options, options.refuse).catch(() => undefined);
   }
 
   async function accept(): Promise<void> {
     refusing?.close();
     refusing = undefined;
     if (isListening) return;
-    isListening = await options.listen().then(
-      () => true,
-      () => false,
-    );
+    isListening = true;
+    await options.listen().catch(() => {
+      isListening = false;
+    });
   }
 
   function close(): void {
@@ -76,6 +76,12 @@ export function watchConnections(options: ConnectionWatchOptions): ConnectionWat
   }
 
   return {
+    restart: async () => {
+      if (!isListening || isStopped) return;
+      options.stopListening();
+      isListening = false;
+      await accept();
+    },
     stop: () => {
       isStopped = true;
       clearTimeout(timer);

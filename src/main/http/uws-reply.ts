@@ -6,6 +6,7 @@ import type {
   ClosableReply,
   Headers,
   ReplyBody,
+  TlsConnection,
 } from "../../protocol/http/transport.js";
 import { createUwsSink, type StreamedReply } from "./uws-sink.js";
 
@@ -21,6 +22,7 @@ const STATUS_TEXT: Readonly<Record<number, string>> = {
   200: "200 OK",
   204: "204 No Content",
   400: "400 Bad Request",
+  401: "401 Unauthorized",
   403: "403 Forbidden",
   404: "404 Not Found",
   405: "405 Method Not Allowed",
@@ -42,6 +44,8 @@ type HeaderBlock = readonly [name: string, rest: string];
 export interface ReplyContext {
   /** See HttpLimits. */
   readonly replyMs: number;
+  /** See WholeReply. */
+  readonly tls: TlsConnection | undefined;
   /** Runs `write` at the end of this turn of the event loop, together with all others. */
   batch(write: () => void): void;
   /** Runs the `write` of a long reply in a turn of its own. */
@@ -49,8 +53,9 @@ export interface ReplyContext {
   headerBlock(headers: Headers): HeaderBlock;
 }
 
-export function createReplyContext(replyMs: number): ReplyContext {
-  return { replyMs, batch: createWriteBatch(), inTurn: createOnePerTurn(), headerBlock: createHeaderMemo() };
+export function createReplyContext(replyMs: number, tls: TlsConnection | undefined): ReplyContext {
+  const batch = createWriteBatch();
+  return { replyMs, tls, batch, inTurn: createOnePerTurn(), headerBlock: createHeaderMemo() };
 }
 
 /**
@@ -115,6 +120,10 @@ export class UwsReply implements ClosableReply, StreamedReply {
       for (const listener of this.disconnectListeners ?? []) listener();
       this.end();
     });
+  }
+
+  get tls(): TlsConnection | undefined {
+    return this.context.tls;
   }
 
   get peer(): string {

@@ -1,10 +1,22 @@
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { HttpResponse, HttpRequest as UwsRequest, us_listen_socket } from "@btc-vision/uwebsockets.js";
+import type {
+  HttpResponse,
+  TemplatedApp,
+  HttpRequest as UwsRequest,
+  us_listen_socket,
+} from "@btc-vision/uwebsockets.js";
 import { BodyReader, type BodyRoom } from "../../protocol/http/body-reader.js";
 import { PLAIN_TEXT } from "../../protocol/http/headers.js";
+import { refuseConnection } from "../../protocol/http/refusal.js";
 import { createRequestIds } from "../../protocol/http/request-id.js";
-import type { Listener, Transport, TransportOptions } from "../../protocol/http/transport.js";
+import type {
+  TlsConnection,
+  TlsListener,
+  TlsMaterial,
+  Transport,
+  TransportOptions,
+} from "../../protocol/http/transport.js";
 import type { UwsBuild, UwsModule } from "./uws-builds.js";
 import { countConnections, watchConnections } from "./uws-connections.js";
 import { createReplyContext, type ReplyContext, UwsReply } from "./uws-reply.js";
@@ -15,6 +27,9 @@ const LIBUS_LISTEN_EXCLUSIVE_PORT = 1;
 
 /** uWebSockets.js needs a moment between its close and the end of the process. */
 const CLOSE_PAUSE_MS = 200;
+
+/** The module tells nothing of a client's certificate, and asks for none. */
+const WITH_TLS: TlsConnection = {};
 
 const NOTHING = new Uint8Array(0);
 
@@ -31,24 +46,22 @@ export function createUwsTransport({ module, source, version }: UwsBuild): Trans
     name: "uws",
     software: `uWebSockets.js ${version} (${source})`,
     listen: (options) => listen(module, options),
+    listenTls: (options, tls) => listen(module, options, tls),
   };
 }
 
-async function listen(uWS: UwsModule, options: TransportOptions): Promise<Listener> {
-  const app = uWS.App();
+/** As Transport.listen says; with `tls` as listenTls does. */
+async function listen(uWS: UwsModule, options: TransportOptions, tls?: TlsMaterial): Promise<TlsListener> {
   const room = { limits: options.limits, bytesInFlight: 0 };
   const shared: Shared = {
-    context: createReplyContext(options.limits.replyMs),
+    context: createReplyContext(options.limits.replyMs, tls && WITH_TLS),
     room,
     requestIds: createRequestIds(),
   };
-  // Nearly all requests are POST. A route for them saves asking each for its method: every call
-  // into the module costs.
-  app.post("/*", (response, request) => receive(response, request, "POST", options, shared));
-  app.any("/*", (response, request) =>
-    receive(response, request, request.getMethod().toUpperCase(), options, shared),
-  );
   const { host, limits, onRefused } = options;
+  let app = openApp(uWS, options, shared, tls);
+  /** With those that have connections only: a certificate belongs to its app for good. */
+  const apps = [app];
   /** Undefined while nothing is accepted. */
   let socket: us_listen_socket | undefined;
   const listenOn = async (port: number): Promise<number> => {
@@ -70,7 +83,12 @@ async function listen(uWS: UwsModule, options: TransportOptions): Promise<Listen
     limit: limits.connections,
     listen: async () => void (await listenOn(port)),
     stopListening,
-    onRefused,
+    refuse: (connection) => {
+      onRefused();
+      // Without a handshake there are no words for a client of TLS.
+      if (tls) connection.destroy();
+      else refuseConnection(connection, limits.connections);
+    },
   });
   return {
     port,
@@ -78,13 +96,39 @@ async function listen(uWS: UwsModule, options: TransportOptions): Promise<Listen
       return room.bytesInFlight;
     },
     connections: () => countConnections(port, 0),
+    renew: async (next) => {
+      const opened = openApp(uWS, options, shared, next);
+      // Connections that wait to be accepted would be reset: there are none right after the loop has looked.
+      await new Promise((resolve) => setImmediate(resolve));
+      app = opened;
+      apps.push(app);
+      await watch.restart();
+    },
     stopAccepting: watch.stop,
     close: async () => {
       watch.stop();
-      app.close();
+      for (const each of apps) each.close();
       await sleep(CLOSE_PAUSE_MS);
     },
   };
+}
+
+/** An app that hands requests over. Throws if its certificate can't be used. */
+function openApp(
+  uWS: UwsModule,
+  options: TransportOptions,
+  shared: Shared,
+  tls: TlsMaterial | undefined,
+): TemplatedApp {
+  // TLS 1.2 is the oldest that the module takes.
+  const app = tls ? uWS.SSLApp({ cert_file_name: tls.certFile, key_file_name: tls.keyFile }) : uWS.App();
+  // Nearly all requests are POST. A route for them saves asking each for its method: every call
+  // into the module costs.
+  app.post("/*", (response, request) => receive(response, request, "POST", options, shared));
+  app.any("/*", (response, request) =>
+    receive(response, request, request.getMethod().toUpperCase(), options, shared),
+  );
+  return app;
 }
 
 /** uWebSockets.js does not say why it can't listen. node:net does, when it tries the same. */

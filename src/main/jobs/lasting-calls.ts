@@ -5,7 +5,7 @@ import type { PoolName } from "../../protocol/storage/names.js";
 import type { OperationName } from "../../protocol/storage/operations.js";
 import { partialOf } from "../../protocol/storage/partial-name.js";
 import { datasetsOf } from "../access/admission.js";
-import type { FetchState } from "../downloads/streaming-handle.js";
+import type { FetchState } from "../downloads/pending-fetch.js";
 import type { Asker } from "../rpc/node-handlers.js";
 import type { JobRegistry, JobStart } from "./job-registry.js";
 

@@ -24,6 +24,8 @@ export interface MetricSources {
   /** Those of them whose command writes to the client by itself. */
   bulkDownloads(): number;
   readonly transfers: TransferSources;
+  /** In ms since 1970. Undefined where nothing listens with TLS. */
+  readonly certificateExpiresAt?: (() => number) | undefined;
   /** The pools that answer in time. The others have no values in this scrape. */
   pools(): Promise<readonly PoolRecord[]>;
   /** What the actors count themselves; the same holds. */
@@ -166,6 +168,14 @@ export function createMetrics(sources: MetricSources): Metrics {
     "Those of them whose command writes to the client by itself.",
     sources.bulkDownloads,
   );
+  const { certificateExpiresAt } = sources;
+  if (certificateExpiresAt) {
+    gauge(
+      "imagestore_tls_certificate_expiry_timestamp_seconds",
+      "When the certificate of listen.tls expires, in seconds since 1970.",
+      () => certificateExpiresAt() / 1000,
+    );
+  }
   const pools = createPoolMetrics(registry);
   const ofActors = createActorMetrics(registry);
   return {

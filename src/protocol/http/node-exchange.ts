@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import { BodyReader, type BodyRoom } from "./body-reader.js";
 import { askHalfClosed } from "./half-close.js";
 import { PLAIN_TEXT } from "./headers.js";
@@ -13,6 +14,7 @@ import type {
   Headers,
   HttpLimits,
   HttpRequest,
+  TlsConnection,
   TransportOptions,
 } from "./transport.js";
 
@@ -63,6 +65,8 @@ export function receive(
 
 const NO_BYTES = Buffer.alloc(0);
 
+const WITH_TLS: TlsConnection = {};
+
 function requestOf(incoming: IncomingMessage, body: string, tooLarge: boolean): HttpRequest {
   const { path, query, host } = parseRequestTarget(incoming.url ?? "/");
   return {
@@ -106,6 +110,7 @@ function replyOf(outgoing: ServerResponse, requestId: string, room: NodeRoom): C
     closeAfter: false,
     requestId,
     peer,
+    tls: socket instanceof TLSSocket ? WITH_TLS : undefined,
     get isDisconnected() {
       return isDisconnected;
     },
@@ -149,9 +154,9 @@ function resetAfter(outgoing: ServerResponse, ms: number): void {
   outgoing.once("close", () => clearTimeout(deadline));
 }
 
-/** A unix socket knows no reset: its client sees that the end of the reply is missing. */
+/** A unix socket and TLS know no reset: their client sees that the end of the reply is missing. */
 function reset(socket: Socket): void {
-  if (socket.remoteAddress === undefined) socket.destroy();
+  if (socket.remoteAddress === undefined || socket instanceof TLSSocket) socket.destroy();
   else socket.resetAndDestroy();
 }
 

@@ -22,6 +22,19 @@ export interface HttpRequest {
   readonly tooLarge: boolean;
 }
 
+/** A certificate and its key, by which a listener is known, in PEM. */
+export interface TlsMaterial {
+  /** Where they are. What these files hold is in the other members too. */
+  readonly certFile: string;
+  readonly keyFile: string;
+  /** The certificate, and behind it those between it and its CA. */
+  readonly cert: Buffer;
+  readonly key: Buffer;
+}
+
+/** What a connection with TLS tells of its client. */
+export type TlsConnection = Readonly<Record<string, never>>;
+
 /**
  * The reply to one request. Once the client has disconnected, every call does nothing. After the
  * reply has begun, `send` does nothing.
@@ -31,6 +44,8 @@ export interface WholeReply {
   readonly requestId: string;
   /** The client's address; "" if it is asked for the first time when the client has gone. */
   readonly peer: string;
+  /** Undefined: the connection is not encrypted. */
+  readonly tls?: TlsConnection | undefined;
   /** The client disconnected before it had the whole reply. */
   readonly isDisconnected: boolean;
   /** `listener` is called once, when that happens. Not called if it has happened already. */
@@ -99,6 +114,15 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+/** A listener with TLS. */
+export interface TlsListener extends Listener {
+  /**
+   * Shows another certificate to new connections; those that are open go on. Rejects if it can't, and
+   * shows the one that it had.
+   */
+  renew(next: TlsMaterial): Promise<void>;
+}
+
 /** What a listener takes from its clients at once. */
 export interface HttpLimits {
   /** Longer bodies are discarded, and their requests handed over as `tooLarge`. */
@@ -128,6 +152,8 @@ export interface Transport {
   readonly software: string;
   /** Rejects with an error that has a code: EADDRINUSE, EACCES, EADDRNOTAVAIL, … */
   listen(options: TransportOptions): Promise<Listener>;
+  /** As listen, with TLS 1.2 or newer. Rejects too if the certificate can't be used. */
+  listenTls(options: TransportOptions, tls: TlsMaterial): Promise<TlsListener>;
 }
 
 /**

@@ -8,8 +8,17 @@ export interface DaemonPlace {
   readonly socketPath?: string;
 }
 
+/** How a daemon with TLS is known, and how it knows its caller. All are PEM. */
+export interface TlsFiles {
+  /** The certificates that a daemon's must be signed by. Without them, those that Node knows. */
+  readonly ca?: Buffer;
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+}
+
 /** A daemon to call, and who calls it. */
 export interface DaemonAddress extends DaemonPlace {
+  readonly tls: TlsFiles;
   /** That every request has. */
   readonly headers: Readonly<Record<string, string>>;
 }
@@ -17,9 +26,9 @@ export interface DaemonAddress extends DaemonPlace {
 /** Addresses to listen on that are none to connect to. */
 const ANY_ADDRESS: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
 
-export const URL_RULE = "must be http://HOST:PORT or unix:/PATH";
+export const URL_RULE = "must be http://HOST:PORT, https://HOST:PORT or unix:/PATH";
 
-/** For commander's `option`: `http://HOST:PORT`, or `unix:/PATH` of a socket. */
+/** For commander's `option`: `http://HOST:PORT`, `https://HOST:PORT`, or `unix:/PATH` of a socket. */
 export function parseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url && /^https?:$/.test(url.protocol)) return url;

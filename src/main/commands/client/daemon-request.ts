@@ -20,6 +20,21 @@ export class NoAnswer extends CallFailure {
   }
 }
 
+/** Codes of OpenSSL for a certificate that no known CA has signed. */
+const UNKNOWN_CA: readonly string[] = [
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+];
+
+function whyOf(error: Error): string {
+  const code = codeOf(error);
+  if (code === "ECONNREFUSED") return "nothing listens there";
+  if (UNKNOWN_CA.includes(code)) return "its certificate is of no CA that is known here: give --ca-file";
+  return messageOf(error);
+}
+
 /**
  * Sends a request to the daemon for a URL below its address, and resolves with the head of the reply.
  * Rejects with NoAnswer if there is none. `onSent` may set the request's deadlines.
@@ -37,14 +52,14 @@ export function requestDaemon(
       url,
       {
         ...options,
+        ...address.tls,
         headers: { ...address.headers, ...headers },
         ...(socketPath !== undefined && { socketPath }),
       },
       resolve,
     );
     sent.on("error", (error) => {
-      const why = codeOf(error) === "ECONNREFUSED" ? "nothing listens there" : messageOf(error);
-      reject(new NoAnswer({ ...address, base: url }, why));
+      reject(new NoAnswer({ ...address, base: url }, whyOf(error)));
     });
     onSent(sent);
     sent.end(options.body);

@@ -82,7 +82,7 @@ export async function openSnapshotStream(
   const { location = "" } = first.headers;
   const second = URL.canParse(location) ? new URL(location) : undefined;
   // The token is for the daemon, and not for whoever else a reply names.
-  const isItself = second?.hostname === base.hostname;
+  const isItself = second?.hostname === base.hostname && second?.protocol === base.protocol;
   const reply =
     second && isItself ? await get(address, second, CONNECT_MS).catch(() => undefined) : undefined;
   return reply && second ? accept(reply, second, true) : accept(await get(address, plain), plain, false);

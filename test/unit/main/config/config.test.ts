@@ -140,6 +140,8 @@ const BROKEN: Readonly<Record<string, RegExp>> = {
   "port-fraction.json": /^listen\.port = 80\.5: .*expected int/,
   "bulk-port-missing.json": /^listen\.bulk\.port = undefined: .*expected number, received undefined$/,
   "bulk-port-taken.json": /^listen\.bulk\.port = 8080: must not be listen\.port$/,
+  "tls-port-taken.json": /^listen\.tls\.port = 8080: must not be listen\.port$/,
+  "tls-without-key.json": /^listen\.tls\.key = undefined: /,
   "bulk-unknown-key.json": /^listen\.bulk\.prot: unknown key/,
   "host-open.json":
     /^listen\.host = "0\.0\.0\.0": other machines reach it: set auth\.tokens .* or auth\.open/,
