@@ -82,6 +82,8 @@ export interface Answers {
   CreateVolume: Volumes;
   GetVolume: Volumes;
   DeleteDataset: Volumes;
+  ResizeVolume: Volumes;
+  RenameVolume: Volumes;
   ListSnapshots: Snapshots;
   GetSnapshot: Snapshots;
   CreateSnapshot: Snapshots;

@@ -69,6 +69,8 @@ conformance("Names and pools", "names", ({ server, pool, otherPool, own, deviceO
       ["GetSnapshot", { id }],
       ["DeleteSnapshot", { id, recursive: true }],
       ["RollbackSnapshot", { id, destroyMoreRecent: true }],
+      ["ResizeVolume", { id, size: 8 }],
+      ["RenameVolume", { id, dest: `${own}/moved` }],
       ["CloneImage", { id: "no-such-image", dest: id }],
     ]);
     const failures = await Promise.all(calls.map(([method, params]) => server.failure(method, params)));
@@ -214,6 +216,8 @@ conformance("Names and pools", "names", ({ server, pool, otherPool, own, deviceO
       ["CreateSnapshot", { id: `${own}/v`, dest: "s" }],
       ["DeleteSnapshot", { id: `${own}/v@s` }],
       ["RollbackSnapshot", { id: `${own}/v@s` }],
+      ["ResizeVolume", { id: `${own}/v`, size: 8 }],
+      ["RenameVolume", { id: `${own}/v`, dest: `${own}/w` }],
       ["VerifyDisks", { guest: { id: "g", disks: [{ size: 1 }] } }],
       ["CreateGuestDisks", { guest: { id: "g", disks: [{ size: 1 }] } }],
       ["DeleteGuestsDisks", { guest: { id: "g" } }],

@@ -22,6 +22,8 @@ const PARAMS: Readonly<Record<string, object>> = {
   CreateVolume: { id: "guests/new/disk-0", size: 8 },
   GetVolume: { id: "guests/kept/disk-0" },
   DeleteDataset: { id: "guests/old/disk-0" },
+  ResizeVolume: { id: "guests/kept/disk-0", size: 16 },
+  RenameVolume: { id: "guests/new/disk-0", dest: "guests/new/disk-1" },
   ListSnapshots: {},
   GetSnapshot: { id: "guests/kept/disk-0@s" },
   CreateSnapshot: { id: "guests/kept/disk-0", dest: "more" },

@@ -49,6 +49,18 @@ function noteLost(ledger: Ledger, isLost: (name: string) => boolean): PlannedCal
   };
 }
 
+/** Notes that a volume was renamed, with its snapshots. */
+function noteMoved(ledger: Ledger, id: string, dest: string): PlannedCall["note"] {
+  const names = [id, ...ledger.tagsOf(id).map((tag) => `${id}@${tag}`)];
+  return ({ kind }) => {
+    if (kind === "refused") return;
+    const sure = new Set(names.filter((name) => name === id || ledger.knows(name) === "there"));
+    ledger.drop(names, kind === "done" ? "gone" : "maybe");
+    for (const name of names)
+      ledger.put(`${dest}${name.slice(id.length)}`, kind === "done" && sure.has(name) ? "there" : "maybe");
+  };
+}
+
 function volumeCalls({ prefix, ledger, random }: Player): (() => PlannedCall)[] {
   const volumes = numbered(`${prefix}/v`, VOLUMES);
   const clones = numbered(`${prefix}/c`, CLONES);
@@ -71,6 +83,11 @@ function volumeCalls({ prefix, ledger, random }: Player): (() => PlannedCall)[] 
       const target = random.pick(clones);
       const params = { id: id.slice("images/".length), dest: target };
       return { method: "CloneImage", params, needs: id, note: noteMade(ledger, [target]) };
+    },
+    () => {
+      const id = random.pick(volumes);
+      const dest = random.pick(volumes.filter((name) => name !== id));
+      return { method: "RenameVolume", params: { id, dest }, needs: id, note: noteMoved(ledger, id, dest) };
     },
   ];
 }

@@ -18,6 +18,7 @@ import { imageOperations } from "../../src/workers/actor/operations/images.js";
 import { poolOperations } from "../../src/workers/actor/operations/pools.js";
 import { snapshotOperations } from "../../src/workers/actor/operations/snapshots.js";
 import { createSpaceReservations } from "../../src/workers/actor/operations/space-reservations.js";
+import { volumeChanges } from "../../src/workers/actor/operations/volume-changes.js";
 import { volumeOperations } from "../../src/workers/actor/operations/volumes.js";
 import { type HoldRecord, openRecords, type Records } from "../../src/workers/actor/record-file.js";
 import { Work } from "../../src/workers/actor/work.js";
@@ -136,6 +137,7 @@ export function createMemoryActor(
   const handlers: OperationHandlers = {
     ...imageOperations(context, fetches, service),
     ...volumeOperations(context),
+    ...volumeChanges(context),
     ...snapshotOperations(
       context,
       createHolds(context, [], (hold) => void unreleased.push(hold)),

@@ -287,13 +287,15 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
         add(target, { type: "volume", volsize: snapshot.volsize, origin });
         return succeed(null);
       }),
-    rename: (from, to) =>
+    rename: (from, to, makeParents = false) =>
       call("rename", from, () => {
         if (!entries.has(from)) return failed.notFound;
         if (entries.has(to)) return failed.exists;
-        if (entries.get(parentOf(to))?.type !== "filesystem") {
+        if (!makeParents && !entries.has(parentOf(to))) {
           return fail("dataset.wrong_type", `cannot create '${to}': parent does not exist`);
         }
+        const refused = ensureParents(to);
+        if (refused) return refused;
         const moved = (name: string) => `${to}${name.slice(from.length)}`;
         for (const entry of within(from)) {
           entries.delete(entry.name);
@@ -306,6 +308,15 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
           if (entry.origin === undefined || !isWithin(entry.origin, from)) continue;
           entries.set(entry.name, { ...entry, origin: moved(entry.origin) as SnapshotName });
         }
+        return succeed(null);
+      }),
+    resize: (volume, size) =>
+      call("resize", volume, () => {
+        const entry = entries.get(volume);
+        if (entry?.type !== "volume") return failed.notFound;
+        const isThick = entry.used > 0n;
+        if (isThick && size - entry.volsize > available()) return failed.noSpace;
+        entries.set(volume, { ...entry, volsize: size, used: isThick ? size : 0n });
         return succeed(null);
       }),
     destroy: (name, recursive) =>

@@ -92,6 +92,8 @@ export function datasetsOf(operation: Operation, pool: PoolName): readonly strin
       return [`${pool}/images/${operation.id}`];
     case "CloneImage":
       return [operation.target];
+    case "RenameVolume":
+      return [operation.name, operation.target];
     case "CreateSnapshot":
       return [operation.dataset];
     case "VerifyDisks":

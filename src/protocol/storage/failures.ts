@@ -19,6 +19,8 @@ export const FAILURES = {
   "snapshot.newer_exist": { rpc: 1007, http: 409, errno: "EEXIST", retryable: false },
   "snapshot.held": { rpc: 1008, http: 409, errno: "EBUSY", retryable: true },
   "dataset.key_not_loaded": { rpc: 1009, http: 409, errno: "ENOKEY", retryable: false },
+  "dataset.read_only": { rpc: 1010, http: 409, errno: "EROFS", retryable: false },
+  "dataset.would_shrink": { rpc: 1011, http: 409, errno: "EINVAL", retryable: false },
   "pool.not_found": { rpc: 1020, http: 404, errno: "ENOENT", retryable: false },
   "pool.no_space": { rpc: 1021, http: 507, errno: "ENOSPC", retryable: false },
   "pool.unavailable": { rpc: 1022, http: 503, errno: "EIO", retryable: true },

@@ -21,6 +21,8 @@ const KINDS = {
   ListVolumes: "list",
   CreateVolume: "change",
   GetVolume: "read",
+  ResizeVolume: "change",
+  RenameVolume: "change",
   DeleteDataset: "change",
   ListSnapshots: "list",
   GetSnapshot: "read",

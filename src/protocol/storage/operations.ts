@@ -22,6 +22,12 @@ export interface Operations {
   ListVolumes: { ask: Page; answer: readonly VolumeRecord[] };
   CreateVolume: { ask: { name: DatasetName; size: Bytes }; answer: VolumeRecord };
   GetVolume: { ask: { name: DatasetName }; answer: VolumeRecord };
+  /** `allowDataLoss`: the volume may become smaller, and lose what is behind its new end. */
+  ResizeVolume: {
+    ask: { name: DatasetName; size: Bytes; allowDataLoss: boolean };
+    answer: VolumeRecord;
+  };
+  RenameVolume: { ask: { name: DatasetName; target: DatasetName }; answer: VolumeRecord };
   DeleteDataset: { ask: { name: DatasetName | SnapshotName }; answer: VolumeRecord };
   ListSnapshots: {
     ask: { root: DatasetName | PoolName | SnapshotName } & Page;

@@ -21,6 +21,7 @@ import { imageOperations } from "./operations/images.js";
 import { poolOperations } from "./operations/pools.js";
 import { snapshotOperations } from "./operations/snapshots.js";
 import { createSpaceReservations } from "./operations/space-reservations.js";
+import { volumeChanges } from "./operations/volume-changes.js";
 import { volumeOperations } from "./operations/volumes.js";
 import { reconcile } from "./reconcile.js";
 import { type HoldRecord, openRecords, type Records } from "./record-file.js";
@@ -166,6 +167,7 @@ function createHandlers(
   ): OperationHandlers => ({
     ...imageOperations(used, queue, node),
     ...volumeOperations(used),
+    ...volumeChanges(used),
     ...snapshotOperations(used, track(holds, "holds")),
     ...guestOperations(used, queue, track(reservations, "space")),
     ...poolOperations(used),

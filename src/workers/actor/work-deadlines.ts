@@ -21,6 +21,8 @@ const STEPS: Readonly<Record<Exclude<WorkName, ReadName>, Steps>> = {
   DeleteImage: { commands: 1, destroys: 1 },
   CloneImage: { commands: 4 },
   CreateVolume: { commands: 4 },
+  ResizeVolume: { commands: 4 },
+  RenameVolume: { commands: 4 },
   DeleteDataset: { commands: 2, destroys: 1 },
   CreateSnapshot: { commands: 4 },
   DeleteSnapshot: { commands: 2, destroys: 2 },

@@ -166,7 +166,14 @@ export interface Zfs {
   ): Promise<Outcome<Bytes | undefined>>;
   /** Creates missing parents too. May also succeed if `target` exists: check its origin. */
   clone(origin: SnapshotName, target: DatasetName, copies?: PreparedCopies): Promise<Outcome<null>>;
-  rename(from: DatasetName, to: DatasetName): Promise<Outcome<null>>;
+  /** Creates missing parents too if `makeParents`. */
+  rename(from: DatasetName, to: DatasetName, makeParents?: boolean): Promise<Outcome<null>>;
+  /**
+   * Gives a volume another size, rounded up to whole blocks of it. What is new reads as zeros, what is
+   * behind a smaller size is lost. A thick volume stays thick.
+   * Fails: dataset.not_found, dataset.read_only, pool.no_space.
+   */
+  resize(volume: DatasetName, size: Bytes): Promise<Outcome<null>>;
   /** Fails: dataset.not_found, dataset.has_clones, dataset.busy, snapshot.held. */
   destroy(name: DatasetName | SnapshotName, recursive: boolean): Promise<Outcome<null>>;
   rollback(name: SnapshotName, destroyMoreRecent: boolean, copies?: PreparedCopies): Promise<Outcome<null>>;
@@ -213,6 +220,7 @@ export type ZfsChanges = Pick<
   | "snapshot"
   | "clone"
   | "rename"
+  | "resize"
   | "destroy"
   | "rollback"
   | "hold"

@@ -74,7 +74,7 @@ const PATTERNS: readonly Pattern[] = [
   { match: /^cannot .*: (?:dataset|pool) is busy$/m, toFailure: (match) => fail("dataset.busy", match[0]) },
   {
     match:
-      /^cannot .*: (?:out of space(?:: (.+))?|dataset is full|refreservation is greater than available space)|\bNo space left on device\b/m,
+      /^cannot .*: (?:out of space(?:: (.+))?|dataset is full|refreservation is greater than available space|size is greater than available space)|\bNo space left on device\b/m,
     // The embedded driver's receive has a reason to add; clients compare the words of the others.
     toFailure: ([, why]) =>
       why === undefined ? failed.noSpace : fail("pool.no_space", `${failed.noSpace.failure.message}: ${why}`),
@@ -115,6 +115,14 @@ const PATTERNS: readonly Pattern[] = [
     match: /^cannot .*: (?:name is too long|maximum name nesting depth exceeded).*/m,
     toFailure: (match) =>
       fail("name.invalid", `${match[0]}: at most ${MAX_NAME_BYTES} bytes and 49 slashes with the pool`),
+  },
+  {
+    match: /^cannot .*: dataset is read-only$/m,
+    toFailure: (match) => fail("dataset.read_only", match[0]),
+  },
+  {
+    match: /^cannot .*: '.*' does not apply to datasets of this type$/m,
+    toFailure: (match) => fail("dataset.wrong_type", match[0]),
   },
   { match: /^cannot .*: pool is read-only$/m, toFailure: (match) => fail("pool.read_only", match[0]) },
   {

@@ -111,6 +111,22 @@ export const VERBS: readonly Verb[] = [
       options: [needed(size)],
     },
     {
+      name: "resize",
+      method: "ResizeVolume",
+      summary: "make a volume larger, or smaller",
+      arguments: [volume],
+      options: [
+        needed(size),
+        flag("allowDataLoss", "--allow-data-loss", "let it shrink, and lose what is behind its new end"),
+      ],
+    },
+    {
+      name: "rename",
+      method: "RenameVolume",
+      summary: "give a volume another name in its pool, and make the parents that it lacks",
+      arguments: [volume, text("dest", "<name>", "the new name")],
+    },
+    {
       name: "delete",
       method: "DeleteDataset",
       summary: "delete a volume or another dataset, with all below it",

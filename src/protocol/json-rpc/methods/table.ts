@@ -4,6 +4,7 @@ import { jobMethods } from "./jobs.js";
 import type { Method } from "./method.js";
 import { poolMethods } from "./pools.js";
 import { snapshotMethods } from "./snapshots.js";
+import { volumeVerbs } from "./volume-verbs.js";
 import { volumeMethods } from "./volumes.js";
 
 const SERVICE = "ImageStore.";
@@ -30,6 +31,7 @@ export function createMethodTable({ disksPerGuest } = { disksPerGuest: 64 }): Me
   const methods = [
     ...imageMethods(),
     ...volumeMethods,
+    ...volumeVerbs,
     ...snapshotMethods,
     ...guestMethods(disksPerGuest),
     ...poolMethods,

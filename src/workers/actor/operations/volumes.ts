@@ -37,20 +37,24 @@ export async function awaitDevice({ zfs, log }: ActorContext, volume: DatasetNam
   if (!(await zfs.waitForDevice(volume))) log.warn("the device did not appear in time", { volume });
 }
 
-function mibText(bytes: bigint): string {
+export function mibText(bytes: bigint): string {
   return `${bytes / 1_048_576n} MiB`;
+}
+
+/** Says of a pool without room how much was wanted, bytes, and how much there is below its root. */
+export async function noSpaceWith(
+  { pool, zfs }: ActorContext,
+  refused: FailedOutcome,
+  wanted: bigint,
+): Promise<FailedOutcome> {
+  if (refused.failure.code !== "pool.no_space") return refused;
+  const space = await zfs.space(childOf(pool, "guests"));
+  const found = space.ok ? `${mibText(space.value.available)} free in pool ${pool}` : undefined;
+  return tellAbout(refused, { field: "size", wanted: mibText(wanted), found });
 }
 
 export function volumeOperations(context: ActorContext): VolumeOperations {
   const { pool, zfs, locks } = context;
-
-  /** Says of a pool without room how much was wanted, and how much there is below its root. */
-  async function withNumbers(refused: FailedOutcome, size: bigint): Promise<FailedOutcome> {
-    if (refused.failure.code !== "pool.no_space") return refused;
-    const space = await zfs.space(childOf(pool, "guests"));
-    const found = space.ok ? `${mibText(space.value.available)} free in pool ${pool}` : undefined;
-    return tellAbout(refused, { field: "size", wanted: mibText(size), found });
-  }
 
   return {
     async ListVolumes(page) {
@@ -66,7 +70,7 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
         // zfs says that such a name lacks a dataset, and not that the pool is there.
         if (String(name) === pool) return failed.exists;
         const created = await zfs.createVolume(name, size);
-        if (!created.ok) return withNumbers(created, size);
+        if (!created.ok) return noSpaceWith(context, created, size);
         // `zfs create -p` also succeeds if the volume exists, so its size decides. A repeated call
         // succeeds; a volume of another size is another caller's.
         const found = await zfs.find(name);

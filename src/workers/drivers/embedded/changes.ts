@@ -3,6 +3,7 @@ import { cloneSnapshot, createVolume, ensureFilesystem } from "./create-datasets
 import { destroyDatasets } from "./destroy-datasets.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
 import { renameDataset } from "./rename-dataset.js";
+import { resizeVolume } from "./resize-volume.js";
 import { rollBackDataset } from "./roll-back-dataset.js";
 import { holdSnapshot, releaseSnapshot } from "./snapshot-holds.js";
 import { takeSnapshot } from "./take-snapshot.js";
@@ -19,7 +20,8 @@ export function embeddedChanges(pool: EmbeddedPool): ZfsChanges {
     createVolume: (name, volsize) => createVolume(pool, name, volsize),
     snapshot: (name, recursive, copies) => takeSnapshot(pool, name, recursive, copies),
     clone: (origin, target, copies) => cloneSnapshot(pool, origin, target, copies),
-    rename: (from, to) => renameDataset(pool, from, to),
+    rename: (from, to, makeParents) => renameDataset(pool, from, to, makeParents),
+    resize: (volume, size) => resizeVolume(pool, volume, size),
     destroy: (name, recursive) => destroyDatasets(pool, name, recursive),
     rollback: (name, destroyMoreRecent, copies) => rollBackDataset(pool, name, destroyMoreRecent, copies),
     hold: (tag, name) => holdSnapshot(pool, tag, name),

@@ -1,8 +1,14 @@
 import { fail, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
-import { childOf, type DatasetName, datasetOf, tagOf } from "../../../protocol/storage/names.js";
+import {
+  childOf,
+  type DatasetName,
+  datasetOf,
+  type PoolName,
+  tagOf,
+} from "../../../protocol/storage/names.js";
 import type { CatalogView } from "./catalog.js";
 import type { Dataset } from "./dataset.js";
-import { snapshotName } from "./dataset-rules.js";
+import { missingParents, snapshotName } from "./dataset-rules.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
 import { catchStorageErrors } from "./storage-errors.js";
 
@@ -13,32 +19,40 @@ function moved(dataset: Dataset, from: DatasetName, to: DatasetName): Dataset {
   return { ...dataset, name: snapshotName(move(datasetOf(dataset.name)), tagOf(dataset.name)) };
 }
 
-function decideRename(catalog: CatalogView, from: DatasetName, to: DatasetName) {
+function decideRename(
+  catalog: CatalogView,
+  pool: PoolName,
+  from: DatasetName,
+  to: DatasetName,
+  makeParents: boolean,
+) {
   const before = catalog.subtree(from);
   if (before.length === 0) return failed.notFound;
   if (catalog.find(to)) return failed.exists;
-  const parent = catalog.find(to.slice(0, to.lastIndexOf("/")));
-  if (parent?.type !== "filesystem") {
+  const parents = missingParents(catalog, pool, to);
+  if (!parents.ok) return parents;
+  if (parents.value.length > 0 && !makeParents) {
     return fail("dataset.wrong_type", `cannot create '${to}': parent does not exist`);
   }
-  return succeed({ before, put: before.map((dataset) => moved(dataset, from, to)) });
+  return succeed({ before, put: [...parents.value, ...before.map((dataset) => moved(dataset, from, to))] });
 }
 
 /**
- * Renames a dataset with everything below it.
+ * Renames a dataset with everything below it; with `makeParents` creates the parents that are missing.
  * Fails: dataset.not_found, dataset.exists, dataset.wrong_type (the new parent is no filesystem).
  */
 export function renameDataset(
   pool: EmbeddedPool,
   from: DatasetName,
   to: DatasetName,
+  makeParents = false,
 ): Promise<Outcome<null>> {
   const { catalog, files, transactions } = pool;
   const messagePrefix = `cannot rename '${from}'`;
   return catchStorageErrors(messagePrefix, async () => {
     const renamed = await transactions.run({
       messagePrefix,
-      decide: (staged) => decideRename(staged, from, to),
+      decide: (staged) => decideRename(staged, pool.name, from, to, makeParents),
     });
     if (!renamed.ok) return renamed;
     for (const volume of renamed.value.before) {

@@ -35,11 +35,21 @@ function findRollbackFailure(
 }
 
 /** `file`: a copy of the target's data. */
-function decideRollback(catalog: CatalogView, target: Snapshot, destroyMoreRecent: boolean, file: string) {
+async function decideRollback(
+  { accounting }: EmbeddedPool,
+  catalog: CatalogView,
+  target: Snapshot,
+  destroyMoreRecent: boolean,
+  file: string,
+) {
   const before: Dataset | undefined = catalog.find(datasetOf(target.name));
   if (!before || !catalog.findById(target.id)) return failed.notFound;
   const failure = findRollbackFailure(catalog, target, destroyMoreRecent);
   if (failure) return failure;
+  const growth = target.volsize - before.volsize;
+  // A thick volume that has shrunk since gets the room that it had.
+  if (before.reserved && growth > 0n && growth > (await accounting.space(growth)).available)
+    return failed.noSpace;
   const after: Dataset = { ...before, file, volsize: target.volsize };
   return succeed({ before, remove: snapshotsNewerThan(catalog, target), put: [after] });
 }
@@ -47,7 +57,8 @@ function decideRollback(catalog: CatalogView, target: Snapshot, destroyMoreRecen
 /**
  * Makes a dataset what it was at a snapshot; with `destroyMoreRecent` destroys newer snapshots.
  * A volume gets a copy of the snapshot's file; a program that has the old one open keeps writing to that.
- * Fails: dataset.not_found, snapshot.newer_exist, dataset.has_clones and snapshot.held (of newer ones).
+ * Fails: dataset.not_found, snapshot.newer_exist, dataset.has_clones and snapshot.held (of newer ones),
+ * pool.no_space.
  */
 export function rollBackDataset(
   pool: EmbeddedPool,
@@ -68,7 +79,7 @@ export function rollBackDataset(
     const { file } = copy.value;
     const rolledBack = await transactions.run({
       messagePrefix,
-      decide: (staged) => decideRollback(staged, target, destroyMoreRecent, file),
+      decide: (staged) => decideRollback(pool, staged, target, destroyMoreRecent, file),
       newFiles: [file],
     });
     if (!rolledBack.ok) return rolledBack;

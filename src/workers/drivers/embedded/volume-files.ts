@@ -46,6 +46,11 @@ export interface VolumeFiles {
   /** Makes a new file of one from elsewhere in the pool's folder. @returns the bytes that it takes. */
   adopt(path: string, file: string): Promise<Bytes>;
   /**
+   * Gives a published file another size: what is new reads as zeros. After a power cut it has either
+   * size until this resolves.
+   */
+  resize(file: string, size: Bytes): Promise<void>;
+  /**
    * Moves a new file to its place in `volumes/`: at once, once its dataset is committed. Throws
    * errors of the file system; the next start publishes it then.
    */
@@ -185,6 +190,11 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
         copier.copy(pathOf(from), path, { signal: copying.signal, sharesBlocks, onProgress }),
       ),
     cancelCopies: () => copying.abort(new CopyCancelled("imagestore is stopping")),
+    resize: async (file, size) => {
+      await using handle = await open(pathOf(file), "r+");
+      await handle.truncate(Number(size));
+      await handle.sync();
+    },
     adopt: (from, file) => makeDurable(file, (path) => rename(from, path)),
     publish: (file) => {
       renameSync(newPathOf(file), pathOf(file));

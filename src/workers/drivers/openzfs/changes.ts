@@ -7,13 +7,16 @@ import {
 } from "../../../protocol/storage/names.js";
 import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
+import { failureOf } from "../../processes/command-failures.js";
+import { succeeded } from "../../processes/run-command.js";
 import type { Zfs, ZfsChanges } from "../driver.js";
 import { createBatchedChanges } from "./batched-changes.js";
 import { createGuardedDestroys } from "./guarded-destroys.js";
 import { createLibraryBatches } from "./library-batches.js";
 import type { LibraryCreates } from "./library-creates.js";
 import type { LibraryWay } from "./library-way.js";
-import type { VolumeProperties } from "./new-volume-properties.js";
+import { numberOf } from "./list-rows.js";
+import { type VolumeProperties, wholeBlocks } from "./new-volume-properties.js";
 import { propertyFlags, type ZfsCommands } from "./zfs-commands.js";
 
 interface ChangeOptions {
@@ -86,7 +89,14 @@ export function openzfsChanges(
     clone: async (origin, target) =>
       (await creates.clone(origin, target)) ??
       createWithParents(["clone", "-p", ...propertyFlags(ofClones), origin], target),
-    rename: (from, to) => change(["rename", from, to]),
+    rename: (from, to, makeParents = false) =>
+      makeParents ? createWithParents(["rename", "-p", from], to) : change(["rename", from, to]),
+    async resize(volume, size) {
+      const block = await commands.zfs(["list", "-Hp", "-o", "volblocksize", volume]);
+      if (!succeeded(block)) return failureOf(block);
+      const whole = wholeBlocks(size, numberOf(block.stdout.trim()) || undefined);
+      return change(["set", `volsize=${whole}`, volume]);
+    },
     async rollback(name, destroyMoreRecent) {
       if (destroyMoreRecent) return guarded.rollBackTo(name);
       return (await rollBackByLibrary(library, find, name)) ?? change(["rollback", name]);

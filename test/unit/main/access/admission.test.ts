@@ -26,6 +26,8 @@ describe("a caller whose names are narrowed", () => {
   test.each([
     ["CreateVolume", { id: "guests/team-a-1/disk-0", size: 8 }],
     ["GetVolume", { id: "tank/guests/team-a-1/disk-0" }],
+    ["ResizeVolume", { id: "guests/team-a-1/disk-0", size: 8 }],
+    ["RenameVolume", { id: "guests/team-a-1/disk-0", dest: "guests/team-a-2/disk-0" }],
     ["DeleteDataset", { id: "guests/team-a-1" }],
     ["CloneImage", { id: "golden", dest: "guests/team-a-1/x" }],
     ["GetImage", { id: "golden" }],
@@ -43,6 +45,9 @@ describe("a caller whose names are narrowed", () => {
   test.each([
     ["CreateVolume", { id: "guests/team-b-1/disk-0", size: 8 }, "tank/guests/team-b-1/disk-0"],
     ["GetVolume", { id: "tank" }, "tank"],
+    ["ResizeVolume", { id: "guests/team-b/x", size: 8 }, "tank/guests/team-b/x"],
+    ["RenameVolume", { id: "guests/team-a-1/x", dest: "guests/team-b/x" }, "tank/guests/team-b/x"],
+    ["RenameVolume", { id: "guests/team-b/x", dest: "guests/team-a-1/x" }, "tank/guests/team-b/x"],
     ["DeleteDataset", { id: "guests/team-b" }, "tank/guests/team-b"],
     ["CloneImage", { id: "team-a-golden", dest: "guests/team-b/x" }, "tank/guests/team-b/x"],
     ["DeleteImage", { id: "golden" }, "tank/images/golden"],

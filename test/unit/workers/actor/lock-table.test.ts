@@ -71,6 +71,21 @@ const CASES: Record<OperationName, readonly Case[]> = {
   GetVolume: [
     { when: "", given: putDataset, run: ({ handlers }) => must(handlers.GetVolume({ name: dataset })) },
   ],
+  ResizeVolume: [
+    {
+      when: "",
+      given: putDataset,
+      run: ({ handlers }) =>
+        must(handlers.ResizeVolume({ name: dataset, size: bytes(2n * SIZE), allowDataLoss: false })),
+    },
+  ],
+  RenameVolume: [
+    {
+      when: "",
+      given: putDataset,
+      run: ({ handlers }) => must(handlers.RenameVolume({ name: dataset, target })),
+    },
+  ],
   DeleteDataset: [
     {
       when: "a dataset",

@@ -58,6 +58,10 @@ test("no operation takes locks while it holds some", async () => {
   await must(
     handlers.CreateSnapshot({ dataset: dataset("tank"), snapshot: snapshot("tank@r"), recursive: true }),
   );
+  const loose = { name: dataset("tank/clone"), target: dataset("tank/deep/clone") };
+  await must(handlers.RenameVolume(loose));
+  await must(handlers.RenameVolume({ name: loose.target, target: loose.name }));
+  await must(handlers.ResizeVolume({ name: loose.name, size: bytes(2n ** 30n), allowDataLoss: false }));
   await must(handlers.RollbackSnapshot({ name: snapshot("tank/v@1"), destroyMoreRecent: true }));
   await must(handlers.DeleteSnapshot({ name: snapshot("tank/v@1"), recursive: false }));
   await must(handlers.DeleteSnapshot({ name: snapshot("tank@r"), recursive: true }));

@@ -111,6 +111,19 @@ function applied(model: Model, operation: Operation): Model {
     case "CreateVolume":
       withParents(operation.name, { kind: "volume" });
       break;
+    case "RenameVolume": {
+      const { name, target } = operation;
+      const move = (each: string) => (below(each, name) ? `${target}${each.slice(name.length)}` : each);
+      const entry = next.get(name);
+      if (entry?.kind !== "volume" || name === target) break;
+      withParents(target, { ...entry, kind: "volume" });
+      for (const [each, { kind, origin }] of [...next]) {
+        if (each === target) continue;
+        next.delete(each);
+        if (each !== name) next.set(move(each), { kind, ...(origin ? { origin: move(origin) } : {}) });
+      }
+      break;
+    }
     case "CloneImage":
       withParents(operation.target, { kind: "volume", origin: `tank/images/${operation.id}@s` });
       break;
@@ -208,6 +221,13 @@ const change: fc.Arbitrary<Operation> = fc.oneof(
     name: fc.oneof(anyDataset, anySnapshot),
   }),
   fc.record({ op: fc.constant("CloneImage" as const), id: imageId, target: volumeName }),
+  fc.record({ op: fc.constant("RenameVolume" as const), name: volumeName, target: volumeName }),
+  fc.record({
+    op: fc.constant("ResizeVolume" as const),
+    name: volumeName,
+    size: fc.constantFrom(bytes(MIB), bytes(2n * MIB)),
+    allowDataLoss: fc.boolean(),
+  }),
   fc.record({ op: fc.constant("DeleteImage" as const), id: imageId }),
   fc.tuple(anyDataset, tag, fc.boolean()).map(([name, each, recursive]) => ({
     op: "CreateSnapshot" as const,
@@ -516,6 +536,42 @@ describe("volumes of whole blocks", () => {
     expect(await handlers.VerifyDisks({ guest: asked })).toMatchObject(rounded);
     expect(await handlers.CreateGuestDisks({ guest: asked })).toMatchObject(rounded);
     expect(await handlers.CreateGuestDisks({ guest: asked })).toMatchObject(rounded);
+  });
+});
+
+describe("the size of a volume", () => {
+  const name = dataset("tank/v");
+  const resize = ({ handlers }: MemoryActor, mib: bigint, allowDataLoss = false) =>
+    handlers.ResizeVolume({ name, size: bytes(mib * MIB), allowDataLoss });
+
+  test("grows, and shrinks only where data may be lost, which the refusal says with both sizes", async () => {
+    const actor = start();
+    await actor.handlers.CreateVolume({ name, size: bytes(8n * MIB) });
+    expect(await resize(actor, 16n)).toMatchObject({ value: { name, size: 16n * MIB } });
+    expect(await resize(actor, 16n)).toMatchObject({ value: { size: 16n * MIB } });
+    expect(await resize(actor, 8n)).toMatchObject({
+      failure: {
+        code: "dataset.would_shrink",
+        message: "the volume would shrink; allowDataLoss lets it",
+        about: { field: "size", found: "16 MiB", wanted: "8 MiB" },
+      },
+    });
+    expect(await resize(actor, 8n, true)).toMatchObject({ value: { size: 8n * MIB } });
+  });
+
+  test("does not grow beyond the room that there is, and the refusal says how much is wanted", async () => {
+    const actor = start({ capacity: 32n * MIB });
+    await actor.handlers.CreateVolume({ name, size: bytes(8n * MIB) });
+    expect(await resize(actor, 64n)).toMatchObject({
+      failure: { code: "pool.no_space", about: { found: "24 MiB free in pool tank", wanted: "56 MiB" } },
+    });
+  });
+
+  test("is that of a volume, and of nothing else", async () => {
+    const actor = start();
+    expect(await resize(actor, 1n)).toMatchObject({ failure: { code: "dataset.not_found" } });
+    actor.zfs.put(name);
+    expect(await resize(actor, 1n)).toMatchObject({ failure: { message: "not a volume" } });
   });
 });
 

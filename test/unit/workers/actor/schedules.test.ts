@@ -21,8 +21,8 @@ const MOST_TURNS = 3_000;
 const ROOTS = ["tank", "tank/images", "tank/guests"];
 const NAMES = [...ROOTS, "tank/a", "tank/a/b", "tank/images/i", "tank/guests/g", "tank/guests/g/disk-0"];
 
-/** A call of an actor, or a rename, which no method of today asks for. */
-type Step = { readonly rename: readonly [from: DatasetName, to: DatasetName] } | { readonly ask: Operation };
+/** A call of an actor. */
+type Step = { readonly ask: Operation };
 
 const asked = (operation: object): Step => ({ ask: operation as Operation });
 const anyName = fc.constantFrom(...NAMES);
@@ -74,11 +74,16 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   ),
   fc.constant(asked({ op: "DeleteGuestsDisks", guest: { id: "g", disks: [], rest: {} } })),
-  fc.tuple(anyName, index).map(
-    ([name, each]): Step => ({
-      rename: [`${name}/v${each}` as DatasetName, `tank/a/v${1 - each}` as DatasetName],
-    }),
-  ),
+  fc
+    .tuple(anyName, index)
+    .map(([name, each]) =>
+      asked({ op: "RenameVolume", name: `${name}/v${each}`, target: `tank/a/v${1 - each}` }),
+    ),
+  fc
+    .tuple(anyName, index)
+    .map(([name, each]) =>
+      asked({ op: "ResizeVolume", name: `${name}/v${each}`, size: SIZE, allowDataLoss: true }),
+    ),
 );
 
 /** How many turns of the event loop the calls of the pool take, used over and over. */
@@ -109,14 +114,9 @@ function start(pace: readonly number[]) {
 
 type Started = ReturnType<typeof start>;
 
-function run({ handlers, locks, zfs }: Started, each: Step): Promise<unknown> {
-  if ("ask" in each) {
-    const handle = handlers[each.ask.op] as (ask: Operation) => ReturnType<OperationHandlers["ListVolumes"]>;
-    return handle(each.ask);
-  }
-  const [from, to] = each.rename;
-  const both = [from, to].map((name) => ({ name, mode: "tree" }) as const);
-  return locks.with(both, () => zfs.rename(from, to));
+function run({ handlers }: Started, each: Step): Promise<unknown> {
+  const handle = handlers[each.ask.op] as (ask: Operation) => ReturnType<OperationHandlers["ListVolumes"]>;
+  return handle(each.ask);
 }
 
 /** Waits for calls. @returns the steps that have no answer when nothing moves any more. */

@@ -79,6 +79,8 @@ const CODES: Partial<Record<FailureCode, readonly string[]>> = {
     "create-volume-below-volume",
     "rename-missing-parent",
     "rename-below-volume",
+    "rename-parents-below-volume",
+    "set-volsize-filesystem",
     "receive-below-volume",
   ],
   "dataset.has_clones": [
@@ -97,6 +99,7 @@ const CODES: Partial<Record<FailureCode, readonly string[]>> = {
     "create-volume-quota",
     "create-volume-huge",
     "rename-quota",
+    "set-volsize-no-space",
     "snapshot-no-space",
     "clone-no-space",
     "receive-no-space",
@@ -117,6 +120,7 @@ const CODES: Partial<Record<FailureCode, readonly string[]>> = {
     "suspended-send",
     "suspended-holds",
   ],
+  "dataset.read_only": ["set-volsize-read-only"],
   "pool.read_only": [
     "readonly-create",
     "readonly-snapshot",

@@ -22,6 +22,8 @@ const TABLE = [
   ["CreateVolume", []],
   ["GetVolume", []],
   ["DeleteDataset", []],
+  ["ResizeVolume", []],
+  ["RenameVolume", []],
   ["ListSnapshots", ["ListSnapshot"]],
   ["GetSnapshot", []],
   ["CreateSnapshot", []],
@@ -83,6 +85,39 @@ describe("the size of a volume", () => {
   );
 });
 
+describe("changes of a volume", () => {
+  test.each([
+    ["ResizeVolume", '{"id":"v"}', "need a valid size"],
+    ["ResizeVolume", '{"size":1}', "need an id"],
+    ["ResizeVolume", '{"id":"v@s","size":1}', "not a volume"],
+    ["RenameVolume", '{"id":"v"}', "need dest"],
+    ["RenameVolume", '{"dest":"w"}', "need an id"],
+    ["RenameVolume", '{"id":"v@s","dest":"w"}', "not a volume"],
+    ["RenameVolume", '{"id":"v","dest":"w@s"}', 'not a valid dataset: dest names a snapshot ("@")'],
+    [
+      "RenameVolume",
+      '{"id":"v","dest":"fast/w"}',
+      "not a valid dataset: the name is in pool fast, not in tank",
+    ],
+    ["RenameVolume", '{"id":"v","dest":"a/../w"}', 'not a valid dataset: the name has the component ".."'],
+  ])("%s %s is refused: %s", (name, request, message) => {
+    expect(plan(name, request)).toMatchObject({ failure: { message } });
+  });
+
+  test.each(["tank", "images", "guests", "images/golden", "images/golden/below"])(
+    "%s is imagestore's own, and stays as it is",
+    (id) => {
+      for (const [name, request] of [
+        ["ResizeVolume", { id, size: 1 }],
+        ["RenameVolume", { id, dest: "w" }],
+        ["RenameVolume", { id: "v", dest: id }],
+      ] as const) {
+        expect(plan(name, JSON.stringify(request))).toMatchObject({ failure: { code: "dataset.protected" } });
+      }
+    },
+  );
+});
+
 describe("the number of a guest's disks", () => {
   const withDisks = (count: number, text = '{"size":1}') =>
     `{"guest":{"id":"g","disks":[${Array(count).fill(text).join(",")}]}}`;
@@ -112,7 +147,7 @@ describe("the number of a guest's disks", () => {
 });
 
 describe("names of methods", () => {
-  test("there are exactly the seventeen of the contract, and GetPool", () => {
+  test("there are exactly the seventeen of the contract, and ours", () => {
     expect([...methods.names].sort()).toEqual(TABLE.map(([name]) => name).sort());
   });
 
@@ -273,6 +308,18 @@ describe("requests that are planned", () => {
       '{"id":"v","dest":"s","recursive":true}',
       "tank",
       { op: "CreateSnapshot", dataset: "tank/v", snapshot: "tank/v@s", recursive: true },
+    ],
+    [
+      "ResizeVolume",
+      '{"id":"v","size":3}',
+      "tank",
+      { op: "ResizeVolume", name: "tank/v", size: 3n * MIB, allowDataLoss: false },
+    ],
+    [
+      "RenameVolume",
+      '{"id":"fast/v","dest":"a/b"}',
+      "fast",
+      { op: "RenameVolume", name: "fast/v", target: "fast/a/b" },
     ],
     ["DeleteSnapshot", '{"id":"v@s"}', "tank", { op: "DeleteSnapshot", name: "tank/v@s", recursive: false }],
     [

@@ -77,7 +77,8 @@ const calls: fc.Arbitrary<Call> = fc.oneof(
   fc
     .tuple(names, names)
     .filter(([from, to]) => !to.startsWith(from))
-    .map((args): Call => ["rename", args]),
+    .chain(([from, to]) => fc.boolean().map((makeParents): Call => ["rename", [from, to, makeParents]])),
+  fc.tuple(names, sizes).map((args): Call => ["resize", args]),
   fc.tuple(fc.oneof(names, snapshots), fc.boolean()).map((args): Call => ["destroy", args]),
   fc.tuple(snapshots, fc.boolean()).map((args): Call => ["rollback", args]),
   fc.tuple(holdTags, snapshots).map((args): Call => ["hold", args]),
@@ -214,6 +215,41 @@ describe("an embedded pool", () => {
       }),
       { numRuns: 60 },
     );
+  });
+
+  test("gives a volume another size: what is new reads as zeros, and what was cut off does not come back", async () => {
+    using folder = scratchFolder();
+    const zfs = await openPool(folder.path);
+    await must(zfs.createVolume(dataset("tank/v"), bytes(4 * MIB)));
+    await write(zfs, "tank/v", 4 * MIB - 4, "last");
+    await must(zfs.resize(dataset("tank/v"), bytes(8 * MIB)));
+    expect(await read(zfs, "tank/v", 4 * MIB - 4, 8)).toBe("last\0\0\0\0");
+    await must(zfs.resize(dataset("tank/v"), bytes(2 * MIB)));
+    // As a crash between the commit and the cut leaves it.
+    await write(zfs, "tank/v", 3 * MIB, "old");
+    await must(zfs.resize(dataset("tank/v"), bytes(8 * MIB)));
+    expect(await read(zfs, "tank/v", 3 * MIB, 3)).toBe("\0\0\0");
+    await expectTidy(zfs, folder.path);
+    await zfs.close();
+  });
+
+  test("lets a thick volume grow within the quota only, by a rollback too, and then it is as before", async () => {
+    using folder = scratchFolder();
+    const zfs = await openPool(folder.path, bytes(16 * MIB));
+    const noSpace = { failure: { code: "pool.no_space" } };
+    await must(zfs.createVolume(dataset("tank/v"), bytes(12 * MIB)));
+    expect(await zfs.resize(dataset("tank/v"), bytes(17 * MIB))).toMatchObject(noSpace);
+    await must(zfs.snapshot(snapshot("tank/v@s"), false));
+    await must(zfs.resize(dataset("tank/v"), bytes(4 * MIB)));
+    await must(zfs.createVolume(dataset("tank/w"), bytes(8 * MIB)));
+    expect(await zfs.resize(dataset("tank/v"), bytes(9 * MIB))).toMatchObject(noSpace);
+    expect(await zfs.rollback(snapshot("tank/v@s"), false)).toMatchObject(noSpace);
+    await expectTidy(zfs, folder.path);
+    await must(zfs.destroy(dataset("tank/w"), false));
+    await must(zfs.rollback(snapshot("tank/v@s"), false));
+    expect(await must(zfs.find(dataset("tank/v")))).toMatchObject({ volsize: BigInt(12 * MIB) });
+    await expectTidy(zfs, folder.path);
+    await zfs.close();
   });
 
   test("keeps what is in a volume in its snapshots and clones, and gives it back", async () => {

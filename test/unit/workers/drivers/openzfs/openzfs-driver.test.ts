@@ -223,6 +223,26 @@ describe("changes", () => {
     expect(ran.map(({ 2: verb }) => verb)).toEqual(["clone", "list"]);
   });
 
+  test.each([
+    ["16384", 10n, "10485760"],
+    ["4194304", 10n, "12582912"],
+  ])("a volume with blocks of %s B grows to whole blocks", async (block, mib, wanted) => {
+    const { zfs, ran } = driver(({ 2: verb }) => (verb === "list" ? { stdout: `${block}\n` } : SUCCESS));
+    expect((await zfs.resize(volume("ut/v"), bytes(mib * 1_048_576n))).ok).toBe(true);
+    expect(ran.at(-1)).toEqual(["sudo", "zfs", "set", `volsize=${wanted}`, "ut/v"]);
+  });
+
+  test("a rename that makes parents is tried again when another command made one first", async () => {
+    let renames = 0;
+    const { zfs, ran } = driver(({ 2: verb }) => {
+      if (verb === "list") return captured("open-missing-dataset");
+      return ++renames < 3 ? captured("rename-exists") : SUCCESS;
+    });
+    expect((await zfs.rename(volume("ut/v"), volume("ut/none"), true)).ok).toBe(true);
+    expect(ran.at(-1)).toEqual(["sudo", "zfs", "rename", "-p", "ut/v", "ut/none"]);
+    expect(renames).toBe(3);
+  });
+
   test("a volume of the largest size is asked for digit for digit", async () => {
     const { zfs, ran } = driver(() => SUCCESS);
     await zfs.createVolume(volume("ut/v"), bytes(2n ** 63n - 2n ** 20n));

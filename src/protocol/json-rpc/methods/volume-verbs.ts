@@ -1,0 +1,65 @@
+import { fail, failed, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
+import { type DatasetName, isWithin, type PoolName } from "../../storage/names.js";
+import { bytesFromMib, MAX_VOLUME_BYTES, mib } from "../../storage/units.js";
+import { boolean, string, struct, uint64 } from "../params.js";
+import { type Method, method } from "./method.js";
+import { explain, onNameExplained, resolveIn } from "./routing.js";
+import { encodeOneVolume, tooLarge } from "./volumes.js";
+
+const fields = { id: string, pool: string };
+
+/** The volume that a request means, which may be neither an image nor one of imagestore's own folders. */
+function ownVolume(
+  pool: PoolName,
+  { dataset, snapshot }: { readonly dataset: DatasetName; readonly snapshot?: string | undefined },
+): Outcome<DatasetName> {
+  if (snapshot !== undefined) return failed.notVolume;
+  const isOurs = [pool, `${pool}/guests`].includes(dataset) || isWithin(dataset, `${pool}/images`);
+  if (!isOurs) return succeed(dataset);
+  return fail("dataset.protected", `${dataset} can't be changed: imagestore keeps its own data in it`);
+}
+
+/** The name that a volume is to get, in the same pool. Fails: request.missing_field, name.invalid, dataset.protected. */
+function newName(pools: readonly PoolName[], pool: PoolName, dest: string): Outcome<DatasetName> {
+  if (dest === "") return failed.needDest;
+  const name = explain(resolveIn(pools, { pool, id: dest }));
+  if (!name.ok) return tellAbout(name, { field: "dest" });
+  if (name.value.snapshot === undefined) return ownVolume(pool, name.value);
+  return fail("name.invalid", 'not a valid dataset: dest names a snapshot ("@")');
+}
+
+/** Methods that change a volume which is there. */
+export const volumeVerbs: readonly Method[] = [
+  method({
+    struct: "ResizeRequest",
+    request: struct({ ...fields, size: uint64, allowDataLoss: boolean }),
+    operation: "ResizeVolume",
+    role: "operate",
+    plan: ({ size: asked, allowDataLoss, ...request }, pools) => {
+      if (asked === 0n) return failed.needSize;
+      return onNameExplained(pools, request, (resolved) => {
+        const name = ownVolume(resolved.pool, resolved);
+        if (!name.ok) return name;
+        const size = bytesFromMib(mib(asked));
+        if (size > MAX_VOLUME_BYTES) return tooLarge("size", size);
+        return succeed({ op: "ResizeVolume", name: name.value, size, allowDataLoss });
+      });
+    },
+    encode: encodeOneVolume,
+  }),
+  method({
+    struct: "RenameRequest",
+    request: struct({ ...fields, dest: string }),
+    operation: "RenameVolume",
+    role: "operate",
+    plan: ({ dest, ...request }, pools) =>
+      onNameExplained(pools, request, (resolved) => {
+        const name = ownVolume(resolved.pool, resolved);
+        if (!name.ok) return name;
+        const target = newName(pools, resolved.pool, dest);
+        if (!target.ok) return target;
+        return succeed({ op: "RenameVolume", name: name.value, target: target.value });
+      }),
+    encode: encodeOneVolume,
+  }),
+];
