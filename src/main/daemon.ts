@@ -23,6 +23,7 @@ import { askReadiness, type Readiness } from "./pools/readiness.js";
 import { createReleaseStack } from "./release-stack.js";
 import { createBulkRoutes, createRoutes, createStartingRoutes, type OpenRoutes } from "./routes.js";
 import { createRpcEndpoint } from "./rpc/endpoint.js";
+import { BUILT_PAGE, createWebPage } from "./web-page.js";
 
 /** A running imagestore. */
 export interface Daemon {
@@ -131,9 +132,10 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     onForbidden: metrics.forbidden,
     onUnauthorized: metrics.unauthorized,
     diagnose,
+    page: config.listen.ui ? createWebPage(BUILT_PAGE) : undefined,
   };
   const openDoors = createDoors(openDoor, bulk, metrics.connectionRefused, log);
-  openDoors(createStartingRoutes(always), createStartingRoutes(always));
+  openDoors(createStartingRoutes(always), createStartingRoutes({ ...always, page: undefined }));
   const started = await openPools(config, (pool) =>
     startActor({
       settings: { pool, node: config, runId },

@@ -22,6 +22,8 @@ describe("the package", () => {
   test("holds the program, good configurations and pages, and nothing else", () => {
     const expected = [
       /^dist\/(?:main|protocol|workers)\/.*\.js$/,
+      /^dist\/ui\/(?:index\.html|assets\/[\w-]+\.(?:js|css|svg))(?:\.(?:br|gz))?$/,
+      /^dist\/ui\/licenses\.md$/,
       /^config\/(?:default|embedded)\.json$/,
       /^config\/samples\/[\w-]+\.json$/,
       /^docs\/(?:decisions\/)?[\w-]+\.md$/,

@@ -123,6 +123,8 @@ const listen = z.strictObject({
   origins: z
     .array(z.string().regex(/^https?:\/\/[^/]+$/, "must be SCHEME://HOST or SCHEME://HOST:PORT"))
     .default([]),
+  /** Whether the page for a browser is served, at `/ui`. */
+  ui: z.boolean().default(true),
   bulk: bulk.optional(),
   socket: socket.optional(),
 });

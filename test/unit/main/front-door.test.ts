@@ -58,6 +58,7 @@ describe("a bug in a request", () => {
     onForbidden: () => {},
     onUnauthorized: () => {},
     diagnose: rejects,
+    page: undefined,
     rpc: throws,
     download: rejects,
     result: rejects,
@@ -117,7 +118,7 @@ describe.each(transportNames)("the port, on %s", (transport) => {
   const onRefused = () => {};
   const log = { ...createKeptLog() } as unknown as Logger;
   const config = (port: number) => ({
-    listen: { host: "127.0.0.1", port, transport, names: [], origins: [] },
+    listen: { host: "127.0.0.1", port, transport, names: [], origins: [], ui: false },
     limits: configSchema.parse({}).limits,
     timeouts: { bodyMs: 5_000, replyMs: 5_000 },
   });
