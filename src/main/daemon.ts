@@ -9,8 +9,10 @@ import { openFiles } from "./daemon-files.js";
 import { createDiagnosis } from "./diagnosis/gather-diagnosis.js";
 import { watchDownloads } from "./downloads/download-watch.js";
 import { createDownloads, type Downloads } from "./downloads/downloads.js";
+import { type Events, openEvents } from "./events/open-events.js";
 import { takePort } from "./front-door.js";
 import { createOriginCheck } from "./http/request-origin.js";
+import type { AuditFile } from "./observability/audit-file.js";
 import { logCall } from "./observability/call-log.js";
 import type { CallReport } from "./observability/call-report.js";
 import { createMetrics, type Metrics } from "./observability/metrics.js";
@@ -79,6 +81,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   if (!door.ok) return releases.failed(door);
   const { transport, listener, connections, open: openDoor } = door.value;
   releases.push(listener.close);
+  const events = openEvents(config, runId);
+  releases.push(events.close);
 
   const trace = openTrace(process.env, "main");
   const opened = await openStreaming(config, connections, log, trace);
@@ -101,11 +105,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     fetches: () => streaming.fetches,
     pools: createPoolRecords(() => actors.values(), timeouts.readyMs),
   });
-  const report = (call: CallReport) => {
-    metrics.observe(call);
-    audit.write(call);
-    logCall(log, call);
-  };
+  const report = createReport({ metrics, audit, log, events });
   const downloads = createDownloads({
     pools,
     streaming,
@@ -117,6 +117,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     actorOf,
     onBytes: metrics.streamed,
     report,
+    onChange: events.onDownload,
   });
 
   const downloadWatch = watchDownloads({ list: downloads.list, log, timeouts });
@@ -125,9 +126,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const readiness = (limitMs: number) => askReadiness(everyActor(), lateOf, stopping, limitMs);
   const front = { config, transport, listener, connections, mostBulk: bulk?.connections };
   const diagnose = createDiagnosis({ ...front, streaming, downloads, actors: everyActor, readiness });
-  const checkOrigin = createOriginCheck(config.listen);
   const always = {
-    checkOrigin,
+    checkOrigin: createOriginCheck(config.listen),
     identify,
     onForbidden: metrics.forbidden,
     onUnauthorized: metrics.unauthorized,
@@ -142,6 +142,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
       mailbox: limits.mailbox,
       log,
       fetch: (order, onMoved) => streaming.fetch(pool.name, order, onMoved),
+      onReady: (isReady) => events.onPool(pool.name, isReady),
       onSpawn: (ms) => metrics.spawned(pool.name, ms),
       abandonFetches: () => streaming.abandonFetches(pool.name),
       liveTags: () => downloads.liveTags(pool.name),
@@ -164,7 +165,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   watch = watchActors({ actors: everyActor(), log, answerMs: timeouts.readyMs, lateMs: timeouts.lateMs });
   releases.push(watch.stop);
 
-  serveCalls({ config, log, actorOf, report, metrics, downloads, readiness, always, openDoors });
+  serveCalls({ config, log, actorOf, report, metrics, downloads, events, readiness, always, openDoors });
 
   async function stop(): Promise<void> {
     stopping = true;
@@ -187,6 +188,23 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   });
 }
 
+interface Told {
+  readonly metrics: Pick<Metrics, "observe">;
+  readonly audit: Pick<AuditFile, "write">;
+  readonly log: Logger;
+  readonly events: Pick<Events, "onCall">;
+}
+
+/** Has all who want to know of a call told of it. */
+function createReport({ metrics, audit, log, events }: Told): Served["report"] {
+  return (call, answer) => {
+    metrics.observe(call);
+    audit.write(call);
+    logCall(log, call);
+    events.onCall(call, answer);
+  };
+}
+
 /** Opens all pools at once. Fails as the first one that can't be opened. */
 async function openPools(
   { pools }: Config,
@@ -206,9 +224,10 @@ interface Served {
   readonly log: Logger;
   /** The actor that serves a pool; undefined while the daemon stops. */
   actorOf(pool: PoolName): Actor | undefined;
-  report(call: CallReport): void;
+  report(call: CallReport, answer?: unknown): void;
   readonly metrics: Pick<Metrics, "render">;
   readonly downloads: Downloads;
+  readonly events: Pick<Events, "serve">;
   readiness(limitMs: number): Promise<Readiness>;
   readonly always: OpenRoutes;
   readonly openDoors: OpenDoors;
@@ -235,6 +254,7 @@ function serveCalls({ config, log, actorOf, report, downloads, always, ...parts 
     rpc,
     download: handle,
     result,
+    events: parts.events.serve,
     readiness: () => parts.readiness(timeouts.readyMs),
     metrics: parts.metrics.render,
   });

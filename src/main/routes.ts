@@ -4,6 +4,7 @@ import type { HttpReply, HttpRequest, WholeReply } from "../protocol/http/transp
 import { ANYONE, type Caller } from "./access/caller.js";
 import type { Identify } from "./access/identify.js";
 import type { BulkReply } from "./downloads/bulk-handle.js";
+import type { EventStreams } from "./events/event-stream.js";
 import { type RequestHandler, refuseWhileStarting } from "./front-door.js";
 import type { OriginCheck } from "./http/request-origin.js";
 import { ownVersion } from "./own-version.js";
@@ -32,6 +33,8 @@ export interface RouteOptions extends OpenRoutes {
   /** Tells how a download has ended. */
   readonly result: CallerHandler<WholeReply>;
   readiness(): Promise<Readiness>;
+  /** Serves the events as a stream. */
+  readonly events: EventStreams;
   /** All metrics in the text format of Prometheus, with its media type. */
   metrics(): Promise<{ readonly type: string; readonly text: string }>;
 }
@@ -70,6 +73,8 @@ export function createRoutes(options: RouteOptions): RequestHandler {
         return rpc("1.0", request, reply, caller);
       case "/rpc":
         return rpc("2.0", request, reply, caller);
+      case "/events":
+        return options.events(request, reply, caller);
       case "/readyz":
         return probe(request, reply, () => answerReady(reply));
       case "/metrics":

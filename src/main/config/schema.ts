@@ -195,6 +195,14 @@ const limits = z.strictObject({
     .min(64 * KIB)
     .max(64 * MIB)
     .default(MIB),
+  /** Events that are kept for clients that come back. */
+  events: count(10_000, 1_000_000),
+  /** Bytes of events that may wait for one client. */
+  subscriberBytes: z
+    .int()
+    .min(64 * KIB)
+    .max(64 * MIB)
+    .default(MIB),
 });
 
 /** A body or a reply that the one limit allows must fit into the other. */

@@ -19,6 +19,7 @@ import { type OpenPump, openOrRefuse } from "./open-pump.js";
 import { createRecentReaders } from "./recent-readers.js";
 import {
   type Download,
+  type DownloadChange,
   type DownloadPath,
   type DownloadState,
   type ListedDownload,
@@ -46,6 +47,8 @@ export interface DownloadOptions {
   /** Counts bytes that were handed to clients' sockets. */
   onBytes(bytes: number): void;
   report(call: CallReport): void;
+  /** Called when a download has its hold, and when it has ended. */
+  onChange(change: DownloadChange): void;
 }
 
 export interface Downloads {
@@ -184,7 +187,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
       .then((ticket) => {
         if (!ticket.ok) return refuseAndReport(ticket.failure, pool);
         const id = `${idPrefix}-${(++lastId).toString(36)}`;
-        const client = { id, path, requestId, peer };
+        const client = { id, path, requestId, peer, caller: caller.id };
         start(actor, ticket.value, reply, client, openPump, (failure) => report(pool, failure));
       });
   }
@@ -205,7 +208,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
     actor: Actor,
     ticket: SendTicket,
     reply: WholeReply,
-    client: Pick<Download, "id" | "path" | "requestId" | "peer">,
+    client: Pick<Download, "id" | "path" | "requestId" | "peer" | "caller">,
     openPump: OpenPump,
     report: (failure: Failure | undefined) => void,
   ): void {
@@ -225,6 +228,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
       const state = failure ? "failed" : "complete";
       results.keep(client.id, { snapshot: ticket.name, state, bytes: pump.length, failure });
       report(failure);
+      options.onChange({ action: "ended", download, failure });
     });
     const done = pump.ended.then(async () => {
       download.endedAt = performance.now();
@@ -248,6 +252,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
       done,
     };
     active.add(download);
+    options.onChange({ action: "started", download });
   }
 
   function findRunning(id: string): ReturnType<Parameters<typeof createDownloadResults>[0]["find"]> {

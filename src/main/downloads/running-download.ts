@@ -1,3 +1,4 @@
+import type { Failure } from "../../protocol/storage/failures.js";
 import type { PoolName, SnapshotName } from "../../protocol/storage/names.js";
 import type { SendTicket } from "../../protocol/storage/operations.js";
 import type { DownloadPump, PumpState } from "./download-pump.js";
@@ -40,10 +41,20 @@ export interface Download {
   endedAt: number | undefined;
   /** The client's address. */
   readonly peer: string;
+  /** The id of its token. */
+  readonly caller: string | undefined;
   /** Of DownloadState. */
   readonly moved: { bytes: number; lastByteAt: number };
   /** Resolves when the hold is released, or a stop has come before it could be. Never rejects. */
   readonly done: Promise<void>;
+}
+
+/** A download has begun, or ended. */
+export interface DownloadChange {
+  readonly action: "started" | "ended";
+  readonly download: Pick<Download, "pool" | "caller" | "requestId" | "ticket">;
+  /** Why its client did not get every byte. */
+  readonly failure?: Failure | undefined;
 }
 
 export function stateOf({ ticket, startedAt, moved, pump, ...download }: Download): DownloadState {

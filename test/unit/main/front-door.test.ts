@@ -62,6 +62,7 @@ describe("a bug in a request", () => {
     rpc: throws,
     download: rejects,
     result: rejects,
+    events: throws,
     readiness: rejects,
     metrics: rejects,
   };
@@ -71,6 +72,7 @@ describe("a bug in a request", () => {
     "/rpc",
     "/snapshots/download",
     "/snapshots/download/result",
+    "/events",
     "/readyz",
     "/metrics",
     "/diagnose",

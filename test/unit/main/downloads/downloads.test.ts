@@ -54,6 +54,7 @@ function start(release: () => Outcome<null>) {
     actorOf: () => actor,
     onBytes: () => {},
     report: () => {},
+    onChange: () => {},
   });
   return { downloads, releases: () => releases };
 }
