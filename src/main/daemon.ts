@@ -8,7 +8,7 @@ import type { Config } from "./config/schema.js";
 import { openFiles } from "./daemon-files.js";
 import { createDiagnosis } from "./diagnosis/gather-diagnosis.js";
 import { watchDownloads } from "./downloads/download-watch.js";
-import { createDownloads, type Downloads } from "./downloads/downloads.js";
+import { createDownloads, type DownloadOptions, type Downloads } from "./downloads/downloads.js";
 import { type Events, openEvents } from "./events/open-events.js";
 import { takePort } from "./front-door.js";
 import { createOriginCheck } from "./http/request-origin.js";
@@ -106,13 +106,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     pools: createPoolRecords(() => actors.values(), timeouts.readyMs),
   });
   const report = createReport({ metrics, audit, log, events });
-  const downloads = createDownloads({
-    pools,
+  const downloads = openDownloads(config, {
     streaming,
-    maxDownloads: limits.downloads,
-    bodyBytes: limits.bodyBytes,
-    windowBytes: limits.streamWindowBytes,
-    stalledReaderMs: timeouts.stalledReaderMs,
     bulkPort: bulk?.port,
     actorOf,
     onBytes: metrics.streamed,
@@ -185,6 +180,22 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     crashStreaming: streaming.crash,
     reopenFiles: audit.reopen,
     stop: once(stop),
+  });
+}
+
+type DownloadParts = "streaming" | "bulkPort" | "actorOf" | "onBytes" | "report" | "onChange";
+
+function openDownloads(
+  { limits, timeouts, pools }: Config,
+  parts: Pick<DownloadOptions, DownloadParts>,
+): Downloads {
+  return createDownloads({
+    pools: pools.map(({ name }) => name),
+    maxDownloads: limits.downloads,
+    bodyBytes: limits.bodyBytes,
+    windowBytes: limits.streamWindowBytes,
+    stalledReaderMs: timeouts.stalledReaderMs,
+    ...parts,
   });
 }
 
