@@ -235,6 +235,8 @@ export type Reason =
   | "snapshot.newer_exist"
   | "snapshot.held"
   | "dataset.key_not_loaded"
+  | "dataset.read_only"
+  | "dataset.would_shrink"
   | "pool.not_found"
   | "pool.no_space"
   | "pool.unavailable"

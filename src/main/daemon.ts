@@ -1,33 +1,31 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
-import { createMethodTable } from "../protocol/json-rpc/methods/table.js";
-import { fail, failed, type Outcome, succeed } from "../protocol/storage/failures.js";
+import { type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { PoolName } from "../protocol/storage/names.js";
-import { isRead } from "../protocol/storage/operation-kinds.js";
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
 import type { Config } from "./config/schema.js";
 import { openFiles } from "./daemon-files.js";
 import { createDiagnosis } from "./diagnosis/gather-diagnosis.js";
 import { watchDownloads } from "./downloads/download-watch.js";
-import { createDownloads, type Downloads } from "./downloads/downloads.js";
-import type { StreamingHandle } from "./downloads/streaming-handle.js";
+import { createDownloads, type DownloadOptions, type Downloads } from "./downloads/downloads.js";
+import { type Events, openEvents } from "./events/open-events.js";
 import { takePort } from "./front-door.js";
 import { createOriginCheck } from "./http/request-origin.js";
-import { jobHandlers } from "./jobs/job-handlers.js";
 import { createJobRegistry } from "./jobs/job-registry.js";
-import { type LastingOptions, runAsJob } from "./jobs/lasting-calls.js";
 import { measureDaemon } from "./measure-daemon.js";
+import type { AuditFile } from "./observability/audit-file.js";
 import { logCall } from "./observability/call-log.js";
 import type { CallReport } from "./observability/call-report.js";
 import type { Metrics } from "./observability/metrics.js";
-import { type BulkPort, createDoors, type OpenDoors, openStreaming } from "./open-streaming.js";
-import { type Actor, startActor } from "./pools/actor-handle.js";
+import { openPools } from "./open-pools.js";
+import { type BulkPort, createDoors, openStreaming } from "./open-streaming.js";
+import type { Actor } from "./pools/actor-handle.js";
 import { type ActorWatch, watchActors } from "./pools/actor-watch.js";
 import { askReadiness, type Readiness } from "./pools/readiness.js";
 import { createReleaseStack } from "./release-stack.js";
-import { createBulkRoutes, createRoutes, createStartingRoutes, type OpenRoutes } from "./routes.js";
-import { createRpcEndpoint } from "./rpc/endpoint.js";
-import { type NodeHandlers, runOnNode } from "./rpc/node-handlers.js";
+import { createStartingRoutes } from "./routes.js";
+import { serveCalls } from "./serve-calls.js";
+import { BUILT_PAGE, createWebPage } from "./web-page.js";
 
 /** A running imagestore. */
 export interface Daemon {
@@ -66,7 +64,7 @@ const ACTOR_POINTS = ["call", "callAlways", "drain", "stop"] as const;
  * administrator: a missing pool, no zfs, no permission, a port in use.
  */
 export async function startDaemon(config: Config, log: Logger): Promise<Outcome<Daemon>> {
-  const { limits, timeouts } = config;
+  const { timeouts } = config;
   const runId = randomBytes(4).toString("hex");
   const pools = config.pools.map(({ name }) => name);
   const actors = new Map<PoolName, Actor>();
@@ -88,6 +86,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   if (!door.ok) return releases.failed(door);
   const { transport, listener, tls, connections, open: openDoor } = door.value;
   releases.push(listener.close);
+  const events = openEvents(config, runId);
+  releases.push(events.close);
 
   const trace = openTrace(process.env, "main");
   const opened = await openStreaming(config, connections, log, trace, (end) => metrics.fetched(end));
@@ -107,23 +107,15 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     tls,
   };
   const metrics = measureDaemon({ ...measured, lateOf: (each) => lateOf(each), downloads: () => downloads });
-  const report = (call: CallReport) => {
-    metrics.observe(call);
-    audit.write(call);
-    logCall(log, call);
-  };
-  const downloads = createDownloads({
-    pools,
+  const report = createReport({ metrics, audit, log, events });
+  const downloads = openDownloads(config, {
     streaming,
-    maxDownloads: limits.downloads,
-    bodyBytes: limits.bodyBytes,
-    windowBytes: limits.streamWindowBytes,
-    stalledReaderMs: timeouts.stalledReaderMs,
     bulkPort: bulk?.port,
     actorOf,
     onBytes: metrics.streamed,
     report,
     jobs,
+    onChange: events.onDownload,
   });
 
   const downloadWatch = watchDownloads({ list: downloads.list, log, timeouts });
@@ -132,18 +124,18 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const readiness = (limitMs: number) => askReadiness(everyActor(), lateOf, stopping, limitMs);
   const front = { config, transport, listener, connections, mostBulk: bulk?.connections };
   const diagnose = createDiagnosis({ ...front, streaming, downloads, actors: everyActor, readiness });
-  const checkOrigin = createOriginCheck(config.listen);
   const always = {
-    checkOrigin,
+    checkOrigin: createOriginCheck(config.listen),
     identify,
     onForbidden: metrics.forbidden,
     onUnauthorized: metrics.unauthorized,
     diagnose,
+    page: config.listen.ui ? createWebPage(BUILT_PAGE) : undefined,
   };
   const openDoors = createDoors(openDoor, bulk, metrics.connectionRefused, log);
-  openDoors(createStartingRoutes(always), createStartingRoutes(always));
+  openDoors(createStartingRoutes(always), createStartingRoutes({ ...always, page: undefined }));
   const onStarting = (actor: Actor) => actors.set(actor.pool, traced(trace, "actor", actor, ACTOR_POINTS));
-  const started = await openPools({ config, runId, log, streaming, metrics, downloads, onStarting });
+  const started = await openPools({ config, runId, log, streaming, metrics, events, downloads, onStarting });
   releases.push(() => Promise.all(everyActor().map((actor) => actor.stop())));
   if (!started.ok) return releases.failed(started);
 
@@ -161,7 +153,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   releases.push(watch.stop);
 
   const lasting = { jobs, listFetches: streaming.listFetches };
-  serveCalls({ config, log, actorOf, report, metrics, downloads, lasting, readiness, always, openDoors });
+  const answering = { actorOf, report, metrics, downloads, events, lasting, readiness };
+  serveCalls({ config, log, always, openDoors, ...answering });
 
   async function stop(): Promise<void> {
     stopping = true;
@@ -181,81 +174,39 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   });
 }
 
-interface PoolParts {
-  readonly config: Config;
-  readonly runId: string;
-  readonly log: Logger;
-  readonly streaming: StreamingHandle;
-  readonly metrics: Pick<Metrics, "spawned">;
-  readonly downloads: Pick<Downloads, "liveTags">;
-  onStarting(actor: Actor): void;
-}
+type DownloadParts = "streaming" | "bulkPort" | "actorOf" | "onBytes" | "report" | "jobs" | "onChange";
 
-/** Opens all pools at once. Fails as the first one that can't be opened. */
-async function openPools({ config, streaming, ...parts }: PoolParts): Promise<Outcome<null>> {
-  const { runId, log, metrics, downloads, onStarting } = parts;
-  const opened = await Promise.all(
-    config.pools.map((pool) =>
-      startActor({
-        settings: { pool, node: config, runId },
-        mailbox: config.limits.mailbox,
-        log,
-        fetch: (order, onMoved) => streaming.fetch(pool.name, order, onMoved),
-        onSpawn: (ms) => metrics.spawned(pool.name, ms),
-        abandonFetches: () => streaming.abandonFetches(pool.name),
-        liveTags: () => downloads.liveTags(pool.name),
-        onStarting,
-      }).catch((error: unknown) => fail("internal", `pool ${pool.name}: ${String(error)}`)),
-    ),
-  );
-  for (const each of opened) if (!each.ok) return each;
-  return succeed(null);
-}
-
-interface Served {
-  readonly config: Config;
-  readonly log: Logger;
-  /** The actor that serves a pool; undefined while the daemon stops. */
-  actorOf(pool: PoolName): Actor | undefined;
-  report(call: CallReport): void;
-  readonly metrics: Pick<Metrics, "render">;
-  readonly downloads: Downloads;
-  /** For calls that may last. */
-  readonly lasting: LastingOptions;
-  readiness(limitMs: number): Promise<Readiness>;
-  readonly always: OpenRoutes;
-  readonly openDoors: OpenDoors;
-}
-
-/** From now on all requests are answered, on both ports. */
-function serveCalls({ config, log, actorOf, report, downloads, lasting, always, ...parts }: Served): void {
-  const { limits, timeouts } = config;
-  const handlers: NodeHandlers = { ...jobHandlers(lasting.jobs) };
-  const rpc = createRpcEndpoint({
-    pools: config.pools.map(({ name }) => name),
-    methods: createMethodTable(limits),
-    ...limits,
-    run: (routed, client, caller) => {
-      const { pool, operation } = routed;
-      const actor = actorOf(pool);
-      if (!actor) return failed.stopping;
-      if (isRead(operation)) return actor.read(operation) ?? actor.call<unknown>(operation, client);
-      return runAsJob(lasting, routed, { caller, client }, () => actor.call(operation, client));
-    },
-    runOnNode: (operation, caller, client) => runOnNode(handlers, operation, { caller, client }),
-    report,
-    onBug: (error) => log.error({ err: error }, "a request could not be answered"),
+function openDownloads(
+  { limits, timeouts, pools }: Config,
+  parts: Pick<DownloadOptions, DownloadParts>,
+): Downloads {
+  return createDownloads({
+    pools: pools.map(({ name }) => name),
+    maxDownloads: limits.downloads,
+    bodyBytes: limits.bodyBytes,
+    windowBytes: limits.streamWindowBytes,
+    stalledReaderMs: timeouts.stalledReaderMs,
+    ...parts,
   });
-  const { handle, handleBulk, handleResult: result } = downloads;
-  const main = createRoutes({
-    ...always,
-    rpc,
-    download: handle,
-    result,
-    readiness: () => parts.readiness(timeouts.readyMs),
-    metrics: parts.metrics.render,
-  });
-  parts.openDoors(main, createBulkRoutes({ ...always, download: handleBulk, result }));
+}
+
+interface Told {
+  readonly metrics: Pick<Metrics, "observe">;
+  readonly audit: Pick<AuditFile, "write">;
+  readonly log: Logger;
+  readonly events: Pick<Events, "onCall">;
+}
+
+type Report = (call: CallReport, answer?: unknown) => void;
+
+/** Has all who want to know of a call told of it. */
+function createReport({ metrics, audit, log, events }: Told): Report {
+  return (call, answer) => {
+    metrics.observe(call);
+    audit.write(call);
+    logCall(log, call);
+    events.onCall(call, answer);
+  };
 }
 
 /** Runs `work` at the first call. Later calls return the same promise. */

@@ -4,10 +4,13 @@ import type { HttpReply, HttpRequest, WholeReply } from "../protocol/http/transp
 import { ANYONE, type Caller } from "./access/caller.js";
 import type { Identify } from "./access/identify.js";
 import type { BulkReply } from "./downloads/bulk-handle.js";
+import type { EventStreams } from "./events/event-stream.js";
 import { type RequestHandler, refuseWhileStarting } from "./front-door.js";
 import type { OriginCheck } from "./http/request-origin.js";
+import { ownVersion } from "./own-version.js";
 import { isReady, type Readiness } from "./pools/readiness.js";
 import type { RpcEndpoint } from "./rpc/endpoint.js";
+import { isOfPage, type WebPage } from "./web-page.js";
 
 /** What is told of and by the daemon from its first moment on. */
 export interface OpenRoutes {
@@ -20,6 +23,8 @@ export interface OpenRoutes {
   onUnauthorized(): void;
   /** What the daemon does and waits for, as a text. */
   diagnose(): Promise<string>;
+  /** The page for a browser; undefined: there is none. */
+  readonly page: WebPage | undefined;
 }
 
 export interface RouteOptions extends OpenRoutes {
@@ -28,6 +33,8 @@ export interface RouteOptions extends OpenRoutes {
   /** Tells how a download has ended. */
   readonly result: CallerHandler<WholeReply>;
   readiness(): Promise<Readiness>;
+  /** Serves the events as a stream. */
+  readonly events: EventStreams;
   /** All metrics in the text format of Prometheus, with its media type. */
   metrics(): Promise<{ readonly type: string; readonly text: string }>;
 }
@@ -60,16 +67,20 @@ export function createRoutes(options: RouteOptions): RequestHandler {
     reply.send(200, [["Content-Type", type]], text);
   }
 
-  return createDownloadRoutes(options, (request, reply, caller) => {
+  const routes = createDownloadRoutes(options, (request, reply, caller) => {
     switch (request.path) {
       case "/_mistify_RPC_":
         return rpc("1.0", request, reply, caller);
       case "/rpc":
         return rpc("2.0", request, reply, caller);
+      case "/events":
+        return options.events(request, reply, caller);
       case "/readyz":
         return probe(request, reply, () => answerReady(reply));
       case "/metrics":
         return ofWholeNode(caller, "read", reply, () => probe(request, reply, () => answerMetrics(reply)));
+      case "/whoami":
+        return probe(request, reply, () => answerCaller(reply, caller));
       case "/diagnose":
         return ofWholeNode(caller, "admin", reply, () =>
           probe(request, reply, () => answerDiagnosis(options, reply)),
@@ -78,6 +89,35 @@ export function createRoutes(options: RouteOptions): RequestHandler {
         return notFound(reply);
     }
   });
+  return withPage(options, routes);
+}
+
+/** Serves the page beside `others`. */
+function withPage<Reply extends WholeReply>(
+  options: Pick<OpenRoutes, "page" | "checkOrigin" | "onForbidden">,
+  others: RequestHandler<Reply>,
+): RequestHandler<Reply> {
+  const { page } = options;
+  if (page === undefined) return others;
+  return (request, reply) => {
+    if (!isOfPage(request.path)) return others(request, reply);
+    const forbidden = options.checkOrigin(request);
+    if (forbidden !== undefined) return forbid(options, reply, forbidden);
+    page(request, reply);
+  };
+}
+
+/** Tells a caller who it is to the daemon, and what it may do. */
+function answerCaller(reply: WholeReply, { id, grant }: Caller): void {
+  const { role, pools, names } = grant;
+  const told = {
+    version: ownVersion(),
+    caller: id ?? null,
+    role,
+    pools: pools ?? null,
+    names: names ?? null,
+  };
+  reply.send(200, [...JSON_TEXT, ["Cache-Control", "no-store"]], `${JSON.stringify(told)}\n`);
 }
 
 interface DownloadRoutes<Reply extends WholeReply>
@@ -129,7 +169,7 @@ function ofWholeNode(
 
 /** Routes requests while the pools are being opened. One that hangs is then to be found by `/diagnose`. */
 export function createStartingRoutes(options: OpenRoutes): RequestHandler<WholeReply> {
-  return (request, reply) => {
+  return withPage(options, (request, reply) => {
     if (request.path !== "/diagnose") return refuseWhileStarting(request, reply);
     const forbidden = options.checkOrigin(request);
     if (forbidden !== undefined) return forbid(options, reply, forbidden);
@@ -138,7 +178,7 @@ export function createStartingRoutes(options: OpenRoutes): RequestHandler<WholeR
     return ofWholeNode(caller, "admin", reply, () =>
       probe(request, reply, () => answerDiagnosis(options, reply)),
     );
-  };
+  });
 }
 
 function forbid({ onForbidden }: Pick<OpenRoutes, "onForbidden">, reply: WholeReply, why: string): void {

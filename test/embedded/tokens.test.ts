@@ -202,13 +202,13 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
     ["an empty one", () => "Bearer "],
     ["the token as the user", () => `Basic ${Buffer.from(`${tokens.admin}:`).toString("base64")}`],
   ];
-  test("with a token that is none, nothing is served but the probes, on either port", async () => {
-    const paths = ["/rpc", "/_mistify_RPC_", DOWNLOAD, "/metrics", "/diagnose", "/none"];
+  test("with a token that is none, nothing is served but the probes and the page, on either port", async () => {
+    const paths = ["/rpc", "/_mistify_RPC_", DOWNLOAD, "/metrics", "/diagnose", "/whoami", "/none"];
     // All at once: each answer comes later than the one before it.
     const answers = refused.flatMap(([title, authorization]) => [
       ...paths.map(async (path) => [title, path, (await get(path, authorization())).status, 401]),
       get(DOWNLOAD, authorization(), daemon.bulkUrl).then(({ status }) => [title, "bulk", status, 401]),
-      ...["/healthz", "/readyz"].map(async (path) => [
+      ...["/healthz", "/readyz", "/ui"].map(async (path) => [
         ...[title, path, (await get(path, authorization())).status, 200],
       ]),
     ]);
@@ -241,6 +241,15 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
     expect(await status("/diagnose", "operate")).toBe(403);
     const { text } = await get("/metrics", `Bearer ${tokens.read}`);
     expect(Number(/^imagestore_unauthorized_total (\d+)$/m.exec(text)?.[1])).toBeGreaterThan(50);
+  });
+
+  test("everybody is told who they are to the daemon", async () => {
+    const told = async (name: string) => JSON.parse((await get("/whoami", `Bearer ${tokens[name]}`)).text);
+    const version = JSON.parse(readFileSync("package.json", "utf8")).version;
+    const all = { pools: null, names: null };
+    expect(await told("read")).toEqual({ version, caller: idOf("read"), role: "read", ...all });
+    expect(await told("team")).toMatchObject({ role: "operate", names: ["guests/team-*"] });
+    expect(await told("dozer")).toMatchObject({ role: "admin", pools: ["dozer"] });
   });
 
   test("the command line sends the token of a file, and says by its status what is not allowed", () => {

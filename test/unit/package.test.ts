@@ -23,6 +23,8 @@ describe("the package", () => {
     const expected = [
       /^dist\/(?:client|main|protocol|workers)\/.*\.js$/,
       /^dist\/client\/[\w-]+\.d\.ts$/,
+      /^dist\/ui\/(?:index\.html|assets\/[\w-]+\.(?:js|css|svg))(?:\.(?:br|gz))?$/,
+      /^dist\/ui\/licenses\.md$/,
       /^config\/(?:default|embedded)\.json$/,
       /^config\/samples\/[\w-]+\.json$/,
       /^docs\/(?:decisions\/)?[\w-]+\.md$/,

@@ -5,6 +5,8 @@ export interface Caller {
   /** The id of its token. Undefined where the daemon asks for none. */
   readonly id: string | undefined;
   readonly grant: Grant;
+  /** Whether its token is still known and as it was, for connections that last. Undefined: it always is. */
+  readonly isCurrent?: () => boolean;
 }
 
 /** Where no identities are configured, whoever reaches the daemon may do everything. */

@@ -23,11 +23,15 @@ interface Known {
   readonly caller: Caller;
 }
 
-function byHash(records: readonly TokenRecord[]): ReadonlyMap<string, Known> {
+function byHash(
+  records: readonly TokenRecord[],
+  isCurrent: (record: TokenRecord) => boolean,
+): ReadonlyMap<string, Known> {
   return new Map(
     records.map((record) => {
       const { id, hash, role, pools, names } = record;
-      return [hash, { record, caller: { id, grant: { role, pools, names } } }];
+      const caller = { id, grant: { role, pools, names }, isCurrent: () => isCurrent(record) };
+      return [hash, { record, caller }];
     }),
   );
 }
@@ -39,7 +43,12 @@ function byHash(records: readonly TokenRecord[]): ReadonlyMap<string, Known> {
 export function openTokens(path: string, log: Pick<Logger, "warn" | "info" | "error">): Outcome<Tokens> {
   const first = readTokens(path);
   if (!first.ok) return first;
-  let known = byHash(first.value);
+  const isCurrent = (record: TokenRecord): boolean => {
+    const now = known.get(record.hash)?.record;
+    if (!now || isExpired(now)) return false;
+    return now === record || JSON.stringify(now) === JSON.stringify(record);
+  };
+  let known = byHash(first.value, isCurrent);
   if (known.size === 0)
     log.warn({ path }, "there are no tokens, so every call is refused: imagestore token create");
 
@@ -48,7 +57,7 @@ export function openTokens(path: string, log: Pick<Logger, "warn" | "info" | "er
     if (!read.ok) {
       return log.error({ reason: read.failure.message }, "the tokens can't be read, and stay as they were");
     }
-    known = byHash(read.value);
+    known = byHash(read.value, isCurrent);
     log.info({ path, tokens: known.size }, "the tokens have been read again");
   }
   watchFile(path, { interval: LOOK_MS, persistent: false }, readAgain);

@@ -124,6 +124,8 @@ const listen = z.strictObject({
   origins: z
     .array(z.string().regex(/^https?:\/\/[^/]+$/, "must be SCHEME://HOST or SCHEME://HOST:PORT"))
     .default([]),
+  /** Whether the page for a browser is served, at `/ui`. */
+  ui: z.boolean().default(true),
   bulk: bulk.optional(),
   socket: socket.optional(),
   tls: listenTls.optional(),
@@ -191,6 +193,14 @@ const limits = z.strictObject({
   downloads: count(256, 1024),
   /** Bytes of one download that may be in flight between the threads. */
   streamWindowBytes: z
+    .int()
+    .min(64 * KIB)
+    .max(64 * MIB)
+    .default(MIB),
+  /** Events that are kept for clients that come back. */
+  events: count(10_000, 1_000_000),
+  /** Bytes of events that may wait for one client. */
+  subscriberBytes: z
     .int()
     .min(64 * KIB)
     .max(64 * MIB)

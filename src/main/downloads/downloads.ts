@@ -20,6 +20,7 @@ import { type OpenPump, openOrRefuse } from "./open-pump.js";
 import { createRecentReaders } from "./recent-readers.js";
 import {
   type Download,
+  type DownloadChange,
   type DownloadPath,
   type DownloadState,
   jobOf,
@@ -49,6 +50,8 @@ export interface DownloadOptions {
   onBytes(bytes: number): void;
   report(call: CallReport): void;
   readonly jobs: Pick<JobRegistry, "begin">;
+  /** Called when a download has its hold, and when it has ended. */
+  onChange(change: DownloadChange): void;
 }
 
 export interface Downloads {
@@ -231,6 +234,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
       results.keep(client.id, { snapshot: ticket.name, state, bytes: pump.length, failure });
       report(failure);
       job.end(failure);
+      options.onChange({ action: "ended", download, failure });
     });
     const done = pump.ended.then(async () => {
       download.endedAt = performance.now();
@@ -255,6 +259,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
     };
     active.add(download);
     const job = options.jobs.begin(jobOf(download));
+    options.onChange({ action: "started", download });
   }
 
   function findRunning(id: string): ReturnType<Parameters<typeof createDownloadResults>[0]["find"]> {

@@ -1,3 +1,4 @@
+import type { Failure } from "../../protocol/storage/failures.js";
 import type { PoolName, SnapshotName } from "../../protocol/storage/names.js";
 import type { SendTicket } from "../../protocol/storage/operations.js";
 import type { JobStart } from "../jobs/job-registry.js";
@@ -47,6 +48,14 @@ export interface Download {
   readonly moved: { bytes: number; lastByteAt: number };
   /** Resolves when the hold is released, or a stop has come before it could be. Never rejects. */
   readonly done: Promise<void>;
+}
+
+/** A download has begun, or ended. */
+export interface DownloadChange {
+  readonly action: "started" | "ended";
+  readonly download: Pick<Download, "pool" | "caller" | "requestId" | "ticket">;
+  /** Why its client did not get every byte. */
+  readonly failure?: Failure | undefined;
 }
 
 export function stateOf({ ticket, startedAt, moved, pump, ...download }: Download): DownloadState {

@@ -7,6 +7,8 @@ export interface RequestOriginOptions {
   readonly names: readonly string[];
   /** Origins whose pages may call the daemon: `https://console.example`. */
   readonly origins: readonly string[];
+  /** Whether the daemon serves a page itself: then pages of its own origin may call it. */
+  readonly ui: boolean;
 }
 
 /**
@@ -18,7 +20,7 @@ export interface RequestOriginOptions {
  */
 export type OriginCheck = (request: HttpRequest) => string | undefined;
 
-export function createOriginCheck({ names, origins }: RequestOriginOptions): OriginCheck {
+export function createOriginCheck({ names, origins, ui }: RequestOriginOptions): OriginCheck {
   const machine = hostname().toLowerCase();
   const [shortName = machine] = machine.split(".");
   const knownNames = new Set(["localhost", machine, shortName, ...names.map((name) => name.toLowerCase())]);
@@ -36,7 +38,7 @@ export function createOriginCheck({ names, origins }: RequestOriginOptions): Ori
       passedHost = host;
     }
     const origin = request.header("origin");
-    if (origin !== "" && !knownOrigins.has(origin)) {
+    if (origin !== "" && !knownOrigins.has(origin) && !(ui && isOwnOrigin(origin, host))) {
       return `forbidden: the request's Origin ${JSON.stringify(origin)} is not allowed; listen.origins allows some`;
     }
     const site = request.header("sec-fetch-site");
@@ -45,6 +47,14 @@ export function createOriginCheck({ names, origins }: RequestOriginOptions): Ori
     }
     return undefined;
   };
+}
+
+/**
+ * Whether an origin is where the request has gone to. Its `Host` is known by then, so nobody else can have served
+ * the page. A TLS proxy may be in between.
+ */
+function isOwnOrigin(origin: string, host: string): boolean {
+  return host !== "" && (origin === `http://${host}` || origin === `https://${host}`);
 }
 
 /** The name or address of a `Host` header, in lower case, without port, brackets and last dot. */

@@ -20,6 +20,7 @@ export class ReceivedRequest implements HttpRequest {
   private contentLength = "";
   private requestId = "";
   private authorization = "";
+  private lastEventId = "";
 
   constructor(
     request: UwsRequest,
@@ -62,6 +63,9 @@ export class ReceivedRequest implements HttpRequest {
       case "authorization":
         this.authorization = joined(this.authorization, value);
         break;
+      case "last-event-id":
+        this.lastEventId = value;
+        break;
       case "content-length":
         if (this.contentLength !== "" && this.contentLength !== value) {
           this.problem = "bad request: two different Content-Length";
@@ -86,6 +90,8 @@ export class ReceivedRequest implements HttpRequest {
         return this.requestId;
       case "authorization":
         return this.authorization;
+      case "last-event-id":
+        return this.lastEventId;
       default:
         return "";
     }

@@ -8,6 +8,8 @@ import type { BodySink, BodySource } from "../../protocol/http/transport.js";
 const DRIP_INTERVAL_MS = 5_000;
 /** Bytes held back until the end of a stream to drip from: enough for 20 minutes. */
 const DRIP_RESERVE_BYTES = 256;
+/** Of a live stream: its filler, of which there is always another. */
+const LIVE_RESERVE_BYTES = 1;
 
 /** Fits into the cork buffer of uWebSockets.js, 16 KiB, with the head of its chunk (docs/decisions/uws.md). */
 export const PIECE_BYTES = 16 * 1024 - 256;
@@ -31,6 +33,7 @@ export function createUwsSink(
   source: BodySource,
   onReady: () => void,
 ): BodySink {
+  const reserve = source.isLive ? LIVE_RESERVE_BYTES : DRIP_RESERVE_BYTES;
   /** The last write is still, at least in part, in the buffer of uWebSockets.js. */
   let isBlocked = false;
   /** Ends the reply as soon as the sink is not blocked. Undefined until `end` is called. */
@@ -57,11 +60,11 @@ export function createUwsSink(
   };
   /** Writes a single byte, unless it is the last one. */
   const writeByte = (): void => {
-    if (source.available > 1) write(1);
+    if (source.available > (source.isLive ? 0 : 1)) write(1);
     else isBlocked = false;
   };
   const pump = (): number => {
-    const bytes = Math.min(PIECE_BYTES, source.available - DRIP_RESERVE_BYTES);
+    const bytes = Math.min(PIECE_BYTES, source.available - reserve);
     return isBlocked || reply.isClosed || bytes <= 0 ? 0 : write(bytes);
   };
   /** Continues if everything has left. Otherwise the byte that it wrote has re-armed the timer. */

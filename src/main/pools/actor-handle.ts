@@ -85,6 +85,8 @@ export interface ActorOptions extends Omit<ActorThreadOptions, "children"> {
   abandonFetches(): Promise<void>;
   /** The tag of the hold of each download that runs. */
   liveTags(): readonly string[];
+  /** Called when the actor begins to take calls, and when it doesn't any more since its thread has ended. */
+  onReady?(isReady: boolean): void;
   /** Called once with the actor, before its pool is opened. Until then it answers no call. */
   onStarting?(actor: Actor): void;
 }
@@ -146,6 +148,7 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     thread = started;
     lastOpened = opened.value;
     state = "ready";
+    options.onReady?.(true);
     void started.ended.then((error) => {
       if (thread === started) restarting = restart(started, error);
     });
@@ -170,6 +173,7 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     late = [];
     lateHistory.startThread();
     state = "restarting";
+    options.onReady?.(false);
     restarts++;
     log.error({ pool, error: String(error) }, "the actor's thread ended; it is started again");
     await ended.destroy().catch(() => {});

@@ -29,8 +29,8 @@ export interface CallOptions {
   run(routed: Routed, client: Client, caller: Caller): Soon<Outcome<unknown>>;
   /** Runs an operation that main answers itself. */
   runOnNode(operation: NodeOperation, caller: Caller, client: Client): Soon<Outcome<unknown>>;
-  /** Called once for each call, for the log and the metrics. */
-  report(call: CallReport): void;
+  /** Called once for each call, with the answer of one that did what it was asked for, sent or not. */
+  report(call: CallReport, answer?: unknown): void;
 }
 
 /** A call that was read and checked, and is not run yet. */
@@ -76,10 +76,10 @@ export function runCall(
   const { client } = context;
   // Later its client may have gone, and a change must be known by it all the same.
   const peer = planned.ok && !isRead(planned.value.operation) ? client.peer : "";
-  const report = (outcome: Outcome<JsonText>) => {
+  const report = (outcome: Outcome<JsonText>, answer?: unknown) => {
     const failure = outcome.ok ? undefined : outcome.failure;
     const ms = performance.now() - startedAt;
-    options.report({
+    const told = {
       method: method.name,
       pool,
       code: failure?.code ?? "ok",
@@ -90,7 +90,8 @@ export function runCall(
       operation: planned.ok ? planned.value.operation : undefined,
       message: failure?.message,
       detail: failure?.cause ?? failure?.detail,
-    });
+    };
+    options.report(told, answer);
     return outcome;
   };
   if (!planned.ok) return report(planned);
@@ -103,7 +104,7 @@ export function runCall(
     return succeed(text);
   };
   const finish = (outcome: Outcome<unknown>) => {
-    if (outcome.ok) return report(encode(outcome.value));
+    if (outcome.ok) return report(encode(outcome.value), outcome.value);
     return report({ ok: false, failure: aboutOperation(outcome.failure, operation) });
   };
   const outcome = runShared(options, planned.value, caller, context);

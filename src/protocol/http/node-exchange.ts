@@ -175,8 +175,10 @@ function sinkOf(outgoing: ServerResponse, source: BodySource, onReady: () => voi
     pump: () => {
       if (isBlocked) return 0;
       // node:http keeps what it can't write at once, but the source's memory is used again: copy it.
-      const piece = Buffer.from(source.peek(PIECE_BYTES));
-      if (piece.length === 0) return 0;
+      // The filler of a live source is not needed here: "drain" tells when all has left.
+      const bytes = Math.min(PIECE_BYTES, source.available - (source.isLive ? 1 : 0));
+      if (bytes <= 0) return 0;
+      const piece = Buffer.from(source.peek(bytes));
       source.take(piece.length);
       isBlocked = !outgoing.write(piece);
       return piece.length;

@@ -76,6 +76,11 @@ export interface ClosableReply extends HttpReply {
 
 /** Where the body of a streamed reply comes from. */
 export interface BodySource {
+  /**
+   * Its bytes come now and then, and none of them may be held back until the next ones. Until it is complete
+   * it always has one more byte behind them, which means nothing to the client: a filler.
+   */
+  readonly isLive?: boolean;
   /** How many bytes can be taken now. */
   readonly available: number;
   /** The next bytes, at most `limit`, in one piece; valid until they are taken. */

@@ -58,9 +58,11 @@ describe("a bug in a request", () => {
     onForbidden: () => {},
     onUnauthorized: () => {},
     diagnose: rejects,
+    page: undefined,
     rpc: throws,
     download: rejects,
     result: rejects,
+    events: throws,
     readiness: rejects,
     metrics: rejects,
   };
@@ -70,6 +72,7 @@ describe("a bug in a request", () => {
     "/rpc",
     "/snapshots/download",
     "/snapshots/download/result",
+    "/events",
     "/readyz",
     "/metrics",
     "/diagnose",
@@ -117,7 +120,7 @@ describe.each(transportNames)("the port, on %s", (transport) => {
   const onRefused = () => {};
   const log = { ...createKeptLog() } as unknown as Logger;
   const config = (port: number) => ({
-    listen: { host: "127.0.0.1", port, transport, names: [], origins: [] },
+    listen: { host: "127.0.0.1", port, transport, names: [], origins: [], ui: false },
     limits: configSchema.parse({}).limits,
     timeouts: { bodyMs: 5_000, replyMs: 5_000 },
   });

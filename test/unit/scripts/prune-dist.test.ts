@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -53,6 +53,17 @@ describe("before a build", () => {
   test("dist goes when it holds a file of another origin", () => {
     writeFiles("dist/rooms/old.js");
     expect(keepsDist()).toBe(false);
+  });
+
+  test("the page stays, with what was compiled and without it", () => {
+    writeFiles("dist/ui/index.html", "dist/ui/assets/index-1.js");
+    expect(keepsDist()).toBe(true);
+    rmSync(at("src/rooms/door.ts"));
+    const { status } = spawnSync(process.execPath, [SCRIPT], { cwd: project });
+    expect(status).toBe(0);
+    expect(readdirSync(at("dist"))).toEqual(["ui"]);
+    expect(existsSync(at("dist/ui/assets/index-1.js"))).toBe(true);
+    expect(existsSync(at(".tsbuildinfo"))).toBe(false);
   });
 
   test("tsc's record goes with a dist that is not there", () => {

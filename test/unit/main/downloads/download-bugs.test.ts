@@ -108,6 +108,7 @@ function setUp(step: Step | undefined, sendFailure?: Failure) {
       seen.codes.push(code);
       reach("its report");
     },
+    onChange: () => {},
   });
   const take = (source: BodySource, limit: number) => {
     const { length } = source.peek(limit);

@@ -55,6 +55,7 @@ function start(release: () => Outcome<null>) {
     onBytes: () => {},
     report: () => {},
     jobs: { begin: () => ({ id: "", end: () => {} }) },
+    onChange: () => {},
   });
   return { downloads, releases: () => releases };
 }

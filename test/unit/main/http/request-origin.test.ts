@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { createOriginCheck } from "../../../../src/main/http/request-origin.js";
 import type { HttpRequest } from "../../../../src/protocol/http/transport.js";
 
-const check = createOriginCheck({ names: ["Node1.Example"], origins: ["https://console.example"] });
+const settings = { names: ["Node1.Example"], origins: ["https://console.example"] };
+const check = createOriginCheck({ ...settings, ui: false });
 
 function request(headers: Readonly<Record<string, string>>): HttpRequest {
   const all: Readonly<Record<string, string>> = { host: "127.0.0.1:19999", ...headers };
@@ -69,6 +70,26 @@ describe("the origin of a request", () => {
     for (const site of ["", "none", "same-origin", "cross-site"]) {
       expect(check(request({ origin, "sec-fetch-site": site }))).toContain("listen.origins");
     }
+  });
+
+  test("a daemon with a page lets that page call, and no other", () => {
+    const withPage = createOriginCheck({ ...settings, ui: true });
+    for (const host of ["127.0.0.1:19999", "node1.example", "[::1]:19999"]) {
+      for (const scheme of ["http", "https"]) {
+        expect(withPage(request({ host, origin: `${scheme}://${host}` }))).toBeUndefined();
+      }
+    }
+    for (const origin of [
+      "http://127.0.0.1:3000",
+      "http://localhost:19999",
+      "http://127.0.0.1:19999.evil",
+      "null",
+    ]) {
+      expect(withPage(request({ origin }))).toContain("listen.origins");
+    }
+    const rebound = { host: "evil.example", origin: "http://evil.example" };
+    expect(withPage(request(rebound))).toContain("listen.names");
+    expect(withPage(request({ host: "", origin: "http://" }))).toContain("listen.origins");
   });
 
   test("a configured Origin passes, from another site too", () => {

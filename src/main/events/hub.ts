@@ -1,0 +1,163 @@
+import type { Grant } from "../../protocol/access/roles.js";
+import { type Happening, type NumberedEvent, numbered, type Topic } from "./event.js";
+import { EventBatch } from "./event-batch.js";
+import { createEventRing } from "./event-ring.js";
+import { mayKnowOf } from "./visible-events.js";
+
+/** Why a subscription ends, unless its client goes. */
+export type SubscriptionEnd = "slow" | "stopping" | "revoked";
+
+/** Whoever gets events. Its functions don't throw. */
+export interface Subscriber {
+  /** Takes events in their order. Others get the same batch. */
+  take(batch: EventBatch): void;
+  /** Called at most once, after the last events: the daemon stops. Resolves when its client knows. */
+  end(reason: SubscriptionEnd): Promise<void>;
+}
+
+/** Which events a subscriber wants. */
+export interface Wanted {
+  /** Undefined: all. */
+  readonly topics: ReadonlySet<Topic> | undefined;
+  /** Only what this lets its caller know of. */
+  readonly grant: Grant;
+  /** The last event that it has. Undefined: it wants those to come. */
+  readonly since: EventPlace | undefined;
+}
+
+/** The place of an event, and of those who have all up to it. */
+export interface EventPlace {
+  readonly epoch: string;
+  readonly seq: number;
+}
+
+export interface Subscription extends EventPlace {
+  /** Whether all after `since` is in `missed` or comes: false if some of it is not kept any more. */
+  readonly isComplete: boolean;
+  /** Undefined if nothing was. `take` gets those that come after them. */
+  readonly missed: EventBatch | undefined;
+  stop(): void;
+}
+
+export interface EventHub {
+  publish(happening: Happening): void;
+  /** From now on `subscriber` gets the events that it wants. `seq` of the answer is the place before `missed`. */
+  subscribe(wanted: Wanted, subscriber: Subscriber): Subscription;
+  /** The place of the newest event that its subscribers have been given. */
+  readonly place: EventPlace;
+  readonly subscribers: number;
+  /** Once true it stays so. */
+  readonly isClosed: boolean;
+  /** Ends all subscriptions, and resolves when their clients know. */
+  close(): Promise<void>;
+}
+
+/** Those who get the same events. */
+interface Group {
+  readonly topics: ReadonlySet<Topic> | undefined;
+  readonly grant: Grant;
+  readonly members: Set<Subscriber>;
+  /** Events that they get at the end of this turn. */
+  pending: NumberedEvent[];
+}
+
+/**
+ * Numbers events from 1 on without gaps, and gives them to their subscribers in this order. An event is
+ * written once, and looked at once for each group of subscribers that may and want to know the same. Those of
+ * one turn of the event loop go out together at its end.
+ * @param most how many events are kept for those who come back.
+ */
+export function createEventHub(epoch: string, most: number): EventHub {
+  const ring = createEventRing(most);
+  const groups = new Map<string, Group>();
+  /** Of the newest event. */
+  let seq = 0;
+  let subscribers = 0;
+  /** Set while some group has pending events: those after `given`. */
+  let flushing: NodeJS.Immediate | undefined;
+  let given = 0;
+  let isClosed = false;
+
+  function flush(): void {
+    clearImmediate(flushing);
+    flushing = undefined;
+    for (const group of groups.values()) {
+      if (group.pending.length === 0) continue;
+      const batch = new EventBatch(epoch, group.pending);
+      group.pending = [];
+      for (const member of group.members) member.take(batch);
+    }
+  }
+
+  function groupOf({ topics, grant }: Wanted): Group {
+    const key = keyOf(topics, grant);
+    const known = groups.get(key) ?? { topics, grant, members: new Set(), pending: [] };
+    groups.set(key, known);
+    return known;
+  }
+
+  /** The events that a subscriber has missed. Undefined: they are not all there. */
+  function missedBy(wanted: Wanted): readonly NumberedEvent[] | undefined {
+    const { since } = wanted;
+    if (since === undefined) return [];
+    if (since.epoch !== epoch) return undefined;
+    return ring.since(since.seq)?.filter((event) => concerns(wanted, event));
+  }
+
+  function subscribe(wanted: Wanted, subscriber: Subscriber): Subscription {
+    // Those of this turn are before its place.
+    flush();
+    const missed = missedBy(wanted);
+    const place = { epoch, seq: missed && wanted.since ? wanted.since.seq : seq };
+    const isComplete = missed !== undefined;
+    const batch = missed && missed.length > 0 ? new EventBatch(epoch, missed) : undefined;
+    const group = groupOf(wanted);
+    group.members.add(subscriber);
+    subscribers++;
+    const stop = () => {
+      if (!group.members.delete(subscriber)) return;
+      subscribers--;
+      if (group.members.size === 0) groups.delete(keyOf(group.topics, group.grant));
+    };
+    return { ...place, isComplete, missed: batch, stop };
+  }
+
+  return {
+    publish: (happening) => {
+      const event = numbered(epoch, ++seq, happening);
+      ring.add(event);
+      for (const group of groups.values()) {
+        if (!concerns(group, event)) continue;
+        group.pending.push(event);
+        if (flushing) continue;
+        given = seq - 1;
+        flushing = setImmediate(flush);
+      }
+    },
+    subscribe,
+    get place() {
+      return { epoch, seq: flushing ? given : seq };
+    },
+    get subscribers() {
+      return subscribers;
+    },
+    get isClosed() {
+      return isClosed;
+    },
+    close: async () => {
+      isClosed = true;
+      flush();
+      const members = [...groups.values()].flatMap((group) => [...group.members]);
+      await Promise.all(members.map((member) => member.end("stopping")));
+    },
+  };
+}
+
+function concerns({ topics, grant }: Pick<Wanted, "topics" | "grant">, event: NumberedEvent): boolean {
+  return (topics === undefined || topics.has(event.topic)) && mayKnowOf(grant, event);
+}
+
+function keyOf(topics: ReadonlySet<Topic> | undefined, { pools, names }: Grant): string {
+  const sorted = (texts: Iterable<string> | undefined) => (texts === undefined ? null : [...texts].sort());
+  return JSON.stringify([sorted(topics), sorted(pools), sorted(names)]);
+}

@@ -1,0 +1,47 @@
+import type { Config } from "../config/schema.js";
+import type { DownloadChange } from "../downloads/running-download.js";
+import type { CallReport } from "../observability/call-report.js";
+import { publishCall } from "./call-events.js";
+import { createEventStreams, type EventStreams } from "./event-stream.js";
+import { createEventHub } from "./hub.js";
+
+/** Comes before the 30 s after which many proxies end a connection on which nothing moves. */
+const KEEP_ALIVE_MS = 15_000;
+/** How long a stop waits for clients to take the last event. */
+const END_MS = 1_000;
+
+/** What happens in the daemon, told to whoever wants to know. */
+export interface Events {
+  readonly serve: EventStreams;
+  /** Tells of a call, whose `answer` is that of CallOptions.report. */
+  onCall(call: CallReport, answer: unknown): void;
+  onDownload(change: DownloadChange): void;
+  onPool(pool: string, isReady: boolean): void;
+  /** Tells all subscribers that the daemon stops, and ends their connections. */
+  close(): Promise<void>;
+}
+
+/** @param runId numbers of events count from 1 within a run. */
+export function openEvents(
+  { limits: { events, subscriberBytes } }: Pick<Config, "limits">,
+  runId: string,
+): Events {
+  const hub = createEventHub(runId, events);
+  return {
+    serve: createEventStreams({ hub, subscriberBytes, keepAliveMs: KEEP_ALIVE_MS, endMs: END_MS }),
+    onCall: (call, answer) => publishCall(call, answer, hub.publish),
+    onDownload: ({ action, download: { pool, ticket, caller, requestId }, failure }) => {
+      const told = failure && { code: failure.code, message: failure.message };
+      hub.publish({ topic: "download", action, pool, id: ticket.name, caller, requestId, failure: told });
+    },
+    onPool: (pool, isReady) =>
+      hub.publish({
+        topic: "pool",
+        action: isReady ? "started" : "ended",
+        pool,
+        id: pool,
+        origin: "outside",
+      }),
+    close: hub.close,
+  };
+}

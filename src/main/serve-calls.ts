@@ -1,0 +1,75 @@
+import type { Logger } from "pino";
+import { createMethodTable } from "../protocol/json-rpc/methods/table.js";
+import { failed } from "../protocol/storage/failures.js";
+import type { PoolName } from "../protocol/storage/names.js";
+import { isRead } from "../protocol/storage/operation-kinds.js";
+import type { Config } from "./config/schema.js";
+import type { Downloads } from "./downloads/downloads.js";
+import type { Events } from "./events/open-events.js";
+import { jobHandlers } from "./jobs/job-handlers.js";
+import { type LastingOptions, runAsJob } from "./jobs/lasting-calls.js";
+import type { CallReport } from "./observability/call-report.js";
+import type { Metrics } from "./observability/metrics.js";
+import type { OpenDoors } from "./open-streaming.js";
+import type { Actor } from "./pools/actor-handle.js";
+import type { Readiness } from "./pools/readiness.js";
+import { createBulkRoutes, createRoutes, type OpenRoutes } from "./routes.js";
+import { createRpcEndpoint } from "./rpc/endpoint.js";
+import { type NodeHandlers, runOnNode } from "./rpc/node-handlers.js";
+
+interface Served {
+  readonly config: Config;
+  readonly log: Logger;
+  /** The actor that serves a pool; undefined while the daemon stops. */
+  actorOf(pool: PoolName): Actor | undefined;
+  report(call: CallReport, answer?: unknown): void;
+  readonly metrics: Pick<Metrics, "render">;
+  readonly downloads: Downloads;
+  /** For calls that may last. */
+  readonly lasting: LastingOptions;
+  readonly events: Pick<Events, "serve">;
+  readiness(limitMs: number): Promise<Readiness>;
+  readonly always: OpenRoutes;
+  readonly openDoors: OpenDoors;
+}
+
+/** From now on all requests are answered, on both ports. */
+export function serveCalls({
+  config,
+  log,
+  actorOf,
+  report,
+  downloads,
+  lasting,
+  always,
+  ...parts
+}: Served): void {
+  const { limits, timeouts } = config;
+  const handlers: NodeHandlers = { ...jobHandlers(lasting.jobs) };
+  const rpc = createRpcEndpoint({
+    pools: config.pools.map(({ name }) => name),
+    methods: createMethodTable(limits),
+    ...limits,
+    run: (routed, client, caller) => {
+      const { pool, operation } = routed;
+      const actor = actorOf(pool);
+      if (!actor) return failed.stopping;
+      if (isRead(operation)) return actor.read(operation) ?? actor.call<unknown>(operation, client);
+      return runAsJob(lasting, routed, { caller, client }, () => actor.call(operation, client));
+    },
+    runOnNode: (operation, caller, client) => runOnNode(handlers, operation, { caller, client }),
+    report,
+    onBug: (error) => log.error({ err: error }, "a request could not be answered"),
+  });
+  const { handle, handleBulk, handleResult: result } = downloads;
+  const main = createRoutes({
+    ...always,
+    rpc,
+    download: handle,
+    result,
+    events: parts.events.serve,
+    readiness: () => parts.readiness(timeouts.readyMs),
+    metrics: parts.metrics.render,
+  });
+  parts.openDoors(main, createBulkRoutes({ ...always, download: handleBulk, result }));
+}

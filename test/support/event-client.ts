@@ -1,0 +1,36 @@
+/** An event as a subscriber gets it. */
+export interface TestEvent {
+  readonly epoch: string;
+  readonly seq: number;
+  readonly topic: string;
+  readonly action: string;
+  readonly pool: string;
+  readonly id: string;
+  readonly caller: string | null;
+  readonly requestId: string | null;
+  readonly failure?: { readonly code: string };
+}
+
+/** A frame of server-sent events; `name` is "" where it has none. */
+export interface EventFrame {
+  readonly id: string;
+  readonly name: string;
+  readonly data: unknown;
+}
+
+/** The frames that a text of server-sent events has, without comments and without a last one that is not whole. */
+export function readFrames(text: string): EventFrame[] {
+  return text
+    .split("\n\n")
+    .slice(0, -1)
+    .flatMap((frame) => {
+      const fields = new Map<string, string>();
+      for (const line of frame.split("\n")) {
+        const colon = line.indexOf(": ");
+        if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 2));
+      }
+      const data = fields.get("data");
+      if (data === undefined) return [];
+      return [{ id: fields.get("id") ?? "", name: fields.get("event") ?? "", data: JSON.parse(data) }];
+    });
+}

@@ -1,0 +1,99 @@
+import { effect, type ReadonlySignal, signal, untracked } from "@preact/signals";
+import type { Client } from "../api/client.ts";
+import type { EventRecord, ImageRecord, SnapshotRecord, VolumeRecord } from "../api/records.ts";
+import { isWithin, splitSnapshot } from "./names.ts";
+import { createPagedList, type PagedList } from "./paged-list.ts";
+
+/** What is in the pool that is shown. */
+export interface Catalog {
+  readonly volumes: PagedList<VolumeRecord>;
+  readonly images: PagedList<ImageRecord>;
+  /** The snapshots of one volume. */
+  readonly snapshots: PagedList<SnapshotRecord>;
+  /** Shows the snapshots of another volume; "" of none. */
+  showSnapshots(volume: string): void;
+  /** Asks for everything again. */
+  reload(): void;
+  /** Keeps the lists up to date with what has happened. */
+  apply(event: Pick<EventRecord, "topic" | "action" | "pool" | "id">): void;
+}
+
+/** More changes of volumes at once are one new list. */
+const MOST_LOOK_UPS = 20;
+const GATHER_MS = 200;
+
+export function createCatalog(client: Client, pool: ReadonlySignal<string>): Catalog {
+  const shown = signal("");
+  /** Volumes that were made or changed and have not been looked up. */
+  const changed = new Set<string>();
+
+  const volumes = createPagedList<VolumeRecord>(async (page) => {
+    const answer = await client.call("ListVolumes", { pool: pool.value, ...page });
+    return answer.ok ? { ok: true, value: answer.value.volumes } : answer;
+  });
+  const images = createPagedList<ImageRecord>(async (page) => {
+    const answer = await client.call("ListImages", { pool: pool.value, ...page });
+    return answer.ok ? { ok: true, value: answer.value.images ?? [] } : answer;
+  });
+  const snapshots = createPagedList<SnapshotRecord>(async (page) => {
+    const answer = await client.call("ListSnapshots", { id: shown.value, ...page });
+    return answer.ok ? { ok: true, value: answer.value.snapshots } : answer;
+  });
+
+  function reload(): void {
+    void volumes.load();
+    void images.load();
+    if (shown.value !== "") void snapshots.load();
+  }
+
+  effect(() => {
+    if (pool.value === "") return;
+    untracked(() => {
+      volumes.clear();
+      images.clear();
+      void volumes.load();
+      void images.load();
+    });
+  });
+
+  async function lookUpChanged(): Promise<void> {
+    const ids = [...changed];
+    changed.clear();
+    if (ids.length > MOST_LOOK_UPS) return volumes.load();
+    for (const id of ids) {
+      const answer = await client.call("GetVolume", { id });
+      if (answer.ok) volumes.put(answer.value.volumes);
+      else if (answer.failure.reason === "dataset.not_found") volumes.remove((each) => each === id);
+    }
+  }
+
+  function lookUpSoon(id: string): void {
+    if (changed.size === 0) setTimeout(() => void lookUpChanged(), GATHER_MS);
+    changed.add(id);
+  }
+
+  return {
+    volumes,
+    images,
+    snapshots,
+    showSnapshots: (volume) => {
+      if (shown.value === volume) return;
+      shown.value = volume;
+      snapshots.clear();
+      if (volume !== "") void snapshots.load();
+    },
+    reload,
+    apply: ({ topic, action, pool: place, id }) => {
+      if (place !== pool.value) return;
+      if (topic === "image") void images.load();
+      if (topic === "image" || topic === "guest") return void volumes.load();
+      if (topic === "snapshot") {
+        if (shown.value !== "" && isWithin(splitSnapshot(id).dataset, shown.value)) void snapshots.load();
+        return;
+      }
+      if (topic !== "volume") return;
+      if (action === "deleted") volumes.remove((each) => isWithin(each, id));
+      else lookUpSoon(id);
+    },
+  };
+}

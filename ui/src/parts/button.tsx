@@ -1,0 +1,37 @@
+import type { ComponentChildren } from "preact";
+import { Icon, type IconName } from "./icons.tsx";
+
+interface ButtonProps {
+  readonly onClick?: () => void;
+  readonly icon?: IconName;
+  readonly kind?: "plain" | "main" | "danger" | "quiet";
+  readonly type?: "button" | "submit";
+  readonly disabled?: boolean;
+  /** What it does, where its text or picture alone does not say it. */
+  readonly label?: string;
+  readonly children?: ComponentChildren;
+}
+
+export function Button({
+  onClick,
+  icon,
+  kind = "plain",
+  type = "button",
+  disabled,
+  label,
+  children,
+}: ButtonProps) {
+  return (
+    <button
+      type={type}
+      class={`button ${kind}${children ? "" : " bare"}`}
+      disabled={disabled}
+      aria-label={label}
+      title={children ? undefined : label}
+      onClick={onClick}
+    >
+      {icon && <Icon name={icon} />}
+      {children}
+    </button>
+  );
+}

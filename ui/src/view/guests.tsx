@@ -1,0 +1,138 @@
+import { useMemo, useState } from "preact/hooks";
+import type { VolumeRecord } from "../api/records.ts";
+import { guestOf, splitName } from "../model/names.ts";
+import { hrefOf } from "../model/route.ts";
+import { countText, mibText } from "../model/sizes.ts";
+import { useStore } from "../model/store.ts";
+import { Button } from "../parts/button.tsx";
+import { VirtualList } from "../parts/virtual-list.tsx";
+import { DeleteGuestDialog } from "./delete-dialogs.tsx";
+import { ListStatus } from "./list-status.tsx";
+import { TakeSnapshotDialog } from "./snapshot-dialogs.tsx";
+import { SnapshotTable } from "./snapshot-table.tsx";
+
+interface Guest {
+  /** `tank/guests/g1`. */
+  readonly id: string;
+  readonly name: string;
+  readonly disks: readonly VolumeRecord[];
+  /** MiB. */
+  readonly size: number;
+}
+
+/** The guests whose disks are among the volumes. */
+function guestsOf(volumes: readonly VolumeRecord[]): readonly Guest[] {
+  const guests = new Map<string, VolumeRecord[]>();
+  for (const volume of volumes) {
+    const name = guestOf(volume.id);
+    if (name === undefined) continue;
+    const id = `${splitName(volume.id).pool}/guests/${name}`;
+    const disks = guests.get(id);
+    if (disks) disks.push(volume);
+    else guests.set(id, [volume]);
+  }
+  return [...guests].map(([id, disks]) => ({
+    id,
+    name: id.slice(id.lastIndexOf("/") + 1),
+    disks,
+    size: disks.reduce((sum, { size }) => sum + size, 0),
+  }));
+}
+
+export function GuestsView() {
+  const { catalog, router } = useStore();
+  const { selected } = router.route.value;
+  const [filter, setFilter] = useState("");
+  const { value: list } = catalog.volumes.state;
+  const guests = useMemo(() => guestsOf(list.rows), [list.rows]);
+  const wanted = filter.trim().toLowerCase();
+  const rows = guests.filter(({ name }) => name.toLowerCase().includes(wanted));
+  const guest = guests.find(({ id }) => id === selected);
+  return (
+    <div class={selected ? "split has-selection" : "split"}>
+      <section class="list-side" aria-label="List of guests">
+        <div class="toolbar">
+          <input
+            type="search"
+            class="filter"
+            aria-label="Filter by name"
+            placeholder="Filter by name"
+            value={filter}
+            onInput={({ currentTarget }) => setFilter(currentTarget.value)}
+          />
+          <ListStatus list={{ ...list, rows: guests }} shown={rows.length} noun="guests" />
+        </div>
+        <VirtualList
+          label="Guests"
+          rows={rows}
+          selected={selected}
+          onSelect={(id) => router.go("guests", id)}
+        >
+          {({ name, disks, size }) => (
+            <>
+              <span class="row-name">{name}</span>
+              <span class="row-hint">
+                {disks.length === 1 ? "1 disk" : `${countText(disks.length)} disks`}
+              </span>
+              <span class="row-size">{mibText(size)}</span>
+            </>
+          )}
+        </VirtualList>
+      </section>
+      <section class="detail-side" aria-label="Selected guest">
+        {guest ? (
+          <GuestDetail guest={guest} />
+        ) : (
+          <p class="empty">
+            {selected
+              ? `${selected} has no disks (any more).`
+              : guests.length > 0
+                ? "Select a guest to see its disks and their snapshots."
+                : "No guest has disks here."}
+          </p>
+        )}
+      </section>
+    </div>
+  );
+}
+
+function GuestDetail({ guest }: { readonly guest: Guest }) {
+  const { session, dialog } = useStore();
+  return (
+    <>
+      <header class="detail-head">
+        <a class="back" href={hrefOf("guests")}>
+          All guests
+        </a>
+        <h2>{guest.name}</h2>
+        {session.can("operate") && (
+          <div class="detail-actions">
+            <Button
+              kind="main"
+              icon="snapshot"
+              onClick={() => (dialog.value = <TakeSnapshotDialog dataset={guest.id} isGuest />)}
+            >
+              Snapshot of all disks
+            </Button>
+            <Button
+              kind="danger"
+              icon="remove"
+              onClick={() => (dialog.value = <DeleteGuestDialog root={guest.id} />)}
+            >
+              Delete disks
+            </Button>
+          </div>
+        )}
+      </header>
+      {guest.disks.map((disk) => (
+        <section key={disk.id} class="disk" aria-label={`Disk ${disk.id}`}>
+          <h3>
+            <a href={hrefOf("volumes", disk.id)}>{disk.id.slice(guest.id.length + 1) || guest.name}</a>
+            <span class="hint">{mibText(disk.size)}</span>
+          </h3>
+          <SnapshotTable dataset={disk.id} />
+        </section>
+      ))}
+    </>
+  );
+}

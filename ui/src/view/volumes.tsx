@@ -1,0 +1,164 @@
+import { useState } from "preact/hooks";
+import type { VolumeRecord } from "../api/records.ts";
+import { guestOf, kindOf, splitName, type VolumeKind } from "../model/names.ts";
+import type { ListState } from "../model/paged-list.ts";
+import { hrefOf } from "../model/route.ts";
+import { mibText } from "../model/sizes.ts";
+import { useStore } from "../model/store.ts";
+import { Button } from "../parts/button.tsx";
+import { VirtualList } from "../parts/virtual-list.tsx";
+import { CreateVolumeDialog } from "./create-volume-dialog.tsx";
+import { DeleteVolumeDialog } from "./delete-dialogs.tsx";
+import { ListStatus } from "./list-status.tsx";
+import { TakeSnapshotDialog } from "./snapshot-dialogs.tsx";
+import { SnapshotTable } from "./snapshot-table.tsx";
+
+const KINDS: readonly (readonly [VolumeKind | "all", string])[] = [
+  ["all", "All"],
+  ["guest", "Guests"],
+  ["image", "Images"],
+  ["other", "Others"],
+];
+
+/** Every volume of the pool, and the one that is selected. */
+export function VolumesView() {
+  const { catalog, router, session, dialog } = useStore();
+  const { selected } = router.route.value;
+  const [filter, setFilter] = useState("");
+  const [kind, setKind] = useState<VolumeKind | "all">("all");
+  const { value: list } = catalog.volumes.state;
+  const wanted = filter.trim().toLowerCase();
+  const rows = list.rows.filter(
+    ({ id }) => id.toLowerCase().includes(wanted) && (kind === "all" || kindOf(id) === kind),
+  );
+  const volume = list.rows.find(({ id }) => id === selected);
+  return (
+    <div class={selected ? "split has-selection" : "split"}>
+      <section class="list-side" aria-label="List of volumes">
+        <div class="toolbar">
+          <input
+            type="search"
+            class="filter"
+            aria-label="Filter by name"
+            placeholder="Filter by name"
+            value={filter}
+            onInput={({ currentTarget }) => setFilter(currentTarget.value)}
+          />
+          {session.can("operate") && (
+            <Button kind="main" icon="add" onClick={() => (dialog.value = <CreateVolumeDialog />)}>
+              New volume
+            </Button>
+          )}
+        </div>
+        <fieldset class="choices">
+          <legend class="sr-only">Kind</legend>
+          {KINDS.map(([each, text]) => (
+            <label key={each}>
+              <input type="radio" name="kind" checked={kind === each} onChange={() => setKind(each)} />
+              <span>{text}</span>
+            </label>
+          ))}
+          <span class="spacer" />
+          <ListStatus list={list} shown={rows.length} noun="volumes" />
+        </fieldset>
+        <VirtualList
+          label="Volumes"
+          rows={rows}
+          selected={selected}
+          onSelect={(id) => router.go("volumes", id)}
+        >
+          {(row) => <VolumeRow volume={row} />}
+        </VirtualList>
+      </section>
+      <section class="detail-side" aria-label="Selected volume">
+        {volume ? <VolumeDetail volume={volume} /> : <NothingSelected selected={selected} list={list} />}
+      </section>
+    </div>
+  );
+}
+
+function VolumeRow({ volume: { id, size } }: { readonly volume: VolumeRecord }) {
+  const { inPool } = splitName(id);
+  const slash = inPool.lastIndexOf("/") + 1;
+  return (
+    <>
+      <span class="row-name" title={id}>
+        <span class="row-folder">{inPool.slice(0, slash)}</span>
+        {inPool.slice(slash)}
+      </span>
+      <span class="row-size">{mibText(size)}</span>
+    </>
+  );
+}
+
+interface NothingSelectedProps {
+  readonly selected: string;
+  readonly list: ListState<VolumeRecord>;
+}
+
+function NothingSelected({ selected, list: { rows, isComplete } }: NothingSelectedProps) {
+  if (!isComplete) return <p class="empty">…</p>;
+  if (selected) return <p class="empty">{selected} is not there (any more).</p>;
+  return (
+    <p class="empty">
+      {rows.length > 0 ? "Select a volume to see its snapshots." : "There is no volume yet."}
+    </p>
+  );
+}
+
+function VolumeDetail({ volume }: { readonly volume: VolumeRecord }) {
+  const { session, dialog } = useStore();
+  const { pool } = splitName(volume.id);
+  const guest = guestOf(volume.id);
+  const kind = kindOf(volume.id);
+  return (
+    <>
+      <header class="detail-head">
+        <a class="back" href={hrefOf("volumes")}>
+          All volumes
+        </a>
+        <h2>{volume.id}</h2>
+        {session.can("operate") && (
+          <div class="detail-actions">
+            <Button
+              kind="main"
+              icon="snapshot"
+              onClick={() => (dialog.value = <TakeSnapshotDialog dataset={volume.id} />)}
+            >
+              Take a snapshot
+            </Button>
+            {kind !== "image" && (
+              <Button
+                kind="danger"
+                icon="remove"
+                onClick={() => (dialog.value = <DeleteVolumeDialog volume={volume} />)}
+              >
+                Delete
+              </Button>
+            )}
+          </div>
+        )}
+      </header>
+      <dl class="facts">
+        <div>
+          <dt>Size</dt>
+          <dd>{mibText(volume.size)}</dd>
+        </div>
+        <div>
+          <dt>Device</dt>
+          <dd class="dataset">{volume.device}</dd>
+        </div>
+        {guest !== undefined && (
+          <div>
+            <dt>Guest</dt>
+            <dd>
+              <a href={hrefOf("guests", `${pool}/guests/${guest}`)}>{guest}</a>
+            </dd>
+          </div>
+        )}
+      </dl>
+      <h3>Snapshots</h3>
+      <SnapshotTable dataset={volume.id} />
+    </>
+  );
+}
