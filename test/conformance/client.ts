@@ -84,6 +84,8 @@ export interface Answers {
   DeleteDataset: Volumes;
   ResizeVolume: Volumes;
   RenameVolume: Volumes;
+  PromoteVolume: Volumes;
+  CloneSnapshot: Volumes;
   ListSnapshots: Snapshots;
   GetSnapshot: Snapshots;
   CreateSnapshot: Snapshots;

@@ -71,6 +71,7 @@ conformance("Names and pools", "names", ({ server, pool, otherPool, own, deviceO
       ["RollbackSnapshot", { id, destroyMoreRecent: true }],
       ["ResizeVolume", { id, size: 8 }],
       ["RenameVolume", { id, dest: `${own}/moved` }],
+      ["PromoteVolume", { id }],
       ["CloneImage", { id: "no-such-image", dest: id }],
     ]);
     const failures = await Promise.all(calls.map(([method, params]) => server.failure(method, params)));
@@ -218,6 +219,8 @@ conformance("Names and pools", "names", ({ server, pool, otherPool, own, deviceO
       ["RollbackSnapshot", { id: `${own}/v@s` }],
       ["ResizeVolume", { id: `${own}/v`, size: 8 }],
       ["RenameVolume", { id: `${own}/v`, dest: `${own}/w` }],
+      ["PromoteVolume", { id: `${own}/v` }],
+      ["CloneSnapshot", { id: `${own}/v@s`, dest: `${own}/w` }],
       ["VerifyDisks", { guest: { id: "g", disks: [{ size: 1 }] } }],
       ["CreateGuestDisks", { guest: { id: "g", disks: [{ size: 1 }] } }],
       ["DeleteGuestsDisks", { guest: { id: "g" } }],

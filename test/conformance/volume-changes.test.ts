@@ -112,10 +112,85 @@ conformance("Changes of a volume", "volume-changes", ({ server, pool, otherPool,
     });
   });
 
+  const clone = (snapshot: string, dest: string) =>
+    server.must("CloneSnapshot", { id: `${own}/${snapshot}`, dest: `${own}/${dest}` });
+  const snapshot = (name: string, dest: string) =>
+    server.must("CreateSnapshot", { id: `${own}/${name}`, dest });
+
+  test("CloneSnapshot makes a volume of a snapshot, with its size; a repeat is a success", async () => {
+    await create("cloned");
+    await snapshot("cloned", "s");
+    await server.must("ResizeVolume", { id: `${own}/cloned`, size: 16 });
+    for (const _each of [1, 2]) {
+      expect(await clone("cloned@s", "clones/a")).toEqual({ volumes: [volume("clones/a")] });
+    }
+    const { data } = await server.failure("DeleteSnapshot", { id: `${own}/cloned@s` });
+    expect(data.reason).toBe("dataset.has_clones");
+  });
+
+  test("CloneSnapshot refuses what is no snapshot, not there, or where something else is", async () => {
+    await create("source");
+    await snapshot("source", "s");
+    await create("other");
+    const refused = (id: string, dest = `${own}/none`) => server.refusal("CloneSnapshot", { id, dest });
+    expect(await refused(`${own}/source`)).toBe("not a snapshot");
+    expect(await refused(`${own}/none`)).toBe("not found");
+    expect(await refused(`${own}/source@none`)).toBe("not found");
+    expect(await refused(`${own}/source@s`, "")).toBe("need dest");
+    expect(await refused(`${own}/source@s`, `${own}/other`)).toBe("dataset already exists");
+    await server.must("CreateSnapshot", { id: own, dest: "folder" });
+    expect(await refused(`${own}@folder`)).toBe("not a snapshot of a volume");
+    await server.must("DeleteSnapshot", { id: `${own}@folder` });
+    expect(await server.refusal("GetVolume", { id: `${own}/none` })).toBe("not found");
+  });
+
+  test("PromoteVolume gives a clone the snapshots that it was made of, and then the volume can go", async () => {
+    await create("base");
+    for (const name of ["older", "origin"]) await snapshot("base", name);
+    await clone("base@origin", "heir");
+    await clone("base@older", "sibling");
+    for (const [name, tag] of [
+      ["base", "newer"],
+      ["heir", "own"],
+    ] as const)
+      await snapshot(name, tag);
+    expect(await server.must("PromoteVolume", { id: `${own}/heir` })).toEqual({ volumes: [volume("heir")] });
+    const named = (name: string, tags: readonly string[]) =>
+      tags.map((tag) => `${pool}/${own}/${name}@${tag}`);
+    expect(await snapshotsOf("heir")).toEqual(named("heir", ["older", "origin", "own"]));
+    expect(await snapshotsOf("base")).toEqual(named("base", ["newer"]));
+    const { message } = await server.failure("DeleteSnapshot", { id: `${own}/heir@origin` });
+    expect(message).toContain(`clones: ${pool}/${own}/base`);
+    await server.must("DeleteDataset", { id: `${own}/base` });
+    // The other clone follows: its origin is the heir's now.
+    await server.must("PromoteVolume", { id: `${own}/sibling` });
+    expect(await snapshotsOf("sibling")).toEqual(named("sibling", ["older"]));
+    expect(await snapshotsOf("heir")).toEqual(named("heir", ["origin", "own"]));
+    await server.must("PromoteVolume", { id: `${own}/heir` });
+    await server.must("DeleteDataset", { id: `${own}/sibling` });
+    expect(await snapshotsOf("heir")).toEqual(named("heir", ["older", "origin", "own"]));
+  });
+
+  test("PromoteVolume says which snapshot is in the way, and of what is no clone", async () => {
+    await create("parent-of-two");
+    await snapshot("parent-of-two", "same");
+    await snapshot("parent-of-two", "origin");
+    await clone("parent-of-two@origin", "conflicting");
+    await snapshot("conflicting", "same");
+    const { message, data } = await server.failure("PromoteVolume", { id: `${own}/conflicting` });
+    expect(message).toBe(
+      `cannot promote '${pool}/${own}/conflicting': conflicting snapshot 'same' from parent '${pool}/${own}/parent-of-two@origin'`,
+    );
+    expect(data).toMatchObject({ reason: "dataset.exists", errno: "EEXIST" });
+    expect(await snapshotsOf("parent-of-two")).toHaveLength(2);
+    expect(await server.refusal("PromoteVolume", { id: `${own}/parent-of-two` })).toBe("not a clone");
+  });
+
   test("changes of what is no volume, or not there, are refused", async () => {
     const changes = [
       ["ResizeVolume", { size: 8 }],
       ["RenameVolume", { dest: `${own}/x` }],
+      ["PromoteVolume", {}],
     ] as const;
     await create("parent/v");
     for (const [method, params] of changes) {

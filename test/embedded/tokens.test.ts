@@ -24,6 +24,8 @@ const PARAMS: Readonly<Record<string, object>> = {
   DeleteDataset: { id: "guests/old/disk-0" },
   ResizeVolume: { id: "guests/kept/disk-0", size: 16 },
   RenameVolume: { id: "guests/new/disk-0", dest: "guests/new/disk-1" },
+  PromoteVolume: { id: "guests/new/disk-1" },
+  CloneSnapshot: { id: "guests/kept/disk-0@s", dest: "guests/new/clone" },
   ListSnapshots: {},
   GetSnapshot: { id: "guests/kept/disk-0@s" },
   CreateSnapshot: { id: "guests/kept/disk-0", dest: "more" },

@@ -310,6 +310,36 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
         }
         return succeed(null);
       }),
+    promote: (name) =>
+      call("promote", name, () => {
+        const clone = entries.get(name);
+        if (clone?.type !== "volume") return failed.notFound;
+        const { origin } = clone;
+        const made = origin && entries.get(origin);
+        const source = made && entries.get(datasetOf(origin));
+        if (!made || !source) return fail("dataset.wrong_type", "not a clone");
+        const older = snapshotsOn(source.name).filter(({ createtxg }) => createtxg <= made.createtxg);
+        const moved = (each: string) => `${name}@${each.slice(each.indexOf("@") + 1)}`;
+        const conflict = older.find((each) => entries.has(moved(each.name)));
+        if (conflict) {
+          const tag = conflict.name.slice(conflict.name.indexOf("@") + 1);
+          const what = `cannot promote '${name}': conflicting snapshot '${tag}' from parent '${origin}'`;
+          return fail("dataset.exists", what);
+        }
+        entries.set(name, { ...clone, origin: source.origin });
+        entries.set(source.name, { ...source, origin });
+        for (const each of older) {
+          const to = moved(each.name);
+          entries.delete(each.name);
+          entries.set(to, { ...each, name: to as AnyName });
+          const tags = holds.get(each.name);
+          holds.delete(each.name);
+          if (tags) holds.set(to, tags);
+          for (const child of clonesOf(new Set([each.name])))
+            entries.set(child.name, { ...child, origin: to as SnapshotName });
+        }
+        return succeed(null);
+      }),
     resize: (volume, size) =>
       call("resize", volume, () => {
         const entry = entries.get(volume);

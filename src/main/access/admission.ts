@@ -92,6 +92,7 @@ export function datasetsOf(operation: Operation, pool: PoolName): readonly strin
       return [`${pool}/images/${operation.id}`];
     case "CloneImage":
       return [operation.target];
+    case "CloneSnapshot":
     case "RenameVolume":
       return [operation.name, operation.target];
     case "CreateSnapshot":

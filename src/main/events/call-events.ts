@@ -50,6 +50,9 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
       return [{ topic: "volume", action: "created", id: operation.target }];
     case "CreateVolume":
       return [{ topic: "volume", action: "created", id: operation.name }];
+    case "CloneSnapshot":
+      return [{ topic: "volume", action: "created", id: operation.target }];
+    case "PromoteVolume":
     case "ResizeVolume":
       return [{ topic: "volume", action: "changed", id: operation.name }];
     case "RenameVolume":

@@ -5,11 +5,13 @@ import { JOB_DEFINITIONS } from "./job-definitions.js";
 import { POOL_DEFINITIONS } from "./pool-definitions.js";
 import { SNAPSHOT_DEFINITIONS } from "./snapshot-definitions.js";
 import { VOLUME_DEFINITIONS } from "./volume-definitions.js";
+import { VOLUME_VERB_DEFINITIONS } from "./volume-verb-definitions.js";
 
 /** Every method by its name, as docs/api.md shows them. A test wants one for each row of the table. */
 export const DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
   ...IMAGE_DEFINITIONS,
   ...VOLUME_DEFINITIONS,
+  ...VOLUME_VERB_DEFINITIONS,
   ...SNAPSHOT_DEFINITIONS,
   ...GUEST_DEFINITIONS,
   ...POOL_DEFINITIONS,

@@ -23,6 +23,8 @@ const KINDS = {
   GetVolume: "read",
   ResizeVolume: "change",
   RenameVolume: "change",
+  PromoteVolume: "change",
+  CloneSnapshot: "change",
   DeleteDataset: "change",
   ListSnapshots: "list",
   GetSnapshot: "read",

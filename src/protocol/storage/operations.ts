@@ -28,6 +28,9 @@ export interface Operations {
     answer: VolumeRecord;
   };
   RenameVolume: { ask: { name: DatasetName; target: DatasetName }; answer: VolumeRecord };
+  /** Swaps a clone with the volume that it was cloned from, which then is its clone. */
+  PromoteVolume: { ask: { name: DatasetName }; answer: VolumeRecord };
+  CloneSnapshot: { ask: { name: SnapshotName; target: DatasetName }; answer: VolumeRecord };
   DeleteDataset: { ask: { name: DatasetName | SnapshotName }; answer: VolumeRecord };
   ListSnapshots: {
     ask: { root: DatasetName | PoolName | SnapshotName } & Page;

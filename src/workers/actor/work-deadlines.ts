@@ -23,6 +23,8 @@ const STEPS: Readonly<Record<Exclude<WorkName, ReadName>, Steps>> = {
   CreateVolume: { commands: 4 },
   ResizeVolume: { commands: 4 },
   RenameVolume: { commands: 4 },
+  PromoteVolume: { commands: 5 },
+  CloneSnapshot: { commands: 4 },
   DeleteDataset: { commands: 2, destroys: 1 },
   CreateSnapshot: { commands: 4 },
   DeleteSnapshot: { commands: 2, destroys: 2 },

@@ -169,6 +169,12 @@ export interface Zfs {
   /** Creates missing parents too if `makeParents`. */
   rename(from: DatasetName, to: DatasetName, makeParents?: boolean): Promise<Outcome<null>>;
   /**
+   * Gives a clone the snapshot that it was made of, and those before it; the volume that had them
+   * becomes a clone of it. Fails: dataset.not_found, dataset.wrong_type (no clone), dataset.exists (it has
+   * a snapshot of the same name).
+   */
+  promote(clone: DatasetName): Promise<Outcome<null>>;
+  /**
    * Gives a volume another size, rounded up to whole blocks of it. What is new reads as zeros, what is
    * behind a smaller size is lost. A thick volume stays thick.
    * Fails: dataset.not_found, dataset.read_only, pool.no_space.
@@ -220,6 +226,7 @@ export type ZfsChanges = Pick<
   | "snapshot"
   | "clone"
   | "rename"
+  | "promote"
   | "resize"
   | "destroy"
   | "rollback"

@@ -44,6 +44,14 @@ const PATTERNS: readonly Pattern[] = [
     toFailure: () => failed.exists,
   },
   {
+    match: /^cannot promote '.*': conflicting snapshot '.*' from parent '.*'$/m,
+    toFailure: (match) => fail("dataset.exists", match[0]),
+  },
+  {
+    match: /^cannot promote '.*': not a cloned filesystem$/m,
+    toFailure: () => fail("dataset.wrong_type", "not a clone"),
+  },
+  {
     match: /^cannot destroy '(.*)': (?:snapshot|volume|filesystem) has dependent clones$/m,
     toFailure: (match, stderr) =>
       fail(

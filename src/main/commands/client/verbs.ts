@@ -127,6 +127,12 @@ export const VERBS: readonly Verb[] = [
       arguments: [volume, text("dest", "<name>", "the new name")],
     },
     {
+      name: "promote",
+      method: "PromoteVolume",
+      summary: "give a clone the snapshots that it was made of, so that the volume before it can go",
+      arguments: [volume],
+    },
+    {
       name: "delete",
       method: "DeleteDataset",
       summary: "delete a volume or another dataset, with all below it",
@@ -155,6 +161,13 @@ export const VERBS: readonly Verb[] = [
       summary: "delete a snapshot",
       arguments: [snapshot],
       options: [flag("recursive", "-r, --recursive", "those of the same name below it too")],
+    },
+    {
+      name: "clone",
+      method: "CloneSnapshot",
+      summary: "make a volume of a snapshot",
+      arguments: [snapshot, text("dest", "<volume>", "the new volume's name")],
+      records: "volumes",
     },
     {
       name: "rollback",

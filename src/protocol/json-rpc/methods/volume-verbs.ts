@@ -3,7 +3,7 @@ import { type DatasetName, isWithin, type PoolName } from "../../storage/names.j
 import { bytesFromMib, MAX_VOLUME_BYTES, mib } from "../../storage/units.js";
 import { boolean, string, struct, uint64 } from "../params.js";
 import { type Method, method } from "./method.js";
-import { explain, onNameExplained, resolveIn } from "./routing.js";
+import { explain, onNameExplained, refuse, resolveIn } from "./routing.js";
 import { encodeOneVolume, tooLarge } from "./volumes.js";
 
 const fields = { id: string, pool: string };
@@ -59,6 +59,34 @@ export const volumeVerbs: readonly Method[] = [
         const target = newName(pools, resolved.pool, dest);
         if (!target.ok) return target;
         return succeed({ op: "RenameVolume", name: name.value, target: target.value });
+      }),
+    encode: encodeOneVolume,
+  }),
+  method({
+    struct: "PromoteRequest",
+    request: struct(fields),
+    operation: "PromoteVolume",
+    role: "operate",
+    plan: (request, pools) =>
+      onNameExplained(pools, request, (resolved) => {
+        const name = ownVolume(resolved.pool, resolved);
+        return name.ok ? succeed({ op: "PromoteVolume", name: name.value }) : name;
+      }),
+    encode: encodeOneVolume,
+  }),
+  method({
+    struct: "CloneRequest",
+    request: struct({ ...fields, dest: string }),
+    operation: "CloneSnapshot",
+    role: "operate",
+    plan: ({ dest, ...request }, pools) =>
+      onNameExplained(pools, request, ({ pool, dataset, snapshot }) => {
+        if (snapshot === undefined) return refuse(dataset, failed.notSnapshot);
+        if (isWithin(dataset, `${pool}/images`)) {
+          return fail("dataset.protected", `${snapshot} is of an image: CloneImage makes volumes of it`);
+        }
+        const target = newName(pools, pool, dest);
+        return target.ok ? succeed({ op: "CloneSnapshot", name: snapshot, target: target.value }) : target;
       }),
     encode: encodeOneVolume,
   }),

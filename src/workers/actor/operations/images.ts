@@ -1,34 +1,25 @@
-import {
-  fail,
-  failed,
-  internalFailure,
-  type Outcome,
-  succeed,
-  tellAbout,
-} from "../../../protocol/storage/failures.js";
+import { fail, failed, internalFailure, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import { shownUrl } from "../../../protocol/storage/image-hosts.js";
 import { getImage, listImages } from "../../../protocol/storage/known-images.js";
 import {
   type ComponentId,
   childOf,
   type DatasetName,
-  datasetOf,
   MAX_NAME_BYTES,
   renamedSnapshot,
   type SnapshotName,
 } from "../../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
 import { partialOf } from "../../../protocol/storage/partial-name.js";
-import type { CompleteImage, ImageRecord, VolumeRecord } from "../../../protocol/storage/records.js";
-import type { DatasetInfo, PreparedCopies } from "../../drivers/driver.js";
+import type { CompleteImage, ImageRecord } from "../../../protocol/storage/records.js";
+import type { DatasetInfo } from "../../drivers/driver.js";
 import type { LockRequest } from "../dataset-locks.js";
 import type { FetchQueue } from "../fetch-queue.js";
 import { type ImageServiceSettings, imageUrl } from "../image-url.js";
 import { isOurPartial } from "../partial-receive.js";
+import { cloneVolume } from "./cloned-volume.js";
 import type { ActorContext } from "./context.js";
-import { withCopies } from "./copies.js";
 import { failPending, findImage, forgetLostImages, getCompleteImage } from "./present-images.js";
-import { awaitDevice, volumeRecord } from "./volumes.js";
 
 type ImageOperations = Pick<
   OperationHandlers,
@@ -202,31 +193,7 @@ export function imageOperations(
     async CloneImage({ id, target }) {
       const image = await getCompleteImage(context, fetches, id);
       if (!image.ok) return image;
-      const { snapshot } = image.value;
-      const wanted = [
-        { name: datasetOf(snapshot), mode: "keep" },
-        { name: target, mode: "one" },
-      ] as const;
-      const clone = async (copies: PreparedCopies): Promise<Outcome<VolumeRecord>> => {
-        const cloned = await zfs.clone(snapshot, target, copies);
-        if (!cloned.ok && cloned.failure.code === "dataset.not_found")
-          await forgetLostImages(context, snapshot);
-        if (!cloned.ok && cloned.failure.code !== "dataset.exists") return cloned;
-        // `zfs clone -p` also succeeds if the target exists, so the target's origin decides. A repeated
-        // call succeeds. It fails if another caller's dataset is there, or the parent of one.
-        const found = await zfs.find(target);
-        if (!found.ok) return found;
-        if (found.value === undefined) return failed.notFound;
-        if (found.value.origin !== snapshot) {
-          const present = found.value.origin ?? "none";
-          return tellAbout(failed.exists, { field: "origin", found: present, wanted: snapshot });
-        }
-        await awaitDevice(context, target);
-        return succeed(volumeRecord(context, found.value));
-      };
-      return withCopies(zfs, [{ clone: snapshot, target }], (copies) =>
-        locks.with(wanted, () => clone(copies)),
-      );
+      return cloneVolume(context, image.value.snapshot, target);
     },
   };
 }

@@ -1,16 +1,23 @@
 import { fail, failed, type Outcome, succeed, tellAbout } from "../../../protocol/storage/failures.js";
-import type { DatasetName } from "../../../protocol/storage/names.js";
+import { childOf, type DatasetName, datasetOf, isWithin } from "../../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
 import type { VolumeRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
+import { cloneVolume } from "./cloned-volume.js";
 import type { ActorContext } from "./context.js";
 import { awaitDevice, mibText, noSpaceWith, volumeRecord } from "./volumes.js";
 
-type VolumeChanges = Pick<OperationHandlers, "ResizeVolume" | "RenameVolume">;
+type VolumeChanges = Pick<
+  OperationHandlers,
+  "ResizeVolume" | "RenameVolume" | "PromoteVolume" | "CloneSnapshot"
+>;
+
+/** Most renames of an origin that one promotion follows. */
+const MOVES_FOLLOWED = 5;
 
 /** What changes a volume that is there, but for its data. */
 export function volumeChanges(context: ActorContext): VolumeChanges {
-  const { zfs, locks } = context;
+  const { pool, zfs, locks } = context;
 
   /** Fails: dataset.not_found, dataset.wrong_type. */
   async function getVolume(name: DatasetName): Promise<Outcome<DatasetInfo>> {
@@ -26,7 +33,54 @@ export function volumeChanges(context: ActorContext): VolumeChanges {
     return found.ok ? succeed(volumeRecord(context, found.value)) : found;
   }
 
+  /**
+   * The volume that a clone was made of. Fails: dataset.wrong_type (no clone), dataset.protected: an image
+   * without its snapshot is none.
+   */
+  async function getOriginVolume(name: DatasetName): Promise<Outcome<DatasetName>> {
+    const found = await getVolume(name);
+    if (!found.ok) return found;
+    const { origin } = found.value;
+    if (origin === undefined) return fail("dataset.wrong_type", "not a clone");
+    if (!isWithin(origin, childOf(pool, "images"))) return succeed(datasetOf(origin));
+    return fail("dataset.protected", `${name} is a clone of an image, which would lose ${origin}`);
+  }
+
+  /** @returns undefined if the clone has another origin by now, whose name is not locked. */
+  async function promoteFrom(
+    name: DatasetName,
+    source: DatasetName,
+  ): Promise<Outcome<VolumeRecord> | undefined> {
+    const both = [name, source].map((each) => ({ name: each, mode: "tree" }) as const);
+    return locks.with(both, async () => {
+      const current = await getOriginVolume(name);
+      if (!current.ok) return current;
+      if (current.value !== source) return undefined;
+      const promoted = await zfs.promote(name);
+      return promoted.ok ? changedRecord(name) : promoted;
+    });
+  }
+
   return {
+    async PromoteVolume({ name }) {
+      for (let moves = 0; moves < MOVES_FOLLOWED; moves++) {
+        const source = await getOriginVolume(name);
+        if (!source.ok) return source;
+        const promoted = await promoteFrom(name, source.value);
+        if (promoted) return promoted;
+      }
+      return fail("dataset.busy", `the origin of ${name} is renamed again and again`);
+    },
+
+    CloneSnapshot: async ({ name, target }) => {
+      const found = await zfs.find(name);
+      if (!found.ok) return found;
+      if (found.value === undefined) return failed.notFound;
+      // Only snapshots of volumes have a size.
+      if (found.value.volsize === 0n) return fail("dataset.wrong_type", "not a snapshot of a volume");
+      return cloneVolume(context, name, target);
+    },
+
     ResizeVolume: ({ name, size, allowDataLoss }) =>
       locks.with([{ name, mode: "one" }], async () => {
         const before = await getVolume(name);

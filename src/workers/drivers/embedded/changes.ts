@@ -2,6 +2,7 @@ import type { ZfsChanges } from "../driver.js";
 import { cloneSnapshot, createVolume, ensureFilesystem } from "./create-datasets.js";
 import { destroyDatasets } from "./destroy-datasets.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
+import { promoteClone } from "./promote-clone.js";
 import { renameDataset } from "./rename-dataset.js";
 import { resizeVolume } from "./resize-volume.js";
 import { rollBackDataset } from "./roll-back-dataset.js";
@@ -21,6 +22,7 @@ export function embeddedChanges(pool: EmbeddedPool): ZfsChanges {
     snapshot: (name, recursive, copies) => takeSnapshot(pool, name, recursive, copies),
     clone: (origin, target, copies) => cloneSnapshot(pool, origin, target, copies),
     rename: (from, to, makeParents) => renameDataset(pool, from, to, makeParents),
+    promote: (clone) => promoteClone(pool, clone),
     resize: (volume, size) => resizeVolume(pool, volume, size),
     destroy: (name, recursive) => destroyDatasets(pool, name, recursive),
     rollback: (name, destroyMoreRecent, copies) => rollBackDataset(pool, name, destroyMoreRecent, copies),

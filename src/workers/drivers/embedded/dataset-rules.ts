@@ -9,6 +9,7 @@ import {
   childOf,
   type DatasetName,
   datasetOf,
+  MAX_NAME_BYTES,
   type PoolName,
   type SnapshotName,
 } from "../../../protocol/storage/names.js";
@@ -76,6 +77,15 @@ export function findTargets(
  */
 export function writtenSince(allocated: Bytes, allocatedBefore: Bytes | undefined): Bytes {
   return bytes(allocated > (allocatedBefore ?? 0n) ? allocated - (allocatedBefore ?? 0n) : 0n);
+}
+
+/** The failure of a change that would give one of these too long a name; `what` begins its message. */
+export function longNameFailure(what: string, renamed: readonly Dataset[]): FailedOutcome | undefined {
+  // Every name is ASCII.
+  const isLong = renamed.some(({ name }) => name.length > MAX_NAME_BYTES);
+  return isLong
+    ? fail("name.invalid", `${what}: name is too long: at most ${MAX_NAME_BYTES} bytes`)
+    : undefined;
 }
 
 /** The filesystems that `zfs create -p` would create for `name`. Fails: dataset.wrong_type. */

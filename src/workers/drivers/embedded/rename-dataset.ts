@@ -8,7 +8,7 @@ import {
 } from "../../../protocol/storage/names.js";
 import type { CatalogView } from "./catalog.js";
 import type { Dataset } from "./dataset.js";
-import { missingParents, snapshotName } from "./dataset-rules.js";
+import { longNameFailure, missingParents, snapshotName } from "./dataset-rules.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
 import { catchStorageErrors } from "./storage-errors.js";
 
@@ -34,12 +34,15 @@ function decideRename(
   if (parents.value.length > 0 && !makeParents) {
     return fail("dataset.wrong_type", `cannot create '${to}': parent does not exist`);
   }
-  return succeed({ before, put: [...parents.value, ...before.map((dataset) => moved(dataset, from, to))] });
+  const after = before.map((dataset) => moved(dataset, from, to));
+  const tooLong = longNameFailure(`cannot rename '${from}'`, after);
+  return tooLong ?? succeed({ before, put: [...parents.value, ...after] });
 }
 
 /**
  * Renames a dataset with everything below it; with `makeParents` creates the parents that are missing.
- * Fails: dataset.not_found, dataset.exists, dataset.wrong_type (the new parent is no filesystem).
+ * Fails: dataset.not_found, dataset.exists, dataset.wrong_type (the new parent is no filesystem),
+ * name.invalid (that of a snapshot would be too long).
  */
 export function renameDataset(
   pool: EmbeddedPool,

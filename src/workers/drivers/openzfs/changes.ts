@@ -91,6 +91,7 @@ export function openzfsChanges(
       createWithParents(["clone", "-p", ...propertyFlags(ofClones), origin], target),
     rename: (from, to, makeParents = false) =>
       makeParents ? createWithParents(["rename", "-p", from], to) : change(["rename", from, to]),
+    promote: (clone) => change(["promote", clone]),
     async resize(volume, size) {
       const block = await commands.zfs(["list", "-Hp", "-o", "volblocksize", volume]);
       if (!succeeded(block)) return failureOf(block);

@@ -29,6 +29,13 @@ test("each change is told by its topic, its action and a full name", () => {
   expect(told({ op: "RollbackSnapshot", name: snapshot, destroyMoreRecent: true }, {})).toEqual([
     `snapshot rolled-back ${snapshot}`,
   ]);
+  const target = "tank/new" as DatasetName;
+  expect(told({ op: "RenameVolume", name: volume, target }, {})).toEqual([
+    `volume deleted ${volume}`,
+    "volume created tank/new",
+  ]);
+  expect(told({ op: "CloneSnapshot", name: snapshot, target }, {})).toEqual(["volume created tank/new"]);
+  expect(told({ op: "PromoteVolume", name: volume }, {})).toEqual([`volume changed ${volume}`]);
   expect(told({ op: "DeleteGuestsDisks", guest }, guest)).toEqual(["guest deleted tank/guests/g"]);
 });
 

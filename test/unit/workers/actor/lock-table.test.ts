@@ -86,6 +86,26 @@ const CASES: Record<OperationName, readonly Case[]> = {
       run: ({ handlers }) => must(handlers.RenameVolume({ name: dataset, target })),
     },
   ],
+  PromoteVolume: [
+    {
+      when: "",
+      given: (actor) => {
+        putDataset(actor);
+        actor.zfs.put(target, { type: "volume", volsize: SIZE, origin: snapshot });
+      },
+      run: ({ handlers }) => must(handlers.PromoteVolume({ name: target })),
+    },
+  ],
+  CloneSnapshot: [
+    {
+      when: "",
+      given: ({ zfs }) => {
+        zfs.put(dataset, { type: "volume", volsize: SIZE });
+        zfs.put(snapshot, { volsize: SIZE });
+      },
+      run: ({ handlers }) => must(handlers.CloneSnapshot({ name: snapshot, target })),
+    },
+  ],
   DeleteDataset: [
     {
       when: "a dataset",

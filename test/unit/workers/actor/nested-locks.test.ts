@@ -62,6 +62,11 @@ test("no operation takes locks while it holds some", async () => {
   await must(handlers.RenameVolume(loose));
   await must(handlers.RenameVolume({ name: loose.target, target: loose.name }));
   await must(handlers.ResizeVolume({ name: loose.name, size: bytes(2n ** 30n), allowDataLoss: false }));
+  const copied = dataset("tank/copied");
+  await must(handlers.CloneSnapshot({ name: snapshot("tank/v@1"), target: copied }));
+  await must(handlers.PromoteVolume({ name: copied }));
+  await must(handlers.PromoteVolume({ name: dataset("tank/v") }));
+  await must(handlers.DeleteDataset({ name: copied }));
   await must(handlers.RollbackSnapshot({ name: snapshot("tank/v@1"), destroyMoreRecent: true }));
   await must(handlers.DeleteSnapshot({ name: snapshot("tank/v@1"), recursive: false }));
   await must(handlers.DeleteSnapshot({ name: snapshot("tank@r"), recursive: true }));

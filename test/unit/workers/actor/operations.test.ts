@@ -108,6 +108,31 @@ function applied(model: Model, operation: Operation): Model {
     for (const name of [...next.keys()]) if (gone(name)) next.delete(name);
   };
   switch (operation.op) {
+    case "PromoteVolume": {
+      const { name } = operation;
+      const { origin = "" } = next.get(name) ?? {};
+      const source = origin.slice(0, origin.indexOf("@"));
+      // A map keeps the order in which the snapshots were made.
+      const all = [...next.keys()].filter((each) => each.startsWith(`${source}@`));
+      const older = all.slice(0, all.indexOf(origin) + 1);
+      const move = (each = "") => (older.includes(each) ? `${name}${each.slice(source.length)}` : each);
+      const before = next.get(source)?.origin;
+      const entries = [...next].map(([each, { kind, origin: from }]) => {
+        const now = each === name ? before : each === source ? origin : from;
+        return [move(each), { kind, ...(now ? { origin: move(now) } : {}) }] as const;
+      });
+      next.clear();
+      // The older snapshots come first.
+      for (const [each, entry] of entries.filter(([, { kind }]) => kind !== "snapshot"))
+        next.set(each, entry);
+      for (const [each, entry] of entries.filter(([each]) => older.map(move).includes(each)))
+        next.set(each, entry);
+      for (const [each, entry] of entries) if (!next.has(each)) next.set(each, entry);
+      break;
+    }
+    case "CloneSnapshot":
+      withParents(operation.target, { kind: "volume", origin: operation.name });
+      break;
     case "CreateVolume":
       withParents(operation.name, { kind: "volume" });
       break;
@@ -200,6 +225,7 @@ const anyDataset = fc.oneof(
 );
 const tag = fc.constantFrom("s", "t");
 const anySnapshot = fc.tuple(anyDataset, tag).map(([name, each]) => snapshot(`${name}@${each}`));
+const ownSnapshot = fc.tuple(volumeName, tag).map(([name, each]) => snapshot(`${name}@${each}`));
 const imageId = fc.constantFrom("i", "j", "none");
 const someDisks = fc.array(
   fc.oneof(
@@ -228,6 +254,8 @@ const change: fc.Arbitrary<Operation> = fc.oneof(
     size: fc.constantFrom(bytes(MIB), bytes(2n * MIB)),
     allowDataLoss: fc.boolean(),
   }),
+  fc.record({ op: fc.constant("PromoteVolume" as const), name: volumeName }),
+  fc.record({ op: fc.constant("CloneSnapshot" as const), name: ownSnapshot, target: volumeName }),
   fc.record({ op: fc.constant("DeleteImage" as const), id: imageId }),
   fc.tuple(anyDataset, tag, fc.boolean()).map(([name, each, recursive]) => ({
     op: "CreateSnapshot" as const,
@@ -572,6 +600,36 @@ describe("the size of a volume", () => {
     expect(await resize(actor, 1n)).toMatchObject({ failure: { code: "dataset.not_found" } });
     actor.zfs.put(name);
     expect(await resize(actor, 1n)).toMatchObject({ failure: { message: "not a volume" } });
+  });
+});
+
+describe("a clone", () => {
+  test("of an image is not promoted, for the image would lose its snapshot", async () => {
+    const { handlers, zfs } = start({ images: ["i"] });
+    await handlers.CloneImage({ id: "i", target: dataset("tank/v") });
+    expect(await handlers.PromoteVolume({ name: dataset("tank/v") })).toMatchObject({
+      failure: {
+        code: "dataset.protected",
+        message: "tank/v is a clone of an image, which would lose tank/images/i@s",
+      },
+    });
+    expect(zfs.has("tank/images/i@s")).toBe(true);
+  });
+
+  test("whose origin is renamed while it waits for its locks is promoted all the same", async () => {
+    const { handlers, zfs } = start();
+    const [v, w, c] = ["tank/v", "tank/w", "tank/c"].map(dataset) as [DatasetName, DatasetName, DatasetName];
+    await handlers.CreateVolume({ name: v, size: bytes(MIB) });
+    await handlers.CreateSnapshot({ dataset: v, snapshot: snapshot("tank/v@s"), recursive: false });
+    await handlers.CloneSnapshot({ name: snapshot("tank/v@s"), target: c });
+    const [renamed, promoted] = await Promise.all([
+      handlers.RenameVolume({ name: v, target: w }),
+      handlers.PromoteVolume({ name: c }),
+    ]);
+    expect(renamed.ok).toBe(true);
+    expect(promoted.ok).toBe(true);
+    expect(zfs.state()).toMatchObject({ "tank/w": expect.stringContaining("tank/c@s") });
+    expect(zfs.has("tank/c@s")).toBe(true);
   });
 });
 

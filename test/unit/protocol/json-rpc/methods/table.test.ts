@@ -24,6 +24,8 @@ const TABLE = [
   ["DeleteDataset", []],
   ["ResizeVolume", []],
   ["RenameVolume", []],
+  ["PromoteVolume", []],
+  ["CloneSnapshot", []],
   ["ListSnapshots", ["ListSnapshot"]],
   ["GetSnapshot", []],
   ["CreateSnapshot", []],
@@ -93,6 +95,14 @@ describe("changes of a volume", () => {
     ["RenameVolume", '{"id":"v"}', "need dest"],
     ["RenameVolume", '{"dest":"w"}', "need an id"],
     ["RenameVolume", '{"id":"v@s","dest":"w"}', "not a volume"],
+    ["PromoteVolume", "{}", "need an id"],
+    ["PromoteVolume", '{"id":"v@s"}', "not a volume"],
+    ["CloneSnapshot", '{"id":"v@s"}', "need dest"],
+    [
+      "CloneSnapshot",
+      '{"id":"images/i@s","dest":"w"}',
+      "tank/images/i@s is of an image: CloneImage makes volumes of it",
+    ],
     ["RenameVolume", '{"id":"v","dest":"w@s"}', 'not a valid dataset: dest names a snapshot ("@")'],
     [
       "RenameVolume",
@@ -111,6 +121,8 @@ describe("changes of a volume", () => {
         ["ResizeVolume", { id, size: 1 }],
         ["RenameVolume", { id, dest: "w" }],
         ["RenameVolume", { id: "v", dest: id }],
+        ["PromoteVolume", { id }],
+        ["CloneSnapshot", { id: "v@s", dest: id }],
       ] as const) {
         expect(plan(name, JSON.stringify(request))).toMatchObject({ failure: { code: "dataset.protected" } });
       }
@@ -320,6 +332,19 @@ describe("requests that are planned", () => {
       '{"id":"fast/v","dest":"a/b"}',
       "fast",
       { op: "RenameVolume", name: "fast/v", target: "fast/a/b" },
+    ],
+    ["PromoteVolume", '{"id":"v"}', "tank", { op: "PromoteVolume", name: "tank/v" }],
+    [
+      "CloneSnapshot",
+      '{"id":"fast/v@s","dest":"w"}',
+      "fast",
+      { op: "CloneSnapshot", name: "fast/v@s", target: "fast/w" },
+    ],
+    [
+      "CloneSnapshot",
+      '{"id":"v","dest":"w"}',
+      "tank",
+      { op: "Refuse", name: "tank/v", failure: failed.notSnapshot.failure },
     ],
     ["DeleteSnapshot", '{"id":"v@s"}', "tank", { op: "DeleteSnapshot", name: "tank/v@s", recursive: false }],
     [

@@ -79,6 +79,7 @@ const calls: fc.Arbitrary<Call> = fc.oneof(
     .filter(([from, to]) => !to.startsWith(from))
     .chain(([from, to]) => fc.boolean().map((makeParents): Call => ["rename", [from, to, makeParents]])),
   fc.tuple(names, sizes).map((args): Call => ["resize", args]),
+  names.map((name): Call => ["promote", [name]]),
   fc.tuple(fc.oneof(names, snapshots), fc.boolean()).map((args): Call => ["destroy", args]),
   fc.tuple(snapshots, fc.boolean()).map((args): Call => ["rollback", args]),
   fc.tuple(holdTags, snapshots).map((args): Call => ["hold", args]),
