@@ -19,6 +19,15 @@ export interface Volume {
   readonly id: string;
   readonly size: number;
   readonly device: string;
+  /** Of SetVolume and GetVolumeProperties. */
+  readonly properties?: {
+    readonly compression: string;
+    readonly sync: string;
+    readonly readonly: boolean;
+    readonly provisioning: string;
+    readonly volblocksize: number;
+    readonly tags: Readonly<Record<string, string>>;
+  };
 }
 
 export interface Snapshot {
@@ -85,6 +94,8 @@ export interface Answers {
   ResizeVolume: Volumes;
   RenameVolume: Volumes;
   PromoteVolume: Volumes;
+  SetVolume: Volumes;
+  GetVolumeProperties: Volumes;
   CloneSnapshot: Volumes;
   ListSnapshots: Snapshots;
   GetSnapshot: Snapshots;

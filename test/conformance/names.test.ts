@@ -72,6 +72,8 @@ conformance("Names and pools", "names", ({ server, pool, otherPool, own, deviceO
       ["ResizeVolume", { id, size: 8 }],
       ["RenameVolume", { id, dest: `${own}/moved` }],
       ["PromoteVolume", { id }],
+      ["SetVolume", { id, readonly: false }],
+      ["GetVolumeProperties", { id }],
       ["CloneImage", { id: "no-such-image", dest: id }],
     ]);
     const failures = await Promise.all(calls.map(([method, params]) => server.failure(method, params)));
@@ -220,6 +222,8 @@ conformance("Names and pools", "names", ({ server, pool, otherPool, own, deviceO
       ["ResizeVolume", { id: `${own}/v`, size: 8 }],
       ["RenameVolume", { id: `${own}/v`, dest: `${own}/w` }],
       ["PromoteVolume", { id: `${own}/v` }],
+      ["SetVolume", { id: `${own}/v`, readonly: false }],
+      ["GetVolumeProperties", { id: `${own}/v` }],
       ["CloneSnapshot", { id: `${own}/v@s`, dest: `${own}/w` }],
       ["VerifyDisks", { guest: { id: "g", disks: [{ size: 1 }] } }],
       ["CreateGuestDisks", { guest: { id: "g", disks: [{ size: 1 }] } }],

@@ -26,6 +26,8 @@ const PARAMS: Readonly<Record<string, object>> = {
   RenameVolume: { id: "guests/new/disk-0", dest: "guests/new/disk-1" },
   PromoteVolume: { id: "guests/new/disk-1" },
   CloneSnapshot: { id: "guests/kept/disk-0@s", dest: "guests/new/clone" },
+  SetVolume: { id: "guests/kept/disk-0", tags: { owner: "ada" } },
+  GetVolumeProperties: { id: "guests/kept/disk-0" },
   ListSnapshots: {},
   GetSnapshot: { id: "guests/kept/disk-0@s" },
   CreateSnapshot: { id: "guests/kept/disk-0", dest: "more" },

@@ -16,6 +16,7 @@ import {
   ZVOL_DEVICES,
 } from "../../src/protocol/storage/names.js";
 import { type Bytes, bytes } from "../../src/protocol/storage/units.js";
+import type { VolumeSettings } from "../../src/protocol/storage/volume-settings.js";
 import {
   type AnyName,
   type DatasetInfo,
@@ -31,6 +32,8 @@ import { turn } from "./until.js";
 interface Entry extends MarkedVolume {
   /** Bytes that it uses or has reserved. */
   readonly used: bigint;
+  /** Of a volume, where they are not those of every new one. */
+  readonly settings?: Partial<VolumeSettings>;
 }
 
 /** A pool in memory that behaves as zfs does, failures included. */
@@ -255,15 +258,53 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
         add(name, {});
         return succeed(null);
       }),
-    createVolume: (name, size) =>
+    createVolume: (name, size, { isThick = true, volblocksize = 16_384, tags = {} } = {}) =>
       call("createVolume", name, () => {
         if (entries.has(name)) return succeed(null);
-        if (size > available()) return failed.noSpace;
+        if (isThick && size > available()) return failed.noSpace;
         const refused = ensureParents(name);
         if (refused) return refused;
-        add(name, { type: "volume", volsize: size, used: size });
+        const settings = { volblocksize, tags };
+        add(name, { type: "volume", volsize: size, used: isThick ? size : 0n, settings });
         return succeed(null);
       }),
+    setProperties: (name, { isThick, tags = {}, ...changes }) =>
+      call("setProperties", name, () => {
+        const entry = entries.get(name);
+        if (entry?.type !== "volume") return failed.notFound;
+        const used = isThick === undefined ? entry.used : isThick ? entry.volsize : 0n;
+        if (used - entry.used > available()) return failed.noSpace;
+        const asked = Object.entries(changes).filter(([, value]) => value !== undefined);
+        const left = Object.entries({ ...entry.settings?.tags, ...tags }).filter(([, value]) => value !== "");
+        const settings = { ...entry.settings, ...Object.fromEntries(asked), tags: Object.fromEntries(left) };
+        entries.set(name, { ...entry, used, settings });
+        return succeed(null);
+      }),
+    settingsOf: (name) =>
+      call("settingsOf", name, () => {
+        const entry = entries.get(name);
+        if (!entry) return failed.notFound;
+        if (entry.type !== "volume") return failed.notVolume;
+        const usual = {
+          compression: "off",
+          sync: "standard",
+          readonly: false,
+          volblocksize: 16_384,
+          tags: {},
+        };
+        return succeed({ ...usual, isThick: entry.used > 0n, ...entry.settings });
+      }),
+    volumesWithTag: (tag) =>
+      call("volumesWithTag", pool, () =>
+        succeed(
+          new Map(
+            [...entries.values()].flatMap(({ name, settings }) => {
+              const value = settings?.tags?.[tag];
+              return value === undefined ? [] : [[name, value] as const];
+            }),
+          ),
+        ),
+      ),
     snapshot: (name, recursive) =>
       call("snapshot", name, () => {
         const dataset = datasetOf(name);

@@ -54,6 +54,7 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
       return [{ topic: "volume", action: "created", id: operation.target }];
     case "PromoteVolume":
     case "ResizeVolume":
+    case "SetVolume":
       return [{ topic: "volume", action: "changed", id: operation.name }];
     case "RenameVolume":
       return [
@@ -76,6 +77,7 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
     case "GetImage":
     case "ListVolumes":
     case "GetVolume":
+    case "GetVolumeProperties":
     case "ListSnapshots":
     case "GetSnapshot":
     case "VerifyDisks":

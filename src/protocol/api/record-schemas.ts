@@ -80,9 +80,22 @@ export const RECORDS: Readonly<Record<string, JsonSchema>> = {
       id: text("The full name."),
       size: mebibytes("The size; 0 of a filesystem, which DeleteDataset answers too."),
       device: text("The path of its device. With the embedded driver that of a file."),
+      properties: { ...record("VolumeProperties"), description: "Its settings and tags." },
+    },
+    ["properties"],
+    "A volume. Only SetVolume and GetVolumeProperties answer with its properties.",
+  ),
+  VolumeProperties: object(
+    {
+      compression: text("How new blocks are compressed, as zfsprops(7) has it."),
+      sync: text("When writes are on the disk: `standard`, `always` or `disabled`."),
+      readonly: flag("Whether its device refuses writes."),
+      provisioning: word(["thick", "thin"], "Whether room is kept for all that it may write."),
+      volblocksize: count("The size of its blocks.", "bytes"),
+      tags: texts("Its tags by their names."),
     },
     [],
-    "A volume.",
+    "The settings of a volume.",
   ),
   Snapshot: object(
     {

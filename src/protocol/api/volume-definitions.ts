@@ -1,6 +1,7 @@
-import { type MethodDefinition, pool, required } from "./definition.js";
-import { listOf, mebibytes, object, oneOf, record, text } from "./json-schema.js";
+import { type MethodDefinition, optional, pool, required } from "./definition.js";
+import { count, listOf, mebibytes, object, oneOf, record, text, texts } from "./json-schema.js";
 import { pageParams } from "./page-params.js";
+import { provisioning } from "./volume-verb-definitions.js";
 
 const id = required(text("The volume's name, without the pool or with it."));
 const oneVolume = object({ volumes: oneOf(record("Volume")) });
@@ -9,11 +10,18 @@ const volume = { id: "tank/guests/g1/disk-0", size: 10240, device: "/dev/zvol/ta
 export const VOLUME_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
   ListVolumes: {
     summary: "Lists every volume of a pool, images and disks too",
-    params: { ...pageParams("the volume's name"), pool },
+    params: {
+      ...pageParams("the volume's name"),
+      tag: optional(text("Only volumes that have the tag `NAME`, or `NAME=VALUE`.")),
+      pool,
+    },
     result: object({ volumes: listOf(record("Volume")) }),
     effect: "read",
     answeredBy: "pool",
-    failures: { "name.invalid": "`not a valid dataset: …`, of `after`" },
+    failures: {
+      "name.invalid": "`not a valid dataset: …`, of `after`",
+      "request.invalid": "no tag has such a name",
+    },
     since: "0.1.0",
     examples: [
       { name: "all", params: {}, result: { volumes: [volume] } },
@@ -22,15 +30,23 @@ export const VOLUME_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
   },
   CreateVolume: {
     summary: "Creates an empty volume, and the parents that it lacks",
-    description: "A volume of this name and size is a success.",
-    params: { id, size: required(mebibytes("The size: 1 MiB or more.")), pool },
+    description: "A volume of this name and size is a success, if it is as the request wants it.",
+    params: {
+      id,
+      size: required(mebibytes("The size: 1 MiB or more.")),
+      volblocksize: optional(count("The size of its blocks: a power of two from 4096 to 131072.", "bytes")),
+      provisioning: optional(provisioning),
+      tags: optional(texts("Tags by their names, at most 1024 printable characters each.")),
+      pool,
+    },
     result: oneVolume,
     effect: "repeatable",
     answeredBy: "pool",
     failures: {
       "request.missing_field": "`need a valid size`, then `need an id`",
+      "request.invalid": "a value that the setting can't have",
       "name.invalid": "`not a valid dataset: …`",
-      "dataset.exists": "`dataset already exists`, with another size or of another kind",
+      "dataset.exists": "`dataset already exists`, with another size or other settings, or of another kind",
       "dataset.wrong_type": "a parent of it is a volume",
       "dataset.not_found": "`not found`: it was destroyed as soon as it was made",
       "pool.no_space": "`no space left on device`",

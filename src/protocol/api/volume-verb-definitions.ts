@@ -1,11 +1,31 @@
+import { SYNC_WORDS } from "../storage/volume-settings.js";
 import { type MethodDefinition, optional, pool, required } from "./definition.js";
-import { flag, mebibytes, object, oneOf, record, text } from "./json-schema.js";
+import { flag, mebibytes, object, oneOf, record, text, texts, word } from "./json-schema.js";
 
 const id = required(text("The volume's name, without the pool or with it."));
 const oneVolume = object({ volumes: oneOf(record("Volume")) });
 const shown = (name: string, size = 10240) => ({
   volumes: [{ id: `tank/${name}`, size, device: `/dev/zvol/tank/${name}` }],
 });
+const withProperties = {
+  volumes: [
+    {
+      ...shown("guests/g1/disk-0").volumes[0],
+      properties: {
+        compression: "lz4",
+        sync: "standard",
+        readonly: false,
+        provisioning: "thick",
+        volblocksize: 16384,
+        tags: { owner: "ada" },
+      },
+    },
+  ],
+};
+export const provisioning = word(
+  ["thick", "thin"],
+  "Whether room is kept for all that the volume may write. Without it as the pool does it.",
+);
 /** Of every change of a volume that is there. */
 const ofAVolume = {
   "request.missing_field": "`need an id`",
@@ -122,5 +142,59 @@ export const VOLUME_VERB_DEFINITIONS: Readonly<Record<string, MethodDefinition>>
         result: shown("guests/g2/disk-0"),
       },
     ],
+  },
+  SetVolume: {
+    summary: "Changes settings and tags of a volume, and answers with those that it has then",
+    description:
+      "What the request leaves out stays. A change that fails half-way may be repeated. An embedded pool has neither compression nor syncs of its own: it refuses both.",
+    params: {
+      id,
+      compression: optional(
+        text("How new blocks are compressed, as zfsprops(7) has it: `lz4`, `zstd`, `off` and others."),
+      ),
+      sync: optional(
+        word(SYNC_WORDS, "When writes are on the disk: as they ask for it, always, or never for sure."),
+      ),
+      readonly: optional(flag("Whether its device refuses writes.")),
+      provisioning: optional(provisioning),
+      tags: optional(
+        texts("Tags by their names, at most 1024 printable characters each. One with an empty value goes."),
+      ),
+      pool,
+    },
+    result: oneVolume,
+    effect: "repeatable",
+    answeredBy: "pool",
+    failures: {
+      ...ofAVolume,
+      "request.missing_field": "`need an id`, or `need a property to set`",
+      "request.invalid": "a value that the setting can't have, or a setting that the driver has not",
+      "dataset.read_only": "of an embedded pool: its data is a snapshot's too",
+      "dataset.busy": "it is in use",
+      "pool.no_space": "`no space left on device`: there is no room to keep for a thick volume",
+    },
+    since: "0.1.0",
+    examples: [
+      {
+        name: "a tag",
+        params: { id: "guests/g1/disk-0", tags: { owner: "ada", old: "" } },
+        result: withProperties,
+      },
+    ],
+  },
+  GetVolumeProperties: {
+    summary: "Shows the settings and the tags of a volume",
+    params: { id, pool },
+    result: oneVolume,
+    effect: "read",
+    answeredBy: "pool",
+    failures: {
+      "request.missing_field": "`need an id`",
+      "name.invalid": "`not a valid dataset: …`",
+      "dataset.not_found": "`not found`",
+      "dataset.wrong_type": "`not a volume`",
+    },
+    since: "0.1.0",
+    examples: [{ name: "a disk", params: { id: "guests/g1/disk-0" }, result: withProperties }],
   },
 };

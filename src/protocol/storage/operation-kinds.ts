@@ -25,6 +25,8 @@ const KINDS = {
   RenameVolume: "change",
   PromoteVolume: "change",
   CloneSnapshot: "change",
+  SetVolume: "change",
+  GetVolumeProperties: "read",
   DeleteDataset: "change",
   ListSnapshots: "list",
   GetSnapshot: "read",

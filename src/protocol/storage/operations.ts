@@ -4,6 +4,7 @@ import type { ComponentId, DatasetName, PoolName, SnapshotName } from "./names.j
 import type { Page } from "./page.js";
 import type { GuestRecord, ImageRecord, PoolRecord, SnapshotRecord, VolumeRecord } from "./records.js";
 import type { Bytes } from "./units.js";
+import type { NewVolumeSettings, SettingChanges } from "./volume-settings.js";
 
 /**
  * The operations of a pool's actor: the members of each (`ask`) and its answer. Every name in an
@@ -19,8 +20,12 @@ export interface Operations {
   };
   DeleteImage: { ask: { id: string }; answer: ImageRecord };
   CloneImage: { ask: { id: string; target: DatasetName }; answer: VolumeRecord };
-  ListVolumes: { ask: Page; answer: readonly VolumeRecord[] };
-  CreateVolume: { ask: { name: DatasetName; size: Bytes }; answer: VolumeRecord };
+  /** `tag`: only volumes that have it; with `value`, only those that have it with that value. */
+  ListVolumes: { ask: Page & { tag?: TagFilter }; answer: readonly VolumeRecord[] };
+  CreateVolume: {
+    ask: { name: DatasetName; size: Bytes; settings?: NewVolumeSettings };
+    answer: VolumeRecord;
+  };
   GetVolume: { ask: { name: DatasetName }; answer: VolumeRecord };
   /** `allowDataLoss`: the volume may become smaller, and lose what is behind its new end. */
   ResizeVolume: {
@@ -31,6 +36,8 @@ export interface Operations {
   /** Swaps a clone with the volume that it was cloned from, which then is its clone. */
   PromoteVolume: { ask: { name: DatasetName }; answer: VolumeRecord };
   CloneSnapshot: { ask: { name: SnapshotName; target: DatasetName }; answer: VolumeRecord };
+  SetVolume: { ask: { name: DatasetName; changes: SettingChanges }; answer: VolumeRecord };
+  GetVolumeProperties: { ask: { name: DatasetName }; answer: VolumeRecord };
   DeleteDataset: { ask: { name: DatasetName | SnapshotName }; answer: VolumeRecord };
   ListSnapshots: {
     ask: { root: DatasetName | PoolName | SnapshotName } & Page;
@@ -66,6 +73,12 @@ export interface Operations {
   OpenSend: { ask: { name: SnapshotName; isDirect?: boolean }; answer: SendTicket };
   /** Ends a download, complete or not: releases its hold. */
   CloseSend: { ask: { name: SnapshotName; tag: string }; answer: null };
+}
+
+/** A tag that volumes must have. */
+export interface TagFilter {
+  readonly name: string;
+  readonly value?: string;
 }
 
 export type OperationName = keyof Operations;

@@ -1,5 +1,6 @@
 import type { DatasetName, PoolName, SnapshotName } from "./names.js";
 import type { Bytes } from "./units.js";
+import type { VolumeSettings } from "./volume-settings.js";
 
 /** An image that can be cloned: the volume `POOL/images/ID` and its oldest snapshot. */
 export interface CompleteImage {
@@ -26,6 +27,8 @@ export interface VolumeRecord {
   /** volsize; zero if `name` is a filesystem. */
   readonly size: Bytes;
   readonly device: string;
+  /** Only in answers of methods that are about them. */
+  readonly settings?: VolumeSettings;
 }
 
 export interface SnapshotRecord {

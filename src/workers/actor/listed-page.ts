@@ -5,9 +5,18 @@ import { isPublished } from "./partial-receive.js";
 
 export const nameOf = ({ name }: { readonly name: string }) => name;
 
-/** The part of a list that is asked for, of what clients may see. Undefined: the whole list. */
-export function selectionOf(page: Page): Selection | undefined {
+/**
+ * The part of a list that is asked for, of what clients may see and, if there is one, `isWanted` says.
+ * Undefined: the whole list.
+ */
+export function selectionOf(page: Page, isWanted?: Selection["isShown"]): Selection | undefined {
   const { names } = page;
-  if (names === undefined) return isWholeList(page) ? undefined : { page, isShown: isPublished };
-  return { page, isShown: (info) => isPublished(info) && coversName(names, info.name) };
+  if (names === undefined && isWanted === undefined && isWholeList(page)) return undefined;
+  return {
+    page,
+    isShown: (info) =>
+      isPublished(info) &&
+      (names === undefined || coversName(names, info.name)) &&
+      (isWanted === undefined || isWanted(info)),
+  };
 }

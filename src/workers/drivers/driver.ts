@@ -3,6 +3,11 @@ import type { DatasetName, PoolName, SnapshotName } from "../../protocol/storage
 import { type Page, pageOf } from "../../protocol/storage/page.js";
 import type { PoolSettings } from "../../protocol/storage/pool-settings.js";
 import type { Bytes } from "../../protocol/storage/units.js";
+import type {
+  NewVolumeSettings,
+  SettingChanges,
+  VolumeSettings,
+} from "../../protocol/storage/volume-settings.js";
 import type { OpenedActor } from "../../protocol/threads/actor-contract.js";
 import type { DatasetCounts } from "../../protocol/threads/actor-measures.js";
 
@@ -127,6 +132,10 @@ export interface Zfs {
   listSnapshots(root: PoolName | DatasetName, select?: Selection): Promise<Outcome<readonly DatasetInfo[]>>;
   /** Snapshots of one volume, oldest first. Fails: dataset.not_found. */
   snapshotsOf(volume: DatasetName): Promise<Outcome<readonly DatasetInfo[]>>;
+  /** The settings of a volume. Fails: dataset.not_found. */
+  settingsOf(volume: DatasetName): Promise<Outcome<VolumeSettings>>;
+  /** The values of a tag, by the names of the volumes that have it themselves. */
+  volumesWithTag(tag: string): Promise<Outcome<ReadonlyMap<string, string>>>;
   /** Everything below POOL/images, snapshots included. */
   listImages(): Promise<Outcome<readonly MarkedVolume[]>>;
   /**
@@ -153,8 +162,16 @@ export interface Zfs {
   ensureFilesystem(name: DatasetName): Promise<Outcome<null>>;
   /** The size that a new volume of `size` gets: whole blocks, rounded up. */
   volumeSize(size: Bytes): Bytes;
-  /** Creates missing parents too. Also succeeds if the volume exists, whatever its size. */
-  createVolume(name: DatasetName, size: Bytes): Promise<Outcome<null>>;
+  /**
+   * Creates missing parents too. Also succeeds if the volume exists, whatever its size and settings. With
+   * a block size in `settings`, `size` must be whole blocks of it.
+   */
+  createVolume(name: DatasetName, size: Bytes, settings?: NewVolumeSettings): Promise<Outcome<null>>;
+  /**
+   * Changes settings of a volume. Where it fails half-way, some are changed: it may be repeated.
+   * Fails: dataset.not_found, pool.no_space (thick), request.invalid (the driver has no such setting).
+   */
+  setProperties(volume: DatasetName, changes: SettingChanges): Promise<Outcome<null>>;
   /**
    * Creates a snapshot; with `recursive`, of everything below too, all at the same moment.
    * @returns what the snapshot has written; undefined if only a look-up can say.
@@ -228,6 +245,7 @@ export type ZfsChanges = Pick<
   | "rename"
   | "promote"
   | "resize"
+  | "setProperties"
   | "destroy"
   | "rollback"
   | "hold"

@@ -9,7 +9,7 @@ export type ShownRecord = Readonly<Record<string, unknown>>;
 type Column = readonly [heading: string, cell: (record: ShownRecord) => string];
 
 /** What the member of an answer with this name holds. */
-export type RecordKind = "images" | "volumes" | "snapshots" | "pools" | "disks" | "jobs";
+export type RecordKind = "images" | "volumes" | "snapshots" | "pools" | "disks" | "jobs" | "properties";
 
 const text = (value: unknown) =>
   value === undefined || value === null || value === "" ? "-" : String(value);
@@ -18,6 +18,12 @@ const plain = (heading: string, key: string): Column => [heading, (record) => te
 const size = (heading: string, key: string): Column => [
   heading,
   (record) => sizeText(Number(record[key]) * MIB),
+];
+
+/** A member of a volume's properties. */
+const setting = (heading: string, key: string): Column => [
+  heading,
+  ({ properties }) => text(Object(properties)[key]),
 ];
 
 /** Of what a pool has: how much of it is allocated. */
@@ -33,6 +39,12 @@ const fragmentation: Column = [
 /** Of a job: the bytes that it has moved. */
 const moved: Column = ["BYTES", ({ bytes }) => sizeText(Number(bytes))];
 
+function tagsText(tags: unknown): string {
+  return Object.entries(Object(tags))
+    .map(([name, value]) => `${name}=${value}`)
+    .join(",");
+}
+
 /** The headings are those of zfs(8) and zpool(8), where they have one. */
 const COLUMNS: Readonly<Record<RecordKind, readonly Column[]>> = {
   images: [plain("NAME", "id"), plain("TYPE", "type"), size("SIZE", "size"), plain("STATUS", "status")],
@@ -46,6 +58,12 @@ const COLUMNS: Readonly<Record<RecordKind, readonly Column[]>> = {
   jobs: [
     ...[plain("JOB", "id"), plain("METHOD", "method"), plain("NAME", "dataset"), plain("STATE", "state")],
     ...[plain("PHASE", "phase"), moved],
+  ],
+  properties: [
+    ...[plain("NAME", "id"), size("VOLSIZE", "size"), setting("VOLBLOCK", "volblocksize")],
+    ...[setting("PROVISIONING", "provisioning"), setting("COMPRESS", "compression"), setting("SYNC", "sync")],
+    setting("RDONLY", "readonly"),
+    ["TAGS", ({ properties }) => text(tagsText(Object(properties).tags))],
   ],
   disks: [
     plain("VOLUME", "volume"),

@@ -44,7 +44,8 @@ function requestOf({ group }: Verb, params: Params): Params {
 
 /** Calls the method of a verb; of a list, for one page after the other. Rejects as callDaemon does. */
 export async function callVerb(address: DaemonAddress, verb: Verb, params: Params): Promise<VerbAnswer> {
-  const { method, records: member, isList } = verb;
+  const { method, records: kind, isList } = verb;
+  const member = kind === "properties" ? "volumes" : kind;
   const request = requestOf(verb, params);
   if (!isList) {
     const { value, text } = await callDaemon(address, method, request);

@@ -47,6 +47,26 @@ export function parseDisk(value: string, before: unknown): object[] {
   throw new InvalidArgumentError("must be size=SIZE for an empty disk, or image=IMAGE");
 }
 
+/** `4096`, `16K`: bytes. */
+export function parseBlockSize(value: string): number {
+  const [, digits = "", unit] = /^(\d{1,6})(k)?$/i.exec(value) ?? [];
+  const bytes = Number(digits) * (unit === undefined ? 1 : 1024);
+  if (bytes > 0) return bytes;
+  throw new InvalidArgumentError("must be a number of bytes, such as 4096 or 16K");
+}
+
+export function parseSwitch(value: string): boolean {
+  if (value === "on" || value === "off") return value === "on";
+  throw new InvalidArgumentError("must be on or off");
+}
+
+/** A tag beside those before it. */
+export function parseTag(value: string, before: unknown): object {
+  const at = value.indexOf("=");
+  if (at <= 0) throw new InvalidArgumentError("must be NAME=VALUE");
+  return { ...Object(before), [value.slice(0, at)]: value.slice(at + 1) };
+}
+
 const text = (member: string, flags: string, description: string): Parameter => ({
   ...{ member, flags, description },
   parse: notEmpty,
@@ -62,6 +82,19 @@ const volume = text("id", "<volume>", "the volume's name, without the pool or wi
 const snapshot = text("id", "<snapshot>", "VOLUME@SNAPSHOT");
 const guest = text("id", "<guest>", "the guest's name");
 const size: Parameter = { ...text("size", "--size <size>", "such as 512M or 10G"), parse: parseSize };
+const blockSize: Parameter = {
+  ...text("volblocksize", "--block-size <bytes>", "the size of its blocks: 4096, 8K, … 128K"),
+  parse: parseBlockSize,
+};
+const provisioning = text(
+  "provisioning",
+  "--provisioning <how>",
+  "thick, with its room kept for it, or thin",
+);
+const tags: Parameter = {
+  ...text("tags", "--tag <tag>", "NAME=VALUE; with an empty value the tag goes; once for each"),
+  parse: parseTag,
+};
 const disk: Parameter = {
   ...text("disks", "--disk <disk>", "size=SIZE or image=IMAGE; once for each disk, in their order"),
   parse: parseDisk,
@@ -101,14 +134,41 @@ export const VERBS: readonly Verb[] = [
     },
   ]),
   ...verbsOf("volume", "volumes", [
-    { name: "list", method: "ListVolumes", summary: "list the volumes of a pool", isList: true },
+    {
+      name: "list",
+      method: "ListVolumes",
+      summary: "list the volumes of a pool",
+      options: [text("tag", "--tag <tag>", "only those that have the tag, NAME or NAME=VALUE")],
+      isList: true,
+    },
     { name: "show", method: "GetVolume", summary: "show a volume", arguments: [volume] },
+    {
+      name: "properties",
+      method: "GetVolumeProperties",
+      summary: "show the settings and the tags of a volume",
+      arguments: [volume],
+      records: "properties",
+    },
     {
       name: "create",
       method: "CreateVolume",
       summary: "create a volume, and the parents that it lacks",
       arguments: [volume],
-      options: [needed(size)],
+      options: [needed(size), blockSize, provisioning, tags],
+    },
+    {
+      name: "set",
+      method: "SetVolume",
+      summary: "change settings and tags of a volume",
+      arguments: [volume],
+      options: [
+        text("compression", "--compression <how>", "on, off, lz4, zstd, gzip-9, …"),
+        text("sync", "--sync <when>", "standard, always or disabled"),
+        { ...text("readonly", "--read-only <switch>", "on or off"), parse: parseSwitch },
+        provisioning,
+        tags,
+      ],
+      records: "properties",
     },
     {
       name: "resize",

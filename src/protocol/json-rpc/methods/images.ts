@@ -4,6 +4,7 @@ import type { Operation } from "../../storage/operations.js";
 import { makePage } from "../../storage/page.js";
 import type { ImageRecord } from "../../storage/records.js";
 import { mibFromBytes } from "../../storage/units.js";
+import { isPropertyText, MAX_PROPERTY_CHARACTERS } from "../../storage/volume-settings.js";
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
 import { string, struct } from "../params.js";
@@ -14,13 +15,6 @@ import { encodeOneVolume } from "./volumes.js";
 
 const fields = { id: string, type: string, dest: string, source: string, pool: string };
 const shape = { struct: "ImageRequest", request: struct(fields) } as const;
-
-const MAX_PROPERTY_CHARACTERS = 1024;
-
-/** Whether a text can be a property. A control character could add a row to the output of `zfs list`. */
-function isPropertyText(text: string): boolean {
-  return text.length <= MAX_PROPERTY_CHARACTERS && !/\p{Cc}/u.test(text);
-}
 
 /** Checks a RequestImage. `type` and `source` become properties of the image's volume. */
 function planRequest({ id, type, source }: { id: string; type: string; source: string }): Outcome<Operation> {

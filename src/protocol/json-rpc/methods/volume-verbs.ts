@@ -4,6 +4,7 @@ import { bytesFromMib, MAX_VOLUME_BYTES, mib } from "../../storage/units.js";
 import { boolean, string, struct, uint64 } from "../params.js";
 import { type Method, method } from "./method.js";
 import { explain, onNameExplained, refuse, resolveIn } from "./routing.js";
+import { readSettings, settingFields } from "./setting-fields.js";
 import { encodeOneVolume, tooLarge } from "./volumes.js";
 
 const fields = { id: string, pool: string };
@@ -88,6 +89,31 @@ export const volumeVerbs: readonly Method[] = [
         const target = newName(pools, pool, dest);
         return target.ok ? succeed({ op: "CloneSnapshot", name: snapshot, target: target.value }) : target;
       }),
+    encode: encodeOneVolume,
+  }),
+  method({
+    struct: "SetRequest",
+    request: struct({ ...fields, ...settingFields }),
+    operation: "SetVolume",
+    role: "operate",
+    plan: (request, pools) =>
+      onNameExplained(pools, request, (resolved) => {
+        const name = ownVolume(resolved.pool, resolved);
+        if (!name.ok) return name;
+        const changes = readSettings(request);
+        return changes.ok ? succeed({ op: "SetVolume", name: name.value, changes: changes.value }) : changes;
+      }),
+    encode: encodeOneVolume,
+  }),
+  method({
+    struct: "VolumeRequest",
+    request: struct(fields),
+    operation: "GetVolumeProperties",
+    role: "read",
+    plan: (request, pools) =>
+      onNameExplained(pools, request, ({ dataset, snapshot }) =>
+        snapshot === undefined ? succeed({ op: "GetVolumeProperties", name: dataset }) : failed.notVolume,
+      ),
     encode: encodeOneVolume,
   }),
 ];

@@ -1,20 +1,39 @@
 import { type FailedOutcome, fail, failed, succeed, tellAbout } from "../../storage/failures.js";
 import type { VolumeRecord } from "../../storage/records.js";
 import { bytesFromMib, MAX_VOLUME_BYTES, mib, mibFromBytes } from "../../storage/units.js";
+import type { VolumeSettings } from "../../storage/volume-settings.js";
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
 import { string, struct, uint64 } from "../params.js";
 import { type Method, method } from "./method.js";
 import { pageFields, pageOfNames } from "./paging.js";
 import { inPool, onName, onNameExplained } from "./routing.js";
+import { newVolumeFields, readNewVolume, readTagFilter } from "./setting-fields.js";
 
 const fields = { id: string, size: uint64, pool: string };
 /** Bytes. */
 const MIB = 1_048_576n;
 const shape = { struct: "VolumeRequest", request: struct(fields) } as const;
 
-function encodeVolume(volume: VolumeRecord): string {
-  return `{"id":${quote(volume.name)},"size":${mibFromBytes(volume.size)},"device":${quote(volume.device)}}`;
+function encodeSettings({
+  compression,
+  sync,
+  readonly,
+  isThick,
+  volblocksize,
+  tags,
+}: VolumeSettings): string {
+  const texts = Object.entries(tags).map(([name, value]) => `${quote(name)}:${quote(value)}`);
+  const members = [
+    `"compression":${quote(compression)},"sync":${quote(sync)},"readonly":${readonly}`,
+    `"provisioning":"${isThick ? "thick" : "thin"}","volblocksize":${volblocksize},"tags":{${texts.join(",")}}`,
+  ];
+  return `,"properties":{${members.join(",")}}`;
+}
+
+function encodeVolume({ name, size, device, settings }: VolumeRecord): string {
+  const properties = settings ? encodeSettings(settings) : "";
+  return `{"id":${quote(name)},"size":${mibFromBytes(size)},"device":${quote(device)}${properties}}`;
 }
 
 /** The answer of a list. Undefined if it is longer than `mostBytes`, which is found out early. */
@@ -37,18 +56,22 @@ export function encodeOneVolume(volume: VolumeRecord): string {
 export const volumeMethods: readonly Method[] = [
   method({
     struct: shape.struct,
-    request: struct({ ...fields, ...pageFields }),
+    request: struct({ ...fields, ...pageFields, tag: string }),
     operation: "ListVolumes",
     role: "read",
     plan: (request, pools) =>
       inPool(pools, request, (scope) => {
         const page = pageOfNames(scope, request);
-        return page.ok ? succeed({ op: "ListVolumes", ...page.value }) : page;
+        if (!page.ok) return page;
+        const tag = readTagFilter(request.tag);
+        if (!tag.ok) return tag;
+        return succeed({ op: "ListVolumes", ...page.value, ...(tag.value ? { tag: tag.value } : {}) });
       }),
     encode: encodeVolumes,
   }),
   method({
-    ...shape,
+    struct: shape.struct,
+    request: struct({ ...fields, ...newVolumeFields }),
     operation: "CreateVolume",
     role: "operate",
     plan: (request, pools) => {
@@ -60,7 +83,14 @@ export const volumeMethods: readonly Method[] = [
         const size = bytesFromMib(mib(request.size));
         // No pool has room for more than a volume can have.
         if (size > MAX_VOLUME_BYTES) return tooLarge("size", size);
-        return succeed({ op: "CreateVolume", name: dataset, size });
+        const settings = readNewVolume(request);
+        if (!settings.ok) return settings;
+        return succeed({
+          op: "CreateVolume",
+          name: dataset,
+          size,
+          ...(settings.value ? { settings: settings.value } : {}),
+        });
       });
     },
     encode: encodeOneVolume,

@@ -9,7 +9,7 @@ import { awaitDevice, mibText, noSpaceWith, volumeRecord } from "./volumes.js";
 
 type VolumeChanges = Pick<
   OperationHandlers,
-  "ResizeVolume" | "RenameVolume" | "PromoteVolume" | "CloneSnapshot"
+  "ResizeVolume" | "RenameVolume" | "PromoteVolume" | "CloneSnapshot" | "SetVolume" | "GetVolumeProperties"
 >;
 
 /** Most renames of an origin that one promotion follows. */
@@ -61,7 +61,28 @@ export function volumeChanges(context: ActorContext): VolumeChanges {
     });
   }
 
+  /** The record of a volume with its settings, as they are. */
+  async function recordWithSettings(name: DatasetName): Promise<Outcome<VolumeRecord>> {
+    const found = await getVolume(name);
+    if (!found.ok) return found;
+    const settings = await zfs.settingsOf(name);
+    return settings.ok
+      ? succeed({ ...volumeRecord(context, found.value), settings: settings.value })
+      : settings;
+  }
+
   return {
+    SetVolume: ({ name, changes }) =>
+      locks.with([{ name, mode: "one" }], async () => {
+        const before = await getVolume(name);
+        if (!before.ok) return before;
+        const changed = await zfs.setProperties(name, changes);
+        if (!changed.ok) return noSpaceWith(context, changed, before.value.volsize, "provisioning");
+        return recordWithSettings(name);
+      }),
+
+    GetVolumeProperties: ({ name }) => recordWithSettings(name),
+
     async PromoteVolume({ name }) {
       for (let moves = 0; moves < MOVES_FOLLOWED; moves++) {
         const source = await getOriginVolume(name);

@@ -12,9 +12,10 @@ import {
   devicePath,
   isSnapshotName,
 } from "../../../protocol/storage/names.js";
-import type { OperationHandlers } from "../../../protocol/storage/operations.js";
+import type { OperationHandlers, TagFilter } from "../../../protocol/storage/operations.js";
 import type { VolumeRecord } from "../../../protocol/storage/records.js";
-import type { DatasetInfo } from "../../drivers/driver.js";
+import type { NewVolumeSettings } from "../../../protocol/storage/volume-settings.js";
+import type { DatasetInfo, Selection } from "../../drivers/driver.js";
 import { selectionOf } from "../listed-page.js";
 import { isPublished } from "../partial-receive.js";
 import type { ActorContext } from "./context.js";
@@ -46,30 +47,61 @@ export async function noSpaceWith(
   { pool, zfs }: ActorContext,
   refused: FailedOutcome,
   wanted: bigint,
+  field = "size",
 ): Promise<FailedOutcome> {
   if (refused.failure.code !== "pool.no_space") return refused;
   const space = await zfs.space(childOf(pool, "guests"));
   const found = space.ok ? `${mibText(space.value.available)} free in pool ${pool}` : undefined;
-  return tellAbout(refused, { field: "size", wanted: mibText(wanted), found });
+  return tellAbout(refused, { field, wanted: mibText(wanted), found });
+}
+
+function hasTag(values: ReadonlyMap<string, string>, { value }: TagFilter): Selection["isShown"] {
+  return ({ name }) => values.has(name) && (value === undefined || values.get(name) === value);
+}
+
+/** Where a volume that was there before differs from what a request wants: it is another caller's. */
+async function findDifference(
+  zfs: ActorContext["zfs"],
+  name: DatasetName,
+  { volblocksize, isThick, tags = {} }: NewVolumeSettings,
+): Promise<FailedOutcome | undefined> {
+  const found = await zfs.settingsOf(name);
+  if (!found.ok) return found;
+  const present = found.value;
+  if (volblocksize !== undefined && volblocksize !== present.volblocksize) {
+    const [has, wanted] = [present.volblocksize, volblocksize].map(String);
+    return tellAbout(failed.exists, { field: "volblocksize", found: has, wanted });
+  }
+  if (isThick !== undefined && isThick !== present.isThick) {
+    const [has, wanted] = [present.isThick, isThick].map((each) => (each ? "thick" : "thin"));
+    return tellAbout(failed.exists, { field: "provisioning", found: has, wanted });
+  }
+  const other = Object.entries(tags).find(([tag, value]) => (present.tags[tag] ?? "") !== value);
+  if (!other) return undefined;
+  const [tag, wanted] = other;
+  return tellAbout(failed.exists, { field: `tags.${tag}`, found: present.tags[tag] ?? "none", wanted });
 }
 
 export function volumeOperations(context: ActorContext): VolumeOperations {
   const { pool, zfs, locks } = context;
 
   return {
-    async ListVolumes(page) {
-      const found = await zfs.listVolumes(selectionOf(page));
+    async ListVolumes({ tag, ...page }) {
+      const tagged = tag && (await zfs.volumesWithTag(tag.name));
+      if (tagged && !tagged.ok) return tagged;
+      const found = await zfs.listVolumes(selectionOf(page, tag && tagged && hasTag(tagged.value, tag)));
       return found.ok
         ? succeed(found.value.filter(isPublished).map((info) => volumeRecord(context, info)))
         : found;
     },
 
-    CreateVolume: ({ name, size: asked }) => {
-      const size = zfs.volumeSize(asked);
+    CreateVolume: ({ name, size: asked, settings }) => {
+      // Blocks that a request names divide 1 MiB, and so all sizes.
+      const size = settings?.volblocksize === undefined ? zfs.volumeSize(asked) : asked;
       return locks.with([{ name, mode: "one" }], async (): Promise<Outcome<VolumeRecord>> => {
         // zfs says that such a name lacks a dataset, and not that the pool is there.
         if (String(name) === pool) return failed.exists;
-        const created = await zfs.createVolume(name, size);
+        const created = await zfs.createVolume(name, size, settings);
         if (!created.ok) return noSpaceWith(context, created, size);
         // `zfs create -p` also succeeds if the volume exists, so its size decides. A repeated call
         // succeeds; a volume of another size is another caller's.
@@ -80,6 +112,8 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
           const [present, wanted] = [found.value.volsize, size].map(mibText);
           return tellAbout(failed.exists, { field: "size", found: present, wanted });
         }
+        const differs = settings && (await findDifference(zfs, name, settings));
+        if (differs) return differs;
         await awaitDevice(context, name);
         return succeed(volumeRecord(context, found.value));
       });

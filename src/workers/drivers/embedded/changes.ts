@@ -8,6 +8,7 @@ import { resizeVolume } from "./resize-volume.js";
 import { rollBackDataset } from "./roll-back-dataset.js";
 import { holdSnapshot, releaseSnapshot } from "./snapshot-holds.js";
 import { takeSnapshot } from "./take-snapshot.js";
+import { changeSettings } from "./volume-tags.js";
 
 /**
  * The changes of an embedded pool. Each keeps this order: create files in `incoming/`, commit,
@@ -18,7 +19,8 @@ import { takeSnapshot } from "./take-snapshot.js";
 export function embeddedChanges(pool: EmbeddedPool): ZfsChanges {
   return {
     ensureFilesystem: (name) => ensureFilesystem(pool, name),
-    createVolume: (name, volsize) => createVolume(pool, name, volsize),
+    createVolume: (name, volsize, settings) => createVolume(pool, name, volsize, settings),
+    setProperties: (volume, changes) => changeSettings(pool, volume, changes),
     snapshot: (name, recursive, copies) => takeSnapshot(pool, name, recursive, copies),
     clone: (origin, target, copies) => cloneSnapshot(pool, origin, target, copies),
     rename: (from, to, makeParents) => renameDataset(pool, from, to, makeParents),

@@ -1,6 +1,7 @@
 import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import type { DatasetName, SnapshotName } from "../../../protocol/storage/names.js";
 import type { Bytes } from "../../../protocol/storage/units.js";
+import type { NewVolumeSettings } from "../../../protocol/storage/volume-settings.js";
 import type { PreparedCopies } from "../driver.js";
 import type { CatalogChange, CatalogView } from "./catalog.js";
 import { DEFAULT_VOLBLOCKSIZE, missingParents, newFilesystem, newVolume } from "./dataset-rules.js";
@@ -8,6 +9,7 @@ import type { EmbeddedPool } from "./embedded-pool.js";
 import { takeCopy } from "./prepared-copies.js";
 import { catchStorageErrors } from "./storage-errors.js";
 import { newFileName } from "./volume-files.js";
+import { withTags } from "./volume-tags.js";
 
 /**
  * Creates a filesystem and its missing parents. Succeeds when any dataset of that name exists.
@@ -47,14 +49,24 @@ async function addVolume(
 }
 
 /**
- * Creates a thick volume and its missing parents. Succeeds when any dataset of that name exists.
+ * Creates a volume, thick unless `settings` say otherwise, and its missing parents. Succeeds when any
+ * dataset of that name exists.
  * Fails: pool.no_space, dataset.wrong_type (a parent is no filesystem).
  */
-export function createVolume(pool: EmbeddedPool, name: DatasetName, volsize: Bytes): Promise<Outcome<null>> {
+export function createVolume(
+  pool: EmbeddedPool,
+  name: DatasetName,
+  volsize: Bytes,
+  { isThick: reserved = true, volblocksize = DEFAULT_VOLBLOCKSIZE, tags }: NewVolumeSettings = {},
+): Promise<Outcome<null>> {
   const { catalog, files, accounting } = pool;
+  const properties = withTags({}, tags);
   return catchStorageErrors(`cannot create '${name}'`, async () => {
     if (catalog.find(name)) return succeed(null);
-    const hasRoom = async () => volsize <= (await accounting.space(volsize)).available;
+    const hasRoom = async () =>
+      reserved
+        ? volsize <= (await accounting.space(volsize)).available
+        : volsize <= accounting.largestVolume();
     // Before the file too: no file system takes all of the sizes that a request may name.
     if (!(await hasRoom())) return failed.noSpace;
     const file = newFileName();
@@ -64,7 +76,7 @@ export function createVolume(pool: EmbeddedPool, name: DatasetName, volsize: Byt
       const parents = missingParents(staged, pool.name, name);
       if (!parents.ok) return parents;
       if (!(await hasRoom())) return failed.noSpace;
-      const fields = { volsize, volblocksize: DEFAULT_VOLBLOCKSIZE, file, reserved: true };
+      const fields = { volsize, volblocksize, file, reserved, properties };
       return succeed({ put: [...parents.value, newVolume(staged, name, fields)] });
     });
   });

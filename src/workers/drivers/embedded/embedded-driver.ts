@@ -12,6 +12,7 @@ import { prepareCopies } from "./prepared-copies.js";
 import { embeddedReads } from "./reads.js";
 import { catchStorageErrors } from "./storage-errors.js";
 import { embeddedTransfers } from "./transfers.js";
+import { embeddedSettings } from "./volume-tags.js";
 
 /**
  * Opens the pool in a folder as a `Zfs`, or creates it there. `changes` counts every change of its
@@ -40,6 +41,7 @@ function createEmbeddedZfs(pool: EmbeddedPool): Zfs {
   return {
     driver: "embedded",
     ...embeddedReads(pool.name, catalog),
+    ...embeddedSettings(pool.name, catalog),
     ...changes,
     ...transfers,
     // An image fetch that fails destroys its target, which may not be a dataset yet.

@@ -17,6 +17,7 @@ import type { LibraryCreates } from "./library-creates.js";
 import type { LibraryWay } from "./library-way.js";
 import { numberOf } from "./list-rows.js";
 import { type VolumeProperties, wholeBlocks } from "./new-volume-properties.js";
+import { createFlags } from "./setting-commands.js";
 import { propertyFlags, type ZfsCommands } from "./zfs-commands.js";
 
 interface ChangeOptions {
@@ -39,7 +40,7 @@ export function openzfsChanges(
   library: LibraryWay,
   creates: LibraryCreates,
   find: Zfs["find"],
-): ZfsChanges {
+): Omit<ZfsChanges, "setProperties"> {
   const { change } = commands;
   const destroyLimits = { timeoutMs: destroyTimeoutMs };
   const guarded = createGuardedDestroys(settings.name, commands, library, destroyLimits);
@@ -83,9 +84,9 @@ export function openzfsChanges(
 
   return {
     ensureFilesystem: (name) => change(["create", "-p", name]),
-    createVolume: async (name, size) =>
-      (await creates.createVolume(name, size)) ??
-      createWithParents(["create", "-p", ...propertyFlags(ofNew), "-V", String(size)], name),
+    createVolume: async (name, size, wanted) =>
+      (wanted === undefined ? await creates.createVolume(name, size) : undefined) ??
+      createWithParents(["create", "-p", ...createFlags(ofNew, wanted ?? {}), "-V", String(size)], name),
     clone: async (origin, target) =>
       (await creates.clone(origin, target)) ??
       createWithParents(["clone", "-p", ...propertyFlags(ofClones), origin], target),

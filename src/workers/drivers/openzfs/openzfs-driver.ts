@@ -13,6 +13,7 @@ import { volumePropertiesOf, wholeBlocks } from "./new-volume-properties.js";
 import { type PoolLease, takeLease } from "./pool-lease.js";
 import { createPoolStateReader } from "./pool-state.js";
 import { openzfsReads } from "./reads.js";
+import { volumeSettings } from "./setting-commands.js";
 import { openzfsTransfers } from "./transfers.js";
 import { createZfsCommands } from "./zfs-commands.js";
 import { waitForZvolDevice } from "./zvol-device.js";
@@ -68,6 +69,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
       creates,
       reads.find,
     ),
+    ...volumeSettings(pool, commands),
     ...openzfsTransfers(settings.zfsCommand, volumeProperties.ofReceived, commands),
     volumeSize: (size) => wholeBlocks(size, volumeProperties.blockBytes),
 

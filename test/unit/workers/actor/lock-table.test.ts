@@ -106,6 +106,20 @@ const CASES: Record<OperationName, readonly Case[]> = {
       run: ({ handlers }) => must(handlers.CloneSnapshot({ name: snapshot, target })),
     },
   ],
+  SetVolume: [
+    {
+      when: "",
+      given: putDataset,
+      run: ({ handlers }) => must(handlers.SetVolume({ name: dataset, changes: { readonly: true } })),
+    },
+  ],
+  GetVolumeProperties: [
+    {
+      when: "",
+      given: putDataset,
+      run: ({ handlers }) => must(handlers.GetVolumeProperties({ name: dataset })),
+    },
+  ],
   DeleteDataset: [
     {
       when: "a dataset",

@@ -1,6 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { tableText } from "../../../../../src/main/commands/client/record-tables.js";
-import { parseDisk, parseSize, VERBS } from "../../../../../src/main/commands/client/verbs.js";
+import {
+  parseBlockSize,
+  parseDisk,
+  parseSize,
+  parseSwitch,
+  parseTag,
+  VERBS,
+} from "../../../../../src/main/commands/client/verbs.js";
 import { createProgram } from "../../../../../src/main/commands/program.js";
 import { createMethodTable } from "../../../../../src/protocol/json-rpc/methods/table.js";
 
@@ -39,6 +46,29 @@ describe("a size", () => {
     expect(parseDisk("image=golden", first)).toEqual([{ size: 1024 }, { image: "golden" }]);
     for (const text of ["1G", "size=", "size=10", "disk=1G"])
       expect(() => parseDisk(text, [])).toThrow("must be");
+  });
+});
+
+describe("settings", () => {
+  test("are a block size in bytes, a switch, and tags one after the other", () => {
+    expect([parseBlockSize("4096"), parseBlockSize("16K")]).toEqual([4096, 16_384]);
+    expect([parseSwitch("on"), parseSwitch("off")]).toEqual([true, false]);
+    expect(parseTag("b=x=y", parseTag("a=", undefined))).toEqual({ a: "", b: "x=y" });
+    for (const text of ["", "0", "16M", "x"]) expect(() => parseBlockSize(text)).toThrow("bytes");
+    expect(() => parseSwitch("yes")).toThrow("on or off");
+    for (const text of ["a", "=b"]) expect(() => parseTag(text, {})).toThrow("NAME=VALUE");
+  });
+
+  test("of a volume are columns, its tags in one", () => {
+    const properties = { volblocksize: 8192, provisioning: "thin", compression: "off", sync: "always" };
+    const record = {
+      id: "tank/a",
+      size: 64,
+      properties: { ...properties, readonly: false, tags: { a: "b", c: "d" } },
+    };
+    expect(tableText("properties", [record], true)).toBe(
+      "tank/a\t64.0 MiB\t8192\tthin\toff\talways\tfalse\ta=b,c=d\n",
+    );
   });
 });
 

@@ -26,6 +26,8 @@ const TABLE = [
   ["RenameVolume", []],
   ["PromoteVolume", []],
   ["CloneSnapshot", []],
+  ["SetVolume", []],
+  ["GetVolumeProperties", []],
   ["ListSnapshots", ["ListSnapshot"]],
   ["GetSnapshot", []],
   ["CreateSnapshot", []],
@@ -95,6 +97,16 @@ describe("changes of a volume", () => {
     ["RenameVolume", '{"id":"v"}', "need dest"],
     ["RenameVolume", '{"dest":"w"}', "need an id"],
     ["RenameVolume", '{"id":"v@s","dest":"w"}', "not a volume"],
+    ["SetVolume", '{"id":"v"}', "need a property to set"],
+    ["SetVolume", '{"id":"v","sync":"often"}', "sync: expected standard, always, disabled"],
+    ["SetVolume", '{"id":"v","provisioning":"fat"}', "provisioning: expected thick or thin"],
+    ["SetVolume", '{"id":"v","tags":{"a":"\\n"}}', "tags.a: expected at most 1024 printable characters"],
+    ["ListVolumes", '{"tag":"=x"}', "tag: expected the name of a tag, or NAME=VALUE"],
+    [
+      "CreateVolume",
+      '{"id":"v","size":1,"volblocksize":5000}',
+      "volblocksize: expected a power of two from 4096 to 131072, in bytes",
+    ],
     ["PromoteVolume", "{}", "need an id"],
     ["PromoteVolume", '{"id":"v@s"}', "not a volume"],
     ["CloneSnapshot", '{"id":"v@s"}', "need dest"],
@@ -122,12 +134,56 @@ describe("changes of a volume", () => {
         ["RenameVolume", { id, dest: "w" }],
         ["RenameVolume", { id: "v", dest: id }],
         ["PromoteVolume", { id }],
+        ["SetVolume", { id, readonly: true }],
         ["CloneSnapshot", { id: "v@s", dest: id }],
       ] as const) {
         expect(plan(name, JSON.stringify(request))).toMatchObject({ failure: { code: "dataset.protected" } });
       }
     },
   );
+});
+
+describe("a setting of a volume", () => {
+  test.each(["on", "off", "lz4", "zstd", "zstd-1", "zstd-19", "gzip-9", "zstd-fast"])(
+    "may be compression=%s",
+    (compression) => {
+      expect(plan("SetVolume", JSON.stringify({ id: "v", compression }))).toMatchObject({ ok: true });
+    },
+  );
+
+  test.each(["zstd-20", "zstd-0", "gzip-0", "LZ4", "lz4 -o x=y", "lz4,off", "-"])(
+    "may not be compression=%s",
+    (compression) => {
+      expect(plan("SetVolume", JSON.stringify({ id: "v", compression }))).toMatchObject({
+        failure: {
+          code: "request.invalid",
+          message: expect.stringMatching(/^compression: expected on, off/),
+        },
+      });
+    },
+  );
+
+  test.each(["", "A", "a:b", "-a", ".a", "a b", "a=b", "ä", "a".repeat(101), "__proto__"])(
+    "is no tag with the name %j",
+    (name) => {
+      const request = `{"id":"v","size":1,"tags":{${JSON.stringify(name)}:"x"}}`;
+      for (const method of ["SetVolume", "CreateVolume"]) {
+        const asked = method === "SetVolume" ? request.replace('"size":1,', "") : request;
+        expect(plan(method, asked)).toMatchObject({ failure: { code: "request.invalid" } });
+      }
+    },
+  );
+
+  test("is a tag of at most 1024 characters, and of 32 in a request", () => {
+    const tags = (count: number, length: number) =>
+      JSON.stringify({
+        id: "v",
+        tags: Object.fromEntries(Array.from({ length: count }, (_, at) => [`t${at}`, "x".repeat(length)])),
+      });
+    expect(plan("SetVolume", tags(32, 1024))).toMatchObject({ ok: true });
+    expect(plan("SetVolume", tags(33, 1))).toMatchObject({ failure: { code: "request.invalid" } });
+    expect(plan("SetVolume", tags(1, 1025))).toMatchObject({ failure: { code: "request.invalid" } });
+  });
 });
 
 describe("the number of a guest's disks", () => {
@@ -333,6 +389,24 @@ describe("requests that are planned", () => {
       "fast",
       { op: "RenameVolume", name: "fast/v", target: "fast/a/b" },
     ],
+    [
+      "SetVolume",
+      '{"id":"v","sync":"always","readonly":false,"provisioning":"thin","tags":{"a":"b","gone":null}}',
+      "tank",
+      {
+        op: "SetVolume",
+        name: "tank/v",
+        changes: { sync: "always", readonly: false, isThick: false, tags: { a: "b", gone: "" } },
+      },
+    ],
+    [
+      "CreateVolume",
+      '{"id":"v","size":1,"volblocksize":8192,"provisioning":"thick"}',
+      "tank",
+      { op: "CreateVolume", name: "tank/v", size: MIB, settings: { volblocksize: 8192, isThick: true } },
+    ],
+    ["ListVolumes", '{"tag":"a=b=c"}', "tank", { op: "ListVolumes", tag: { name: "a", value: "b=c" } }],
+    ["ListVolumes", '{"tag":"a","limit":2}', "tank", { op: "ListVolumes", limit: 2, tag: { name: "a" } }],
     ["PromoteVolume", '{"id":"v"}', "tank", { op: "PromoteVolume", name: "tank/v" }],
     [
       "CloneSnapshot",
@@ -462,6 +536,25 @@ describe("answers, byte for byte", () => {
     expect(encode("ListVolumes", [volume, volume])).toBe(
       `{"volumes":[${Array(2).fill('{"id":"tank/v","size":2,"device":"/dev/zvol/tank/v"}').join(",")}]}`,
     );
+  });
+
+  test("a volume has its properties only where they are asked for, its tags in order", () => {
+    const settings = {
+      compression: "lz4",
+      sync: "standard",
+      readonly: true,
+      isThick: false,
+      volblocksize: 8192,
+      tags: { a: '"', b: "x" },
+    };
+    const volume = { name: "v", size: bytes(MIB), device: "d", settings };
+    const properties =
+      '{"compression":"lz4","sync":"standard","readonly":true,"provisioning":"thin","volblocksize":8192,"tags":{"a":"\\"","b":"x"}}';
+    for (const name of ["SetVolume", "GetVolumeProperties"]) {
+      expect(encode(name, volume)).toBe(
+        `{"volumes":[{"id":"v","size":1,"device":"d","properties":${properties}}]}`,
+      );
+    }
   });
 
   test("a size beyond what a double holds keeps its last digit", () => {

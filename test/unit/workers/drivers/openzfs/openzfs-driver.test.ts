@@ -4,6 +4,7 @@ import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { DatasetName, PoolName, SnapshotName } from "../../../../../src/protocol/storage/names.js";
 import type { OpenZfsSettings } from "../../../../../src/protocol/storage/pool-settings.js";
 import { bytes } from "../../../../../src/protocol/storage/units.js";
+import type { NewVolumeSettings } from "../../../../../src/protocol/storage/volume-settings.js";
 import { type ActorLog, createActorLog } from "../../../../../src/protocol/threads/actor-log.js";
 import type { Zfs } from "../../../../../src/workers/drivers/driver.js";
 import { openOpenZfs } from "../../../../../src/workers/drivers/openzfs/openzfs-driver.js";
@@ -230,6 +231,54 @@ describe("changes", () => {
     const { zfs, ran } = driver(({ 2: verb }) => (verb === "list" ? { stdout: `${block}\n` } : SUCCESS));
     expect((await zfs.resize(volume("ut/v"), bytes(mib * 1_048_576n))).ok).toBe(true);
     expect(ran.at(-1)).toEqual(["sudo", "zfs", "set", `volsize=${wanted}`, "ut/v"]);
+  });
+
+  test("settings are set by one command, and tags that go by one each", async () => {
+    const { zfs, ran } = driver(() => SUCCESS);
+    const tags = { owner: "a b", old: "", older: "" };
+    const changes = { compression: "off", sync: "always", readonly: true, isThick: false, tags };
+    expect((await zfs.setProperties(volume("ut/v"), changes)).ok).toBe(true);
+    const set = ["compression=off", "sync=always", "readonly=on", "refreservation=none", "tag:owner=a b"];
+    expect(ran).toEqual([
+      ["sudo", "zfs", "set", ...set, "ut/v"],
+      ["sudo", "zfs", "inherit", "tag:old", "ut/v"],
+      ["sudo", "zfs", "inherit", "tag:older", "ut/v"],
+    ]);
+  });
+
+  test("a new volume has the settings that are asked for, and the others that are configured", async () => {
+    const { zfs, ran } = driver(() => SUCCESS);
+    const create = (settings: NewVolumeSettings) => zfs.createVolume(volume("ut/v"), bytes(8192), settings);
+    await create({ volblocksize: 8192, isThick: false, tags: { a: "b", none: "" } });
+    await create({ isThick: true });
+    expect(ran.map((argv) => argv.slice(4).join(" "))).toEqual([
+      "-s -o compression=lz4 -o volblocksize=8192 -o tag:a=b -V 8192 ut/v",
+      "-o compression=lz4 -V 8192 ut/v",
+    ]);
+  });
+
+  test("the tags of a volume are those that it has itself", async () => {
+    const rows = [
+      ["type", "volume", "-"],
+      ["volsize", "8388608", "local"],
+      ["volblocksize", "16384", "default"],
+      ["refreservation", "8650752", "local"],
+      ["compression", "lz4", "inherited from ut"],
+      ["sync", "standard", "default"],
+      ["readonly", "off", "default"],
+      ["tag:z", "1", "local"],
+      ["tag:a", "2", "received"],
+      ["tag:theirs", "3", "inherited from ut"],
+      ["imagestore:type", "kvm", "local"],
+    ];
+    const { zfs } = driver(() => ({ stdout: rows.map((each) => `${each.join("\t")}\n`).join("") }));
+    expect(await zfs.settingsOf(volume("ut/v"))).toEqual({
+      ok: true,
+      value: {
+        ...{ compression: "lz4", sync: "standard", readonly: false, isThick: true, volblocksize: 16_384 },
+        tags: { a: "2", z: "1" },
+      },
+    });
   });
 
   test("a rename that makes parents is tried again when another command made one first", async () => {

@@ -1,0 +1,96 @@
+import {
+  type FailedOutcome,
+  fail,
+  failed,
+  type Outcome,
+  succeed,
+} from "../../../protocol/storage/failures.js";
+import type { DatasetName, PoolName } from "../../../protocol/storage/names.js";
+import { type SettingChanges, TAG_PREFIX, tagsOf } from "../../../protocol/storage/volume-settings.js";
+import type { Properties, Zfs } from "../driver.js";
+import type { Catalog, CatalogChange, CatalogView } from "./catalog.js";
+import type { Volume } from "./dataset.js";
+import type { EmbeddedPool } from "./embedded-pool.js";
+import { catchStorageErrors } from "./storage-errors.js";
+
+/** The properties with these tags; those with "" go. */
+export function withTags(properties: Properties, tags: Readonly<Record<string, string>> = {}): Properties {
+  const next = { ...properties };
+  for (const [name, value] of Object.entries(tags)) {
+    if (value === "") delete next[TAG_PREFIX + name];
+    else next[TAG_PREFIX + name] = value;
+  }
+  return next;
+}
+
+/** What keeps a volume from these settings. */
+async function findObstacle(
+  { catalog, files, accounting }: EmbeddedPool,
+  { name, reserved, file, volsize }: Volume,
+  { isThick, readonly }: SettingChanges,
+): Promise<FailedOutcome | undefined> {
+  // What is written to it would be in the snapshot too.
+  if (readonly === false && catalog.countUsers(file) > 1) {
+    return fail("dataset.read_only", `${name} shares its data with a snapshot: it stays read-only`);
+  }
+  if (isThick !== true || reserved) return undefined;
+  const unwritten = volsize - files.allocatedNow(file);
+  return unwritten > 0n && unwritten > (await accounting.space(unwritten)).available
+    ? failed.noSpace
+    : undefined;
+}
+
+/**
+ * Changes settings of a volume, in one commit. Fails: dataset.not_found, dataset.read_only, pool.no_space,
+ * request.invalid: a pool in a folder has neither compression nor syncs of its own.
+ */
+export function changeSettings(
+  pool: EmbeddedPool,
+  name: DatasetName,
+  changes: SettingChanges,
+): Promise<Outcome<null>> {
+  const messagePrefix = `cannot set properties of '${name}'`;
+  const foreign = changes.compression === undefined ? changes.sync && "sync" : "compression";
+  return catchStorageErrors(messagePrefix, async () => {
+    if (pool.catalog.find(name)?.type !== "volume") return failed.notFound;
+    if (foreign) {
+      return fail("request.invalid", `${foreign}: an embedded pool leaves this to the file system below it`);
+    }
+    const decide = async (staged: CatalogView): Promise<Outcome<CatalogChange>> => {
+      const volume = staged.find(name);
+      if (volume?.type !== "volume") return failed.notFound;
+      const obstacle = await findObstacle(pool, volume, changes);
+      if (obstacle) return obstacle;
+      const { readonly = volume.readonly, isThick: reserved = volume.reserved, tags } = changes;
+      const properties = withTags(volume.properties, tags);
+      return succeed({ put: [{ ...volume, readonly, reserved, properties }] });
+    };
+    const changed = await pool.transactions.run({ messagePrefix, decide });
+    return changed.ok ? succeed(null) : changed;
+  });
+}
+
+/** The settings of an embedded pool's volumes, from the catalog's memory. */
+export function embeddedSettings(
+  pool: PoolName,
+  catalog: Catalog,
+): Pick<Zfs, "settingsOf" | "volumesWithTag"> {
+  return {
+    async settingsOf(name) {
+      const volume = catalog.find(name);
+      if (!volume) return failed.notFound;
+      if (volume.type !== "volume") return failed.notVolume;
+      const { readonly, reserved: isThick, volblocksize, properties } = volume;
+      const tags = tagsOf(Object.entries(properties));
+      return succeed({ compression: "off", sync: "standard", readonly, isThick, volblocksize, tags });
+    },
+    async volumesWithTag(tag) {
+      const values = new Map<string, string>();
+      for (const { name, properties } of catalog.within(pool, "volume")) {
+        const value = properties[TAG_PREFIX + tag];
+        if (value !== undefined) values.set(name, value);
+      }
+      return succeed(values);
+    },
+  };
+}
