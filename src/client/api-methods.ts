@@ -2,6 +2,7 @@
 
 import type {
   CloneImageParams,
+  CloneSnapshotParams,
   CreateGuestDisksParams,
   CreateSnapshotParams,
   CreateVolumeParams,
@@ -14,12 +15,18 @@ import type {
   GetPoolParams,
   GetSnapshotParams,
   GetVolumeParams,
+  GetVolumePropertiesParams,
   ListImagesParams,
   ListJobsParams,
   ListSnapshotsParams,
   ListVolumesParams,
+  PromoteVolumeParams,
+  RenameVolumeParams,
   RequestImageParams,
+  ResizeVolumeParams,
   RollbackSnapshotParams,
+  SetVolumeParams,
+  SnapshotGuestParams,
   VerifyDisksParams,
 } from "./api-params.js";
 import type { Guest, Image, Job, Pool, Snapshot, Volume } from "./api-records.js";
@@ -36,9 +43,16 @@ export interface Methods {
   CreateVolume: { params: CreateVolumeParams; result: { readonly volumes: readonly [Volume] } };
   GetVolume: { params: GetVolumeParams; result: { readonly volumes: readonly [Volume] } };
   DeleteDataset: { params: DeleteDatasetParams; result: { readonly volumes: readonly [Volume] } };
+  ResizeVolume: { params: ResizeVolumeParams; result: { readonly volumes: readonly [Volume] } };
+  RenameVolume: { params: RenameVolumeParams; result: { readonly volumes: readonly [Volume] } };
+  PromoteVolume: { params: PromoteVolumeParams; result: { readonly volumes: readonly [Volume] } };
+  CloneSnapshot: { params: CloneSnapshotParams; result: { readonly volumes: readonly [Volume] } };
+  SetVolume: { params: SetVolumeParams; result: { readonly volumes: readonly [Volume] } };
+  GetVolumeProperties: { params: GetVolumePropertiesParams; result: { readonly volumes: readonly [Volume] } };
   ListSnapshots: { params: ListSnapshotsParams; result: { readonly snapshots: readonly Snapshot[] } };
   GetSnapshot: { params: GetSnapshotParams; result: { readonly snapshots: readonly [Snapshot] } };
   CreateSnapshot: { params: CreateSnapshotParams; result: { readonly snapshots: readonly Snapshot[] } };
+  SnapshotGuest: { params: SnapshotGuestParams; result: { readonly snapshots: readonly Snapshot[] } };
   DeleteSnapshot: { params: DeleteSnapshotParams; result: { readonly snapshots: readonly Snapshot[] } };
   RollbackSnapshot: { params: RollbackSnapshotParams; result: { readonly snapshots: readonly [Snapshot] } };
   VerifyDisks: { params: VerifyDisksParams; result: { readonly guest: Guest } };
@@ -60,9 +74,16 @@ export const EFFECTS: Readonly<Record<keyof Methods, "read" | "repeatable" | "on
   CreateVolume: "repeatable",
   GetVolume: "read",
   DeleteDataset: "once",
+  ResizeVolume: "repeatable",
+  RenameVolume: "once",
+  PromoteVolume: "once",
+  CloneSnapshot: "repeatable",
+  SetVolume: "repeatable",
+  GetVolumeProperties: "read",
   ListSnapshots: "read",
   GetSnapshot: "read",
   CreateSnapshot: "once",
+  SnapshotGuest: "once",
   DeleteSnapshot: "once",
   RollbackSnapshot: "repeatable",
   VerifyDisks: "read",
@@ -97,7 +118,7 @@ export function methodsOf(call: Call) {
     /** Lists every volume of a pool, images and disks too. */
     listVolumes: (params: ListVolumesParams = {}, options?: CallOptions) =>
       call("ListVolumes", params, options),
-    /** Creates an empty volume, and the parents that it lacks. A volume of this name and size is a success. */
+    /** Creates an empty volume, and the parents that it lacks. A volume of this name and size is a success, if it is as the request wants it. */
     createVolume: (params: CreateVolumeParams, options?: CallOptions) =>
       call("CreateVolume", params, options),
     /** Shows a volume. */
@@ -105,6 +126,23 @@ export function methodsOf(call: Call) {
     /** Deletes a volume, another dataset or a snapshot, with all below it. Nothing is deleted while a hold, a clone or a user of any of it is in the way. The pool itself, `images` and `guests` are protected. */
     deleteDataset: (params: DeleteDatasetParams, options?: CallOptions) =>
       call("DeleteDataset", params, options),
+    /** Makes a volume larger, or smaller. The answer has the size that it has then: whole blocks, rounded up. What is new reads as zeros. A thick volume stays thick. */
+    resizeVolume: (params: ResizeVolumeParams, options?: CallOptions) =>
+      call("ResizeVolume", params, options),
+    /** Gives a volume another name in its pool, and makes the parents that it lacks. Its snapshots come along; its clones and the downloads of its snapshots go on. No volume can become an image. */
+    renameVolume: (params: RenameVolumeParams, options?: CallOptions) =>
+      call("RenameVolume", params, options),
+    /** Gives a clone the snapshots that it was made of, so that the volume before it can be deleted. The clone gets the snapshot that it was made of and those before it. The volume that had them becomes a clone of it. */
+    promoteVolume: (params: PromoteVolumeParams, options?: CallOptions) =>
+      call("PromoteVolume", params, options),
+    /** Makes a volume of a snapshot of a volume, and the parents that it lacks. It shares its blocks with the snapshot. A clone of it with this name is a success. */
+    cloneSnapshot: (params: CloneSnapshotParams, options?: CallOptions) =>
+      call("CloneSnapshot", params, options),
+    /** Changes settings and tags of a volume, and answers with those that it has then. What the request leaves out stays. A change that fails half-way may be repeated. An embedded pool has neither compression nor syncs of its own: it refuses both. */
+    setVolume: (params: SetVolumeParams, options?: CallOptions) => call("SetVolume", params, options),
+    /** Shows the settings and the tags of a volume. */
+    getVolumeProperties: (params: GetVolumePropertiesParams, options?: CallOptions) =>
+      call("GetVolumeProperties", params, options),
     /** Lists the snapshots of a pool, or those of a dataset and of all below it. */
     listSnapshots: (params: ListSnapshotsParams = {}, options?: CallOptions) =>
       call("ListSnapshots", params, options),
@@ -113,6 +151,9 @@ export function methodsOf(call: Call) {
     /** Takes a snapshot. */
     createSnapshot: (params: CreateSnapshotParams, options?: CallOptions) =>
       call("CreateSnapshot", params, options),
+    /** Takes a snapshot of all disks of a guest, at one moment for all. The answer has a snapshot for each disk, and that of the dataset above them. In an embedded pool without reflinks, what a guest writes meanwhile may be in some of them. A crash leaves all of them or none. */
+    snapshotGuest: (params: SnapshotGuestParams, options?: CallOptions) =>
+      call("SnapshotGuest", params, options),
     /** Deletes a snapshot, and answers what was deleted. */
     deleteSnapshot: (params: DeleteSnapshotParams, options?: CallOptions) =>
       call("DeleteSnapshot", params, options),

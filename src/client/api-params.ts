@@ -58,6 +58,8 @@ export interface ListVolumesParams {
   readonly limit?: number | undefined;
   /** Where the page begins: behind the last record of the page before, the volume's name. */
   readonly after?: string | undefined;
+  /** Only volumes that have the tag `NAME`, or `NAME=VALUE`. */
+  readonly tag?: string | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
 }
@@ -68,6 +70,12 @@ export interface CreateVolumeParams {
   readonly id: string;
   /** The size: 1 MiB or more. In MiB. */
   readonly size: number;
+  /** The size of its blocks: a power of two from 4096 to 131072. In bytes. */
+  readonly volblocksize?: number | undefined;
+  /** Whether room is kept for all that the volume may write. Without it as the pool does it. */
+  readonly provisioning?: "thick" | "thin" | undefined;
+  /** Tags by their names, at most 1024 printable characters each. */
+  readonly tags?: Readonly<Record<string, string>> | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
 }
@@ -83,6 +91,72 @@ export interface GetVolumeParams {
 /** The parameters of DeleteDataset. */
 export interface DeleteDatasetParams {
   /** The name of the dataset, without the pool or with it. */
+  readonly id: string;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+}
+
+/** The parameters of ResizeVolume. */
+export interface ResizeVolumeParams {
+  /** The volume's name, without the pool or with it. */
+  readonly id: string;
+  /** The new size: 1 MiB or more. In MiB. */
+  readonly size: number;
+  /** Lets it shrink, and lose what is behind its new end. */
+  readonly allowDataLoss?: boolean | undefined;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+}
+
+/** The parameters of RenameVolume. */
+export interface RenameVolumeParams {
+  /** The volume's name, without the pool or with it. */
+  readonly id: string;
+  /** The new name, without the pool or with it. */
+  readonly dest: string;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+}
+
+/** The parameters of PromoteVolume. */
+export interface PromoteVolumeParams {
+  /** The volume's name, without the pool or with it. */
+  readonly id: string;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+}
+
+/** The parameters of CloneSnapshot. */
+export interface CloneSnapshotParams {
+  /** The snapshot, `NAME@SNAPSHOT`, without the pool or with it. */
+  readonly id: string;
+  /** The name of the new volume, without the pool or with it. */
+  readonly dest: string;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+}
+
+/** The parameters of SetVolume. */
+export interface SetVolumeParams {
+  /** The volume's name, without the pool or with it. */
+  readonly id: string;
+  /** How new blocks are compressed, as zfsprops(7) has it: `lz4`, `zstd`, `off` and others. */
+  readonly compression?: string | undefined;
+  /** When writes are on the disk: as they ask for it, always, or never for sure. */
+  readonly sync?: "standard" | "always" | "disabled" | undefined;
+  /** Whether its device refuses writes. */
+  readonly readonly?: boolean | undefined;
+  /** Whether room is kept for all that the volume may write. Without it as the pool does it. */
+  readonly provisioning?: "thick" | "thin" | undefined;
+  /** Tags by their names, at most 1024 printable characters each. One with an empty value goes. */
+  readonly tags?: Readonly<Record<string, string>> | undefined;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+}
+
+/** The parameters of GetVolumeProperties. */
+export interface GetVolumePropertiesParams {
+  /** The volume's name, without the pool or with it. */
   readonly id: string;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
@@ -116,6 +190,16 @@ export interface CreateSnapshotParams {
   readonly dest: string;
   /** Of everything below it too, at one moment for all. */
   readonly recursive?: boolean | undefined;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+}
+
+/** The parameters of SnapshotGuest. */
+export interface SnapshotGuestParams {
+  /** The guest's id. */
+  readonly id: string;
+  /** The name of the snapshots: what follows the `@`. */
+  readonly dest: string;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
 }

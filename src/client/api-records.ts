@@ -16,7 +16,7 @@ export interface Image {
   readonly status: "pending" | "complete";
 }
 
-/** A volume. */
+/** A volume. Only SetVolume and GetVolumeProperties answer with its properties. */
 export interface Volume {
   /** The full name. */
   readonly id: string;
@@ -24,6 +24,24 @@ export interface Volume {
   readonly size: number;
   /** The path of its device. With the embedded driver that of a file. */
   readonly device: string;
+  /** Its settings and tags. */
+  readonly properties?: VolumeProperties | undefined;
+}
+
+/** The settings of a volume. */
+export interface VolumeProperties {
+  /** How new blocks are compressed, as zfsprops(7) has it. */
+  readonly compression: string;
+  /** When writes are on the disk: `standard`, `always` or `disabled`. */
+  readonly sync: string;
+  /** Whether its device refuses writes. */
+  readonly readonly: boolean;
+  /** Whether room is kept for all that it may write. */
+  readonly provisioning: "thick" | "thin";
+  /** The size of its blocks. In bytes. */
+  readonly volblocksize: number;
+  /** Its tags by their names. */
+  readonly tags: Readonly<Record<string, string>>;
 }
 
 /** A snapshot. */

@@ -100,6 +100,7 @@ export interface Answers {
   ListSnapshots: Snapshots;
   GetSnapshot: Snapshots;
   CreateSnapshot: Snapshots;
+  SnapshotGuest: Snapshots;
   DeleteSnapshot: Snapshots;
   RollbackSnapshot: Snapshots;
   VerifyDisks: GuestAnswer;

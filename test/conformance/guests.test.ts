@@ -280,4 +280,24 @@ conformance("Guests' disks", "guests", (subject) => {
       errors.map((error) => (error === null ? null : "not found")),
     );
   });
+
+  test("SnapshotGuest takes a snapshot of each disk, all or none, and answers them", async () => {
+    const id = `${own}-snapped`;
+    await server.must("CreateGuestDisks", { guest: { id, disks: [{ size: 8 }, { size: 16 }] } });
+    const root = `${pool}/guests/${id}`;
+    const all = [root, `${root}/disk-0`, `${root}/disk-1`].map((name) => `${name}@before`);
+    const { snapshots } = await server.must("SnapshotGuest", { id, dest: "before" });
+    expect(snapshots.map((each) => each.id).sort()).toEqual(all.toSorted());
+    expect(await server.refusal("SnapshotGuest", { id, dest: "before" })).toBe("dataset already exists");
+    await server.must("CreateSnapshot", { id: `guests/${id}/disk-1`, dest: "half" });
+    expect(await server.refusal("SnapshotGuest", { id, dest: "half" })).toBe("dataset already exists");
+    expect(await server.refusal("GetSnapshot", { id: `guests/${id}/disk-0@half` })).toBe("not found");
+    await server.must("RollbackSnapshot", { id: `${all[1]}` });
+    const refusals = [
+      await server.refusal("SnapshotGuest", { id: `${own}-nobody`, dest: "s" }),
+      await server.refusal("SnapshotGuest", { id, dest: "" }),
+      await server.refusal("SnapshotGuest", { id, dest: "a b" }),
+    ];
+    expect(refusals).toEqual(["not found", "need a dest", "invalid snapshot dest"]);
+  });
 });

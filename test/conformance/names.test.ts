@@ -217,6 +217,7 @@ conformance("Names and pools", "names", ({ server, pool, otherPool, own, deviceO
       ["ListSnapshots", {}],
       ["GetSnapshot", { id: `${own}/v@s` }],
       ["CreateSnapshot", { id: `${own}/v`, dest: "s" }],
+      ["SnapshotGuest", { id: "g", dest: "s" }],
       ["DeleteSnapshot", { id: `${own}/v@s` }],
       ["RollbackSnapshot", { id: `${own}/v@s` }],
       ["ResizeVolume", { id: `${own}/v`, size: 8 }],

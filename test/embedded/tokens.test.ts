@@ -31,6 +31,7 @@ const PARAMS: Readonly<Record<string, object>> = {
   ListSnapshots: {},
   GetSnapshot: { id: "guests/kept/disk-0@s" },
   CreateSnapshot: { id: "guests/kept/disk-0", dest: "more" },
+  SnapshotGuest: { id: "kept", dest: "all" },
   DeleteSnapshot: { id: "guests/kept/disk-0@more" },
   RollbackSnapshot: { id: "guests/kept/disk-0@s" },
   VerifyDisks: { guest: { id: "kept", disks: [{ size: 8 }] } },

@@ -95,6 +95,7 @@ export function datasetsOf(operation: Operation, pool: PoolName): readonly strin
     case "CloneSnapshot":
     case "RenameVolume":
       return [operation.name, operation.target];
+    case "SnapshotGuest":
     case "CreateSnapshot":
       return [operation.dataset];
     case "VerifyDisks":

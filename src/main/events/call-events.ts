@@ -64,6 +64,7 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
     case "DeleteDataset":
       return [{ topic: topicOf(operation.name), action: "deleted", id: operation.name }];
     case "CreateSnapshot":
+    case "SnapshotGuest":
       return [{ topic: "snapshot", action: "created", id: operation.snapshot }];
     case "DeleteSnapshot":
       return [{ topic: "snapshot", action: "deleted", id: operation.name }];

@@ -74,6 +74,29 @@ export const SNAPSHOT_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = 
       },
     ],
   },
+  SnapshotGuest: {
+    summary: "Takes a snapshot of all disks of a guest, at one moment for all",
+    description:
+      "The answer has a snapshot for each disk, and that of the dataset above them. In an embedded pool without reflinks, what a guest writes meanwhile may be in some of them. A crash leaves all of them or none.",
+    params: {
+      id: required(text("The guest's id.")),
+      dest: required(text("The name of the snapshots: what follows the `@`.")),
+      pool,
+    },
+    result: snapshots,
+    effect: "once",
+    answeredBy: "pool",
+    failures: {
+      "request.missing_field": "`need an id`, or `need a dest`",
+      "dataset.not_found": "`not found`: the guest has no disks",
+      "name.invalid": "`invalid id: …`, or `invalid snapshot dest`",
+      "dataset.exists": "`dataset already exists`: one of them has such a snapshot",
+      "dataset.busy": "one of them is in use",
+      "pool.no_space": "`no space left on device`",
+    },
+    since: "0.1.0",
+    examples: [{ name: "of a guest", params: { id: "g1", dest: "monday" }, result: { snapshots: [shown] } }],
+  },
   DeleteSnapshot: {
     summary: "Deletes a snapshot, and answers what was deleted",
     params: {

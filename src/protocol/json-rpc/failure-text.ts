@@ -4,7 +4,7 @@ import { quote } from "./json-text.js";
 
 /** What an operation is about, as far as its failure doesn't say so itself. */
 function objectOf(operation: AnyOperation, { code }: Failure): string | undefined {
-  if (operation.op === "CreateSnapshot") {
+  if (operation.op === "CreateSnapshot" || operation.op === "SnapshotGuest") {
     return code === "dataset.not_found" ? operation.dataset : operation.snapshot;
   }
   if (operation.op === "CloneImage") {

@@ -31,6 +31,7 @@ const KINDS = {
   ListSnapshots: "list",
   GetSnapshot: "read",
   CreateSnapshot: "change",
+  SnapshotGuest: "change",
   DeleteSnapshot: "change",
   RollbackSnapshot: "change",
   VerifyDisks: "read",

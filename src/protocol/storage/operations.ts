@@ -48,6 +48,11 @@ export interface Operations {
     ask: { dataset: DatasetName; snapshot: SnapshotName; recursive: boolean };
     answer: readonly SnapshotRecord[];
   };
+  /** Of all that is below a guest's dataset, at one moment. */
+  SnapshotGuest: {
+    ask: { dataset: DatasetName; snapshot: SnapshotName };
+    answer: readonly SnapshotRecord[];
+  };
   DeleteSnapshot: {
     ask: { name: SnapshotName; recursive: boolean };
     answer: readonly SnapshotRecord[];

@@ -30,6 +30,7 @@ function encoderOf({ op }: Operation): typeof encodeSnapshots | typeof encodeVol
   switch (op) {
     case "ListSnapshots":
     case "CreateSnapshot":
+    case "SnapshotGuest":
     case "DeleteSnapshot":
       return encodeSnapshots;
     case "ListVolumes":

@@ -29,6 +29,7 @@ const STEPS: Readonly<Record<Exclude<WorkName, ReadName>, Steps>> = {
   SetVolume: { commands: 40 },
   DeleteDataset: { commands: 2, destroys: 1 },
   CreateSnapshot: { commands: 4 },
+  SnapshotGuest: { commands: 4 },
   DeleteSnapshot: { commands: 2, destroys: 2 },
   RollbackSnapshot: { commands: 4, destroys: 1 },
   CreateGuestDisks: { commands: 4, destroys: 1 },

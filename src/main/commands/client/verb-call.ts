@@ -35,9 +35,9 @@ function tokensIn(answer: string, member: string): readonly string[] {
   return list?.items.map(tokenOf) ?? [];
 }
 
-/** A guest's members are in an object of their own. */
-function requestOf({ group }: Verb, params: Params): Params {
-  if (group !== "guest") return params;
+/** Where the answer has a guest, its members are in an object of their own. */
+function requestOf({ records }: Verb, params: Params): Params {
+  if (records !== "disks") return params;
   const { pool, ...guest } = params;
   return { guest, pool };
 }

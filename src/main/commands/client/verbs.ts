@@ -255,6 +255,13 @@ export const VERBS: readonly Verb[] = [
       options: [needed(disk)],
     },
     {
+      name: "snapshot",
+      method: "SnapshotGuest",
+      summary: "take a snapshot of all disks of a guest, at one moment",
+      arguments: [guest, text("dest", "<name>", "the snapshots' name, what follows the @")],
+      records: "snapshots",
+    },
+    {
       name: "delete-disks",
       method: "DeleteGuestsDisks",
       summary: "delete the disks of a guest",

@@ -1,5 +1,5 @@
 import { failed, type Outcome, succeed } from "../../storage/failures.js";
-import { type PoolName, snapshotOf } from "../../storage/names.js";
+import { childOf, type PoolName, parseComponentId, snapshotOf } from "../../storage/names.js";
 import type { Ask, Operation } from "../../storage/operations.js";
 import type { SnapshotRecord } from "../../storage/records.js";
 import { mibFromBytes } from "../../storage/units.js";
@@ -67,6 +67,23 @@ export const snapshotMethods: readonly Method[] = [
         if (!target.ok) return refuse(snapshot ?? dataset, target);
         if (snapshot !== undefined) return refuse(snapshot, failed.snapshotOfSnapshot);
         return succeed({ op: "CreateSnapshot", dataset, snapshot: target.value, recursive });
+      }),
+    encode: encodeSnapshots,
+  }),
+  method({
+    struct: "GuestSnapshotRequest",
+    request: struct({ id: string, dest: string, pool: string }),
+    operation: "SnapshotGuest",
+    role: "operate",
+    plan: (request, pools) =>
+      inPool(pools, request, ({ pool }) => {
+        if (request.id === "") return failed.needId;
+        const id = parseComponentId(request.id);
+        if (!id.ok) return id;
+        const dataset = childOf(pool, `guests/${id.value}`);
+        const snapshot = request.dest === "" ? failed.needSnapshotDest : snapshotOf(dataset, request.dest);
+        if (!snapshot.ok) return refuse(dataset, snapshot);
+        return succeed({ op: "SnapshotGuest", dataset, snapshot: snapshot.value });
       }),
     encode: encodeSnapshots,
   }),

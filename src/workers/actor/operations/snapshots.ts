@@ -22,6 +22,7 @@ type SnapshotOperations = Pick<
   | "ListSnapshots"
   | "GetSnapshot"
   | "CreateSnapshot"
+  | "SnapshotGuest"
   | "DeleteSnapshot"
   | "RollbackSnapshot"
   | "Refuse"
@@ -50,6 +51,18 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
     return succeed(listed.value.map(snapshotRecord).filter((each) => tagOf(each.name) === tag));
   }
 
+  const createSnapshot: SnapshotOperations["CreateSnapshot"] = ({ dataset, snapshot, recursive }) =>
+    withCopies(zfs, [{ snapshot, recursive }], (copies) =>
+      locks.with([{ name: dataset, mode: recursive ? "tree" : "one" }], async () => {
+        const created = await zfs.snapshot(snapshot, recursive, copies);
+        if (!created.ok) return created;
+        if (recursive) return listRecursive(snapshot);
+        if (created.value !== undefined) return succeed([{ name: snapshot, written: created.value }]);
+        const found = await getSnapshot(snapshot);
+        return found.ok ? succeed([found.value]) : found;
+      }),
+    );
+
   return {
     async ListSnapshots({ root, ...page }) {
       if (isSnapshotName(root)) {
@@ -62,17 +75,9 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
 
     GetSnapshot: ({ name }) => getSnapshot(name),
 
-    CreateSnapshot: ({ dataset, snapshot, recursive }) =>
-      withCopies(zfs, [{ snapshot, recursive }], (copies) =>
-        locks.with([{ name: dataset, mode: recursive ? "tree" : "one" }], async () => {
-          const created = await zfs.snapshot(snapshot, recursive, copies);
-          if (!created.ok) return created;
-          if (recursive) return listRecursive(snapshot);
-          if (created.value !== undefined) return succeed([{ name: snapshot, written: created.value }]);
-          const found = await getSnapshot(snapshot);
-          return found.ok ? succeed([found.value]) : found;
-        }),
-      ),
+    CreateSnapshot: createSnapshot,
+
+    SnapshotGuest: (ask) => createSnapshot({ ...ask, recursive: true }),
 
     DeleteSnapshot: ({ name, recursive }) =>
       locks.with(

@@ -51,6 +51,11 @@ test("every dataset is named that the answer names, also one that is text alread
     ),
   ).toEqual(want);
   expect(told(recursive, Buffer.from(text))).toEqual(want);
+  const ofGuest = { op: "SnapshotGuest", dataset: volume, snapshot } as const;
+  expect(told(ofGuest, [{ name: "a@s" }, { name: "b@s" }])).toEqual([
+    "snapshot created a@s",
+    "snapshot created b@s",
+  ]);
   expect(told({ op: "CreateGuestDisks", guest }, { ...guest, disks: [{ volume }] })).toEqual([
     "guest created tank/guests/g",
     `volume created ${volume}`,

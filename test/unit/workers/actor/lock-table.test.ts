@@ -143,6 +143,17 @@ const CASES: Record<OperationName, readonly Case[]> = {
     given: ({ zfs }) => zfs.put(dataset),
     run: ({ handlers }) => must(handlers.CreateSnapshot({ dataset, snapshot, recursive })),
   })),
+  SnapshotGuest: [
+    {
+      when: "",
+      given: ({ zfs }) => zfs.put(`${POOL}/guests/GUEST`),
+      run: ({ handlers }) => {
+        const guestRoot = `${POOL}/guests/GUEST` as DatasetName;
+        const made = `${guestRoot}@SNAPSHOT` as SnapshotName;
+        return must(handlers.SnapshotGuest({ dataset: guestRoot, snapshot: made }));
+      },
+    },
+  ],
   DeleteSnapshot: [false, true].map((recursive) => ({
     when: recursive ? "recursive" : "",
     given: putDataset,

@@ -31,6 +31,7 @@ const TABLE = [
   ["ListSnapshots", ["ListSnapshot"]],
   ["GetSnapshot", []],
   ["CreateSnapshot", []],
+  ["SnapshotGuest", []],
   ["DeleteSnapshot", []],
   ["RollbackSnapshot", []],
   ["VerifyDisks", []],
@@ -108,6 +109,8 @@ describe("changes of a volume", () => {
       "volblocksize: expected a power of two from 4096 to 131072, in bytes",
     ],
     ["PromoteVolume", "{}", "need an id"],
+    ["SnapshotGuest", '{"dest":"s"}', "need an id"],
+    ["SnapshotGuest", '{"id":"g/disk-0","dest":"s"}', expect.stringMatching(/^invalid id: /)],
     ["PromoteVolume", '{"id":"v@s"}', "not a volume"],
     ["CloneSnapshot", '{"id":"v@s"}', "need dest"],
     [
@@ -407,6 +410,12 @@ describe("requests that are planned", () => {
     ],
     ["ListVolumes", '{"tag":"a=b=c"}', "tank", { op: "ListVolumes", tag: { name: "a", value: "b=c" } }],
     ["ListVolumes", '{"tag":"a","limit":2}', "tank", { op: "ListVolumes", limit: 2, tag: { name: "a" } }],
+    [
+      "SnapshotGuest",
+      '{"id":"g","dest":"s","pool":"fast"}',
+      "fast",
+      { op: "SnapshotGuest", dataset: "fast/guests/g", snapshot: "fast/guests/g@s" },
+    ],
     ["PromoteVolume", '{"id":"v"}', "tank", { op: "PromoteVolume", name: "tank/v" }],
     [
       "CloneSnapshot",
