@@ -74,6 +74,7 @@ function putDocuments(nodeLicense, packages) {
     copy(`docs/${name}`, `usr/share/doc/imagestore/${name}`);
   fs.cpSync("config/samples", `${DOC}/examples`, { recursive: true });
   copy("deploy/prometheus/imagestore.rules.yml", "usr/share/doc/imagestore/examples/imagestore.rules.yml");
+  copy("deploy/grafana-dashboard.json", "usr/share/doc/imagestore/examples/grafana-dashboard.json");
   copy("packaging/examples/embedded.conf", "usr/share/doc/imagestore/examples/embedded.conf");
   put("usr/share/doc/imagestore/node-license.gz", zipped(nodeLicense));
   const changes = `imagestore (${version}) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- ${maintainer}  ${date.toUTCString().replace("GMT", "+0000")}\n`;

@@ -19,7 +19,7 @@ export function promtool(args: readonly string[], input = ""): { status: number 
   return { status, output: `${stdout}${stderr}` };
 }
 
-/** A server that scrapes a daemon each half a second and has its rules. */
+/** A server that scrapes a daemon each second and has its rules. */
 export interface Prometheus {
   /** The `data` of a reply of its API, version 1. */
   ask(path: string): Promise<unknown>;
@@ -33,7 +33,7 @@ export async function startPrometheus(folder: string, target: string, rules: str
   writeFileSync(
     config,
     JSON.stringify({
-      global: { scrape_interval: "500ms", scrape_timeout: "500ms", evaluation_interval: "500ms" },
+      global: { scrape_interval: "1s", scrape_timeout: "1s", evaluation_interval: "1s" },
       rule_files: [rules],
       scrape_configs: [{ job_name: "imagestore", static_configs: [{ targets: [target] }] }],
     }),

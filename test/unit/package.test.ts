@@ -32,6 +32,7 @@ describe("the package", () => {
       /^LICENSE$/,
       /^package\.json$/,
       /^deploy\/prometheus\/imagestore\.rules\.yml$/,
+      /^deploy\/grafana-dashboard\.json$/,
       /^npm-shrinkwrap\.json$/,
     ];
     expect(files.filter((file) => !expected.some((pattern) => pattern.test(file)))).toEqual([]);

@@ -26,6 +26,7 @@ test("docs/operations.md has all metrics with their labels, and no others", asyn
     transfers: { pools: ["tank"], downloads: () => [], fetches: () => [] },
     pools: async () => [record],
     measures: async () => [{ pool: "tank", answer: measures }],
+    certificateExpiresAt: () => 1,
   });
   metrics.observe({ method: "GetImage", pool: "tank", code: "ok", ms: 1 });
   metrics.spawned("tank", 1);
