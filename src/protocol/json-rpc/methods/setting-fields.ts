@@ -34,7 +34,7 @@ const SMALLEST_BLOCK = 4096n;
 const LARGEST_BLOCK = 131_072n;
 
 function invalid(field: string, wanted: string): FailedOutcome {
-  return tellAbout(fail("request.invalid", `${field}: expected ${wanted}`), { field, wanted });
+  return tellAbout(fail("request.invalid", `${field}: expected ${wanted}`), { field });
 }
 
 function tagProblem(name: string, value: string): FailedOutcome | undefined {
