@@ -10,6 +10,7 @@ import { watchDownloads } from "./downloads/download-watch.js";
 import { createDownloads, type DownloadOptions, type Downloads } from "./downloads/downloads.js";
 import { type Events, openEvents } from "./events/open-events.js";
 import { takePort } from "./front-door.js";
+import { createGate } from "./gate.js";
 import { createOriginCheck } from "./http/request-origin.js";
 import { createJobRegistry } from "./jobs/job-registry.js";
 import { measureDaemon } from "./measure-daemon.js";
@@ -124,15 +125,21 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const readiness = (limitMs: number) => askReadiness(everyActor(), lateOf, stopping, limitMs);
   const front = { config, transport, listener, connections, mostBulk: bulk?.connections };
   const diagnose = createDiagnosis({ ...front, streaming, downloads, actors: everyActor, readiness });
-  const always = {
+  const gate = createGate({
     checkOrigin: createOriginCheck(config.listen),
     identify,
     onForbidden: metrics.forbidden,
     onUnauthorized: metrics.unauthorized,
-    diagnose,
-    page: config.listen.ui ? createWebPage(BUILT_PAGE) : undefined,
-  };
-  const openDoors = createDoors(openDoor, bulk, metrics.connectionRefused, log);
+    hasPage: config.listen.ui,
+  });
+  const always = { gate, diagnose, page: config.listen.ui ? createWebPage(BUILT_PAGE) : undefined };
+  const openDoors = createDoors({
+    openMain: openDoor,
+    bulk,
+    admit: gate.admit,
+    onRefused: metrics.connectionRefused,
+    log,
+  });
   openDoors(createStartingRoutes(always), createStartingRoutes({ ...always, page: undefined }));
   const onStarting = (actor: Actor) => actors.set(actor.pool, traced(trace, "actor", actor, ACTOR_POINTS));
   const started = await openPools({ config, runId, log, streaming, metrics, events, downloads, onStarting });

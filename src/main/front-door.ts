@@ -32,9 +32,14 @@ export interface FrontDoor {
   readonly connections: number;
   /**
    * Has `handle` answer the requests from now on. Until then they get the status 503.
-   * `onRefused` is called as TransportOptions says.
+   * `admit` and `onRefused` are called as TransportOptions says.
    */
-  open(opened: Pick<TransportOptions, "onRefused"> & { readonly handle: RequestHandler }): void;
+  open(opened: Opened): void;
+}
+
+interface Opened extends Pick<TransportOptions, "onRefused"> {
+  readonly handle: RequestHandler;
+  readonly admit: (request: HttpRequest, reply: WholeReply) => boolean;
 }
 
 /** A node's agents and tools seldom have more. */
@@ -53,7 +58,7 @@ export async function takePort(settings: PortSettings, log: Logger): Promise<Out
   const { listen, limits } = settings;
   const { host, port, transport: wanted } = listen;
   const { bodyMs, replyMs } = settings.timeouts;
-  let opened: Parameters<FrontDoor["open"]>[0] = { handle: refuseWhileStarting, onRefused: () => {} };
+  let opened: Opened = { handle: refuseWhileStarting, admit: () => true, onRefused: () => {} };
   try {
     const descriptors = readDescriptors();
     const connections = connectionLimit(limits.connections, descriptors, listen.tls ? 2 : 1);
@@ -69,6 +74,7 @@ export async function takePort(settings: PortSettings, log: Logger): Promise<Out
     const options = {
       limits: { ...limits, connections, bodyMs, replyMs },
       handle: guard((request: HttpRequest, reply: HttpReply) => opened.handle(request, reply), log),
+      admit: guardHead((request, reply) => opened.admit(request, reply), log),
       onRefused: () => opened.onRefused(),
     };
     const ofPort = await transport.listen({ ...options, host, port });
@@ -154,13 +160,7 @@ export function guard<Reply extends WholeReply>(
   log: Pick<Logger, "error">,
 ): (request: HttpRequest, reply: Reply) => void {
   return (request, reply) => {
-    const onBug = (error: unknown) => {
-      log.error(
-        { err: error, method: request.method, path: request.path },
-        "a request could not be answered",
-      );
-      reply.send(500, PLAIN_TEXT, "internal error\n");
-    };
+    const onBug = (error: unknown) => tellBug(error, request, reply, log);
     try {
       const answering = handle(request, reply);
       if (answering instanceof Promise) answering.catch(onBug);
@@ -168,4 +168,26 @@ export function guard<Reply extends WholeReply>(
       onBug(error);
     }
   };
+}
+
+/** As guard, for what looks at the head of a request. */
+function guardHead(admit: Opened["admit"], log: Pick<Logger, "error">): Opened["admit"] {
+  return (request, reply) => {
+    try {
+      return admit(request, reply);
+    } catch (error) {
+      tellBug(error, request, reply, log);
+      return false;
+    }
+  };
+}
+
+function tellBug(
+  error: unknown,
+  { method, path }: HttpRequest,
+  reply: WholeReply,
+  log: Pick<Logger, "error">,
+): void {
+  log.error({ err: error, method, path }, "a request could not be answered");
+  reply.send(500, PLAIN_TEXT, "internal error\n");
 }

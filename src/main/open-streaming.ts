@@ -7,6 +7,7 @@ import type { FetchEnd } from "./downloads/pending-fetch.js";
 import type { StreamingHandle } from "./downloads/streaming-handle.js";
 import { startStreamingLanes } from "./downloads/streaming-lanes.js";
 import { type FrontDoor, guard, type RequestHandler } from "./front-door.js";
+import type { Gate } from "./gate.js";
 import { listenFailure } from "./listen-failure.js";
 
 /** The port for bulk downloads, which the streaming thread serves. */
@@ -70,14 +71,18 @@ function bulkSettings({ listen, limits, timeouts }: Config, connections: number)
 /** Has other handlers answer what comes to the main port, and to the port for bulk downloads. */
 export type OpenDoors = (main: RequestHandler, bulk: RequestHandler<BulkReply>) => void;
 
-export function createDoors(
-  openMain: FrontDoor["open"],
-  bulk: BulkPort | undefined,
-  onRefused: () => void,
-  log: Logger,
-): OpenDoors {
+interface DoorOptions {
+  readonly openMain: FrontDoor["open"];
+  readonly bulk: BulkPort | undefined;
+  /** See TransportOptions. The port for bulk downloads has no use for it: its bodies are in another thread. */
+  readonly admit: Gate["admit"];
+  onRefused(): void;
+  readonly log: Logger;
+}
+
+export function createDoors({ openMain, bulk, admit, onRefused, log }: DoorOptions): OpenDoors {
   return (main, ofBulk) => {
-    openMain({ handle: main, onRefused });
+    openMain({ handle: main, admit, onRefused });
     bulk?.door.open({ handle: guard(ofBulk, log), onRefused });
   };
 }

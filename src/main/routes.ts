@@ -1,12 +1,11 @@
 import { includesRole, isNarrowed, type Role } from "../protocol/access/roles.js";
 import { allowing, JSON_TEXT, PLAIN_TEXT } from "../protocol/http/headers.js";
 import type { HttpReply, HttpRequest, WholeReply } from "../protocol/http/transport.js";
-import { ANYONE, type Caller } from "./access/caller.js";
-import type { Identify } from "./access/identify.js";
+import type { Caller } from "./access/caller.js";
 import type { BulkReply } from "./downloads/bulk-handle.js";
 import type { EventStreams } from "./events/event-stream.js";
 import { type RequestHandler, refuseWhileStarting } from "./front-door.js";
-import type { OriginCheck } from "./http/request-origin.js";
+import type { Gate } from "./gate.js";
 import { ownVersion } from "./own-version.js";
 import { isReady, type Readiness } from "./pools/readiness.js";
 import type { RpcEndpoint } from "./rpc/endpoint.js";
@@ -14,13 +13,7 @@ import { isOfPage, type WebPage } from "./web-page.js";
 
 /** What is told of and by the daemon from its first moment on. */
 export interface OpenRoutes {
-  /** Why a request is refused before anything else of it is looked at. */
-  readonly checkOrigin: OriginCheck;
-  readonly identify: Identify;
-  /** Called for each request that `checkOrigin` refuses. */
-  onForbidden(): void;
-  /** Called for each request whose caller `identify` does not find. */
-  onUnauthorized(): void;
+  readonly gate: Pick<Gate, "callerOf">;
   /** What the daemon does and waits for, as a text. */
   diagnose(): Promise<string>;
   /** The page for a browser; undefined: there is none. */
@@ -94,16 +87,14 @@ export function createRoutes(options: RouteOptions): RequestHandler {
 
 /** Serves the page beside `others`. */
 function withPage<Reply extends WholeReply>(
-  options: Pick<OpenRoutes, "page" | "checkOrigin" | "onForbidden">,
+  options: Pick<OpenRoutes, "page" | "gate">,
   others: RequestHandler<Reply>,
 ): RequestHandler<Reply> {
   const { page } = options;
   if (page === undefined) return others;
   return (request, reply) => {
     if (!isOfPage(request.path)) return others(request, reply);
-    const forbidden = options.checkOrigin(request);
-    if (forbidden !== undefined) return forbid(options, reply, forbidden);
-    page(request, reply);
+    if (options.gate.callerOf(request, reply) !== undefined) page(request, reply);
   };
 }
 
@@ -120,8 +111,7 @@ function answerCaller(reply: WholeReply, { id, grant }: Caller): void {
   reply.send(200, [...JSON_TEXT, ["Cache-Control", "no-store"]], `${JSON.stringify(told)}\n`);
 }
 
-interface DownloadRoutes<Reply extends WholeReply>
-  extends Pick<RouteOptions, "checkOrigin" | "identify" | "onForbidden" | "onUnauthorized" | "result"> {
+interface DownloadRoutes<Reply extends WholeReply> extends Pick<RouteOptions, "gate" | "result"> {
   readonly download: CallerHandler<Reply>;
 }
 
@@ -130,19 +120,14 @@ export function createBulkRoutes(options: DownloadRoutes<BulkReply>): RequestHan
   return createDownloadRoutes(options, (_request, reply) => notFound(reply));
 }
 
-/** They tell no more than that the daemon and its pools work, so whoever reaches it may ask. */
-const PROBES: readonly string[] = ["/healthz", "/readyz"];
-
 /** What both ports serve. `others` answers the requests for other paths. */
 function createDownloadRoutes<Reply extends WholeReply>(
   options: DownloadRoutes<Reply>,
   others: CallerHandler<Reply>,
 ): RequestHandler<Reply> {
   return (request, reply) => {
-    const forbidden = options.checkOrigin(request);
-    if (forbidden !== undefined) return forbid(options, reply, forbidden);
-    const caller = PROBES.includes(request.path) ? ANYONE : options.identify(request, reply);
-    if (caller === undefined) return options.onUnauthorized();
+    const caller = options.gate.callerOf(request, reply);
+    if (caller === undefined) return;
     switch (request.path) {
       case "/snapshots/download":
         return options.download(request, reply, caller);
@@ -171,19 +156,12 @@ function ofWholeNode(
 export function createStartingRoutes(options: OpenRoutes): RequestHandler<WholeReply> {
   return withPage(options, (request, reply) => {
     if (request.path !== "/diagnose") return refuseWhileStarting(request, reply);
-    const forbidden = options.checkOrigin(request);
-    if (forbidden !== undefined) return forbid(options, reply, forbidden);
-    const caller = options.identify(request, reply);
-    if (caller === undefined) return options.onUnauthorized();
+    const caller = options.gate.callerOf(request, reply);
+    if (caller === undefined) return;
     return ofWholeNode(caller, "admin", reply, () =>
       probe(request, reply, () => answerDiagnosis(options, reply)),
     );
   });
-}
-
-function forbid({ onForbidden }: Pick<OpenRoutes, "onForbidden">, reply: WholeReply, why: string): void {
-  onForbidden();
-  reply.send(403, PLAIN_TEXT, `${why}\n`);
 }
 
 function notFound(reply: WholeReply): void {

@@ -99,6 +99,8 @@ export class UwsReply implements ClosableReply, StreamedReply {
   closeAfter = false;
   /** Released when the request is answered, or its client has gone. */
   onDone: { release(): void } | undefined;
+  /** Runs the `write` of a reply that has to wait. Undefined: it is written in this turn. */
+  later: ((write: () => void) => void) | undefined;
   /** The reply is a stream, and no other can be sent. */
   private isStreamed = false;
   private knownPeer = "";
@@ -158,7 +160,7 @@ export class UwsReply implements ClosableReply, StreamedReply {
     // The bytes may belong to the request, whose memory is not ours after this turn.
     if (body instanceof Uint8Array) return this.write(status, headers, body);
     const { batch, inTurn } = this.context;
-    (typeof body === "string" ? batch : inTurn)(() => {
+    (this.later ?? (typeof body === "string" ? batch : inTurn))(() => {
       if (!this.isDisconnected) this.write(status, headers, body);
     });
   }

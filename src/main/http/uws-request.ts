@@ -21,6 +21,7 @@ export class ReceivedRequest implements HttpRequest {
   private requestId = "";
   private authorization = "";
   private lastEventId = "";
+  private connection = "";
 
   constructor(
     request: UwsRequest,
@@ -37,6 +38,11 @@ export class ReceivedRequest implements HttpRequest {
   /** Whether it says that its body has no bytes. */
   get isWithoutBody(): boolean {
     return /^0+$/.test(this.contentLength);
+  }
+
+  /** Whether the module closes the connection with the answer, because the client asks for that. */
+  get isLast(): boolean {
+    return this.connection !== "" && /\bclose\b/i.test(this.connection);
   }
 
   private keep(name: string, value: string): void {
@@ -65,6 +71,9 @@ export class ReceivedRequest implements HttpRequest {
         break;
       case "last-event-id":
         this.lastEventId = value;
+        break;
+      case "connection":
+        this.connection = joined(this.connection, value);
         break;
       case "content-length":
         if (this.contentLength !== "" && this.contentLength !== value) {

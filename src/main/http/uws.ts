@@ -10,12 +10,13 @@ import { BodyReader, type BodyRoom } from "../../protocol/http/body-reader.js";
 import { PLAIN_TEXT } from "../../protocol/http/headers.js";
 import { refuseConnection } from "../../protocol/http/refusal.js";
 import { createRequestIds } from "../../protocol/http/request-id.js";
-import type {
-  TlsConnection,
-  TlsListener,
-  TlsMaterial,
-  Transport,
-  TransportOptions,
+import {
+  DISCARD_MS,
+  type TlsConnection,
+  type TlsListener,
+  type TlsMaterial,
+  type Transport,
+  type TransportOptions,
 } from "../../protocol/http/transport.js";
 import type { UwsBuild, UwsModule } from "./uws-builds.js";
 import { countConnections, watchConnections } from "./uws-connections.js";
@@ -174,6 +175,7 @@ function receive(
     reply.closeAfter = true;
     return reply.send(400, PLAIN_TEXT, `${received.problem}\n`);
   }
+  if (options.admit && !isAdmitted(response, received, reply, options.admit)) return;
   const reader = new BodyReader(shared.room, reply, (body, tooLarge) => {
     received.body = body;
     received.tooLarge = tooLarge;
@@ -184,4 +186,42 @@ function receive(
   if (received.isWithoutBody) return reader.add(NOTHING, true);
   // A chunk is valid only during this callback.
   response.onData((chunk, isLast) => reader.add(new Uint8Array(chunk), isLast));
+}
+
+/**
+ * Asks `admit`. The module discards the body of a request that is refused, and ends a connection on which
+ * nothing more is answered. But where the client wants its connection closed, the module does that with the
+ * answer: one that still sends would be reset, and might never see it. So there the answer waits for the body.
+ */
+function isAdmitted(
+  response: HttpResponse,
+  received: ReceivedRequest,
+  reply: UwsReply,
+  admit: NonNullable<TransportOptions["admit"]>,
+): boolean {
+  if (!received.isLast || received.isWithoutBody) return admit(received, reply);
+  /** The answer, once there is one. */
+  let answer: (() => void) | undefined;
+  let isRead = false;
+  reply.later = (write) => {
+    answer = write;
+    if (isRead) write();
+  };
+  if (admit(received, reply)) {
+    reply.later = undefined;
+    return true;
+  }
+  const onRead = () => {
+    if (isRead) return;
+    isRead = true;
+    answer?.();
+  };
+  const deadline = setTimeout(onRead, DISCARD_MS);
+  reply.onDisconnect(() => clearTimeout(deadline));
+  response.onData((_piece, isLast) => {
+    if (!isLast) return;
+    clearTimeout(deadline);
+    onRead();
+  });
+  return false;
 }

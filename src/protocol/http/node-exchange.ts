@@ -7,15 +7,16 @@ import { PLAIN_TEXT } from "./headers.js";
 import { createOnePerTurn } from "./one-per-turn.js";
 import { createRequestIds } from "./request-id.js";
 import { parseRequestTarget } from "./request-target.js";
-import type {
-  BodySink,
-  BodySource,
-  ClosableReply,
-  Headers,
-  HttpLimits,
-  HttpRequest,
-  TlsConnection,
-  TransportOptions,
+import {
+  type BodySink,
+  type BodySource,
+  type ClosableReply,
+  DISCARD_MS,
+  type Headers,
+  type HttpLimits,
+  type HttpRequest,
+  type TlsConnection,
+  type TransportOptions,
 } from "./transport.js";
 
 /** How long the head of a request may take. */
@@ -37,7 +38,7 @@ export function createNodeRoom(limits: HttpLimits, peer = ""): NodeRoom {
 export function receive(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
-  { handle }: Pick<TransportOptions, "handle">,
+  { admit, handle }: Pick<TransportOptions, "admit" | "handle">,
   room: NodeRoom,
 ): void {
   const given = incoming.headers["x-request-id"];
@@ -48,9 +49,20 @@ export function receive(
     return reply.send(400, PLAIN_TEXT, "bad request: more than one Host\n");
   }
   askHalfClosed(incoming, outgoing);
-  const reader = new BodyReader(room, reply, (body, tooLarge) =>
-    handle(requestOf(incoming, body, tooLarge), reply),
-  );
+  incoming.on("error", () => {});
+  const request = requestOf(incoming);
+  if (admit) {
+    const { shouldKeepAlive } = outgoing;
+    // With an answer to a request that is refused, node:http would close at once where the client wants that.
+    outgoing.shouldKeepAlive = true;
+    if (!admit(request, reply)) return discardBody(incoming);
+    outgoing.shouldKeepAlive = shouldKeepAlive;
+  }
+  const reader = new BodyReader(room, reply, (body, tooLarge) => {
+    request.body = body;
+    request.tooLarge = tooLarge;
+    handle(request, reply);
+  });
   outgoing.on("close", () => reader.release());
   /** What of a body of stated length is still to come; NaN for one without. */
   let missing = Number(incoming.headers["content-length"]);
@@ -59,7 +71,6 @@ export function receive(
     reader.add(chunk, missing === 0);
   });
   incoming.on("end", () => reader.add(NO_BYTES, true));
-  incoming.on("error", () => {});
   if (missing > 0 || incoming.headers["transfer-encoding"] !== undefined) reader.expect();
 }
 
@@ -67,7 +78,21 @@ const NO_BYTES = Buffer.alloc(0);
 
 const WITH_TLS: TlsConnection = {};
 
-function requestOf(incoming: IncomingMessage, body: string, tooLarge: boolean): HttpRequest {
+/**
+ * Reads what comes of a body, and keeps nothing of it: a connection that is closed with bytes unread is
+ * reset, and its client might never see the answer.
+ */
+function discardBody(incoming: IncomingMessage): void {
+  const { socket } = incoming;
+  const deadline = setTimeout(() => socket.destroy(), DISCARD_MS);
+  const stop = () => clearTimeout(deadline);
+  incoming.once("end", stop);
+  socket.once("close", stop);
+  incoming.resume();
+}
+
+/** A request whose body is still to come. */
+function requestOf(incoming: IncomingMessage): HttpRequest & { body: string; tooLarge: boolean } {
   const { path, query, host } = parseRequestTarget(incoming.url ?? "/");
   return {
     method: incoming.method ?? "GET",
@@ -78,8 +103,8 @@ function requestOf(incoming: IncomingMessage, body: string, tooLarge: boolean): 
       const value = incoming.headers[name];
       return Array.isArray(value) ? value.join(", ") : (value ?? "");
     },
-    body,
-    tooLarge,
+    body: "",
+    tooLarge: false,
   };
 }
 

@@ -148,6 +148,12 @@ export interface TransportOptions {
   readonly limits: HttpLimits;
   /** Called for each connection that is refused because of `limits.connections`. */
   onRefused(): void;
+  /**
+   * Looks at the head of a request, before its body is read: `body` is still "". False: the request is
+   * answered, or will be. Then it is not handed over, nothing of its body is kept, and its client gets the
+   * answer while it still sends; one that sends on and on is cut off after some seconds.
+   */
+  admit?(request: HttpRequest, reply: WholeReply): boolean;
   handle(request: HttpRequest, reply: HttpReply): void;
 }
 
@@ -160,6 +166,9 @@ export interface Transport {
   /** As listen, with TLS 1.2 or newer. Rejects too if the certificate can't be used. */
   listenTls(options: TransportOptions, tls: TlsMaterial): Promise<TlsListener>;
 }
+
+/** How long a client may go on sending the body of a request that is refused at its head. */
+export const DISCARD_MS = 5_000;
 
 /**
  * How many times `bodyBytes` are read of a body that is too long. A client gets its answer

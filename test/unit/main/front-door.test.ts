@@ -53,10 +53,7 @@ describe("a bug in a request", () => {
     throw bug;
   };
   const options: RouteOptions = {
-    checkOrigin: () => undefined,
-    identify: () => ANYONE,
-    onForbidden: () => {},
-    onUnauthorized: () => {},
+    gate: { callerOf: () => ANYONE },
     diagnose: rejects,
     page: undefined,
     rpc: throws,
@@ -118,6 +115,7 @@ describe("before the pools are open", () => {
 
 describe.each(transportNames)("the port, on %s", (transport) => {
   const onRefused = () => {};
+  const admit = () => true;
   const log = { ...createKeptLog() } as unknown as Logger;
   const config = (port: number) => ({
     listen: { host: "127.0.0.1", port, transport, names: [], origins: [], ui: false },
@@ -133,9 +131,9 @@ describe.each(transportNames)("the port, on %s", (transport) => {
       const url = `http://127.0.0.1:${listener.port}/rpc`;
       const before = await fetch(url, { method: "POST", body: "{}" });
       expect([before.status, before.headers.get("retry-after")]).toEqual([503, "1"]);
-      open({ onRefused, handle: (_request, reply) => reply.send(200, [], "open") });
+      open({ onRefused, admit, handle: (_request, reply) => reply.send(200, [], "open") });
       expect(await (await fetch(url, { method: "POST", body: "{}" })).text()).toBe("open");
-      open({ onRefused, handle: () => Promise.reject(bug) });
+      open({ onRefused, admit, handle: () => Promise.reject(bug) });
       const failed = await fetch(url, { method: "POST", body: "{}" });
       expect([failed.status, await failed.text()]).toEqual([500, "internal error\n"]);
     } finally {
