@@ -3,6 +3,7 @@ import type { Listener, TlsListener, Transport, TransportOptions } from "../prot
 import { messageOf } from "../protocol/storage/caught-error.js";
 import { type Outcome, succeed } from "../protocol/storage/failures.js";
 import { readTlsFiles, type TlsFiles, type TlsSettings } from "./access/tls-files.js";
+import { nodeTransport } from "./http/node.js";
 import { listenFailure } from "./listen-failure.js";
 
 /** The port with TLS. */
@@ -14,6 +15,8 @@ export interface TlsDoor {
   /** Reads the files again. If they are not in order, what was read before stays, and the log tells why. */
   renew(): Promise<void>;
 }
+
+const NOTHING = Buffer.alloc(0);
 
 /** With fewer days left the log warns. */
 const FEW_DAYS = 14;
@@ -33,7 +36,8 @@ export async function openTlsDoor(
   let files = first.value;
   let listener: TlsListener;
   try {
-    listener = await transport.listenTls(options, files);
+    // The other transport does not tell whose a certificate is (docs/decisions/tls.md).
+    listener = await (files.clientCa ? nodeTransport : transport).listenTls(options, files);
   } catch (error) {
     return listenFailure(error, host, settings.port, "choose another in listen.tls.port");
   }
@@ -77,5 +81,7 @@ function tellExpiry({ expiresAt }: TlsFiles, log: Pick<Logger, "warn">): void {
 }
 
 function isSame(one: TlsFiles, other: TlsFiles): boolean {
-  return one.cert.equals(other.cert) && one.key.equals(other.key);
+  return (["cert", "key", "clientCa", "crl"] as const).every((name) =>
+    (one[name] ?? NOTHING).equals(other[name] ?? NOTHING),
+  );
 }

@@ -146,9 +146,10 @@ describe.each(transportNames)("a daemon with TLS and tokens (%s)", (transport) =
     install(issueForHost(ca, `second-${transport}`));
     daemon.process.kill("SIGHUP");
     await until("it is shown", async () => (await shown()) === `second-${transport}`);
-    expect(daemon.log()).toContain("the certificate of listen.tls expires soon");
     // The same files again: nothing is done.
     const times = () => daemon.log().match(/listen\.tls has been read again/g)?.length;
+    await until("the log tells of it", () => times() === 1);
+    expect(daemon.log()).toContain("the certificate of listen.tls expires soon");
     daemon.process.kill("SIGHUP");
     expect(trusting("volume", "list")).toMatchObject({ status: 0 });
     expect(times()).toBe(1);

@@ -69,7 +69,8 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
     ).id;
 
   async function get(path: string, authorization: string | undefined, base = daemon.url) {
-    const headers = authorization === undefined ? {} : { authorization };
+    // Commands may block this process for so long that the server closes an idle connection.
+    const headers = { connection: "close", ...(authorization !== undefined && { authorization }) };
     const reply = await fetch(`${base}${path}`, { headers });
     return { status: reply.status, text: await reply.text() };
   }
@@ -88,7 +89,7 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
         : { jsonrpc: "2.0", method, params, id: 1 };
     const reply = await fetch(`${daemon.url}${version === "1.0" ? "/_mistify_RPC_" : "/rpc"}`, {
       method: "POST",
-      headers: { authorization, "content-type": "application/json" },
+      headers: { authorization, "content-type": "application/json", connection: "close" },
       body: JSON.stringify(body),
     });
     expect(reply.status).toBe(200);

@@ -17,6 +17,8 @@ interface Wanted {
   readonly names?: string;
   /** From today on; negative: it has expired. */
   readonly days?: number;
+  /** As `serverAuth`. */
+  readonly usage?: string;
 }
 
 /** A CA with its certificates, in a folder of its own. */
@@ -26,6 +28,10 @@ export interface TestCa {
   readonly file: string;
   /** Makes and signs a certificate, in files of that name. */
   issue(name: string, wanted: Wanted): CertificateFiles;
+  /** Revokes a certificate of its. */
+  revoke(files: CertificateFiles): void;
+  /** Writes the list of those that are revoked. @returns its file, which is always the same. */
+  writeCrl(): string;
   remove(): void;
 }
 
@@ -52,20 +58,38 @@ export function createTestCa(subject = "/CN=test CA"): TestCa {
       "[ca]\ndefault_ca=own\n[own]",
       `database=${at("index")}\nnew_certs_dir=${folder}\nrand_serial=yes\nunique_subject=no`,
       `certificate=${at("ca.pem")}\nprivate_key=${at("ca.key")}\ndefault_md=sha256\ndefault_crl_days=2`,
-      "copy_extensions=copy\npolicy=any\n[any]\ncommonName=supplied\norganizationName=optional\n",
+      "copy_extensions=copy\npolicy=any\n[any]\ncommonName=optional\norganizationName=optional\n",
     ].join("\n"),
   );
   return {
     folder,
     file: at("ca.pem"),
-    issue: (name, { subject: of, names, days = 2 }) => {
-      const extension = names === undefined ? [] : ["-addext", `subjectAltName=${names}`];
-      openssl(["req", ...newKey(name), "-out", at(`${name}.csr`), "-subj", of, ...extension]);
+    issue: (name, { subject: of, names, days = 2, usage }) => {
+      const extensions = [
+        ...(names === undefined ? [] : ["-addext", `subjectAltName=${names}`]),
+        ...(usage === undefined ? [] : ["-addext", `extendedKeyUsage=${usage}`]),
+      ];
+      openssl(["req", ...newKey(name), "-out", at(`${name}.csr`), "-subj", of, ...extensions]);
       openssl([
-        ...["ca", "-batch", "-config", at("ca.conf"), "-in", at(`${name}.csr`), "-out", at(`${name}.pem`)],
+        ...[
+          "ca",
+          "-batch",
+          "-preserveDN",
+          "-config",
+          at("ca.conf"),
+          "-in",
+          at(`${name}.csr`),
+          "-out",
+          at(`${name}.pem`),
+        ],
         ...["-notext", "-startdate", timeText(Math.min(-1, days - 1)), "-enddate", timeText(days)],
       ]);
       return { cert: at(`${name}.pem`), key: at(`${name}.key`) };
+    },
+    revoke: ({ cert }) => void openssl(["ca", "-config", at("ca.conf"), "-revoke", cert]),
+    writeCrl: () => {
+      openssl(["ca", "-config", at("ca.conf"), "-gencrl", "-out", at("crl.pem")]);
+      return at("crl.pem");
     },
     remove: () => rmSync(folder, { recursive: true, force: true }),
   };

@@ -69,7 +69,7 @@ export async function startDaemonProcess(
   });
   const exited = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
   void exited.then(() => rmSync(folder, { recursive: true, force: true }));
-  const { listen } = config as { listen?: { bulk?: object } };
+  const { listen } = config as { listen?: { bulk?: object; tls?: object } };
   const [url, bulkUrl, tlsUrl] = await new Promise<[string, string, string]>((resolve, reject) => {
     let text = "";
     child.stdout.on("data", (chunk: Buffer) => {
@@ -78,7 +78,8 @@ export async function startDaemonProcess(
       const [, bulk = ""] = /bulk downloads on (http:\S+)\n/.exec(text) ?? [];
       const [, tlsPort] = /with TLS on https:\S+:(\d+)\n/.exec(text) ?? [];
       const tls = tlsPort === undefined ? "" : `https://localhost:${tlsPort}`;
-      if (main !== "" && (bulk !== "" || !listen?.bulk)) resolve([main, bulk, tls]);
+      const hasAll = (bulk !== "" || !listen?.bulk) && (tls !== "" || !listen?.tls);
+      if (main !== "" && hasAll) resolve([main, bulk, tls]);
     });
     void exited.then((code) => reject(new Error(`the daemon ended with status ${code}: ${log}`)));
   });

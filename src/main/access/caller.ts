@@ -2,10 +2,10 @@ import type { Grant } from "../../protocol/access/roles.js";
 
 /** Who sent a request, as far as that is known. */
 export interface Caller {
-  /** The id of its token. Undefined where the daemon asks for none. */
+  /** The id of its token, or the subject of its certificate. Undefined where the daemon asks for none. */
   readonly id: string | undefined;
   readonly grant: Grant;
-  /** Whether its token is still known and as it was, for connections that last. Undefined: it always is. */
+  /** Whether its token or certificate is still known and as it was, for connections that last. Undefined: it always is. */
   readonly isCurrent?: () => boolean;
 }
 

@@ -1,8 +1,8 @@
-import { PLAIN_TEXT } from "../../protocol/http/headers.js";
 import type { HttpRequest, WholeReply } from "../../protocol/http/transport.js";
 import { SOCKET_PEER } from "../http/unix-socket.js";
 import { createAttemptDelays } from "./attempt-delays.js";
 import { ANYONE, type Caller } from "./caller.js";
+import { type OnUnknownCaller, refuseCaller } from "./refuse-caller.js";
 import type { TokenProblem, Tokens } from "./tokens.js";
 
 /** Finds out who sends a request. Undefined: nobody that is known; then the request is answered, or will be. */
@@ -36,25 +36,14 @@ function tokenIn(header: string): string | undefined {
 /**
  * Identifies callers by their tokens, and answers 401 to the others, later and later. Who comes by the
  * unix socket needs none.
- * @param onRefused is called for each refusal.
  */
-export function identifyByToken(
-  tokens: Pick<Tokens, "find">,
-  onRefused: (problem: string, peer: string) => void,
-): Identify {
+export function identifyByToken(tokens: Pick<Tokens, "find">, onUnknown: OnUnknownCaller): Identify {
   const delays = createAttemptDelays();
 
   function refuse(problem: keyof typeof PROBLEMS, reply: WholeReply): undefined {
-    // The reply knows its peer only until it is answered.
-    const { peer } = reply;
-    onRefused(problem, peer);
-    const headers = [...PLAIN_TEXT, ["WWW-Authenticate", 'Bearer realm="imagestore"']] as const;
-    const send = () => reply.send(401, headers, `${PROBLEMS[problem]}\n`);
     // A request without a token tries none.
-    const delayMs = problem === "missing" ? 0 : delays.failed(peer);
-    if (delayMs === 0) send();
-    else setTimeout(send, delayMs);
-    return undefined;
+    const delayMs = problem === "missing" ? 0 : delays.failed(reply.peer);
+    return refuseCaller({ name: problem, text: PROBLEMS[problem] }, reply, onUnknown, delayMs);
   }
 
   return (request, reply) => {

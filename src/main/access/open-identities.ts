@@ -1,7 +1,9 @@
 import type { Logger } from "pino";
 import { type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { Config } from "../config/schema.js";
+import { identifyByCertificate } from "./certificates.js";
 import { type Identify, identifyByToken, identifyNobody } from "./identify.js";
+import type { OnUnknownCaller } from "./refuse-caller.js";
 import { openTokens } from "./tokens.js";
 
 /** How the daemon knows its callers. */
@@ -11,13 +13,19 @@ export interface Identities {
 }
 
 /** Fails as openTokens does. */
-export function openIdentities({ tokens: path }: Config["auth"], log: Logger): Outcome<Identities> {
-  if (path === undefined) return succeed({ identify: identifyNobody, stop: () => {} });
-  const opened = openTokens(path, log);
-  if (!opened.ok) return opened;
-  const tokens = opened.value;
-  const identify = identifyByToken(tokens, (problem, peer) => {
-    log.info({ problem, peer }, "a request without a token that is known");
-  });
-  return succeed({ identify, stop: tokens.stop });
+export function openIdentities(
+  { tokens: path, certificates, open: isOpen }: Config["auth"],
+  log: Logger,
+): Outcome<Identities> {
+  const onUnknown: OnUnknownCaller = (problem, peer) => {
+    log.info({ problem, peer }, "a request of a caller who is not known");
+  };
+  const opened = path === undefined ? undefined : openTokens(path, log);
+  if (opened?.ok === false) return opened;
+  const tokens = opened?.value;
+  const byToken = tokens && identifyByToken(tokens, onUnknown);
+  const identify = certificates
+    ? identifyByCertificate(certificates, { byToken, isOpen }, onUnknown)
+    : (byToken ?? identifyNobody);
+  return succeed({ identify, stop: () => tokens?.stop() });
 }

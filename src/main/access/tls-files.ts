@@ -18,7 +18,7 @@ export interface TlsFiles extends TlsMaterial {
 const OPEN_TO_OTHERS = 0o027;
 
 /**
- * Reads the certificate and the key. Fails, with one line for the administrator: a file can't be read or holds
+ * Reads the certificate and the key, and what certificates of clients are checked with. Fails, with one line for the administrator: a file can't be read or holds
  * something else, others may use the key, or it is not the certificate's.
  */
 export function readTlsFiles(settings: TlsSettings): Outcome<TlsFiles> {
@@ -28,6 +28,13 @@ export function readTlsFiles(settings: TlsSettings): Outcome<TlsFiles> {
   if (!key.ok) return key;
   const certificate = parse(settings, "cert", () => new X509Certificate(cert.value));
   if (!certificate.ok) return certificate;
+  const clientCa = readOptional(settings, "clientCa");
+  if (!clientCa.ok) return clientCa;
+  const ca = clientCa.value;
+  const parsed = ca && parse(settings, "clientCa", () => new X509Certificate(ca));
+  if (parsed?.ok === false) return parsed;
+  const crl = readOptional(settings, "crl");
+  if (!crl.ok) return crl;
   const privateKey = parse(settings, "key", () => createPrivateKey(key.value));
   if (!privateKey.ok) return privateKey;
   return checked(settings, certificate.value, privateKey.value, {
@@ -35,31 +42,50 @@ export function readTlsFiles(settings: TlsSettings): Outcome<TlsFiles> {
     keyFile: settings.key,
     cert: cert.value,
     key: key.value,
+    clientCa: ca,
+    crl: crl.value,
   });
 }
 
 /** What is left to check once each file is readable: that they fit together, and that TLS takes them. */
 function checked(
-  { cert, key }: TlsSettings,
+  settings: TlsSettings,
   certificate: X509Certificate,
   privateKey: KeyObject,
   material: TlsMaterial,
 ): Outcome<TlsFiles> {
   if (!certificate.checkPrivateKey(privateKey)) {
-    return fail("internal", `listen.tls: ${key} is not the key of the certificate ${cert}`);
+    return fail("internal", `listen.tls: ${settings.key} is not the key of the certificate ${settings.cert}`);
+  }
+  const { cert, key, clientCa, crl } = material;
+  if (crl) {
+    const taken = parse(settings, "crl", () => createSecureContext({ crl }));
+    if (!taken.ok) return taken;
   }
   try {
-    createSecureContext({ cert: material.cert, key: material.key });
+    createSecureContext({ cert, key, ca: clientCa });
   } catch (error) {
-    return fail("internal", `listen.tls can't be served with ${cert}: ${messageOf(error)}`);
+    return fail("internal", `listen.tls can't be served with ${settings.cert}: ${messageOf(error)}`);
   }
   return succeed({ ...material, expiresAt: Date.parse(certificate.validTo) });
 }
 
-type FileSetting = "cert" | "key";
+type FileSetting = "cert" | "key" | "clientCa" | "crl";
+
+/** What each file holds. */
+const CONTENTS: Readonly<Record<FileSetting, string>> = {
+  cert: "certificate",
+  key: "key",
+  clientCa: "certificate",
+  crl: "list of revoked certificates",
+};
+
+function readOptional(settings: TlsSettings, name: FileSetting): Outcome<Buffer | undefined> {
+  return settings[name] === undefined ? succeed(undefined) : readPem(settings, name);
+}
 
 function readPem(settings: TlsSettings, name: FileSetting): Outcome<Buffer> {
-  const path = settings[name];
+  const path = settings[name] ?? "";
   try {
     const mode = statSync(path).mode & 0o777;
     if (name === "key" && (mode & OPEN_TO_OTHERS) !== 0) {
@@ -76,11 +102,7 @@ function parse<T>(settings: TlsSettings, name: FileSetting, read: () => T): Outc
   try {
     return succeed(read());
   } catch (error) {
-    return refused(
-      settings,
-      name,
-      `no ${name === "key" ? "key" : "certificate"} in PEM: ${messageOf(error)}`,
-    );
+    return refused(settings, name, `no ${CONTENTS[name]} in PEM: ${messageOf(error)}`);
   }
 }
 

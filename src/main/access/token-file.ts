@@ -13,23 +13,14 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { z } from "zod";
-import { namePatternProblem } from "../../protocol/access/name-patterns.js";
-import { ROLES } from "../../protocol/access/roles.js";
 import { codeOf, messageOf } from "../../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
-import { poolNameProblem } from "../../protocol/storage/names.js";
+import { grantMembers } from "../config/grant-settings.js";
 
 /** What a token begins with, so that people and scanners of secrets know it. */
 const PREFIX = "ist_";
 const TOKEN_BYTES = 32;
 const ID_BYTES = 6;
-
-const poolName = z
-  .string()
-  .refine((name) => poolNameProblem(name) === undefined, "must be the name of a pool");
-const namePattern = z.string().refine((pattern) => namePatternProblem(pattern) === undefined, {
-  error: ({ input }) => `${JSON.stringify(input)} ${namePatternProblem(String(input))}`,
-});
 
 const tokenRecord = z.strictObject({
   /** Names it in logs and commands; no secret. */
@@ -37,9 +28,7 @@ const tokenRecord = z.strictObject({
   label: z.string().max(200).optional(),
   /** SHA-256 of the token, in hex. A token has 256 random bits, so this tells nothing of it. */
   hash: z.string().regex(/^[0-9a-f]{64}$/),
-  role: z.enum(ROLES),
-  pools: z.array(poolName).min(1).optional(),
-  names: z.array(namePattern).min(1).optional(),
+  ...grantMembers,
   created: z.iso.datetime(),
   expires: z.iso.datetime().optional(),
 });

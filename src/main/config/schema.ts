@@ -5,7 +5,7 @@ import { type PoolName, poolNameProblem } from "../../protocol/storage/names.js"
 import type { EmbeddedSettings, OpenZfsSettings } from "../../protocol/storage/pool-settings.js";
 import { isLoopback } from "../http/loopback.js";
 import { findFolderClashes } from "./folder-clashes.js";
-import { listenTls } from "./listen-tls.js";
+import { clientCertificates, listenTls } from "./listen-tls.js";
 
 const LOG_LEVELS = ["debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevelName = (typeof LOG_LEVELS)[number];
@@ -56,6 +56,7 @@ const embeddedPool = z.strictObject({
 
 const NEEDS_AUTH =
   "other machines reach it: set auth.tokens to a file of tokens (imagestore token create), or auth.open to true if whoever reaches it may do everything";
+const GO_TOGETHER = "auth.certificates and listen.tls.clientCa go together";
 
 /** What a JSON object parses to. */
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -135,7 +136,9 @@ const listen = z.strictObject({
 const auth = z.strictObject({
   /** The file of the tokens that it takes (imagestore token). Then nobody is served without one. */
   tokens: z.string().min(1).optional(),
-  /** Serves other machines without a token. */
+  /** Whom it knows by their certificates, where it listens with TLS. */
+  certificates: clientCertificates.optional(),
+  /** Serves other machines without either. */
   open: z.boolean().default(false),
 });
 
@@ -265,9 +268,13 @@ export const configSchema = z
       [["bulk", "host"], bulk?.host ?? host] as const,
       [["tls", "host"], tls?.host ?? host] as const,
     ]) {
-      if (isLoopback(address) || auth.tokens !== undefined || auth.open) continue;
+      const isKnown = auth.tokens !== undefined || (path[0] === "tls" && auth.certificates !== undefined);
+      if (isLoopback(address) || isKnown || auth.open) continue;
       context.addIssue({ code: "custom", path: ["listen", ...path], message: NEEDS_AUTH });
       break;
+    }
+    if ((auth.certificates === undefined) !== (tls?.clientCa === undefined)) {
+      context.addIssue({ code: "custom", path: ["auth", "certificates"], message: GO_TOGETHER });
     }
     for (const [name, other, message] of [
       ["bulk", port, "must not be listen.port"] as const,

@@ -1,3 +1,4 @@
+import { constants } from "node:crypto";
 import { createServer, type Server } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { ListenOptions, Socket } from "node:net";
@@ -11,6 +12,7 @@ import type {
   Transport,
   TransportOptions,
 } from "../../protocol/http/transport.js";
+import { watchClientCertificates } from "./client-certificates.js";
 
 /** The transport on node:http, for machines for which uWebSockets.js has no build. */
 export const nodeTransport: Transport = {
@@ -50,17 +52,40 @@ async function serveNodeTls(
     ...timesOf(options),
     ...contextOf(tls),
     handshakeTimeout: HANDSHAKE_MS,
+    requestCert: tls.clientCa !== undefined,
+    // Who has shown none, or one that is not good, is told so in words.
+    rejectUnauthorized: false,
   });
+  const certificates = watchClientCertificates(server);
+  let current = tls;
   // Without a handshake there are no words for a client of TLS.
   const refuse = (socket: Socket) => void socket.destroy();
-  const listener = await serve(server, options, address, createNodeRoom(options.limits), refuse);
+  const room = createNodeRoom(options.limits, "", certificates.of);
+  const listener = await serve(server, options, address, room, refuse);
   return Object.assign(listener, {
-    renew: async (next: TlsMaterial) => server.setSecureContext(contextOf(next)),
+    renew: async (next: TlsMaterial) => {
+      server.setSecureContext(contextOf(next));
+      if (!trustsTheSame(current, next)) {
+        certificates.distrust();
+        server.closeIdleConnections();
+      }
+      current = next;
+    },
   });
 }
 
-function contextOf({ cert, key }: TlsMaterial): SecureContextOptions {
-  return { cert, key, minVersion: "TLSv1.2" };
+function trustsTheSame(one: TlsMaterial, other: TlsMaterial): boolean {
+  return (["clientCa", "crl"] as const).every((name) =>
+    (one[name] ?? NOTHING).equals(other[name] ?? NOTHING),
+  );
+}
+
+const NOTHING = Buffer.alloc(0);
+
+function contextOf({ cert, key, clientCa, crl }: TlsMaterial): SecureContextOptions {
+  // A session that is resumed is not checked again, whatever has expired or was revoked since it began.
+  const secureOptions = clientCa && constants.SSL_OP_NO_TICKET;
+  return { cert, key, ca: clientCa, crl, secureOptions, minVersion: "TLSv1.2" };
 }
 
 /** Bodies have a deadline of ours: that of node:http must not come before it. */

@@ -30,7 +30,7 @@ const LIBUS_LISTEN_EXCLUSIVE_PORT = 1;
 const CLOSE_PAUSE_MS = 200;
 
 /** The module tells nothing of a client's certificate, and asks for none. */
-const WITH_TLS: TlsConnection = {};
+const WITH_TLS: TlsConnection = { certificate: undefined, isLast: false };
 
 const NOTHING = new Uint8Array(0);
 

@@ -28,10 +28,13 @@ export interface NodeRoom extends BodyRoom {
   readonly inTurn: (write: () => void) => void;
   /** The peer of clients that have no address. */
   readonly peer: string;
+  /** What a connection tells. Undefined: none is encrypted. */
+  readonly tlsOf: ((socket: Socket) => TlsConnection | undefined) | undefined;
 }
 
-export function createNodeRoom(limits: HttpLimits, peer = ""): NodeRoom {
-  return { limits, bytesInFlight: 0, requestIds: createRequestIds(), inTurn: createOnePerTurn(), peer };
+export function createNodeRoom(limits: HttpLimits, peer = "", tlsOf?: NodeRoom["tlsOf"]): NodeRoom {
+  const requestIds = createRequestIds();
+  return { limits, bytesInFlight: 0, requestIds, inTurn: createOnePerTurn(), peer, tlsOf };
 }
 
 /** Takes a request of node:http, and hands it over when its body is complete or too long. */
@@ -75,8 +78,6 @@ export function receive(
 }
 
 const NO_BYTES = Buffer.alloc(0);
-
-const WITH_TLS: TlsConnection = {};
 
 /**
  * Reads what comes of a body, and keeps nothing of it: a connection that is closed with bytes unread is
@@ -132,10 +133,12 @@ function replyOf(outgoing: ServerResponse, requestId: string, room: NodeRoom): C
     outgoing.writeHead(status, fields.flat());
   };
   return {
-    closeAfter: false,
+    closeAfter: room.tlsOf?.(socket)?.isLast ?? false,
     requestId,
     peer,
-    tls: socket instanceof TLSSocket ? WITH_TLS : undefined,
+    get tls() {
+      return room.tlsOf?.(socket);
+    },
     get isDisconnected() {
       return isDisconnected;
     },

@@ -30,10 +30,30 @@ export interface TlsMaterial {
   /** The certificate, and behind it those between it and its CA. */
   readonly cert: Buffer;
   readonly key: Buffer;
+  /** The certificates of those that sign clients'. Undefined: clients are asked for none. */
+  readonly clientCa?: Buffer | undefined;
+  /** Lists of what they have revoked: one of each of them. */
+  readonly crl?: Buffer | undefined;
+}
+
+/** The certificate that a client has shown. */
+export interface ClientCertificate {
+  /** As `O=Cloud, CN=agent`, in the certificate's order. */
+  readonly subject: string;
+  /** Its SHA-256, as 64 hex digits. */
+  readonly fingerprint: string;
+  /** In ms since 1970. */
+  readonly expiresAt: number;
+  /** Why it proves nothing, as "it has expired". Undefined: one that is trusted has signed it. */
+  readonly problem: string | undefined;
 }
 
 /** What a connection with TLS tells of its client. */
-export type TlsConnection = Readonly<Record<string, never>>;
+export interface TlsConnection {
+  readonly certificate: ClientCertificate | undefined;
+  /** The connection is closed with its next answer. */
+  readonly isLast: boolean;
+}
 
 /**
  * The reply to one request. Once the client has disconnected, every call does nothing. After the
@@ -44,7 +64,7 @@ export interface WholeReply {
   readonly requestId: string;
   /** The client's address; "" if it is asked for the first time when the client has gone. */
   readonly peer: string;
-  /** Undefined: the connection is not encrypted. */
+  /** Undefined: the connection is not encrypted, or is closed. */
   readonly tls?: TlsConnection | undefined;
   /** The client disconnected before it had the whole reply. */
   readonly isDisconnected: boolean;

@@ -1,7 +1,7 @@
 import { chmodSync, copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { readTlsFiles } from "../../../../src/main/access/tls-files.js";
+import { readTlsFiles, type TlsSettings } from "../../../../src/main/access/tls-files.js";
 import { createTestCa, issueForHost } from "../../../support/certificates.js";
 
 const ca = createTestCa();
@@ -16,7 +16,7 @@ function file(name: string, text: string): string {
   return path;
 }
 /** Why the files are refused. */
-function problem(files: { readonly cert?: string; readonly key?: string }): string {
+function problem(files: Partial<TlsSettings>): string {
   const read = readTlsFiles({ port: 1, ...host, ...files });
   return read.ok ? "" : read.failure.message;
 }
@@ -45,6 +45,17 @@ test("each problem is one line, which names the setting and the file", () => {
   for (const each of [{ cert: text }, { key: text }, { key: other.key }]) {
     expect(problem(each)).not.toContain("\n");
   }
+});
+
+test("what certificates of clients are checked with is read too", () => {
+  const crl = ca.writeCrl();
+  const read = readTlsFiles({ port: 1, ...host, clientCa: ca.file, crl });
+  if (!read.ok) throw new Error(read.failure.message);
+  expect([read.value.clientCa, read.value.crl]).toEqual([readFileSync(ca.file), readFileSync(crl)]);
+  const text = file("text", "no certificate\n");
+  expect(problem({ clientCa: text })).toMatch(`listen.tls.clientCa: ${text}: no certificate in PEM: `);
+  expect(problem({ crl: text })).toMatch(`listen.tls.crl: ${text}: no list of revoked certificates in PEM: `);
+  expect(problem({ clientCa: join(ca.folder, "none") })).toMatch("ENOENT");
 });
 
 test("a key is refused that others may use, and taken if its group may read it", () => {

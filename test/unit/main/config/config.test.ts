@@ -141,6 +141,11 @@ const BROKEN: Readonly<Record<string, RegExp>> = {
   "bulk-port-missing.json": /^listen\.bulk\.port = undefined: .*expected number, received undefined$/,
   "bulk-port-taken.json": /^listen\.bulk\.port = 8080: must not be listen\.port$/,
   "tls-port-taken.json": /^listen\.tls\.port = 8080: must not be listen\.port$/,
+  "certificates-without-ca.json":
+    /^auth\.certificates = .*: auth\.certificates and listen\.tls\.clientCa go together$/,
+  "certificate-of-nobody.json":
+    /^auth\.certificates\[0\]\.subject = undefined: must have a subject or a fingerprint/,
+  "crl-without-ca.json": /^listen\.tls\.crl = "crl\.pem": needs listen\.tls\.clientCa$/,
   "tls-without-key.json": /^listen\.tls\.key = undefined: /,
   "bulk-unknown-key.json": /^listen\.bulk\.prot: unknown key/,
   "host-open.json":
@@ -307,6 +312,7 @@ describe("precedence", () => {
       transport: "auto",
       names: [],
       origins: [],
+      ui: true,
     });
     expect(config).toMatchObject({ log: { level: "info" }, maxPending: 1, dataDir: "/file" });
   });
