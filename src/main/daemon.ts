@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import { type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { PoolName } from "../protocol/storage/names.js";
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
+import type { Identify } from "./access/identify.js";
 import type { Config } from "./config/schema.js";
 import { openFiles } from "./daemon-files.js";
 import { createDiagnosis } from "./diagnosis/gather-diagnosis.js";
@@ -10,7 +11,7 @@ import { watchDownloads } from "./downloads/download-watch.js";
 import { createDownloads, type DownloadOptions, type Downloads } from "./downloads/downloads.js";
 import { type Events, openEvents } from "./events/open-events.js";
 import { takePort } from "./front-door.js";
-import { createGate } from "./gate.js";
+import { createGate, type Gate } from "./gate.js";
 import { createOriginCheck } from "./http/request-origin.js";
 import { createJobRegistry } from "./jobs/job-registry.js";
 import { measureDaemon } from "./measure-daemon.js";
@@ -125,21 +126,10 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const readiness = (limitMs: number) => askReadiness(everyActor(), lateOf, stopping, limitMs);
   const front = { config, transport, listener, connections, mostBulk: bulk?.connections };
   const diagnose = createDiagnosis({ ...front, streaming, downloads, actors: everyActor, readiness });
-  const gate = createGate({
-    checkOrigin: createOriginCheck(config.listen),
-    identify,
-    onForbidden: metrics.forbidden,
-    onUnauthorized: metrics.unauthorized,
-    hasPage: config.listen.ui,
-  });
+  const gate = openGate(config, identify, metrics);
   const always = { gate, diagnose, page: config.listen.ui ? createWebPage(BUILT_PAGE) : undefined };
-  const openDoors = createDoors({
-    openMain: openDoor,
-    bulk,
-    admit: gate.admit,
-    onRefused: metrics.connectionRefused,
-    log,
-  });
+  const doors = { openMain: openDoor, bulk, admit: gate.admit, onRefused: metrics.connectionRefused };
+  const openDoors = createDoors({ ...doors, log });
   openDoors(createStartingRoutes(always), createStartingRoutes({ ...always, page: undefined }));
   const onStarting = (actor: Actor) => actors.set(actor.pool, traced(trace, "actor", actor, ACTOR_POINTS));
   const started = await openPools({ config, runId, log, streaming, metrics, events, downloads, onStarting });
@@ -178,6 +168,20 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
       audit.reopen();
       void tls?.renew();
     },
+  });
+}
+
+function openGate(
+  { listen }: Config,
+  identify: Identify,
+  { forbidden, unauthorized }: Pick<Metrics, "forbidden" | "unauthorized">,
+): Gate {
+  return createGate({
+    checkOrigin: createOriginCheck(listen),
+    identify,
+    onForbidden: forbidden,
+    onUnauthorized: unauthorized,
+    hasPage: listen.ui,
   });
 }
 

@@ -168,14 +168,7 @@ export function createMetrics(sources: MetricSources): Metrics {
     "Those of them whose command writes to the client by itself.",
     sources.bulkDownloads,
   );
-  const { certificateExpiresAt } = sources;
-  if (certificateExpiresAt) {
-    gauge(
-      "imagestore_tls_certificate_expiry_timestamp_seconds",
-      "When the certificate of listen.tls expires, in seconds since 1970.",
-      () => certificateExpiresAt() / 1000,
-    );
-  }
+  addCertificateMetric(registry, sources.certificateExpiresAt);
   const pools = createPoolMetrics(registry);
   const ofActors = createActorMetrics(registry);
   return {
@@ -195,4 +188,20 @@ export function createMetrics(sources: MetricSources): Metrics {
       return { type: registry.contentType, text };
     },
   };
+}
+
+/** Nothing where nothing listens with TLS. */
+function addCertificateMetric(
+  registry: Registry,
+  certificateExpiresAt: MetricSources["certificateExpiresAt"],
+): void {
+  if (!certificateExpiresAt) return;
+  new Gauge({
+    name: "imagestore_tls_certificate_expiry_timestamp_seconds",
+    help: "When the certificate of listen.tls expires, in seconds since 1970.",
+    registers: [registry],
+    collect() {
+      this.set(certificateExpiresAt() / 1000);
+    },
+  });
 }
