@@ -1,15 +1,31 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { type IncomingMessage, request as requestPlain } from "node:http";
+import { request as requestTls } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text as textOf } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createMethodTable } from "../../src/protocol/json-rpc/methods/table.js";
+import { createTestCa, issueForHost } from "../support/certificates.js";
 import { CLI, type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
 import { transportNames } from "../support/transports.js";
 import { until } from "../support/until.js";
 
 const ROLES = ["read", "operate", "admin"] as const;
+const RANKS: readonly string[] = ROLES;
+const WAYS = ["plain", "tls", "socket"] as const;
+const NOT_ALLOWED: unknown = expect.stringContaining("not allowed");
 const table = createMethodTable();
+
+/** The role that each method needs, as docs/access.md says. */
+const documented = new Map(
+  [
+    ...readFileSync(new URL("../../docs/access.md", import.meta.url), "utf8").matchAll(
+      /^\| (\w+) \| (read|operate|admin) \|$/gm,
+    ),
+  ].map(([, method = "", role = ""]) => [method, role]),
+);
 
 /** Parameters by which each method does something on the pool of these tests, where it is allowed. */
 const PARAMS: Readonly<Record<string, object>> = {
@@ -47,6 +63,8 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
   const file = join(folder, "tokens.json");
   const audit = join(folder, "audit.log");
   const tokens: Record<string, string> = {};
+  const ca = createTestCa();
+  const socketPath = join(folder, "socket");
   let daemon: DaemonProcess;
 
   /** Runs `imagestore` and expects it to end with that status. @returns what it prints. */
@@ -75,25 +93,42 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
     return { status: reply.status, text: await reply.text() };
   }
 
+  function post(way: (typeof WAYS)[number], path: string, authorization: string | undefined, body: string) {
+    const headers = { "content-type": "application/json", ...(authorization && { authorization }) };
+    const options = { method: "POST", headers, agent: false };
+    return new Promise<{ status: number; text: string }>((resolve, reject) => {
+      const answered = (reply: IncomingMessage) =>
+        textOf(reply).then((text) => resolve({ status: reply.statusCode ?? 0, text }), reject);
+      const sent =
+        way === "tls"
+          ? requestTls(`${daemon.tlsUrl}${path}`, { ...options, ca: readFileSync(ca.file) }, answered)
+          : requestPlain(
+              `${daemon.url}${path}`,
+              { ...options, ...(way === "socket" && { socketPath }) },
+              answered,
+            );
+      sent.on("error", reject);
+      sent.end(body);
+    });
+  }
+
   /** Calls a method by one version of JSON-RPC. @returns the failure's words, or null. */
   async function call(
     version: "1.0" | "2.0",
     name: string,
     method: string,
     params: object,
+    way: (typeof WAYS)[number] = "plain",
   ): Promise<string | null> {
     const authorization = `Bearer ${tokens[name]}`;
     const body =
       version === "1.0"
         ? { method: `ImageStore.${method}`, params: [params], id: 1 }
         : { jsonrpc: "2.0", method, params, id: 1 };
-    const reply = await fetch(`${daemon.url}${version === "1.0" ? "/_mistify_RPC_" : "/rpc"}`, {
-      method: "POST",
-      headers: { authorization, "content-type": "application/json", connection: "close" },
-      body: JSON.stringify(body),
-    });
-    expect(reply.status).toBe(200);
-    const { error } = (await reply.json()) as { error?: null | string | { message: string } };
+    const path = version === "1.0" ? "/_mistify_RPC_" : "/rpc";
+    const { status, text } = await post(way, path, authorization, JSON.stringify(body));
+    expect(status).toBe(200);
+    const { error } = JSON.parse(text) as { error?: null | string | { message: string } };
     return typeof error === "object" ? (error?.message ?? null) : (error ?? null);
   }
 
@@ -115,7 +150,10 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
     run(["token", "revoke", "--tokens", file, idOf("revoked")]);
     const pool = (name: string) => ({ name, driver: "embedded", folder: join(folder, `pool-${name}`) });
     daemon = await startDaemonProcess({
-      listen: { port: 0, transport, bulk: { port: 0 } },
+      listen: {
+        ...{ port: 0, transport, bulk: { port: 0 }, socket: { path: socketPath } },
+        tls: { port: 0, ...issueForHost(ca) },
+      },
       auth: { tokens: file },
       audit: { file: audit },
       pools: [pool("tank"), pool("dozer")],
@@ -126,6 +164,7 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
   }, 120_000);
   afterAll(async () => {
     await daemon?.stop();
+    ca.remove();
     rmSync(folder, { recursive: true, force: true });
   });
 
@@ -143,15 +182,30 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
     test.each(table.names.flatMap((method) => ROLES.map((role) => [role, method] as const)))(
       "the role %s has of %s what its row says",
       async (role, method) => {
-        const lookup = table.find(method);
-        if (!("found" in lookup)) throw new Error(method);
-        const needed = lookup.found.role;
-        const failure = await call(version, role, method, PARAMS[method] ?? {});
-        const isAllowed = ROLES.indexOf(role) >= ROLES.indexOf(needed);
-        if (isAllowed) expect(failure ?? "").not.toContain("not allowed");
-        else expect(failure).toContain(`not allowed: this needs the role ${needed}`);
+        const needed = documented.get(method);
+        const isAllowed = RANKS.indexOf(role) >= RANKS.indexOf(needed ?? "");
+        for (const way of WAYS) {
+          const failure = await call(version, role, method, PARAMS[method] ?? {}, way);
+          if (isAllowed) expect({ way, failure: failure ?? "" }).not.toMatchObject({ failure: NOT_ALLOWED });
+          else expect(failure, way).toContain(`not allowed: this needs the role ${needed}`);
+        }
       },
     );
+  });
+
+  test("without a token the unix socket serves, and neither port does", async () => {
+    expect([...documented.keys()]).toEqual([...table.names]);
+    const body = JSON.stringify({ jsonrpc: "2.0", method: "ListVolumes", id: 1 });
+    for (const [way, status] of [
+      ["plain", 401],
+      ["tls", 401],
+      ["socket", 200],
+    ] as const) {
+      expect({ way, status: (await post(way, "/rpc", undefined, body)).status }).toEqual({ way, status });
+      // Longer than any head may be: answered, or cut off, and not served.
+      const huge = await post(way, "/rpc", `Bearer ${"x".repeat(20_000)}`, body).catch(() => undefined);
+      expect(huge?.status ?? 431).toBeGreaterThanOrEqual(400);
+    }
   });
 
   test("a role below others has changed nothing by the calls that it may not make", async () => {
