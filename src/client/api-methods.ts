@@ -3,9 +3,11 @@
 import type {
   CloneImageParams,
   CloneSnapshotParams,
+  CreateBookmarkParams,
   CreateGuestDisksParams,
   CreateSnapshotParams,
   CreateVolumeParams,
+  DeleteBookmarkParams,
   DeleteDatasetParams,
   DeleteGuestsDisksParams,
   DeleteImageParams,
@@ -16,6 +18,7 @@ import type {
   GetSnapshotParams,
   GetVolumeParams,
   GetVolumePropertiesParams,
+  ListBookmarksParams,
   ListImagesParams,
   ListJobsParams,
   ListSnapshotsParams,
@@ -29,7 +32,7 @@ import type {
   SnapshotGuestParams,
   VerifyDisksParams,
 } from "./api-params.js";
-import type { Guest, Image, Job, Pool, Snapshot, Volume } from "./api-records.js";
+import type { Bookmark, Guest, Image, Job, Pool, Snapshot, Volume } from "./api-records.js";
 import type { CallOptions } from "./options.js";
 
 /** What each method takes and answers. */
@@ -55,6 +58,9 @@ export interface Methods {
   SnapshotGuest: { params: SnapshotGuestParams; result: { readonly snapshots: readonly Snapshot[] } };
   DeleteSnapshot: { params: DeleteSnapshotParams; result: { readonly snapshots: readonly Snapshot[] } };
   RollbackSnapshot: { params: RollbackSnapshotParams; result: { readonly snapshots: readonly [Snapshot] } };
+  CreateBookmark: { params: CreateBookmarkParams; result: { readonly bookmarks: readonly [Bookmark] } };
+  ListBookmarks: { params: ListBookmarksParams; result: { readonly bookmarks: readonly Bookmark[] } };
+  DeleteBookmark: { params: DeleteBookmarkParams; result: { readonly bookmarks: readonly [Bookmark] } };
   VerifyDisks: { params: VerifyDisksParams; result: { readonly guest: Guest } };
   CreateGuestDisks: { params: CreateGuestDisksParams; result: { readonly guest: Guest } };
   DeleteGuestsDisks: { params: DeleteGuestsDisksParams; result: { readonly guest: Guest } };
@@ -86,6 +92,9 @@ export const EFFECTS: Readonly<Record<keyof Methods, "read" | "repeatable" | "on
   SnapshotGuest: "once",
   DeleteSnapshot: "once",
   RollbackSnapshot: "repeatable",
+  CreateBookmark: "repeatable",
+  ListBookmarks: "read",
+  DeleteBookmark: "once",
   VerifyDisks: "read",
   CreateGuestDisks: "repeatable",
   DeleteGuestsDisks: "repeatable",
@@ -160,6 +169,15 @@ export function methodsOf(call: Call) {
     /** Gives a dataset the content that it had at a snapshot. */
     rollbackSnapshot: (params: RollbackSnapshotParams, options?: CallOptions) =>
       call("RollbackSnapshot", params, options),
+    /** Keeps of a snapshot what increments need of it, so that it can be deleted. A bookmark has the guid and the time of a snapshot and none of its data. A bookmark of the same snapshot with this name is a success. */
+    createBookmark: (params: CreateBookmarkParams, options?: CallOptions) =>
+      call("CreateBookmark", params, options),
+    /** Lists the bookmarks of a pool, or those of a dataset and of all below it. */
+    listBookmarks: (params: ListBookmarksParams = {}, options?: CallOptions) =>
+      call("ListBookmarks", params, options),
+    /** Deletes a bookmark, and answers what was deleted. */
+    deleteBookmark: (params: DeleteBookmarkParams, options?: CallOptions) =>
+      call("DeleteBookmark", params, options),
     /** Tells whether a pool has room for the disks of a guest, and fills in the sizes of images. */
     verifyDisks: (params: VerifyDisksParams, options?: CallOptions) => call("VerifyDisks", params, options),
     /** Makes the disks of a guest, all of them or none. Disks are `guests/ID/disk-N`, clones of images or new volumes, at most `limits.disksPerGuest`. Those that are there are kept, so that a repeat is a success. */

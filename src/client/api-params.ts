@@ -224,6 +224,36 @@ export interface RollbackSnapshotParams {
   readonly pool?: string | undefined;
 }
 
+/** The parameters of CreateBookmark. */
+export interface CreateBookmarkParams {
+  /** The snapshot, `NAME@SNAPSHOT`, without the pool or with it. */
+  readonly id: string;
+  /** The name of the bookmark: what follows the `#`. */
+  readonly dest: string;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+}
+
+/** The parameters of ListBookmarks. */
+export interface ListBookmarksParams {
+  /** The dataset. Without it, the whole pool. */
+  readonly id?: string | undefined;
+  /** The most records of a page; 0 or none for a whole list. In records. */
+  readonly limit?: number | undefined;
+  /** Where the page begins: behind the last record of the page before, the bookmark's name. */
+  readonly after?: string | undefined;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+}
+
+/** The parameters of DeleteBookmark. */
+export interface DeleteBookmarkParams {
+  /** The bookmark, `NAME#BOOKMARK`, without the pool or with it. */
+  readonly id: string;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+}
+
 /** The parameters of VerifyDisks. */
 export interface VerifyDisksParams {
   readonly guest: GuestInput;

@@ -44,6 +44,16 @@ export interface VolumeProperties {
   readonly tags: Readonly<Record<string, string>>;
 }
 
+/** A bookmark: what is left of a snapshot, to send increments from. */
+export interface Bookmark {
+  /** The full name, `POOL/NAME#BOOKMARK`. */
+  readonly id: string;
+  /** The guid of the snapshot, in digits. */
+  readonly guid: string;
+  /** When the snapshot was made, RFC 3339. */
+  readonly created: string;
+}
+
 /** A snapshot. */
 export interface Snapshot {
   /** The full name, `POOL/NAME@SNAPSHOT`. */

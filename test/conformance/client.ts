@@ -59,6 +59,9 @@ interface Images {
 interface Volumes {
   readonly volumes: readonly Volume[];
 }
+interface Bookmarks {
+  readonly bookmarks: readonly { readonly id: string; readonly guid: string; readonly created: string }[];
+}
 interface Snapshots {
   readonly snapshots: readonly Snapshot[];
 }
@@ -103,6 +106,9 @@ export interface Answers {
   SnapshotGuest: Snapshots;
   DeleteSnapshot: Snapshots;
   RollbackSnapshot: Snapshots;
+  CreateBookmark: Bookmarks;
+  ListBookmarks: Bookmarks;
+  DeleteBookmark: Bookmarks;
   VerifyDisks: GuestAnswer;
   CreateGuestDisks: GuestAnswer;
   DeleteGuestsDisks: GuestAnswer;

@@ -12,6 +12,7 @@ import {
   type LockRequest,
 } from "../../src/workers/actor/dataset-locks.js";
 import { createFetchQueue } from "../../src/workers/actor/fetch-queue.js";
+import { bookmarkOperations } from "../../src/workers/actor/operations/bookmarks.js";
 import { guestOperations } from "../../src/workers/actor/operations/guests.js";
 import { createHolds } from "../../src/workers/actor/operations/holds.js";
 import { imageOperations } from "../../src/workers/actor/operations/images.js";
@@ -138,6 +139,7 @@ export function createMemoryActor(
     ...imageOperations(context, fetches, service),
     ...volumeOperations(context),
     ...volumeChanges(context),
+    ...bookmarkOperations(context),
     ...snapshotOperations(
       context,
       createHolds(context, [], (hold) => void unreleased.push(hold)),

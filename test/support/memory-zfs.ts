@@ -6,6 +6,7 @@ import {
   succeed,
 } from "../../src/protocol/storage/failures.js";
 import {
+  type BookmarkName,
   type DatasetName,
   datasetOf,
   isSnapshotName,
@@ -15,6 +16,7 @@ import {
   tagOf,
   ZVOL_DEVICES,
 } from "../../src/protocol/storage/names.js";
+import type { BookmarkRecord } from "../../src/protocol/storage/records.js";
 import { type Bytes, bytes } from "../../src/protocol/storage/units.js";
 import type { VolumeSettings } from "../../src/protocol/storage/volume-settings.js";
 import {
@@ -60,6 +62,8 @@ export interface MemoryZfs extends Zfs {
 
 interface State {
   readonly entries: Map<string, Entry>;
+  /** By their names. */
+  readonly bookmarks: Map<BookmarkName, BookmarkRecord & { readonly createtxg: bigint }>;
   readonly holds: Map<string, Set<string>>;
   txg: bigint;
 }
@@ -69,14 +73,14 @@ const hasChildren = (name: string) =>
   fail("command.failed", `zfs destroy: cannot destroy '${name}': has children`);
 
 export function createMemoryZfs(pool: PoolName, capacity: Bytes): MemoryZfs {
-  const state: State = { entries: new Map(), holds: new Map(), txg: 0n };
+  const state: State = { entries: new Map(), bookmarks: new Map(), holds: new Map(), txg: 0n };
   const zfs = createOn(pool, capacity, state);
   zfs.put(pool, { type: "filesystem" });
   return zfs;
 }
 
 function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
-  const { entries, holds } = state;
+  const { entries, bookmarks, holds } = state;
   let commandsRun = 0;
 
   function add(name: string, info: Partial<Entry>): void {
@@ -124,7 +128,21 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     return undefined;
   }
 
+  const bookmarksOn = (dataset: string) =>
+    [...bookmarks.values()].filter(({ name }) => name.startsWith(`${dataset}#`));
+
+  /** Gives the bookmarks of a dataset to another. */
+  function moveBookmarks(from: string, to: string, upTo?: bigint): void {
+    for (const each of bookmarksOn(from)) {
+      if (upTo !== undefined && each.createtxg > upTo) continue;
+      const name: BookmarkName = `${to}#${each.name.slice(from.length + 1)}`;
+      bookmarks.delete(each.name);
+      bookmarks.set(name, { ...each, name });
+    }
+  }
+
   function remove(names: readonly string[]): void {
+    for (const each of names.flatMap(bookmarksOn)) bookmarks.delete(each.name);
     for (const name of names) {
       entries.delete(name);
       holds.delete(name);
@@ -205,6 +223,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     copy: () =>
       createOn(pool, capacity, {
         entries: new Map(entries),
+        bookmarks: new Map(bookmarks),
         holds: new Map([...holds].map(([name, tags]) => [name, new Set(tags)])),
         txg: state.txg,
       }),
@@ -339,6 +358,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
         if (refused) return refused;
         const moved = (name: string) => `${to}${name.slice(from.length)}`;
         for (const entry of within(from)) {
+          moveBookmarks(entry.name, moved(entry.name));
           entries.delete(entry.name);
           entries.set(moved(entry.name), { ...entry, name: moved(entry.name) as AnyName });
           const tags = holds.get(entry.name);
@@ -367,6 +387,14 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
           const what = `cannot promote '${name}': conflicting snapshot '${tag}' from parent '${origin}'`;
           return fail("dataset.exists", what);
         }
+        const twice = bookmarksOn(source.name).find(
+          (each) => each.createtxg <= made.createtxg && bookmarks.has(`${name}#${each.name.split("#")[1]}`),
+        );
+        if (twice) {
+          const what = `conflicting bookmark '${twice.name.split("#")[1]}' from parent '${origin}'`;
+          return fail("dataset.exists", `cannot promote '${name}': ${what}`);
+        }
+        moveBookmarks(source.name, name, made.createtxg);
         entries.set(name, { ...clone, origin: source.origin });
         entries.set(source.name, { ...source, origin });
         for (const each of older) {
@@ -400,17 +428,37 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
         if (!target) return failed.notFound;
         const newer = snapshotsOn(datasetOf(name)).filter(({ createtxg }) => createtxg > target.createtxg);
         const names = newer.map((each) => each.name);
-        if (names.length > 0 && !destroyMoreRecent) {
+        const marks = bookmarksOn(datasetOf(name)).filter(({ createtxg }) => createtxg > target.createtxg);
+        if (names.length + marks.length > 0 && !destroyMoreRecent) {
+          const all = [...names, ...marks.map((each) => each.name)].join(", ");
           return fail(
             "snapshot.newer_exist",
-            `newer snapshots than ${name} exist: ${names.join(", ")}; destroyMoreRecent removes them`,
+            `newer snapshots than ${name} exist: ${all}; destroyMoreRecent removes them`,
           );
         }
         const refused = obstacle(names, `snapshots newer than ${name} have`);
         if (refused) return refused;
+        for (const each of marks) bookmarks.delete(each.name);
         remove(names);
         return succeed(null);
       }),
+    bookmark: (snapshot, name) =>
+      call("bookmark", name, () => {
+        const found = entries.get(snapshot);
+        if (found?.type !== "snapshot") return failed.notFound;
+        if (bookmarks.has(name)) return failed.exists;
+        const { guid, createtxg } = found;
+        bookmarks.set(name, { name, guid, createtxg, created: 0 });
+        return succeed(null);
+      }),
+    destroyBookmark: (name) =>
+      call("destroyBookmark", name, () => (bookmarks.delete(name) ? succeed(null) : failed.notFound)),
+    listBookmarks: (root) =>
+      call("listBookmarks", root, () =>
+        entries.has(root)
+          ? succeed([...bookmarks.values()].filter(({ name }) => isWithin(name.replace(/#.*/, ""), root)))
+          : failed.notFound,
+      ),
     hold: (tag, name) =>
       call("hold", name, () => {
         if (!entries.has(name)) return failed.notFound;

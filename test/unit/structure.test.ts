@@ -7,6 +7,8 @@ import { ROOT, shapeOf, sourceFiles } from "../support/source-tree.js";
 
 const LONGEST_FILE = 300;
 const LONGEST_FUNCTION = 80;
+/** How the files begin that a program writes: nobody reads them from top to bottom. */
+const MADE = "/** Made from the definitions of the methods by `npm run docs:api`";
 /** Only ever lower it. */
 const MOST_CASTS = 49;
 
@@ -18,6 +20,7 @@ const SHARED_NAMES: Readonly<Record<string, string>> = {
   images: "a noun's methods and its operations",
   volumes: "a noun's methods and its operations",
   snapshots: "a noun's methods and its operations",
+  bookmarks: "a noun's methods and its operations",
   guests: "a noun's methods and its operations",
   pools: "a noun's methods and its operations",
 };
@@ -42,7 +45,9 @@ function run(folder: string, ...argv: string[]): { status: number | null; output
 
 describe("the shape of the code", () => {
   test(`no file has more than ${LONGEST_FILE} lines`, () => {
-    expect(shapes.filter(({ lines }) => lines > LONGEST_FILE).map(({ path }) => path)).toEqual([]);
+    const made = new Set(files.filter(({ text }) => text.startsWith(MADE)).map(({ path }) => path));
+    const long = shapes.filter(({ path, lines }) => lines > LONGEST_FILE && !made.has(path));
+    expect(long.map(({ path }) => path)).toEqual([]);
   });
 
   test(`no function has more than ${LONGEST_FUNCTION} lines without those of the functions in it`, () => {

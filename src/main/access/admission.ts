@@ -68,7 +68,7 @@ function deniedBy(field: "pools" | "names", object: string, allowed: readonly st
 /** Whether an operation lists a pool, or a dataset that has some of what the patterns cover below it. */
 function isListOf(operation: Operation, pool: PoolName, names: readonly string[]): boolean {
   if (operation.op === "ListVolumes") return true;
-  if (operation.op !== "ListSnapshots") return false;
+  if (operation.op !== "ListSnapshots" && operation.op !== "ListBookmarks") return false;
   const { root } = operation;
   return root === pool || names.some((pattern) => isAbovePattern(withoutPool(root), pattern));
 }
@@ -85,6 +85,11 @@ export function datasetsOf(operation: Operation, pool: PoolName): readonly strin
       return [];
     case "ListVolumes":
       return [pool];
+    case "CreateBookmark":
+      return [operation.snapshot];
+    case "DeleteBookmark":
+      return [operation.dataset];
+    case "ListBookmarks":
     case "ListSnapshots":
       return [operation.root];
     case "RequestImage":

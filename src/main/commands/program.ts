@@ -16,13 +16,14 @@ export function createProgram(version: string): Command {
     .addCommand(checkConfigCommand())
     .addCommand(diagnoseCommand())
     .addCommand(imageCommand())
-    .addCommand(addVerbs(new Command("volume").description("create, list and delete volumes")))
+    .addCommand(addVerbs(new Command("volume").description("create, list, change and delete volumes")))
     .addCommand(
       addVerbs(
         new Command("snapshot").description("take, list, download, delete and roll back to snapshots"),
       ).addCommand(downloadCommand()),
     )
-    .addCommand(addVerbs(new Command("guest").description("make and delete the disks of a guest")))
+    .addCommand(addVerbs(new Command("bookmark").description("list, make and delete bookmarks of snapshots")))
+    .addCommand(addVerbs(new Command("guest").description("make, snapshot and delete the disks of a guest")))
     .addCommand(addVerbs(new Command("pool").description("show the pools")))
     .addCommand(addVerbs(new Command("job").description("show the work that lasts")))
     .addCommand(callCommand())

@@ -74,6 +74,9 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
       return [{ topic: "guest", action: "created", id: `${pool}/guests/${operation.guest.id}` }];
     case "DeleteGuestsDisks":
       return [{ topic: "guest", action: "deleted", id: `${pool}/guests/${operation.guest.id}` }];
+    case "CreateBookmark":
+    case "DeleteBookmark":
+    case "ListBookmarks":
     case "ListImages":
     case "GetImage":
     case "ListVolumes":

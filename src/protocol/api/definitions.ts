@@ -1,3 +1,4 @@
+import { BOOKMARK_DEFINITIONS } from "./bookmark-definitions.js";
 import type { MethodDefinition } from "./definition.js";
 import { GUEST_DEFINITIONS } from "./guest-definitions.js";
 import { IMAGE_DEFINITIONS } from "./image-definitions.js";
@@ -13,6 +14,7 @@ export const DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
   ...VOLUME_DEFINITIONS,
   ...VOLUME_VERB_DEFINITIONS,
   ...SNAPSHOT_DEFINITIONS,
+  ...BOOKMARK_DEFINITIONS,
   ...GUEST_DEFINITIONS,
   ...POOL_DEFINITIONS,
   ...JOB_DEFINITIONS,

@@ -97,6 +97,15 @@ export const RECORDS: Readonly<Record<string, JsonSchema>> = {
     [],
     "The settings of a volume.",
   ),
+  Bookmark: object(
+    {
+      id: text("The full name, `POOL/NAME#BOOKMARK`."),
+      guid: text("The guid of the snapshot, in digits."),
+      created: text("When the snapshot was made, RFC 3339."),
+    },
+    [],
+    "A bookmark: what is left of a snapshot, to send increments from.",
+  ),
   Snapshot: object(
     {
       id: text("The full name, `POOL/NAME@SNAPSHOT`."),

@@ -11,6 +11,8 @@ export type PoolName = string & { readonly [poolBrand]: true };
 export type DatasetName = string & { readonly [datasetBrand]: true };
 /** A checked full name of a snapshot: `tank/guests/g1/disk-0@s1`. */
 export type SnapshotName = string & { readonly [snapshotBrand]: true };
+/** A full name of a bookmark, checked by bookmarkOf: `tank/guests/g1/disk-0#b1`. */
+export type BookmarkName = `${string}#${string}`;
 /** The id of an image or guest: one component of a dataset name, not hidden by a leading dot. */
 export type ComponentId = string & { readonly [imageBrand]: true };
 
@@ -153,6 +155,19 @@ export function snapshotOf(dataset: DatasetName, dest: string): Outcome<Snapshot
   const name = `${dataset}@${dest}`;
   if (name.length > MAX_NAME_BYTES) return invalid(name, `more than ${MAX_NAME_BYTES} bytes`);
   return succeed(name as SnapshotName);
+}
+
+/** The name of bookmark `dest` of `dataset`. Fails: name.invalid. */
+export function bookmarkOf(dataset: DatasetName, dest: string): Outcome<BookmarkName> {
+  const name: BookmarkName = `${dataset}#${dest}`;
+  if (!SNAPSHOT_DEST.test(dest) || dest === "." || dest === "..") {
+    return tellAbout(fail("name.invalid", "invalid bookmark dest"), {
+      object: JSON.stringify(clip(dest)),
+      field: "dest",
+      wanted: "letters, digits and -_.: only",
+    });
+  }
+  return name.length > MAX_NAME_BYTES ? invalid(name, `more than ${MAX_NAME_BYTES} bytes`) : succeed(name);
 }
 
 /** The name of `child` in `parent`. The caller has checked `child`. */

@@ -1,8 +1,15 @@
 import type { Failure, Outcome } from "./failures.js";
 import type { ImageHosts } from "./image-hosts.js";
-import type { ComponentId, DatasetName, PoolName, SnapshotName } from "./names.js";
+import type { BookmarkName, ComponentId, DatasetName, PoolName, SnapshotName } from "./names.js";
 import type { Page } from "./page.js";
-import type { GuestRecord, ImageRecord, PoolRecord, SnapshotRecord, VolumeRecord } from "./records.js";
+import type {
+  BookmarkRecord,
+  GuestRecord,
+  ImageRecord,
+  PoolRecord,
+  SnapshotRecord,
+  VolumeRecord,
+} from "./records.js";
 import type { Bytes } from "./units.js";
 import type { NewVolumeSettings, SettingChanges } from "./volume-settings.js";
 
@@ -61,6 +68,10 @@ export interface Operations {
     ask: { name: SnapshotName; destroyMoreRecent: boolean };
     answer: SnapshotRecord;
   };
+  CreateBookmark: { ask: { snapshot: SnapshotName; name: BookmarkName }; answer: BookmarkRecord };
+  /** Of a dataset and of all below it. */
+  ListBookmarks: { ask: { root: DatasetName | PoolName } & Page; answer: readonly BookmarkRecord[] };
+  DeleteBookmark: { ask: { dataset: DatasetName; name: BookmarkName }; answer: BookmarkRecord };
   VerifyDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
   CreateGuestDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
   DeleteGuestsDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };

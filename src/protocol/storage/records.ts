@@ -1,4 +1,4 @@
-import type { DatasetName, PoolName, SnapshotName } from "./names.js";
+import type { BookmarkName, DatasetName, PoolName, SnapshotName } from "./names.js";
 import type { Bytes } from "./units.js";
 import type { VolumeSettings } from "./volume-settings.js";
 
@@ -35,6 +35,15 @@ export interface SnapshotRecord {
   readonly name: SnapshotName;
   /** Bytes written since the previous snapshot. */
   readonly written: Bytes;
+}
+
+/** What is left of a snapshot to send increments from, also when the snapshot is gone. */
+export interface BookmarkRecord {
+  readonly name: BookmarkName;
+  /** That of the snapshot. */
+  readonly guid: string;
+  /** When the snapshot was made: seconds since the epoch. */
+  readonly created: number;
 }
 
 /** A disk of a guest. */

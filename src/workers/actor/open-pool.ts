@@ -14,6 +14,7 @@ import type { FetchQueue } from "./fetch-queue.js";
 
 import { startImageLooks } from "./image-looks.js";
 import { createLateReleases } from "./late-releases.js";
+import { bookmarkOperations } from "./operations/bookmarks.js";
 import type { ActorContext } from "./operations/context.js";
 import { guestOperations } from "./operations/guests.js";
 import { createHolds, releaseHold } from "./operations/holds.js";
@@ -168,6 +169,7 @@ function createHandlers(
     ...imageOperations(used, queue, node),
     ...volumeOperations(used),
     ...volumeChanges(used),
+    ...bookmarkOperations(used),
     ...snapshotOperations(used, track(holds, "holds")),
     ...guestOperations(used, queue, track(reservations, "space")),
     ...poolOperations(used),

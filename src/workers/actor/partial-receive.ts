@@ -1,6 +1,6 @@
 import type { PoolName } from "../../protocol/storage/names.js";
 import { PARTIAL_PREFIX, partialOf } from "../../protocol/storage/partial-name.js";
-import type { DatasetInfo, MarkedVolume } from "../drivers/driver.js";
+import type { MarkedVolume } from "../drivers/driver.js";
 
 /** Whether we may destroy a dataset as a partial receive: it has such a name and carries our mark. */
 export function isOurPartial(info: MarkedVolume, pool: PoolName): boolean {
@@ -8,7 +8,7 @@ export function isOurPartial(info: MarkedVolume, pool: PoolName): boolean {
   return ours && info.type !== "snapshot";
 }
 
-/** Whether clients may see a dataset or snapshot: partial receives are hidden. */
-export function isPublished({ name }: Pick<DatasetInfo, "name">): boolean {
+/** Whether clients may see a dataset, snapshot or bookmark: partial receives are hidden. */
+export function isPublished({ name }: { readonly name: string }): boolean {
   return !name.includes(`/images/${PARTIAL_PREFIX}`);
 }

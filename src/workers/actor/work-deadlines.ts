@@ -32,6 +32,8 @@ const STEPS: Readonly<Record<Exclude<WorkName, ReadName>, Steps>> = {
   SnapshotGuest: { commands: 4 },
   DeleteSnapshot: { commands: 2, destroys: 2 },
   RollbackSnapshot: { commands: 4, destroys: 1 },
+  CreateBookmark: { commands: 4 },
+  DeleteBookmark: { commands: 2, destroys: 1 },
   CreateGuestDisks: { commands: 4, destroys: 1 },
   DeleteGuestsDisks: { commands: 1, destroys: 1 },
   OpenSend: { commands: 5 },

@@ -1,7 +1,8 @@
 import { type Outcome, succeed } from "../../protocol/storage/failures.js";
-import type { DatasetName, PoolName, SnapshotName } from "../../protocol/storage/names.js";
+import type { BookmarkName, DatasetName, PoolName, SnapshotName } from "../../protocol/storage/names.js";
 import { type Page, pageOf } from "../../protocol/storage/page.js";
 import type { PoolSettings } from "../../protocol/storage/pool-settings.js";
+import type { BookmarkRecord } from "../../protocol/storage/records.js";
 import type { Bytes } from "../../protocol/storage/units.js";
 import type {
   NewVolumeSettings,
@@ -136,6 +137,8 @@ export interface Zfs {
   settingsOf(volume: DatasetName): Promise<Outcome<VolumeSettings>>;
   /** The values of a tag, by the names of the volumes that have it themselves. */
   volumesWithTag(tag: string): Promise<Outcome<ReadonlyMap<string, string>>>;
+  /** The bookmarks of `root` and of everything below it. Fails: dataset.not_found. */
+  listBookmarks(root: PoolName | DatasetName): Promise<Outcome<readonly BookmarkRecord[]>>;
   /** Everything below POOL/images, snapshots included. */
   listImages(): Promise<Outcome<readonly MarkedVolume[]>>;
   /**
@@ -200,6 +203,10 @@ export interface Zfs {
   /** Fails: dataset.not_found, dataset.has_clones, dataset.busy, snapshot.held. */
   destroy(name: DatasetName | SnapshotName, recursive: boolean): Promise<Outcome<null>>;
   rollback(name: SnapshotName, destroyMoreRecent: boolean, copies?: PreparedCopies): Promise<Outcome<null>>;
+  /** Fails: dataset.not_found (the snapshot), dataset.exists. */
+  bookmark(snapshot: SnapshotName, name: BookmarkName): Promise<Outcome<null>>;
+  /** Fails: dataset.not_found. */
+  destroyBookmark(name: BookmarkName): Promise<Outcome<null>>;
   hold(tag: string, name: SnapshotName): Promise<Outcome<null>>;
   /** @returns whether there was such a hold: false also if the snapshot or the dataset is missing. */
   release(tag: string, name: SnapshotName): Promise<Outcome<boolean>>;
@@ -248,6 +255,8 @@ export type ZfsChanges = Pick<
   | "setProperties"
   | "destroy"
   | "rollback"
+  | "bookmark"
+  | "destroyBookmark"
   | "hold"
   | "release"
 >;

@@ -43,6 +43,8 @@ const PATTERNS: readonly Pattern[] = [
     match: /^cannot (?:create|rename|receive|clone)\b.*: (?:dataset already exists|destination '.*' exists)/m,
     toFailure: () => failed.exists,
   },
+  { match: /^bookmark '.*' does not exist\.$/m, toFailure: () => failed.notFound },
+  { match: /^cannot create bookmark '.*': bookmark exists$/m, toFailure: () => failed.exists },
   {
     match: /^cannot promote '.*': conflicting snapshot '.*' from parent '.*'$/m,
     toFailure: (match) => fail("dataset.exists", match[0]),

@@ -9,7 +9,15 @@ export type ShownRecord = Readonly<Record<string, unknown>>;
 type Column = readonly [heading: string, cell: (record: ShownRecord) => string];
 
 /** What the member of an answer with this name holds. */
-export type RecordKind = "images" | "volumes" | "snapshots" | "pools" | "disks" | "jobs" | "properties";
+export type RecordKind =
+  | "images"
+  | "volumes"
+  | "snapshots"
+  | "pools"
+  | "disks"
+  | "jobs"
+  | "properties"
+  | "bookmarks";
 
 const text = (value: unknown) =>
   value === undefined || value === null || value === "" ? "-" : String(value);
@@ -59,6 +67,7 @@ const COLUMNS: Readonly<Record<RecordKind, readonly Column[]>> = {
     ...[plain("JOB", "id"), plain("METHOD", "method"), plain("NAME", "dataset"), plain("STATE", "state")],
     ...[plain("PHASE", "phase"), moved],
   ],
+  bookmarks: [plain("NAME", "id"), plain("GUID", "guid"), plain("CREATED", "created")],
   properties: [
     ...[plain("NAME", "id"), size("VOLSIZE", "size"), setting("VOLBLOCK", "volblocksize")],
     ...[setting("PROVISIONING", "provisioning"), setting("COMPRESS", "compression"), setting("SYNC", "sync")],

@@ -1,3 +1,4 @@
+import { bookmarkMethods } from "./bookmarks.js";
 import { guestMethods } from "./guests.js";
 import { imageMethods } from "./images.js";
 import { jobMethods } from "./jobs.js";
@@ -33,6 +34,7 @@ export function createMethodTable({ disksPerGuest } = { disksPerGuest: 64 }): Me
     ...volumeMethods,
     ...volumeVerbs,
     ...snapshotMethods,
+    ...bookmarkMethods,
     ...guestMethods(disksPerGuest),
     ...poolMethods,
     ...jobMethods,

@@ -2,6 +2,7 @@ import type { ZfsChanges } from "../driver.js";
 import { cloneSnapshot, createVolume, ensureFilesystem } from "./create-datasets.js";
 import { destroyDatasets } from "./destroy-datasets.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
+import { createBookmark, destroyBookmark } from "./kept-bookmarks.js";
 import { promoteClone } from "./promote-clone.js";
 import { renameDataset } from "./rename-dataset.js";
 import { resizeVolume } from "./resize-volume.js";
@@ -28,6 +29,8 @@ export function embeddedChanges(pool: EmbeddedPool): ZfsChanges {
     resize: (volume, size) => resizeVolume(pool, volume, size),
     destroy: (name, recursive) => destroyDatasets(pool, name, recursive),
     rollback: (name, destroyMoreRecent, copies) => rollBackDataset(pool, name, destroyMoreRecent, copies),
+    bookmark: (snapshot, name) => createBookmark(pool, snapshot, name),
+    destroyBookmark: (name) => destroyBookmark(pool, name),
     hold: (tag, name) => holdSnapshot(pool, tag, name),
     release: (tag, name) => releaseSnapshot(pool, tag, name),
   };

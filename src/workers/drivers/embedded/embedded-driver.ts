@@ -8,6 +8,7 @@ import type { Trace } from "../../../protocol/threads/trace-points.js";
 import type { Zfs } from "../driver.js";
 import { embeddedChanges } from "./changes.js";
 import { type EmbeddedPool, noticesOf, openEmbeddedPool } from "./embedded-pool.js";
+import { embeddedBookmarks } from "./kept-bookmarks.js";
 import { prepareCopies } from "./prepared-copies.js";
 import { embeddedReads } from "./reads.js";
 import { catchStorageErrors } from "./storage-errors.js";
@@ -42,6 +43,7 @@ function createEmbeddedZfs(pool: EmbeddedPool): Zfs {
     driver: "embedded",
     ...embeddedReads(pool.name, catalog),
     ...embeddedSettings(pool.name, catalog),
+    ...embeddedBookmarks(catalog),
     ...changes,
     ...transfers,
     // An image fetch that fails destroys its target, which may not be a dataset yet.

@@ -4,6 +4,7 @@ import type { CatalogChange, CatalogView } from "./catalog.js";
 import type { Dataset } from "./dataset.js";
 import { longNameFailure, snapshotName } from "./dataset-rules.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
+import { bookmarksIn, withoutBookmarks } from "./kept-bookmarks.js";
 
 function decidePromotion(catalog: CatalogView, name: DatasetName): Outcome<CatalogChange> {
   const what = `cannot promote '${name}'`;
@@ -20,15 +21,25 @@ function decidePromotion(catalog: CatalogView, name: DatasetName): Outcome<Catal
     const tag = tagOf(conflict.name);
     return fail("dataset.exists", `${what}: conflicting snapshot '${tag}' from parent '${origin.name}'`);
   }
+  const marks = bookmarksIn(source.properties).filter(({ createtxg }) => createtxg <= origin.createtxg);
+  const twice = marks.find(({ property }) => property in clone.properties);
+  if (twice)
+    return fail(
+      "dataset.exists",
+      `${what}: conflicting bookmark '${twice.tag}' from parent '${origin.name}'`,
+    );
+  const carried = Object.fromEntries(
+    marks.map(({ property }) => [property, source.properties[property] ?? ""]),
+  );
   const swapped = [
-    { ...clone, origin: source.origin },
-    { ...source, origin: origin.id },
+    { ...clone, origin: source.origin, properties: { ...clone.properties, ...carried } },
+    { ...source, origin: origin.id, properties: withoutBookmarks(source.properties, marks) },
   ];
   return longNameFailure(what, moved) ?? succeed({ put: [...swapped, ...moved] });
 }
 
 /**
- * Moves the snapshot that a clone was made of, and those before it, to the clone. Snapshots keep their
+ * Moves the snapshot that a clone was made of, and those before it, to the clone, bookmarks too. Snapshots keep their
  * ids, so their other clones and their holds need no change; no file moves.
  * Fails: dataset.not_found, dataset.wrong_type (no clone), dataset.exists, name.invalid.
  */

@@ -11,11 +11,17 @@ import type { CatalogView } from "./catalog.js";
 import type { Dataset, Snapshot } from "./dataset.js";
 import { findDestroyFailure } from "./dataset-rules.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
+import { bookmarksIn, type KeptBookmark, withoutBookmarks } from "./kept-bookmarks.js";
 import { takeCopy } from "./prepared-copies.js";
 import { catchStorageErrors } from "./storage-errors.js";
 
 function snapshotsNewerThan(catalog: CatalogView, { name, createtxg }: Snapshot): Snapshot[] {
   return catalog.snapshotsOf(datasetOf(name)).filter((snapshot) => snapshot.createtxg > createtxg);
+}
+
+function bookmarksNewerThan(catalog: CatalogView, { name, createtxg }: Snapshot): readonly KeptBookmark[] {
+  const { properties = {} } = catalog.find(datasetOf(name)) ?? {};
+  return bookmarksIn(properties).filter((bookmark) => bookmark.createtxg > createtxg);
 }
 
 function findRollbackFailure(
@@ -24,8 +30,10 @@ function findRollbackFailure(
   destroyMoreRecent: boolean,
 ): FailedOutcome | undefined {
   const newer = snapshotsNewerThan(catalog, target);
-  if (newer.length > 0 && !destroyMoreRecent) {
-    const names = newer.map(({ name }) => name).join(", ");
+  const marks = bookmarksNewerThan(catalog, target);
+  if (newer.length + marks.length > 0 && !destroyMoreRecent) {
+    const marked = marks.map(({ tag }) => `${datasetOf(target.name)}#${tag}`);
+    const names = [...newer.map(({ name }) => name), ...marked].join(", ");
     return fail(
       "snapshot.newer_exist",
       `newer snapshots than ${target.name} exist: ${names}; destroyMoreRecent removes them`,
@@ -50,12 +58,13 @@ async function decideRollback(
   // A thick volume that has shrunk since gets the room that it had.
   if (before.reserved && growth > 0n && growth > (await accounting.space(growth)).available)
     return failed.noSpace;
-  const after: Dataset = { ...before, file, volsize: target.volsize };
+  const properties = withoutBookmarks(before.properties, bookmarksNewerThan(catalog, target));
+  const after: Dataset = { ...before, file, volsize: target.volsize, properties };
   return succeed({ before, remove: snapshotsNewerThan(catalog, target), put: [after] });
 }
 
 /**
- * Makes a dataset what it was at a snapshot; with `destroyMoreRecent` destroys newer snapshots.
+ * Makes a dataset what it was at a snapshot; with `destroyMoreRecent` destroys newer snapshots and bookmarks.
  * A volume gets a copy of the snapshot's file; a program that has the old one open keeps writing to that.
  * Fails: dataset.not_found, snapshot.newer_exist, dataset.has_clones and snapshot.held (of newer ones),
  * pool.no_space.

@@ -103,6 +103,8 @@ export function openzfsChanges(
       if (destroyMoreRecent) return guarded.rollBackTo(name);
       return (await rollBackByLibrary(library, find, name)) ?? change(["rollback", name]);
     },
+    bookmark: (snapshot, name) => change(["bookmark", snapshot, name]),
+    destroyBookmark: (name) => change(["destroy", name], destroyLimits),
     hold: (tag, name) => hold({ tag, name }),
 
     async snapshot(name, recursive) {

@@ -33,6 +33,7 @@ type Reads = Pick<
   | "poolUsage"
   | "space"
   | "listHolds"
+  | "listBookmarks"
 >;
 
 type HoldOf = Readonly<{ name: SnapshotName; tag: string }>;
@@ -166,5 +167,15 @@ export function openzfsReads(
     },
 
     listHolds: coalesced(readHolds),
+    async listBookmarks(root) {
+      const found = await rows(["-t", "bookmark", "-r", "-o", "name,guid,creation", root]);
+      if (!found.ok) return found;
+      return succeed(
+        found.value.flatMap(([full = "", guid = "", created]) => {
+          const [dataset = "", name = ""] = full.split("#");
+          return [{ name: `${dataset}#${name}` as const, guid, created: Number(numberOf(created)) }];
+        }),
+      );
+    },
   };
 }

@@ -35,6 +35,9 @@ const putDataset = ({ zfs }: MemoryActor) => {
   zfs.put(dataset, { type: "volume", volsize: SIZE });
   zfs.put(snapshot);
 };
+const bookmark = `${dataset}#BOOKMARK` as const;
+const putBookmark = ({ handlers }: MemoryActor) =>
+  must(handlers.CreateBookmark({ snapshot, name: bookmark }));
 const putImage = ({ zfs }: MemoryActor) => {
   zfs.put(`${POOL}/images/${id}`, { type: "volume", volsize: SIZE });
   zfs.put(`${POOL}/images/${id}@SNAPSHOT`);
@@ -164,6 +167,20 @@ const CASES: Record<OperationName, readonly Case[]> = {
       when: "",
       given: putDataset,
       run: ({ handlers }) => must(handlers.RollbackSnapshot({ name: snapshot, destroyMoreRecent: true })),
+    },
+  ],
+  CreateBookmark: [{ when: "", given: putDataset, run: putBookmark }],
+  ListBookmarks: [
+    { when: "", given: putDataset, run: ({ handlers }) => must(handlers.ListBookmarks({ root: dataset })) },
+  ],
+  DeleteBookmark: [
+    {
+      when: "",
+      given: async (actor) => {
+        putDataset(actor);
+        await putBookmark(actor);
+      },
+      run: ({ handlers }) => must(handlers.DeleteBookmark({ dataset, name: bookmark })),
     },
   ],
   VerifyDisks: [{ when: "", given: request, run: ({ handlers }) => must(handlers.VerifyDisks({ guest })) }],

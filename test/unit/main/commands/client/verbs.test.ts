@@ -6,8 +6,8 @@ import {
   parseSize,
   parseSwitch,
   parseTag,
-  VERBS,
-} from "../../../../../src/main/commands/client/verbs.js";
+} from "../../../../../src/main/commands/client/verb-parsers.js";
+import { VERBS } from "../../../../../src/main/commands/client/verbs.js";
 import { createProgram } from "../../../../../src/main/commands/program.js";
 import { createMethodTable } from "../../../../../src/protocol/json-rpc/methods/table.js";
 

@@ -34,6 +34,9 @@ const TABLE = [
   ["SnapshotGuest", []],
   ["DeleteSnapshot", []],
   ["RollbackSnapshot", []],
+  ["CreateBookmark", []],
+  ["ListBookmarks", []],
+  ["DeleteBookmark", []],
   ["VerifyDisks", []],
   ["CreateGuestDisks", []],
   ["DeleteGuestsDisks", ["DeleteGuestDisks"]],
@@ -416,6 +419,19 @@ describe("requests that are planned", () => {
       "fast",
       { op: "SnapshotGuest", dataset: "fast/guests/g", snapshot: "fast/guests/g@s" },
     ],
+    [
+      "CreateBookmark",
+      '{"id":"v@s","dest":"b"}',
+      "tank",
+      { op: "CreateBookmark", snapshot: "tank/v@s", name: "tank/v#b" },
+    ],
+    [
+      "DeleteBookmark",
+      '{"id":"fast/v#b"}',
+      "fast",
+      { op: "DeleteBookmark", dataset: "fast/v", name: "fast/v#b" },
+    ],
+    ["ListBookmarks", '{"pool":"fast"}', "fast", { op: "ListBookmarks", root: "fast" }],
     ["PromoteVolume", '{"id":"v"}', "tank", { op: "PromoteVolume", name: "tank/v" }],
     [
       "CloneSnapshot",
@@ -576,6 +592,12 @@ describe("answers, byte for byte", () => {
   test("snapshots have id and size", () => {
     const snapshot = { name: "tank/v@s", written: bytes(5n * MIB) };
     expect(encode("GetSnapshot", snapshot)).toBe('{"snapshots":[{"id":"tank/v@s","size":5}]}');
+    const bookmark = { name: "tank/v#b", guid: "18446744073709551615", created: 1_795_955_155 };
+    const text = '{"id":"tank/v#b","guid":"18446744073709551615","created":"2026-11-29T12:25:55.000Z"}';
+    for (const name of ["CreateBookmark", "DeleteBookmark"]) {
+      expect(encode(name, bookmark)).toBe(`{"bookmarks":[${text}]}`);
+    }
+    expect(encode("ListBookmarks", [])).toBe('{"bookmarks":[]}');
     expect(encode("RollbackSnapshot", snapshot)).toBe('{"snapshots":[{"id":"tank/v@s","size":5}]}');
     expect(encode("DeleteSnapshot", [snapshot])).toBe('{"snapshots":[{"id":"tank/v@s","size":5}]}');
   });

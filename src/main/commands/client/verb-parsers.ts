@@ -1,0 +1,40 @@
+import { InvalidArgumentError } from "commander";
+
+const UNIT_MIB: Readonly<Record<string, number>> = { m: 1, g: 1024, t: 1024 ** 2, p: 1024 ** 3 };
+
+/** `512M`, `10G`, `1.5T`: whole MiB, by powers of 1024, as zfs(8) reads them. */
+export function parseSize(value: string): number {
+  const [, digits = "", unit = ""] = /^(\d+(?:\.\d+)?)([mgtp])(?:i?b)?$/i.exec(value) ?? [];
+  const mib = Number(digits) * (UNIT_MIB[unit.toLowerCase()] ?? Number.NaN);
+  if (Number.isSafeInteger(mib) && mib > 0) return mib;
+  throw new InvalidArgumentError("must be a size of whole MiB, such as 512M or 10G");
+}
+
+/** A disk of a guest: `10G` for an empty one, or the name of an image. */
+export function parseDisk(value: string, before: unknown): object[] {
+  const disks = Array.isArray(before) ? before : [];
+  const [, kind = "", what = ""] = /^(size|image)=(.+)$/.exec(value) ?? [];
+  if (kind === "image") return [...disks, { image: what }];
+  if (kind === "size") return [...disks, { size: parseSize(what) }];
+  throw new InvalidArgumentError("must be size=SIZE for an empty disk, or image=IMAGE");
+}
+
+/** `4096`, `16K`: bytes. */
+export function parseBlockSize(value: string): number {
+  const [, digits = "", unit] = /^(\d{1,6})(k)?$/i.exec(value) ?? [];
+  const bytes = Number(digits) * (unit === undefined ? 1 : 1024);
+  if (bytes > 0) return bytes;
+  throw new InvalidArgumentError("must be a number of bytes, such as 4096 or 16K");
+}
+
+export function parseSwitch(value: string): boolean {
+  if (value === "on" || value === "off") return value === "on";
+  throw new InvalidArgumentError("must be on or off");
+}
+
+/** A tag beside those before it. */
+export function parseTag(value: string, before: unknown): object {
+  const at = value.indexOf("=");
+  if (at <= 0) throw new InvalidArgumentError("must be NAME=VALUE");
+  return { ...Object(before), [value.slice(0, at)]: value.slice(at + 1) };
+}
