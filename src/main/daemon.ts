@@ -21,6 +21,7 @@ import type { CallReport } from "./observability/call-report.js";
 import type { Metrics } from "./observability/metrics.js";
 import { openPools } from "./open-pools.js";
 import { type BulkPort, createDoors, openStreaming } from "./open-streaming.js";
+import { openTracing, tracedDoors } from "./open-tracing.js";
 import type { Actor } from "./pools/actor-handle.js";
 import { type ActorWatch, watchActors } from "./pools/actor-watch.js";
 import { askReadiness, type Readiness } from "./pools/readiness.js";
@@ -78,8 +79,10 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const everyActor = () => [...actors.values()];
   const actorOf = (pool: PoolName) => (stopping ? undefined : actors.get(pool));
 
+  const tracing = await openTracing(config, { log, onLost: (count) => metrics.spansLost(count) });
+  if (tracing) releases.push(tracing.close);
   const files = openFiles(config, log, () => metrics.auditLost());
-  if (!files.ok) return files;
+  if (!files.ok) return releases.failed(files);
   const { identify, audit, close } = files.value;
   releases.push(close);
 
@@ -129,10 +132,11 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const gate = openGate(config, identify, metrics);
   const always = { gate, diagnose, page: config.listen.ui ? createWebPage(BUILT_PAGE) : undefined };
   const doors = { openMain: openDoor, bulk, admit: gate.admit, onRefused: metrics.connectionRefused };
-  const openDoors = createDoors({ ...doors, log });
+  const openDoors = tracedDoors(createDoors({ ...doors, log }), tracing);
   openDoors(createStartingRoutes(always), createStartingRoutes({ ...always, page: undefined }));
   const onStarting = (actor: Actor) => actors.set(actor.pool, traced(trace, "actor", actor, ACTOR_POINTS));
-  const started = await openPools({ config, runId, log, streaming, metrics, events, downloads, onStarting });
+  const ofPools = { config, runId, log, streaming, metrics, events, downloads, tracing };
+  const started = await openPools({ ...ofPools, onStarting });
   releases.push(() => Promise.all(everyActor().map((actor) => actor.stop())));
   if (!started.ok) return releases.failed(started);
 

@@ -6,6 +6,7 @@ import type { StreamingHandle } from "./downloads/streaming-handle.js";
 import type { Events } from "./events/open-events.js";
 import type { Metrics } from "./observability/metrics.js";
 import { type Actor, startActor } from "./pools/actor-handle.js";
+import type { Tracing } from "./tracing/tracing.js";
 
 interface PoolParts {
   readonly config: Config;
@@ -15,20 +16,23 @@ interface PoolParts {
   readonly metrics: Pick<Metrics, "spawned">;
   readonly downloads: Pick<Downloads, "liveTags">;
   readonly events: Pick<Events, "onPool">;
+  /** Undefined: nothing is traced. */
+  readonly tracing: Pick<Tracing, "clock" | "add"> | undefined;
   onStarting(actor: Actor): void;
 }
 
 /** Opens all pools at once. Fails as the first one that can't be opened. */
 export async function openPools({ config, streaming, ...parts }: PoolParts): Promise<Outcome<null>> {
-  const { runId, log, metrics, events, downloads, onStarting } = parts;
+  const { runId, log, metrics, events, downloads, tracing, onStarting } = parts;
   const opened = await Promise.all(
     config.pools.map((pool) =>
       startActor({
-        settings: { pool, node: config, runId },
+        settings: { pool, node: config, runId, traceClock: tracing?.clock },
         mailbox: config.limits.mailbox,
         log,
         fetch: (order, onMoved) => streaming.fetch(pool.name, order, onMoved),
         onReady: (isReady) => events.onPool(pool.name, isReady),
+        onSpans: (spans) => tracing?.add(spans),
         onSpawn: (ms) => metrics.spawned(pool.name, ms),
         abandonFetches: () => streaming.abandonFetches(pool.name),
         liveTags: () => downloads.liveTags(pool.name),

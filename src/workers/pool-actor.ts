@@ -13,6 +13,7 @@ import type {
   FetchRequest,
   LateReport,
   LogLine,
+  SpanReport,
   SpawnReport,
 } from "../protocol/threads/actor-contract.js";
 import { createActorLog } from "../protocol/threads/actor-log.js";
@@ -22,6 +23,7 @@ import { comlinkEndpoint } from "../protocol/threads/comlink-endpoint.js";
 import { openLink } from "../protocol/threads/link.js";
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
 import { createActorMeasuring } from "./actor/actor-measuring.js";
+import type { ActorSpans } from "./actor/actor-spans.js";
 import { createDatasetLocks } from "./actor/dataset-locks.js";
 import { diagnoseActor } from "./actor/diagnose-actor.js";
 import { createFetchQueue } from "./actor/fetch-queue.js";
@@ -37,6 +39,7 @@ import { openEmbeddedZfs } from "./drivers/embedded/embedded-driver.js";
 import { openOpenZfs } from "./drivers/openzfs/openzfs-driver.js";
 import type { LibraryEnd } from "./libzfs/library-call.js";
 import { createCommandBoard, listWithPids } from "./processes/command-board.js";
+import { outcomeOf, verbOf } from "./processes/command-words.js";
 import type { CommandEnd } from "./processes/run-command.js";
 import { type Runner, startRunner } from "./processes/runner-link.js";
 import { createKindSlots, limitCalls, limitCommands } from "./processes/slots.js";
@@ -65,6 +68,16 @@ const CRASH_CLOSE_MS = 5_000;
  * thread, and ends when main closes `task.hot`.
  */
 export default function runPoolActor(task: ActorTask): Promise<void> {
+  const { traceClock } = task.settings;
+  if (!traceClock) return runActor(task, undefined);
+  const send = (spans: SpanReport["spans"]) => task.log.postMessage({ spans } satisfies SpanReport);
+  return import("./actor/actor-spans.js").then(({ createActorSpans }) =>
+    runActor(task, createActorSpans(traceClock, send)),
+  );
+}
+
+/** `spans`: undefined unless operations are traced. */
+function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void> {
   const { settings, hot, control, children } = task;
   const { node } = settings;
   const logsAll = node.log.level === "debug";
@@ -77,6 +90,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
       log,
       commands: () => listWithPids(commands, open.runner),
       onLate: (late) => task.log.postMessage({ late } satisfies LateReport),
+      spans,
     },
     Math.min(LONGEST_CHECK_MS, Math.ceil(node.timeouts.lateMs / 4)),
   );
@@ -113,8 +127,14 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   };
   const measuring = createActorMeasuring({ commands, fetches, slots });
 
+  function noteCommand(argv: readonly string[], end: Pick<CommandEnd | LibraryEnd, "exit" | "ms">): void {
+    measuring.onCommand(argv, end);
+    if (!spans) return;
+    for (const work of board.tracedBy(argv)) work.command(verbOf(argv), outcomeOf(end), end.ms);
+  }
+
   function reportCommand({ argv, exit, ms, stderr, spawnMs }: CommandEnd): void {
-    measuring.onCommand(argv, { exit, ms });
+    noteCommand(argv, { exit, ms });
     if (logsAll) {
       log.debug("command", { argv, exit, ms: Math.round(ms), stderr, requestIds: board.requestsOf(argv) });
     }
@@ -122,7 +142,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
   }
 
   function reportCall(argv: readonly string[], { exit, ms }: LibraryEnd): void {
-    measuring.onCommand(argv, { exit, ms });
+    noteCommand(argv, { exit, ms });
     if (logsAll) log.debug("call", { argv, exit, ms: Math.round(ms), requestIds: board.requestsOf(argv) });
   }
 
@@ -194,6 +214,7 @@ export default function runPoolActor(task: ActorTask): Promise<void> {
     const timeLimit = new Promise((resolve) => setTimeout(resolve, RELEASE_LIMIT_MS).unref());
     const ended = Promise.race([released, timeLimit]).then(() => open.runner?.close());
     await Promise.all([open.records?.close(), released, ended]);
+    spans?.flush();
   }
 
   const controls: ActorControl = {

@@ -6,6 +6,7 @@ import type { EmbeddedSettings, OpenZfsSettings } from "../../protocol/storage/p
 import { isLoopback } from "../http/loopback.js";
 import { findFolderClashes } from "./folder-clashes.js";
 import { clientCertificates, listenTls } from "./listen-tls.js";
+import { tracing } from "./tracing-settings.js";
 
 const LOG_LEVELS = ["debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevelName = (typeof LOG_LEVELS)[number];
@@ -259,6 +260,7 @@ export const configSchema = z
       .default({ compression: "lz4" }),
     log: log.prefault({}),
     audit: audit.prefault({}),
+    tracing: tracing.optional(),
     limits: checkedLimits.prefault({}),
     timeouts: timeouts.prefault({}),
   })

@@ -1,5 +1,5 @@
 import type { Config } from "../config/schema.js";
-import { shownArgv } from "./hidden-secrets.js";
+import { hideSecrets, shownArgv } from "./hidden-secrets.js";
 
 /** The configuration with all defaults as JSON, its commands without passwords. */
 export function configText(config: Config): string {
@@ -13,5 +13,11 @@ export function configText(config: Config): string {
       ...(kstatCommand ? { kstatCommand: shownArgv(kstatCommand) } : {}),
     };
   });
-  return JSON.stringify({ ...config, pools }, null, 2);
+  const { tracing } = config;
+  const shown = tracing && {
+    ...tracing,
+    url: hideSecrets(tracing.url),
+    headers: Object.fromEntries(Object.keys(tracing.headers).map((name) => [name, "…"])),
+  };
+  return JSON.stringify({ ...config, pools, ...(shown && { tracing: shown }) }, null, 2);
 }

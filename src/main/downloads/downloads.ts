@@ -16,7 +16,7 @@ import { asksForRedirect, bulkLocation, planAllowedDownload, refuseDownload } fr
 import { createDownloadResults, type DownloadResults } from "./download-results.js";
 import { createFairScheduler } from "./fair-scheduler.js";
 import { releaseHold } from "./hold-release.js";
-import { type OpenPump, openOrRefuse } from "./open-pump.js";
+import { type OpenPump, openOrRefuse, sendWhole } from "./open-pump.js";
 import { createRecentReaders } from "./recent-readers.js";
 import {
   type Download,
@@ -152,8 +152,8 @@ export function createDownloads(options: DownloadOptions): Downloads {
     const startedAt = performance.now();
     const planned = planAllowedDownload(request, options.pools, caller.grant);
     // The reply knows its peer only until it is answered.
-    const { requestId, peer } = reply;
-    const report = (pool: string, failure: Failure | undefined) =>
+    const { requestId, peer, span } = reply;
+    const report = (pool: string, failure: Failure | undefined) => {
       options.report({
         method: "download",
         pool,
@@ -164,17 +164,20 @@ export function createDownloads(options: DownloadOptions): Downloads {
         caller: caller.id,
         operation: planned.ok ? planned.value.operation : undefined,
         path,
+        traceId: span?.traceId,
         message: failure?.message,
         detail: failure?.cause ?? failure?.detail,
       });
+      span?.end(failure?.code);
+    };
     const refuseAndReport = (failure: Failure, pool = "") => {
       refuseDownload(reply, failure);
       report(pool, failure);
     };
     if (request.method !== "GET" && request.method !== "POST") {
-      return reply.send(405, allowing("GET, POST"), `method not allowed: ${request.method}\n`);
+      return sendWhole(reply, 405, allowing("GET, POST"), `method not allowed: ${request.method}\n`);
     }
-    if (request.tooLarge) return reply.send(413, PLAIN_TEXT, `${bodyTooLarge(options.bodyBytes)}\n`);
+    if (request.tooLarge) return sendWhole(reply, 413, PLAIN_TEXT, `${bodyTooLarge(options.bodyBytes)}\n`);
     if (!planned.ok) return refuseAndReport(planned.failure);
     const { pool, operation } = planned.value;
     const actor = options.actorOf(pool);
@@ -182,7 +185,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
     // The other port is a plain one: nobody is sent there who has come by TLS.
     const mayRedirect = path === "ring" && reply.tls === undefined;
     const location = mayRedirect ? redirectOf(request, pool, operation) : undefined;
-    if (location !== undefined) return reply.send(307, [...PLAIN_TEXT, ["Location", location]], "");
+    if (location !== undefined) return sendWhole(reply, 307, [...PLAIN_TEXT, ["Location", location]], "");
     if (active.size + opening >= options.maxDownloads) return refuseAndReport(tooMany.failure, pool);
     opening++;
     const isDirect = path === "bulk";
@@ -228,10 +231,12 @@ export function createDownloads(options: DownloadOptions): Downloads {
       ["X-Download-Id", client.id],
     ];
     const pump = openOrRefuse(() => openPump({ actor, ticket, headers, onBytes }), reply);
+    const sending = reply.span?.child("send", "internal", { "imagestore.path": client.path });
     // Not in one chain with the release: a report that can't be made is a bug, and keeps no hold.
     void pump.ended.then((failure) => {
       const state = failure ? "failed" : "complete";
       results.keep(client.id, { snapshot: ticket.name, state, bytes: pump.length, failure });
+      sending?.end(failure?.code, { "imagestore.bytes": moved.bytes });
       report(failure);
       job.end(failure);
       options.onChange({ action: "ended", download, failure });

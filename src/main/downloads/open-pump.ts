@@ -27,3 +27,9 @@ export function openOrRefuse(open: () => DownloadPump, reply: WholeReply): Downl
     return { state, cancel: () => {}, waitsSince: undefined, length: undefined, ended };
   }
 }
+
+/** Answers a request for a download that becomes none, and ends its span. */
+export function sendWhole(reply: WholeReply, status: number, headers: Headers, text: string): void {
+  reply.send(status, headers, text);
+  reply.span?.end();
+}

@@ -8,6 +8,7 @@ import type {
   ReplyBody,
   TlsConnection,
 } from "../../protocol/http/transport.js";
+import type { Span } from "../../protocol/tracing/span.js";
 import { createUwsSink, type StreamedReply } from "./uws-sink.js";
 
 /**
@@ -97,6 +98,7 @@ export class UwsReply implements ClosableReply, StreamedReply {
   /** The client disconnected, or the reply is complete as far as its caller is concerned. */
   isClosed = false;
   closeAfter = false;
+  span: Span | undefined = undefined;
   /** Released when the request is answered, or its client has gone. */
   onDone: { release(): void } | undefined;
   /** Runs the `write` of a reply that has to wait. Undefined: it is written in this turn. */

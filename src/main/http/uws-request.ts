@@ -22,6 +22,7 @@ export class ReceivedRequest implements HttpRequest {
   private authorization = "";
   private lastEventId = "";
   private connection = "";
+  private traceparent = "";
 
   constructor(
     request: UwsRequest,
@@ -75,6 +76,9 @@ export class ReceivedRequest implements HttpRequest {
       case "connection":
         this.connection = joined(this.connection, value);
         break;
+      case "traceparent":
+        this.traceparent = joined(this.traceparent, value);
+        break;
       case "content-length":
         if (this.contentLength !== "" && this.contentLength !== value) {
           this.problem = "bad request: two different Content-Length";
@@ -101,6 +105,8 @@ export class ReceivedRequest implements HttpRequest {
         return this.authorization;
       case "last-event-id":
         return this.lastEventId;
+      case "traceparent":
+        return this.traceparent;
       default:
         return "";
     }

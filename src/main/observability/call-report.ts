@@ -16,6 +16,8 @@ export interface CallReport {
   readonly peer: string;
   /** The id of its token; undefined where the daemon asks for none. */
   readonly caller?: string | undefined;
+  /** Of its trace; undefined unless it is traced. */
+  readonly traceId?: string | undefined;
   /** Undefined where the request was refused without one. */
   readonly operation?: AnyOperation | undefined;
   /** Of a download: by the ring and main, or from its command to the client. */

@@ -46,6 +46,8 @@ export interface Metrics {
   connectionRefused(): void;
   /** Records how long a pool's runner took to spawn one command. */
   spawned(pool: string, ms: number): void;
+  /** Counts spans that no collector will get. */
+  spansLost(count: number): void;
   /** Counts an image fetch that has ended. */
   fetched(fetch: EndedFetch): void;
   /** Renders everything in the text exposition format; `type` is its Content-Type. */
@@ -94,6 +96,7 @@ export function createMetrics(sources: MetricSources): Metrics {
     "imagestore_audit_lines_lost_total",
     "Lines that could not be written to the audit file.",
   );
+  const lostSpans = counter("imagestore_spans_lost_total", "Spans of traces that no collector will get.");
   const streamedBytes = counter(
     "imagestore_streamed_bytes_total",
     "Bytes of snapshots handed to clients' sockets.",
@@ -176,6 +179,7 @@ export function createMetrics(sources: MetricSources): Metrics {
     forbidden: () => forbidden.inc(),
     unauthorized: () => unauthorized.inc(),
     auditLost: () => auditLost.inc(),
+    spansLost: (count) => lostSpans.inc(count),
     streamed: (bytes) => streamedBytes.inc(bytes),
     connectionRefused: () => refusedConnections.inc(),
     spawned: (pool, ms) => spawnSeconds.observe({ pool }, ms / 1000),

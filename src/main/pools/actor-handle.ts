@@ -9,6 +9,7 @@ import type { ActorDiagnosis } from "../../protocol/threads/actor-diagnosis.js";
 import type { ActorMeasures } from "../../protocol/threads/actor-measures.js";
 import { createChildMemory } from "../../protocol/threads/child-table.js";
 import type { WorkReport } from "../../protocol/threads/work-report.js";
+import type { Span } from "../../protocol/tracing/span.js";
 import { endOrphans } from "../threads/orphans.js";
 import { type ActorThread, type ActorThreadOptions, startActorThread } from "./actor-thread.js";
 import type { ImageMirror } from "./image-mirror.js";
@@ -25,6 +26,8 @@ export interface Client {
   readonly requestId: string;
   /** Its address; "" if it is asked for the first time when the client has gone. */
   readonly peer: string;
+  /** What its operation is below in a trace; undefined unless it is traced. */
+  readonly span?: Span | undefined;
   /** `listener` is called once the client has gone before it had its answer. */
   onDisconnect(listener: () => void): void;
 }
@@ -201,14 +204,17 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     if (!thread) return Promise.resolve(isStopped() ? failed.stopping : actorStarting);
     if (thread.link.pending >= options.mailbox) return Promise.resolve(mailboxFull(options.mailbox));
     const { link, kept } = thread;
+    if (!client) return kept.ask(operation, () => link.call<T>(operation));
+    const { requestId, span } = client;
+    const traced = span ? { ...operation, requestId, trace: span.parentText() } : undefined;
     // Reads run no command whose log line would be written, unless the log has all.
-    if (!client || (isRead(operation) && !logsAll)) return kept.ask(operation, () => link.call<T>(operation));
-    const { requestId } = client;
-    if (operation.op !== "RequestImage") return link.call<T>({ ...operation, requestId });
+    if (isRead(operation) && !logsAll) return kept.ask(operation, () => link.call<T>(traced ?? operation));
+    const told = traced ?? { ...operation, requestId };
+    if (operation.op !== "RequestImage") return link.call<T>(told);
     const caller = ++lastCaller;
     const { id } = operation;
     client.onDisconnect(() => link.notify({ id, caller } satisfies CallerLeft));
-    return link.call<T>({ ...operation, requestId, caller });
+    return link.call<T>({ ...told, caller });
   }
   const shared = createSharedReads(callOnce, options.mailbox);
 

@@ -12,12 +12,14 @@ import type {
   FetchRequest,
   LateReport,
   LogLine,
+  SpanReport,
   SpawnReport,
 } from "../../protocol/threads/actor-contract.js";
 import { createChangeMemory, openChangeCounter } from "../../protocol/threads/change-counter.js";
 import { comlinkEndpoint } from "../../protocol/threads/comlink-endpoint.js";
 import { type Link, openLink } from "../../protocol/threads/link.js";
 import type { WorkReport } from "../../protocol/threads/work-report.js";
+import type { SpanRecord } from "../../protocol/tracing/span.js";
 import { createSoloThread } from "../threads/solo-thread.js";
 import { createImageMirror, type ImageMirror } from "./image-mirror.js";
 import { createKeptAnswers, createWitnessedAnswers, type KeptAnswers } from "./kept-answers.js";
@@ -30,6 +32,8 @@ export interface ActorThreadOptions {
   readonly log: Logger;
   /** Fetches an image by the streaming worker. `onMoved` is called now and then while bytes move. */
   fetch(order: FetchOrder, onMoved: () => void): Promise<Outcome<FetchReport>>;
+  /** Called with spans of traced operations, soon after they have ended. */
+  onSpans(spans: readonly SpanRecord[]): void;
   /** Called with the duration of each spawn of a command. */
   onSpawn(ms: number): void;
 }
@@ -64,8 +68,9 @@ export function startActorThread(options: ActorThreadOptions & ThreadEvents): Ac
   const hot = new MessageChannel();
   const control = new MessageChannel();
   const reports = new MessageChannel();
-  reports.port1.on("message", (report: LogLine | SpawnReport | LateReport) => {
+  reports.port1.on("message", (report: LogLine | SpawnReport | SpanReport | LateReport) => {
     if ("spawnMs" in report) return options.onSpawn(report.spawnMs);
+    if ("spans" in report) return options.onSpans(report.spans);
     if ("late" in report) return options.onLate(report.late);
     const [level, message, fields] = report;
     log[level](fields, message);

@@ -7,6 +7,8 @@ import type { PoolName } from "../../protocol/storage/names.js";
 import type { NodeOperation } from "../../protocol/storage/node-operations.js";
 import { isRead } from "../../protocol/storage/operation-kinds.js";
 import { keyOf, replyTooLarge } from "../../protocol/storage/reply-limit.js";
+import { subjectsOf } from "../../protocol/storage/subjects.js";
+import type { Span, SpanAttributes } from "../../protocol/tracing/span.js";
 import { admit, lacksRole } from "../access/admission.js";
 import type { Caller } from "../access/caller.js";
 import type { CallReport } from "../observability/call-report.js";
@@ -76,6 +78,7 @@ export function runCall(
   const { client } = context;
   // Later its client may have gone, and a change must be known by it all the same.
   const peer = planned.ok && !isRead(planned.value.operation) ? client.peer : "";
+  const span = client.span?.child(method.name, "internal", callAttributes(method, planned), startedAt);
   const report = (outcome: Outcome<JsonText>, answer?: unknown) => {
     const failure = outcome.ok ? undefined : outcome.failure;
     const ms = performance.now() - startedAt;
@@ -87,11 +90,13 @@ export function runCall(
       requestId: client.requestId,
       peer: peer || client.peer,
       caller: caller.id,
+      traceId: span?.traceId,
       operation: planned.ok ? planned.value.operation : undefined,
       message: failure?.message,
       detail: failure?.cause ?? failure?.detail,
     };
     options.report(told, answer);
+    span?.end(failure?.code);
     return outcome;
   };
   if (!planned.ok) return report(planned);
@@ -107,8 +112,23 @@ export function runCall(
     if (outcome.ok) return report(encode(outcome.value), outcome.value);
     return report({ ok: false, failure: aboutOperation(outcome.failure, operation) });
   };
-  const outcome = runShared(options, planned.value, caller, context);
+  const asking = span ? clientOf(client, span) : client;
+  const outcome = runShared(options, planned.value, caller, { client: asking, reads: context.reads });
   return outcome instanceof Promise ? outcome.catch(internalFailure).then(finish) : finish(outcome);
+}
+
+/** What a trace has of a call. A call to several pools has none of them. */
+function callAttributes({ name }: Method, planned: PlannedCall["planned"]): SpanAttributes {
+  const known = { "rpc.system": "jsonrpc", "rpc.method": name };
+  if (!planned.ok) return known;
+  const { operation } = planned.value;
+  return { ...known, "imagestore.pool": poolOf(planned.value), "imagestore.datasets": subjectsOf(operation) };
+}
+
+/** The same client, for one of its calls. */
+function clientOf(client: Client, span: Span): Client {
+  const { requestId, peer } = client;
+  return { requestId, peer, span, onDisconnect: (listener) => client.onDisconnect(listener) };
 }
 
 /** Runs an operation, or takes the answer of the same read in the same reply. */
@@ -116,7 +136,7 @@ function runShared(
   options: CallOptions,
   planned: Planned,
   caller: Caller,
-  { client, reads }: ReplyContext,
+  { client, reads }: Pick<ReplyContext, "client" | "reads">,
 ): Soon<Outcome<unknown>> {
   if (reads === undefined || !isRead(planned.operation)) return runPlanned(options, planned, caller, client);
   const key = callKey(planned);

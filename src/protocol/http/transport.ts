@@ -1,3 +1,5 @@
+import type { Span } from "../tracing/span.js";
+
 /**
  * The narrow seam to the HTTP server. Nothing above it knows uWebSockets.js or node:http, and
  * nothing below it knows JSON-RPC.
@@ -66,6 +68,8 @@ export interface WholeReply {
   readonly peer: string;
   /** Undefined: the connection is not encrypted, or is closed. */
   readonly tls?: TlsConnection | undefined;
+  /** Of the request, where it is traced. Whoever works on the request begins spans below it. */
+  span?: Span | undefined;
   /** The client disconnected before it had the whole reply. */
   readonly isDisconnected: boolean;
   /** `listener` is called once, when that happens. Not called if it has happened already. */

@@ -101,9 +101,12 @@ export type OperationName = keyof Operations;
 export type Ask<K extends OperationName> = Operations[K]["ask"];
 export type Answer<K extends OperationName> = Operations[K]["answer"];
 
-/** An operation as it is sent to an actor. `requestId`: of the request that it serves, for the log. */
+/**
+ * An operation as it is sent to an actor. `requestId`: of the request that it serves, for the log. `trace`: the
+ * span that it is below, as parentText writes it; undefined unless it is traced.
+ */
 export type Operation = {
-  [K in OperationName]: { readonly op: K; readonly requestId?: string } & Ask<K>;
+  [K in OperationName]: { readonly op: K; readonly requestId?: string; readonly trace?: string } & Ask<K>;
 }[OperationName];
 
 /** A snapshot that is ready to be sent. It is held under `tag` until CloseSend. */

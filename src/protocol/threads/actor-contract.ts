@@ -2,6 +2,7 @@ import type { MessagePort } from "node:worker_threads";
 import type { Outcome } from "../storage/failures.js";
 import type { FetchOrder } from "../storage/operations.js";
 import type { NodeSettings, PoolSettings } from "../storage/pool-settings.js";
+import type { ClockOrigin, SpanRecord } from "../tracing/span.js";
 import type { ActorDiagnosis } from "./actor-diagnosis.js";
 import type { LogFields, LogLevel } from "./actor-log.js";
 import type { ActorMeasures } from "./actor-measures.js";
@@ -11,6 +12,8 @@ import type { WorkReport } from "./work-report.js";
 export interface ActorSettings {
   readonly pool: PoolSettings;
   readonly node: NodeSettings;
+  /** Where operations are traced: for the clock of its spans. Undefined: none is. */
+  readonly traceClock?: ClockOrigin | undefined;
   /** Unique to this run of the daemon: marks the holds and partial receives that it makes. */
   readonly runId: string;
 }
@@ -22,7 +25,7 @@ export interface ActorTask {
   readonly hot: MessagePort;
   /** ActorControl, through comlink. */
   readonly control: MessagePort;
-  /** Carries LogLine, SpawnReport and LateReport to main. */
+  /** Carries LogLine, SpawnReport, SpanReport and LateReport to main. */
   readonly log: MessagePort;
   /** The memory of a ChildTable: main kills what it lists if the thread crashes. */
   readonly children: SharedArrayBuffer;
@@ -90,6 +93,11 @@ export type LogLine = readonly [level: LogLevel, message: string, fields: LogFie
 /** All late work of an actor: sent at each check that found some, and once when there is none any more. */
 export interface LateReport {
   readonly late: readonly WorkReport[];
+}
+
+/** Spans that have ended. */
+export interface SpanReport {
+  readonly spans: readonly SpanRecord[];
 }
 
 /** How long it took to spawn one command. */

@@ -49,7 +49,9 @@ export function createMailbox(board: Pick<WorkBoard, "begin" | "end">): Mailbox 
       pending++;
       const work = board.begin(operation.op, operation);
       try {
-        return await handle(handlersFor(work), operation);
+        const outcome = await handle(handlersFor(work), operation);
+        work.spans?.end(outcome.ok ? undefined : outcome.failure.code);
+        return outcome;
       } finally {
         board.end(work);
         settle();

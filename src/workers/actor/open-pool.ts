@@ -174,10 +174,10 @@ function createHandlers(
     ...guestOperations(used, queue, track(reservations, "space")),
     ...poolOperations(used),
   });
-  // Reads share their handlers: they are many, and what they wait for is not noted.
+  // Reads share their handlers: they are many, and what they wait for is not noted unless they are traced.
   const forReads = handlersIn(context, (inner) => inner, fetches);
   const handlersFor = (work: Work) =>
-    isReadWork(work.name)
+    isReadWork(work.name) && !work.spans
       ? forReads
       : handlersIn(
           trackedContext(context, work),

@@ -14,9 +14,10 @@ import type { Work } from "./work.js";
 export function trackedContext(context: ActorContext, work: Work): ActorContext {
   const { zfs, records, locks, fetch, log } = context;
   const requestId = work.operation?.requestId;
+  const ids = work.spans ? { requestId, traceId: work.spans.traceId } : { requestId };
   return {
     ...context,
-    log: requestId === undefined ? log : logWith(log, { requestId }),
+    log: requestId === undefined ? log : logWith(log, ids),
     zfs: trackedCalls(zfs, "driver", work),
     records: trackedCalls(records, "records", work),
     locks: trackedLocks(locks, work),

@@ -4,9 +4,11 @@ import { subjectsOf } from "../../protocol/storage/subjects.js";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import type { CommandReport, WorkReport } from "../../protocol/threads/work-report.js";
 import { stillDeadlineMs } from "../../protocol/threads/work-report.js";
+import type { ActorSpans } from "./actor-spans.js";
 import { Work } from "./work.js";
 import { deadlineMs, isReadWork, lockDeadlineMs, type WorkName } from "./work-deadlines.js";
 import { isAbout, reportOf } from "./work-reports.js";
+import type { WorkSpans } from "./work-spans.js";
 
 /**
  * Knows all work that an actor does, and finds what does not end. It reports each late piece of
@@ -19,6 +21,8 @@ export interface WorkBoard {
   check(): Promise<void>;
   /** The ids of the requests whose work a command may be part of: it names one of their datasets. */
   requestsOf(argv: readonly string[]): readonly string[];
+  /** The traced work that a command may be part of, by the same rule. */
+  tracedBy(argv: readonly string[]): readonly WorkSpans[];
   /** The oldest work, oldest first; all of it without `most`. `running`: the commands, if they are known. */
   list(most?: number, running?: readonly CommandReport[]): Promise<readonly WorkReport[]>;
   /** How much work there is. */
@@ -33,6 +37,8 @@ interface BoardOptions {
   commands(): Promise<readonly CommandReport[]>;
   /** Called with all late work at each check that found some, and once when there is none any more. */
   onLate(late: readonly WorkReport[]): void;
+  /** Undefined: nothing is traced. */
+  readonly spans?: Pick<ActorSpans, "begin"> | undefined;
 }
 
 /**
@@ -104,6 +110,7 @@ export function createWorkBoard(options: BoardOptions, checkMs: number): WorkBoa
     begin: (name, operation) => {
       const limitMs = isReadWork(name) ? readLimitMs : deadlineMs(name, timeouts, operation);
       const work = new Work(++lastId, name, operation, limitMs, lockLimitMs, stillLimitMs);
+      work.spans = options.spans?.begin(operation, work.startedAt);
       work.before = newest;
       if (newest) newest.after = work;
       else oldest = work;
@@ -111,6 +118,8 @@ export function createWorkBoard(options: BoardOptions, checkMs: number): WorkBoa
       return work;
     },
     end: (work) => {
+      // Only an exception has left it open.
+      work.spans?.end("internal");
       const { before, after } = work;
       if (before) before.after = after;
       else oldest = after;
@@ -132,6 +141,13 @@ export function createWorkBoard(options: BoardOptions, checkMs: number): WorkBoa
         if (argv.some((word) => isAbout(word, datasets))) ids.add(operation.requestId);
       }
       return [...ids];
+    },
+    tracedBy: (argv) => {
+      const found: WorkSpans[] = [];
+      for (const { operation, spans } of all)
+        if (operation && spans && argv.some((word) => isAbout(word, subjectsOf(operation))))
+          found.push(spans);
+      return found;
     },
     list: async (most, running) => reportsOf(firstOf(all, most), running ?? (await commands())),
     get size() {

@@ -2,6 +2,7 @@ import type { Operation } from "../../protocol/storage/operations.js";
 import type { WaitReport } from "../../protocol/threads/work-report.js";
 import type { LockWatch } from "./dataset-locks.js";
 import type { WorkName } from "./work-deadlines.js";
+import type { EndWait, WorkSpans } from "./work-spans.js";
 
 /** A wait that has begun. */
 export interface Wait {
@@ -27,6 +28,10 @@ export class Work implements LockWatch {
   lockWait: Wait | undefined;
   /** The locks that it has; undefined without any. */
   locks: string[] | undefined;
+  /** Where it is traced. */
+  spans: WorkSpans | undefined;
+  /** Ends the span of its wait for locks; undefined while it waits for none. */
+  private endLockWait: EndWait | undefined;
   /** When it is reported again; undefined until its first report. */
   nextReportAt: number | undefined;
   /** Its neighbours on the board. */
@@ -56,6 +61,7 @@ export class Work implements LockWatch {
    */
   during<T>(kind: WaitReport["kind"], what: string, run: (moved: () => void) => T): T {
     const since = performance.now();
+    const endSpan = this.spans?.wait(kind, what);
     const isMoving = MOVING.has(kind);
     const wait: Wait = { kind, what, since, movedAt: isMoving ? since : undefined };
     const running = run(() => {
@@ -63,7 +69,10 @@ export class Work implements LockWatch {
       wait.movedAt = performance.now();
       this.restartClock(this.stillLimitMs);
     });
-    if (!(running instanceof Promise)) return running;
+    if (!(running instanceof Promise)) {
+      endSpan?.();
+      return running;
+    }
     this.waits ??= new Set();
     this.waits.add(wait);
     if (isMoving) this.restartClock(this.stillLimitMs);
@@ -73,10 +82,16 @@ export class Work implements LockWatch {
       if (isMoving || kind === ENDLESS) this.restartClock(this.limitMs);
     };
     running.then(end, end);
+    if (endSpan)
+      running.then(
+        (outcome: unknown) => endSpan(failureCodeOf(outcome)),
+        () => endSpan("internal"),
+      );
     return running;
   }
 
   onLockWait(lock: string): void {
+    this.endLockWait ??= this.spans?.wait("lock", lock);
     this.lockWait = { kind: "lock", what: lock, since: performance.now(), movedAt: undefined };
     this.restartClock(this.lockLimitMs);
   }
@@ -90,11 +105,26 @@ export class Work implements LockWatch {
   }
 
   onAllLocks(): void {
+    this.endLockSpan();
     this.restartClock(this.limitMs);
   }
 
   onUnlock(): void {
+    this.endLockSpan();
     this.lockWait = undefined;
     this.locks = undefined;
   }
+
+  private endLockSpan(): void {
+    this.endLockWait?.();
+    this.endLockWait = undefined;
+  }
+}
+
+/** The code of the failure that an outcome is; undefined for all other values. */
+function failureCodeOf(value: unknown): string | undefined {
+  if (typeof value !== "object" || value === null || !("failure" in value)) return undefined;
+  const { failure } = value;
+  if (typeof failure !== "object" || failure === null || !("code" in failure)) return undefined;
+  return String(failure.code);
 }

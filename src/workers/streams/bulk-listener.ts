@@ -20,7 +20,7 @@ import { connectionKey } from "./connection-table.js";
 import { createResetGuard } from "./reset-guard.js";
 
 /** The headers that main decides by. */
-const SENT_ON = ["host", "origin", "sec-fetch-site", "authorization"] as const;
+const SENT_ON = ["host", "origin", "sec-fetch-site", "authorization", "traceparent"] as const;
 /** After a failure to listen. */
 const RETRY_MS = 1_000;
 /** After which the kernel asks a client that is silent whether it is there. */

@@ -448,3 +448,27 @@ describe("the command line", () => {
     expect(stderr).toMatch(message);
   });
 });
+
+describe("tracing", () => {
+  test("is off by default, and traces all requests where it is on", () => {
+    expect(load({}).tracing).toBeUndefined();
+    const url = "https://collector:4318/v1/traces";
+    expect(load({ config: file({ tracing: { url } }) }).tracing).toEqual({
+      url,
+      sampleRatio: 1,
+      headers: {},
+    });
+  });
+
+  test.each([
+    [{}, "tracing.url"],
+    [{ url: "collector:4318" }, "must be an http or https URL"],
+    [{ url: "grpc://collector:4317" }, "must be an http or https URL"],
+    [{ url: "http://user:password@collector/v1/traces" }, "without a user"],
+    [{ url: "http://collector", sampleRatio: 1.5 }, "tracing.sampleRatio"],
+    [{ url: "http://collector", headers: { "not a name": "x" } }, "tracing.headers"],
+    [{ url: "http://collector", headers: { authorization: "two\r\nlines" } }, "must be ASCII"],
+  ])("%j is refused, with what is wrong", (tracing, why) => {
+    expect(refusal({ config: file({ tracing }) })).toContain(why);
+  });
+});
