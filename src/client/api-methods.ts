@@ -1,6 +1,7 @@
 /** Made from the definitions of the methods by `npm run docs:api`: not to be changed by hand. */
 
 import type {
+  CancelJobParams,
   CloneImageParams,
   CloneSnapshotParams,
   CreateBookmarkParams,
@@ -31,6 +32,7 @@ import type {
   SetVolumeParams,
   SnapshotGuestParams,
   VerifyDisksParams,
+  WaitJobParams,
 } from "./api-params.js";
 import type { Bookmark, Guest, Image, Job, Pool, Snapshot, Volume } from "./api-records.js";
 import type { CallOptions } from "./options.js";
@@ -67,6 +69,8 @@ export interface Methods {
   GetPool: { params: GetPoolParams; result: { readonly pools: readonly Pool[] } };
   ListJobs: { params: ListJobsParams; result: { readonly jobs: readonly Job[] } };
   GetJob: { params: GetJobParams; result: { readonly jobs: readonly [Job] } };
+  WaitJob: { params: WaitJobParams; result: { readonly jobs: readonly [Job] } };
+  CancelJob: { params: CancelJobParams; result: { readonly jobs: readonly [Job] } };
 }
 
 /** What each method changes; a repeat of `once` is refused. */
@@ -101,6 +105,8 @@ export const EFFECTS: Readonly<Record<keyof Methods, "read" | "repeatable" | "on
   GetPool: "read",
   ListJobs: "read",
   GetJob: "read",
+  WaitJob: "read",
+  CancelJob: "repeatable",
 };
 
 /** Calls a method by its name. */
@@ -192,5 +198,9 @@ export function methodsOf(call: Call) {
     listJobs: (params: ListJobsParams = {}, options?: CallOptions) => call("ListJobs", params, options),
     /** Shows a job. */
     getJob: (params: GetJobParams, options?: CallOptions) => call("GetJob", params, options),
+    /** Answers with a job when it has ended, or when the time is over. The job of a request with `background` has the answer of its method as `result` then. */
+    waitJob: (params: WaitJobParams, options?: CallOptions) => call("WaitJob", params, options),
+    /** Ends a job, which then leaves nothing behind. Fetches and downloads can be cancelled. A fetch that others wait for goes on for them. It answers when the job has ended, or after ten seconds; a job that has ended is answered as it is. */
+    cancelJob: (params: CancelJobParams, options?: CallOptions) => call("CancelJob", params, options),
   };
 }

@@ -32,6 +32,10 @@ export interface RequestImageParams {
   readonly source?: string | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** The parameters of DeleteImage. */
@@ -40,6 +44,10 @@ export interface DeleteImageParams {
   readonly id: string;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** The parameters of CloneImage. */
@@ -50,6 +58,10 @@ export interface CloneImageParams {
   readonly dest: string;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** The parameters of ListVolumes. */
@@ -78,6 +90,10 @@ export interface CreateVolumeParams {
   readonly tags?: Readonly<Record<string, string>> | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** The parameters of GetVolume. */
@@ -94,6 +110,10 @@ export interface DeleteDatasetParams {
   readonly id: string;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** The parameters of ResizeVolume. */
@@ -106,6 +126,10 @@ export interface ResizeVolumeParams {
   readonly allowDataLoss?: boolean | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** The parameters of RenameVolume. */
@@ -116,6 +140,10 @@ export interface RenameVolumeParams {
   readonly dest: string;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** The parameters of PromoteVolume. */
@@ -124,6 +152,10 @@ export interface PromoteVolumeParams {
   readonly id: string;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** The parameters of CloneSnapshot. */
@@ -134,6 +166,10 @@ export interface CloneSnapshotParams {
   readonly dest: string;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** The parameters of SetVolume. */
@@ -152,6 +188,10 @@ export interface SetVolumeParams {
   readonly tags?: Readonly<Record<string, string>> | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** The parameters of GetVolumeProperties. */
@@ -192,6 +232,10 @@ export interface CreateSnapshotParams {
   readonly recursive?: boolean | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** The parameters of SnapshotGuest. */
@@ -202,6 +246,10 @@ export interface SnapshotGuestParams {
   readonly dest: string;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** The parameters of DeleteSnapshot. */
@@ -212,6 +260,10 @@ export interface DeleteSnapshotParams {
   readonly recursive?: boolean | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** The parameters of RollbackSnapshot. */
@@ -222,6 +274,10 @@ export interface RollbackSnapshotParams {
   readonly destroyMoreRecent?: boolean | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** The parameters of CreateBookmark. */
@@ -232,6 +288,10 @@ export interface CreateBookmarkParams {
   readonly dest: string;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** The parameters of ListBookmarks. */
@@ -252,6 +312,10 @@ export interface DeleteBookmarkParams {
   readonly id: string;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** The parameters of VerifyDisks. */
@@ -274,6 +338,10 @@ export interface CreateGuestDisksParams {
   readonly args?: Readonly<Record<string, string>> | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** The parameters of DeleteGuestsDisks. */
@@ -285,6 +353,10 @@ export interface DeleteGuestsDisksParams {
   readonly args?: Readonly<Record<string, string>> | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** The parameters of GetPool. */
@@ -311,6 +383,24 @@ export interface ListJobsParams {
 
 /** The parameters of GetJob. */
 export interface GetJobParams {
+  /** The job's id. */
+  readonly id: string;
+  /** Of no use here: the id of a job is unique over all pools. */
+  readonly pool?: string | undefined;
+}
+
+/** The parameters of WaitJob. */
+export interface WaitJobParams {
+  /** The job's id. */
+  readonly id: string;
+  /** How long to wait; 0 or none for as long as it lasts. In ms. */
+  readonly timeoutMs?: number | undefined;
+  /** Of no use here: the id of a job is unique over all pools. */
+  readonly pool?: string | undefined;
+}
+
+/** The parameters of CancelJob. */
+export interface CancelJobParams {
   /** The job's id. */
   readonly id: string;
   /** Of no use here: the id of a job is unique over all pools. */

@@ -224,6 +224,8 @@ export interface Job {
   readonly failure: { readonly code: string; readonly message: string; readonly retryable: boolean } | null;
   /** Whether the same call may be made again without looking first. */
   readonly repeatSafe: boolean;
+  /** In the answers of GetJob, WaitJob and CancelJob: what its method has answered, if it was asked for with `background` or a key, and is short enough to be kept. */
+  readonly result?: Readonly<Record<string, string>> | undefined;
 }
 
 /** A pool. */
@@ -279,6 +281,8 @@ export type Reason =
   | "image.source_refused"
   | "image.digest_mismatch"
   | "job.not_found"
+  | "job.cancelled"
+  | "job.not_cancellable"
   | "service.overloaded"
   | "service.interrupted"
   | "service.stopping"

@@ -13,12 +13,12 @@ import { type Events, openEvents } from "./events/open-events.js";
 import { takePort } from "./front-door.js";
 import { createGate, type Gate } from "./gate.js";
 import { createOriginCheck } from "./http/request-origin.js";
-import { createJobRegistry } from "./jobs/job-registry.js";
 import { measureDaemon } from "./measure-daemon.js";
 import type { AuditFile } from "./observability/audit-file.js";
 import { logCall } from "./observability/call-log.js";
 import type { CallReport } from "./observability/call-report.js";
 import type { Metrics } from "./observability/metrics.js";
+import { openJobs } from "./open-jobs.js";
 import { openPools } from "./open-pools.js";
 import { type BulkPort, createDoors, openStreaming } from "./open-streaming.js";
 import { openTracing, tracedDoors } from "./open-tracing.js";
@@ -100,14 +100,16 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const { streaming, bulk } = opened.value;
   releases.push(streaming.stop);
 
-  const jobs = createJobRegistry({ runId });
-  releases.push(jobs.stop);
+  const ofJobs = { runId, dataDir: config.dataDir, log, listFetches: streaming.listFetches, actorOf };
+  const jobs = openJobs({ ...ofJobs, onChange: events.onJob });
+  releases.push(jobs.close);
 
   const measured = {
     transport: transport.software,
     pools,
     actors,
     streaming,
+    jobs: jobs.registry,
     answerMs: timeouts.readyMs,
     tls,
   };
@@ -119,7 +121,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     actorOf,
     onBytes: metrics.streamed,
     report,
-    jobs,
+    jobs: jobs.registry,
     onChange: events.onDownload,
   });
 
@@ -153,8 +155,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   watch = watchActors({ actors: everyActor(), log, answerMs: timeouts.readyMs, lateMs: timeouts.lateMs });
   releases.push(watch.stop);
 
-  const lasting = { jobs, listFetches: streaming.listFetches };
-  const answering = { actorOf, report, metrics, downloads, events, lasting, readiness };
+  jobs.restore();
+  const answering = { actorOf, report, metrics, downloads, events, jobs, readiness };
   serveCalls({ config, log, always, openDoors, ...answering });
 
   async function stop(): Promise<void> {

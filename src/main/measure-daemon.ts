@@ -1,6 +1,7 @@
 import type { PoolName } from "../protocol/storage/names.js";
 import type { Downloads } from "./downloads/downloads.js";
 import type { StreamingHandle } from "./downloads/streaming-handle.js";
+import type { JobRegistry } from "./jobs/job-registry.js";
 import { createMetrics, type Metrics } from "./observability/metrics.js";
 import { ownVersion } from "./own-version.js";
 import type { Actor } from "./pools/actor-handle.js";
@@ -18,6 +19,7 @@ interface MeasuredParts {
   /** Called from the first scrape on. */
   downloads(): Pick<Downloads, "active" | "activeBulk" | "states">;
   readonly streaming: Pick<StreamingHandle, "listFetches">;
+  readonly jobs: Pick<JobRegistry, "counts">;
   /** The listener of TLS, whose certificate expires at that time, in ms since 1970. */
   readonly tls: { readonly expiresAt: number } | undefined;
   /** How long a scrape waits for an actor. */
@@ -45,6 +47,7 @@ export function measureDaemon(parts: MeasuredParts): Metrics {
       downloads: () => downloads().states(),
       fetches: () => parts.streaming.listFetches(),
     },
+    jobs: parts.jobs.counts,
     certificateExpiresAt: tls && (() => tls.expiresAt),
     pools: createPoolRecords(() => actors.values(), answerMs),
     measures: createLastAnswers({

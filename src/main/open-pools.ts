@@ -30,7 +30,7 @@ export async function openPools({ config, streaming, ...parts }: PoolParts): Pro
         settings: { pool, node: config, runId, traceClock: tracing?.clock },
         mailbox: config.limits.mailbox,
         log,
-        fetch: (order, onMoved) => streaming.fetch(pool.name, order, onMoved),
+        fetch: (...fetch) => streaming.fetch(pool.name, ...fetch),
         onReady: (isReady) => events.onPool(pool.name, isReady),
         onSpans: (spans) => tracing?.add(spans),
         onSpawn: (ms) => metrics.spawned(pool.name, ms),

@@ -7,9 +7,9 @@ import type { Config } from "./config/schema.js";
 import type { Downloads } from "./downloads/downloads.js";
 import type { Events } from "./events/open-events.js";
 import { jobHandlers } from "./jobs/job-handlers.js";
-import { type LastingOptions, runAsJob } from "./jobs/lasting-calls.js";
 import type { CallReport } from "./observability/call-report.js";
 import type { Metrics } from "./observability/metrics.js";
+import type { Jobs } from "./open-jobs.js";
 import type { OpenDoors } from "./open-streaming.js";
 import type { Actor } from "./pools/actor-handle.js";
 import type { Readiness } from "./pools/readiness.js";
@@ -25,8 +25,7 @@ interface Served {
   report(call: CallReport, answer?: unknown): void;
   readonly metrics: Pick<Metrics, "render">;
   readonly downloads: Downloads;
-  /** For calls that may last. */
-  readonly lasting: LastingOptions;
+  readonly jobs: Pick<Jobs, "registry" | "calls">;
   readonly events: Pick<Events, "serve">;
   readiness(limitMs: number): Promise<Readiness>;
   readonly always: OpenRoutes;
@@ -40,12 +39,12 @@ export function serveCalls({
   actorOf,
   report,
   downloads,
-  lasting,
+  jobs,
   always,
   ...parts
 }: Served): void {
   const { limits, timeouts } = config;
-  const handlers: NodeHandlers = { ...jobHandlers(lasting.jobs) };
+  const handlers: NodeHandlers = { ...jobHandlers(jobs.registry) };
   const rpc = createRpcEndpoint({
     pools: config.pools.map(({ name }) => name),
     methods: createMethodTable(limits),
@@ -55,8 +54,9 @@ export function serveCalls({
       const actor = actorOf(pool);
       if (!actor) return failed.stopping;
       if (isRead(operation)) return actor.read(operation) ?? actor.call<unknown>(operation, client);
-      return runAsJob(lasting, routed, { caller, client }, () => actor.call(operation, client));
+      return jobs.calls.run(actor, routed, { caller, client });
     },
+    runOnTerms: jobs.calls.runOnTerms,
     runOnNode: (operation, caller, client) => runOnNode(handlers, operation, { caller, client }),
     report,
     onBug: (error) => log.error({ err: error }, "a request could not be answered"),

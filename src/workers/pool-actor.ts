@@ -9,6 +9,7 @@ import type {
   ActorSettings,
   ActorTask,
   CallerLeft,
+  FetchCancelled,
   FetchMoved,
   FetchRequest,
   LateReport,
@@ -107,6 +108,7 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
     failed.interrupted,
     (notice: CallerLeft | FetchMoved) => {
       if ("moved" in notice) moves.get(notice.moved)?.();
+      else if (notice.cancels) fetches.cancel(notice.id, notice.caller);
       else fetches.leave(notice.id, notice.caller);
     },
   );
@@ -148,10 +150,14 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
 
   async function fetchByMain(
     order: FetchOrder,
+    cancelled: AbortSignal,
     onMoved: () => void = () => {},
   ): Promise<Outcome<FetchReport>> {
+    if (cancelled.aborted) return failed.cancelled;
     const number = ++lastFetch;
     moves.set(number, onMoved);
+    const cancel = () => link.notify({ cancelled: number } satisfies FetchCancelled);
+    cancelled.addEventListener("abort", cancel, { once: true });
     try {
       return await link.call<FetchReport>({ fetch: order, number } satisfies FetchRequest);
     } finally {

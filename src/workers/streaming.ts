@@ -70,7 +70,7 @@ export default function runStreaming(task: StreamTask): Promise<void> {
       signal: abort.signal,
       onMoved,
       onStart: (pid) => receivers.set(id, pid),
-      onProgress: createProgressWriter(progress),
+      ...createProgressWriter(progress),
     }).catch(internalFailure);
     fetches.delete(id);
     receivers.delete(id);

@@ -59,6 +59,8 @@ const PARAMS: Readonly<Record<string, object>> = {
   GetPool: {},
   ListJobs: {},
   GetJob: { id: "none" },
+  WaitJob: { id: "none" },
+  CancelJob: { id: "none" },
 };
 
 describe.each(transportNames)("callers with tokens (%s)", (transport) => {

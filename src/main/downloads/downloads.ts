@@ -265,6 +265,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
     active.add(download);
     const job = options.jobs.begin(jobOf(download));
     options.onChange({ action: "started", download });
+    job.onCancel(() => pump.cancel(failed.cancelled.failure));
   }
 
   function findRunning(id: string): ReturnType<Parameters<typeof createDownloadResults>[0]["find"]> {

@@ -13,6 +13,8 @@ export interface FetchState extends FetchProgress {
   readonly order: FetchOrder;
   /** By the clock of Date.now. */
   readonly startedAt: number;
+  /** How far it has come by now, also after its end. */
+  latest(): FetchProgress;
 }
 
 /** How an image fetch has ended. */
@@ -23,7 +25,7 @@ export interface FetchEnd extends Pick<FetchProgress, "receivedBytes"> {
 }
 
 /** An image fetch that the streaming worker has not answered. */
-export interface PendingFetch extends Omit<FetchState, "id" | keyof FetchProgress> {
+export interface PendingFetch extends Omit<FetchState, "id" | "latest" | keyof FetchProgress> {
   readonly progress: SharedArrayBuffer;
   onMoved(): void;
   /** To be called once. */
@@ -52,5 +54,6 @@ export function createPendingFetch(
 }
 
 export function stateOfFetch(id: number, { owner, order, startedAt, progress }: PendingFetch): FetchState {
-  return { id, owner, order, startedAt, ...readProgress(progress) };
+  const latest = () => readProgress(progress);
+  return { id, owner, order, startedAt, latest, ...latest() };
 }

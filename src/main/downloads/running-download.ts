@@ -1,7 +1,7 @@
 import type { Failure } from "../../protocol/storage/failures.js";
 import type { PoolName, SnapshotName } from "../../protocol/storage/names.js";
 import type { SendTicket } from "../../protocol/storage/operations.js";
-import type { JobStart } from "../jobs/job-registry.js";
+import type { JobStart } from "../jobs/job-records.js";
 import type { DownloadPump, PumpState } from "./download-pump.js";
 
 /** How the bytes come to the client: by the ring and main, or from the command itself. */

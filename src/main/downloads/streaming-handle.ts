@@ -63,10 +63,15 @@ export interface StreamingHandle {
   /** Runs a command. The first `skipBytes` of its output are dropped and not counted. */
   send(command: readonly string[], listener: SendListener, skipBytes?: number): SendHandle;
   /**
-   * Fetches an image. `owner` is a group of fetches that can be cancelled together. `onMoved` is
-   * called now and then while its receiver takes bytes.
+   * Fetches an image, until `cancelled` is aborted. `owner` is a group of fetches that can be cancelled
+   * together. `onMoved` is called now and then while its receiver takes bytes.
    */
-  fetch(owner: string, order: FetchOrder, onMoved?: () => void): Promise<Outcome<FetchReport>>;
+  fetch(
+    owner: string,
+    order: FetchOrder,
+    cancelled?: AbortSignal,
+    onMoved?: () => void,
+  ): Promise<Outcome<FetchReport>>;
   /** Cancels the owner's fetches; resolves when their processes are gone. */
   abandonFetches(owner: string): Promise<void>;
   /** Fetches in flight. */
@@ -235,11 +240,12 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
         },
       };
     },
-    fetch: (owner, fetchOrder, onMoved = () => {}) => {
+    fetch: (owner, fetchOrder, cancelled, onMoved = () => {}) => {
       const id = newId();
       const fetch = createPendingFetch(owner, fetchOrder, onMoved, options.onFetchEnd);
       fetches.set(id, fetch);
       order({ kind: "fetch", id, order: fetchOrder, progress: fetch.progress });
+      cancelled?.addEventListener("abort", () => order({ kind: "cancel", id }), { once: true });
       return fetch.settled;
     },
     abandonFetches: async (owner) => {

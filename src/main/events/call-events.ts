@@ -91,6 +91,8 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
     case "CloseSend":
     case "ListJobs":
     case "GetJob":
+    case "WaitJob":
+    case "CancelJob":
       return [];
   }
 }

@@ -1,3 +1,4 @@
+import type { JobRecord } from "../../protocol/storage/job-record.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 
 /** What an event is about. */
@@ -25,6 +26,8 @@ export interface Happening {
   readonly origin?: "call" | "outside" | undefined;
   /** Of what ended without success: why. */
   readonly failure?: { readonly code: string; readonly message: string } | undefined;
+  /** Of the topic `job`. */
+  readonly job?: JobRecord | undefined;
 }
 
 /** A happening with its place in the order of all. */
@@ -36,7 +39,17 @@ export interface NumberedEvent extends Happening {
 
 /** Gives a happening its number, and writes it. `epoch`: the run of the daemon, in which numbers count from 1. */
 export function numbered(epoch: string, seq: number, happening: Happening): NumberedEvent {
-  const { topic, action, pool, id, caller = null, requestId = null, origin = "call", failure } = happening;
+  const {
+    topic,
+    action,
+    pool,
+    id,
+    caller = null,
+    requestId = null,
+    origin = "call",
+    failure,
+    job,
+  } = happening;
   const at = new Date().toISOString();
   const json = JSON.stringify({
     epoch,
@@ -50,6 +63,7 @@ export function numbered(epoch: string, seq: number, happening: Happening): Numb
     requestId,
     origin,
     failure,
+    job,
   });
   return { ...happening, seq, json };
 }

@@ -1,5 +1,7 @@
+import type { JobRecord } from "../../protocol/storage/job-record.js";
 import type { Config } from "../config/schema.js";
 import type { DownloadChange } from "../downloads/running-download.js";
+import type { JobAction } from "../jobs/job-registry.js";
 import type { CallReport } from "../observability/call-report.js";
 import { publishCall } from "./call-events.js";
 import { createEventStreams, type EventStreams } from "./event-stream.js";
@@ -17,6 +19,7 @@ export interface Events {
   onCall(call: CallReport, answer: unknown): void;
   onDownload(change: DownloadChange): void;
   onPool(pool: string, isReady: boolean): void;
+  onJob(job: JobRecord, action: JobAction): void;
   /** Tells all subscribers that the daemon stops, and ends their connections. */
   close(): Promise<void>;
 }
@@ -42,6 +45,12 @@ export function openEvents(
         id: pool,
         origin: "outside",
       }),
+    onJob: (job, action) => {
+      const { pool, dataset: id, caller, requestId, failure } = job;
+      const told = failure ? { code: failure.code, message: failure.message } : undefined;
+      const by = { caller: caller ?? undefined, requestId };
+      hub.publish({ topic: "job", action, pool, id, ...by, failure: told, job });
+    },
     close: hub.close,
   };
 }

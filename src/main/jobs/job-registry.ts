@@ -1,36 +1,51 @@
-import { FAILURES, type Failure } from "../../protocol/storage/failures.js";
-import type { JobProgress, JobRecord, JobState } from "../../protocol/storage/job-record.js";
+import { type Failure, failed } from "../../protocol/storage/failures.js";
+import type { JobAnswer, JobProgress, JobRecord, JobState } from "../../protocol/storage/job-record.js";
 import { createJobRate } from "./job-rate.js";
-
-/** What is known of a job when it begins. */
-export interface JobStart
-  extends Pick<JobRecord, "method" | "pool" | "dataset" | "caller" | "peer" | "requestId" | "repeatSafe"> {
-  /** Undefined as long as it waits for its turn. Without it the job runs, and moves no bytes. */
-  progress?(): JobProgress | undefined;
-}
+import { endedRecord, type JobFacts, type JobStart, runningRecord } from "./job-records.js";
 
 export interface RunningJob {
   readonly id: string;
-  /** The job has ended, with this failure or well. Call it once. */
-  end(failure: Failure | undefined): void;
+  /** The job can be cancelled from now on: `cancel` asks for it, and the job still has to end. Called once. */
+  onCancel(cancel: () => void): void;
+  /** The job has ended, with this failure or well. `result`: what it answers, as JSON text. Call it once. */
+  end(failure: Failure | undefined, result?: string): void;
 }
+
+/** What a listener of jobs is told. `started` comes first, `ended` last. */
+export type JobAction = "started" | "progress" | "ended";
 
 /** The work under way that lasts, and the last of what has ended. */
 export interface JobRegistry {
-  begin(start: JobStart): RunningJob;
+  /** `isAsked`: a client knows of it from its beginning, and it is kept however short it is. */
+  begin(start: JobStart, isAsked?: boolean): RunningJob;
   /** In the order in which they began, which is that of their ids. */
   list(): readonly JobRecord[];
-  find(id: string): JobRecord | undefined;
+  find(id: string): JobAnswer | undefined;
+  /** How many there are of each state. */
+  counts(): ReadonlyMap<JobState, number>;
+  /** What asks a job that runs to end; undefined for one that can't be cancelled. */
+  cancelOf(id: string): (() => void) | undefined;
+  /** Calls `listener` once, when a job that runs has ended. @returns what takes it back. */
+  onceEnded(id: string, listener: (ended: JobAnswer) => void): () => void;
+  /** Adds jobs of earlier runs, which have ended, oldest first. */
+  restore(ended: readonly JobAnswer[]): void;
+  /** What still runs is interrupted. */
   stop(): Promise<void>;
 }
 
 export interface RegistryOptions {
-  /** Of this run of the daemon: the ids of its jobs begin so. */
+  /** Of this run of the daemon, later than those of earlier ones: the ids of its jobs begin so. */
   readonly runId: string;
+  /**
+   * Told of each job that was asked for or has lasted for a second; of its progress when that has
+   * changed, twice a second at most.
+   */
+  onChange(job: JobRecord, action: JobAction, result?: string): void;
 }
 
-/** How many jobs that have ended are known. */
-const MOST_ENDED = 1_000;
+/** How many jobs that have ended are known, and for how long. */
+export const MOST_ENDED = 1_000;
+export const KEPT_MS = 7 * 24 * 60 * 60 * 1_000;
 /** One that was over sooner is forgotten: there may be thousands of these each second. */
 const SHORT_MS = 1_000;
 /** How often the rate of those that move bytes is measured. */
@@ -38,48 +53,72 @@ const SAMPLE_MS = 500;
 /** Digits of a job's number, so that ids sort as their numbers do. */
 const ID_DIGITS = 7;
 
-interface Job {
-  readonly start: JobStart;
-  readonly id: string;
-  readonly createdAt: number;
-  /** Undefined while it waits for its turn. */
+interface Job extends JobFacts {
   startedAt: number | undefined;
-  readonly rate: ReturnType<typeof createJobRate>;
   lastProgress: JobProgress | undefined;
+  readonly rate: ReturnType<typeof createJobRate> | undefined;
+  /** `onChange` was told of it. */
+  isTold: boolean;
+  /** How far it had come then. */
+  told: JobProgress | undefined;
+  cancel: (() => void) | undefined;
+  readonly waiters: Set<(ended: JobAnswer) => void>;
 }
 
-export function createJobRegistry({ runId }: RegistryOptions): JobRegistry {
+export function createJobRegistry({ runId, onChange }: RegistryOptions): JobRegistry {
   const running = new Map<string, Job>();
   /** Oldest first, at most MOST_ENDED. */
-  const ended = new Map<string, JobRecord>();
+  const ended = new Map<string, JobAnswer>();
   let lastNumber = 0;
-  /** Runs exactly while there are jobs that run. */
+  /** Runs as long as there are jobs that run. */
   let timer: NodeJS.Timeout | undefined;
 
   function look(job: Job, now: number): void {
-    const { progress } = job.start;
-    const current = progress?.();
-    if (job.startedAt === undefined && (progress === undefined || current)) job.startedAt = now;
+    const current = job.start.progress?.();
     if (!current) return;
+    job.startedAt ??= now;
     job.lastProgress = current;
-    job.rate.sample(current.bytes, now);
+    job.rate?.sample(current.bytes, now);
+  }
+
+  function tell(job: Job, action: Exclude<JobAction, "ended">): void {
+    job.told = job.lastProgress;
+    job.isTold = true;
+    onChange(runningRecord(job), action);
   }
 
   function lookAtAll(): void {
     const now = Date.now();
-    for (const job of running.values()) look(job, now);
+    for (const job of running.values()) {
+      look(job, now);
+      const { isTold, told, lastProgress: last } = job;
+      if (!isTold && now - job.createdAt >= SHORT_MS) tell(job, "started");
+      else if (isTold && (told?.bytes !== last?.bytes || told?.phase !== last?.phase)) tell(job, "progress");
+    }
+    if (running.size === 0) timer = void clearInterval(timer);
   }
 
-  function end(job: Job, failure: Failure | undefined): void {
-    const now = Date.now();
-    running.delete(job.id);
-    if (running.size === 0) timer = void clearInterval(timer);
-    if (now - job.createdAt < SHORT_MS) return;
-    ended.set(job.id, endedRecord(job, failure, now));
-    for (const id of ended.keys()) {
-      if (ended.size <= MOST_ENDED) break;
+  function keep(answer: JobAnswer, now: number): void {
+    ended.set(answer.job.id, answer);
+    for (const [id, { job }] of ended) {
+      const isOld = now - Date.parse(job.endedAt ?? "") > KEPT_MS;
+      if (ended.size <= MOST_ENDED && !isOld) break;
       ended.delete(id);
     }
+  }
+
+  function end(job: Job, failure: Failure | undefined, result: string | undefined): void {
+    const now = Date.now();
+    look(job, now);
+    running.delete(job.id);
+    const record = endedRecord(job, failure, now);
+    const answer = result === undefined ? { job: record } : { job: record, result };
+    if (!job.isTold && now - job.createdAt >= SHORT_MS) tell(job, "started");
+    if (job.isTold) {
+      keep(answer, now);
+      onChange(record, "ended", result);
+    }
+    for (const waiter of job.waiters) waiter(answer);
   }
 
   const current = (job: Job): JobRecord => {
@@ -87,68 +126,55 @@ export function createJobRegistry({ runId }: RegistryOptions): JobRegistry {
     return runningRecord(job);
   };
   return {
-    begin: (start) => {
+    begin: (start, isAsked = false) => {
       const id = `${runId}-${(++lastNumber).toString(36).padStart(ID_DIGITS, "0")}`;
       const now = Date.now();
       const job: Job = {
         ...{ start, id, createdAt: now, startedAt: start.progress ? undefined : now },
-        ...{ rate: createJobRate(), lastProgress: undefined },
+        ...{ lastProgress: undefined, isTold: false, told: undefined, cancel: undefined, waiters: new Set() },
+        rate: start.progress && createJobRate(),
+        get perSecond() {
+          return this.rate?.perSecond;
+        },
       };
       running.set(id, job);
       timer ??= setInterval(lookAtAll, SAMPLE_MS).unref();
-      return { id, end: (failure) => end(job, failure) };
+      if (isAsked) tell(job, "started");
+      return {
+        id,
+        onCancel: (cancel) => {
+          job.cancel = cancel;
+        },
+        end: (failure, result) => end(job, failure, result),
+      };
     },
-    list: () =>
-      [...ended.values(), ...Array.from(running.values(), current)].sort((a, b) => (a.id < b.id ? -1 : 1)),
+    list: () => {
+      const all = [...Array.from(ended.values(), ({ job }) => job), ...Array.from(running.values(), current)];
+      return all.sort((one, other) => (one.id < other.id ? -1 : 1));
+    },
     find: (id) => {
       const job = running.get(id);
-      return job ? current(job) : ended.get(id);
+      return job ? { job: current(job) } : ended.get(id);
     },
-    stop: async () => clearInterval(timer),
-  };
-}
-
-const timeText = (at: number | undefined) => (at === undefined ? null : new Date(at).toISOString());
-
-function runningRecord(job: Job): JobRecord {
-  const { bytes = 0, totalBytes = null, phase = null } = job.lastProgress ?? {};
-  const { perSecond } = job.rate;
-  const left = totalBytes === null ? undefined : Math.max(0, totalBytes - bytes);
-  const hasEta = left !== undefined && perSecond !== undefined && perSecond > 0;
-  return recordOf(job, {
-    state: job.startedAt === undefined ? "queued" : "running",
-    ...{ phase, bytes, totalBytes },
-    bytesPerSecond: perSecond === undefined ? null : Math.round(perSecond),
-    etaSeconds: hasEta ? Math.ceil(left / perSecond) : null,
-  });
-}
-
-function endedRecord(job: Job, failure: Failure | undefined, now: number): JobRecord {
-  const { bytes = 0, totalBytes = null } = job.lastProgress ?? {};
-  return recordOf(job, {
-    state: failure ? "failed" : "done",
-    ...{ phase: null, bytes, totalBytes, bytesPerSecond: null, etaSeconds: null },
-    endedAt: timeText(now),
-    failure: failure
-      ? { code: failure.code, message: failure.message, retryable: FAILURES[failure.code].retryable }
-      : null,
-  });
-}
-
-type Told = Pick<JobRecord, "phase" | "bytes" | "totalBytes" | "bytesPerSecond" | "etaSeconds"> &
-  Partial<Pick<JobRecord, "endedAt" | "failure">> & { readonly state: JobState };
-
-function recordOf({ id, start, createdAt, startedAt }: Job, told: Told): JobRecord {
-  const { method, pool, dataset, caller, peer, requestId, repeatSafe } = start;
-  return {
-    ...{ id, method, pool, dataset, caller, peer, requestId },
-    state: told.state,
-    ...{ phase: told.phase, bytes: told.bytes, totalBytes: told.totalBytes },
-    ...{ bytesPerSecond: told.bytesPerSecond, etaSeconds: told.etaSeconds },
-    createdAt: new Date(createdAt).toISOString(),
-    startedAt: timeText(startedAt),
-    endedAt: told.endedAt ?? null,
-    failure: told.failure ?? null,
-    repeatSafe,
+    counts: () => {
+      const counts = new Map<JobState, number>();
+      const add = (state: JobState) => counts.set(state, (counts.get(state) ?? 0) + 1);
+      for (const { job } of ended.values()) add(job.state);
+      for (const { startedAt } of running.values()) add(startedAt === undefined ? "queued" : "running");
+      return counts;
+    },
+    cancelOf: (id) => running.get(id)?.cancel,
+    onceEnded: (id, listener) => {
+      const waiters = running.get(id)?.waiters;
+      waiters?.add(listener);
+      return () => waiters?.delete(listener);
+    },
+    restore: (earlier) => {
+      for (const each of earlier) keep(each, Date.now());
+    },
+    stop: async () => {
+      clearInterval(timer);
+      for (const job of running.values()) end(job, failed.stopping.failure, undefined);
+    },
   };
 }

@@ -1,5 +1,4 @@
 import type { Routed } from "../../protocol/json-rpc/methods/method.js";
-import type { Outcome } from "../../protocol/storage/failures.js";
 import type { JobProgress } from "../../protocol/storage/job-record.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import type { OperationName } from "../../protocol/storage/operations.js";
@@ -7,70 +6,74 @@ import { partialOf } from "../../protocol/storage/partial-name.js";
 import { datasetsOf } from "../access/admission.js";
 import type { FetchState } from "../downloads/pending-fetch.js";
 import type { Asker } from "../rpc/node-handlers.js";
-import type { JobRegistry, JobStart } from "./job-registry.js";
+import type { JobStart } from "./job-records.js";
+
+/** Operations that may last: their calls are jobs, whether their clients wait or not. */
+const LASTING: ReadonlySet<OperationName> = new Set<OperationName>([
+  "RequestImage",
+  "DeleteImage",
+  "CloneImage",
+  "DeleteDataset",
+  "CreateSnapshot",
+  "SnapshotGuest",
+  "CloneSnapshot",
+  "DeleteSnapshot",
+  "RollbackSnapshot",
+  "CreateGuestDisks",
+  "DeleteGuestsDisks",
+]);
 
 /**
- * Operations that may last: their calls are jobs. Whether the same request may be made again without a look:
- * a deletion may meet what was made since, a rollback loses what was written since, and a new snapshot
- * would find itself.
+ * Changes that must not be repeated without a look. A rollback loses what was written since; a deletion, and a
+ * volume that gets the name of another, may meet what was made since; a new snapshot or a promoted volume
+ * would find itself. All that is `once` in the definitions is here (src/protocol/api).
  */
-const LASTING: Partial<Readonly<Record<OperationName, { readonly repeatSafe: boolean }>>> = {
-  RequestImage: { repeatSafe: true },
-  DeleteImage: { repeatSafe: false },
-  CloneImage: { repeatSafe: true },
-  DeleteDataset: { repeatSafe: false },
-  CreateSnapshot: { repeatSafe: false },
-  DeleteSnapshot: { repeatSafe: false },
-  RollbackSnapshot: { repeatSafe: false },
-  CreateGuestDisks: { repeatSafe: true },
-  DeleteGuestsDisks: { repeatSafe: true },
-};
+const UNSAFE_TO_REPEAT: ReadonlySet<OperationName> = new Set<OperationName>([
+  "DeleteImage",
+  "DeleteDataset",
+  "CreateSnapshot",
+  "SnapshotGuest",
+  "DeleteSnapshot",
+  "RollbackSnapshot",
+  "RenameVolume",
+  "PromoteVolume",
+  "DeleteBookmark",
+]);
 
-export interface LastingOptions {
-  readonly jobs: JobRegistry;
-  listFetches(): readonly FetchState[];
+export function mayLast({ operation }: Routed): boolean {
+  return LASTING.has(operation.op);
 }
 
-/** Runs the operation of a call. As long as it runs it is a job, if it may last. */
-export function runAsJob(
-  { jobs, listFetches }: LastingOptions,
+/** The job that the call of a change is. */
+export function jobOfCall(
   { pool, operation }: Routed,
   { caller, client }: Asker,
-  run: () => Promise<Outcome<unknown>>,
-): Promise<Outcome<unknown>> {
-  const lasting = LASTING[operation.op];
-  if (lasting === undefined) return run();
+  listFetches: () => readonly FetchState[],
+): JobStart {
   const start: JobStart = {
     ...{ method: operation.op, pool, dataset: datasetsOf(operation, pool)[0] ?? pool },
     ...{ caller: caller.id ?? null, peer: client.peer, requestId: client.requestId },
-    repeatSafe: lasting.repeatSafe,
+    repeatSafe: !UNSAFE_TO_REPEAT.has(operation.op),
   };
-  const job = jobs.begin(
-    operation.op === "RequestImage"
-      ? { ...start, progress: createFetchProgress(listFetches, pool, operation.id) }
-      : start,
-  );
-  return run().then((outcome) => {
-    job.end(outcome.ok ? undefined : outcome.failure);
-    return outcome;
-  });
+  if (operation.op !== "RequestImage") return start;
+  return { ...start, progress: createFetchProgress(listFetches, pool, operation.id) };
 }
 
 /** How far the fetch of an image has come. Undefined until it has begun. */
 function createFetchProgress(
-  listFetches: LastingOptions["listFetches"],
+  listFetches: () => readonly FetchState[],
   pool: PoolName,
   id: string,
 ): () => JobProgress | undefined {
   const target = partialOf(pool, id);
-  /** As the fetch was last seen. */
-  let last: JobProgress | undefined;
+  /** The fetch, once it was seen. */
+  let seen: FetchState | undefined;
   return () => {
     const fetch = listFetches().find((each) => each.owner === pool && each.order.target === target);
-    if (fetch) {
-      const phase = fetch.lastByteAt === 0 ? "connecting" : "receiving";
-      last = { phase, bytes: fetch.receivedBytes, totalBytes: null };
-    } else if (last) last = { ...last, phase: "finishing" };
-    return last;
+    seen = fetch ?? seen;
+    if (!seen) return undefined;
+    const { receivedBytes: bytes, lastByteAt, totalBytes = null } = seen.latest();
+    if (!fetch) return { phase: "finishing", bytes, totalBytes };
+    return { phase: lastByteAt === 0 ? "connecting" : "receiving", bytes, totalBytes };
   };
 }

@@ -1,8 +1,10 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { JobState } from "../../protocol/storage/job-record.js";
 import type { PoolRecord } from "../../protocol/storage/records.js";
 import { createActorMetrics, type MeasuredActor } from "./actor-metrics.js";
 import type { CountedCall } from "./call-report.js";
 import { createCallTally } from "./call-tally.js";
+import { addJobMetrics } from "./job-metrics.js";
 import { createPoolMetrics } from "./pool-metrics.js";
 import { addTransferMetrics, type EndedFetch, type TransferSources } from "./transfer-metrics.js";
 
@@ -26,6 +28,8 @@ export interface MetricSources {
   readonly transfers: TransferSources;
   /** In ms since 1970. Undefined where nothing listens with TLS. */
   readonly certificateExpiresAt?: (() => number) | undefined;
+  /** How many jobs there are in each state, those that have ended as long as they are known. */
+  jobs(): ReadonlyMap<JobState, number>;
   /** The pools that answer in time. The others have no values in this scrape. */
   pools(): Promise<readonly PoolRecord[]>;
   /** What the actors count themselves; the same holds. */
@@ -173,6 +177,7 @@ export function createMetrics(sources: MetricSources): Metrics {
   );
   addCertificateMetric(registry, sources.certificateExpiresAt);
   const pools = createPoolMetrics(registry);
+  addJobMetrics(registry, sources.jobs);
   const ofActors = createActorMetrics(registry);
   return {
     observe: tally.observe,

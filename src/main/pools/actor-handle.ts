@@ -30,6 +30,8 @@ export interface Client {
   readonly span?: Span | undefined;
   /** `listener` is called once the client has gone before it had its answer. */
   onDisconnect(listener: () => void): void;
+  /** `listener` is called if it does not want the answer any more. Called where an operation can be cancelled. */
+  onCancel?(listener: () => void): void;
 }
 
 export type ActorState = "starting" | "ready" | "restarting" | "stopped";
@@ -214,6 +216,7 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     const caller = ++lastCaller;
     const { id } = operation;
     client.onDisconnect(() => link.notify({ id, caller } satisfies CallerLeft));
+    client.onCancel?.(() => link.notify({ id, caller, cancels: true } satisfies CallerLeft));
     return link.call<T>({ ...told, caller });
   }
   const shared = createSharedReads(callOnce, options.mailbox);

@@ -8,6 +8,7 @@ import type {
   ActorControl,
   ActorSettings,
   ActorTask,
+  FetchCancelled,
   FetchMoved,
   FetchRequest,
   LateReport,
@@ -30,8 +31,11 @@ export interface ActorThreadOptions {
   /** The memory of a ChildTable: main ends the processes in it if the thread crashes. */
   readonly children: SharedArrayBuffer;
   readonly log: Logger;
-  /** Fetches an image by the streaming worker. `onMoved` is called now and then while bytes move. */
-  fetch(order: FetchOrder, onMoved: () => void): Promise<Outcome<FetchReport>>;
+  /**
+   * Fetches an image by the streaming worker, until `cancelled` is aborted. `onMoved` is called now and
+   * then while bytes move.
+   */
+  fetch(order: FetchOrder, cancelled: AbortSignal, onMoved: () => void): Promise<Outcome<FetchReport>>;
   /** Called with spans of traced operations, soon after they have ended. */
   onSpans(spans: readonly SpanRecord[]): void;
   /** Called with the duration of each spawn of a command. */
@@ -79,14 +83,22 @@ export function startActorThread(options: ActorThreadOptions & ThreadEvents): Ac
   const changes = createChangeMemory();
   let kept = createKeptAnswers(openChangeCounter(changes));
   let history: PoolHistory | undefined;
+  /** What cancels each fetch that runs, by its number. */
+  const fetches = new Map<number, AbortController>();
   const link = openLink(
     hot.port1,
     async (ask) => {
       const { fetch, number } = ask as FetchRequest;
-      return options.fetch(fetch, () => link.notify({ moved: number } satisfies FetchMoved));
+      const cancelling = new AbortController();
+      fetches.set(number, cancelling);
+      const onMoved = () => link.notify({ moved: number } satisfies FetchMoved);
+      return options.fetch(fetch, cancelling.signal, onMoved).finally(() => fetches.delete(number));
     },
     failed.interrupted,
-    (change: ImageChange) => mirror.apply(change),
+    (notice: ImageChange | FetchCancelled) => {
+      if ("cancelled" in notice) fetches.get(notice.cancelled)?.abort();
+      else mirror.apply(notice);
+    },
   );
   const task: ActorTask = {
     settings,

@@ -1,5 +1,6 @@
 import { isList } from "../../protocol/storage/operation-kinds.js";
-import { callKey, type PlannedCall, type Soon } from "./run-call.js";
+import type { Soon } from "./reply-context.js";
+import { callKey, type PlannedCall } from "./run-call.js";
 
 export interface BatchLimits {
   /** The most requests in a batch. */

@@ -18,16 +18,9 @@ import type { Caller } from "../access/caller.js";
 import { type BodyEncoder, createBodyEncoder } from "../http/encoding.js";
 import { type BatchLimits, batchCostProblem, batchLengthProblem, runSome } from "./batch.js";
 import { passesHttpCheck } from "./http-check.js";
+import type { ReplyContext, Soon } from "./reply-context.js";
 import { HeldTexts, ReplyRoom } from "./reply-room.js";
-import {
-  type CallOptions,
-  type PlannedCall,
-  planCall,
-  type ReplyContext,
-  runCall,
-  type Soon,
-  whenReady,
-} from "./run-call.js";
+import { type CallOptions, type PlannedCall, planCall, runCall, whenReady } from "./run-call.js";
 import { type JsonReply, NOSNIFF, sendJson } from "./send-json.js";
 
 export interface RpcOptions extends CallOptions, BatchLimits {

@@ -2,7 +2,7 @@ import type { Outcome } from "../../protocol/storage/failures.js";
 import type { NodeAnswer, NodeOperation, NodeOperationName } from "../../protocol/storage/node-operations.js";
 import type { Caller } from "../access/caller.js";
 import type { Client } from "../pools/actor-handle.js";
-import type { Soon } from "./run-call.js";
+import type { Soon } from "./reply-context.js";
 
 /** Who asks main for something. The role is checked already; what `grant` narrows is the handler's to respect. */
 export interface Asker {

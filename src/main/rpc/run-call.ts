@@ -13,10 +13,8 @@ import { admit, lacksRole } from "../access/admission.js";
 import type { Caller } from "../access/caller.js";
 import type { CallReport } from "../observability/call-report.js";
 import type { Client } from "../pools/actor-handle.js";
-import type { HeldTexts } from "./reply-room.js";
-
-/** A value or a promise of it. Calls that need no other thread go without promises, which is faster. */
-export type Soon<T> = T | Promise<T>;
+import type { ReplyContext, Soon } from "./reply-context.js";
+import { answerOnTerms, type RunOnTerms } from "./run-on-terms.js";
 
 /** Calls `next` with the value, at once if that is no promise. */
 export function whenReady<T, U>(value: Soon<T>, next: (value: T) => Soon<U>): Soon<U> {
@@ -29,6 +27,8 @@ export interface CallOptions {
   readonly replyBytes: number;
   /** Runs a planned operation in the actor of its pool, for a client that may go before its end. */
   run(routed: Routed, client: Client, caller: Caller): Soon<Outcome<unknown>>;
+  /** Runs a change whose request says how. */
+  readonly runOnTerms: RunOnTerms;
   /** Runs an operation that main answers itself. */
   runOnNode(operation: NodeOperation, caller: Caller, client: Client): Soon<Outcome<unknown>>;
   /** Called once for each call, with the answer of one that did what it was asked for, sent or not. */
@@ -42,17 +42,6 @@ export interface PlannedCall {
   /** By performance.now(). */
   readonly startedAt: number;
   readonly caller: Caller;
-}
-
-/** What the calls of one reply share. */
-export interface ReplyContext {
-  readonly client: Client;
-  /** How many bytes the answers that are still to come may have. */
-  leftBytes: number;
-  /** The answers that it has already. */
-  readonly held: HeldTexts;
-  /** The reads of a batch by what they ask for: each runs once. Undefined for a request of its own. */
-  readonly reads: Map<string, Soon<Outcome<unknown>>> | undefined;
 }
 
 /** Reads and checks a call, and whether its caller may make it. */
@@ -101,6 +90,17 @@ export function runCall(
   };
   if (!planned.ok) return report(planned);
   const { operation } = planned.value;
+  const asking = span ? clientOf(client, span) : client;
+  if ("pool" in planned.value && planned.value.terms && !isRead(operation)) {
+    const call = { routed: planned.value, terms: planned.value.terms, asker: { caller, client: asking } };
+    return answerOnTerms(
+      options.runOnTerms,
+      method,
+      call,
+      { replyBytes: options.replyBytes, context },
+      report,
+    );
+  }
   const encode = (answer: unknown): Outcome<JsonText> => {
     const text = method.encode(answer, context.leftBytes);
     if (text === undefined) return replyTooLarge(operation, options.replyBytes);
@@ -112,7 +112,6 @@ export function runCall(
     if (outcome.ok) return report(encode(outcome.value), outcome.value);
     return report({ ok: false, failure: aboutOperation(outcome.failure, operation) });
   };
-  const asking = span ? clientOf(client, span) : client;
   const outcome = runShared(options, planned.value, caller, { client: asking, reads: context.reads });
   return outcome instanceof Promise ? outcome.catch(internalFailure).then(finish) : finish(outcome);
 }

@@ -1,6 +1,7 @@
 import { type MethodDefinition, optional, pool, required } from "./definition.js";
 import { listOf, object, oneOf, record, text } from "./json-schema.js";
 import { pageParams } from "./page-params.js";
+import { termsParams } from "./terms-params.js";
 
 const oneBookmark = object({ bookmarks: oneOf(record("Bookmark")) });
 const shown = {
@@ -18,6 +19,7 @@ export const BOOKMARK_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = 
       id: required(text("The snapshot, `NAME@SNAPSHOT`, without the pool or with it.")),
       dest: required(text("The name of the bookmark: what follows the `#`.")),
       pool,
+      ...termsParams,
     },
     result: oneBookmark,
     effect: "repeatable",
@@ -60,7 +62,11 @@ export const BOOKMARK_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = 
   },
   DeleteBookmark: {
     summary: "Deletes a bookmark, and answers what was deleted",
-    params: { id: required(text("The bookmark, `NAME#BOOKMARK`, without the pool or with it.")), pool },
+    params: {
+      id: required(text("The bookmark, `NAME#BOOKMARK`, without the pool or with it.")),
+      pool,
+      ...termsParams,
+    },
     result: oneBookmark,
     effect: "once",
     answeredBy: "pool",

@@ -79,7 +79,15 @@ const READ_OF_A_POOL = [
   "command.timed_out",
   "command.failed",
 ] as const;
-const CHANGE_OF_A_POOL = [...READ_OF_A_POOL, "pool.read_only", "records.unavailable"] as const;
+const CHANGE_OF_A_POOL = [
+  ...READ_OF_A_POOL,
+  "pool.read_only",
+  "records.unavailable",
+  // Of an idempotencyKey that is none, or of another request.
+  "request.invalid",
+  // Of a repeat whose first request has no job any more.
+  "job.not_found",
+] as const;
 
 /** What methods may answer beside the failures of their own. */
 export const COMMON_FAILURES = {

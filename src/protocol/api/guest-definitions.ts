@@ -1,5 +1,6 @@
 import { type MethodDefinition, optional, pool, required } from "./definition.js";
 import { object, record, text, texts } from "./json-schema.js";
+import { termsParams } from "./terms-params.js";
 
 const params = {
   guest: required(record("GuestInput")),
@@ -45,7 +46,7 @@ export const GUEST_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
     summary: "Makes the disks of a guest, all of them or none",
     description:
       "Disks are `guests/ID/disk-N`, clones of images or new volumes, at most `limits.disksPerGuest`. Those that are there are kept, so that a repeat is a success.",
-    params,
+    params: { ...params, ...termsParams },
     result: guest,
     effect: "repeatable",
     answeredBy: "pool",
@@ -66,7 +67,7 @@ export const GUEST_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
   DeleteGuestsDisks: {
     summary: "Deletes the disks of a guest, with their snapshots",
     description: "A guest without disks is a success.",
-    params,
+    params: { ...params, ...termsParams },
     result: guest,
     effect: "repeatable",
     answeredBy: "pool",

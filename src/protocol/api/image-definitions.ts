@@ -1,6 +1,7 @@
 import { type MethodDefinition, optional, pool, required } from "./definition.js";
 import { listOf, object, oneOf, orNull, record, text } from "./json-schema.js";
 import { pageParams } from "./page-params.js";
+import { termsParams } from "./terms-params.js";
 
 const id = required(text("The image's id."));
 const oneImage = object({ images: oneOf(record("Image")) });
@@ -61,6 +62,7 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
         ),
       ),
       pool,
+      ...termsParams,
     },
     result: oneImage,
     effect: "repeatable",
@@ -79,6 +81,7 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
       "image.cut_short": "the connection ended before the image did",
       "image.bad_stream": "what came is no stream of a volume with a snapshot",
       "image.digest_mismatch": "what came is not what the service has announced",
+      "job.cancelled": "`cancelled by a client`",
       "service.overloaded": "`resource temporarily unavailable`: too many fetches wait",
     },
     since: "0.1.0",
@@ -86,7 +89,7 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
   },
   DeleteImage: {
     summary: "Deletes an image, its snapshots and its volume",
-    params: { id, pool },
+    params: { id, pool, ...termsParams },
     result: oneImage,
     effect: "once",
     answeredBy: "pool",
@@ -106,6 +109,7 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
       id,
       dest: required(text("The name of the new volume, without the pool or with it.")),
       pool,
+      ...termsParams,
     },
     result: object({ volumes: oneOf(record("Volume")) }),
     effect: "repeatable",

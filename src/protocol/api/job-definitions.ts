@@ -1,10 +1,13 @@
 import { JOB_STATES } from "../storage/job-record.js";
 import { type MethodDefinition, optional, required } from "./definition.js";
-import { listOf, object, oneOf, record, text, word } from "./json-schema.js";
+import { count, listOf, object, oneOf, record, text, word } from "./json-schema.js";
 import { pageParams } from "./page-params.js";
 
 const id = required(text("The job's id."));
 const ofOtherMethods = optional(text("Of no use here: the id of a job is unique over all pools."));
+
+const oneJob = object({ jobs: oneOf(record("Job")) });
+const ofItsId = { "request.missing_field": "`need an id`", "job.not_found": "`not found`" } as const;
 
 const fetching = {
   id: "mjb2k1a09f3c21d4-0000003",
@@ -50,11 +53,55 @@ export const JOB_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
   GetJob: {
     summary: "Shows a job",
     params: { id, pool: ofOtherMethods },
-    result: object({ jobs: oneOf(record("Job")) }),
+    result: oneJob,
     effect: "read",
     answeredBy: "daemon",
-    failures: { "request.missing_field": "`need an id`", "job.not_found": "`not found`" },
+    failures: ofItsId,
     since: "0.1.0",
     examples: [{ name: "a fetch", params: { id: fetching.id }, result: { jobs: [fetching] } }],
+  },
+  WaitJob: {
+    summary: "Answers with a job when it has ended, or when the time is over",
+    description: "The job of a request with `background` has the answer of its method as `result` then.",
+    params: {
+      id,
+      timeoutMs: optional(count("How long to wait; 0 or none for as long as it lasts.", "ms")),
+      pool: ofOtherMethods,
+    },
+    result: oneJob,
+    effect: "read",
+    answeredBy: "daemon",
+    failures: ofItsId,
+    since: "0.1.0",
+    examples: [
+      { name: "for a second", params: { id: fetching.id, timeoutMs: 1000 }, result: { jobs: [fetching] } },
+    ],
+  },
+  CancelJob: {
+    summary: "Ends a job, which then leaves nothing behind",
+    description:
+      "Fetches and downloads can be cancelled. A fetch that others wait for goes on for them. It answers when the job has ended, or after ten seconds; a job that has ended is answered as it is.",
+    params: { id, pool: ofOtherMethods },
+    result: oneJob,
+    effect: "repeatable",
+    answeredBy: "daemon",
+    failures: { ...ofItsId, "job.not_cancellable": "`… can't be cancelled once it has begun`" },
+    since: "0.1.0",
+    examples: [
+      {
+        name: "a fetch",
+        params: { id: fetching.id },
+        result: {
+          jobs: [
+            {
+              ...fetching,
+              ...{ state: "cancelled", phase: null, bytesPerSecond: null },
+              endedAt: "2026-01-02T03:04:15.000Z",
+              failure: { code: "job.cancelled", message: "cancelled by a client", retryable: false },
+            },
+          ],
+        },
+      },
+    ],
   },
 };

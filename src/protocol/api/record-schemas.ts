@@ -172,8 +172,13 @@ export const RECORDS: Readonly<Record<string, JsonSchema>> = {
         ),
       ),
       repeatSafe: flag("Whether the same call may be made again without looking first."),
+      result: {
+        type: "object",
+        description:
+          "In the answers of GetJob, WaitJob and CancelJob: what its method has answered, if it was asked for with `background` or a key, and is short enough to be kept.",
+      },
     },
-    [],
+    ["result"],
     "Work that lasts.",
   ),
   Pool: object(

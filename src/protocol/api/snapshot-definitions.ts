@@ -1,6 +1,7 @@
 import { type MethodDefinition, optional, pool, required } from "./definition.js";
 import { flag, listOf, object, oneOf, record, text } from "./json-schema.js";
 import { pageParams } from "./page-params.js";
+import { termsParams } from "./terms-params.js";
 
 const id = required(text("The snapshot, `NAME@SNAPSHOT`, without the pool or with it."));
 const oneSnapshot = object({ snapshots: oneOf(record("Snapshot")) });
@@ -53,6 +54,7 @@ export const SNAPSHOT_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = 
       dest: required(text("The name of the snapshot: what follows the `@`.")),
       recursive: optional(flag("Of everything below it too, at one moment for all.")),
       pool,
+      ...termsParams,
     },
     result: snapshots,
     effect: "once",
@@ -82,6 +84,7 @@ export const SNAPSHOT_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = 
       id: required(text("The guest's id.")),
       dest: required(text("The name of the snapshots: what follows the `@`.")),
       pool,
+      ...termsParams,
     },
     result: snapshots,
     effect: "once",
@@ -103,6 +106,7 @@ export const SNAPSHOT_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = 
       id,
       recursive: optional(flag("The snapshots of the same name of everything below its dataset too.")),
       pool,
+      ...termsParams,
     },
     result: snapshots,
     effect: "once",
@@ -126,6 +130,7 @@ export const SNAPSHOT_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = 
         flag("Destroys the newer snapshots that are in the way. Without it the method fails and names them."),
       ),
       pool,
+      ...termsParams,
     },
     result: oneSnapshot,
     effect: "repeatable",

@@ -1,6 +1,7 @@
 import { type MethodDefinition, optional, pool, required } from "./definition.js";
 import { count, listOf, mebibytes, object, oneOf, record, text, texts } from "./json-schema.js";
 import { pageParams } from "./page-params.js";
+import { termsParams } from "./terms-params.js";
 import { provisioning } from "./volume-verb-definitions.js";
 
 const id = required(text("The volume's name, without the pool or with it."));
@@ -38,6 +39,7 @@ export const VOLUME_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
       provisioning: optional(provisioning),
       tags: optional(texts("Tags by their names, at most 1024 printable characters each.")),
       pool,
+      ...termsParams,
     },
     result: oneVolume,
     effect: "repeatable",
@@ -79,7 +81,11 @@ export const VOLUME_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
     summary: "Deletes a volume, another dataset or a snapshot, with all below it",
     description:
       "Nothing is deleted while a hold, a clone or a user of any of it is in the way. The pool itself, `images` and `guests` are protected.",
-    params: { id: required(text("The name of the dataset, without the pool or with it.")), pool },
+    params: {
+      id: required(text("The name of the dataset, without the pool or with it.")),
+      pool,
+      ...termsParams,
+    },
     result: oneVolume,
     effect: "once",
     answeredBy: "pool",

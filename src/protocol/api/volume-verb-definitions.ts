@@ -1,6 +1,7 @@
 import { SYNC_WORDS } from "../storage/volume-settings.js";
 import { type MethodDefinition, optional, pool, required } from "./definition.js";
 import { flag, mebibytes, object, oneOf, record, text, texts, word } from "./json-schema.js";
+import { termsParams } from "./terms-params.js";
 
 const id = required(text("The volume's name, without the pool or with it."));
 const oneVolume = object({ volumes: oneOf(record("Volume")) });
@@ -45,6 +46,7 @@ export const VOLUME_VERB_DEFINITIONS: Readonly<Record<string, MethodDefinition>>
       size: required(mebibytes("The new size: 1 MiB or more.")),
       allowDataLoss: optional(flag("Lets it shrink, and lose what is behind its new end.")),
       pool,
+      ...termsParams,
     },
     result: oneVolume,
     effect: "repeatable",
@@ -70,7 +72,7 @@ export const VOLUME_VERB_DEFINITIONS: Readonly<Record<string, MethodDefinition>>
     summary: "Gives a volume another name in its pool, and makes the parents that it lacks",
     description:
       "Its snapshots come along; its clones and the downloads of its snapshots go on. No volume can become an image.",
-    params: { id, dest: required(text("The new name, without the pool or with it.")), pool },
+    params: { id, dest: required(text("The new name, without the pool or with it.")), pool, ...termsParams },
     result: oneVolume,
     effect: "once",
     answeredBy: "pool",
@@ -96,7 +98,7 @@ export const VOLUME_VERB_DEFINITIONS: Readonly<Record<string, MethodDefinition>>
     summary: "Gives a clone the snapshots that it was made of, so that the volume before it can be deleted",
     description:
       "The clone gets the snapshot that it was made of and those before it. The volume that had them becomes a clone of it.",
-    params: { id, pool },
+    params: { id, pool, ...termsParams },
     result: oneVolume,
     effect: "once",
     answeredBy: "pool",
@@ -118,6 +120,7 @@ export const VOLUME_VERB_DEFINITIONS: Readonly<Record<string, MethodDefinition>>
       id: required(text("The snapshot, `NAME@SNAPSHOT`, without the pool or with it.")),
       dest: required(text("The name of the new volume, without the pool or with it.")),
       pool,
+      ...termsParams,
     },
     result: oneVolume,
     effect: "repeatable",
@@ -161,6 +164,7 @@ export const VOLUME_VERB_DEFINITIONS: Readonly<Record<string, MethodDefinition>>
         texts("Tags by their names, at most 1024 printable characters each. One with an empty value goes."),
       ),
       pool,
+      ...termsParams,
     },
     result: oneVolume,
     effect: "repeatable",

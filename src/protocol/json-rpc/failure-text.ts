@@ -10,7 +10,9 @@ function objectOf(operation: AnyOperation, { code }: Failure): string | undefine
   if (operation.op === "CloneImage") {
     return code.startsWith("image.") ? `image ${operation.id}` : operation.target;
   }
-  if (operation.op === "GetJob") return `job ${operation.id}`;
+  if (operation.op === "GetJob" || operation.op === "WaitJob" || operation.op === "CancelJob") {
+    return `job ${operation.id}`;
+  }
   if (operation.op === "CloneSnapshot" && code !== "dataset.not_found") return operation.target;
   if (operation.op === "RenameVolume" && code === "dataset.exists") return operation.target;
   if ("root" in operation) return operation.root;

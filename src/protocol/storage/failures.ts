@@ -35,6 +35,8 @@ export const FAILURES = {
   "image.source_refused": { rpc: 1035, http: 403, errno: "EACCES", retryable: false },
   "image.digest_mismatch": { rpc: 1036, http: 502, errno: "EBADMSG", retryable: true },
   "job.not_found": { rpc: 1080, http: 404, errno: "ENOENT", retryable: false },
+  "job.cancelled": { rpc: 1081, http: 409, errno: "ECANCELED", retryable: false },
+  "job.not_cancellable": { rpc: 1082, http: 409, errno: "EBUSY", retryable: false },
   "service.overloaded": { rpc: 1040, http: 503, errno: "EAGAIN", retryable: true },
   "service.interrupted": { rpc: 1041, http: 503, errno: "EINTR", retryable: true },
   "service.stopping": { rpc: 1042, http: 503, errno: "ESHUTDOWN", retryable: true },
@@ -123,6 +125,7 @@ export const failed = {
     "service.interrupted",
     "the pool's actor stopped before it answered; the outcome is unknown, ask again",
   ),
+  cancelled: fail("job.cancelled", "cancelled by a client"),
   stopping: fail("service.stopping", "imagestore is stopping"),
 } as const;
 

@@ -47,3 +47,9 @@ export interface JobRecord extends Omit<JobProgress, "phase"> {
   /** Whether the same request may be made again without looking first: see docs/operations.md. */
   readonly repeatSafe: boolean;
 }
+
+/** A job, and what its method has answered, as JSON text, where that is known. */
+export interface JobAnswer {
+  readonly job: JobRecord;
+  readonly result?: string;
+}

@@ -1,4 +1,4 @@
-import type { JobRecord, JobState } from "./job-record.js";
+import type { JobAnswer, JobRecord, JobState } from "./job-record.js";
 import type { Operation } from "./operations.js";
 import type { Page } from "./page.js";
 
@@ -12,7 +12,10 @@ export interface NodeOperations {
     ask: { state: JobState | ""; method: string; pool: string } & Page;
     answer: readonly JobRecord[];
   };
-  GetJob: { ask: { id: string }; answer: JobRecord };
+  GetJob: { ask: { id: string }; answer: JobAnswer };
+  /** `timeoutMs`: 0 for none. */
+  WaitJob: { ask: { id: string; timeoutMs: number }; answer: JobAnswer };
+  CancelJob: { ask: { id: string }; answer: JobAnswer };
 }
 
 export type NodeOperationName = keyof NodeOperations;

@@ -46,6 +46,8 @@ const KINDS = {
   CloseSend: "change",
   ListJobs: "list",
   GetJob: "read",
+  WaitJob: "read",
+  CancelJob: "change",
 } as const satisfies Readonly<Record<OperationName | NodeOperationName, Kind>>;
 
 /** The operations that may change their pool. */

@@ -80,11 +80,18 @@ export interface FetchMoved {
   readonly moved: number;
 }
 
-/** A notification to an actor: the client of a RequestImage has gone. */
+/** A notification to an actor: the client of a RequestImage has gone, or does not want the image any more. */
 export interface CallerLeft {
   /** Of the image. */
   readonly id: string;
   readonly caller: number;
+  readonly cancels?: true;
+}
+
+/** A notification to main: a fetch is not wanted any more. It is answered all the same. */
+export interface FetchCancelled {
+  /** The `number` of the fetch. */
+  readonly cancelled: number;
 }
 
 /** A log line from a worker. */

@@ -9,32 +9,46 @@ export interface FetchProgress {
   readonly streamBytes: number;
   /** When the last byte came, by the clock of Date.now; 0 before the first. */
   readonly lastByteAt: number;
+  /** How many bytes the body has as the service says; undefined if it says nothing, and until it does. */
+  readonly totalBytes: number | undefined;
 }
 
 /** Indexes into a Float64Array: a number of bytes is whole up to 2^53. */
 const RECEIVED = 0;
 const STREAM = 1;
 const LAST_BYTE = 2;
+/** 0: not known. */
+const TOTAL = 3;
 
 /** The memory of a fetch that has not begun. */
 export function createProgressMemory(): SharedArrayBuffer {
-  return new SharedArrayBuffer(3 * Float64Array.BYTES_PER_ELEMENT);
+  return new SharedArrayBuffer(4 * Float64Array.BYTES_PER_ELEMENT);
 }
 
-/** For the streaming worker: a function to be called whenever bytes have come or were given on. */
-export function createProgressWriter(
-  memory: SharedArrayBuffer,
-): (receivedBytes: number, streamBytes: number) => void {
+/** For the streaming worker. */
+export interface ProgressWriter {
+  /** To be called with the length of the body, where the service says it. */
+  onLength(totalBytes: number): void;
+  /** To be called whenever bytes have come or were given on. */
+  onProgress(receivedBytes: number, streamBytes: number): void;
+}
+
+export function createProgressWriter(memory: SharedArrayBuffer): ProgressWriter {
   const cells = new Float64Array(memory);
-  return (receivedBytes, streamBytes) => {
-    if (cells[RECEIVED] !== receivedBytes) cells[LAST_BYTE] = Date.now();
-    cells[RECEIVED] = receivedBytes;
-    cells[STREAM] = streamBytes;
+  return {
+    onLength: (totalBytes) => {
+      cells[TOTAL] = totalBytes;
+    },
+    onProgress: (receivedBytes, streamBytes) => {
+      if (cells[RECEIVED] !== receivedBytes) cells[LAST_BYTE] = Date.now();
+      cells[RECEIVED] = receivedBytes;
+      cells[STREAM] = streamBytes;
+    },
   };
 }
 
 /** For main. The members may be of two moments that follow each other. */
 export function readProgress(memory: SharedArrayBuffer): FetchProgress {
-  const [receivedBytes = 0, streamBytes = 0, lastByteAt = 0] = new Float64Array(memory);
-  return { receivedBytes, streamBytes, lastByteAt };
+  const [receivedBytes = 0, streamBytes = 0, lastByteAt = 0, total = 0] = new Float64Array(memory);
+  return { receivedBytes, streamBytes, lastByteAt, totalBytes: total === 0 ? undefined : total };
 }

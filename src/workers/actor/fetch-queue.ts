@@ -1,16 +1,24 @@
-import { fail, limitReached, type Outcome } from "../../protocol/storage/failures.js";
+import { fail, failed, limitReached, type Outcome } from "../../protocol/storage/failures.js";
+
+/** Fetches an image. `cancelled` is aborted once nobody wants it any more. */
+type Fetch<T> = (cancelled: AbortSignal) => Promise<Outcome<T>>;
 
 export interface FetchQueue<T> {
   /**
    * Runs `fetch`, or joins a fetch of the same id. Fails at once if the queue is full:
-   * service.overloaded. `caller` is for `leave`; one without a number never leaves.
+   * service.overloaded. `caller` is for `leave` and `cancel`; one without a number does neither.
    */
-  request(id: string, fetch: () => Promise<Outcome<T>>, caller?: number): Promise<Outcome<T>>;
+  request(id: string, fetch: Fetch<T>, caller?: number): Promise<Outcome<T>>;
   /**
    * A caller has gone. A fetch that waits for its turn and has no other caller leaves the queue,
    * with service.interrupted. One that runs goes on.
    */
   leave(id: string, caller: number): void;
+  /**
+   * A caller does not want it any more: its request fails with job.cancelled. The fetch goes on for
+   * those who are left; without any it leaves the queue, or is aborted and waited for.
+   */
+  cancel(id: string, caller: number): void;
   /** Ids of fetches that run or wait. */
   keys(): Iterable<string>;
   /** How many run, and how many wait for their turn. */
@@ -24,13 +32,23 @@ const nobodyWaits = fail("service.interrupted", "the client went before its imag
 /** A fetch that runs or waits. */
 interface Flight<T> {
   readonly id: string;
-  readonly fetch: () => Promise<Outcome<T>>;
+  readonly fetch: Fetch<T>;
   readonly outcome: Promise<Outcome<T>>;
   readonly settle: (outcome: Outcome<T> | Promise<Outcome<T>>) => void;
-  /** Those that wait for it and may leave. */
-  readonly callers: Set<number>;
+  /** Those that want it and have a number, each with what answers it before the end. */
+  readonly callers: Map<number, (outcome: Outcome<T>) => void>;
   /** Somebody waits who never leaves. */
   isKept: boolean;
+  readonly cancelling: AbortController;
+}
+
+function createFlight<T>(id: string, fetch: Fetch<T>): Flight<T> {
+  let settle: Flight<T>["settle"] = () => {};
+  const outcome = new Promise<Outcome<T>>((resolve) => {
+    settle = resolve;
+  });
+  const cancelling = new AbortController();
+  return { id, fetch, outcome, settle, callers: new Map(), isKept: false, cancelling };
 }
 
 /**
@@ -55,7 +73,11 @@ export function createFetchQueue<T>(
 
   function begin(flight: Flight<T>): void {
     running++;
-    const run = async () => flight.fetch();
+    const { signal } = flight.cancelling;
+    const run = async () => {
+      const outcome = await flight.fetch(signal);
+      return signal.aborted && !outcome.ok ? failed.cancelled : outcome;
+    };
     const fetched = run().finally(() => {
       running--;
       end(flight);
@@ -67,34 +89,51 @@ export function createFetchQueue<T>(
     flight.settle(fetched);
   }
 
+  /** Takes a flight that nobody wants from those that wait. @returns false if it runs, or somebody wants it. */
+  function drop(flight: Flight<T>, why: Outcome<T>): boolean {
+    if (flight.callers.size > 0 || flight.isKept || !waiting.delete(flight)) return false;
+    end(flight);
+    flight.settle(why);
+    return true;
+  }
+
   return {
     keys: () => flights.keys(),
     has: (id) => flights.has(id),
     counts: () => ({ running, waiting: waiting.size }),
     request: (id, fetch, caller) => {
-      let flight = flights.get(id);
-      if (!flight) {
-        if (running >= maxRunning && waiting.size >= maxWaiting) return Promise.resolve(full);
-        let settle: Flight<T>["settle"] = () => {};
-        const outcome = new Promise<Outcome<T>>((resolve) => {
-          settle = resolve;
-        });
-        flight = { id, fetch, outcome, settle, callers: new Set(), isKept: false };
+      const known = flights.get(id);
+      if (!known && running >= maxRunning && waiting.size >= maxWaiting) return Promise.resolve(full);
+      const flight = known ?? createFlight(id, fetch);
+      if (!known) {
         flights.set(id, flight);
         onChange(id, true);
         if (running < maxRunning) begin(flight);
         else waiting.add(flight);
       }
-      if (caller === undefined) flight.isKept = true;
-      else flight.callers.add(caller);
-      return flight.outcome;
+      if (caller === undefined) {
+        flight.isKept = true;
+        return flight.outcome;
+      }
+      return new Promise((resolve, reject) => {
+        flight.callers.set(caller, resolve);
+        flight.outcome.then(resolve, reject);
+      });
     },
     leave: (id, caller) => {
       const flight = flights.get(id);
-      if (!flight?.callers.delete(caller) || flight.callers.size > 0 || flight.isKept) return;
-      if (!waiting.delete(flight)) return;
-      end(flight);
-      flight.settle(nobodyWaits);
+      // Whose fetch runs still wants it: its client may ask again.
+      if (!flight || !waiting.has(flight)) return;
+      if (flight.callers.delete(caller)) drop(flight, nobodyWaits);
+    },
+    cancel: (id, caller) => {
+      const flight = flights.get(id);
+      const answer = flight?.callers.get(caller);
+      if (!flight || !answer) return;
+      flight.callers.delete(caller);
+      if (flight.callers.size > 0 || flight.isKept) return answer(failed.cancelled);
+      // What runs has to clean up first: its caller is answered by its end.
+      if (!drop(flight, failed.cancelled)) flight.cancelling.abort();
     },
   };
 }

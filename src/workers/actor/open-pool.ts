@@ -1,7 +1,7 @@
 import { type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { ImageChange } from "../../protocol/storage/known-images.js";
 import { childOf } from "../../protocol/storage/names.js";
-import type { FetchOrder, FetchReport, OperationHandlers } from "../../protocol/storage/operations.js";
+import type { OperationHandlers } from "../../protocol/storage/operations.js";
 import type { PoolSettings } from "../../protocol/storage/pool-settings.js";
 import type { CompleteImage } from "../../protocol/storage/records.js";
 import type { ActorSettings } from "../../protocol/threads/actor-contract.js";
@@ -42,8 +42,8 @@ export interface OpenPoolOptions {
   readonly liveTags: readonly string[];
   /** Sees the changes of the records. */
   readonly trace?: Trace | undefined;
-  /** Lets the streaming worker fetch an image. `onMoved` is called now and then while bytes move. */
-  fetch(order: FetchOrder, onMoved?: () => void): Promise<Outcome<FetchReport>>;
+  /** As ActorContext has it. */
+  readonly fetch: ActorContext["fetch"];
   /** Sends a change of the images to main, which answers GetImage and ListImages from its copy. */
   announce(change: ImageChange): void;
   /** Called as soon as the records are open. The caller must close them, even if openPool then fails. */

@@ -1,5 +1,4 @@
 import { shownUrl } from "../../protocol/storage/image-hosts.js";
-import type { FetchOrder } from "../../protocol/storage/operations.js";
 import { logWith } from "../../protocol/threads/actor-log.js";
 import type { WaitReport } from "../../protocol/threads/work-report.js";
 import type { DatasetLocks } from "./dataset-locks.js";
@@ -21,7 +20,8 @@ export function trackedContext(context: ActorContext, work: Work): ActorContext 
     zfs: trackedCalls(zfs, "driver", work),
     records: trackedCalls(records, "records", work),
     locks: trackedLocks(locks, work),
-    fetch: (order: FetchOrder) => work.during("stream", shownUrl(order.url), (moved) => fetch(order, moved)),
+    fetch: (order, cancelled) =>
+      work.during("stream", shownUrl(order.url), (moved) => fetch(order, cancelled, moved)),
   };
 }
 
@@ -41,6 +41,7 @@ export function trackedFetches<T>(fetches: FetchQueue<T>, work: Work): FetchQueu
     has: fetches.has,
     counts: fetches.counts,
     leave: fetches.leave,
+    cancel: fetches.cancel,
     request: (id, fetch, caller) => {
       /** Ends the wait for the queue, once the fetch of this work runs or another one has ended. */
       let leaveQueue: () => void = () => {};
@@ -50,9 +51,9 @@ export function trackedFetches<T>(fetches: FetchQueue<T>, work: Work): FetchQueu
       void work.during("queue", `image ${id}`, () => inQueue);
       const outcome = fetches.request(
         id,
-        () => {
+        (cancelled) => {
           leaveQueue();
-          return fetch();
+          return fetch(cancelled);
         },
         caller,
       );

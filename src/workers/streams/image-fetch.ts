@@ -32,6 +32,8 @@ interface FetchOptions {
   onStart?(pid: number | undefined): void;
   /** Called whenever bytes have come from the service or were given to the command. */
   onProgress?(receivedBytes: number, streamBytes: number): void;
+  /** Called with the length of the body as transferred, if the service says it. */
+  onLength?(totalBytes: number): void;
 }
 
 /** The SHA-256 that the image service states, in hex. Source: RFC 9530 and the older RFC 3230. */
@@ -210,6 +212,8 @@ export async function fetchImage(options: FetchOptions): Promise<Outcome<FetchRe
     const { reply, url } = await openSource(order.url, { hosts: order.hosts, ...options });
     try {
       if (reply.statusCode !== 200) return statusFailure(reply, shownUrl(url));
+      const { "content-length": length } = reply.headers;
+      if (length !== undefined) options.onLength?.(Number(length));
       return await receiveBody(options, reply, order.digest ?? statedSha256(reply.headers));
     } finally {
       reply.on("error", () => {}).destroy();

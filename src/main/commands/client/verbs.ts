@@ -60,6 +60,7 @@ const disk: Parameter = {
   ...text("disks", "--disk <disk>", "size=SIZE or image=IMAGE; once for each disk, in their order"),
   parse: parseDisk,
 };
+const job = text("id", "<job>", "the job's id");
 const type = "kvm or container, or what the image service says";
 
 type Row = Partial<Verb> & Pick<Verb, "name" | "method" | "summary">;
@@ -273,7 +274,19 @@ export const VERBS: readonly Verb[] = [
       name: "show",
       method: "GetJob",
       summary: "show a job",
-      arguments: [text("id", "<job>", "the job's id")],
+      arguments: [job],
+    },
+    {
+      name: "wait",
+      method: "WaitJob",
+      summary: "wait until a job has ended, and show it",
+      arguments: [job],
+    },
+    {
+      name: "cancel",
+      method: "CancelJob",
+      summary: "cancel a fetch or a download, which leaves nothing behind",
+      arguments: [job],
     },
   ]),
 ];

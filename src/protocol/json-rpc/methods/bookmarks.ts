@@ -5,9 +5,10 @@ import type { BookmarkRecord } from "../../storage/records.js";
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
 import { string, struct } from "../params.js";
-import { type Method, method } from "./method.js";
+import { change, type Method, method } from "./method.js";
 import { pageFields, pageOfNames } from "./paging.js";
 import { inPool, onName, onNameExplained, refuse } from "./routing.js";
+import { termsFields } from "./terms.js";
 
 const fields = { id: string, pool: string };
 
@@ -40,9 +41,9 @@ function onBookmark(
 }
 
 export const bookmarkMethods: readonly Method[] = [
-  method({
+  change({
     struct: "BookmarkRequest",
-    request: struct({ ...fields, dest: string }),
+    request: struct({ ...fields, dest: string, ...termsFields }),
     operation: "CreateBookmark",
     role: "operate",
     plan: ({ dest, ...request }, pools) =>
@@ -76,9 +77,9 @@ export const bookmarkMethods: readonly Method[] = [
       return joined === undefined ? undefined : `{"bookmarks":[${joined}]}`;
     },
   }),
-  method({
+  change({
     struct: "BookmarkRequest",
-    request: struct(fields),
+    request: struct({ ...fields, ...termsFields }),
     operation: "DeleteBookmark",
     role: "operate",
     plan: ({ pool, ...request }, pools) => {

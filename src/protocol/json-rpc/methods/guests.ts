@@ -1,12 +1,13 @@
 import { fail, failed, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
-import { parseComponentId } from "../../storage/names.js";
+import { type PoolName, parseComponentId } from "../../storage/names.js";
 import type { DiskRecord, GuestRecord } from "../../storage/records.js";
 import { bytesFromMib, MAX_VOLUME_BYTES, mib, mibFromBytes } from "../../storage/units.js";
 import { quote } from "../json-text.js";
 import { arrayOf, type FieldType, mapOf, optional, string, struct, uint64 } from "../params.js";
 import { AFTER_DISKS, BEFORE_DISKS, encodeMembers, memberTypes } from "./guest-members.js";
-import { type Method, method } from "./method.js";
+import { change, type Method, method } from "./method.js";
 import { inPool } from "./routing.js";
+import { termsFields } from "./terms.js";
 import { tooLarge } from "./volumes.js";
 
 const disk = struct({
@@ -19,7 +20,9 @@ const disk = struct({
 });
 
 const guest = struct({ id: string, ...memberTypes, disks: arrayOf(disk) });
-const requestType = struct({ guest: optional(guest), action: string, args: mapOf(string), pool: string });
+const fields = { guest: optional(guest), action: string, args: mapOf(string), pool: string };
+const requestType = struct(fields);
+const changeType = struct({ ...fields, ...termsFields });
 
 type WireGuest = typeof guest extends FieldType<infer T> ? T : never;
 
@@ -77,19 +80,22 @@ function guestMethod(
   operation: "VerifyDisks" | "CreateGuestDisks" | "DeleteGuestsDisks",
   { aliases = [], mostDisks, keepEmptyDisks }: GuestMethodOptions,
 ): Method {
-  return method({
-    operation,
+  const row = {
     aliases,
-    role: operation === "VerifyDisks" ? "read" : "operate",
     struct: "GuestRequest",
-    request: requestType,
-    plan: (request, pools) =>
+    plan: (
+      request: { readonly guest: WireGuest | undefined; readonly pool: string },
+      pools: readonly PoolName[],
+    ) =>
       inPool(pools, request, () => {
         const checked = checkGuest(request.guest, mostDisks);
         return checked.ok ? succeed({ op: operation, guest: checked.value }) : checked;
       }),
-    encode: (record) => encodeGuest(record, keepEmptyDisks),
-  });
+    encode: (record: GuestRecord) => encodeGuest(record, keepEmptyDisks),
+  };
+  return operation === "VerifyDisks"
+    ? method({ ...row, operation, role: "read", request: requestType })
+    : change({ ...row, operation, role: "operate", request: changeType });
 }
 
 /** `disksPerGuest`: how many disks a guest may ask for. */

@@ -1,5 +1,5 @@
 import { fail, failed, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
-import { MAX_NAME_BYTES, parseComponentId } from "../../storage/names.js";
+import { MAX_NAME_BYTES, type PoolName, parseComponentId } from "../../storage/names.js";
 import type { Operation } from "../../storage/operations.js";
 import { makePage } from "../../storage/page.js";
 import type { ImageRecord } from "../../storage/records.js";
@@ -8,13 +8,15 @@ import { isPropertyText, MAX_PROPERTY_CHARACTERS } from "../../storage/volume-se
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
 import { string, struct } from "../params.js";
-import { type Method, method } from "./method.js";
+import { change, type Method, method } from "./method.js";
 import { pageFields } from "./paging.js";
 import { explain, inPool, resolveIn } from "./routing.js";
+import { termsFields } from "./terms.js";
 import { encodeOneVolume } from "./volumes.js";
 
 const fields = { id: string, type: string, dest: string, source: string, pool: string };
 const shape = { struct: "ImageRequest", request: struct(fields) } as const;
+const changeShape = { ...shape, request: struct({ ...fields, ...termsFields }) } as const;
 
 /** Checks a RequestImage. `type` and `source` become properties of the image's volume. */
 function planRequest({ id, type, source }: { id: string; type: string; source: string }): Outcome<Operation> {
@@ -66,15 +68,10 @@ function createImageEncoder(): (images: readonly ImageRecord[], mostBytes: numbe
 export function imageMethods(): readonly Method[] {
   const encodeImages = createImageEncoder();
   const encodeOne = (image: ImageRecord, mostBytes: number) => encodeImages([image], mostBytes);
-  const onImage = (operation: "GetImage" | "DeleteImage") =>
-    method({
-      ...shape,
-      operation,
-      role: operation === "GetImage" ? "read" : "admin",
-      plan: (request, pools) =>
-        inPool(pools, request, () => onKnown(request.id, { op: operation, id: request.id })),
-      encode: encodeOne,
-    });
+  const planKnown =
+    (op: "GetImage" | "DeleteImage") =>
+    (request: { readonly id: string; readonly pool: string }, pools: readonly PoolName[]) =>
+      inPool(pools, request, () => onKnown(request.id, { op, id: request.id }));
 
   return [
     method({
@@ -86,17 +83,29 @@ export function imageMethods(): readonly Method[] {
         inPool(pools, request, () => succeed({ op: "ListImages", type: request.type, ...makePage(request) })),
       encode: encodeImages,
     }),
-    onImage("GetImage"),
     method({
       ...shape,
+      operation: "GetImage",
+      role: "read",
+      plan: planKnown("GetImage"),
+      encode: encodeOne,
+    }),
+    change({
+      ...changeShape,
       operation: "RequestImage",
       role: "operate",
       plan: (request, pools) => inPool(pools, request, () => planRequest(request)),
       encode: encodeOne,
     }),
-    onImage("DeleteImage"),
-    method({
-      ...shape,
+    change({
+      ...changeShape,
+      operation: "DeleteImage",
+      role: "admin",
+      plan: planKnown("DeleteImage"),
+      encode: encodeOne,
+    }),
+    change({
+      ...changeShape,
       operation: "CloneImage",
       role: "operate",
       plan: (request, pools) =>

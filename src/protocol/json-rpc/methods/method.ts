@@ -4,13 +4,16 @@ import type { PoolName } from "../../storage/names.js";
 import type { NodeAnswer, NodeOperation, NodeOperationName } from "../../storage/node-operations.js";
 import type { Answer, Operation, OperationName } from "../../storage/operations.js";
 import type { JsonValue } from "../json.js";
-import { type FieldType, readParams } from "../params.js";
+import { type FieldType, readParams, type Shape } from "../params.js";
 import { byteLength, type JsonText } from "../reply-text.js";
+import { type CallTerms, readTerms, type termsFields } from "./terms.js";
 
 /** An operation with the pool whose actor is to run it. */
 export interface Routed {
   readonly pool: PoolName;
   readonly operation: Operation;
+  /** Undefined: its client waits for its answer, and no other request is taken for the same. */
+  readonly terms?: CallTerms;
 }
 
 /** The same operation for each of several pools, whose answers are written together. */
@@ -64,6 +67,23 @@ interface Row<R, K extends OperationName | NodeOperationName, A, P> {
 /** Creates a method on one pool from a row, whose parts the compiler has checked against each other. */
 export function method<R, K extends OperationName>(row: Row<R, K, Answer<K>, Routed>): Method {
   return fromRow(row);
+}
+
+/** What every request for a change has. */
+type Terms = typeof termsFields extends Shape<infer T> ? T : never;
+
+/** Creates a method that changes one pool, whose request has `termsFields` too. */
+export function change<R, K extends OperationName>(row: Row<R & Terms, K, Answer<K>, Routed>): Method {
+  return fromRow({
+    ...row,
+    plan: (request, pools): Outcome<Routed> => {
+      const terms = readTerms(request);
+      if (!terms.ok) return terms;
+      const planned = row.plan(request, pools);
+      if (!planned.ok || terms.value === undefined) return planned;
+      return succeed({ ...planned.value, terms: terms.value });
+    },
+  });
 }
 
 /** Creates a method on several pools. `encode` gets the answers of all. */

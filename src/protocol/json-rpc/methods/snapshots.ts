@@ -6,9 +6,10 @@ import { mibFromBytes } from "../../storage/units.js";
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
 import { boolean, readObject, string, struct } from "../params.js";
-import { type Method, method, type Routed } from "./method.js";
+import { change, type Method, method, type Routed } from "./method.js";
 import { pageFields, pageOfNames } from "./paging.js";
 import { inPool, onName, onNameExplained, onSnapshot, refuse } from "./routing.js";
+import { termsFields } from "./terms.js";
 
 const fields = {
   id: string,
@@ -19,6 +20,7 @@ const fields = {
 };
 const requestType = struct(fields);
 const shape = { struct: "SnapshotRequest", request: requestType } as const;
+const changeShape = { ...shape, request: struct({ ...fields, ...termsFields }) } as const;
 
 function encodeSnapshot(snapshot: SnapshotRecord): string {
   return `{"id":${quote(snapshot.name)},"size":${mibFromBytes(snapshot.written)}}`;
@@ -57,8 +59,8 @@ export const snapshotMethods: readonly Method[] = [
     plan: (request, pools) => onSnapshot(pools, request, (name) => ({ op: "GetSnapshot", name })),
     encode: encodeOne,
   }),
-  method({
-    ...shape,
+  change({
+    ...changeShape,
     operation: "CreateSnapshot",
     role: "operate",
     plan: ({ dest, recursive, ...request }, pools) =>
@@ -70,9 +72,9 @@ export const snapshotMethods: readonly Method[] = [
       }),
     encode: encodeSnapshots,
   }),
-  method({
+  change({
     struct: "GuestSnapshotRequest",
-    request: struct({ id: string, dest: string, pool: string }),
+    request: struct({ id: string, dest: string, pool: string, ...termsFields }),
     operation: "SnapshotGuest",
     role: "operate",
     plan: (request, pools) =>
@@ -87,16 +89,16 @@ export const snapshotMethods: readonly Method[] = [
       }),
     encode: encodeSnapshots,
   }),
-  method({
-    ...shape,
+  change({
+    ...changeShape,
     operation: "DeleteSnapshot",
     role: "operate",
     plan: ({ recursive, ...request }, pools) =>
       onSnapshot(pools, request, (name) => ({ op: "DeleteSnapshot", name, recursive })),
     encode: encodeSnapshots,
   }),
-  method({
-    ...shape,
+  change({
+    ...changeShape,
     operation: "RollbackSnapshot",
     role: "operate",
     plan: ({ destroyMoreRecent, ...request }, pools) =>

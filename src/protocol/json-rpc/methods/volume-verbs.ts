@@ -2,9 +2,10 @@ import { fail, failed, type Outcome, succeed, tellAbout } from "../../storage/fa
 import { type DatasetName, isWithin, type PoolName } from "../../storage/names.js";
 import { bytesFromMib, MAX_VOLUME_BYTES, mib } from "../../storage/units.js";
 import { boolean, string, struct, uint64 } from "../params.js";
-import { type Method, method } from "./method.js";
+import { change, type Method, method } from "./method.js";
 import { explain, onNameExplained, refuse, resolveIn } from "./routing.js";
 import { readSettings, settingFields } from "./setting-fields.js";
+import { termsFields } from "./terms.js";
 import { encodeOneVolume, tooLarge } from "./volumes.js";
 
 const fields = { id: string, pool: string };
@@ -31,9 +32,9 @@ function newName(pools: readonly PoolName[], pool: PoolName, dest: string): Outc
 
 /** Methods that change a volume which is there. */
 export const volumeVerbs: readonly Method[] = [
-  method({
+  change({
     struct: "ResizeRequest",
-    request: struct({ ...fields, size: uint64, allowDataLoss: boolean }),
+    request: struct({ ...fields, size: uint64, allowDataLoss: boolean, ...termsFields }),
     operation: "ResizeVolume",
     role: "operate",
     plan: ({ size: asked, allowDataLoss, ...request }, pools) => {
@@ -48,9 +49,9 @@ export const volumeVerbs: readonly Method[] = [
     },
     encode: encodeOneVolume,
   }),
-  method({
+  change({
     struct: "RenameRequest",
-    request: struct({ ...fields, dest: string }),
+    request: struct({ ...fields, dest: string, ...termsFields }),
     operation: "RenameVolume",
     role: "operate",
     plan: ({ dest, ...request }, pools) =>
@@ -63,9 +64,9 @@ export const volumeVerbs: readonly Method[] = [
       }),
     encode: encodeOneVolume,
   }),
-  method({
+  change({
     struct: "PromoteRequest",
-    request: struct(fields),
+    request: struct({ ...fields, ...termsFields }),
     operation: "PromoteVolume",
     role: "operate",
     plan: (request, pools) =>
@@ -75,9 +76,9 @@ export const volumeVerbs: readonly Method[] = [
       }),
     encode: encodeOneVolume,
   }),
-  method({
+  change({
     struct: "CloneRequest",
-    request: struct({ ...fields, dest: string }),
+    request: struct({ ...fields, dest: string, ...termsFields }),
     operation: "CloneSnapshot",
     role: "operate",
     plan: ({ dest, ...request }, pools) =>
@@ -91,9 +92,9 @@ export const volumeVerbs: readonly Method[] = [
       }),
     encode: encodeOneVolume,
   }),
-  method({
+  change({
     struct: "SetRequest",
-    request: struct({ ...fields, ...settingFields }),
+    request: struct({ ...fields, ...settingFields, ...termsFields }),
     operation: "SetVolume",
     role: "operate",
     plan: (request, pools) =>

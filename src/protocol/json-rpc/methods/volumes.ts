@@ -5,15 +5,17 @@ import type { VolumeSettings } from "../../storage/volume-settings.js";
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
 import { string, struct, uint64 } from "../params.js";
-import { type Method, method } from "./method.js";
+import { change, type Method, method } from "./method.js";
 import { pageFields, pageOfNames } from "./paging.js";
 import { inPool, onName, onNameExplained } from "./routing.js";
 import { newVolumeFields, readNewVolume, readTagFilter } from "./setting-fields.js";
+import { termsFields } from "./terms.js";
 
 const fields = { id: string, size: uint64, pool: string };
 /** Bytes. */
 const MIB = 1_048_576n;
 const shape = { struct: "VolumeRequest", request: struct(fields) } as const;
+const changeShape = { ...shape, request: struct({ ...fields, ...termsFields }) } as const;
 
 function encodeSettings({
   compression,
@@ -69,9 +71,9 @@ export const volumeMethods: readonly Method[] = [
       }),
     encode: encodeVolumes,
   }),
-  method({
+  change({
     struct: shape.struct,
-    request: struct({ ...fields, ...newVolumeFields }),
+    request: struct({ ...fields, ...newVolumeFields, ...termsFields }),
     operation: "CreateVolume",
     role: "operate",
     plan: (request, pools) => {
@@ -105,8 +107,8 @@ export const volumeMethods: readonly Method[] = [
       ),
     encode: encodeOneVolume,
   }),
-  method({
-    ...shape,
+  change({
+    ...changeShape,
     operation: "DeleteDataset",
     role: "operate",
     plan: (request, pools) =>

@@ -15,6 +15,9 @@ export interface ActorContext {
   readonly log: ActorLog;
   /** Unique to this run of the daemon: part of the tags of its holds, and the mark of its receives. */
   readonly runId: string;
-  /** Lets the streaming worker fetch an image. `onMoved` is called now and then while bytes move. */
-  fetch(order: FetchOrder, onMoved?: () => void): Promise<Outcome<FetchReport>>;
+  /**
+   * Lets the streaming worker fetch an image, until `cancelled` is aborted. `onMoved` is called now and
+   * then while bytes move.
+   */
+  fetch(order: FetchOrder, cancelled: AbortSignal, onMoved?: () => void): Promise<Outcome<FetchReport>>;
 }

@@ -9,7 +9,7 @@ import {
   renamedSnapshot,
   type SnapshotName,
 } from "../../../protocol/storage/names.js";
-import type { OperationHandlers } from "../../../protocol/storage/operations.js";
+import type { Ask, OperationHandlers } from "../../../protocol/storage/operations.js";
 import { partialOf } from "../../../protocol/storage/partial-name.js";
 import type { CompleteImage, ImageRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
@@ -101,7 +101,10 @@ export function imageOperations(
     });
   }
 
-  async function fetchImage(id: ComponentId, type: string, source: string): Promise<Outcome<CompleteImage>> {
+  async function fetchImage(
+    { id, type, source }: Ask<"RequestImage">,
+    cancelled: AbortSignal,
+  ): Promise<Outcome<CompleteImage>> {
     const partial = partialOf(pool, id);
     if (partial.length > MAX_NAME_BYTES) return fail("name.invalid", "invalid id: too long for this pool");
     const volume = childOf(pool, `images/${id}`);
@@ -127,7 +130,8 @@ export function imageOperations(
     // No lock during the transfer, which may take hours: all changes above it would wait. The
     // queue lets one fetch of an image run at a time, and no request can name the partial.
     const command = zfs.receiveCommand(partial, marks);
-    const fetched = await context.fetch({ ...from.value, target: partial, command }).catch(internalFailure);
+    const order = { ...from.value, target: partial, command };
+    const fetched = await context.fetch(order, cancelled).catch(internalFailure);
     return locks.with([partialTree, { name: volume, mode: "tree" }], async () => {
       const publishing = fetched.ok ? publish(id, type, partial, volume) : Promise.resolve(fetched);
       // An exception leaves a partial as a failure does.
@@ -164,12 +168,13 @@ export function imageOperations(
 
     GetImage: async ({ id }) => getImage(known, id),
 
-    async RequestImage({ id, type, source, caller }) {
+    async RequestImage(ask) {
+      const { id, caller } = ask;
       // Without a record the image is pending at once, before any look.
       const image = records.images.has(id) ? await findImage(context, id) : succeed(undefined);
       if (!image.ok) return image;
       if (image.value) return succeed(image.value);
-      return fetches.request(id, () => fetchImage(id, type, source), caller);
+      return fetches.request(id, (cancelled) => fetchImage(ask, cancelled), caller);
     },
 
     async DeleteImage({ id }) {

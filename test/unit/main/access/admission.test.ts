@@ -113,7 +113,11 @@ test("every method says which role it needs, and those that change nothing need 
     const lookup = methods.find(name);
     if (!("found" in lookup)) throw new Error(name);
     const { role } = lookup.found;
-    const expected = /^(List|Get|Verify)/.test(name) ? "read" : name === "DeleteImage" ? "admin" : "operate";
+    const expected = /^(List|Get|Verify|Wait)/.test(name)
+      ? "read"
+      : name === "DeleteImage"
+        ? "admin"
+        : "operate";
     expect([name, role]).toEqual([name, expected]);
   }
 });

@@ -135,9 +135,11 @@ const full: Diagnosis = {
         id: 5,
         owner: "tank",
         startedAt: AT - 20 * SECOND,
+        totalBytes: undefined,
         receivedBytes: 0,
         streamBytes: 0,
         lastByteAt: 0,
+        latest: () => ({ receivedBytes: 0, streamBytes: 0, lastByteAt: 0, totalBytes: undefined }),
       },
       order: {
         url: "https://agent:image-secret@images.example/golden?signature=query-secret",

@@ -102,7 +102,7 @@ function setUp(step: Step | undefined, sendFailure?: Failure) {
     bulkPort: undefined,
     stalledReaderMs: 60_000,
     actorOf: () => actor,
-    jobs: { begin: () => ({ id: "", end: () => {} }) },
+    jobs: { begin: () => ({ id: "", onCancel: () => {}, end: () => {} }) },
     onBytes: () => reach("the count of its bytes"),
     report: ({ code }) => {
       seen.codes.push(code);

@@ -54,7 +54,7 @@ function start(release: () => Outcome<null>) {
     actorOf: () => actor,
     onBytes: () => {},
     report: () => {},
-    jobs: { begin: () => ({ id: "", end: () => {} }) },
+    jobs: { begin: () => ({ id: "", onCancel: () => {}, end: () => {} }) },
     onChange: () => {},
   });
   return { downloads, releases: () => releases };

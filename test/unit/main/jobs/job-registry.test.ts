@@ -1,9 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import {
-  createJobRegistry,
-  type JobRegistry,
-  type JobStart,
-} from "../../../../src/main/jobs/job-registry.js";
+import type { JobStart } from "../../../../src/main/jobs/job-records.js";
+import { createJobRegistry, type JobRegistry, KEPT_MS } from "../../../../src/main/jobs/job-registry.js";
 import { fail } from "../../../../src/protocol/storage/failures.js";
 import type { JobProgress } from "../../../../src/protocol/storage/job-record.js";
 
@@ -18,9 +15,15 @@ const START: JobStart = {
 };
 
 let jobs: JobRegistry;
+/** What `onChange` was told, as `ACTION STATE`. */
+let told: string[];
 beforeEach(() => {
   vi.useFakeTimers({ now: Date.parse("2026-01-02T03:04:05.000Z") });
-  jobs = createJobRegistry({ runId: "run" });
+  told = [];
+  jobs = createJobRegistry({
+    runId: "run",
+    onChange: (job, action) => told.push(`${action} ${job.state}`),
+  });
 });
 afterEach(async () => {
   await jobs.stop();
@@ -30,7 +33,7 @@ afterEach(async () => {
 describe("a job", () => {
   test("that moves no bytes runs from its beginning", () => {
     const { id } = jobs.begin(START);
-    expect(jobs.find(id)).toEqual({
+    expect(jobs.find(id)?.job).toEqual({
       ...{ id: "run-0000001", ...START },
       ...{
         state: "running",
@@ -50,12 +53,12 @@ describe("a job", () => {
     let progress: JobProgress | undefined;
     const { id } = jobs.begin({ ...START, progress: () => progress });
     vi.advanceTimersByTime(5_000);
-    expect(jobs.find(id)).toMatchObject({ state: "queued", startedAt: null });
+    expect(jobs.find(id)?.job).toMatchObject({ state: "queued", startedAt: null });
     for (let step = 0; step <= 20; step++) {
       progress = { phase: "receiving", bytes: step * 1_000, totalBytes: 30_000 };
       vi.advanceTimersByTime(500);
     }
-    const found = jobs.find(id);
+    const found = jobs.find(id)?.job;
     expect(found).toMatchObject({ state: "running", phase: "receiving", bytes: 20_000, totalBytes: 30_000 });
     expect(Date.parse(found?.startedAt ?? "")).toBeGreaterThan(Date.parse(found?.createdAt ?? ""));
     expect(found?.bytesPerSecond).toBeGreaterThan(1_900);
@@ -83,6 +86,87 @@ describe("a job", () => {
     job.end(undefined);
     expect(jobs.list()).toEqual([]);
     expect(jobs.find(job.id)).toBeUndefined();
+    expect(told).toEqual([]);
+  });
+
+  test("that was asked for is kept however short it was, with its result", () => {
+    const job = jobs.begin(START, true);
+    job.end(undefined, '{"volumes":[]}');
+    expect(jobs.find(job.id)).toMatchObject({ job: { state: "done" }, result: '{"volumes":[]}' });
+    expect(told).toEqual(["started running", "ended done"]);
+  });
+
+  test.each([
+    ["job.cancelled", "cancelled"],
+    ["service.interrupted", "interrupted"],
+    ["service.stopping", "interrupted"],
+    ["command.failed", "failed"],
+  ] as const)("that ends by %s is %s", (code, state) => {
+    const job = jobs.begin(START, true);
+    job.end(fail(code, "why").failure);
+    expect(jobs.find(job.id)?.job.state).toBe(state);
+  });
+
+  test("tells of its progress at most twice a second, and only where it moves", () => {
+    let bytes = 0;
+    jobs.begin({ ...START, progress: () => ({ phase: "receiving", bytes, totalBytes: null }) }, true);
+    for (let step = 0; step < 100; step++) {
+      bytes += 10;
+      vi.advanceTimersByTime(20);
+    }
+    vi.advanceTimersByTime(10_000);
+    const progress = told.filter((each) => each.startsWith("progress"));
+    expect(progress.length).toBeGreaterThanOrEqual(4);
+    expect(progress.length).toBeLessThanOrEqual(5);
+  });
+
+  test("tells those who wait when it ends, and no one who has left", () => {
+    const job = jobs.begin(START);
+    const ends: string[] = [];
+    jobs.onceEnded(job.id, ({ job: ended }) => ends.push(ended.state));
+    jobs.onceEnded(job.id, () => ends.push("left"))();
+    job.end(undefined);
+    expect(ends).toEqual(["done"]);
+  });
+
+  test("can be cancelled once it says how, and while it runs", () => {
+    const job = jobs.begin(START, true);
+    expect(jobs.cancelOf(job.id)).toBeUndefined();
+    let asked = 0;
+    job.onCancel(() => asked++);
+    jobs.cancelOf(job.id)?.();
+    expect(asked).toBe(1);
+    job.end(undefined);
+    expect(jobs.cancelOf(job.id)).toBeUndefined();
+  });
+
+  test("that still runs at a stop is interrupted", async () => {
+    const job = jobs.begin(START, true);
+    await jobs.stop();
+    expect(jobs.find(job.id)?.job).toMatchObject({
+      state: "interrupted",
+      failure: { code: "service.stopping" },
+    });
+  });
+
+  test("is forgotten a week after its end, when another ends", () => {
+    const old = jobs.begin(START, true);
+    old.end(undefined);
+    vi.advanceTimersByTime(KEPT_MS + 1);
+    const next = jobs.begin(START, true);
+    next.end(undefined);
+    expect(jobs.list().map(({ id }) => id)).toEqual([next.id]);
+  });
+
+  test("is counted by its state", () => {
+    jobs.begin(START);
+    jobs.begin({ ...START, progress: () => undefined });
+    jobs.begin(START, true).end(undefined);
+    expect([...jobs.counts()].sort()).toEqual([
+      ["done", 1],
+      ["queued", 1],
+      ["running", 1],
+    ]);
   });
 });
 

@@ -45,6 +45,7 @@ test("a scrape tells all calls so far, by method, pool and code, each time", asy
     downloads: () => 0,
     bulkDownloads: () => 0,
     transfers: { pools: ["tank"], downloads: () => [], fetches: () => [] },
+    jobs: () => new Map(),
     pools: async () => [],
     measures: async () => [],
   });

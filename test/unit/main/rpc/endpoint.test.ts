@@ -23,6 +23,7 @@ test("a bug in one request of a batch is a 500, and does not keep the requests b
       if (operation.op === "ListVolumes") throw bug;
       return succeed([]);
     },
+    runOnTerms: async () => ({ outcome: succeed("") }),
     runOnNode: () => succeed([]),
     report: () => {},
     onBug: (error) => bugs.push(error),

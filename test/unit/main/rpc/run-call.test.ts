@@ -45,6 +45,7 @@ async function call(
       asked.push(pool);
       return answer(pool);
     },
+    runOnTerms: async () => ({ outcome: fail("internal", "on terms") }),
     runOnNode: onNode,
     report: (each) => reports.push(each),
   };

@@ -6,6 +6,7 @@ import { turn } from "../../../support/until.js";
 
 interface Flight {
   readonly id: string;
+  readonly cancelled: AbortSignal;
   land(outcome: Outcome<string>): void;
   crash(error: Error): void;
 }
@@ -17,9 +18,9 @@ function controlled(running: number, waiting: number) {
   const request = (id: string, caller?: number) =>
     queue.request(
       id,
-      () => {
+      (cancelled) => {
         started++;
-        return new Promise((land, crash) => flights.push({ id, land, crash }));
+        return new Promise((land, crash) => flights.push({ id, cancelled, land, crash }));
       },
       caller,
     );
@@ -154,6 +155,59 @@ describe("the queue of fetches", () => {
     await turn();
     flights.shift()?.land(succeed("b"));
     expect(await Promise.all(waits)).toEqual([succeed("b"), succeed("b")]);
+  });
+
+  test("a caller that cancels is answered at once, and the fetch goes on for the others", async () => {
+    const { queue, flights, request } = controlled(1, 1);
+    const [first, second] = [request("a", 1), request("a", 2)];
+    queue.cancel("a", 1);
+    queue.cancel("a", 1);
+    await expect(first).resolves.toEqual(failed.cancelled);
+    expect(flights[0]?.cancelled.aborted).toBe(false);
+    flights.shift()?.land(succeed("a"));
+    await expect(second).resolves.toEqual(succeed("a"));
+  });
+
+  test("the last caller that cancels ends the fetch, and waits for its end", async () => {
+    const { queue, flights, request } = controlled(1, 1);
+    const [first, second] = [request("a", 1), request("a", 2)];
+    queue.cancel("a", 1);
+    queue.cancel("a", 2);
+    await expect(first).resolves.toEqual(failed.cancelled);
+    expect(flights[0]?.cancelled.aborted).toBe(true);
+    expect(queue.has("a")).toBe(true);
+    flights.shift()?.land(failed.interrupted);
+    await expect(second).resolves.toEqual(failed.cancelled);
+    expect(queue.has("a")).toBe(false);
+  });
+
+  test("a fetch that is complete before it can be ended is a success", async () => {
+    const { queue, flights, request } = controlled(1, 1);
+    const asked = request("a", 1);
+    queue.cancel("a", 1);
+    flights.shift()?.land(succeed("a"));
+    await expect(asked).resolves.toEqual(succeed("a"));
+  });
+
+  test("one that waits and is cancelled leaves the queue without being fetched", async () => {
+    const { queue, flights, request, started } = controlled(1, 1);
+    const runs = request("a", 1);
+    const waits = request("b", 2);
+    queue.cancel("b", 2);
+    await expect(waits).resolves.toEqual(failed.cancelled);
+    flights.shift()?.land(succeed("a"));
+    await runs;
+    expect(started()).toBe(1);
+  });
+
+  test("a client that left while its fetch ran still counts when another cancels", async () => {
+    const { queue, flights, request } = controlled(1, 1);
+    const asked = [request("a", 1), request("a", 2)];
+    queue.leave("a", 1);
+    queue.cancel("a", 2);
+    expect(flights[0]?.cancelled.aborted).toBe(false);
+    flights.shift()?.land(succeed("a"));
+    expect(await Promise.all(asked)).toEqual([succeed("a"), failed.cancelled]);
   });
 
   test("a fetch that throws gives its place back", async () => {

@@ -228,7 +228,7 @@ describe("an operation whose bytes may move for hours", () => {
       const bytesOf = { stream: moving<Outcome<FetchReport>>(), copy: moving<Outcome<PreparedCopies>>() };
       await using actor = await openActor(
         () => ({ prepareCopies: (_changes, onMoved) => bytesOf.copy.start(onMoved) }),
-        (_order, onMoved) => bytesOf.stream.start(onMoved),
+        (_order, _cancelled, onMoved) => bytesOf.stream.start(onMoved),
       );
       void actor.run(operation);
       await until("it waits for bytes", async () => {

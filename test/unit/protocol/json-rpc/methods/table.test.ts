@@ -43,6 +43,8 @@ const TABLE = [
   ["GetPool", []],
   ["ListJobs", []],
   ["GetJob", []],
+  ["WaitJob", []],
+  ["CancelJob", []],
 ] as const;
 
 const methods = createMethodTable();
