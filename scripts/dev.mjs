@@ -2,6 +2,7 @@
  * `npm run dev`: compiles src after every change, and restarts the daemon after every compile
  * without errors. The daemon serves the embedded pool of config/embedded.json, in ./data.
  * Arguments go to `imagestore serve`: `npm run dev -- --log-level info`.
+ * The page is built once, at the start; `node scripts/build-ui.mjs` builds it again.
  * A compile error leaves the running daemon as it is. Ctrl-C stops the daemon and the compiler.
  *
  * Not `node --watch`: it does not see the files that the worker threads and child processes
@@ -94,7 +95,9 @@ function startCompiler(onCompiled) {
 }
 
 process.chdir(ROOT);
-spawnSync(process.execPath, ["scripts/prune-dist.mjs"], { stdio: "inherit" });
+for (const script of ["scripts/prune-dist.mjs", "scripts/build-ui.mjs"]) {
+  spawnSync(process.execPath, [script], { stdio: "inherit" });
+}
 const runner = createDaemonRunner();
 const compiler = startCompiler(() => void runner.restart());
 

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findChromium } from "../support/chromium.js";
 import { CLI, type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
 import { axeViolations, launchChromium, openPage, type PageOptions } from "../support/page-browser.js";
+import { until } from "../support/until.js";
 
 const program = findChromium();
 if (!program && process.env.REQUIRE_BROWSER) throw new Error("there is no Chromium");
@@ -216,6 +217,35 @@ describe.skipIf(!program)(`the page of the daemon${skipped}`, () => {
     await rowOf(page, "others/made").waitFor();
     await call("DeleteDataset", { id: "others/made" });
     await rowOf(page, "others/made").waitFor({ state: "detached" });
+    await context.close();
+  });
+
+  test("follows the events of the daemon, and goes on behind the last one where they broke off", async () => {
+    const { page, context, wrongs } = await openPage(browser, daemon.url);
+    const places: (string | undefined)[] = [];
+    const told = {
+      epoch: "e",
+      seq: 7,
+      at: "2026-11-29T12:00:00Z",
+      pool: "tank",
+      caller: null,
+      origin: "call",
+    };
+    const event = { ...told, topic: "volume", action: "created", id: "tank/guests/db1/disk-0" };
+    await page.route("**/events", (route) => {
+      places.push(route.request().headers()["last-event-id"]);
+      if (places.length > 1) return route.abort();
+      const subscribed = 'id: e:6\nevent: subscribed\ndata: {"epoch":"e","seq":6,"complete":true}\n\n';
+      const body = `${subscribed}id: e:7\nevent: volume\ndata: ${JSON.stringify(event)}\n\nid: e:9\n: quiet\n\n`;
+      return route.fulfill({ contentType: "text/event-stream", body });
+    });
+    await page.getByLabel("Token").fill(tokens.read ?? "");
+    await page.keyboard.press("Enter");
+    await go(page, "jobs");
+    await page.getByRole("listitem").getByText("volume created").waitFor();
+    await until("it has asked again", () => places.length > 1);
+    expect(places.slice(0, 2)).toEqual([undefined, "e:9"]);
+    expect(wrongs).toEqual([]);
     await context.close();
   });
 

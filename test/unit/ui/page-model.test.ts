@@ -39,17 +39,25 @@ describe("names in the page", () => {
 });
 
 describe("events of a stream", () => {
-  const read = (...pieces: string[]): StreamMessage[] => {
+  const read = (...pieces: string[]) => {
     const messages: StreamMessage[] = [];
-    const parse = createEventParser((message) => messages.push(message));
+    let place = "";
+    const parse = createEventParser({
+      onMessage: (message) => messages.push(message),
+      onPlace: (id) => {
+        place = id;
+      },
+    });
     for (const piece of pieces) parse(piece);
-    return messages;
+    return { messages, place };
   };
   const text = ": hello\nid: e:1\nevent: volume\ndata: {\ndata: }\n\n:\n\ndata:x\r\n\r\nid: e:3\n\n";
-  const expected = [
+  const messages = [
     { id: "e:1", event: "volume", data: "{\n}" },
     { id: "e:1", event: "message", data: "x" },
   ];
+  // The last block has a place alone.
+  const expected = { messages, place: "e:3" };
 
   test("are the same however the text is cut", () => {
     expect(read(text)).toEqual(expected);

@@ -5,8 +5,15 @@ export interface StreamMessage {
   readonly data: string;
 }
 
+/** Who follows a stream. */
+export interface StreamFollower {
+  onMessage(message: StreamMessage): void;
+  /** A place was told, without a message too: a new connection goes on behind it. */
+  onPlace(id: string): void;
+}
+
 /** Reads server-sent events as the HTML standard says, of pieces of text that may be cut anywhere. */
-export function createEventParser(onMessage: (message: StreamMessage) => void): (piece: string) => void {
+export function createEventParser({ onMessage, onPlace }: StreamFollower): (piece: string) => void {
   /** What has come behind the last line break. */
   let rest = "";
   /** The last id, which holds until another one comes. */
@@ -16,6 +23,7 @@ export function createEventParser(onMessage: (message: StreamMessage) => void): 
 
   function takeLine(line: string): void {
     if (line === "") {
+      onPlace(id);
       if (data.length > 0) onMessage({ id, event: event || "message", data: data.join("\n") });
       [event, data] = ["", []];
       return;
@@ -35,13 +43,13 @@ export function createEventParser(onMessage: (message: StreamMessage) => void): 
   };
 }
 
-/** Reads the body of a stream to its end. Rejects if the connection breaks, or stays silent for `silentMs`. */
+/** Reads the body of a stream until it ends, or stays silent for `silentMs`. Rejects if the connection breaks. */
 export async function readEventStream(
   body: ReadableStream<Uint8Array>,
   silentMs: number,
-  onMessage: (message: StreamMessage) => void,
+  follower: StreamFollower,
 ): Promise<void> {
-  const parse = createEventParser(onMessage);
+  const parse = createEventParser(follower);
   const decoder = new TextDecoder();
   const reader = body.getReader();
   for (;;) {

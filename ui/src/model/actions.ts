@@ -43,12 +43,14 @@ export function createActions({ client, notes, jobs, onChanged }: ActionOptions)
     change,
     changeAsJob: async (method, params, words) => {
       if (!jobs.isThere.value) return (await change(method, params, words)).ok;
-      const answer = await change(
-        method,
-        { ...params, background: true },
-        { ...words, done: `${words.busy}: begun as a job` },
-      );
+      const answer = await client.call(method, { ...params, background: true });
+      // Not every method can be a job in every version.
+      if (!answer.ok && answer.failure.message.includes("background"))
+        return (await change(method, params, words)).ok;
+      if (answer.ok) notes.tell("done", `${words.busy}: begun as a job`);
+      else notes.tell("failed", `${words.busy}: not done`, answer.failure.message);
       jobs.refresh();
+      onChanged();
       return answer.ok;
     },
   };

@@ -21,11 +21,14 @@ export interface Catalog {
 /** More changes of volumes at once are one new list. */
 const MOST_LOOK_UPS = 20;
 const GATHER_MS = 200;
+const DATASET_TOPICS = ["image", "volume", "snapshot", "guest"];
 
 export function createCatalog(client: Client, pool: ReadonlySignal<string>): Catalog {
   const shown = signal("");
   /** Volumes that were made or changed and have not been looked up. */
   const changed = new Set<string>();
+  /** What will be done in a moment, by name. */
+  const waiting = new Set<string>();
 
   const volumes = createPagedList<VolumeRecord>(async (page) => {
     const answer = await client.call("ListVolumes", { pool: pool.value, ...page });
@@ -56,6 +59,16 @@ export function createCatalog(client: Client, pool: ReadonlySignal<string>): Cat
     });
   });
 
+  /** Does what many events ask for once. */
+  function soon(name: string, work: () => void): void {
+    if (waiting.has(name)) return;
+    waiting.add(name);
+    setTimeout(() => {
+      waiting.delete(name);
+      work();
+    }, GATHER_MS);
+  }
+
   async function lookUpChanged(): Promise<void> {
     const ids = [...changed];
     changed.clear();
@@ -68,8 +81,8 @@ export function createCatalog(client: Client, pool: ReadonlySignal<string>): Cat
   }
 
   function lookUpSoon(id: string): void {
-    if (changed.size === 0) setTimeout(() => void lookUpChanged(), GATHER_MS);
     changed.add(id);
+    soon("changed", () => void lookUpChanged());
   }
 
   return {
@@ -84,16 +97,17 @@ export function createCatalog(client: Client, pool: ReadonlySignal<string>): Cat
     },
     reload,
     apply: ({ topic, action, pool: place, id }) => {
-      if (place !== pool.value) return;
-      if (topic === "image") void images.load();
-      if (topic === "image" || topic === "guest") return void volumes.load();
+      if (place !== pool.value || !DATASET_TOPICS.includes(topic)) return;
+      if (topic === "image") soon("images", () => void images.load());
       if (topic === "snapshot") {
-        if (shown.value !== "" && isWithin(splitSnapshot(id).dataset, shown.value)) void snapshots.load();
-        return;
-      }
-      if (topic !== "volume") return;
-      if (action === "deleted") volumes.remove((each) => isWithin(each, id));
-      else lookUpSoon(id);
+        const { dataset } = splitSnapshot(id);
+        if (action === "rolled-back") lookUpSoon(dataset);
+        if (shown.value !== "" && isWithin(dataset, shown.value))
+          soon("snapshots", () => void snapshots.load());
+      } else if (action === "deleted") volumes.remove((each) => isWithin(each, id));
+      // The disks of a guest are told one by one, unless it is not known what came of them.
+      else if (topic !== "guest") lookUpSoon(id);
+      else if (action === "changed") soon("volumes", () => void volumes.load());
     },
   };
 }

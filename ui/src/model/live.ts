@@ -26,6 +26,12 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
 const RECENT = 200;
 
+/** The first message of a connection. */
+interface Subscribed {
+  /** Whether all events since the last place come. */
+  readonly complete: boolean;
+}
+
 /** Follows the daemon's events for as long as the page is open. */
 export function followEvents({ client, onEvent, onGap }: LiveOptions): Live {
   const state = signal<LiveState>("connecting");
@@ -34,13 +40,22 @@ export function followEvents({ client, onEvent, onGap }: LiveOptions): Live {
   /** The id of the last event, from which a new connection goes on. */
   let lastId = "";
   let waitMs = FIRST_WAIT_MS;
+  /** Whether there was a subscription before. */
+  let hasBegun = false;
 
-  function take({ id, data }: StreamMessage): void {
-    if (id !== "") lastId = id;
+  function take({ event: name, data }: StreamMessage): void {
+    if (name === "end") return;
+    if (name === "subscribed") {
+      const subscribed: Subscribed = JSON.parse(data);
+      // At first the lists may be older than the subscription; later only what was missed counts.
+      if (!hasBegun || !subscribed.complete) onGap();
+      hasBegun = true;
+      state.value = "live";
+      waitMs = FIRST_WAIT_MS;
+      return;
+    }
     const event: EventRecord = JSON.parse(data);
-    // Messages that are no events tell about the stream itself.
-    if (typeof event.topic !== "string") return;
-    recent.value = [event, ...recent.value].slice(0, RECENT);
+    if (event.action !== "progress") recent.value = [event, ...recent.value].slice(0, RECENT);
     onEvent(event);
   }
 
@@ -50,12 +65,13 @@ export function followEvents({ client, onEvent, onGap }: LiveOptions): Live {
     const answer = await client.get("/events", { headers, signal: ending.signal });
     if (!answer.ok) return answer.failure.reason !== "http.404";
     if (!answer.value.body) return false;
-    const isFirst = lastId === "" && state.value === "connecting";
-    state.value = "live";
-    waitMs = FIRST_WAIT_MS;
-    if (!isFirst) onGap();
     try {
-      await readEventStream(answer.value.body, SILENT_MS, take);
+      await readEventStream(answer.value.body, SILENT_MS, {
+        onMessage: take,
+        onPlace: (id) => {
+          if (id !== "") lastId = id;
+        },
+      });
     } catch {
       // The connection broke: the next one goes on behind the last event.
     }
