@@ -15,10 +15,12 @@ const [file = join(CHECKOUT, "dist/sbom.json")] = process.argv.slice(2);
 const { "": root, ...locked } = JSON.parse(
   readFileSync(join(CHECKOUT, "npm-shrinkwrap.json"), "utf8"),
 ).packages;
+/** What the page is bundled of: it is shipped in dist/ui. */
+const IN_PAGE = ["preact", "@preact/signals", "@preact/signals-core"].map((name) => `node_modules/${name}`);
 /** NAME@VERSION of what is not only for development. */
 const kept = new Set(
   Object.entries(locked)
-    .filter(([, { dev }]) => !dev)
+    .filter(([path, { dev }]) => !dev || IN_PAGE.includes(path))
     .map(
       ([path, { version, name }]) =>
         `${name ?? path.slice(path.lastIndexOf("node_modules/") + 13)}@${version}`,

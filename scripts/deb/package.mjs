@@ -84,7 +84,7 @@ function putDocuments(nodeLicense, packages) {
     "usr/share/doc/imagestore/copyright",
     `imagestore is free software under the Apache License 2.0, which is below and in
 /usr/share/common-licenses/Apache-2.0. /usr/lib/imagestore/bin/node is Node.js as its project publishes it;
-node-license.gz has its licenses. /usr/lib/imagestore/node_modules has these packages, with their licenses:
+node-license.gz has its licenses. /usr/lib/imagestore/dist/ui/licenses.md has those of the page. /usr/lib/imagestore/node_modules has these packages, with their licenses:
 
 ${packages.join("\n")}
 

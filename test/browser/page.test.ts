@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findChromium } from "../support/chromium.js";
 import { CLI, type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
 import { axeViolations, launchChromium, openPage, type PageOptions } from "../support/page-browser.js";
+import { must, type Snapshots, type Volumes } from "../support/rpc.js";
 import { until } from "../support/until.js";
 
 const program = findChromium();
@@ -14,6 +15,7 @@ if (!program && process.env.REQUIRE_BROWSER) throw new Error("there is no Chromi
 const skipped = program ? "" : ", skipped: there is no Chromium";
 
 const VIEWS = ["overview", "volumes", "images", "guests", "jobs"];
+const MIB = 1024 ** 2;
 /** As many as a large node has. */
 const MANY = 10_000;
 
@@ -247,6 +249,70 @@ describe.skipIf(!program)(`the page of the daemon${skipped}`, () => {
     expect(places.slice(0, 2)).toEqual([undefined, "e:9"]);
     expect(wrongs).toEqual([]);
     await context.close();
+  });
+
+  test("shows how far jobs are, and cancels one", async () => {
+    const { page, context, wrongs } = await openPage(browser, daemon.url);
+    const job = {
+      ...{ id: "j-1", method: "RequestImage", pool: "tank", dataset: "tank/images/golden", caller: null },
+      ...{ state: "running", phase: "receiving", bytes: 512 * MIB, totalBytes: 2048 * MIB },
+      ...{
+        bytesPerSecond: 64 * MIB,
+        etaSeconds: 24,
+        createdAt: "2026-11-29T12:00:00Z",
+        endedAt: null,
+        failure: null,
+      },
+    };
+    /** Its state when it is asked for next. */
+    let state = job.state;
+    await page.route("**/rpc", (route) => {
+      const { method, params } = route.request().postDataJSON() as {
+        method: string;
+        params: { id?: string };
+      };
+      if (method !== "ListJobs" && method !== "CancelJob") return route.continue();
+      if (method === "CancelJob" && params.id === job.id) state = "cancelled";
+      return route.fulfill({ json: { jsonrpc: "2.0", id: 1, result: { jobs: [{ ...job, state }] } } });
+    });
+    await page.getByLabel("Token").fill(tokens.operate ?? "");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Running" }).waitFor();
+    const bar = page.getByRole("progressbar", { name: "Progress of RequestImage tank/images/golden" });
+    expect([await bar.getAttribute("value"), await bar.getAttribute("max")]).toEqual([
+      ...[String(512 * MIB), String(2048 * MIB)],
+    ]);
+    await page.getByText("512 MiB of 2 GiB, 64 MiB/s, 24 s left").waitFor();
+    await page.getByRole("button", { name: "Cancel RequestImage tank/images/golden" }).click();
+    await bar.waitFor({ state: "detached" });
+    await go(page, "jobs");
+    await page.getByRole("row").getByText("cancelled").waitFor();
+    expect(wrongs).toEqual([]);
+    await context.close();
+  });
+
+  test("asks for no token where the daemon asks for none, and leaves downloads to the browser", async () => {
+    const open = await startDaemonProcess({
+      listen: { port: 0 },
+      pools: [{ name: "tank", driver: "embedded", folder: join(folder, "pool-open") }],
+    });
+    try {
+      await must<Volumes>(open.url, "CreateVolume", { id: "v", size: 8 });
+      await must<Snapshots>(open.url, "CreateSnapshot", { id: "v", dest: "s" });
+      const { page, context, wrongs } = await openPage(browser, open.url);
+      await page.getByText("no token needed").waitFor();
+      await go(page, "volumes", "tank/v");
+      const [download] = await Promise.all([
+        page.waitForEvent("download"),
+        page.getByRole("button", { name: "Download s" }).click(),
+      ]);
+      const reply = await fetch(`${open.url}/snapshots/download?id=v@s`);
+      expect(readFileSync(await download.path()).equals(Buffer.from(await reply.arrayBuffer()))).toBe(true);
+      expect(wrongs).toEqual([]);
+      await context.close();
+    } finally {
+      await open.stop();
+    }
   });
 
   test("is used by the keys alone", async () => {
