@@ -271,7 +271,7 @@ describe.skipIf(!program)(`the page of the daemon${skipped}`, () => {
         method: string;
         params: { id?: string };
       };
-      if (method !== "ListJobs" && method !== "CancelJob") return route.continue();
+      if (!["ListJobs", "WaitJob", "CancelJob"].includes(method)) return route.continue();
       if (method === "CancelJob" && params.id === job.id) state = "cancelled";
       return route.fulfill({ json: { jsonrpc: "2.0", id: 1, result: { jobs: [{ ...job, state }] } } });
     });

@@ -133,5 +133,6 @@ export interface Answers {
   DeleteImage: Images;
   DeleteGuestsDisks: { readonly guest: { readonly id: string } };
   ListJobs: Jobs;
+  WaitJob: Jobs;
   CancelJob: Jobs;
 }

@@ -16,7 +16,7 @@ export interface Actions {
     params: object,
     words: Words,
   ): Promise<Outcome<Answers[Method]>>;
-  /** As change, as a job where the daemon has jobs. */
+  /** As change, as a job where the daemon can do that. */
   changeAsJob<Method extends keyof Answers>(method: Method, params: object, words: Words): Promise<boolean>;
 }
 
@@ -42,11 +42,8 @@ export function createActions({ client, notes, jobs, onChanged }: ActionOptions)
   return {
     change,
     changeAsJob: async (method, params, words) => {
-      if (!jobs.isThere.value) return (await change(method, params, words)).ok;
+      if (!jobs.isManaged.value) return (await change(method, params, words)).ok;
       const answer = await client.call(method, { ...params, background: true });
-      // Not every method can be a job in every version.
-      if (!answer.ok && answer.failure.message.includes("background"))
-        return (await change(method, params, words)).ok;
       if (answer.ok) notes.tell("done", `${words.busy}: begun as a job`);
       else notes.tell("failed", `${words.busy}: not done`, answer.failure.message);
       jobs.refresh();

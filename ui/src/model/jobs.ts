@@ -9,6 +9,8 @@ export interface Jobs {
   readonly running: ReadonlySignal<readonly JobRecord[]>;
   /** Whether the daemon has jobs; undefined until it is known. */
   readonly isThere: ReadonlySignal<boolean | undefined>;
+  /** Whether changes can be begun as jobs, and jobs cancelled. */
+  readonly isManaged: ReadonlySignal<boolean>;
   put(job: JobRecord): void;
   refresh(): void;
   stop(): void;
@@ -26,8 +28,15 @@ export function isRunning({ state }: JobRecord): boolean {
 export function watchJobs(client: Client): Jobs {
   const list = signal<readonly JobRecord[]>([]);
   const isThere = signal<boolean | undefined>(undefined);
+  const isManaged = signal(false);
   const newestFirst = (jobs: readonly JobRecord[]) =>
     [...jobs].sort((a, b) => (a.createdAt < b.createdAt ? 1 : a.createdAt > b.createdAt ? -1 : 0));
+
+  /** `background`, CancelJob and WaitJob come together. WaitJob is a read, which no log and no audit file notes as refused. */
+  async function askManaged(): Promise<void> {
+    const answer = await client.call("WaitJob", { id: "" });
+    isManaged.value = answer.ok || answer.failure.reason !== "rpc.method_not_found";
+  }
 
   async function look(): Promise<void> {
     let jobs: readonly JobRecord[] = [];
@@ -40,6 +49,7 @@ export function watchJobs(client: Client): Jobs {
       jobs = [...jobs, ...answer.value.jobs];
       if (answer.value.jobs.length < PAGE) break;
     }
+    if (isThere.value === undefined) await askManaged();
     isThere.value = true;
     list.value = newestFirst(jobs);
   }
@@ -53,6 +63,7 @@ export function watchJobs(client: Client): Jobs {
     list,
     running,
     isThere,
+    isManaged,
     put: (job) => {
       const isNew = !list.value.some(({ id }) => id === job.id);
       list.value = newestFirst([...list.value.filter(({ id }) => id !== job.id), job]);

@@ -41,7 +41,7 @@ export function JobTable({ jobs }: { readonly jobs: readonly JobRecord[] }) {
 }
 
 function JobRow({ job }: { readonly job: JobRecord }) {
-  const { session, actions } = useStore();
+  const { session, actions, jobs } = useStore();
   const name = `${job.method} ${job.dataset ?? job.pool ?? ""}`.trim();
   const cancel = () =>
     void actions.change(
@@ -68,7 +68,7 @@ function JobRow({ job }: { readonly job: JobRecord }) {
         <time dateTime={job.createdAt}>{new Date(job.createdAt).toLocaleTimeString()}</time>
       </td>
       <td class="actions">
-        {isRunning(job) && session.can("operate") && (
+        {isRunning(job) && jobs.isManaged.value && session.can("operate") && (
           <Button icon="close" label={`Cancel ${name}`} onClick={cancel} />
         )}
       </td>
