@@ -64,8 +64,8 @@ describe("imagestore volume, snapshot, guest, image, pool and call", () => {
 
   test("make, show, list, roll back and delete what they say", async () => {
     expect(await shown("volume create g/v --size 64M -H")).toMatch(/^tank\/g\/v\t64\.0 MiB\t\/.*\n$/);
-    expect(await shown("volume list")).toContain("NAME      VOLSIZE   DEVICE\ntank/g/v  64.0 MiB  ");
-    expect(await shown("snapshot create g/v s1")).toBe("NAME         WRITTEN\ntank/g/v@s1  0 B\n");
+    expect(await shown("volume list")).toContain("NAME       VOLSIZE  DEVICE\ntank/g/v  64.0 MiB  ");
+    expect(await shown("snapshot create g/v s1")).toBe("NAME         WRITTEN\ntank/g/v@s1      0 B\n");
     expect(await shown("snapshot create -r g s2 -H")).toBe("tank/g@s2\t0 B\ntank/g/v@s2\t0 B\n");
     expect(await shown("snapshot list g/v -H")).toBe("tank/g/v@s1\t0 B\ntank/g/v@s2\t0 B\n");
     expect(await run(["snapshot", "rollback", "g/v@s1"])).toMatchObject({ status: 5, stdout: "" });

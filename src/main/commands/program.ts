@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { checkConfigCommand } from "./check-config.js";
 import { addVerbs, callCommand, downloadCommand } from "./client/client-commands.js";
+import { contextCommand } from "./contexts/context-command.js";
 import { diagnoseCommand } from "./diagnose.js";
 import { imageCommand } from "./image/image-command.js";
 import { schemaCommand } from "./schema-command.js";
@@ -28,5 +29,6 @@ export function createProgram(version: string): Command {
     .addCommand(addVerbs(new Command("job").description("show the work that lasts")))
     .addCommand(callCommand())
     .addCommand(schemaCommand(version))
+    .addCommand(contextCommand())
     .addCommand(tokenCommand());
 }

@@ -49,7 +49,7 @@ function fromEnvironment(env: NodeJS.ProcessEnv): Overrides {
 const VARIABLES = [
   ...["CONFIG", "HOST", "PORT", "TRANSPORT", "POOLS", "LOG_LEVEL", "IMAGE_SERVICE", "DATA_DIR"],
   ...["NUM_FETCHERS", "MAX_PENDING", "TRACE", "TRACE_FAULT", "URL", "TOKENS", "TOKEN_FILE"],
-  ...["CA_FILE", "CERT_FILE", "KEY_FILE"],
+  ...["CA_FILE", "CERT_FILE", "KEY_FILE", "CONTEXT"],
 ].map((name) => `IMAGESTORE_${name}`);
 
 /** A line for each variable that looks like a setting of ours and is none: it was probably mistyped. */

@@ -2,6 +2,7 @@ import { accessSync, constants, readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import { messageOf } from "../../../protocol/storage/caught-error.js";
 import type { Config } from "../../config/schema.js";
+import { type Context, contextNamed, contextsFile, readContexts } from "../contexts/contexts.js";
 import { notEmpty } from "../option-parsers.js";
 import { CallFailure, EXIT } from "./call-failure.js";
 import {
@@ -24,6 +25,8 @@ export interface IdentityFlags {
 
 export interface AddressFlags extends IdentityFlags {
   readonly url?: URL;
+  /** The name of one of the user's contexts. */
+  readonly context?: string | undefined;
 }
 
 /** Adds the options that parse to `IdentityFlags`. */
@@ -31,36 +34,104 @@ export function withIdentityFlags(command: Command): Command {
   return command
     .option(
       "--token-file <file>",
-      "a file that holds your token (default IMAGESTORE_TOKEN_FILE, or none)",
+      "a file that holds your token (default IMAGESTORE_TOKEN_FILE, the context's, or none)",
       notEmpty,
     )
     .option(
       "--ca-file <file>",
-      "the CA of a daemon with https, in PEM (default IMAGESTORE_CA_FILE, or those of Node)",
+      "the CA of a daemon with https, in PEM (default IMAGESTORE_CA_FILE, the context's, or those of Node)",
       notEmpty,
     )
     .option(
       "--cert-file <file>",
-      "your certificate, in PEM (default IMAGESTORE_CERT_FILE, or none)",
+      "your certificate, in PEM (default IMAGESTORE_CERT_FILE, the context's, or none)",
       notEmpty,
     )
-    .option("--key-file <file>", "its key, in PEM (default IMAGESTORE_KEY_FILE)", notEmpty);
+    .option("--key-file <file>", "its key, in PEM (default IMAGESTORE_KEY_FILE, or the context's)", notEmpty);
 }
 
 /** Adds the options that say where the daemon is, and who calls it. They parse to `AddressFlags`. */
 export function withAddressFlags(command: Command): Command {
   const url = new Option(
     "-u, --url <url>",
-    "where the daemon listens (default IMAGESTORE_URL, or as the configuration says)",
+    "where the daemon listens (default IMAGESTORE_URL, the context's, or as the configuration says)",
   );
-  return withIdentityFlags(command.addOption(url.argParser(parseUrl)));
+  return withIdentityFlags(
+    command
+      .addOption(url.argParser(parseUrl))
+      .option(
+        "--context <name>",
+        "one of your contexts (default IMAGESTORE_CONTEXT, or the current one)",
+        notEmpty,
+      ),
+  );
 }
 
-/** Where the daemon is, as the flag, `IMAGESTORE_URL`, or the configuration of this machine says, and what it is shown. */
-export async function addressOf({ url, tokenFile, ...files }: AddressFlags): Promise<DaemonAddress> {
-  const file = tokenFile ?? process.env.IMAGESTORE_TOKEN_FILE;
-  const headers = file ? { authorization: `Bearer ${read(file, tokenIn)}` } : {};
-  return { ...placeOf(url ?? (await knownUrl())), headers, tls: tlsOf(files) };
+/**
+ * The context that a call uses. Undefined: none, or the address is given otherwise, and then what a context holds is
+ * not for it. Throws a CallFailure: no such context, or the file is damaged.
+ */
+export function chooseContext(
+  { url, context }: Pick<AddressFlags, "url" | "context">,
+  env: NodeJS.ProcessEnv,
+): Context | undefined {
+  if (url && context !== undefined) {
+    throw new CallFailure("give --url or --context, not both", EXIT.refused);
+  }
+  const file = contextsFile(env);
+  if (context !== undefined) return contextNamed(readContexts(file), context);
+  if (url || env.IMAGESTORE_URL) return undefined;
+  const contexts = readContexts(file);
+  const name = env.IMAGESTORE_CONTEXT || contexts.current;
+  return name === undefined ? undefined : contextNamed(contexts, name);
+}
+
+/** What the flags, the environment and a context name, the first of them that does. */
+function identityOf(flags: AddressFlags, context: Context | undefined): IdentityFlags {
+  const { env } = process;
+  const fromEnvironment: IdentityFlags = {
+    tokenFile: env.IMAGESTORE_TOKEN_FILE,
+    caFile: env.IMAGESTORE_CA_FILE,
+    certFile: env.IMAGESTORE_CERT_FILE,
+    keyFile: env.IMAGESTORE_KEY_FILE,
+  };
+  // Who names a context by a flag means all of it.
+  const others = flags.context === undefined ? [fromEnvironment, context] : [context, fromEnvironment];
+  const first = (key: keyof IdentityFlags) =>
+    flags[key] ?? others.map((each) => each?.[key]).find((file) => file !== undefined && file !== "");
+  return {
+    tokenFile: first("tokenFile"),
+    caFile: first("caFile"),
+    certFile: first("certFile"),
+    keyFile: first("keyFile"),
+  };
+}
+
+/**
+ * Where the daemon is, and what it is shown: by the flags, the environment, the context, or the configuration of
+ * this machine, the first of them that says so. Rejects with a CallFailure.
+ */
+export async function addressOf(flags: AddressFlags): Promise<DaemonAddress> {
+  const context = chooseContext(flags, process.env);
+  const place = placeOf(flags.url ?? (context ? urlOfContext(context) : await knownUrl()));
+  return { ...place, ...readIdentity(identityOf(flags, context)) };
+}
+
+function urlOfContext({ name, url }: Context): URL {
+  try {
+    return parseUrl(url);
+  } catch {
+    throw new CallFailure(`context ${name}: ${url}: ${URL_RULE}`, EXIT.refused);
+  }
+}
+
+/** Reads the files of an identity. Throws a CallFailure if one can't be read, or does not hold what it must. */
+export function readIdentity(files: IdentityFlags): Pick<DaemonAddress, "headers" | "tls"> {
+  const { tokenFile } = files;
+  return {
+    headers: tokenFile ? { authorization: `Bearer ${read(tokenFile, tokenIn)}` } : {},
+    tls: tlsOf(files),
+  };
 }
 
 /** Calls a function with what a file holds. Throws a CallFailure. */
@@ -78,12 +149,8 @@ function tokenIn(bytes: Buffer): string {
   throw new Error("must hold one token, and nothing else");
 }
 
-function tlsOf(flags: IdentityFlags): TlsFiles {
-  const { env } = process;
-  const ca = flags.caFile ?? env.IMAGESTORE_CA_FILE;
-  const cert = flags.certFile ?? env.IMAGESTORE_CERT_FILE;
-  const key = flags.keyFile ?? env.IMAGESTORE_KEY_FILE;
-  if (Boolean(cert) !== Boolean(key)) {
+function tlsOf({ caFile, certFile, keyFile }: IdentityFlags): TlsFiles {
+  if (Boolean(certFile) !== Boolean(keyFile)) {
     throw new CallFailure("a certificate and its key go together: --cert-file and --key-file", EXIT.refused);
   }
   const pem = (file: string, name: string) =>
@@ -92,9 +159,9 @@ function tlsOf(flags: IdentityFlags): TlsFiles {
       throw new Error(`holds no ${name} in PEM`);
     });
   return {
-    ...(ca && { ca: pem(ca, "CERTIFICATE") }),
-    ...(cert && { cert: pem(cert, "CERTIFICATE") }),
-    ...(key && { key: pem(key, "PRIVATE KEY") }),
+    ...(caFile && { ca: pem(caFile, "CERTIFICATE") }),
+    ...(certFile && { cert: pem(certFile, "CERTIFICATE") }),
+    ...(keyFile && { key: pem(keyFile, "PRIVATE KEY") }),
   };
 }
 

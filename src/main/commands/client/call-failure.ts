@@ -61,3 +61,11 @@ export function statusOfFailure(code: string): number {
   if (known?.retryable) return EXIT.tryAgain;
   return statusOfErrno(known?.errno);
 }
+
+/** Ends the process with a line on stderr, or with a stack if it is a bug. */
+export function exitWithFailure(error: unknown): never {
+  const isCall = error instanceof CallFailure;
+  const line = isCall ? error.message : error instanceof Error ? error.stack : String(error);
+  process.stderr.write(`imagestore: ${line}\n`);
+  process.exit(isCall ? error.exitStatus : EXIT.other);
+}

@@ -1,86 +1,64 @@
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
-import { ageText } from "../../diagnosis/text-layout.js";
 import { notEmpty } from "../option-parsers.js";
-import { type AddressFlags, addressOf, withAddressFlags } from "./address-flags.js";
-import { CallFailure, EXIT } from "./call-failure.js";
+import { addressOf, withAddressFlags } from "./address-flags.js";
+import { exitWithFailure } from "./call-failure.js";
+import {
+  type ClientFlags,
+  clientCommand,
+  endWithReader,
+  parseSeconds,
+  shownWhile,
+  tableStyle,
+  withTableFlags,
+} from "./client-flags.js";
+import type { DaemonAddress } from "./daemon-address.js";
 import type { DownloadOptions } from "./download-snapshot.js";
-import { type RecordKind, tableText } from "./record-tables.js";
+import { recordLines } from "./record-tables.js";
 import type { VerbAnswer } from "./verb-call.js";
 import { VERBS, type Verb } from "./verbs.js";
 
-/** What every command of the client can be given. */
-interface ClientFlags extends AddressFlags {
-  readonly pool?: string;
-  readonly json?: boolean;
-  readonly bare?: boolean;
-  readonly watch?: number;
-}
-
 const DEFAULT_WATCH_S = 2;
-const MOST_WATCH_S = 3_600;
-const CLEAR_SCREEN = "\x1b[H\x1b[2J";
-const CLEAR_LINE = "\r\x1b[K";
-/** After so long a call is said to be under way, on a terminal. */
-const PATIENCE_MS = 1_000;
 
-function parseSeconds(text: string): number {
-  const seconds = Number(text);
-  if (seconds >= 0.1 && seconds <= MOST_WATCH_S) return seconds;
-  throw new InvalidArgumentError(`must be seconds from 0.1 to ${MOST_WATCH_S}`);
-}
+type Params = Readonly<Record<string, unknown>>;
 
-/** Ends the process with a line on stderr, or with a stack if it is a bug. */
-function exitWithFailure(error: unknown): never {
-  const isCall = error instanceof CallFailure;
-  const line = isCall ? error.message : error instanceof Error ? error.stack : String(error);
-  process.stderr.write(`imagestore: ${line}\n`);
-  process.exit(isCall ? error.exitStatus : EXIT.other);
-}
-
-/** Says on a terminal that a call is under way, until it has ended. */
-async function shownWhile<T>(what: string, work: Promise<T>): Promise<T> {
-  const { stderr } = process;
-  if (!stderr.isTTY) return work;
-  const startedAt = performance.now();
-  const timer = setInterval(
-    () => stderr.write(`${CLEAR_LINE}${what}: ${ageText(performance.now() - startedAt)}`),
-    PATIENCE_MS,
-  );
-  return work.finally(() => {
-    clearInterval(timer);
-    if (performance.now() - startedAt > PATIENCE_MS) stderr.write(CLEAR_LINE);
-  });
-}
-
-function print(kind: RecordKind, { text, records }: VerbAnswer, { json, bare }: ClientFlags): void {
-  process.stdout.write(json ? `${text}\n` : tableText(kind, records, bare === true));
-}
-
-async function run(verb: Verb, params: Readonly<Record<string, unknown>>, flags: ClientFlags): Promise<void> {
+/** Calls a verb once. A person who mistyped a name is told the nearest. */
+async function answerOf(address: DaemonAddress, verb: Verb, params: Params): Promise<VerbAnswer> {
   // Loaded here: node:http brings much along, which the commands of images run without.
   const { callVerb } = await import("./verb-call.js");
-  const address = await addressOf(flags);
-  const what = `imagestore ${verb.group} ${verb.name}`;
-  for (;;) {
-    const answer = await shownWhile(what, callVerb(address, verb, { ...params, pool: flags.pool }));
-    if (flags.watch !== undefined && process.stdout.isTTY) process.stdout.write(CLEAR_SCREEN);
-    print(verb.records, answer, flags);
-    if (flags.watch === undefined) return;
-    await new Promise((resolve) => setTimeout(resolve, (flags.watch ?? DEFAULT_WATCH_S) * 1_000));
+  try {
+    return await shownWhile(`imagestore ${verb.group} ${verb.name}`, callVerb(address, verb, params));
+  } catch (error) {
+    if (!process.stderr.isTTY) throw error;
+    const { withNearest } = await import("./nearest-record.js");
+    throw await withNearest(error, address, verb, params);
   }
 }
 
-/** Where nobody reads the answer any more, the command ends. */
-function endWithReader(): void {
-  process.stdout.on("error", () => process.exit(EXIT.other));
+async function askFirst(address: DaemonAddress, verb: Verb, params: Params): Promise<void> {
+  const { canAsk, confirm } = await import("./confirm.js");
+  if (!canAsk()) return;
+  const { destructionOf } = await import("./destruction.js");
+  const { withNearest } = await import("./nearest-record.js");
+  const destruction = await destructionOf(address, verb, params).catch(async (error: unknown) => {
+    throw await withNearest(error, address, verb, params);
+  });
+  if (destruction) await confirm(destruction);
 }
 
-/** A command without its action, with the options that all have. */
-function clientCommand(name: string, summary: string): Command {
-  return withAddressFlags(new Command(name))
-    .description(summary)
-    .hook("preAction", endWithReader)
-    .option("--json", "print the answer as JSON");
+async function run(verb: Verb, given: Params, flags: ClientFlags): Promise<void> {
+  const address = await addressOf(flags);
+  const params = { ...given, pool: flags.pool };
+  if (verb.destroys !== undefined && !flags.yes) await askFirst(address, verb, params);
+  const lines = async () => {
+    const { text, records } = await answerOf(address, verb, params);
+    return flags.json ? [text] : recordLines(verb.records, records, tableStyle(flags));
+  };
+  if (flags.watch === undefined) {
+    process.stdout.write((await lines()).map((line) => `${line}\n`).join(""));
+    return;
+  }
+  const { watchLines } = await import("./watch.js");
+  await watchLines(flags.watch, lines);
 }
 
 function isReadOnly({ method }: Verb): boolean {
@@ -96,12 +74,15 @@ function verbCommand(verb: Verb): Command {
     const option = new Option(flags, description).makeOptionMandatory(isRequired === true);
     command.addOption(flags.includes("<") ? option.argParser(parse) : option);
   }
-  command.option("-H, --bare", "print no headings, and tabs between the columns");
+  withTableFlags(command);
   if (verb.group !== "pool")
     command.option("--pool <pool>", "the pool (default the daemon's first)", notEmpty);
   if (isReadOnly(verb)) {
     const watch = new Option("--watch [seconds]", "print it again and again").argParser(parseSeconds);
     command.addOption(watch.preset(DEFAULT_WATCH_S));
+  }
+  if (verb.destroys !== undefined) {
+    command.option("-y, --yes", "don't ask; without a terminal nothing is asked");
   }
   return command.action(async (...given: unknown[]) => {
     const flags = command.opts<ClientFlags & Record<string, unknown>>();

@@ -1,12 +1,11 @@
-import { alignRows, printable, sizeText } from "../../diagnosis/text-layout.js";
+import { sizeText } from "../../diagnosis/text-layout.js";
+import { type Column, type TableStyle, tableLines } from "../terminal/fitted-table.js";
+import type { Look } from "../terminal/paint.js";
 
 const MIB = 1024 * 1024;
 
 /** A record as the daemon answers with it. */
 export type ShownRecord = Readonly<Record<string, unknown>>;
-
-/** A column of a table: its heading, and what a record has there. */
-type Column = readonly [heading: string, cell: (record: ShownRecord) => string];
 
 /** What the member of an answer with this name holds. */
 export type RecordKind =
@@ -21,31 +20,72 @@ export type RecordKind =
 
 const text = (value: unknown) =>
   value === undefined || value === null || value === "" ? "-" : String(value);
-const plain = (heading: string, key: string): Column => [heading, (record) => text(record[key])];
+
+type More = Partial<Column<ShownRecord>>;
+
+const plain = (heading: string, key: string, more: More = {}): Column<ShownRecord> => ({
+  ...{ heading, cell: (record) => text(record[key]) },
+  ...more,
+});
+
 /** Of a size in whole MiB. */
-const size = (heading: string, key: string): Column => [
+const size = (heading: string, key: string, more: More = {}): Column<ShownRecord> => ({
   heading,
-  (record) => sizeText(Number(record[key]) * MIB),
-];
+  cell: (record) => sizeText(Number(record[key]) * MIB),
+  // A size may have more bytes than a number of JavaScript keeps.
+  exact: (record) => {
+    const mib = Number(record[key]);
+    return Number.isInteger(mib) ? String(BigInt(mib) * BigInt(MIB)) : "-";
+  },
+  isNumber: true,
+  ...more,
+});
+
+const percent = (heading: string, numberOf: (record: ShownRecord) => number | undefined, more: More = {}) => {
+  const cell = (unit: string) => (record: ShownRecord) => {
+    const value = numberOf(record);
+    return value === undefined ? "-" : `${value}${unit}`;
+  };
+  return { heading, cell: cell("%"), exact: cell(""), isNumber: true, ...more };
+};
+
+/** How much of a pool is allocated. */
+const fill = ({ allocated, size: all }: ShownRecord) =>
+  Number(all) > 0 ? Math.round((Number(allocated) / Number(all)) * 100) : undefined;
+
+/** A pool with so many per cent allocated gets slow, and one with more soon has no room. */
+const FULL_PERCENT = 80;
+const VERY_FULL_PERCENT = 95;
+
+export function lookOfFill(cell: string): Look | undefined {
+  const value = Number.parseInt(cell, 10);
+  if (value >= VERY_FULL_PERCENT) return "red";
+  return value >= FULL_PERCENT ? "yellow" : undefined;
+}
+
+/** What zpool(8) calls the health of a pool. */
+export function lookOfHealth(cell: string): Look {
+  if (cell === "ONLINE") return "green";
+  return cell === "DEGRADED" ? "yellow" : "red";
+}
+
+const lookOfStatus = (cell: string): Look => (cell === "complete" ? "green" : "yellow");
 
 /** A member of a volume's properties. */
-const setting = (heading: string, key: string): Column => [
-  heading,
-  ({ properties }) => text(Object(properties)[key]),
-];
-
-/** Of what a pool has: how much of it is allocated. */
-const fill: Column = [
-  "CAP",
-  ({ allocated, size: all }) => `${Math.round((Number(allocated) / Number(all)) * 100)}%`,
-];
-const fragmentation: Column = [
-  "FRAG",
-  (record) => (record.fragmentation === null ? "-" : `${record.fragmentation}%`),
-];
+const setting = (heading: string, key: string, more: More = {}): Column<ShownRecord> => ({
+  ...{ heading, cell: ({ properties }) => text(Object(properties)[key]) },
+  ...more,
+});
 
 /** Of a job: the bytes that it has moved. */
-const moved: Column = ["BYTES", ({ bytes }) => sizeText(Number(bytes))];
+const moved: Column<ShownRecord> = {
+  heading: "BYTES",
+  cell: ({ bytes }) => sizeText(Number(bytes)),
+  exact: ({ bytes }) => text(bytes),
+  isNumber: true,
+};
+
+const LOOKS_OF_STATES: Readonly<Record<string, Look>> = { done: "green", running: "cyan", failed: "red" };
 
 function tagsText(tags: unknown): string {
   return Object.entries(Object(tags))
@@ -54,42 +94,66 @@ function tagsText(tags: unknown): string {
 }
 
 /** The headings are those of zfs(8) and zpool(8), where they have one. */
-const COLUMNS: Readonly<Record<RecordKind, readonly Column[]>> = {
-  images: [plain("NAME", "id"), plain("TYPE", "type"), size("SIZE", "size"), plain("STATUS", "status")],
-  volumes: [plain("NAME", "id"), size("VOLSIZE", "size"), plain("DEVICE", "device")],
+const COLUMNS: Readonly<Record<RecordKind, readonly Column<ShownRecord>[]>> = {
+  images: [
+    plain("NAME", "id"),
+    plain("TYPE", "type", { goes: 1 }),
+    size("SIZE", "size"),
+    plain("STATUS", "status", { look: lookOfStatus }),
+  ],
+  volumes: [plain("NAME", "id"), size("VOLSIZE", "size"), plain("DEVICE", "device", { goes: 1 })],
   snapshots: [plain("NAME", "id"), size("WRITTEN", "size")],
   pools: [
-    ...[plain("NAME", "name"), plain("DRIVER", "driver"), size("SIZE", "size"), size("ALLOC", "allocated")],
-    ...[size("FREE", "free"), size("AVAIL", "available"), size("PROMISED", "promised")],
-    ...[fill, fragmentation, plain("HEALTH", "health")],
+    plain("NAME", "name"),
+    plain("DRIVER", "driver", { goes: 1 }),
+    size("SIZE", "size"),
+    size("ALLOC", "allocated", { goes: 4 }),
+    size("FREE", "free", { goes: 3 }),
+    size("AVAIL", "available"),
+    size("PROMISED", "promised", { goes: 5 }),
+    percent("CAP", fill, { look: lookOfFill }),
+    percent("FRAG", ({ fragmentation }) => (fragmentation === null ? undefined : Number(fragmentation)), {
+      goes: 2,
+    }),
+    plain("HEALTH", "health", { look: lookOfHealth }),
   ],
   jobs: [
-    ...[plain("JOB", "id"), plain("METHOD", "method"), plain("NAME", "dataset"), plain("STATE", "state")],
-    ...[plain("PHASE", "phase"), moved],
+    plain("JOB", "id"),
+    plain("METHOD", "method", { goes: 2 }),
+    plain("NAME", "dataset"),
+    plain("STATE", "state", { look: (cell) => LOOKS_OF_STATES[cell] }),
+    plain("PHASE", "phase", { goes: 1 }),
+    moved,
   ],
-  bookmarks: [plain("NAME", "id"), plain("GUID", "guid"), plain("CREATED", "created")],
+  bookmarks: [
+    plain("NAME", "id"),
+    plain("GUID", "guid", { goes: 1, isNumber: true }),
+    plain("CREATED", "created", { goes: 2, isNumber: true }),
+  ],
   properties: [
-    ...[plain("NAME", "id"), size("VOLSIZE", "size"), setting("VOLBLOCK", "volblocksize")],
-    ...[setting("PROVISIONING", "provisioning"), setting("COMPRESS", "compression"), setting("SYNC", "sync")],
-    setting("RDONLY", "readonly"),
-    ["TAGS", ({ properties }) => text(tagsText(Object(properties).tags))],
+    plain("NAME", "id"),
+    size("VOLSIZE", "size"),
+    setting("VOLBLOCK", "volblocksize", { goes: 2, isNumber: true }),
+    setting("PROVISIONING", "provisioning"),
+    setting("COMPRESS", "compression", { goes: 3 }),
+    setting("SYNC", "sync", { goes: 4 }),
+    setting("RDONLY", "readonly", { goes: 5 }),
+    { heading: "TAGS", cell: ({ properties }) => text(tagsText(Object(properties).tags)), goes: 1 },
   ],
   disks: [
     plain("VOLUME", "volume"),
     size("SIZE", "size"),
-    plain("DEVICE", "device"),
-    plain("IMAGE", "image"),
+    plain("DEVICE", "device", { goes: 1 }),
+    plain("IMAGE", "image", { goes: 2 }),
   ],
 };
 
-/**
- * A table with a heading, a line for each record, each with a newline. `isBare`: without a heading, columns
- * by tabs.
- */
-export function tableText(kind: RecordKind, records: readonly ShownRecord[], isBare: boolean): string {
-  const columns = COLUMNS[kind];
-  const rows = records.map((record) => columns.map(([, cell]) => printable(cell(record))));
-  if (isBare) return rows.map((row) => `${row.join("\t")}\n`).join("");
-  if (rows.length === 0) return `no ${kind}\n`;
-  return `${alignRows([columns.map(([heading]) => heading), ...rows]).join("\n")}\n`;
+/** A table with a line for each record; without records a line that says so, but to a program. */
+export function recordLines(
+  kind: RecordKind,
+  records: readonly ShownRecord[],
+  style: TableStyle,
+): readonly string[] {
+  if (records.length === 0 && !style.isBare) return [`no ${kind}`];
+  return tableLines(COLUMNS[kind], records, style);
 }

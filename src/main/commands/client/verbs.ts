@@ -24,6 +24,8 @@ export interface Verb {
   readonly options: readonly Parameter[];
   /** What the answer holds. `disks`: those of its guest. */
   readonly records: RecordKind;
+  /** What is gone for good afterwards: a person is asked first. */
+  readonly destroys?: "dataset" | "image" | "disks" | "newer snapshots";
   /** Its answer comes in pages. */
   readonly isList: boolean;
 }
@@ -86,7 +88,13 @@ export const VERBS: readonly Verb[] = [
       arguments: [image],
       options: [text("type", "--type <type>", type), text("source", "--source <url>", "fetch it from there")],
     },
-    { name: "delete", method: "DeleteImage", summary: "delete an image", arguments: [image] },
+    {
+      name: "delete",
+      method: "DeleteImage",
+      summary: "delete an image",
+      arguments: [image],
+      destroys: "image",
+    },
     {
       name: "clone",
       method: "CloneImage",
@@ -159,6 +167,7 @@ export const VERBS: readonly Verb[] = [
       method: "DeleteDataset",
       summary: "delete a volume or another dataset, with all below it",
       arguments: [volume],
+      destroys: "dataset",
     },
   ]),
   ...verbsOf("snapshot", "snapshots", [
@@ -199,6 +208,7 @@ export const VERBS: readonly Verb[] = [
       options: [
         flag("destroyMoreRecent", "-r, --destroy-more-recent", "delete the snapshots that are newer"),
       ],
+      destroys: "newer snapshots",
     },
   ]),
   ...verbsOf("bookmark", "bookmarks", [
@@ -249,6 +259,7 @@ export const VERBS: readonly Verb[] = [
       method: "DeleteGuestsDisks",
       summary: "delete the disks of a guest",
       arguments: [guest],
+      destroys: "disks",
     },
   ]),
   ...verbsOf("pool", "pools", [

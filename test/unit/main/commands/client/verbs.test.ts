@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { tableText } from "../../../../../src/main/commands/client/record-tables.js";
+import { recordLines } from "../../../../../src/main/commands/client/record-tables.js";
 import {
   parseBlockSize,
   parseDisk,
@@ -9,7 +9,11 @@ import {
 } from "../../../../../src/main/commands/client/verb-parsers.js";
 import { VERBS } from "../../../../../src/main/commands/client/verbs.js";
 import { createProgram } from "../../../../../src/main/commands/program.js";
+import { plainly } from "../../../../../src/main/commands/terminal/paint.js";
 import { createMethodTable } from "../../../../../src/protocol/json-rpc/methods/table.js";
+
+const style = { isBare: false, isExact: false, width: undefined, paint: plainly };
+const bare = { ...style, isBare: true };
 
 describe("the commands of the client", () => {
   test("are one for each method", () => {
@@ -66,9 +70,9 @@ describe("settings", () => {
       size: 64,
       properties: { ...properties, readonly: false, tags: { a: "b", c: "d" } },
     };
-    expect(tableText("properties", [record], true)).toBe(
-      "tank/a\t64.0 MiB\t8192\tthin\toff\talways\tfalse\ta=b,c=d\n",
-    );
+    expect(recordLines("properties", [record], bare)).toEqual([
+      "tank/a\t64.0 MiB\t8192\tthin\toff\talways\tfalse\ta=b,c=d",
+    ]);
   });
 });
 
@@ -79,20 +83,34 @@ describe("a table", () => {
   ];
 
   test("has a heading and aligned columns, or tabs and no heading", () => {
-    expect(tableText("volumes", volumes, false)).toBe(
-      "NAME         VOLSIZE   DEVICE\ntank/a       64.0 MiB  /dev/zvol/tank/a\ntank/longer  1.5 GiB   -\n",
-    );
-    expect(tableText("volumes", volumes, true)).toBe(
-      "tank/a\t64.0 MiB\t/dev/zvol/tank/a\ntank/longer\t1.5 GiB\t-\n",
-    );
+    expect(recordLines("volumes", volumes, style)).toEqual([
+      "NAME          VOLSIZE  DEVICE",
+      "tank/a       64.0 MiB  /dev/zvol/tank/a",
+      "tank/longer   1.5 GiB  -",
+    ]);
+    expect(recordLines("volumes", volumes, bare)).toEqual([
+      "tank/a\t64.0 MiB\t/dev/zvol/tank/a",
+      "tank/longer\t1.5 GiB\t-",
+    ]);
+  });
+
+  test("has sizes in bytes for a program that wants them", () => {
+    const huge = { id: "tank/huge", size: 2 ** 50, device: "" };
+    expect(recordLines("volumes", [...volumes, huge], { ...bare, isExact: true })).toEqual([
+      "tank/a\t67108864\t/dev/zvol/tank/a",
+      "tank/longer\t1610612736\t-",
+      "tank/huge\t1180591620717411303424\t-",
+    ]);
+    const pool = { name: "tank", driver: "embedded", size: 8192, allocated: 819, health: "ONLINE" };
+    expect(recordLines("pools", [pool], { ...bare, isExact: true })[0]).toMatch(/\t10\t\S+\tONLINE$/);
   });
 
   test("says that there is nothing, but to a program", () => {
-    expect([tableText("images", [], false), tableText("images", [], true)]).toEqual(["no images\n", ""]);
+    expect([recordLines("images", [], style), recordLines("images", [], bare)]).toEqual([["no images"], []]);
   });
 
   test("does not steer the terminal", () => {
     const image = { id: "\x1b[2Jevil\n", type: "kvm", size: 1, status: "complete" };
-    expect(tableText("images", [image], true)).toBe("?[2Jevil?\tkvm\t1.0 MiB\tcomplete\n");
+    expect(recordLines("images", [image], bare)).toEqual(["?[2Jevil?\tkvm\t1.0 MiB\tcomplete"]);
   });
 });

@@ -1,0 +1,80 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
+import { must } from "../support/rpc.js";
+import { imagestoreOnTerminal, noTerminal } from "../support/terminal.js";
+
+if (noTerminal !== undefined) console.log(`the commands on a terminal are not tested: ${noTerminal}`);
+
+describe.skipIf(noTerminal !== undefined)("on a terminal", () => {
+  const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
+  let daemon: DaemonProcess;
+
+  beforeAll(async () => {
+    const pool = (name: string) => ({
+      ...{ name, driver: "embedded", folder: join(folder, name), quotaBytes: 2 ** 33 },
+    });
+    daemon = await startDaemonProcess({
+      ...{ listen: { port: 0 }, pools: [pool("tank"), pool("dozer")], imageService: "127.0.0.1:1" },
+      log: { level: "fatal" },
+    });
+  });
+  afterAll(async () => {
+    await daemon?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const start = (words: string, more = {}) =>
+    imagestoreOnTerminal(words.split(" "), { env: { IMAGESTORE_URL: daemon.url }, ...more });
+
+  test("a deletion tells what goes, and does nothing without a yes", async () => {
+    for (const id of ["g/a", "g/b"]) await must(daemon.url, "CreateVolume", { id, size: 64 });
+    await must(daemon.url, "CreateSnapshot", { id: "g/a", dest: "s1" });
+    const refused = start("volume delete g");
+    await refused.sees("Go on? [y/N] ");
+    expect(refused.text()).toBe(
+      "This deletes g, with all below it:\n  tank/g/a  64.0 MiB\n  tank/g/b  64.0 MiB\n  tank/g/a@s1\nGo on? [y/N] ",
+    );
+    refused.type("n\n");
+    expect(await refused.ended).toBe(1);
+    expect(refused.text()).toContain("imagestore: nothing was done\n");
+    const interrupted = start("snapshot rollback -r g/a@s1");
+    await interrupted.sees("lost, and those of its snapshots that are newer. Go on?".replace(" Go", "\nGo"));
+    interrupted.type("\x03");
+    expect(await interrupted.ended).toBe(130);
+    const agreed = start("volume delete g");
+    await agreed.sees("Go on? [y/N] ");
+    agreed.type("y\n");
+    expect(await agreed.ended).toBe(0);
+    await must(daemon.url, "CreateVolume", { id: "g", size: 1 });
+    expect(await start("volume delete g --yes").ended).toBe(0);
+  });
+
+  test("a mistyped name or pool gets the nearest", async () => {
+    await must(daemon.url, "CreateVolume", { id: "guests/web1/disk-0", size: 1 });
+    const mistyped = start("volume show guests/web1/disk-1");
+    expect(await mistyped.ended).toBe(4);
+    expect(mistyped.text()).toContain("not found: tank/guests/web1/disk-1, did you mean guests/web1/disk-0?");
+    const other = start("volume list --pool dozr");
+    expect(await other.ended).toBe(4);
+    expect(other.text()).toContain('no such pool is configured: "dozr", did you mean dozer?');
+  });
+
+  test("tables fit it, in colours; a watch stays in its place until Ctrl-C", async () => {
+    const narrow = start("pool status", { columns: 40 });
+    expect(await narrow.ended).toBe(0);
+    for (const line of narrow.text().split("\n")) expect(line.length).toBeLessThanOrEqual(40);
+    expect(narrow.shown()).toContain("\x1b[32mONLINE\x1b[39m");
+    const plain = start("pool status", { env: { IMAGESTORE_URL: daemon.url, NO_COLOR: "1" } });
+    await plain.ended;
+    expect(plain.shown()).not.toContain("\x1b[");
+    const watching = start("volume list --pool dozer --watch 0.1");
+    await watching.sees("no volumes");
+    await must(daemon.url, "CreateVolume", { id: "dozer/seen", size: 1 });
+    await watching.sees("dozer/seen");
+    watching.type("\x03");
+    expect(await watching.ended).toBe(130);
+  });
+});
