@@ -15,6 +15,7 @@ export function withConfigFlags(command: Command): Command {
       "debug, info, warning, error, fatal or silent (default warning)",
       notEmpty,
     )
+    .option("--log-format <format>", "json, or pretty for people (default json)", notEmpty)
     .option(
       "-i, --image-service <host>",
       "image service, HOST or HOST:PORT (default image.services.lochness.local)",

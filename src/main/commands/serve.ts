@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { Flags } from "../config/load.js";
 import type { Daemon } from "../daemon.js";
 import { exitWithReason, loadConfigOrExit, withConfigFlags } from "./config-flags.js";
+import { paintFor } from "./terminal/paint.js";
 
 /** How long a stop may take after graceMs: for streams, records, and commands that end late. */
 const STOP_REST_MS = 50_000;
@@ -49,7 +50,7 @@ async function serve(flags: Flags, version: string): Promise<void> {
   const config = await loadConfigOrExit(flags);
   // Loaded here and not at the top, because the other commands start faster without the daemon.
   const { createLog } = await import("../observability/log.js");
-  const log = createLog(config.log.level, process.env);
+  const log = createLog(config.log, process.env, paintFor(process.stderr, process.env));
   const { createServiceManager } = await import("../service-manager.js");
   const { startDaemon } = await import("../daemon.js");
   process.on("unhandledRejection", (error) => log.error({ err: error }, "unhandled rejection"));

@@ -11,6 +11,7 @@ interface CommonOverrides {
   /** Pool names, separated by commas. */
   readonly zpool?: string | undefined;
   readonly logLevel?: string | undefined;
+  readonly logFormat?: string | undefined;
   readonly imageService?: string | undefined;
   readonly dataDir?: string | undefined;
   readonly transport?: string | undefined;
@@ -39,6 +40,7 @@ function fromEnvironment(env: NodeJS.ProcessEnv): Overrides {
     tokens: env.IMAGESTORE_TOKENS,
     zpool: env.IMAGESTORE_POOLS,
     logLevel: env.IMAGESTORE_LOG_LEVEL,
+    logFormat: env.IMAGESTORE_LOG_FORMAT,
     imageService: env.IMAGESTORE_IMAGE_SERVICE,
     dataDir: env.IMAGESTORE_DATA_DIR,
     numFetchers: env.IMAGESTORE_NUM_FETCHERS,
@@ -49,7 +51,7 @@ function fromEnvironment(env: NodeJS.ProcessEnv): Overrides {
 const VARIABLES = [
   ...["CONFIG", "HOST", "PORT", "TRANSPORT", "POOLS", "LOG_LEVEL", "IMAGE_SERVICE", "DATA_DIR"],
   ...["NUM_FETCHERS", "MAX_PENDING", "TRACE", "TRACE_FAULT", "URL", "TOKENS", "TOKEN_FILE"],
-  ...["CA_FILE", "CERT_FILE", "KEY_FILE", "CONTEXT"],
+  ...["CA_FILE", "CERT_FILE", "KEY_FILE", "CONTEXT", "LOG_FORMAT"],
 ].map((name) => `IMAGESTORE_${name}`);
 
 /** A line for each variable that looks like a setting of ours and is none: it was probably mistyped. */
@@ -99,8 +101,8 @@ function recoverPools(raw: JsonObject): JsonObject {
 
 /** Puts overrides over an unchecked configuration. */
 function override(raw: JsonObject, overrides: Overrides): JsonObject {
-  const { host, port, transport, tokens, zpool, logLevel, imageService, dataDir, numFetchers, maxPending } =
-    overrides;
+  const { host, port, transport, tokens, zpool, logLevel: level, logFormat: format } = overrides;
+  const { imageService, dataDir, numFetchers, maxPending } = overrides;
   return {
     ...raw,
     ...withoutUndefined({
@@ -111,7 +113,7 @@ function override(raw: JsonObject, overrides: Overrides): JsonObject {
       numFetchers: toNumber(numFetchers),
       maxPending: toNumber(maxPending),
       dataDir,
-      log: overrideSection(raw.log, { level: logLevel }),
+      log: overrideSection(raw.log, { level, format }),
     }),
   };
 }

@@ -9,7 +9,7 @@ import { clientCertificates, listenTls } from "./listen-tls.js";
 import { tracing } from "./tracing-settings.js";
 
 const LOG_LEVELS = ["debug", "info", "warn", "error", "fatal", "silent"] as const;
-export type LogLevelName = (typeof LOG_LEVELS)[number];
+type LogLevelName = (typeof LOG_LEVELS)[number];
 
 /** Names of levels that mistify-agent-image accepted, because its logging library has them. */
 const ORIGINAL_LEVELS: Readonly<Record<string, LogLevelName>> = { warning: "warn", panic: "fatal" };
@@ -154,6 +154,8 @@ const log = z.strictObject({
     .transform((level) => ORIGINAL_LEVELS[level] ?? level)
     .pipe(z.enum(LOG_LEVELS))
     .default("warn"),
+  /** `pretty` is for people, `json` for programs. */
+  format: z.enum(["json", "pretty"]).default("json"),
 });
 
 const limits = z.strictObject({

@@ -1,6 +1,7 @@
 import { fstatSync } from "node:fs";
 import { type DestinationStream, type Logger, pino } from "pino";
-import type { LogLevelName } from "../config/schema.js";
+import type { Config } from "../config/schema.js";
+import { prettyLine } from "./pretty-line.js";
 
 const STDERR = 2;
 
@@ -14,15 +15,25 @@ const JOURNAL_PRIORITIES: Readonly<Record<number, string>> = {
   60: "<2>",
 };
 
+/** What a line of JSON is written as. */
+type LineForm = (json: string) => string;
+
 /**
- * Logs JSON lines to stderr. stdout stays free for the output of commands. Where the journal reads
- * stderr, each line has its priority in front, which the journal takes off again.
+ * Logs to stderr: lines of JSON, or those for people. stdout stays free for the output of commands. Where
+ * the journal reads stderr, each line has its priority in front, which the journal takes off again.
+ * @param paint gives the words of a line for people their colours.
  */
-export function createLog(level: LogLevelName, env: NodeJS.ProcessEnv): Logger {
+export function createLog(
+  { level, format }: Config["log"],
+  env: NodeJS.ProcessEnv,
+  paint: Parameters<typeof prettyLine>[1],
+): Logger {
   const stderr = pino.destination({ fd: STDERR, sync: true });
+  const form = format === "pretty" ? (json: string) => prettyLine(json, paint) : undefined;
+  const isJournal = isReadByJournal(env.JOURNAL_STREAM);
   return pino(
     { name: "imagestore", level, timestamp: pino.stdTimeFunctions.isoTime },
-    isReadByJournal(env.JOURNAL_STREAM) ? withPriorities(stderr) : stderr,
+    form || isJournal ? formed(stderr, form ?? ((json) => json), isJournal) : stderr,
   );
 }
 
@@ -33,13 +44,15 @@ function isReadByJournal(stream: string | undefined): boolean {
   return stream === `${dev}:${ino}`;
 }
 
-function withPriorities(target: DestinationStream): DestinationStream {
+function formed(target: DestinationStream, form: LineForm, hasPriorities: boolean): DestinationStream {
   const stream = {
     // Pino sets the level of each line then.
     [pino.symbols.needsMetadataGsym]: true,
     lastLevel: 0,
-    write(line: string) {
-      target.write(`${JOURNAL_PRIORITIES[stream.lastLevel] ?? ""}${line}`);
+    write(json: string) {
+      const priority = hasPriorities ? (JOURNAL_PRIORITIES[stream.lastLevel] ?? "") : "";
+      // The journal takes each line for itself, those of a stack too.
+      target.write(form(json).replace(/^(?=.)/gm, priority));
     },
   };
   return stream;
