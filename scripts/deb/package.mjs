@@ -58,8 +58,13 @@ async function putTexts() {
   const { createProgram } = await import(
     new URL("../../dist/main/commands/program.js", import.meta.url).href
   );
+  const { EXAMPLES: examples } = await import(
+    new URL("../../dist/main/commands/examples.js", import.meta.url).href
+  );
   const program = createProgram(version);
-  for (const { name, section, text } of manPages(program, version, date.toISOString().slice(0, 10)))
+  for (const { name, section, text } of manPages(program, {
+    ...{ version, examples, date: date.toISOString().slice(0, 10) },
+  }))
     put(`usr/share/man/man${section}/${name}.${section}.gz`, zipped(text));
   put("usr/share/bash-completion/completions/imagestore", bashCompletion(program));
   put("usr/share/zsh/vendor-completions/_imagestore", zshCompletion(program));

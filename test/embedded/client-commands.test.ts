@@ -173,4 +173,36 @@ describe("imagestore volume, snapshot, guest, image, pool and call", () => {
     child.kill("SIGINT");
     await once(child, "close");
   });
+
+  test("print events as they come, and end with 3 where the daemon ends them", async () => {
+    const other = await startDaemonProcess({
+      listen: { port: 0 },
+      pools: [{ name: "tank", driver: "embedded", folder: join(folder, "other") }],
+    });
+    const words = ["event", "watch", "--json", "--topics", "volume,snapshot"];
+    const child = spawn(process.execPath, [CLI, ...words], {
+      env: { ...process.env, IMAGESTORE_URL: other.url },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const texts = { stdout: "", stderr: "" };
+    child.stdout.on("data", (chunk: Buffer) => {
+      texts.stdout += chunk.toString();
+    });
+    child.stderr.on("data", (chunk: Buffer) => {
+      texts.stderr += chunk.toString();
+    });
+    const ended = once(child, "close");
+    // Nobody can tell from outside when it has subscribed.
+    await until("an event is printed", async () => {
+      await must(other.url, "CreateVolume", { id: "seen", size: 1 });
+      return texts.stdout.includes("\n");
+    });
+    expect(JSON.parse(texts.stdout.split("\n")[0] ?? "")).toMatchObject({
+      ...{ topic: "volume", action: "created", id: "tank/seen", origin: "call" },
+    });
+    await other.stop();
+    expect((await ended)[0]).toBe(3);
+    expect(texts.stderr).toBe("imagestore: imagestore is stopping: connect again\n");
+    expect(await run(["event", "watch", "--topics", "volumes"])).toMatchObject({ status: 2, stdout: "" });
+  });
 });

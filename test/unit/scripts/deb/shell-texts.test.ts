@@ -3,6 +3,8 @@ import type { Command } from "commander";
 import { describe, expect, test } from "vitest";
 import { bashCompletion, fishCompletion, zshCompletion } from "../../../../scripts/deb/completions.mjs";
 import { manPages } from "../../../../scripts/deb/man-pages.mjs";
+import { EXIT } from "../../../../src/main/commands/client/call-failure.js";
+import { EXAMPLES } from "../../../../src/main/commands/examples.js";
 import { createProgram } from "../../../../src/main/commands/program.js";
 
 const program = createProgram("1.2.3");
@@ -20,7 +22,7 @@ function offered(...words: string[]): string[] {
 }
 
 describe("man pages", () => {
-  const pages = manPages(program, "1.2.3", "2026-11-28");
+  const pages = manPages(program, { version: "1.2.3", date: "2026-11-28", examples: EXAMPLES });
 
   test("there is one of the program, and one of each of its commands", () => {
     expect(pages.map(({ name, section }) => `${name}(${section})`)).toEqual([
@@ -36,6 +38,14 @@ describe("man pages", () => {
     for (const command of all(program)) expect(text).toContain(command.description());
   });
 
+  test("they have the examples, and every exit status", () => {
+    for (const page of pages) {
+      const text = page.text.replaceAll("\\-", "-");
+      for (const line of EXAMPLES[page.name.replace("-", " ")] ?? []) expect(text).toContain(line);
+      for (const status of Object.values(EXIT)) expect(text).toContain(`.B ${status}\n`);
+    }
+  });
+
   test.skipIf(!hasMan)("man shows them without a warning", () => {
     for (const { text } of pages) {
       const { stdout, stderr } = spawnSync("man", ["--warnings", "-l", "-"], {
@@ -45,6 +55,32 @@ describe("man pages", () => {
       });
       expect({ stderr, hasName: stdout.includes("NAME") }).toEqual({ stderr: "", hasName: true });
     }
+  });
+});
+
+describe("the examples", () => {
+  const lines = Object.values(EXAMPLES).flat();
+
+  test.each(lines)("are commands with options that there are: %s", (line) => {
+    const [name, ...words] = line.split(" ");
+    expect(name).toBe("imagestore");
+    const commandOf = (at: Command, [word, ...rest]: readonly string[]): Command => {
+      const inner = at.commands.find((each) => each.name() === word);
+      return inner ? commandOf(inner, rest) : at;
+    };
+    const command = commandOf(program, words);
+    expect(command.commands).toEqual([]);
+    const known = command.options.flatMap(({ short, long }) => [short, long]);
+    for (const word of words.filter((each) => each.startsWith("-"))) expect(known).toContain(word);
+  });
+
+  test.each(Object.entries(EXAMPLES))("of %s begin with that command", (path, [first]) => {
+    expect(first?.startsWith(path)).toBe(true);
+  });
+
+  test("every command with commands below it has some", () => {
+    for (const command of program.commands.filter((each) => each.commands.length > 0))
+      expect(Object.keys(EXAMPLES)).toContain(`imagestore ${command.name()}`);
   });
 });
 
