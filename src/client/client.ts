@@ -1,6 +1,7 @@
 import { type Call, EFFECTS, type Methods, methodsOf } from "./api-methods.js";
 import { openDownload } from "./checked-download.js";
 import { CallError, NoAnswerError, type WireError } from "./client-errors.js";
+import { type DaemonEvent, type EventsOptions, eventsOf } from "./daemon-events.js";
 import { createDaemonFetch, refusalOf, retryAfterOf } from "./daemon-fetch.js";
 import { type CallOptions, type ConnectOptions, signalOf } from "./options.js";
 import { type Repeat, withRepeats } from "./retries.js";
@@ -10,6 +11,7 @@ export type { Methods } from "./api-methods.js";
 export type * from "./api-params.js";
 export type * from "./api-records.js";
 export { CallError, DownloadError, NoAnswerError } from "./client-errors.js";
+export type { DaemonEvent, EventsBegin, EventsOptions, EventTopic } from "./daemon-events.js";
 export type { CallOptions, ConnectOptions } from "./options.js";
 
 const DEFAULT_RETRIES = 4;
@@ -47,6 +49,11 @@ export interface Client extends ReturnType<typeof methodsOf> {
     id: string,
     options?: CallOptions & { readonly pool?: string | undefined },
   ): Promise<ReadableStream<Uint8Array>>;
+  /**
+   * What happens, for a loop of `for await`. Connects again where the connection breaks, and goes on from
+   * the last event. Throws a NoAnswerError where the daemon refuses, and the reason of the signal.
+   */
+  events(options?: EventsOptions): AsyncGenerator<DaemonEvent, void>;
 }
 
 function repeatOf(method: keyof Methods, params: object): Repeat {
@@ -116,6 +123,7 @@ export function connect(options: ConnectOptions): Client {
     ...methodsOf(call),
     call,
     batch,
+    events: (given = {}) => eventsOf(ask, given),
     download: (id, { pool, ...given } = {}) => {
       const all = withDefaults(given);
       const signal = signalOf(all);

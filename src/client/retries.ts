@@ -24,7 +24,7 @@ export function mayRepeat(error: unknown, repeat: Repeat): boolean {
 }
 
 /** How long to wait before a repeat: as long as the daemon has said, or longer each time. `repeats`: so far. */
-function delayMs(error: unknown, repeats: number): number {
+export function delayMs(error: unknown, repeats: number): number {
   const asked = error instanceof CallError || error instanceof NoAnswerError ? error.retryAfter : undefined;
   if (asked !== undefined) return asked * 1_000;
   // Clients that failed together must not come back together.

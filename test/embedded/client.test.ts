@@ -94,6 +94,27 @@ describe("imagestore/client", () => {
     });
   });
 
+  test("tells what happens, and what has happened since a place", async () => {
+    const seen: string[] = [];
+    let place = "";
+    const make = (id: string) => client.createVolume({ id, size: 8 });
+    const onBegin = () => void make("guests/b");
+    for await (const { topic, action, id, epoch, seq } of client.events({ topics: ["volume"], onBegin })) {
+      seen.push(`${topic} ${action} ${id}`);
+      place = `${epoch}:${seq}`;
+      break;
+    }
+    await make("guests/c");
+    const begins: boolean[] = [];
+    const later = client.events({ since: place, onBegin: ({ complete }) => begins.push(complete) });
+    for await (const { topic, action, id } of later) {
+      seen.push(`${topic} ${action} ${id}`);
+      break;
+    }
+    expect(seen).toEqual(["volume created tank/guests/b", "volume created tank/guests/c"]);
+    expect(begins).toEqual([true]);
+  });
+
   test("leaves a download that nobody reads on", async () => {
     const stream = await client.download("guests/a@s1", { pool: "tank" });
     await stream.cancel();

@@ -27,6 +27,7 @@ describe("the package", () => {
       /^dist\/ui\/licenses\.md$/,
       /^config\/(?:default|embedded)\.json$/,
       /^config\/samples\/[\w-]+\.json$/,
+      /^examples\/[\w/-]+\.(?:md|mjs|py|sh|ts)$/,
       /^docs\/(?:decisions\/)?[\w-]+\.md$/,
       /^(?:README|CHANGELOG|SECURITY)\.md$/,
       /^LICENSE$/,
