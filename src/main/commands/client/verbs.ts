@@ -1,18 +1,21 @@
-import { notEmpty } from "../option-parsers.js";
 import type { RecordKind } from "./record-tables.js";
-import { parseBlockSize, parseDisk, parseSize, parseSwitch, parseTag } from "./verb-parsers.js";
-
-/** A part of a command that fills a member of the request. */
-interface Parameter {
-  /** The member; a disk is added to the guest's. */
-  readonly member: string;
-  /** As commander wants it: `<image>`, or `--size <size>`. */
-  readonly flags: string;
-  readonly description: string;
-  /** Throws an InvalidArgumentError. `before`: of an option that may be given several times. */
-  parse(value: string, before: unknown): unknown;
-  readonly isRequired?: boolean;
-}
+import {
+  blockSize,
+  disk,
+  flag,
+  guest,
+  image,
+  job,
+  needed,
+  type Parameter,
+  provisioning,
+  size,
+  snapshot,
+  tags,
+  text,
+  volume,
+} from "./verb-parameters.js";
+import { parseSwitch } from "./verb-parsers.js";
 
 /** A command that calls one method of the daemon. */
 export interface Verb {
@@ -30,39 +33,6 @@ export interface Verb {
   readonly isList: boolean;
 }
 
-const text = (member: string, flags: string, description: string): Parameter => ({
-  ...{ member, flags, description },
-  parse: notEmpty,
-});
-const flag = (member: string, flags: string, description: string): Parameter => ({
-  ...{ member, flags, description },
-  parse: () => true,
-});
-const needed = (parameter: Parameter): Parameter => ({ ...parameter, isRequired: true });
-
-const image = text("id", "<image>", "the image's name");
-const volume = text("id", "<volume>", "the volume's name, without the pool or with it");
-const snapshot = text("id", "<snapshot>", "VOLUME@SNAPSHOT");
-const guest = text("id", "<guest>", "the guest's name");
-const size: Parameter = { ...text("size", "--size <size>", "such as 512M or 10G"), parse: parseSize };
-const blockSize: Parameter = {
-  ...text("volblocksize", "--block-size <bytes>", "the size of its blocks: 4096, 8K, … 128K"),
-  parse: parseBlockSize,
-};
-const provisioning = text(
-  "provisioning",
-  "--provisioning <how>",
-  "thick, with its room kept for it, or thin",
-);
-const tags: Parameter = {
-  ...text("tags", "--tag <tag>", "NAME=VALUE; with an empty value the tag goes; once for each"),
-  parse: parseTag,
-};
-const disk: Parameter = {
-  ...text("disks", "--disk <disk>", "size=SIZE or image=IMAGE; once for each disk, in their order"),
-  parse: parseDisk,
-};
-const job = text("id", "<job>", "the job's id");
 const type = "kvm or container, or what the image service says";
 
 type Row = Partial<Verb> & Pick<Verb, "name" | "method" | "summary">;
