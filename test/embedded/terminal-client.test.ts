@@ -1,9 +1,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
-import { must } from "../support/rpc.js";
+import { type Images, must } from "../support/rpc.js";
 import { imagestoreOnTerminal, noTerminal } from "../support/terminal.js";
 
 if (noTerminal !== undefined) console.log(`the commands on a terminal are not tested: ${noTerminal}`);
@@ -11,18 +13,31 @@ if (noTerminal !== undefined) console.log(`the commands on a terminal are not te
 describe.skipIf(noTerminal !== undefined)("on a terminal", () => {
   const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
   let daemon: DaemonProcess;
+  let stream = Buffer.alloc(0);
+  /** Those whose second half is still to come. */
+  const halves: ServerResponse[] = [];
+  /** An image service that sends half of an image. */
+  const service = createServer((_request, response) => {
+    response.writeHead(200, { "Content-Length": stream.length });
+    response.write(stream.subarray(0, stream.length / 2));
+    halves.push(response);
+  });
 
   beforeAll(async () => {
+    await new Promise<void>((resolve) => service.listen(0, "127.0.0.1", resolve));
+    const { port } = service.address() as AddressInfo;
     const pool = (name: string) => ({
       ...{ name, driver: "embedded", folder: join(folder, name), quotaBytes: 2 ** 33 },
     });
     daemon = await startDaemonProcess({
-      ...{ listen: { port: 0 }, pools: [pool("tank"), pool("dozer")], imageService: "127.0.0.1:1" },
+      ...{ listen: { port: 0 }, pools: [pool("tank"), pool("dozer")], imageService: `127.0.0.1:${port}` },
       log: { level: "fatal" },
     });
   });
   afterAll(async () => {
     await daemon?.stop();
+    service.closeAllConnections();
+    service.close();
     rmSync(folder, { recursive: true, force: true });
   });
 
@@ -76,5 +91,29 @@ describe.skipIf(noTerminal !== undefined)("on a terminal", () => {
     await watching.sees("dozer/seen");
     watching.type("\x03");
     expect(await watching.ended).toBe(130);
+  });
+
+  test("a fetch shows how far it is; Ctrl-C cancels it and leaves nothing", async () => {
+    await must(daemon.url, "CreateVolume", { id: "seed", size: 64 });
+    await must(daemon.url, "CreateSnapshot", { id: "seed", dest: "s" });
+    const download = await fetch(`${daemon.url}/snapshots/download?id=seed@s`);
+    stream = Buffer.from(await download.arrayBuffer());
+    const images = async () => (await must<Images>(daemon.url, "ListImages", {})).images ?? [];
+
+    const given = start("image request golden");
+    await given.sees(/\[=+ +\] (49|50) %, .* of /);
+    given.type("\x03");
+    expect(await given.ended).toBe(130);
+    expect(given.text()).toContain("imagestore: ");
+    expect(await images()).toEqual([]);
+
+    const requested = start("image request golden");
+    await requested.sees(/\[=+ +\] (49|50) %/);
+    halves.at(-1)?.end(stream.subarray(stream.length / 2));
+    expect(await requested.ended).toBe(0);
+    await requested.sees(/golden.*complete/);
+    const json = start("image request golden --json");
+    expect(await json.ended).toBe(0);
+    expect(json.text()).toContain('{"images":[{"id":"golden"');
   });
 });

@@ -12,6 +12,8 @@ export const EXIT = {
   denied: 77,
   /** EX_TEMPFAIL of sysexits(3): the same may succeed later. */
   tryAgain: 75,
+  /** As of a shell whose command SIGINT has ended. */
+  interrupted: 130,
 } as const;
 
 /** A call that did not succeed. The message is a line for the user. */

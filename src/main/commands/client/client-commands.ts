@@ -26,6 +26,10 @@ async function answerOf(address: DaemonAddress, verb: Verb, params: Params): Pro
   // Loaded here: node:http brings much along, which the commands of images run without.
   const { callVerb } = await import("./verb-call.js");
   try {
+    if (verb.lasts && process.stderr.isTTY) {
+      const { callShown } = await import("./shown-job.js");
+      return await callVerb(address, verb, params, callShown);
+    }
     return await shownWhile(`imagestore ${verb.group} ${verb.name}`, callVerb(address, verb, params));
   } catch (error) {
     if (!process.stderr.isTTY) throw error;

@@ -4,7 +4,6 @@ import { CallFailure, EXIT } from "./call-failure.js";
 import type { Destruction } from "./destruction.js";
 
 const NAMES_SHOWN = 10;
-const INTERRUPTED = 130;
 
 /** Whether there is somebody to ask. A script without a terminal is not asked anything. */
 export function canAsk(): boolean {
@@ -27,7 +26,7 @@ export async function confirm(destruction: Destruction): Promise<void> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   terminal.on("SIGINT", () => {
     process.stderr.write("\n");
-    process.exit(INTERRUPTED);
+    process.exit(EXIT.interrupted);
   });
   // Ctrl-D closes it without an answer.
   const closed = new Promise<string>((resolve) => terminal.once("close", () => resolve("")));

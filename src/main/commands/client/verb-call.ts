@@ -42,19 +42,24 @@ function requestOf({ records }: Verb, params: Params): Params {
   return { guest, pool };
 }
 
-/** Calls the method of a verb; of a list, for one page after the other. Rejects as callDaemon does. */
-export async function callVerb(address: DaemonAddress, verb: Verb, params: Params): Promise<VerbAnswer> {
+/** Calls the method of a verb by `call`; of a list, for one page after the other. Rejects as `call` does. */
+export async function callVerb(
+  address: DaemonAddress,
+  verb: Verb,
+  params: Params,
+  call = callDaemon,
+): Promise<VerbAnswer> {
   const { method, records: kind, isList } = verb;
   const member = kind === "properties" ? "volumes" : kind;
   const request = requestOf(verb, params);
   if (!isList) {
-    const { value, text } = await callDaemon(address, method, request);
+    const { value, text } = await call(address, method, request);
     return { records: recordsIn(value, member), text };
   }
   const records: ShownRecord[] = [];
   const texts: string[] = [];
   for (let after = ""; ; ) {
-    const { value, text } = await callDaemon(address, method, { ...request, limit: PAGE, after });
+    const { value, text } = await call(address, method, { ...request, limit: PAGE, after });
     const page = recordsIn(value, member);
     records.push(...page);
     texts.push(...tokensIn(text, member));

@@ -29,6 +29,8 @@ export interface Verb {
   readonly records: RecordKind;
   /** What is gone for good afterwards: a person is asked first. */
   readonly destroys?: "dataset" | "image" | "disks" | "newer snapshots";
+  /** It may last: a terminal is shown how far it is, and Ctrl-C there cancels it. */
+  readonly lasts?: true;
   /** Its answer comes in pages. */
   readonly isList: boolean;
 }
@@ -56,6 +58,7 @@ export const VERBS: readonly Verb[] = [
       method: "RequestImage",
       summary: "fetch an image from the image service, and wait until it is complete",
       arguments: [image],
+      lasts: true,
       options: [text("type", "--type <type>", type), text("source", "--source <url>", "fetch it from there")],
     },
     {
