@@ -14,6 +14,8 @@ export type Outcome<Value> =
 export interface Client {
   /** Calls a method. Fails: the reasons of docs/api.md; network; http.STATUS. */
   call<Method extends keyof Answers>(method: Method, params: object): Promise<Outcome<Answers[Method]>>;
+  /** Has a method run in the background. Fails as call. */
+  begin(method: keyof Answers, params: object): Promise<Outcome<Answers["WaitJob"]>>;
   /** Gets a path. A status from 400 on is a failure with the text of the reply. */
   get(path: string, options?: GetOptions): Promise<Outcome<Response>>;
 }
@@ -67,25 +69,28 @@ export function createClient({ token, onUnauthorized }: ClientOptions): Client {
     return failed(`http.${response.status}`, text || `status ${response.status}`);
   }
 
+  async function post<Answer>(method: string, params: object): Promise<Outcome<Answer>> {
+    const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
+    const sent = await send("/rpc", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body,
+    });
+    if (!sent.ok) return sent;
+    if (!sent.value.ok) return refusal(sent.value);
+    try {
+      const { error, result }: RpcReply = await sent.value.json();
+      if (error) return failed(error.data?.reason ?? `rpc.${error.code}`, error.message);
+      // The daemon has the version of its page: its answers have the shapes of docs/api.md.
+      return { ok: true, value: result as Answer };
+    } catch {
+      return failed("network", "the answer of the daemon was cut short");
+    }
+  }
+
   return {
-    call: async (method, params) => {
-      const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
-      const sent = await send("/rpc", {
-        method: "POST",
-        headers: { "Content-Type": "application/json" },
-        body,
-      });
-      if (!sent.ok) return sent;
-      if (!sent.value.ok) return refusal(sent.value);
-      try {
-        const { error, result }: RpcReply = await sent.value.json();
-        if (error) return failed(error.data?.reason ?? `rpc.${error.code}`, error.message);
-        // The daemon has the version of its page: its answers have the shapes of docs/api.md.
-        return { ok: true, value: result as Answers[typeof method] };
-      } catch {
-        return failed("network", "the answer of the daemon was cut short");
-      }
-    },
+    call: (method, params) => post(method, params),
+    begin: (method, params) => post(method, { ...params, background: true }),
     get: async (path, { headers = {}, signal, expect } = {}) => {
       const sent = await send(path, { headers, ...(signal ? { signal } : {}) });
       if (!sent.ok || sent.value.ok || sent.value.status === expect) return sent;

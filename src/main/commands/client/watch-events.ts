@@ -5,7 +5,7 @@ import { type Look, type Paint, paintFor } from "../terminal/paint.js";
 import { CallFailure, EXIT, statusOfHttp } from "./call-failure.js";
 import type { DaemonAddress } from "./daemon-address.js";
 import { NoAnswer, requestDaemon } from "./daemon-request.js";
-import { type EventFrame, readFrames } from "./event-frames.js";
+import { type EventFrame, readFrames } from "./frame-reader.js";
 
 export interface EventFlags {
   readonly json?: boolean | undefined;

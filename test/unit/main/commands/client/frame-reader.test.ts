@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type EventFrame, readFrames } from "../../../../../src/main/commands/client/event-frames.js";
+import { type EventFrame, readFrames } from "../../../../../src/main/commands/client/frame-reader.js";
 import { eventLine } from "../../../../../src/main/commands/client/watch-events.js";
 import { plainly } from "../../../../../src/main/commands/terminal/paint.js";
 
