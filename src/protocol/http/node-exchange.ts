@@ -86,7 +86,11 @@ const NO_BYTES = Buffer.alloc(0);
 function discardBody(incoming: IncomingMessage): void {
   const { socket } = incoming;
   const deadline = setTimeout(() => socket.destroy(), DISCARD_MS);
-  const stop = () => clearTimeout(deadline);
+  const stop = () => {
+    clearTimeout(deadline);
+    // The connection may live on, for thousands of such requests.
+    socket.off("close", stop);
+  };
   incoming.once("end", stop);
   socket.once("close", stop);
   incoming.resume();

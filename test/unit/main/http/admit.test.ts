@@ -71,6 +71,19 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
     const head = (length: number, more = "") =>
       `POST /rpc HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n${more}\r\n`;
 
+    test("leaves nothing at its connection, however often it comes", async () => {
+      const warnings: string[] = [];
+      const onWarning = ({ message }: Error) => void warnings.push(message);
+      process.on("warning", onWarning);
+      const { socket, text } = client();
+      for (let count = 1; count <= 20; count++) {
+        socket.write(head(0));
+        await until("it is answered", () => text().split("refused\n").length === count + 1);
+      }
+      process.off("warning", onWarning);
+      expect(warnings).toEqual([]);
+    });
+
     test("is answered before its body has come, and nothing of that is kept", async () => {
       const waiting = Array.from({ length: 8 }, () => client());
       for (const { socket } of waiting) {
