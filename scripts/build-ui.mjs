@@ -9,7 +9,8 @@ import { brotliCompressSync, gzipSync } from "node:zlib";
 
 const OUT = "dist/ui";
 const INFO = ".uibuildinfo";
-/** What the output depends on, beside ui and this script. */
+/** What the output depends on, beside ui and this script: it reads events as the client does. */
+const SHARED = ["src/client/event-frames.ts"];
 const PACKAGES = ["vite", "preact", "@preact/signals", "@preact/signals-core"];
 /** A shorter file gains nothing. */
 const FEWEST_BYTES = 512;
@@ -25,7 +26,7 @@ function filesBelow(folder) {
 function hashOfSources() {
   const hash = createHash("sha256");
   const packages = PACKAGES.map((name) => `node_modules/${name}/package.json`);
-  for (const path of [...filesBelow("ui"), ...packages, "scripts/build-ui.mjs"]) {
+  for (const path of [...filesBelow("ui"), ...SHARED, ...packages, "scripts/build-ui.mjs"]) {
     const content = readFileSync(path);
     hash.update(`${path} ${content.length}\n`).update(content);
   }

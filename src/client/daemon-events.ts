@@ -1,4 +1,4 @@
-import type { Reason } from "./api-records.js";
+import type { Job, Reason } from "./api-records.js";
 import { NoAnswerError } from "./client-errors.js";
 import { type DaemonFetch, refusalOf } from "./daemon-fetch.js";
 import { type EventFrame, framesOf } from "./event-frames.js";
@@ -22,6 +22,8 @@ export interface DaemonEvent {
   readonly origin: "call" | "outside";
   /** Of what ended badly. */
   readonly failure?: { readonly code: Reason; readonly message: string };
+  /** Of the topic `job`. */
+  readonly job?: Job;
 }
 
 export type EventTopic = "image" | "volume" | "snapshot" | "guest" | "job" | "pool" | "download";
@@ -59,25 +61,16 @@ async function* openFrames(
   query: URLSearchParams,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<EventFrame> {
-  const silence = new AbortController();
-  const both = signal === undefined ? silence.signal : AbortSignal.any([signal, silence.signal]);
-  const response = await ask(`/events?${query}`, { headers: { Accept: "text/event-stream" }, signal: both });
+  const response = await ask(`/events?${query}`, {
+    headers: { Accept: "text/event-stream" },
+    signal: signal ?? null,
+  });
   if (!response.ok || !response.body) throw await refusalOf(response);
-  const frames = framesOf(response.body);
   try {
-    for (;;) {
-      // Only while we wait: whoever takes the events may take their time.
-      const timer = setTimeout(() => silence.abort(), SILENCE_MS);
-      const next = await frames.next().finally(() => clearTimeout(timer));
-      if (next.done) return;
-      yield next.value;
-    }
+    yield* framesOf(response.body, SILENCE_MS);
   } catch (error) {
     signal?.throwIfAborted();
     throw new NoAnswerError("the stream of events broke", { cause: error });
-  } finally {
-    // Before the end of the loop that reads them, too.
-    await frames.return(undefined);
   }
 }
 

@@ -1,5 +1,4 @@
 import { describe, expect, test } from "vitest";
-import { createEventParser, type StreamMessage } from "../../../ui/src/api/event-stream.ts";
 import { ratesBetween, readMetrics } from "../../../ui/src/api/metrics-text.ts";
 import { guestOf, isWithin, kindOf, splitName } from "../../../ui/src/model/names.ts";
 import { bytesText, durationText, mibText, parseSize } from "../../../ui/src/model/sizes.ts";
@@ -35,35 +34,6 @@ describe("names in the page", () => {
     expect([guestOf("tank/guests/g1/disk-0"), guestOf("tank/v")]).toEqual(["g1", undefined]);
     expect(isWithin("tank/v1", "tank/v")).toBe(false);
     expect(isWithin("tank/v@s", "tank/v")).toBe(true);
-  });
-});
-
-describe("events of a stream", () => {
-  const read = (...pieces: string[]) => {
-    const messages: StreamMessage[] = [];
-    let place = "";
-    const parse = createEventParser({
-      onMessage: (message) => messages.push(message),
-      onPlace: (id) => {
-        place = id;
-      },
-    });
-    for (const piece of pieces) parse(piece);
-    return { messages, place };
-  };
-  const text = ": hello\nid: e:1\nevent: volume\ndata: {\ndata: }\n\n:\n\ndata:x\r\n\r\nid: e:3\n\n";
-  const messages = [
-    { id: "e:1", event: "volume", data: "{\n}" },
-    { id: "e:1", event: "message", data: "x" },
-  ];
-  // The last block has a place alone.
-  const expected = { messages, place: "e:3" };
-
-  test("are the same however the text is cut", () => {
-    expect(read(text)).toEqual(expected);
-    for (let cut = 1; cut < text.length; cut++) {
-      expect(read(text.slice(0, cut), text.slice(cut))).toEqual(expected);
-    }
   });
 });
 

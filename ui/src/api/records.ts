@@ -1,70 +1,14 @@
 /** What the daemon answers, as docs/api.md describes it. Sizes are whole MiB where nothing else is said. */
+import type {
+  Image as ImageRecord,
+  Job as JobRecord,
+  Pool as PoolRecord,
+  Snapshot as SnapshotRecord,
+  Volume as VolumeRecord,
+} from "../../../src/client/api-records.ts";
+import type { DaemonEvent as EventRecord } from "../../../src/client/daemon-events.ts";
 
-export interface PoolRecord {
-  readonly name: string;
-  readonly driver: string;
-  readonly size: number;
-  readonly allocated: number;
-  readonly free: number;
-  /** The room below POOL/guests. */
-  readonly available: number;
-  /** By how much thin volumes and clones may still grow. */
-  readonly promised: number;
-  readonly health: string;
-  /** Per cent; null where the pool doesn't know it. */
-  readonly fragmentation: number | null;
-}
-
-export interface VolumeRecord {
-  readonly id: string;
-  readonly size: number;
-  readonly device: string;
-}
-
-export interface SnapshotRecord {
-  readonly id: string;
-  /** What was written since the snapshot before. */
-  readonly size: number;
-}
-
-export interface ImageRecord {
-  readonly id: string;
-  readonly type: string;
-  readonly volume?: string;
-  readonly snapshot?: string;
-  readonly size: number;
-  readonly status: string;
-}
-
-export interface JobRecord {
-  readonly id: string;
-  readonly method: string;
-  readonly pool: string | null;
-  readonly dataset: string | null;
-  readonly caller: string | null;
-  readonly state: "queued" | "running" | "done" | "failed" | "cancelled" | "interrupted";
-  readonly phase: string | null;
-  readonly bytes: number;
-  readonly totalBytes: number | null;
-  readonly bytesPerSecond: number | null;
-  readonly etaSeconds: number | null;
-  readonly createdAt: string;
-  readonly endedAt: string | null;
-  readonly failure: { readonly code: string; readonly message: string } | null;
-}
-
-export interface EventRecord {
-  readonly epoch: string;
-  readonly seq: number;
-  readonly at: string;
-  readonly topic: string;
-  readonly action: string;
-  readonly pool: string;
-  readonly id: string;
-  readonly caller: string | null;
-  readonly origin: string;
-  readonly job?: JobRecord;
-}
+export type { EventRecord, ImageRecord, JobRecord, PoolRecord, SnapshotRecord, VolumeRecord };
 
 /** Work of the daemon that is past its deadline. */
 export interface LateWork {

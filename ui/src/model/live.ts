@@ -1,6 +1,6 @@
 import { type ReadonlySignal, signal } from "@preact/signals";
+import { type EventFrame, framesOf } from "../../../src/client/event-frames.ts";
 import type { Client } from "../api/client.ts";
-import { readEventStream, type StreamMessage } from "../api/event-stream.ts";
 import type { EventRecord } from "../api/records.ts";
 
 /** How the page learns of changes: as they happen, or by asking now and then. */
@@ -43,7 +43,7 @@ export function followEvents({ client, onEvent, onGap }: LiveOptions): Live {
   /** Whether there was a subscription before. */
   let hasBegun = false;
 
-  function take({ event: name, data }: StreamMessage): void {
+  function take({ event: name, data }: EventFrame): void {
     if (name === "end") return;
     if (name === "subscribed") {
       const subscribed: Subscribed = JSON.parse(data);
@@ -66,12 +66,10 @@ export function followEvents({ client, onEvent, onGap }: LiveOptions): Live {
     if (!answer.ok) return answer.failure.reason !== "http.404";
     if (!answer.value.body) return false;
     try {
-      await readEventStream(answer.value.body, SILENT_MS, {
-        onMessage: take,
-        onPlace: (id) => {
-          if (id !== "") lastId = id;
-        },
-      });
+      for await (const frame of framesOf(answer.value.body, SILENT_MS)) {
+        if (frame.id !== "") lastId = frame.id;
+        if (frame.data !== "") take(frame);
+      }
     } catch {
       // The connection broke: the next one goes on behind the last event.
     }

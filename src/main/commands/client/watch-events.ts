@@ -1,11 +1,12 @@
+import { Readable } from "node:stream";
 import { text as textOf } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
+import { type EventFrame, framesOf } from "../../../client/event-frames.js";
 import { printable } from "../../diagnosis/text-layout.js";
 import { type Look, type Paint, paintFor } from "../terminal/paint.js";
 import { CallFailure, EXIT, statusOfHttp } from "./call-failure.js";
 import type { DaemonAddress } from "./daemon-address.js";
 import { NoAnswer, requestDaemon } from "./daemon-request.js";
-import { type EventFrame, readFrames } from "./frame-reader.js";
 
 export interface EventFlags {
   readonly json?: boolean | undefined;
@@ -73,10 +74,11 @@ async function watchOnce(address: DaemonAddress, { topics, since, json }: EventF
   let place = since;
   let message = "the connection ended";
   try {
-    for await (const frame of readFrames(reply)) {
+    for await (const frame of framesOf(Readable.toWeb(reply))) {
+      if (frame.id !== "") place = frame.id;
+      if (frame.data === "") continue;
       const members = membersOf(frame);
       if (frame.event === "end") message = String(members.message);
-      else place = `${members.epoch}:${members.seq}`;
       if (frame.event === "subscribed" && since !== undefined && members.complete === false) {
         process.stderr.write("imagestore: events since then are no longer kept: look anew\n");
       }
