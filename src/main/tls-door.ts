@@ -1,5 +1,11 @@
 import type { Logger } from "pino";
-import type { Listener, TlsListener, Transport, TransportOptions } from "../protocol/http/transport.js";
+import {
+  haveSame,
+  type Listener,
+  type TlsListener,
+  type Transport,
+  type TransportOptions,
+} from "../protocol/http/transport.js";
 import { messageOf } from "../protocol/storage/caught-error.js";
 import { type Outcome, succeed } from "../protocol/storage/failures.js";
 import { readTlsFiles, type TlsFiles, type TlsSettings } from "./access/tls-files.js";
@@ -15,8 +21,6 @@ export interface TlsDoor {
   /** Reads the files again. If they are not in order, what was read before stays, and the log tells why. */
   renew(): Promise<void>;
 }
-
-const NOTHING = Buffer.alloc(0);
 
 /** With fewer days left the log warns. */
 const FEW_DAYS = 14;
@@ -46,7 +50,7 @@ export async function openTlsDoor(
   async function renew(): Promise<void> {
     const read = readTlsFiles(settings);
     if (!read.ok) return stays(read.failure.message);
-    if (isSame(read.value, files)) return;
+    if (haveSame(read.value, files, ["cert", "key", "clientCa", "crl"])) return;
     try {
       await listener.renew(read.value);
     } catch (error) {
@@ -78,10 +82,4 @@ function tellExpiry({ expiresAt }: TlsFiles, log: Pick<Logger, "warn">): void {
   const days = Math.floor((expiresAt - Date.now()) / DAY_MS);
   if (days < 0) log.warn({ days }, "the certificate of listen.tls has expired");
   else if (days < FEW_DAYS) log.warn({ days }, "the certificate of listen.tls expires soon");
-}
-
-function isSame(one: TlsFiles, other: TlsFiles): boolean {
-  return (["cert", "key", "clientCa", "crl"] as const).every((name) =>
-    (one[name] ?? NOTHING).equals(other[name] ?? NOTHING),
-  );
 }

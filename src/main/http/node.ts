@@ -5,12 +5,13 @@ import type { ListenOptions, Socket } from "node:net";
 import type { SecureContextOptions } from "node:tls";
 import { createNodeRoom, HEAD_MS, type NodeRoom, receive } from "../../protocol/http/node-exchange.js";
 import { refuseConnection } from "../../protocol/http/refusal.js";
-import type {
-  Listener,
-  TlsListener,
-  TlsMaterial,
-  Transport,
-  TransportOptions,
+import {
+  haveSame,
+  type Listener,
+  type TlsListener,
+  type TlsMaterial,
+  type Transport,
+  type TransportOptions,
 } from "../../protocol/http/transport.js";
 import { watchClientCertificates } from "./client-certificates.js";
 
@@ -65,7 +66,7 @@ async function serveNodeTls(
   return Object.assign(listener, {
     renew: async (next: TlsMaterial) => {
       server.setSecureContext(contextOf(next));
-      if (!trustsTheSame(current, next)) {
+      if (!haveSame(current, next, ["clientCa", "crl"])) {
         certificates.distrust();
         server.closeIdleConnections();
       }
@@ -73,14 +74,6 @@ async function serveNodeTls(
     },
   });
 }
-
-function trustsTheSame(one: TlsMaterial, other: TlsMaterial): boolean {
-  return (["clientCa", "crl"] as const).every((name) =>
-    (one[name] ?? NOTHING).equals(other[name] ?? NOTHING),
-  );
-}
-
-const NOTHING = Buffer.alloc(0);
 
 function contextOf({ cert, key, clientCa, crl }: TlsMaterial): SecureContextOptions {
   // A session that is resumed is not checked again, whatever has expired or was revoked since it began.

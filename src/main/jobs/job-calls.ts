@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { aboutOperation } from "../../protocol/json-rpc/failure-text.js";
 import { encodeOneJob } from "../../protocol/json-rpc/methods/jobs.js";
 import type { Routed } from "../../protocol/json-rpc/methods/method.js";
-import type { JsonText } from "../../protocol/json-rpc/reply-text.js";
+import { type JsonText, stringOf } from "../../protocol/json-rpc/reply-text.js";
 import { fail, failed, internalFailure, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import type { FetchState } from "../downloads/pending-fetch.js";
@@ -94,8 +94,7 @@ export function createJobCalls({ registry, repeated, listFetches, actorOf }: Job
 }
 
 function keptResult(text: JsonText): string | undefined {
-  if (text.length > LONGEST_RESULT) return undefined;
-  return typeof text === "string" ? text : Buffer.from(text).toString();
+  return text.length > LONGEST_RESULT ? undefined : stringOf(text);
 }
 
 function fingerprintOf(routed: Routed): string {

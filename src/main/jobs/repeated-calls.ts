@@ -1,4 +1,4 @@
-import type { JsonText } from "../../protocol/json-rpc/reply-text.js";
+import { type JsonText, stringOf } from "../../protocol/json-rpc/reply-text.js";
 import { type FailureCode, fail, type Outcome, succeed, tellAbout } from "../../protocol/storage/failures.js";
 
 /** A change that runs as a job. */
@@ -118,7 +118,7 @@ export function createRepeatedCalls(log: Log): RepeatedCalls {
     const { name } = call.line;
     if (outcome.ok) {
       const isShort = outcome.value.length <= LONGEST_ANSWER;
-      const answer = isShort ? textOf(outcome.value) : undefined;
+      const answer = isShort ? stringOf(outcome.value) : undefined;
       call.line = { ...call.line, state: "done", answer };
       characters += answer?.length ?? 0;
     } else if (outcome.failure.code === "service.reply_too_large") {
@@ -174,8 +174,6 @@ export function createRepeatedCalls(log: Log): RepeatedCalls {
 
 /** No token's id has a space. */
 const nameOf = (caller: string, key: string) => `${caller} ${key}`;
-
-const textOf = (text: JsonText) => (typeof text === "string" ? text : Buffer.from(text).toString());
 
 function restored(line: KeyLine): KeyedCall {
   const state = line.state === "begun" ? "open" : line.state;

@@ -38,6 +38,17 @@ export interface TlsMaterial {
   readonly crl?: Buffer | undefined;
 }
 
+/** Whether these members of two are the same, byte for byte. */
+export function haveSame(
+  one: TlsMaterial,
+  other: TlsMaterial,
+  members: readonly ("cert" | "key" | "clientCa" | "crl")[],
+): boolean {
+  return members.every((name) => (one[name] ?? NOTHING).equals(other[name] ?? NOTHING));
+}
+
+const NOTHING = Buffer.alloc(0);
+
 /** The certificate that a client has shown. */
 export interface ClientCertificate {
   /** As `O=Cloud, CN=agent`, in the certificate's order. */

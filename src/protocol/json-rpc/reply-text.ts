@@ -20,3 +20,8 @@ export function joinTexts(texts: readonly ReplyText[]): ReplyText {
 export function byteLength(text: JsonText): number {
   return typeof text === "string" ? Buffer.byteLength(text) : text.length;
 }
+
+/** A text as a string: the bytes of a long one are read as UTF-8. */
+export function stringOf(text: JsonText): string {
+  return typeof text === "string" ? text : Buffer.from(text).toString();
+}

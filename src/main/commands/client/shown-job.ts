@@ -1,20 +1,15 @@
+import type { Job } from "../../../client/api-records.js";
 import { readJson, tokenOf } from "../../../protocol/json-rpc/json.js";
 import { ageText, printable, sizeText } from "../../diagnosis/text-layout.js";
 import { CallFailure, EXIT, statusOfFailure } from "./call-failure.js";
 import type { DaemonAddress } from "./daemon-address.js";
 import { type CallResult, callDaemon } from "./daemon-client.js";
 
-/** A job as docs/api.md has it, as far as it is shown. */
-export interface ShownJob {
-  readonly id: string;
-  readonly state: string;
-  readonly phase: string | null;
-  readonly bytes: number;
-  readonly totalBytes: number | null;
-  readonly bytesPerSecond: number | null;
-  readonly etaSeconds: number | null;
-  readonly failure: { readonly code: string; readonly message: string } | null;
-}
+/** What is shown of a job. */
+export type ShownJob = Pick<
+  Job,
+  "id" | "state" | "phase" | "bytes" | "totalBytes" | "bytesPerSecond" | "etaSeconds" | "failure"
+>;
 
 const UNENDED: readonly string[] = ["queued", "running"];
 /** So often the terminal is written anew, and Ctrl-C is looked for. */
@@ -37,35 +32,12 @@ export function progressText({ state, phase, bytes, totalBytes, ...job }: ShownJ
   ].join(", ");
 }
 
-/** The job in an answer of docs/api.md. What an older or a newer daemon does not tell is not known. */
-function jobIn({ value }: CallResult): ShownJob {
-  const jobs = memberOf(value, "jobs");
-  const job: unknown = Array.isArray(jobs) ? jobs[0] : undefined;
-  const failure = memberOf(job, "failure");
-  const id = textIn(job, "id");
-  if (id === null) throw new CallFailure("the daemon tells of no job", EXIT.other);
-  return {
-    ...{ id, state: textIn(job, "state") ?? "", phase: textIn(job, "phase") },
-    ...{ bytes: numberIn(job, "bytes") ?? 0, totalBytes: numberIn(job, "totalBytes") },
-    ...{ bytesPerSecond: numberIn(job, "bytesPerSecond"), etaSeconds: numberIn(job, "etaSeconds") },
-    failure: failure
-      ? { code: textIn(failure, "code") ?? "", message: textIn(failure, "message") ?? "it failed" }
-      : null,
-  };
-}
-
-function memberOf(value: unknown, name: string): unknown {
-  return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
-}
-
-function textIn(value: unknown, name: string): string | null {
-  const found = memberOf(value, name);
-  return typeof found === "string" ? found : null;
-}
-
-function numberIn(value: unknown, name: string): number | null {
-  const found = memberOf(value, name);
-  return typeof found === "number" ? found : null;
+/** The job in an answer about one, which is the daemon's own: it has the shape of docs/api.md. */
+function jobIn({ text }: CallResult): ShownJob {
+  const { jobs }: { readonly jobs?: readonly ShownJob[] } = JSON.parse(text);
+  const [job] = jobs ?? [];
+  if (job) return job;
+  throw new CallFailure("the daemon tells of no job", EXIT.other);
 }
 
 /** What the method has answered, out of the answer about its job that is done. */
@@ -100,15 +72,14 @@ export async function callShown(address: DaemonAddress, method: string, params: 
   try {
     let answer = await callDaemon(address, method, { ...params, background: true });
     for (;;) {
-      const { id, ...job } = jobIn(answer);
-      if (job.state === "done") return resultIn(await callDaemon(address, "WaitJob", { id, timeoutMs: 1 }));
+      const job = jobIn(answer);
+      const { id } = job;
+      if (job.state === "done") return resultIn(answer);
       if (!UNENDED.includes(job.state)) {
         const { code, message } = job.failure ?? { code: "", message: job.state };
         throw new CallFailure(message, isCancelled ? EXIT.interrupted : statusOfFailure(code));
       }
-      process.stderr.write(
-        `${CLEAR_LINE}${interrupts.asked() ? "cancelling" : progressText({ id, ...job })}`,
-      );
+      process.stderr.write(`${CLEAR_LINE}${interrupts.asked() ? "cancelling" : progressText(job)}`);
       if (interrupts.asked() && !isCancelled) {
         isCancelled = true;
         answer = await callDaemon(address, "CancelJob", { id });

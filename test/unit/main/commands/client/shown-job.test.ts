@@ -8,7 +8,7 @@ const job: ShownJob = {
 };
 
 describe("the progress of a job", () => {
-  test.each([
+  test.each<[Partial<ShownJob>, string]>([
     [{}, "receiving"],
     [{ phase: null, state: "queued" }, "queued"],
     [{ bytes: 3 * MIB }, "3.0 MiB"],
