@@ -45,6 +45,7 @@ export interface EventHub {
   subscribe(wanted: Wanted, subscriber: Subscriber): Subscription;
   /** The place of the newest event that its subscribers have been given. */
   readonly place: EventPlace;
+  /** How many there are. */
   readonly subscribers: number;
   /** Once true it stays so. */
   readonly isClosed: boolean;
@@ -72,7 +73,6 @@ export function createEventHub(epoch: string, most: number): EventHub {
   const groups = new Map<string, Group>();
   /** Of the newest event. */
   let seq = 0;
-  let subscribers = 0;
   /** Set while some group has pending events: those after `given`. */
   let flushing: NodeJS.Immediate | undefined;
   let given = 0;
@@ -113,11 +113,9 @@ export function createEventHub(epoch: string, most: number): EventHub {
     const batch = missed && missed.length > 0 ? new EventBatch(epoch, missed) : undefined;
     const group = groupOf(wanted);
     group.members.add(subscriber);
-    subscribers++;
     const stop = () => {
-      if (!group.members.delete(subscriber)) return;
-      subscribers--;
-      if (group.members.size === 0) groups.delete(keyOf(group.topics, group.grant));
+      if (group.members.delete(subscriber) && group.members.size === 0)
+        groups.delete(keyOf(group.topics, group.grant));
     };
     return { ...place, isComplete, missed: batch, stop };
   }
@@ -139,7 +137,7 @@ export function createEventHub(epoch: string, most: number): EventHub {
       return { epoch, seq: flushing ? given : seq };
     },
     get subscribers() {
-      return subscribers;
+      return Array.from(groups.values(), ({ members }) => members.size).reduce((sum, size) => sum + size, 0);
     },
     get isClosed() {
       return isClosed;
