@@ -8,6 +8,7 @@ import { type Collector, type ReceivedSpan, startCollector } from "../support/co
 import { type DaemonProcess, freePort, startDaemonProcess } from "../support/daemon.js";
 import { must } from "../support/rpc.js";
 import { standInPool } from "../support/stand-in-zfs.js";
+import { transportNames } from "../support/transports.js";
 import { until } from "../support/until.js";
 
 /** Times are rounded to microseconds, and the clocks of two threads are compared to some of them. */
@@ -62,7 +63,7 @@ const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
 const poolIn = (name: string) => ({ name, driver: "embedded", folder: join(folder, name) });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-describe.each(["node", "uws"])("with a collector, over %s", (transport) => {
+describe.each(transportNames)("with a collector, over %s", (transport) => {
   let collector: Collector;
   let daemon: DaemonProcess;
   beforeAll(async () => {

@@ -12,8 +12,8 @@ const MOST_CHARACTERS = 16 * 1024 * 1024;
 
 /** Keeps at most `most` events, whose numbers follow each other. */
 export function createEventRing(most: number, mostCharacters = MOST_CHARACTERS): EventRing {
-  /** Up to `first` they are forgotten, and taken out now and then. */
-  let events: NumberedEvent[] = [];
+  /** The places before `first` are empty, and taken out now and then. */
+  let events: (NumberedEvent | undefined)[] = [];
   let first = 0;
   /** Of the events from `first` on. */
   let characters = 0;
@@ -22,7 +22,7 @@ export function createEventRing(most: number, mostCharacters = MOST_CHARACTERS):
 
   function forgetOldest(): void {
     characters -= events[first]?.json.length ?? 0;
-    first++;
+    events[first++] = undefined;
     if (first < events.length / 2) return;
     events = events.slice(first);
     first = 0;
@@ -38,7 +38,7 @@ export function createEventRing(most: number, mostCharacters = MOST_CHARACTERS):
     since: (seq) => {
       const missed = newest - seq;
       if (missed < 0 || missed > events.length - first) return undefined;
-      return events.slice(events.length - missed);
+      return events.slice(events.length - missed).filter((event) => event !== undefined);
     },
   };
 }

@@ -59,7 +59,10 @@ export function createJobCalls({ registry, repeated, listFetches, actorOf }: Job
       if (!mayLast(routed)) return actor.call(routed.operation, client);
       const job = registry.begin(jobOfCall(routed, asker, listFetches));
       const waiting: Client = {
-        ...{ requestId: client.requestId, peer: client.peer, span: client.span, onCancel: job.onCancel },
+        requestId: client.requestId,
+        peer: client.peer,
+        span: client.span,
+        onCancel: job.onCancel,
         onDisconnect: (listener) => client.onDisconnect(listener),
       };
       return actor.call(routed.operation, waiting).then((outcome) => {

@@ -5,7 +5,7 @@ import type { JobProgress, JobRecord, JobState } from "../../protocol/storage/jo
 export interface JobStart
   extends Pick<JobRecord, "method" | "pool" | "dataset" | "caller" | "peer" | "requestId" | "repeatSafe"> {
   /** Undefined as long as it waits for its turn. Without it the job runs, and moves no bytes. */
-  progress?(): JobProgress | undefined;
+  readonly progress?: (() => JobProgress | undefined) | undefined;
 }
 
 /** A job under way, as it is put into words. Times are by the clock of Date.now. */

@@ -53,32 +53,76 @@ const SAMPLE_MS = 500;
 /** Digits of a job's number, so that ids sort as their numbers do. */
 const ID_DIGITS = 7;
 
-interface Job extends JobFacts {
+/** There may be thousands each second: what few are asked for is made when it is asked for. */
+class Job implements JobFacts, RunningJob {
+  readonly createdAt = Date.now();
   startedAt: number | undefined;
-  lastProgress: JobProgress | undefined;
-  readonly rate: ReturnType<typeof createJobRate> | undefined;
+  lastProgress: JobProgress | undefined = undefined;
   /** `onChange` was told of it. */
-  isTold: boolean;
+  isTold = false;
   /** How far it had come then. */
-  told: JobProgress | undefined;
-  cancel: (() => void) | undefined;
-  readonly waiters: Set<(ended: JobAnswer) => void>;
+  told: JobProgress | undefined = undefined;
+  cancel: (() => void) | undefined = undefined;
+  private readonly rate: ReturnType<typeof createJobRate> | undefined;
+  private waiting: Set<(ended: JobAnswer) => void> | undefined = undefined;
+
+  constructor(
+    private readonly runId: string,
+    readonly number: number,
+    readonly start: JobStart,
+    private readonly atEnd: (job: Job, failure: Failure | undefined, result: string | undefined) => void,
+  ) {
+    this.startedAt = start.progress ? undefined : this.createdAt;
+    this.rate = start.progress && createJobRate();
+  }
+
+  get id() {
+    return `${this.runId}-${this.number.toString(36).padStart(ID_DIGITS, "0")}`;
+  }
+
+  get perSecond() {
+    return this.rate?.perSecond;
+  }
+
+  get waiters(): Set<(ended: JobAnswer) => void> {
+    this.waiting ??= new Set();
+    return this.waiting;
+  }
+
+  /** Nobody was told of it, and nobody asks. */
+  get isUnknown(): boolean {
+    return !this.isTold && this.waiting === undefined;
+  }
+
+  look(now: number): void {
+    const current = this.start.progress?.();
+    if (!current) return;
+    this.startedAt ??= now;
+    this.lastProgress = current;
+    this.rate?.sample(current.bytes, now);
+  }
+
+  onCancel = (cancel: () => void): void => {
+    this.cancel = cancel;
+  };
+
+  end(failure: Failure | undefined, result?: string): void {
+    this.atEnd(this, failure, result);
+  }
 }
 
 export function createJobRegistry({ runId, onChange }: RegistryOptions): JobRegistry {
-  const running = new Map<string, Job>();
+  /** By their numbers. */
+  const running = new Map<number, Job>();
   /** Oldest first, at most MOST_ENDED. */
   const ended = new Map<string, JobAnswer>();
   let lastNumber = 0;
   /** Runs as long as there are jobs that run. */
   let timer: NodeJS.Timeout | undefined;
 
-  function look(job: Job, now: number): void {
-    const current = job.start.progress?.();
-    if (!current) return;
-    job.startedAt ??= now;
-    job.lastProgress = current;
-    job.rate?.sample(current.bytes, now);
+  function runningWith(id: string): Job | undefined {
+    const job = running.get(Number.parseInt(id.slice(runId.length + 1), 36));
+    return job?.id === id ? job : undefined;
   }
 
   function tell(job: Job, action: Exclude<JobAction, "ended">): void {
@@ -90,7 +134,7 @@ export function createJobRegistry({ runId, onChange }: RegistryOptions): JobRegi
   function lookAtAll(): void {
     const now = Date.now();
     for (const job of running.values()) {
-      look(job, now);
+      job.look(now);
       const { isTold, told, lastProgress: last } = job;
       if (!isTold && now - job.createdAt >= SHORT_MS) tell(job, "started");
       else if (isTold && (told?.bytes !== last?.bytes || told?.phase !== last?.phase)) tell(job, "progress");
@@ -109,8 +153,9 @@ export function createJobRegistry({ runId, onChange }: RegistryOptions): JobRegi
 
   function end(job: Job, failure: Failure | undefined, result: string | undefined): void {
     const now = Date.now();
-    look(job, now);
-    running.delete(job.id);
+    running.delete(job.number);
+    if (job.isUnknown && now - job.createdAt < SHORT_MS) return;
+    job.look(now);
     const record = endedRecord(job, failure, now);
     const answer = result === undefined ? { job: record } : { job: record, result };
     if (!job.isTold && now - job.createdAt >= SHORT_MS) tell(job, "started");
@@ -122,38 +167,23 @@ export function createJobRegistry({ runId, onChange }: RegistryOptions): JobRegi
   }
 
   const current = (job: Job): JobRecord => {
-    look(job, Date.now());
+    job.look(Date.now());
     return runningRecord(job);
   };
   return {
     begin: (start, isAsked = false) => {
-      const id = `${runId}-${(++lastNumber).toString(36).padStart(ID_DIGITS, "0")}`;
-      const now = Date.now();
-      const job: Job = {
-        ...{ start, id, createdAt: now, startedAt: start.progress ? undefined : now },
-        ...{ lastProgress: undefined, isTold: false, told: undefined, cancel: undefined, waiters: new Set() },
-        rate: start.progress && createJobRate(),
-        get perSecond() {
-          return this.rate?.perSecond;
-        },
-      };
-      running.set(id, job);
+      const job = new Job(runId, ++lastNumber, start, end);
+      running.set(job.number, job);
       timer ??= setInterval(lookAtAll, SAMPLE_MS).unref();
       if (isAsked) tell(job, "started");
-      return {
-        id,
-        onCancel: (cancel) => {
-          job.cancel = cancel;
-        },
-        end: (failure, result) => end(job, failure, result),
-      };
+      return job;
     },
     list: () => {
       const all = [...Array.from(ended.values(), ({ job }) => job), ...Array.from(running.values(), current)];
       return all.sort((one, other) => (one.id < other.id ? -1 : 1));
     },
     find: (id) => {
-      const job = running.get(id);
+      const job = runningWith(id);
       return job ? { job: current(job) } : ended.get(id);
     },
     counts: () => {
@@ -163,9 +193,9 @@ export function createJobRegistry({ runId, onChange }: RegistryOptions): JobRegi
       for (const { startedAt } of running.values()) add(startedAt === undefined ? "queued" : "running");
       return counts;
     },
-    cancelOf: (id) => running.get(id)?.cancel,
+    cancelOf: (id) => runningWith(id)?.cancel,
     onceEnded: (id, listener) => {
-      const waiters = running.get(id)?.waiters;
+      const waiters = runningWith(id)?.waiters;
       waiters?.add(listener);
       return () => waiters?.delete(listener);
     },

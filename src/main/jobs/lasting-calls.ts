@@ -44,19 +44,45 @@ export function mayLast({ operation }: Routed): boolean {
   return LASTING.has(operation.op);
 }
 
-/** The job that the call of a change is. */
-export function jobOfCall(
-  { pool, operation }: Routed,
-  { caller, client }: Asker,
-  listFetches: () => readonly FetchState[],
-): JobStart {
-  const start: JobStart = {
-    ...{ method: operation.op, pool, dataset: datasetsOf(operation, pool)[0] ?? pool },
-    ...{ caller: caller.id ?? null, peer: client.peer, requestId: client.requestId },
-    repeatSafe: !UNSAFE_TO_REPEAT.has(operation.op),
-  };
-  if (operation.op !== "RequestImage") return start;
-  return { ...start, progress: createFetchProgress(listFetches, pool, operation.id) };
+/** The job that the call of a change is. Most end before anybody asks, so it says little until then. */
+export function jobOfCall(routed: Routed, asker: Asker, listFetches: () => readonly FetchState[]): JobStart {
+  const { pool, operation } = routed;
+  if (operation.op !== "RequestImage") return new JobOfCall(routed, asker);
+  return new JobOfCall(routed, asker, createFetchProgress(listFetches, pool, operation.id));
+}
+
+class JobOfCall implements JobStart {
+  readonly caller: string | null;
+  readonly peer: string;
+  readonly requestId: string;
+
+  constructor(
+    private readonly routed: Routed,
+    { caller, client }: Asker,
+    readonly progress?: JobStart["progress"],
+  ) {
+    this.caller = caller.id ?? null;
+    // Later the client may have gone.
+    this.peer = client.peer;
+    this.requestId = client.requestId;
+  }
+
+  get method() {
+    return this.routed.operation.op;
+  }
+
+  get pool() {
+    return this.routed.pool;
+  }
+
+  get dataset() {
+    const { operation, pool } = this.routed;
+    return datasetsOf(operation, pool)[0] ?? pool;
+  }
+
+  get repeatSafe() {
+    return !UNSAFE_TO_REPEAT.has(this.routed.operation.op);
+  }
 }
 
 /** How far the fetch of an image has come. Undefined until it has begun. */
