@@ -135,7 +135,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const always = { gate, diagnose, page: config.listen.ui ? createWebPage(BUILT_PAGE) : undefined };
   const doors = { openMain: openDoor, bulk, admit: gate.admit, onRefused: metrics.connectionRefused };
   const openDoors = tracedDoors(createDoors({ ...doors, log }), tracing);
-  openDoors(createStartingRoutes(always), createStartingRoutes({ ...always, page: undefined }));
+  openDoors({ handle: createStartingRoutes(always) }, createStartingRoutes({ ...always, page: undefined }));
   const onStarting = (actor: Actor) => actors.set(actor.pool, traced(trace, "actor", actor, ACTOR_POINTS));
   const ofPools = { config, runId, log, streaming, metrics, events, downloads, tracing };
   const started = await openPools({ ...ofPools, onStarting });
@@ -156,7 +156,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   releases.push(watch.stop);
 
   jobs.restore();
-  const answering = { actorOf, report, metrics, downloads, events, jobs, readiness };
+  const answering = { actorOf, report, metrics, downloads, events, jobs, readiness, tracing };
   serveCalls({ config, log, always, openDoors, ...answering });
 
   async function stop(): Promise<void> {

@@ -1,6 +1,8 @@
 import type { Logger } from "pino";
+import type { AcceptedChannel } from "../protocol/http/channel.js";
 import { JSON_TEXT, PLAIN_TEXT, RETRY_AFTER } from "../protocol/http/headers.js";
 import type {
+  ChannelAccess,
   HttpReply,
   HttpRequest,
   Listener,
@@ -34,13 +36,22 @@ export interface FrontDoor {
    * Has `handle` answer the requests from now on. Until then they get the status 503.
    * `admit` and `onRefused` are called as TransportOptions says.
    */
-  open(opened: Opened): void;
+  open(opened: OpenedDoor): void;
 }
 
-interface Opened extends Pick<TransportOptions, "onRefused"> {
+/** What answers at the door. */
+export interface OpenedDoor extends Pick<TransportOptions, "onRefused"> {
   readonly handle: RequestHandler;
   readonly admit: (request: HttpRequest, reply: WholeReply) => boolean;
+  /** As of ChannelAccess, at /rpc. Undefined: requests for channels are handled like others. */
+  readonly accept?: ChannelAccess["accept"];
 }
+
+/** Elsewhere there are no channels: such a request is handled as if it asked for none. */
+const CHANNEL_PATH = "/rpc";
+
+/** Proxies and clients that are gone are found within it; those that are there answer a ping. */
+const CHANNEL_IDLE_MS = 60_000;
 
 /** A node's agents and tools seldom have more. */
 const FEW_CONNECTIONS = 1_000;
@@ -58,7 +69,7 @@ export async function takePort(settings: PortSettings, log: Logger): Promise<Out
   const { listen, limits } = settings;
   const { host, port, transport: wanted } = listen;
   const { bodyMs, replyMs } = settings.timeouts;
-  let opened: Opened = { handle: refuseWhileStarting, admit: () => true, onRefused: () => {} };
+  let opened: OpenedDoor = { handle: refuseWhileStarting, admit: () => true, onRefused: () => {} };
   try {
     const descriptors = readDescriptors();
     const connections = connectionLimit(limits.connections, descriptors, listen.tls ? 2 : 1);
@@ -75,6 +86,7 @@ export async function takePort(settings: PortSettings, log: Logger): Promise<Out
       limits: { ...limits, connections, bodyMs, replyMs },
       handle: guard((request: HttpRequest, reply: HttpReply) => opened.handle(request, reply), log),
       admit: guardHead((request, reply) => opened.admit(request, reply), log),
+      channels: { idleMs: CHANNEL_IDLE_MS, accept: guardAccess(() => opened, log) },
       onRefused: () => opened.onRefused(),
     };
     const ofPort = await transport.listen({ ...options, host, port });
@@ -171,7 +183,7 @@ export function guard<Reply extends WholeReply>(
 }
 
 /** As guard, for what looks at the head of a request. */
-function guardHead(admit: Opened["admit"], log: Pick<Logger, "error">): Opened["admit"] {
+function guardHead(admit: OpenedDoor["admit"], log: Pick<Logger, "error">): OpenedDoor["admit"] {
   return (request, reply) => {
     try {
       return admit(request, reply);
@@ -179,6 +191,19 @@ function guardHead(admit: Opened["admit"], log: Pick<Logger, "error">): Opened["
       tellBug(error, request, reply, log);
       return false;
     }
+  };
+}
+
+/** As guard, for requests for channels. */
+function guardAccess(opened: () => OpenedDoor, log: Pick<Logger, "error">): ChannelAccess["accept"] {
+  return (request, reply) => {
+    let accepted: AcceptedChannel | undefined;
+    const { handle, accept } = opened();
+    guard<HttpReply>((...asked) => {
+      if (!accept || request.path !== CHANNEL_PATH) return handle(...asked);
+      accepted = accept(...asked);
+    }, log)(request, reply);
+    return accepted;
   };
 }
 

@@ -6,7 +6,7 @@ import type { BulkDoor, BulkReply } from "./downloads/bulk-handle.js";
 import type { FetchEnd } from "./downloads/pending-fetch.js";
 import type { StreamingHandle } from "./downloads/streaming-handle.js";
 import { startStreamingLanes } from "./downloads/streaming-lanes.js";
-import { type FrontDoor, guard, type RequestHandler } from "./front-door.js";
+import { type FrontDoor, guard, type OpenedDoor, type RequestHandler } from "./front-door.js";
 import type { Gate } from "./gate.js";
 import { listenFailure } from "./listen-failure.js";
 
@@ -69,7 +69,9 @@ function bulkSettings({ listen, limits, timeouts }: Config, connections: number)
 }
 
 /** Has other handlers answer what comes to the main port, and to the port for bulk downloads. */
-export type OpenDoors = (main: RequestHandler, bulk: RequestHandler<BulkReply>) => void;
+export type OpenDoors = (main: MainDoor, bulk: RequestHandler<BulkReply>) => void;
+
+export type MainDoor = Pick<OpenedDoor, "handle" | "accept">;
 
 interface DoorOptions {
   readonly openMain: FrontDoor["open"];
@@ -82,7 +84,7 @@ interface DoorOptions {
 
 export function createDoors({ openMain, bulk, admit, onRefused, log }: DoorOptions): OpenDoors {
   return (main, ofBulk) => {
-    openMain({ handle: main, admit, onRefused });
+    openMain({ ...main, admit, onRefused });
     bulk?.door.open({ handle: guard(ofBulk, log), onRefused });
   };
 }

@@ -15,5 +15,6 @@ export async function openTracing(
 
 /** The same doors; the requests that come by them are traced where `tracing` is there. */
 export function tracedDoors(open: OpenDoors, tracing: Tracing | undefined): OpenDoors {
-  return tracing ? (main, bulk) => open(tracing.traced(main), tracing.traced(bulk)) : open;
+  if (!tracing) return open;
+  return (main, bulk) => open({ ...main, handle: tracing.traced(main.handle) }, tracing.traced(bulk));
 }

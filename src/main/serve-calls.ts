@@ -3,6 +3,7 @@ import { createMethodTable } from "../protocol/json-rpc/methods/table.js";
 import { failed } from "../protocol/storage/failures.js";
 import type { PoolName } from "../protocol/storage/names.js";
 import { isRead } from "../protocol/storage/operation-kinds.js";
+import { createChannelAccess } from "./channel-access.js";
 import type { Config } from "./config/schema.js";
 import type { Downloads } from "./downloads/downloads.js";
 import type { Events } from "./events/open-events.js";
@@ -14,8 +15,10 @@ import type { OpenDoors } from "./open-streaming.js";
 import type { Actor } from "./pools/actor-handle.js";
 import type { Readiness } from "./pools/readiness.js";
 import { createBulkRoutes, createRoutes, type OpenRoutes } from "./routes.js";
-import { createRpcEndpoint } from "./rpc/endpoint.js";
+import { createRpcEndpoint, type RpcOptions } from "./rpc/endpoint.js";
 import { type NodeHandlers, runOnNode } from "./rpc/node-handlers.js";
+import { createRpcChannels } from "./rpc/rpc-channels.js";
+import type { Tracing } from "./tracing/tracing.js";
 
 interface Served {
   readonly config: Config;
@@ -26,8 +29,9 @@ interface Served {
   readonly metrics: Pick<Metrics, "render">;
   readonly downloads: Downloads;
   readonly jobs: Pick<Jobs, "registry" | "calls">;
-  readonly events: Pick<Events, "serve">;
+  readonly events: Pick<Events, "serve" | "openOn">;
   readiness(limitMs: number): Promise<Readiness>;
+  readonly tracing: Pick<Tracing, "beginMessage"> | undefined;
   readonly always: OpenRoutes;
   readonly openDoors: OpenDoors;
 }
@@ -45,7 +49,7 @@ export function serveCalls({
 }: Served): void {
   const { limits, timeouts } = config;
   const handlers: NodeHandlers = { ...jobHandlers(jobs.registry) };
-  const rpc = createRpcEndpoint({
+  const answers: RpcOptions = {
     pools: config.pools.map(({ name }) => name),
     methods: createMethodTable(limits),
     ...limits,
@@ -60,16 +64,20 @@ export function serveCalls({
     runOnNode: (operation, caller, client) => runOnNode(handlers, operation, { caller, client }),
     report,
     onBug: (error) => log.error({ err: error }, "a request could not be answered"),
-  });
+  };
+  const { events, tracing } = parts;
   const { handle, handleBulk, handleResult: result } = downloads;
   const main = createRoutes({
     ...always,
-    rpc,
+    rpc: createRpcEndpoint(answers),
     download: handle,
     result,
-    events: parts.events.serve,
+    events: events.serve,
     readiness: () => parts.readiness(timeouts.readyMs),
     metrics: parts.metrics.render,
   });
-  parts.openDoors(main, createBulkRoutes({ ...always, download: handleBulk, result }));
+  const ofChannels = { openExtras: events.openOn, beginSpan: tracing?.beginMessage };
+  const channels = createRpcChannels({ ...limits, ...answers, ...ofChannels });
+  const accept = createChannelAccess(always.gate, channels);
+  parts.openDoors({ handle: main, accept }, createBulkRoutes({ ...always, download: handleBulk, result }));
 }

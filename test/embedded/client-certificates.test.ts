@@ -1,10 +1,12 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { X509Certificate } from "node:crypto";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { Agent, request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { WebSocket } from "ws";
 import { type CertificateFiles, createTestCa, issueForHost } from "../support/certificates.js";
 import { CLI, type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
 import { must } from "../support/rpc.js";
@@ -145,15 +147,54 @@ describe("a daemon that knows its callers by their certificates", () => {
     await must(daemon.url, "GetVolume", { id: "guests/team-1" });
   });
 
+  /** A WebSocket with what has come on it, and the code with which it was closed. */
+  async function openSocket(client: CertificateFiles) {
+    const shown = { cert: readFileSync(client.cert), key: readFileSync(client.key) };
+    const url = `${daemon.tlsUrl.replace("https", "wss")}/rpc`;
+    const socket = new WebSocket(url, { ca: readFileSync(ca.file), ...shown });
+    const texts: string[] = [];
+    const closed: { code?: number } = {};
+    socket.on("message", (data) => texts.push(String(data)));
+    socket.on("close", (code) => Object.assign(closed, { code }));
+    await once(socket, "open");
+    const ask = (method: string, params: object) => {
+      const before = texts.length;
+      socket.send(JSON.stringify({ jsonrpc: "2.0", method, params, id: 1 }));
+      return until("it is answered", () => texts.length > before || closed.code !== undefined);
+    };
+    return { socket, texts, closed, ask };
+  }
+
+  test("knows callers on WebSockets, and ends those of a certificate that is distrusted", async () => {
+    const { texts, closed, ask } = await openSocket(reader);
+    await ask("CreateVolume", { id: "guests/x", size: 8 });
+    expect(texts[0]).toContain("not allowed: this needs the role operate");
+    await ask("ListVolumes", {});
+    expect(texts[1]).toContain("tank/guests/team-1");
+    await expect(openSocket(issue("stranger2"))).rejects.toThrow("401");
+    ca.revoke(issue("another"));
+    ca.writeCrl();
+    const times = () => daemon.log().match(/listen\.tls has been read again/g)?.length ?? 0;
+    const before = times();
+    daemon.process.kill("SIGHUP");
+    await until("it is read", () => times() > before);
+    await ask("ListVolumes", {});
+    expect({ code: closed.code, answers: texts.length }).toEqual({ code: 4001, answers: 2 });
+    const again = await openSocket(reader);
+    await again.ask("ListVolumes", {});
+    expect(again.texts[0]).toContain("tank/guests/team-1");
+    again.socket.close();
+  });
+
   test("takes no certificate any more that was revoked, on connections that are open neither", async () => {
     const keepAlive = new Agent({ keepAlive: true, maxSockets: 1 });
     expect((await call(agent, "ListVolumes", {}, keepAlive)).status).toBe(200);
     ca.revoke(agent);
     ca.writeCrl();
+    const times = () => daemon.log().match(/listen\.tls has been read again/g)?.length ?? 0;
+    const before = times();
     daemon.process.kill("SIGHUP");
-    await until("it is read", () =>
-      daemon.log().includes("the certificate of listen.tls has been read again"),
-    );
+    await until("it is read", () => times() > before);
     // The connection may have been closed in the moment in which it was asked.
     const answer = await call(agent, "ListVolumes", {}, keepAlive).catch(() => undefined);
     expect(answer?.status ?? 401).toBe(401);

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
 import { type EventFrame, readFrames, type TestEvent } from "../support/event-client.js";
+import { secretOf, writeTokens } from "../support/token-file.js";
 import { transportNames } from "../support/transports.js";
 import { until } from "../support/until.js";
 
@@ -29,13 +29,7 @@ describe.each(transportNames)("events (%s)", (transport) => {
   const children: ChildProcess[] = [];
 
   beforeAll(async () => {
-    const tokens = Object.entries(TOKENS).map(([id, granted]) => ({
-      id,
-      hash: createHash("sha256").update(`secret-${id}`).digest("hex"),
-      created: "2026-01-01T00:00:00Z",
-      ...granted,
-    }));
-    writeFileSync(config.auth.tokens, JSON.stringify({ version: 1, tokens }), { mode: 0o600 });
+    writeTokens(config.auth.tokens, TOKENS);
     daemon = await startDaemonProcess(config);
   });
   afterAll(async () => {
@@ -44,7 +38,7 @@ describe.each(transportNames)("events (%s)", (transport) => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const authorization = (token: TokenName) => `Bearer secret-${token}`;
+  const authorization = (token: TokenName) => `Bearer ${secretOf(token)}`;
 
   async function must(token: TokenName, method: string, params: object): Promise<void> {
     const response = await fetch(`${daemon.url}/rpc`, {

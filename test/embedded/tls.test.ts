@@ -7,6 +7,7 @@ import { connect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createTestCa, issueForHost } from "../support/certificates.js";
 import { CLI, type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
+import { openRpcSocket } from "../support/rpc-socket.js";
 import { transportNames } from "../support/transports.js";
 import { until } from "../support/until.js";
 
@@ -126,6 +127,19 @@ describe.each(transportNames)("a daemon with TLS and tokens (%s)", (transport) =
     expect((await get("/healthz", { host: "other.example" })).status).toBe(403);
     expect((await get("/healthz", { origin: "https://other.example" })).status).toBe(403);
     expect((await get("/healthz", {})).status).toBe(200);
+  });
+
+  test("serves a WebSocket, and requests for another upgrade as if they asked for none", async () => {
+    const url = `${daemon.tlsUrl.replace("https", "wss")}/rpc`;
+    const socket = await openRpcSocket(url, { ca: roots, headers: bearer() });
+    expect(JSON.stringify(await socket.call("ListVolumes", {}))).toContain("tank/guests/a");
+    socket.close();
+    await expect(openRpcSocket(url, { ca: roots })).rejects.toThrow("401");
+    await expect(
+      openRpcSocket(url, { ca: roots, headers: { ...bearer(), origin: "https://other.example" } }),
+    ).rejects.toThrow("403");
+    const h2c = { connection: "Upgrade, HTTP2-Settings", upgrade: "h2c", "http2-settings": "AAMAAABkAAQ" };
+    expect(await get("/whoami", { ...bearer(), ...h2c })).toMatchObject({ status: 200 });
   });
 
   test("shows another certificate after SIGHUP, and keeps the one that it has when that is damaged", async () => {

@@ -9,12 +9,14 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createMethodTable } from "../../src/protocol/json-rpc/methods/table.js";
 import { createTestCa, issueForHost } from "../support/certificates.js";
 import { CLI, type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
+import { openRpcSocket, type RpcSocket } from "../support/rpc-socket.js";
 import { transportNames } from "../support/transports.js";
 import { until } from "../support/until.js";
 
 const ROLES = ["read", "operate", "admin"] as const;
 const RANKS: readonly string[] = ROLES;
 const WAYS = ["plain", "tls", "socket"] as const;
+const VERSIONS = ["1.0", "2.0", "2.0 on a WebSocket"] as const;
 const NOT_ALLOWED: unknown = expect.stringContaining("not allowed");
 const table = createMethodTable();
 
@@ -117,14 +119,31 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
     });
   }
 
+  /** WebSockets that are open, by their way and token. */
+  const sockets = new Map<string, Promise<RpcSocket>>();
+  function openSocket(way: (typeof WAYS)[number], headers: Record<string, string>): Promise<RpcSocket> {
+    if (way === "socket") return openRpcSocket(`ws+unix:${socketPath}:/rpc`, { headers });
+    const base = way === "tls" ? daemon.tlsUrl : daemon.url;
+    return openRpcSocket(`${base.replace("http", "ws")}/rpc`, { headers, ca: readFileSync(ca.file) });
+  }
+
+  async function callBySocket(name: string, method: string, params: object, way: (typeof WAYS)[number]) {
+    const key = `${way} ${name}`;
+    const opening = sockets.get(key) ?? openSocket(way, { authorization: `Bearer ${tokens[name]}` });
+    sockets.set(key, opening);
+    const { error } = await (await opening).call(method, params);
+    return error?.message ?? null;
+  }
+
   /** Calls a method by one version of JSON-RPC. @returns the failure's words, or null. */
   async function call(
-    version: "1.0" | "2.0",
+    version: (typeof VERSIONS)[number],
     name: string,
     method: string,
     params: object,
     way: (typeof WAYS)[number] = "plain",
   ): Promise<string | null> {
+    if (version === "2.0 on a WebSocket") return callBySocket(name, method, params, way);
     const authorization = `Bearer ${tokens[name]}`;
     const body =
       version === "1.0"
@@ -168,6 +187,7 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
     await makeVolumes();
   }, 120_000);
   afterAll(async () => {
+    for (const socket of sockets.values()) (await socket).close();
     await daemon?.stop();
     ca.remove();
     rmSync(folder, { recursive: true, force: true });
@@ -183,7 +203,7 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
     }
   }
 
-  describe.each(["1.0", "2.0"] as const)("by JSON-RPC %s", (version) => {
+  describe.each(VERSIONS)("by JSON-RPC %s", (version) => {
     test.each(table.names.flatMap((method) => ROLES.map((role) => [role, method] as const)))(
       "the role %s has of %s what its row says",
       async (role, method) => {
@@ -210,6 +230,14 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
       // Longer than any head may be: answered, or cut off, and not served.
       const huge = await post(way, "/rpc", `Bearer ${"x".repeat(20_000)}`, body).catch(() => undefined);
       expect(huge?.status ?? 431).toBeGreaterThanOrEqual(400);
+      const opened = await openSocket(way, {}).then(
+        ({ close }) => close(),
+        (error: Error) => error.message,
+      );
+      expect({ way, opened }).toEqual({
+        way,
+        opened: status === 401 ? expect.stringContaining("401") : undefined,
+      });
     }
   });
 

@@ -1,9 +1,12 @@
+import type { Channel } from "../../protocol/http/channel.js";
 import type { JobRecord } from "../../protocol/storage/job-record.js";
+import type { Caller } from "../access/caller.js";
 import type { Config } from "../config/schema.js";
 import type { DownloadChange } from "../downloads/running-download.js";
 import type { JobAction } from "../jobs/job-registry.js";
 import type { CallReport } from "../observability/call-report.js";
 import { publishCall } from "./call-events.js";
+import { type ChannelEvents, openChannelEvents } from "./channel-events.js";
 import { createEventStreams, type EventStreams } from "./event-stream.js";
 import { createEventHub } from "./hub.js";
 
@@ -15,6 +18,8 @@ const END_MS = 1_000;
 /** What happens in the daemon, told to whoever wants to know. */
 export interface Events {
   readonly serve: EventStreams;
+  /** Has events on a channel, by its methods Subscribe and Unsubscribe. */
+  openOn(channel: Channel, caller: Caller): ChannelEvents;
   /** Tells of a call, whose `answer` is that of CallOptions.report. */
   onCall(call: CallReport, answer: unknown): void;
   onDownload(change: DownloadChange): void;
@@ -30,8 +35,21 @@ export function openEvents(
   runId: string,
 ): Events {
   const hub = createEventHub(runId, events);
+  /** Those that are open, with subscriptions or without. */
+  const channels = new Set<ChannelEvents>();
   return {
     serve: createEventStreams({ hub, subscriberBytes, keepAliveMs: KEEP_ALIVE_MS, endMs: END_MS }),
+    openOn: (channel, caller) => {
+      const opened = openChannelEvents({ hub, subscriberBytes, lookMs: KEEP_ALIVE_MS }, channel, caller);
+      const onClose = () => {
+        channels.delete(opened);
+        opened.onClose();
+      };
+      channels.add(opened);
+      // Nothing else would tell it. It can't be closed while it opens.
+      if (hub.isClosed) setImmediate(opened.onStop);
+      return { ...opened, onClose };
+    },
     onCall: (call, answer) => publishCall(call, answer, hub.publish),
     onDownload: ({ action, download: { pool, ticket, caller, requestId }, failure }) => {
       const told = failure && { code: failure.code, message: failure.message };
@@ -51,6 +69,9 @@ export function openEvents(
       const by = { caller: caller ?? undefined, requestId };
       hub.publish({ topic: "job", action, pool, id, ...by, failure: told, job });
     },
-    close: hub.close,
+    close: async () => {
+      await hub.close();
+      for (const channel of channels) channel.onStop();
+    },
   };
 }

@@ -39,6 +39,8 @@ export function watchClientCertificates(server: Server): ClientCertificates {
   /** Of the connections that are open. */
   const known = new Map<Socket, TlsConnection>();
   server.on("secureConnection", (socket: TLSSocket) => {
+    // It comes again if it was served without the upgrade that it asked for (node-channels.ts).
+    if (known.has(socket)) return;
     known.set(socket, { certificate: certificateOf(socket), isLast: false });
     socket.once("close", () => known.delete(socket));
   });

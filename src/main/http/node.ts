@@ -14,6 +14,7 @@ import {
   type TransportOptions,
 } from "../../protocol/http/transport.js";
 import { watchClientCertificates } from "./client-certificates.js";
+import { addNodeChannels } from "./node-channels.js";
 
 /** The transport on node:http, for machines for which uWebSockets.js has no build. */
 export const nodeTransport: Transport = {
@@ -101,10 +102,15 @@ async function serve(
   });
   // A client that has half-closed its connection gets its reply all the same.
   Object.assign(server, { httpAllowHalfOpen: true });
+  const channels = addNodeChannels(server, options, room, (socket) => refused.has(socket));
+  /** A connection comes twice if it was served without the upgrade that it asked for. */
+  const counted = new WeakSet<Socket>();
   const { connections } = options.limits;
   /** Open connections, the refused ones too until they are closed. */
   let open = 0;
   server.on("connection", (socket: Socket) => {
+    if (counted.has(socket)) return;
+    counted.add(socket);
     open++;
     socket.once("close", () => open--);
     if (open <= connections) return;
@@ -129,6 +135,7 @@ async function serve(
     },
     close: async () => {
       server.close();
+      channels.close();
       server.closeAllConnections();
     },
   };

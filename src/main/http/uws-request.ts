@@ -23,6 +23,7 @@ export class ReceivedRequest implements HttpRequest {
   private lastEventId = "";
   private connection = "";
   private traceparent = "";
+  private protocols = "";
 
   constructor(
     request: UwsRequest,
@@ -79,6 +80,9 @@ export class ReceivedRequest implements HttpRequest {
       case "traceparent":
         this.traceparent = joined(this.traceparent, value);
         break;
+      case "sec-websocket-protocol":
+        this.protocols = joined(this.protocols, value);
+        break;
       case "content-length":
         if (this.contentLength !== "" && this.contentLength !== value) {
           this.problem = "bad request: two different Content-Length";
@@ -107,6 +111,8 @@ export class ReceivedRequest implements HttpRequest {
         return this.lastEventId;
       case "traceparent":
         return this.traceparent;
+      case "sec-websocket-protocol":
+        return this.protocols;
       default:
         return "";
     }

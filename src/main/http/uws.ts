@@ -19,6 +19,7 @@ import {
   type TransportOptions,
 } from "../../protocol/http/transport.js";
 import type { UwsBuild, UwsModule } from "./uws-builds.js";
+import { addChannels } from "./uws-channels.js";
 import { countConnections, watchConnections } from "./uws-connections.js";
 import { createReplyContext, type ReplyContext, UwsReply } from "./uws-reply.js";
 import { ReceivedRequest } from "./uws-request.js";
@@ -129,6 +130,7 @@ function openApp(
   app.any("/*", (response, request) =>
     receive(response, request, request.getMethod().toUpperCase(), options, shared),
   );
+  addChannels(app, options, shared.context, shared.requestIds);
   return app;
 }
 

@@ -5,26 +5,31 @@ import {
   type InvalidRequest,
   NO_ID,
   type Request,
-  readBatchElement,
   readRequest,
   type Version,
 } from "../../protocol/json-rpc/envelope.js";
 import { type JsonValue, readJson } from "../../protocol/json-rpc/json.js";
-import type { MethodTable } from "../../protocol/json-rpc/methods/table.js";
-import { encodeReply10, encodeReply20, encodeRpcError20 } from "../../protocol/json-rpc/replies.js";
-import { type JsonText, joinTexts } from "../../protocol/json-rpc/reply-text.js";
-import type { Outcome } from "../../protocol/storage/failures.js";
+import { encodeReply10 } from "../../protocol/json-rpc/replies.js";
+import { joinTexts } from "../../protocol/json-rpc/reply-text.js";
 import type { Caller } from "../access/caller.js";
 import { type BodyEncoder, createBodyEncoder } from "../http/encoding.js";
-import { type BatchLimits, batchCostProblem, batchLengthProblem, runSome } from "./batch.js";
 import { passesHttpCheck } from "./http-check.js";
-import type { ReplyContext, Soon } from "./reply-context.js";
-import { HeldTexts, ReplyRoom } from "./reply-room.js";
-import { type CallOptions, type PlannedCall, planCall, runCall, whenReady } from "./run-call.js";
+import type { Soon } from "./reply-context.js";
+import { ReplyRoom } from "./reply-room.js";
+import { planCall, runCall, whenReady } from "./run-call.js";
 import { type JsonReply, NOSNIFF, sendJson } from "./send-json.js";
+import {
+  type AnswerOptions,
+  type Asker,
+  answer20,
+  answerBatch20,
+  isOverload,
+  ownMethodsOfHttp,
+  ownReply,
+  rpcError20,
+} from "./version-2.js";
 
-export interface RpcOptions extends CallOptions, BatchLimits {
-  readonly methods: MethodTable;
+export interface RpcOptions extends AnswerOptions {
   /** What a request's body may have, for messages. */
   readonly bodyBytes: number;
   /** Of all replies that have been made and not been sent: see ReplyRoom. */
@@ -56,10 +61,12 @@ export function createRpcEndpoint(options: RpcOptions): RpcEndpoint {
     try {
       const answering = answerBody(options, defaultVersion, request.body, {
         reply,
+        client: reply,
         accept: request.header("accept-encoding"),
         encode,
         room,
         caller,
+        own: ownMethodsOfHttp,
       });
       if (answering instanceof Promise) answering.catch(onError);
     } catch (error) {
@@ -69,16 +76,19 @@ export function createRpcEndpoint(options: RpcOptions): RpcEndpoint {
 }
 
 /** The HTTP side of a call. */
-interface Client {
+interface HttpClient extends Asker {
   readonly reply: HttpReply;
   /** The request's Accept-Encoding. */
   readonly accept: string;
   readonly encode: BodyEncoder;
-  readonly room: ReplyRoom;
-  readonly caller: Caller;
 }
 
-function answerBody(options: RpcOptions, defaultVersion: Version, body: string, client: Client): Soon<void> {
+function answerBody(
+  options: RpcOptions,
+  defaultVersion: Version,
+  body: string,
+  client: HttpClient,
+): Soon<void> {
   const read = readJson(body);
   if ("problem" in read) {
     if (defaultVersion === "1.0") return refuse10(client, `rpc: the body is no JSON: ${read.problem}`);
@@ -96,11 +106,11 @@ function answerBody(options: RpcOptions, defaultVersion: Version, body: string, 
 
 // --- 1.0 ----------------------------------------------------------------------
 
-function refuse10({ reply }: Client, message: string): void {
+function refuse10({ reply }: HttpClient, message: string): void {
   reply.send(400, PLAIN_TEXT, message);
 }
 
-function answer10(options: RpcOptions, request: Request | InvalidRequest, client: Client): Soon<void> {
+function answer10(options: RpcOptions, request: Request | InvalidRequest, client: HttpClient): Soon<void> {
   const { requestId, peer } = client.reply;
   const refuse = (message: string) => {
     options.report({
@@ -137,90 +147,22 @@ const MISSING_10 = {
   method: (name: string) => `rpc: can't find method ${JSON.stringify(name)}`,
 } as const;
 
-function isOverload(outcome: Outcome<unknown>): boolean {
-  return !outcome.ok && outcome.failure.code === "service.overloaded";
-}
-
 // --- 2.0 ----------------------------------------------------------------------
 
-function rpcError20(id: string, kind: "parse" | "invalid" | "noMethod", detail: string): JsonReply {
-  return { text: encodeRpcError20(id, kind, detail), isOverload: false };
-}
-
 /** Sends a reply and a newline, as 1.0 has it. Undefined: only notifications came, so 204 is sent. */
-function send20({ reply, accept, encode }: Client, answer: JsonReply | undefined): Soon<void> {
+function send20({ reply, accept, encode }: HttpClient, answer: JsonReply | undefined): Soon<void> {
   if (answer) return sendJson(reply, accept, { ...answer, text: joinTexts([answer.text, "\n"]) }, encode);
   reply.send(204, [NOSNIFF], "");
-}
-
-function ownReply(
-  { replyBytes }: RpcOptions,
-  { reply, room }: Client,
-  reads?: ReplyContext["reads"],
-): ReplyContext {
-  return { client: reply, leftBytes: replyBytes, held: new HeldTexts(room, reply), reads };
-}
-
-/** @returns undefined for a notification. */
-function answer20(
-  options: RpcOptions,
-  request: Request | InvalidRequest,
-  client: Client,
-): Soon<JsonReply | undefined> {
-  const prepared = prepare20(options, request, client.caller);
-  return "run" in prepared ? prepared.run(ownReply(options, client)) : prepared.reply;
-}
-
-/** A request of 2.0: a call that can be run, or the reply that refuses it. */
-type Prepared20 =
-  | { readonly call: PlannedCall; run(context: ReplyContext): Soon<JsonReply | undefined> }
-  | { readonly reply: JsonReply | undefined };
-
-function prepare20(options: RpcOptions, request: Request | InvalidRequest, caller: Caller): Prepared20 {
-  const { id } = request;
-  if ("problem" in request) return { reply: rpcError20(request.id, "invalid", request.problem) };
-  const { method: name } = request;
-  const lookup = options.methods.find(name);
-  if ("missing" in lookup) {
-    const detail = `there is no method ${JSON.stringify(name)}`;
-    return { reply: id === undefined ? undefined : rpcError20(id, "noMethod", detail) };
-  }
-  const call = planCall(options, lookup.found, request, caller);
-  const reply = (outcome: Outcome<JsonText>) =>
-    id === undefined ? undefined : { text: encodeReply20(id, outcome), isOverload: isOverload(outcome) };
-  return { call, run: (context) => whenReady(runCall(options, call, context), reply) };
 }
 
 function answerBatch(
   options: RpcOptions,
   defaultVersion: Version,
   batch: JsonValue,
-  client: Client,
+  client: HttpClient,
 ): Soon<void> {
   if (defaultVersion === "1.0" && !hasVersion2(batch)) {
     return refuse10(client, "rpc: expected an object, got an array: batches need JSON-RPC 2.0");
   }
-  const refuse = (problem: string) => send20(client, rpcError20(NO_ID, "invalid", problem));
-  const tooLong = batchLengthProblem(batch.items.length, options);
-  if (tooLong !== undefined) return refuse(tooLong);
-  const requests = batch.items.map((item) => prepare20(options, readBatchElement(item), client.caller));
-  const tooCostly = batchCostProblem(
-    requests.flatMap((request) => ("call" in request ? [request.call] : [])),
-    options,
-  );
-  if (tooCostly !== undefined) return refuse(tooCostly);
-  const context = ownReply(options, client, new Map());
-  const answering = runSome(requests, (request) => ("run" in request ? request.run(context) : request.reply));
-  return answering.then((answers) => {
-    const replies = answers.filter((answer) => answer !== undefined);
-    if (replies.length === 0) return send20(client, undefined);
-    send20(client, {
-      text: joinTexts([
-        "[",
-        ...replies.flatMap(({ text }, index) => (index === 0 ? [text] : [",", text])),
-        "]",
-      ]),
-      isOverload: replies.some((answer) => answer.isOverload),
-    });
-  });
+  return whenReady(answerBatch20(options, batch, client), (answer) => send20(client, answer));
 }

@@ -5,6 +5,7 @@ import {
   type ClockOrigin,
   clockOriginNow,
   createSpans,
+  type Span,
   type SpanRecord,
 } from "../../protocol/tracing/span.js";
 import type { RequestHandler } from "../front-door.js";
@@ -20,6 +21,8 @@ export interface Tracing {
   add(spans: readonly SpanRecord[]): void;
   /** The same handler; a request whose trace is sampled has a span in its reply. */
   traced<Reply extends WholeReply>(handler: RequestHandler<Reply>): RequestHandler<Reply>;
+  /** The span of a message of a WebSocket; undefined if its trace is not sampled. */
+  beginMessage(requestId: string, peer: string): Span | undefined;
   /** Sends what is left, and lasts no longer than some seconds. */
   close(): Promise<void>;
 }
@@ -57,6 +60,11 @@ export function startTracing(settings: TracingSettings, { version, log, onLost }
     clock,
     add,
     close,
+    beginMessage: (requestId, peer) => {
+      if (Math.random() >= sampleRatio) return undefined;
+      const known = { "url.path": "/rpc", "client.address": peer, "imagestore.request_id": requestId };
+      return spans.begin(undefined, "WebSocket /rpc", "server", known);
+    },
     traced: (handler) => (request, reply) => {
       const { method, path } = request;
       if (!TRACED.has(path)) return handler(request, reply);

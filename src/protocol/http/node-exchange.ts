@@ -97,7 +97,7 @@ function discardBody(incoming: IncomingMessage): void {
 }
 
 /** A request whose body is still to come. */
-function requestOf(incoming: IncomingMessage): HttpRequest & { body: string; tooLarge: boolean } {
+export function requestOf(incoming: IncomingMessage): HttpRequest & { body: string; tooLarge: boolean } {
   const { path, query, host } = parseRequestTarget(incoming.url ?? "/");
   return {
     method: incoming.method ?? "GET",
@@ -113,7 +113,7 @@ function requestOf(incoming: IncomingMessage): HttpRequest & { body: string; too
   };
 }
 
-function replyOf(outgoing: ServerResponse, requestId: string, room: NodeRoom): ClosableReply {
+export function replyOf(outgoing: ServerResponse, requestId: string, room: NodeRoom): ClosableReply {
   const { limits, inTurn } = room;
   const { socket } = outgoing.req;
   const peer = socket.remoteAddress ?? room.peer;

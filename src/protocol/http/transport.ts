@@ -1,4 +1,5 @@
 import type { Span } from "../tracing/span.js";
+import type { AcceptedChannel } from "./channel.js";
 
 /**
  * The narrow seam to the HTTP server. Nothing above it knows uWebSockets.js or node:http, and
@@ -177,6 +178,14 @@ export interface HttpLimits {
   readonly connections: number;
 }
 
+/** Who may open a channel, which is a WebSocket. */
+export interface ChannelAccess {
+  /** A client of which nothing comes for so long, no answer to a ping either, is cut off. At least 8 s. */
+  readonly idleMs: number;
+  /** Looks at a request for a channel. Undefined: there is none, and the request is answered or will be. */
+  accept(request: HttpRequest, reply: HttpReply): AcceptedChannel | undefined;
+}
+
 export interface TransportOptions {
   readonly host: string;
   readonly port: number;
@@ -190,6 +199,8 @@ export interface TransportOptions {
    */
   admit?(request: HttpRequest, reply: WholeReply): boolean;
   handle(request: HttpRequest, reply: HttpReply): void;
+  /** Undefined: requests for channels are handled like others. */
+  readonly channels?: ChannelAccess;
 }
 
 export interface Transport {

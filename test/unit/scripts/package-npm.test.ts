@@ -22,7 +22,7 @@ describe("the packages in a bundle", () => {
     expect(all).toContain(UWS_OLDER);
     // npm leaves sqlite3 out where it can't be compiled, with what it needs.
     expect(all.includes("node_modules/bindings")).toBe(isInstalled("node_modules/sqlite3"));
-    for (const name of ["vitest", "node-gyp", "prebuild-install", "ws", "bufferutil"])
+    for (const name of ["vitest", "node-gyp", "prebuild-install", "autocannon", "bufferutil"])
       expect(all).not.toContain(`node_modules/${name}`);
     expect(all.filter((path) => lock.packages[path]?.dev)).toEqual([]);
   });
