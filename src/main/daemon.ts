@@ -109,9 +109,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     pools,
     actors,
     streaming,
-    jobs: jobs.registry,
-    answerMs: timeouts.readyMs,
-    tls,
+    ...{ jobs: jobs.registry, events: events.measures, answerMs: timeouts.readyMs, tls },
   };
   const metrics = measureDaemon({ ...measured, lateOf: (each) => lateOf(each), downloads: () => downloads });
   const report = createReport({ metrics, audit, log, events });

@@ -2,6 +2,7 @@ import type { PoolName } from "../protocol/storage/names.js";
 import type { Downloads } from "./downloads/downloads.js";
 import type { StreamingHandle } from "./downloads/streaming-handle.js";
 import type { JobRegistry } from "./jobs/job-registry.js";
+import type { EventMeasures } from "./observability/event-metrics.js";
 import { createMetrics, type Metrics } from "./observability/metrics.js";
 import { ownVersion } from "./own-version.js";
 import type { Actor } from "./pools/actor-handle.js";
@@ -19,6 +20,7 @@ interface MeasuredParts {
   /** Called from the first scrape on. */
   downloads(): Pick<Downloads, "active" | "activeBulk" | "states">;
   readonly streaming: Pick<StreamingHandle, "listFetches">;
+  readonly events: EventMeasures;
   readonly jobs: Pick<JobRegistry, "counts">;
   /** The listener of TLS, whose certificate expires at that time, in ms since 1970. */
   readonly tls: { readonly expiresAt: number } | undefined;
@@ -48,6 +50,7 @@ export function measureDaemon(parts: MeasuredParts): Metrics {
       fetches: () => parts.streaming.listFetches(),
     },
     jobs: parts.jobs.counts,
+    events: parts.events,
     certificateExpiresAt: tls && (() => tls.expiresAt),
     pools: createPoolRecords(() => actors.values(), answerMs),
     measures: createLastAnswers({

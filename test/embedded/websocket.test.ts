@@ -183,7 +183,17 @@ describe.each(transportNames)("JSON-RPC over a WebSocket (%s)", (transport) => {
 
   test("a token that is revoked ends its WebSockets at their next message", async () => {
     const client = await asCaller("reads");
-    expect((await client.call("ListVolumes")).error).toBeUndefined();
+    await client.call("Subscribe");
+    const measured = async () => {
+      const response = await fetch(`${daemon.url}/metrics`, { headers: bearer("all") });
+      const lines = (await response.text())
+        .split("\n")
+        .filter((line) => /_websockets|_subscribers/.test(line));
+      return Object.fromEntries(lines.filter((line) => !line.startsWith("#")).map((line) => line.split(" ")));
+    };
+    const kinds = '_cut_total{kind="websocket",reason=';
+    const before = await measured();
+    expect(Number(before['imagestore_event_subscribers{kind="websocket"}'])).toBeGreaterThan(0);
     const { reads: _, ...left } = TOKENS;
     writeTokens(config.auth.tokens, left);
     await until("it is closed", () => {
@@ -191,6 +201,13 @@ describe.each(transportNames)("JSON-RPC over a WebSocket (%s)", (transport) => {
       return client.closed.code !== undefined;
     });
     expect(client.closed.code).toBe(4001);
+    const after = await measured();
+    expect(Number(after.imagestore_websockets)).toBeLessThan(Number(before.imagestore_websockets));
+    const cuts = (reason: string) =>
+      [before, after].map((each) => Number(each[`imagestore_event_subscribers${kinds}"${reason}"}`]));
+    expect(cuts("slow")).toEqual([0, 0]);
+    expect(cuts("revoked")).toEqual([0, expect.any(Number)]);
+    expect(cuts("revoked")[1]).toBeGreaterThan(0);
     writeTokens(config.auth.tokens, TOKENS);
     await until("it is known again", async () => {
       const { status } = await fetch(`${daemon.url}/whoami`, { headers: bearer("reads") });

@@ -3,6 +3,7 @@ import type { JsonValue } from "../../protocol/json-rpc/json.js";
 import { arrayOf, readParams, string, struct } from "../../protocol/json-rpc/params.js";
 import { type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { Caller } from "../access/caller.js";
+import type { CutReason } from "../observability/event-metrics.js";
 import type { EventBatch } from "./event-batch.js";
 import { END_TEXT } from "./event-stream.js";
 import type { EventHub, Subscriber, Subscription, SubscriptionEnd, Wanted } from "./hub.js";
@@ -35,10 +36,12 @@ export interface ChannelEventOptions {
   readonly subscriberBytes: number;
   /** How often it is looked whether the caller's token still counts. */
   readonly lookMs: number;
+  /** Called when a client that has a subscription is cut off. */
+  onCut(reason: CutReason): void;
 }
 
 export function openChannelEvents(
-  { hub, subscriberBytes, lookMs }: ChannelEventOptions,
+  { hub, subscriberBytes, lookMs, onCut }: ChannelEventOptions,
   channel: Channel,
   { grant, isCurrent }: Caller,
 ): ChannelEvents {
@@ -82,6 +85,7 @@ export function openChannelEvents(
   }
 
   function close(reason: SubscriptionEnd): void {
+    if (subscription && reason !== "stopping") onCut(reason);
     stop();
     channel.close(CLOSE_CODES[reason], END_TEXT[reason]);
   }
@@ -91,6 +95,7 @@ export function openChannelEvents(
   look.unref();
 
   const subscriber: Subscriber = {
+    kind: "websocket",
     take: (batch) => {
       add(batch);
       pump();

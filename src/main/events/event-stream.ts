@@ -3,6 +3,7 @@ import type { BodySink, Headers, HttpReply, HttpRequest } from "../../protocol/h
 import type { Outcome } from "../../protocol/storage/failures.js";
 import { lacksRole } from "../access/admission.js";
 import type { Caller } from "../access/caller.js";
+import type { CutReason } from "../observability/event-metrics.js";
 import type { EventBatch } from "./event-batch.js";
 import type { EventHub, EventPlace, Subscriber, Subscription, SubscriptionEnd, Wanted } from "./hub.js";
 import { LiveSource } from "./live-source.js";
@@ -16,6 +17,8 @@ export interface EventStreamOptions {
   readonly keepAliveMs: number;
   /** How long a client may take for the last event. */
   readonly endMs: number;
+  /** Called when a client is cut off. */
+  onCut(reason: CutReason): void;
 }
 
 /** Serves `GET /events`: server-sent events, as the HTML standard has them. */
@@ -59,7 +62,7 @@ function readWanted(request: HttpRequest, { grant }: Caller): Outcome<Wanted> {
 }
 
 function openStream(
-  { hub, subscriberBytes, keepAliveMs, endMs }: EventStreamOptions,
+  { hub, subscriberBytes, keepAliveMs, endMs, onCut }: EventStreamOptions,
   wanted: Wanted,
   reply: HttpReply,
   caller: Caller,
@@ -98,13 +101,14 @@ function openStream(
       ending?.resolve();
     }, endMs);
     void ending.promise.then(() => clearTimeout(deadline));
+    if (reason !== "stopping") onCut(reason);
     if (reason === "slow") source.clear();
     source.add(frame("end", { reason, message: END_TEXT[reason] }));
     pump();
     return ending.promise;
   }
 
-  const subscriber: Subscriber = { take, end };
+  const subscriber: Subscriber = { kind: "sse", take, end };
   const keepAlive = setInterval(() => {
     if (caller.isCurrent?.() === false) return void end("revoked");
     // It has the place too: a client for whom nothing has come for long then misses nothing.

@@ -1,4 +1,5 @@
 import type { Grant } from "../../protocol/access/roles.js";
+import type { SubscriberKind } from "../observability/event-metrics.js";
 import { type Happening, type NumberedEvent, numbered, type Topic } from "./event.js";
 import { EventBatch } from "./event-batch.js";
 import { createEventRing } from "./event-ring.js";
@@ -9,6 +10,7 @@ export type SubscriptionEnd = "slow" | "stopping" | "revoked";
 
 /** Whoever gets events. Its functions don't throw. */
 export interface Subscriber {
+  readonly kind: SubscriberKind;
   /** Takes events in their order. Others get the same batch. */
   take(batch: EventBatch): void;
   /** Called at most once, after the last events: the daemon stops. Resolves when its client knows. */
@@ -45,8 +47,8 @@ export interface EventHub {
   subscribe(wanted: Wanted, subscriber: Subscriber): Subscription;
   /** The place of the newest event that its subscribers have been given. */
   readonly place: EventPlace;
-  /** How many there are. */
-  readonly subscribers: number;
+  /** How many there are, or of a kind. */
+  subscribers(kind?: SubscriberKind): number;
   /** Once true it stays so. */
   readonly isClosed: boolean;
   /** Ends all subscriptions, and resolves when their clients know. */
@@ -136,8 +138,9 @@ export function createEventHub(epoch: string, most: number): EventHub {
     get place() {
       return { epoch, seq: flushing ? given : seq };
     },
-    get subscribers() {
-      return Array.from(groups.values(), ({ members }) => members.size).reduce((sum, size) => sum + size, 0);
+    subscribers: (kind) => {
+      const all = [...groups.values()].flatMap(({ members }) => [...members]);
+      return kind === undefined ? all.length : all.filter((each) => each.kind === kind).length;
     },
     get isClosed() {
       return isClosed;

@@ -5,6 +5,7 @@ import type { Config } from "../config/schema.js";
 import type { DownloadChange } from "../downloads/running-download.js";
 import type { JobAction } from "../jobs/job-registry.js";
 import type { CallReport } from "../observability/call-report.js";
+import type { CutReason, EventMeasures, SubscriberKind } from "../observability/event-metrics.js";
 import { publishCall } from "./call-events.js";
 import { type ChannelEvents, openChannelEvents } from "./channel-events.js";
 import { createEventStreams, type EventStreams } from "./event-stream.js";
@@ -25,6 +26,7 @@ export interface Events {
   onDownload(change: DownloadChange): void;
   onPool(pool: string, isReady: boolean): void;
   onJob(job: JobRecord, action: JobAction): void;
+  readonly measures: EventMeasures;
   /** Tells all subscribers that the daemon stops, and ends their connections. */
   close(): Promise<void>;
 }
@@ -37,10 +39,17 @@ export function openEvents(
   const hub = createEventHub(runId, events);
   /** Those that are open, with subscriptions or without. */
   const channels = new Set<ChannelEvents>();
+  /** By kind and reason. */
+  const cuts = new Map<string, number>();
+  const cut = (kind: SubscriberKind, reason: CutReason) => cuts.get(`${kind} ${reason}`) ?? 0;
+  const counting = (kind: SubscriberKind) => (reason: CutReason) =>
+    void cuts.set(`${kind} ${reason}`, cut(kind, reason) + 1);
+  const ofStreams = { hub, subscriberBytes, keepAliveMs: KEEP_ALIVE_MS, endMs: END_MS };
+  const ofChannels = { hub, subscriberBytes, lookMs: KEEP_ALIVE_MS, onCut: counting("websocket") };
   return {
-    serve: createEventStreams({ hub, subscriberBytes, keepAliveMs: KEEP_ALIVE_MS, endMs: END_MS }),
+    serve: createEventStreams({ ...ofStreams, onCut: counting("sse") }),
     openOn: (channel, caller) => {
-      const opened = openChannelEvents({ hub, subscriberBytes, lookMs: KEEP_ALIVE_MS }, channel, caller);
+      const opened = openChannelEvents(ofChannels, channel, caller);
       const onClose = () => {
         channels.delete(opened);
         opened.onClose();
@@ -68,6 +77,13 @@ export function openEvents(
       const told = failure ? { code: failure.code, message: failure.message } : undefined;
       const by = { caller: caller ?? undefined, requestId };
       hub.publish({ topic: "job", action, pool, id, ...by, failure: told, job });
+    },
+    measures: {
+      get channels() {
+        return channels.size;
+      },
+      subscribers: hub.subscribers,
+      cut,
     },
     close: async () => {
       await hub.close();

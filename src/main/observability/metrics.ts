@@ -4,6 +4,7 @@ import type { PoolRecord } from "../../protocol/storage/records.js";
 import { createActorMetrics, type MeasuredActor } from "./actor-metrics.js";
 import type { CountedCall } from "./call-report.js";
 import { createCallTally } from "./call-tally.js";
+import { addEventMetrics, type EventMeasures } from "./event-metrics.js";
 import { addJobMetrics } from "./job-metrics.js";
 import { createPoolMetrics } from "./pool-metrics.js";
 import { addTransferMetrics, type EndedFetch, type TransferSources } from "./transfer-metrics.js";
@@ -28,6 +29,7 @@ export interface MetricSources {
   readonly transfers: TransferSources;
   /** In ms since 1970. Undefined where nothing listens with TLS. */
   readonly certificateExpiresAt?: (() => number) | undefined;
+  readonly events: EventMeasures;
   /** How many jobs there are in each state, those that have ended as long as they are known. */
   jobs(): ReadonlyMap<JobState, number>;
   /** The pools that answer in time. The others have no values in this scrape. */
@@ -178,6 +180,7 @@ export function createMetrics(sources: MetricSources): Metrics {
   addCertificateMetric(registry, sources.certificateExpiresAt);
   const pools = createPoolMetrics(registry);
   addJobMetrics(registry, sources.jobs);
+  addEventMetrics(registry, sources.events);
   const ofActors = createActorMetrics(registry);
   return {
     observe: tally.observe,

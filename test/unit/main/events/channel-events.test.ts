@@ -42,7 +42,9 @@ function fakeChannel() {
 
 function open(hub: EventHub, caller: Partial<Caller> = {}) {
   const fake = fakeChannel();
-  const options = { hub, subscriberBytes: LIMIT, lookMs: 1_000 };
+  const cuts: string[] = [];
+  const onCut = (reason: string) => void cuts.push(reason);
+  const options = { hub, subscriberBytes: LIMIT, lookMs: 1_000, onCut };
   const events = openChannelEvents(options, fake.channel, { id: "t", grant: { role: "read" }, ...caller });
   const call = (name: string, params: object) => {
     const read = readJson(JSON.stringify(params));
@@ -51,7 +53,7 @@ function open(hub: EventHub, caller: Partial<Caller> = {}) {
     if (!outcome) throw new Error(`there is no ${name}`);
     return outcome.ok ? JSON.parse(outcome.value) : outcome.failure.code;
   };
-  return { ...fake, events, call };
+  return { ...fake, events, call, cuts };
 }
 
 test("no event comes before the reply to Subscribe, and those that were missed come first", async () => {
@@ -73,13 +75,13 @@ test("a second Subscribe replaces the first, and Unsubscribe ends it", async () 
   events.onReply();
   call("Subscribe", { topics: ["image"] });
   events.onReply();
-  expect(hub.subscribers).toBe(1);
+  expect(hub.subscribers()).toBe(1);
   hub.publish(happening);
   hub.publish({ ...happening, topic: "image" });
   await turn();
   expect(numbers()).toEqual([2]);
   expect(call("Unsubscribe", {})).toEqual({});
-  expect(hub.subscribers).toBe(0);
+  expect(hub.subscribers()).toBe(0);
 });
 
 test("what it can't make sense of is refused, and changes nothing", () => {
@@ -90,13 +92,13 @@ test("what it can't make sense of is refused, and changes nothing", () => {
   expect(call("Subscribe", { since: "yesterday" })).toBe("request.invalid");
   expect(call("Subscribe", { topics: "image" })).toBe("request.malformed");
   expect(call("Subscribe", { topic: ["image"] })).toBe("request.malformed");
-  expect(hub.subscribers).toBe(1);
+  expect(hub.subscribers()).toBe(1);
   expect(events.own("GetPool")).toBeUndefined();
 });
 
 test("a client that takes nothing has little with the transport, and is cut off", async () => {
   const hub = createEventHub("e", 1_000);
-  const { call, events, closes, state, sent } = open(hub);
+  const { call, events, closes, state, sent, cuts } = open(hub);
   call("Subscribe", {});
   events.onReply();
   state.waitingBytes = 1_000_000;
@@ -107,7 +109,7 @@ test("a client that takes nothing has little with the transport, and is cut off"
   await turn();
   expect(sent).toEqual([]);
   expect(closes).toEqual([[4008, expect.stringContaining("limits.subscriberBytes")]]);
-  expect(hub.subscribers).toBe(0);
+  expect([hub.subscribers(), cuts]).toEqual([0, ["slow"]]);
 });
 
 test("a client that takes something goes on, and what it has missed does not count as slowness", async () => {
@@ -135,10 +137,11 @@ test("whoever's token is revoked is cut off, and nothing is left of who goes", (
   isCurrent = false;
   vi.advanceTimersByTime(1_000);
   expect(revoked.closes).toEqual([[4001, expect.stringContaining("revoked")]]);
+  expect(revoked.cuts).toEqual(["revoked"]);
   const gone = open(hub);
   gone.call("Subscribe", {});
-  expect(hub.subscribers).toBe(1);
+  expect(hub.subscribers()).toBe(1);
   revoked.events.onClose();
   gone.events.onClose();
-  expect([hub.subscribers, vi.getTimerCount()]).toEqual([0, 0]);
+  expect([hub.subscribers(), vi.getTimerCount()]).toEqual([0, 0]);
 });

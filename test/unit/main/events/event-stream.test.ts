@@ -19,11 +19,13 @@ describe.each(transports)("event streams on $name", (transport) => {
 
   async function serve(options: { keepAliveMs?: number; isCurrent?: () => boolean; kept?: number } = {}) {
     const hub = createEventHub("e0", options.kept ?? 1_000);
+    const cuts: string[] = [];
     const serveStream = createEventStreams({
       hub,
       subscriberBytes: 64 * 1024,
       keepAliveMs: options.keepAliveMs ?? 60_000,
       endMs: 1_000,
+      onCut: (reason) => cuts.push(reason),
     });
     const { isCurrent } = options;
     const caller = { id: "t", grant: { role: "read" as const }, ...(isCurrent && { isCurrent }) };
@@ -35,12 +37,12 @@ describe.each(transports)("event streams on $name", (transport) => {
       handle: (request, reply) => serveStream(request, reply, caller),
     });
     open.push(listener.close);
-    return { hub, port: listener.port };
+    return { hub, port: listener.port, cuts };
   }
 
   /** A client that reads what comes, unless it is paused. */
   async function ask(port: number, hub: EventHub, path = "/events", headers: Record<string, string> = {}) {
-    const before = hub.subscribers;
+    const before = hub.subscribers();
     const asked = get({ host: "127.0.0.1", port, path, headers, agent: false });
     open.push(() => asked.destroy());
     const [response] = (await once(asked, "response")) as [IncomingMessage];
@@ -58,7 +60,7 @@ describe.each(transports)("event streams on $name", (transport) => {
     response.on("close", () => {
       isClosed = true;
     });
-    if (response.statusCode === 200) await until("it has subscribed", () => hub.subscribers > before);
+    if (response.statusCode === 200) await until("it has subscribed", () => hub.subscribers() > before);
     else await until("it is answered", () => isClosed);
     return {
       response,
@@ -91,7 +93,7 @@ describe.each(transports)("event streams on $name", (transport) => {
   });
 
   test("a client that takes nothing is cut off with a reason, and others lose nothing", async () => {
-    const { hub, port } = await serve({ kept: 100 });
+    const { hub, port, cuts } = await serve({ kept: 100 });
     const slow = await ask(port, hub);
     slow.response.pause();
     const quick = await ask(port, hub);
@@ -100,9 +102,10 @@ describe.each(transports)("event streams on $name", (transport) => {
       for (let count = 0; count < 5; count++) hub.publish({ ...happening, id: `tank/${"v".repeat(8_000)}` });
       published += 5;
       await until("the other has them", () => quick.text().slice(-20_000).includes(`"seq":${published},`));
-      return hub.subscribers === 1;
+      return hub.subscribers() === 1;
     });
     expect(quick.numbers()).toEqual(Array.from({ length: published }, (_, index) => index + 1));
+    expect(cuts).toEqual(["slow"]);
     slow.response.resume();
     await until("it has ended", slow.isClosed);
     // It is reset if it does not read within a second, which a busy machine may not.
@@ -123,12 +126,13 @@ describe.each(transports)("event streams on $name", (transport) => {
 
   test("a client whose token is revoked is cut off", async () => {
     let isCurrent = true;
-    const { hub, port } = await serve({ keepAliveMs: 50, isCurrent: () => isCurrent });
+    const { hub, port, cuts } = await serve({ keepAliveMs: 50, isCurrent: () => isCurrent });
     const { text } = await ask(port, hub);
     await until("it hears something", () => text().includes(": keep-alive"));
     isCurrent = false;
     await until("it is told", () => text().includes('event: end\ndata: {"reason":"revoked"'));
-    await until("nobody is left", () => hub.subscribers === 0);
+    await until("nobody is left", () => hub.subscribers() === 0);
+    expect(cuts).toEqual(["revoked"]);
   });
 
   test("a client that goes leaves nothing, and a stop ends those that stay", async () => {
@@ -138,7 +142,7 @@ describe.each(transports)("event streams on $name", (transport) => {
     gone.response.destroy();
     await until("one has gone", () => {
       hub.publish(happening);
-      return hub.subscribers === 1;
+      return hub.subscribers() === 1;
     });
     await hub.close();
     await until("it is told", () => stays.text().includes('event: end\ndata: {"reason":"stopping"'));

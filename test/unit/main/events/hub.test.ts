@@ -19,6 +19,7 @@ function watch(hub: EventHub, wanted: Wanted = wantAll) {
   const batches: EventBatch[] = [];
   const ends: string[] = [];
   const subscription = hub.subscribe(wanted, {
+    kind: "sse",
     take: (batch) => batches.push(batch),
     end: async (reason) => void ends.push(reason),
   });
@@ -92,12 +93,12 @@ describe("the hub", () => {
   test("a subscriber that has gone gets nothing more, and counts no more", async () => {
     const hub = createEventHub("e", 10);
     const { subscription, numbers } = watch(hub);
-    expect(hub.subscribers).toBe(1);
+    expect(hub.subscribers()).toBe(1);
     subscription.stop();
     subscription.stop();
     hub.publish(happening);
     await turn();
-    expect([numbers(), hub.subscribers]).toEqual([[], 0]);
+    expect([numbers(), hub.subscribers()]).toEqual([[], 0]);
   });
 
   test("its end tells all, after the last events", async () => {

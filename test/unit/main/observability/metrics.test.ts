@@ -24,6 +24,7 @@ test("docs/operations.md has all metrics with their labels, and no others", asyn
     downloads: () => 0,
     bulkDownloads: () => 0,
     jobs: () => new Map(),
+    events: { channels: 0, subscribers: () => 0, cut: () => 0 },
     transfers: { pools: ["tank"], downloads: () => [], fetches: () => [] },
     pools: async () => [record],
     measures: async () => [{ pool: "tank", answer: measures }],
