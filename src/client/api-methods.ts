@@ -19,6 +19,7 @@ import type {
   GetSnapshotParams,
   GetVolumeParams,
   GetVolumePropertiesParams,
+  ListAuditParams,
   ListBookmarksParams,
   ListImagesParams,
   ListJobsParams,
@@ -34,7 +35,7 @@ import type {
   VerifyDisksParams,
   WaitJobParams,
 } from "./api-params.js";
-import type { Bookmark, Guest, Image, Job, Pool, Snapshot, Volume } from "./api-records.js";
+import type { AuditLine, Bookmark, Guest, Image, Job, Pool, Snapshot, Volume } from "./api-records.js";
 import type { CallOptions } from "./options.js";
 
 /** What each method takes and answers. */
@@ -71,6 +72,10 @@ export interface Methods {
   GetJob: { params: GetJobParams; result: { readonly jobs: readonly [Job] } };
   WaitJob: { params: WaitJobParams; result: { readonly jobs: readonly [Job] } };
   CancelJob: { params: CancelJobParams; result: { readonly jobs: readonly [Job] } };
+  ListAudit: {
+    params: ListAuditParams;
+    result: { readonly lines: readonly AuditLine[]; readonly skipped: number; readonly next: string | null };
+  };
 }
 
 /** What each method changes; a repeat of `once` is refused. */
@@ -107,6 +112,7 @@ export const EFFECTS: Readonly<Record<keyof Methods, "read" | "repeatable" | "on
   GetJob: "read",
   WaitJob: "read",
   CancelJob: "repeatable",
+  ListAudit: "read",
 };
 
 /** Calls a method by its name. */
@@ -202,5 +208,7 @@ export function methodsOf(call: Call) {
     waitJob: (params: WaitJobParams, options?: CallOptions) => call("WaitJob", params, options),
     /** Ends a job, which then leaves nothing behind. Fetches and downloads can be cancelled. A fetch that others wait for goes on for them. It answers when the job has ended, or after ten seconds; a job that has ended is answered as it is. */
     cancelJob: (params: CancelJobParams, options?: CallOptions) => call("CancelJob", params, options),
+    /** Lists who has changed what, newest first, as `audit.file` has it. It reads backwards from the end of the file as it is now, and not those that were moved away. A page may have fewer lines than `limit`, or none, although there are more: as long as `next` is a text, ask again with it as `after`. A page goes on in the file in which the first one began, under its new name too, while that is next to the old one and not compressed. It ends at the first line that is older than `since`. Only a token for all pools and names may ask. */
+    listAudit: (params: ListAuditParams = {}, options?: CallOptions) => call("ListAudit", params, options),
   };
 }

@@ -406,3 +406,25 @@ export interface CancelJobParams {
   /** Of no use here: the id of a job is unique over all pools. */
   readonly pool?: string | undefined;
 }
+
+/** The parameters of ListAudit. */
+export interface ListAuditParams {
+  /** Only from this time on, RFC 3339. */
+  readonly since?: string | undefined;
+  /** Only before this time, RFC 3339. */
+  readonly until?: string | undefined;
+  /** Only by this token's id, or this subject of a certificate. */
+  readonly caller?: string | undefined;
+  /** Only calls of this method. */
+  readonly method?: string | undefined;
+  /** `ok`, `failed` for what did not do what was asked, or the reason of a failure. */
+  readonly outcome?: string | undefined;
+  /** Only about this name or one below it, with its pool or without; also the id of a guest or image. */
+  readonly dataset?: string | undefined;
+  /** Only of this pool, which need not be configured any more. */
+  readonly pool?: string | undefined;
+  /** The most lines of a page, up to 1,000; 0 or none for 100. In lines. */
+  readonly limit?: number | undefined;
+  /** Where the page begins: the `next` of the page before. */
+  readonly after?: string | undefined;
+}

@@ -228,6 +228,28 @@ export interface Job {
   readonly result?: Readonly<Record<string, string>> | undefined;
 }
 
+/** A change, or a call that its token was not for. */
+export interface AuditLine {
+  /** When the call ended. */
+  readonly time: string;
+  /** The id of its token, or the subject of its certificate. Not there where none is asked for. */
+  readonly caller?: string | undefined;
+  /** The address of its client. */
+  readonly peer: string;
+  /** The method that was called; `download` for a download that was not allowed. */
+  readonly method: string;
+  /** The pool; empty where the call named none that could be served. */
+  readonly pool: string;
+  /** What it is about: full names, or the id of an image, a guest or a job. */
+  readonly datasets: readonly string[];
+  /** `ok`, or the reason of its failure. */
+  readonly code: string;
+  /** What the client was told; only of a failure. */
+  readonly message?: string | undefined;
+  /** The id of its request, as in the log. */
+  readonly requestId: string;
+}
+
 /** A pool. */
 export interface Pool {
   /** Its name. */

@@ -9,6 +9,7 @@ import type { Downloads } from "./downloads/downloads.js";
 import type { Events } from "./events/open-events.js";
 import { jobHandlers } from "./jobs/job-handlers.js";
 import type { CallReport } from "./observability/call-report.js";
+import { auditHandlers } from "./observability/list-audit.js";
 import type { Metrics } from "./observability/metrics.js";
 import type { Jobs } from "./open-jobs.js";
 import type { OpenDoors } from "./open-streaming.js";
@@ -48,7 +49,7 @@ export function serveCalls({
   ...parts
 }: Served): void {
   const { limits, timeouts } = config;
-  const handlers: NodeHandlers = { ...jobHandlers(jobs.registry) };
+  const handlers: NodeHandlers = { ...jobHandlers(jobs.registry), ...auditHandlers(config.audit.file) };
   const answers: RpcOptions = {
     pools: config.pools.map(({ name }) => name),
     methods: createMethodTable(limits),

@@ -113,6 +113,9 @@ const CALLS: readonly (readonly [string, Params])[] = [
   ["ListJobs", {}],
   ["ListJobs", { state: "failed", method: "RequestImage", pool: "tank", limit: 1 }],
   ["GetJob", { id: "none" }],
+  ["ListAudit", {}],
+  ["ListAudit", { method: "DeleteImage", outcome: "failed", dataset: "golden", pool: "tank", limit: 2 }],
+  ["ListAudit", { since: "yesterday" }],
 ];
 
 describe("the schema that imagestore prints", () => {
@@ -153,6 +156,7 @@ describe("the schema that imagestore prints", () => {
       listen: { port: 0 },
       pools: [pool("tank"), pool("dozer")],
       imageService: `127.0.0.1:${port}`,
+      audit: { file: join(folder, "audit.log") },
       log: { level: "fatal" },
     });
     client = new Client(new RequestManager([new HTTPTransport(`${daemon.url}/rpc`)]));

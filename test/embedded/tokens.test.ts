@@ -63,6 +63,7 @@ const PARAMS: Readonly<Record<string, object>> = {
   GetJob: { id: "none" },
   WaitJob: { id: "none" },
   CancelJob: { id: "none" },
+  ListAudit: { limit: 1 },
 };
 
 describe.each(transportNames)("callers with tokens (%s)", (transport) => {

@@ -41,6 +41,10 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     "imagestore bookmark list",
   ],
   "imagestore job": ["imagestore job list --state running", "imagestore job list --watch"],
+  "imagestore audit": [
+    "imagestore audit list guests/web1 --since 7d",
+    "imagestore audit list --outcome access.denied --json",
+  ],
   "imagestore event": ["imagestore event watch", "imagestore event watch --topics snapshot,image --json"],
   "imagestore context": [
     "imagestore context add lab --url http://lab:19999 --token-file lab.token",

@@ -38,6 +38,7 @@ function groups(version: string): readonly (readonly [heading: string, commands:
       [
         group("pool", "show the pools"),
         group("job", "show the work that lasts"),
+        group("audit", "show who has changed what"),
         eventCommand(),
         diagnoseCommand(),
       ],

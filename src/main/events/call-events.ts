@@ -89,6 +89,7 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
     case "Refuse":
     case "OpenSend":
     case "CloseSend":
+    case "ListAudit":
     case "ListJobs":
     case "GetJob":
     case "WaitJob":

@@ -1,5 +1,6 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import type { Logger } from "pino";
+import type { AuditRecord } from "../../protocol/storage/audit-record.js";
 import { messageOf } from "../../protocol/storage/caught-error.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import { subjectsOf } from "../../protocol/storage/subjects.js";
@@ -21,7 +22,8 @@ function lineOf(call: CallReport): string {
   const { caller, peer, method, pool, operation, code, message, requestId } = call;
   const datasets = operation ? subjectsOf(operation) : [];
   const time = new Date().toISOString();
-  return `${JSON.stringify({ time, caller, peer, method, pool, datasets, code, message, requestId })}\n`;
+  const line: AuditRecord = { time, caller, peer, method, pool, datasets, code, message, requestId };
+  return `${JSON.stringify(line)}\n`;
 }
 
 /** The audit file of a configuration. Fails as openAuditFile does. */

@@ -1,3 +1,4 @@
+import { AUDIT_DEFINITIONS } from "./audit-definitions.js";
 import { BOOKMARK_DEFINITIONS } from "./bookmark-definitions.js";
 import type { MethodDefinition } from "./definition.js";
 import { GUEST_DEFINITIONS } from "./guest-definitions.js";
@@ -18,4 +19,5 @@ export const DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
   ...GUEST_DEFINITIONS,
   ...POOL_DEFINITIONS,
   ...JOB_DEFINITIONS,
+  ...AUDIT_DEFINITIONS,
 };

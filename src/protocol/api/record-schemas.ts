@@ -181,6 +181,26 @@ export const RECORDS: Readonly<Record<string, JsonSchema>> = {
     ["result"],
     "Work that lasts.",
   ),
+  AuditLine: object(
+    {
+      time: time("When the call ended."),
+      caller: text(
+        "The id of its token, or the subject of its certificate. Not there where none is asked for.",
+      ),
+      peer: text("The address of its client."),
+      method: text("The method that was called; `download` for a download that was not allowed."),
+      pool: text("The pool; empty where the call named none that could be served."),
+      datasets: listOf(
+        { type: "string" },
+        "What it is about: full names, or the id of an image, a guest or a job.",
+      ),
+      code: text("`ok`, or the reason of its failure."),
+      message: text("What the client was told; only of a failure."),
+      requestId: text("The id of its request, as in the log."),
+    },
+    ["caller", "message"],
+    "A change, or a call that its token was not for.",
+  ),
   Pool: object(
     {
       name: text("Its name."),

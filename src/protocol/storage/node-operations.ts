@@ -1,3 +1,4 @@
+import type { AuditFilter, AuditPage } from "./audit-record.js";
 import type { JobAnswer, JobRecord, JobState } from "./job-record.js";
 import type { Operation } from "./operations.js";
 import type { Page } from "./page.js";
@@ -16,6 +17,8 @@ export interface NodeOperations {
   /** `timeoutMs`: 0 for none. */
   WaitJob: { ask: { id: string; timeoutMs: number }; answer: JobAnswer };
   CancelJob: { ask: { id: string }; answer: JobAnswer };
+  /** `after`: the `next` of the page before, or "". */
+  ListAudit: { ask: { filter: AuditFilter; limit: number; after: string }; answer: AuditPage };
 }
 
 export type NodeOperationName = keyof NodeOperations;

@@ -48,6 +48,7 @@ const KINDS = {
   GetJob: "read",
   WaitJob: "read",
   CancelJob: "change",
+  ListAudit: "list",
 } as const satisfies Readonly<Record<OperationName | NodeOperationName, Kind>>;
 
 /** The operations that may change their pool. */

@@ -65,6 +65,9 @@ async function run(verb: Verb, given: Params, flags: ClientFlags): Promise<void>
   await watchLines(flags.watch, lines);
 }
 
+const poolText = ({ group }: Verb) =>
+  group === "audit" ? "only of this pool" : "the pool (default the daemon's first)";
+
 function isReadOnly({ method }: Verb): boolean {
   return /^(List|Get)/.test(method);
 }
@@ -79,8 +82,7 @@ function verbCommand(verb: Verb): Command {
     command.addOption(flags.includes("<") ? option.argParser(parse) : option);
   }
   withTableFlags(command);
-  if (verb.group !== "pool")
-    command.option("--pool <pool>", "the pool (default the daemon's first)", notEmpty);
+  if (verb.group !== "pool") command.option("--pool <pool>", poolText(verb), notEmpty);
   if (isReadOnly(verb)) {
     const watch = new Option("--watch [seconds]", "print it again and again").argParser(parseSeconds);
     command.addOption(watch.preset(DEFAULT_WATCH_S));

@@ -16,7 +16,8 @@ export type RecordKind =
   | "disks"
   | "jobs"
   | "properties"
-  | "bookmarks";
+  | "bookmarks"
+  | "lines";
 
 const text = (value: unknown) =>
   value === undefined || value === null || value === "" ? "-" : String(value);
@@ -87,6 +88,8 @@ const moved: Column<ShownRecord> = {
 
 const LOOKS_OF_STATES: Readonly<Record<string, Look>> = { done: "green", running: "cyan", failed: "red" };
 
+const lookOfOutcome = (cell: string): Look => (cell === "ok" ? "green" : "red");
+
 function tagsText(tags: unknown): string {
   return Object.entries(Object(tags))
     .map(([name, value]) => `${name}=${value}`)
@@ -139,6 +142,16 @@ const COLUMNS: Readonly<Record<RecordKind, readonly Column<ShownRecord>[]>> = {
     setting("SYNC", "sync", { goes: 4 }),
     setting("RDONLY", "readonly", { goes: 5 }),
     { heading: "TAGS", cell: ({ properties }) => text(tagsText(Object(properties).tags)), goes: 1 },
+  ],
+  lines: [
+    plain("TIME", "time"),
+    plain("CALLER", "caller"),
+    plain("PEER", "peer", { goes: 3 }),
+    plain("METHOD", "method"),
+    plain("POOL", "pool", { goes: 4 }),
+    { heading: "ABOUT", cell: ({ datasets }) => text([datasets].flat().join(",")), goes: 2 },
+    plain("OUTCOME", "code", { look: lookOfOutcome }),
+    plain("MESSAGE", "message", { goes: 1 }),
   ],
   disks: [
     plain("VOLUME", "volume"),

@@ -6,6 +6,8 @@ import type { Verb } from "./verbs.js";
 
 /** So many records of a list are asked for at once. */
 const PAGE = 1_000;
+/** So many lines of the audit file are shown, unless somebody wants more. */
+const DEFAULT_LINES = 100;
 
 /** What a verb's calls have answered: their records, and all of it as one JSON text. */
 export interface VerbAnswer {
@@ -42,6 +44,31 @@ function requestOf({ records }: Verb, params: Params): Params {
   return { guest, pool };
 }
 
+/** Asks for lines of the audit file, until there are as many as are wanted. */
+async function callForLines(
+  address: DaemonAddress,
+  { method }: Verb,
+  params: Params,
+  call: typeof callDaemon,
+): Promise<VerbAnswer> {
+  const records: ShownRecord[] = [];
+  const texts: string[] = [];
+  let skipped = 0;
+  const most = Number(params.limit ?? DEFAULT_LINES);
+  for (let after = ""; ; ) {
+    const limit = Math.min(PAGE, most - records.length);
+    const { value, text } = await call(address, method, { ...params, limit, after });
+    records.push(...recordsIn(value, "lines"));
+    texts.push(...tokensIn(text, "lines"));
+    const answer = Object(value);
+    skipped += Number(answer.skipped);
+    if (typeof answer.next !== "string" || records.length >= most) {
+      return { records, text: `{"lines":[${texts.join(",")}],"skipped":${skipped}}` };
+    }
+    after = answer.next;
+  }
+}
+
 /** Calls the method of a verb by `call`; of a list, for one page after the other. Rejects as `call` does. */
 export async function callVerb(
   address: DaemonAddress,
@@ -56,6 +83,7 @@ export async function callVerb(
     const { value, text } = await call(address, method, request);
     return { records: recordsIn(value, member), text };
   }
+  if (kind === "lines") return callForLines(address, verb, request, call);
   const records: ShownRecord[] = [];
   const texts: string[] = [];
   for (let after = ""; ; ) {

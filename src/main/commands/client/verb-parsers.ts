@@ -32,6 +32,27 @@ export function parseSwitch(value: string): boolean {
   throw new InvalidArgumentError("must be on or off");
 }
 
+const HOUR_MS = 60 * 60 * 1_000;
+const UNIT_MS: Readonly<Record<string, number>> = {
+  m: 60_000,
+  h: HOUR_MS,
+  d: 24 * HOUR_MS,
+  w: 168 * HOUR_MS,
+};
+
+/** `90m`, `12h`, `30d`, `8w` ago, or a date. @returns a time as RFC 3339 has it. */
+export function parseMoment(value: string): string {
+  const [, count = "", unit = ""] = /^(\d{1,5})([mhdw])$/.exec(value) ?? [];
+  const ms = unit === "" ? Date.parse(value) : Date.now() - Number(count) * (UNIT_MS[unit] ?? 0);
+  if (/^\d/.test(value) && Number.isFinite(ms)) return new Date(ms).toISOString();
+  throw new InvalidArgumentError("must be 90m, 12h, 30d, 8w or a date such as 2027-01-31");
+}
+
+export function parseCount(value: string): number {
+  if (/^[1-9]\d{0,8}$/.test(value)) return Number(value);
+  throw new InvalidArgumentError("must be a number from 1 on");
+}
+
 /** A tag beside those before it. */
 export function parseTag(value: string, before: unknown): object {
   const at = value.indexOf("=");

@@ -15,11 +15,11 @@ import {
   text,
   volume,
 } from "./verb-parameters.js";
-import { parseSwitch } from "./verb-parsers.js";
+import { parseCount, parseMoment, parseSwitch } from "./verb-parsers.js";
 
 /** A command that calls one method of the daemon. */
 export interface Verb {
-  readonly group: "image" | "volume" | "snapshot" | "bookmark" | "guest" | "pool" | "job";
+  readonly group: "image" | "volume" | "snapshot" | "bookmark" | "guest" | "pool" | "job" | "audit";
   readonly name: string;
   readonly method: string;
   readonly summary: string;
@@ -271,6 +271,26 @@ export const VERBS: readonly Verb[] = [
       method: "CancelJob",
       summary: "cancel a fetch or a download, which leaves nothing behind",
       arguments: [job],
+    },
+  ]),
+  ...verbsOf("audit", "lines", [
+    {
+      name: "list",
+      method: "ListAudit",
+      summary: "show who has changed what, newest first",
+      arguments: [text("dataset", "[dataset]", "only about this name and what is below it")],
+      options: [
+        {
+          ...text("since", "--since <when>", "only from then on: 12h ago, 30d, or a date"),
+          parse: parseMoment,
+        },
+        { ...text("until", "--until <when>", "only before then"), parse: parseMoment },
+        text("caller", "--caller <caller>", "only by this token's id, or this subject of a certificate"),
+        text("method", "--method <method>", "only calls of this method, such as DeleteDataset"),
+        text("outcome", "--outcome <outcome>", "ok, failed, or a reason such as access.denied"),
+        { ...text("limit", "--limit <lines>", "the most lines (default 100)"), parse: parseCount },
+      ],
+      isList: true,
     },
   ]),
 ];

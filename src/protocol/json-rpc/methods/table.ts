@@ -1,3 +1,4 @@
+import { auditMethods } from "./audit.js";
 import { bookmarkMethods } from "./bookmarks.js";
 import { guestMethods } from "./guests.js";
 import { imageMethods } from "./images.js";
@@ -38,6 +39,7 @@ export function createMethodTable({ disksPerGuest } = { disksPerGuest: 64 }): Me
     ...guestMethods(disksPerGuest),
     ...poolMethods,
     ...jobMethods,
+    ...auditMethods,
   ];
   const byName = new Map<string, MethodLookup>(
     methods.flatMap((found) =>

@@ -2,7 +2,9 @@ import { describe, expect, test } from "vitest";
 import { recordLines } from "../../../../../src/main/commands/client/record-tables.js";
 import {
   parseBlockSize,
+  parseCount,
   parseDisk,
+  parseMoment,
   parseSize,
   parseSwitch,
   parseTag,
@@ -72,6 +74,32 @@ describe("settings", () => {
     };
     expect(recordLines("properties", [record], bare)).toEqual([
       "tank/a\t64.0 MiB\t8192\tthin\toff\talways\tfalse\ta=b,c=d",
+    ]);
+  });
+});
+
+describe("lines of the audit file", () => {
+  test("are narrowed by moments, a while ago or a date, and by a number", () => {
+    const ago = (text: string) => Date.now() - Date.parse(parseMoment(text));
+    for (const [text, ms] of [
+      ["90m", 5_400_000],
+      ["2h", 7_200_000],
+      ["1d", 86_400_000],
+      ["1w", 604_800_000],
+    ] as const) {
+      expect(Math.abs(ago(text) - ms), text).toBeLessThan(1_000);
+    }
+    expect(parseMoment("2027-01-31")).toBe("2027-01-31T00:00:00.000Z");
+    for (const text of ["", "yesterday", "1y", "-1h", "h"]) expect(() => parseMoment(text)).toThrow("date");
+    expect(parseCount("20")).toBe(20);
+    for (const text of ["", "0", "-1", "1.5", "1e3"]) expect(() => parseCount(text)).toThrow("number");
+  });
+
+  test("are columns, with all names in one", () => {
+    const line = { time: "2026-01-02T03:04:05.000Z", peer: "::1", method: "RenameVolume", pool: "tank" };
+    const names = { datasets: ["tank/a", "tank/b"], code: "dataset.busy", message: "busy\n", requestId: "r" };
+    expect(recordLines("lines", [{ ...line, ...names }], bare)).toEqual([
+      "2026-01-02T03:04:05.000Z\t-\t::1\tRenameVolume\ttank\ttank/a,tank/b\tdataset.busy\tbusy?",
     ]);
   });
 });

@@ -45,6 +45,7 @@ const TABLE = [
   ["GetJob", []],
   ["WaitJob", []],
   ["CancelJob", []],
+  ["ListAudit", []],
 ] as const;
 
 const methods = createMethodTable();
