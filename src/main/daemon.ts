@@ -155,7 +155,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
 
   jobs.restore();
   const answering = { actorOf, report, metrics, downloads, events, jobs, readiness, tracing };
-  serveCalls({ config, log, always, openDoors, ...answering });
+  serveCalls({ config, log, always, openDoors, actors: everyActor, ...answering });
 
   async function stop(): Promise<void> {
     stopping = true;

@@ -30,6 +30,8 @@ export interface RouteOptions extends OpenRoutes {
   readonly events: EventStreams;
   /** All metrics in the text format of Prometheus, with its media type. */
   metrics(): Promise<{ readonly type: string; readonly text: string }>;
+  /** The oldest work of each pool and what it waits for, as JSON. */
+  work(): Promise<string>;
 }
 
 /** Answers a request of a caller who is known. */
@@ -60,6 +62,10 @@ export function createRoutes(options: RouteOptions): RequestHandler {
     reply.send(200, [["Content-Type", type]], text);
   }
 
+  async function answerWork(reply: HttpReply): Promise<void> {
+    reply.send(200, [...JSON_TEXT, ["Cache-Control", "no-store"]], await options.work());
+  }
+
   const routes = createDownloadRoutes(options, (request, reply, caller) => {
     switch (request.path) {
       case "/_mistify_RPC_":
@@ -72,6 +78,8 @@ export function createRoutes(options: RouteOptions): RequestHandler {
         return probe(request, reply, () => answerReady(reply));
       case "/metrics":
         return ofWholeNode(caller, "read", reply, () => probe(request, reply, () => answerMetrics(reply)));
+      case "/work":
+        return ofWholeNode(caller, "read", reply, () => probe(request, reply, () => answerWork(reply)));
       case "/whoami":
         return probe(request, reply, () => answerCaller(reply, caller));
       case "/diagnose":

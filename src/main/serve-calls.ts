@@ -5,6 +5,7 @@ import type { PoolName } from "../protocol/storage/names.js";
 import { isRead } from "../protocol/storage/operation-kinds.js";
 import { createChannelAccess } from "./channel-access.js";
 import type { Config } from "./config/schema.js";
+import { createWorkList } from "./diagnosis/work-list.js";
 import type { Downloads } from "./downloads/downloads.js";
 import type { Events } from "./events/open-events.js";
 import { jobHandlers } from "./jobs/job-handlers.js";
@@ -33,6 +34,8 @@ interface Served {
   readonly events: Pick<Events, "serve" | "openOn">;
   readiness(limitMs: number): Promise<Readiness>;
   readonly tracing: Pick<Tracing, "beginMessage"> | undefined;
+  /** The pools' actors that have started. */
+  actors(): readonly Actor[];
   readonly always: OpenRoutes;
   readonly openDoors: OpenDoors;
 }
@@ -76,6 +79,7 @@ export function serveCalls({
     events: events.serve,
     readiness: () => parts.readiness(timeouts.readyMs),
     metrics: parts.metrics.render,
+    work: createWorkList({ actors: parts.actors, mailbox: limits.mailbox, answerMs: timeouts.readyMs }),
   });
   const ofChannels = { openExtras: events.openOn, beginSpan: tracing?.beginMessage };
   const channels = createRpcChannels({ ...limits, ...answers, ...ofChannels });

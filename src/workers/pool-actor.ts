@@ -23,6 +23,7 @@ import { createChildTable } from "../protocol/threads/child-table.js";
 import { comlinkEndpoint } from "../protocol/threads/comlink-endpoint.js";
 import { openLink } from "../protocol/threads/link.js";
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
+import { WORK_LISTED } from "../protocol/threads/work-report.js";
 import { createActorMeasuring } from "./actor/actor-measuring.js";
 import type { ActorSpans } from "./actor/actor-spans.js";
 import { createDatasetLocks } from "./actor/dataset-locks.js";
@@ -235,6 +236,7 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
       return { commandsRun: open.zfs?.commandsRun ?? 0, notices: (await open.zfs?.notices()) ?? [] };
     },
     measures: () => measuring.report(open.zfs?.counts(), open.runner !== undefined),
+    work: () => board.list(WORK_LISTED, []),
     diagnose: () =>
       diagnoseActor({
         board,

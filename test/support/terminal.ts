@@ -12,6 +12,11 @@ export const noTerminal = spawnSync("script", ["--version"], { encoding: "utf8" 
 /** Control sequences of ECMA-48. */
 const SEQUENCES = new RegExp(`${String.fromCharCode(0x1b)}\\[[?\\d;]*[A-Za-z]`, "g");
 
+/** A text as a person reads it. */
+export function withoutSequences(text: string): string {
+  return text.replace(SEQUENCES, "");
+}
+
 /** A command on a terminal of its own. */
 export interface Terminal {
   /** What it has shown until now, with all control sequences. */
@@ -51,7 +56,7 @@ export function onTerminal(
   child.stdout.on("data", (chunk: Buffer) => {
     output += chunk.toString();
   });
-  const text = () => output.replace(SEQUENCES, "").replaceAll("\r\n", "\n");
+  const text = () => withoutSequences(output).replaceAll("\r\n", "\n");
   return {
     child,
     shown: () => output,

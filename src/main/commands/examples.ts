@@ -46,6 +46,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     "imagestore audit list --outcome access.denied --json",
   ],
   "imagestore event": ["imagestore event watch", "imagestore event watch --topics snapshot,image --json"],
+  "imagestore top": ["imagestore top", "imagestore top --once --sort p99", "imagestore top --json"],
   "imagestore context": [
     "imagestore context add lab --url http://lab:19999 --token-file lab.token",
     "imagestore context use lab",

@@ -9,6 +9,7 @@ import { imageCommand } from "./image/image-command.js";
 import { schemaCommand } from "./schema-command.js";
 import { serveCommand } from "./serve.js";
 import { tokenCommand } from "./token.js";
+import { topCommand } from "./top/top-command.js";
 
 const EXIT_STATUS = `
 A command ends with 0 where it has done what it should, 1 where it failed or was mistyped, 2 where it was refused,
@@ -40,6 +41,7 @@ function groups(version: string): readonly (readonly [heading: string, commands:
         group("job", "show the work that lasts"),
         group("audit", "show who has changed what"),
         eventCommand(),
+        topCommand(),
         diagnoseCommand(),
       ],
     ],

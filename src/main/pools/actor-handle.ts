@@ -68,6 +68,8 @@ export interface Actor {
   stats(timeoutMs: number): Promise<ActorStats>;
   /** For a scrape. Rejects if the thread doesn't answer in time, or if there is none. */
   measures(timeoutMs: number): Promise<ActorMeasures>;
+  /** The oldest work of the thread, for those who look again and again. Rejects as `measures` does. */
+  work(timeoutMs: number): Promise<readonly WorkReport[]>;
   /** How many images the actor has announced, complete and not; undefined until it has. */
   readonly imageCounts: { readonly complete: number; readonly pending: number } | undefined;
   /**
@@ -219,6 +221,10 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     client.onCancel?.(() => link.notify({ id, caller, cancels: true } satisfies CallerLeft));
     return link.call<T>({ ...told, caller });
   }
+  const running = () => {
+    if (thread) return thread;
+    throw new Error(`the actor is ${state}`);
+  };
   const shared = createSharedReads(callOnce, options.mailbox);
 
   const actor: Actor = {
@@ -245,14 +251,9 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     call: <T>(operation: Operation, client?: Client) =>
       shared.read<T>(operation) ?? callOnce<T>(operation, client),
     callAlways: (operation) => thread?.link.call(operation) ?? Promise.resolve(actorStarting),
-    stats: async (timeoutMs) => {
-      if (!thread) throw new Error(`the actor is ${state}`);
-      return withTimeout(thread.control.stats(), timeoutMs);
-    },
-    measures: async (timeoutMs) => {
-      if (!thread) throw new Error(`the actor is ${state}`);
-      return withTimeout(thread.control.measures(), timeoutMs);
-    },
+    stats: async (timeoutMs) => withTimeout(running().control.stats(), timeoutMs),
+    measures: async (timeoutMs) => withTimeout(running().control.measures(), timeoutMs),
+    work: async (timeoutMs) => withTimeout(running().control.work(), timeoutMs),
     get imageCounts() {
       return thread?.mirror.counts;
     },

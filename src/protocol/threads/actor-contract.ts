@@ -57,6 +57,8 @@ export interface ActorControl {
   stats(): Promise<ActorStats>;
   /** For a scrape. Looks at nothing but the thread's own memory, so whatever hangs delays it by nothing. */
   measures(): ActorMeasures;
+  /** The oldest work, up to WORK_LISTED, without its commands. Looks at nothing but memory too. */
+  work(): Promise<readonly WorkReport[]>;
   /** What it does and waits for. Answers also while the pool is opened, and while its runner answers nothing. */
   diagnose(): Promise<ActorDiagnosis>;
   /** Resolves with true once no operation is under way, or with false after `graceMs`. */

@@ -49,3 +49,6 @@ export interface WorkReport {
   /** Commands that name one of its datasets. Several pieces of work may share a command. */
   readonly commands: readonly CommandReport[];
 }
+
+/** Most pieces of work of a pool that are told to those who look again and again. */
+export const WORK_LISTED = 20;

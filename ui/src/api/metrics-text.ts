@@ -1,3 +1,5 @@
+import { boundOf, quantileOf, readExposition, type Series } from "../../../src/client/exposition.ts";
+
 /** What the charts need of `/metrics` at one moment. All but gauges only grow. */
 export interface MetricSample {
   /** By performance.now(). */
@@ -15,31 +17,21 @@ export interface MetricSample {
   readonly residentBytes: number;
 }
 
-const LINE = /^([a-z_]+)(?:\{(.*)\})? (\S+)$/gm;
-const LABEL_LE = /\ble="([^"]+)"/;
-const LABEL_CODE = /\bcode="([^"]+)"/;
-
 /** Reads the text format of Prometheus. */
 export function readMetrics(text: string, atMs: number): MetricSample {
-  const sums = new Map<string, number>();
+  const all = readExposition(text);
+  const of = (name: string) => all.get(name) ?? [];
   const buckets = new Map<number, number>();
-  let failures = 0;
-  for (const [, name = "", labels = "", digits = ""] of text.matchAll(LINE)) {
-    const value = Number(digits);
-    if (name === "imagestore_call_seconds_bucket") {
-      const bound = LABEL_LE.exec(labels)?.[1] ?? "";
-      const le = bound === "+Inf" ? Number.POSITIVE_INFINITY : Number(bound);
-      buckets.set(le, (buckets.get(le) ?? 0) + value);
-      continue;
-    }
-    if (name === "imagestore_calls_total" && LABEL_CODE.exec(labels)?.[1] !== "ok") failures += value;
-    sums.set(name, (sums.get(name) ?? 0) + value);
+  for (const series of of("imagestore_call_seconds_bucket")) {
+    const bound = boundOf(series);
+    buckets.set(bound, (buckets.get(bound) ?? 0) + series.value);
   }
-  const sum = (name: string) => sums.get(name) ?? 0;
+  const total = (series: readonly Series[]) => series.reduce((sum, { value }) => sum + value, 0);
+  const sum = (name: string) => total(of(name));
   return {
     atMs,
     calls: sum("imagestore_calls_total"),
-    failures,
+    failures: total(of("imagestore_calls_total").filter(({ labels }) => labels.code !== "ok")),
     seconds: sum("imagestore_call_seconds_sum"),
     buckets,
     streamedBytes: sum("imagestore_streamed_bytes_total"),
@@ -80,18 +72,7 @@ function percentileMs(
   after: MetricSample["buckets"],
   part: number,
 ): number | undefined {
-  const grown = [...after]
-    .map(([bound, count]) => ({ bound, count: count - (before.get(bound) ?? 0) }))
-    .sort((a, b) => a.bound - b.bound);
-  const all = grown.at(-1)?.count ?? 0;
-  if (all === 0) return undefined;
-  let [lower, below] = [0, 0];
-  for (const { bound, count } of grown) {
-    if (count >= all * part) {
-      if (bound === Number.POSITIVE_INFINITY) return lower * 1000;
-      return (lower + ((bound - lower) * (all * part - below)) / Math.max(1, count - below)) * 1000;
-    }
-    [lower, below] = [bound, count];
-  }
-  return undefined;
+  const grown = new Map([...after].map(([bound, count]) => [bound, count - (before.get(bound) ?? 0)]));
+  const seconds = quantileOf(grown, part);
+  return seconds === undefined ? undefined : seconds * 1000;
 }

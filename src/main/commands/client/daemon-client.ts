@@ -24,12 +24,15 @@ function failureOf({ message, data = {} }: ReplyError): CallFailure {
 }
 
 /** Posts a body. Rejects with a CallFailure if there is no reply. No time limit: an image may take hours. */
-async function post(address: DaemonAddress, body: string): Promise<{ status: number; text: string }> {
+async function post(
+  address: DaemonAddress,
+  body: string,
+  signal: AbortSignal | undefined,
+): Promise<{ status: number; text: string }> {
   const headers = { "content-type": "application/json" };
   const reply = await requestDaemon(address, new URL("/rpc", address.base), {
-    method: "POST",
-    headers,
-    body,
+    ...{ method: "POST", headers, body },
+    ...(signal && { signal }),
   });
   const text = await textOf(reply).catch((error: unknown) => {
     throw new NoAnswer(address, messageOf(error));
@@ -45,15 +48,16 @@ export interface CallResult {
 
 /**
  * Calls a method of the daemon at `address` by JSON-RPC 2.0. Rejects with a CallFailure: nobody answers, the
- * request is refused, or the operation failed.
+ * request is refused, or the operation failed. After `signal` nobody answers.
  */
 export async function callDaemon(
   address: DaemonAddress,
   method: string,
   params: object,
+  signal?: AbortSignal,
 ): Promise<CallResult> {
   const body = JSON.stringify({ jsonrpc: "2.0", method, params, id: 1 });
-  const { status, text } = await post(address, body);
+  const { status, text } = await post(address, body, signal);
   if (status !== 200) {
     const line = `HTTP status ${status} from ${nameOf(address)}: ${text.trim().split("\n")[0]}`;
     throw new CallFailure(line, statusOfHttp(status));

@@ -29,3 +29,13 @@ export function paintFor(stream: { readonly isTTY?: boolean }, env: NodeJS.Proce
     return `\x1b[${on}m${text}\x1b[${off}m`;
   };
 }
+
+/** A look being switched, or a character. */
+const PIECES = new RegExp(`${String.fromCharCode(0x1b)}\\[[\\d;]*m|.`, "gsu");
+
+/** A painted line without what is behind its first `most` characters. */
+export function cutLine(line: string, most: number): string {
+  if (line.length <= most) return line;
+  let width = 0;
+  return (line.match(PIECES) ?? []).filter((piece) => piece.length > 2 || width++ < most).join("");
+}
