@@ -62,6 +62,7 @@ describe("a bug in a request", () => {
     events: throws,
     readiness: rejects,
     metrics: rejects,
+    work: rejects,
   };
 
   test.each([
