@@ -14,9 +14,11 @@ import { auditHandlers } from "./observability/list-audit.js";
 import type { Metrics } from "./observability/metrics.js";
 import type { Jobs } from "./open-jobs.js";
 import type { OpenDoors } from "./open-streaming.js";
+import { ownVersion } from "./own-version.js";
 import type { Actor } from "./pools/actor-handle.js";
 import type { Readiness } from "./pools/readiness.js";
 import { createBulkRoutes, createRoutes, type OpenRoutes } from "./routes.js";
+import { createDiscovery } from "./rpc/discovery.js";
 import { createRpcEndpoint, type RpcOptions } from "./rpc/endpoint.js";
 import { type NodeHandlers, runOnNode } from "./rpc/node-handlers.js";
 import { createRpcChannels } from "./rpc/rpc-channels.js";
@@ -53,9 +55,11 @@ export function serveCalls({
 }: Served): void {
   const { limits, timeouts } = config;
   const handlers: NodeHandlers = { ...jobHandlers(jobs.registry), ...auditHandlers(config.audit.file) };
+  const methods = createMethodTable(limits);
   const answers: RpcOptions = {
     pools: config.pools.map(({ name }) => name),
-    methods: createMethodTable(limits),
+    methods,
+    discover: createDiscovery(methods, ownVersion()),
     ...limits,
     run: (routed, client, caller) => {
       const { pool, operation } = routed;

@@ -173,14 +173,38 @@ conformance("JSON-RPC 2.0", "json-rpc-2.0", ({ server, target, own }) => {
     expect(reply.status).toBe(400);
   });
 
-  test.each(["foobar", "", "rpc.discover", "ImageStore.Nope", "Nope.GetImage", "__proto__", "toString"])(
-    "the method %j is not found",
-    async (method) => {
-      const { error, id } = await ask(`{"jsonrpc":"2.0","method":"${method}","id":"1"}`);
-      expect([error?.code, id]).toEqual([METHOD_NOT_FOUND, "1"]);
-      expect(error?.data).toMatchObject({ reason: expect.any(String), retryable: false });
-    },
-  );
+  test.each([
+    "foobar",
+    "",
+    "rpc.discovers",
+    "ImageStore.rpc.discover",
+    "ImageStore.Nope",
+    "Nope.GetImage",
+    "__proto__",
+    "toString",
+  ])("the method %j is not found", async (method) => {
+    const { error, id } = await ask(`{"jsonrpc":"2.0","method":"${method}","id":"1"}`);
+    expect([error?.code, id]).toEqual([METHOD_NOT_FOUND, "1"]);
+    expect(error?.data).toMatchObject({ reason: expect.any(String), retryable: false });
+  });
+
+  test("rpc.discover answers the OpenRPC document, to 2.0 alone", async () => {
+    for (const params of ["", ',"params":{}', ',"params":[]', ',"params":[{}]']) {
+      const reply = await post(`{"jsonrpc":"2.0","method":"rpc.discover"${params},"id":7}`);
+      expect(reply.text.endsWith(',"id":7}\n')).toBe(true);
+      const { result } = JSON.parse(reply.text);
+      expect([result.openrpc, result.info.title, result.methods.length > 30]).toEqual([
+        "1.3.2",
+        "imagestore",
+        true,
+      ]);
+    }
+    const { error } = await ask('{"jsonrpc":"2.0","method":"rpc.discover","params":{"x":1},"id":1}');
+    expect(error?.data).toMatchObject({ reason: "request.malformed" });
+    expect((await post('{"jsonrpc":"2.0","method":"rpc.discover"}')).status).toBe(204);
+    const old = await post('{"method":"rpc.discover","params":[{}],"id":1}', RPC_PATH);
+    expect([old.status, old.text]).toEqual([400, `rpc: can't find service "rpc.discover"`]);
+  });
 
   test("a notification of a method that does not exist gets no answer", async () => {
     const reply = await post('{"jsonrpc":"2.0","method":"foobar","params":[1]}');

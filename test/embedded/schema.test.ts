@@ -194,6 +194,13 @@ describe("the schema that imagestore prints", () => {
     expect([...answered].sort()).toEqual(document.methods.map(({ name }) => name).sort());
   });
 
+  test("is what rpc.discover answers, once and to many at once", async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, () => client.request({ method: "rpc.discover", params: [] })),
+    );
+    for (const answer of answers) expect(answer).toEqual(document);
+  });
+
   test("names what a method can't do without, and what it can", async () => {
     for (const { name, params, examples } of document.methods) {
       const [example = { params: [] }] = examples as { params: { name: string; value: unknown }[] }[];

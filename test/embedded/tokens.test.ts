@@ -346,6 +346,16 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
     expect(await told("dozer")).toMatchObject({ role: "admin", pools: ["dozer"] });
   });
 
+  test("every token may ask what methods there are, by 2.0, and nobody without one", async () => {
+    for (const name of [...ROLES, "team", "dozer"]) {
+      expect({ name, failure: await call("2.0", name, "rpc.discover", {}) }).toEqual({ name, failure: null });
+    }
+    const body = JSON.stringify({ jsonrpc: "2.0", method: "rpc.discover", id: 1 });
+    for (const authorization of [undefined, `Bearer ${tokens.revoked}`]) {
+      expect((await post("plain", "/rpc", authorization, body)).status).toBe(401);
+    }
+  });
+
   test("the command line sends the token of a file, and says by its status what is not allowed", () => {
     const withToken = (name: string) => ["--token-file", join(folder, name)];
     expect(run(["snapshot", "list", "-H", ...withToken("team")])).toContain("tank/guests/team-1/disk-0@s\t");

@@ -111,6 +111,7 @@ describe.each(transportNames)("JSON-RPC over a WebSocket (%s)", (transport) => {
       { jsonrpc: "2.0", method: "GetVolume", params: { id: "../etc" }, id: 2 },
       { jsonrpc: "2.0", method: "GetVolume", params: { ids: "x" }, id: 3 },
       { jsonrpc: "2.0", method: "None", id: 4 },
+      { jsonrpc: "2.0", method: "rpc.discover", id: 6 },
       { jsonrpc: "2.0", id: 5 },
       [],
       [

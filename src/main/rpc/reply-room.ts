@@ -49,10 +49,10 @@ export class ReplyRoom {
     this.bytes -= byteLength(text);
   }
 
-  /** The failure of a call whose answer has no room. It says whether its change was made. */
-  refusal(operation: AnyOperation): FailedOutcome {
+  /** The failure of a call whose answer has no room. It says whether its change was made. Undefined: a read. */
+  refusal(operation: AnyOperation | undefined): FailedOutcome {
     const full = `the replies to other requests take all of limits.replyBytesInFlight (${this.limit} bytes)`;
-    return isRead(operation)
+    return operation === undefined || isRead(operation)
       ? fail("service.overloaded", `${full}, try again`)
       : fail("service.reply_too_large", `the change was made, and there is no room for its answer: ${full}`);
   }
@@ -83,7 +83,7 @@ export class HeldTexts {
   }
 
   /** The failure of a call whose answer has no room. */
-  refusal(operation: AnyOperation): FailedOutcome {
+  refusal(operation: AnyOperation | undefined): FailedOutcome {
     return this.room.refusal(operation);
   }
 

@@ -6,12 +6,15 @@ import {
 } from "../../protocol/json-rpc/envelope.js";
 import type { JsonValue } from "../../protocol/json-rpc/json.js";
 import type { MethodTable } from "../../protocol/json-rpc/methods/table.js";
+import { readParams, struct } from "../../protocol/json-rpc/params.js";
 import { encodeReply20, encodeRpcError20 } from "../../protocol/json-rpc/replies.js";
 import { type JsonText, joinTexts } from "../../protocol/json-rpc/reply-text.js";
-import { fail, type Outcome } from "../../protocol/storage/failures.js";
+import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
+import { replyTooLarge } from "../../protocol/storage/reply-limit.js";
 import type { Caller } from "../access/caller.js";
 import type { Client } from "../pools/actor-handle.js";
 import { type BatchLimits, batchCostProblem, batchLengthProblem, runSome } from "./batch.js";
+import { DISCOVER, type Discovery } from "./discovery.js";
 import type { ReplyContext, Soon } from "./reply-context.js";
 import { HeldTexts, type ReplyRoom } from "./reply-room.js";
 import { type CallOptions, type PlannedCall, planCall, runCall, whenReady } from "./run-call.js";
@@ -19,6 +22,8 @@ import type { JsonReply } from "./send-json.js";
 
 export interface AnswerOptions extends CallOptions, BatchLimits {
   readonly methods: MethodTable;
+  /** What `rpc.discover` answers. */
+  readonly discover: Discovery;
 }
 
 /** Whom a reply is for. */
@@ -81,6 +86,9 @@ function prepare20(options: AnswerOptions, request: Request | InvalidRequest, as
     id === undefined ? undefined : { text: encodeReply20(id, outcome), isOverload: isOverload(outcome) };
   const lookup = options.methods.find(name);
   if ("missing" in lookup) {
+    if (name === DISCOVER) {
+      return { run: (context) => whenReady(runDiscover(options, request.params, asker, context), reply) };
+    }
     const own = asker.own(name);
     if (own) return { run: () => reply(runOwn(options, name, own, request.params, asker)) };
     const detail = `there is no method ${JSON.stringify(name)}`;
@@ -95,14 +103,49 @@ function runOwn(
   method: string,
   run: OwnMethod,
   params: JsonValue | undefined,
-  { client: { requestId, peer }, caller }: Asker,
+  asker: Asker,
 ): Outcome<string> {
   const startedAt = performance.now();
   const outcome = run(params);
+  reportOwn(options, method, outcome, startedAt, asker);
+  return outcome;
+}
+
+function reportOwn(
+  options: AnswerOptions,
+  method: string,
+  outcome: Outcome<JsonText>,
+  startedAt: number,
+  { client: { requestId, peer }, caller }: Asker,
+): void {
   const ms = performance.now() - startedAt;
   const { code, message } = outcome.ok ? { code: "ok", message: undefined } : outcome.failure;
   options.report({ method, pool: "", code, ms, requestId, peer, caller: caller.id, message });
-  return outcome;
+}
+
+/** It has no parameters. */
+const nothing = struct({});
+
+/** Answers `rpc.discover`, which everybody may ask who is let in: it tells nothing of this node. */
+function runDiscover(
+  options: AnswerOptions,
+  params: JsonValue | undefined,
+  asker: Asker,
+  context: ReplyContext,
+): Soon<Outcome<JsonText>> {
+  const startedAt = performance.now();
+  const report = (outcome: Outcome<JsonText>) => {
+    reportOwn(options, DISCOVER, outcome, startedAt, asker);
+    return outcome;
+  };
+  const read = readParams(nothing, "DiscoverRequest", params, true);
+  if (!read.ok) return report(read);
+  return whenReady(options.discover(), (text) => {
+    if (text.length > context.leftBytes) return report(replyTooLarge(undefined, options.replyBytes));
+    if (!context.held.add(text)) return report(context.held.refusal(undefined));
+    context.leftBytes -= text.length;
+    return report(succeed(text));
+  });
 }
 
 /** Answers a batch of 2.0. @returns undefined if it has notifications alone. */

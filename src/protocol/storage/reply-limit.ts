@@ -11,12 +11,13 @@ export function keyOf(operation: AnyOperation): string {
 
 /**
  * The failure of a call whose answer does not fit into its reply. It is no sign that a change was
- * not made: the message says which of the two it was.
+ * not made: the message says which of the two it was. `operation`: undefined for a read that is none.
  */
-export function replyTooLarge(operation: AnyOperation, limitBytes: number): FailedOutcome {
+export function replyTooLarge(operation: AnyOperation | undefined, limitBytes: number): FailedOutcome {
   const allowed = `limits.replyBytes (${limitBytes} bytes) allows`;
-  const message = isRead(operation)
-    ? `the answer is longer than ${allowed}${isList(operation) ? ": ask for pages of it, by limit and after" : ""}`
-    : `the change was made, and its answer is longer than ${allowed}`;
+  const message =
+    operation === undefined || isRead(operation)
+      ? `the answer is longer than ${allowed}${operation && isList(operation) ? ": ask for pages of it, by limit and after" : ""}`
+      : `the change was made, and its answer is longer than ${allowed}`;
   return fail("service.reply_too_large", message);
 }

@@ -26,6 +26,7 @@ async function send(
   const endpoint = createRpcEndpoint({
     pools: ["tank"] as PoolName[],
     methods: createMethodTable(),
+    discover: () => Buffer.from("{}"),
     batchLength: 100,
     batchLists: 3,
     bodyBytes: 1_000,

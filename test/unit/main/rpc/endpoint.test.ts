@@ -13,6 +13,7 @@ test("a bug in one request of a batch is a 500, and does not keep the requests b
   const endpoint = createRpcEndpoint({
     pools: ["tank" as PoolName],
     methods: createMethodTable(),
+    discover: () => Buffer.from("{}"),
     batchLength: 10,
     batchLists: 10,
     bodyBytes: 1_000,

@@ -27,6 +27,7 @@ function open(options: Partial<ChannelOptions> = {}, caller: Caller = ANYONE) {
   const channels = createRpcChannels({
     pools: ["tank" as PoolName],
     methods: createMethodTable(),
+    discover: () => Buffer.from("{}"),
     batchLength: 10,
     batchLists: 10,
     bodyBytesInFlight: 10_000,
