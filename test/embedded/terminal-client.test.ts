@@ -1,12 +1,15 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { createServer, type ServerResponse } from "node:http";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { createServer, get, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
-import { type Images, must } from "../support/rpc.js";
+import { type Images, must, type Volumes } from "../support/rpc.js";
 import { imagestoreOnTerminal, noTerminal } from "../support/terminal.js";
+import { until } from "../support/until.js";
 
 if (noTerminal !== undefined) console.log(`the commands on a terminal are not tested: ${noTerminal}`);
 
@@ -115,5 +118,62 @@ describe.skipIf(noTerminal !== undefined)("on a terminal", () => {
     const json = start("image request golden --json");
     expect(await json.ended).toBe(0);
     expect(json.text()).toContain('{"images":[{"id":"golden"');
+  });
+
+  test("a download shows about how far it is; Ctrl-C ends it and leaves nothing", async () => {
+    await must(daemon.url, "CreateVolume", { id: "large", size: 64 });
+    const { volumes } = await must<Volumes>(daemon.url, "GetVolume", { id: "large" });
+    {
+      await using file = await open(volumes[0]?.device ?? "", "r+");
+      await file.write(randomBytes(64 * 1_048_576));
+    }
+    await must(daemon.url, "CreateSnapshot", { id: "large", dest: "s" });
+    const whole = await fetch(`${daemon.url}/snapshots/download?id=large@s&estimate=1`);
+    const estimate = Number(whole.headers.get("x-estimated-bytes"));
+    const { byteLength } = await whole.arrayBuffer();
+    expect(Math.abs(byteLength / estimate - 1)).toBeLessThan(0.05);
+    expect(
+      (await fetch(`${daemon.url}/snapshots/download?id=large@s`)).headers.get("x-estimated-bytes"),
+    ).toBeNull();
+
+    /** Between the command and the daemon: it passes on half of the stream, in two parts. */
+    const slow = createServer((request, response) => {
+      get(`${daemon.url}${request.url}`, { agent: false }, (reply) => {
+        response.writeHead(reply.statusCode ?? 0, reply.headers);
+        let passed = 0;
+        reply.on("data", (piece: Buffer) => {
+          const before = passed;
+          passed += piece.length;
+          response.write(piece);
+          if (passed > byteLength / 2) reply.pause();
+          else if (before <= byteLength / 4 && passed > byteLength / 4) {
+            reply.pause();
+            setTimeout(() => reply.resume(), 500);
+          }
+        });
+        response.on("close", () => reply.destroy());
+      });
+    });
+    await new Promise<void>((resolve) => slow.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => {
+      slow.closeAllConnections();
+      slow.close();
+    });
+    const { port } = slow.address() as AddressInfo;
+    const own = mkdtempSync(join(folder, "own-"));
+    const env = { IMAGESTORE_URL: `http://127.0.0.1:${port}` };
+    const download = start("snapshot download large@s", { cwd: own, env });
+    await download.sees(/\[=+ +\] ~\d+ %, [\d.]+ MiB of ~64\.\d MiB, [\d.]+ [KM]iB\/s, ~[\d.]+ m?s left/);
+    download.type("\x03");
+    expect(await download.ended).toBe(130);
+    expect(readdirSync(own)).toEqual([]);
+    const isOver = async () => {
+      const { jobs } = await must<{ jobs: unknown[] }>(daemon.url, "ListJobs", { state: "running" });
+      return jobs.length === 0;
+    };
+    await until("the daemon sends no more", isOver);
+    const again = start("snapshot download large@s", { cwd: own });
+    expect(await again.ended).toBe(0);
+    expect(statSync(join(own, "large@s.zfs")).size).toBe(byteLength);
   });
 });

@@ -483,6 +483,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
       ),
 
     checkSend: (name) => call("checkSend", name, () => succeed(null)),
+    estimateSend: async () => 4096,
     sendCommand: (name) => ["send", name],
     receiveCommand: (target, marks) => ["receive", target, JSON.stringify(marks)],
     finishReceive: async () => succeed(null),

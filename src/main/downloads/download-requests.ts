@@ -1,12 +1,14 @@
 import type { Grant } from "../../protocol/access/roles.js";
 import { PLAIN_TEXT, RETRY_AFTER } from "../../protocol/http/headers.js";
-import type { HttpRequest, WholeReply } from "../../protocol/http/transport.js";
+import type { Headers, HttpRequest, WholeReply } from "../../protocol/http/transport.js";
 import { messageOf20 } from "../../protocol/json-rpc/failure-text.js";
 import type { Routed } from "../../protocol/json-rpc/methods/method.js";
 import { type DownloadRequest, planDownload } from "../../protocol/json-rpc/methods/snapshots.js";
 import { FAILURES, type Failure, type Outcome } from "../../protocol/storage/failures.js";
 import type { PoolName } from "../../protocol/storage/names.js";
+import type { Operation, SendTicket } from "../../protocol/storage/operations.js";
 import { admitToPool, lacksRole } from "../access/admission.js";
+import type { DownloadPath } from "./running-download.js";
 
 /** What a download asks for: `?id=…`, or a body that is a bare SnapshotRequest. */
 function downloadRequest({ query, body }: HttpRequest): DownloadRequest {
@@ -39,6 +41,16 @@ export function asksForRedirect({ query }: HttpRequest): boolean {
   return query.includes(REDIRECT) && new URLSearchParams(query).get(REDIRECT) === "1";
 }
 
+/** The member with which a client asks about how long the stream will be. */
+const ESTIMATE = "estimate";
+
+/** What the actor is asked for a download on a path. */
+export function asAsked(operation: Operation, { query }: HttpRequest, path: DownloadPath): Operation {
+  if (operation.op !== "OpenSend") return operation;
+  const wantsEstimate = query.includes(ESTIMATE) && new URLSearchParams(query).get(ESTIMATE) === "1";
+  return { ...operation, isDirect: path === "bulk", wantsEstimate };
+}
+
 /**
  * Where the same request is served as a bulk download: by the host that the client has used, at
  * another port. Undefined where the client did not say which host that is.
@@ -50,4 +62,13 @@ export function bulkLocation(request: HttpRequest, port: number): string | undef
   fields.delete(REDIRECT);
   const query = fields.toString();
   return `http://${host}:${port}${request.path}${query === "" ? "" : `?${query}`}`;
+}
+
+/** Of a reply that is a stream. The estimate is no Content-Length: the stream may be longer, or shorter. */
+export function headersOf(id: string, { estimatedBytes }: SendTicket): Headers {
+  return [
+    ["Content-Type", "application/octet-stream"],
+    ["X-Download-Id", id],
+    ...(estimatedBytes === undefined ? [] : [["X-Estimated-Bytes", String(estimatedBytes)] as const]),
+  ];
 }

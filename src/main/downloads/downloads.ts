@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { bodyTooLarge } from "../../protocol/http/body-reader.js";
 import { allowing, PLAIN_TEXT } from "../../protocol/http/headers.js";
-import type { Headers, HttpReply, HttpRequest, WholeReply } from "../../protocol/http/transport.js";
+import type { HttpReply, HttpRequest, WholeReply } from "../../protocol/http/transport.js";
 import { type Failure, failed, limitReached } from "../../protocol/storage/failures.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import type { Operation, SendTicket } from "../../protocol/storage/operations.js";
@@ -12,7 +12,14 @@ import type { Actor } from "../pools/actor-handle.js";
 import type { BulkReply } from "./bulk-handle.js";
 import { createBulkPump } from "./bulk-pump.js";
 import { createDownloadPump } from "./download-pump.js";
-import { asksForRedirect, bulkLocation, planAllowedDownload, refuseDownload } from "./download-requests.js";
+import {
+  asAsked,
+  asksForRedirect,
+  bulkLocation,
+  headersOf,
+  planAllowedDownload,
+  refuseDownload,
+} from "./download-requests.js";
 import { createDownloadResults, type DownloadResults } from "./download-results.js";
 import { createFairScheduler } from "./fair-scheduler.js";
 import { releaseHold } from "./hold-release.js";
@@ -188,9 +195,8 @@ export function createDownloads(options: DownloadOptions): Downloads {
     if (location !== undefined) return sendWhole(reply, 307, [...PLAIN_TEXT, ["Location", location]], "");
     if (active.size + opening >= options.maxDownloads) return refuseAndReport(tooMany.failure, pool);
     opening++;
-    const isDirect = path === "bulk";
     return actor
-      .call<SendTicket>(operation.op === "OpenSend" ? { ...operation, isDirect } : operation, reply)
+      .call<SendTicket>(asAsked(operation, request, path), reply)
       .finally(() => opening--)
       .then((ticket) => {
         if (!ticket.ok) return refuseAndReport(ticket.failure, pool);
@@ -226,10 +232,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
       if (bytes > 0) moved.lastByteAt = Date.now();
       options.onBytes(bytes);
     };
-    const headers: Headers = [
-      ["Content-Type", "application/octet-stream"],
-      ["X-Download-Id", client.id],
-    ];
+    const headers = headersOf(client.id, ticket);
     const pump = openOrRefuse(() => openPump({ actor, ticket, headers, onBytes }), reply);
     const sending = reply.span?.child("send", "internal", { "imagestore.path": client.path });
     // Not in one chain with the release: a report that can't be made is a bug, and keeps no hold.
@@ -255,12 +258,7 @@ export function createDownloads(options: DownloadOptions): Downloads {
     const download: Download = {
       ...client,
       pool: actor.pool,
-      startedAt,
-      moved,
-      ticket,
-      pump,
-      endedAt: undefined,
-      done,
+      ...{ ticket, pump, startedAt, moved, done, endedAt: undefined },
     };
     active.add(download);
     const job = options.jobs.begin(jobOf(download));

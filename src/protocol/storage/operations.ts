@@ -86,7 +86,10 @@ export interface Operations {
    * command will write to the client itself, and what makes it fail can't be told to the client any
    * more: it is looked for before.
    */
-  OpenSend: { ask: { name: SnapshotName; isDirect?: boolean }; answer: SendTicket };
+  OpenSend: {
+    ask: { name: SnapshotName; isDirect?: boolean; wantsEstimate?: boolean };
+    answer: SendTicket;
+  };
   /** Ends a download, complete or not: releases its hold. */
   CloseSend: { ask: { name: SnapshotName; tag: string }; answer: null };
 }
@@ -115,6 +118,8 @@ export interface SendTicket {
   readonly tag: string;
   /** The argv of the command that writes the stream to its stdout. */
   readonly command: readonly string[];
+  /** About how many bytes the stream has, where that was asked for and the pool tells. */
+  readonly estimatedBytes?: number | undefined;
 }
 
 /** An image fetch, from an actor by way of main to the streaming worker. */

@@ -218,6 +218,8 @@ export interface Zfs {
    * Fails: dataset.key_not_loaded, command.failed (damaged data), and as other look-ups do.
    */
   checkSend(name: SnapshotName): Promise<Outcome<null>>;
+  /** About how many bytes that stream has. Undefined: the pool does not tell; it never fails. */
+  estimateSend(name: SnapshotName): Promise<number | undefined>;
   /** The argv of a command that writes the stream of a snapshot to its stdout. */
   sendCommand(name: SnapshotName): readonly string[];
   /** The argv of a command that creates `target` from the stream on its stdin, with `marks` as user properties. */

@@ -125,11 +125,12 @@ export async function downloadSnapshot(
       throw targetFailure(output, error);
     });
   const target = await ofTarget(openTarget(output, force));
-  const progress = createTransferProgress(process.stderr);
+  let estimatedBytes: number | undefined;
+  const progress = createTransferProgress(process.stderr, () => estimatedBytes);
   let reply: SnapshotStream["reply"] | undefined;
   try {
-    const stream = await openSnapshotStream(address, id, pool);
-    reply = stream.reply;
+    const stream = await openSnapshotStream(address, id, { pool, wantsEstimate: process.stderr.isTTY });
+    ({ reply, estimatedBytes } = stream);
     const received = await ofTarget(receive(stream, target.append, progress));
     await requireWhole(address, stream, received);
     await ofTarget(target.commit());

@@ -1,6 +1,7 @@
 import type { Job } from "../../../client/api-records.js";
 import { readJson, tokenOf } from "../../../protocol/json-rpc/json.js";
 import { ageText, printable, sizeText } from "../../diagnosis/text-layout.js";
+import { barText } from "../terminal/bar.js";
 import { CallFailure, EXIT, statusOfFailure } from "./call-failure.js";
 import type { DaemonAddress } from "./daemon-address.js";
 import { type CallResult, callDaemon } from "./daemon-client.js";
@@ -15,17 +16,14 @@ const UNENDED: readonly string[] = ["queued", "running"];
 /** So often the terminal is written anew, and Ctrl-C is looked for. */
 const LOOK_MS = 300;
 const CLEAR_LINE = "\r\x1b[K";
-const BAR_CHARACTERS = 20;
 
 /** `[=====               ] 25 %, 1.0 GiB of 4.0 GiB, 80.0 MiB/s, 38.4 s left`, or what of it is known. */
 export function progressText({ state, phase, bytes, totalBytes, ...job }: ShownJob): string {
   if (bytes === 0) return printable(phase ?? state);
   const { bytesPerSecond, etaSeconds } = job;
   const share = totalBytes === null || totalBytes === 0 ? undefined : Math.min(1, bytes / totalBytes);
-  const bar =
-    share === undefined ? "" : "=".repeat(Math.floor(share * BAR_CHARACTERS)).padEnd(BAR_CHARACTERS);
   return [
-    ...(share === undefined ? [] : [`[${bar}] ${Math.floor(share * 100)} %`]),
+    ...(share === undefined ? [] : [`${barText(share)} ${Math.floor(share * 100)} %`]),
     totalBytes === null ? sizeText(bytes) : `${sizeText(bytes)} of ${sizeText(totalBytes)}`,
     ...(bytesPerSecond === null ? [] : [`${sizeText(Math.round(bytesPerSecond))}/s`]),
     ...(etaSeconds === null ? [] : [`${ageText(etaSeconds * 1000)} left`]),

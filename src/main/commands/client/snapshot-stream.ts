@@ -11,6 +11,8 @@ export interface SnapshotStream {
   readonly download: string;
   /** Its end is that of the connection, and may be a cut that nobody notices: the result tells. */
   readonly isBulk: boolean;
+  /** About how many bytes it has; undefined where that was not asked for, and where nobody can tell. */
+  readonly estimatedBytes: number | undefined;
 }
 
 /** How a download ended, as docs/api.md has it. */
@@ -53,7 +55,11 @@ async function textOf(reply: IncomingMessage): Promise<string> {
 
 async function accept(reply: IncomingMessage, url: URL, isBulk: boolean): Promise<SnapshotStream> {
   const { statusCode: status = 0, headers } = reply;
-  if (status === 200) return { reply, download: String(headers["x-download-id"] ?? ""), isBulk };
+  if (status === 200) {
+    const estimated = Number(headers["x-estimated-bytes"]);
+    const estimatedBytes = estimated > 0 ? estimated : undefined;
+    return { reply, download: String(headers["x-download-id"] ?? ""), isBulk, estimatedBytes };
+  }
   const text = await textOf(reply).catch(() => "");
   const line = text.split("\n")[0] || `HTTP status ${status} from ${url.origin}`;
   throw new CallFailure(line, statusOfHttp(status));
@@ -66,12 +72,13 @@ async function accept(reply: IncomingMessage, url: URL, isBulk: boolean): Promis
 export async function openSnapshotStream(
   address: DaemonAddress,
   id: string,
-  pool?: string,
+  { pool, wantsEstimate }: { readonly pool: string | undefined; readonly wantsEstimate: boolean },
 ): Promise<SnapshotStream> {
   const { base, socketPath } = address;
   const plain = new URL("/snapshots/download", base);
   plain.searchParams.set("id", id);
   if (pool !== undefined) plain.searchParams.set("pool", pool);
+  if (wantsEstimate) plain.searchParams.set("estimate", "1");
   // The second port wants a token, which a client of the socket need not have.
   if (socketPath !== undefined) return accept(await get(address, plain), plain, false);
   const fast = new URL(plain);

@@ -117,7 +117,7 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
 
     // The lock is only for the hold: one that came between the look for holds and the destroy of
     // many datasets would stop that half-way.
-    OpenSend: ({ name, isDirect = false }) =>
+    OpenSend: ({ name, isDirect = false, wantsEstimate = false }) =>
       locks.with([{ name: datasetOf(name), mode: "part" }], async (): Promise<Outcome<SendTicket>> => {
         const found = await zfs.find(name);
         if (!found.ok) return found;
@@ -128,10 +128,11 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
         }
         const checked = isDirect ? await zfs.checkSend(name) : succeed(null);
         if (!checked.ok) return checked;
+        const estimatedBytes = wantsEstimate ? await zfs.estimateSend(name) : undefined;
         // Nothing comes after the hold that could fail: only main releases it, by its ticket.
         const command = zfs.sendCommand(name);
         const tag = await holds.acquire({ name, guid: found.value.guid });
-        return tag.ok ? succeed({ name, tag: tag.value, command }) : tag;
+        return tag.ok ? succeed({ name, tag: tag.value, command, estimatedBytes }) : tag;
       }),
 
     CloseSend: ({ name, tag }) => holds.release(name, tag),

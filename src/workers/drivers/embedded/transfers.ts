@@ -30,7 +30,7 @@ import { requireWhole } from "./whole-file.js";
 
 /** The processes that send and receive for an embedded pool, and what happens to what was received. */
 interface EmbeddedTransfers
-  extends Pick<Zfs, "checkSend" | "sendCommand" | "receiveCommand" | "finishReceive"> {
+  extends Pick<Zfs, "checkSend" | "estimateSend" | "sendCommand" | "receiveCommand" | "finishReceive"> {
   /** Removes what was received for `target` unless it is a dataset already. */
   discardReceived(target: DatasetName): Promise<void>;
 }
@@ -132,6 +132,10 @@ export function embeddedTransfers(pool: EmbeddedPool): EmbeddedTransfers {
         const message = `cannot send '${name}': ${messageOf(error)}`;
         return withCause(fail("command.failed", withoutPaths(message)), message);
       }
+    },
+    async estimateSend(name) {
+      const snapshot = catalog.find(name);
+      return snapshot && Number(snapshot.allocated);
     },
     sendCommand: (name) => scriptCommand("send-process", sendRequest(pool, name)),
     receiveCommand(target, marks) {

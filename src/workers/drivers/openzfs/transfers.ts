@@ -13,7 +13,7 @@ export function openzfsTransfers(
   zfsCommand: readonly string[],
   volumeProperties: Properties,
   commands: Pick<ZfsCommands, "zfs">,
-): Pick<Zfs, "checkSend" | "sendCommand" | "receiveCommand" | "finishReceive"> {
+): Pick<Zfs, "checkSend" | "estimateSend" | "sendCommand" | "receiveCommand" | "finishReceive"> {
   return {
     // The state of the pool does not change with a key: no answer of before may serve.
     async checkSend(name) {
@@ -22,6 +22,12 @@ export function openzfsTransfers(
       if (end.stdout.trim() !== "unavailable") return succeed(null);
       const message = `the key of an encrypted dataset is not loaded (zfs load-key): cannot send '${name}'`;
       return fail("dataset.key_not_loaded", message);
+    },
+    // A stream has its blocks as they were before their compression, and a little around each.
+    async estimateSend(name) {
+      const end = await commands.zfs(["get", "-Hp", "-o", "value", "logicalreferenced", name]);
+      const text = succeeded(end) ? end.stdout.trim() : "";
+      return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
     },
     sendCommand: (name) => [...zfsCommand, "send", name],
     receiveCommand: (target, marks) => [

@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { asksForRedirect, bulkLocation } from "../../../../src/main/downloads/download-requests.js";
+import {
+  asAsked,
+  asksForRedirect,
+  bulkLocation,
+  headersOf,
+} from "../../../../src/main/downloads/download-requests.js";
+import type { SnapshotName } from "../../../../src/protocol/storage/names.js";
 import { downloadRequest } from "../../../support/download-request.js";
 
 const request = (query: string, host: string) => ({
@@ -35,5 +41,34 @@ describe("a client that asks to be redirected", () => {
 
   test("is not sent anywhere if it has not said which host it has used", () => {
     expect(bulkLocation(request("id=v@s&redirect=1", ""), 8081)).toBeUndefined();
+  });
+});
+
+describe("a client that asks for an estimate", () => {
+  const operation = { op: "OpenSend", name: "tank/v@s" as SnapshotName } as const;
+
+  test.each([
+    ["id=v@s&estimate=1", true],
+    ["id=v@s", false],
+    ["id=v@s&estimate=0", false],
+    ["id=estimate", false],
+  ])("says so in its query: %s", (query, wantsEstimate) => {
+    expect(asAsked(operation, request(query, ""), "ring")).toEqual({
+      ...operation,
+      isDirect: false,
+      wantsEstimate,
+    });
+  });
+
+  test("takes its wish to the other port, and gets a header where the pool tells", () => {
+    expect(bulkLocation(request("id=v&redirect=1&estimate=1", "a"), 1)).toBe(
+      "http://a:1/snapshots/download?id=v&estimate=1",
+    );
+    const ticket = { name: operation.name, tag: "t", command: [] };
+    expect(headersOf("d-1", ticket)).toEqual([
+      ["Content-Type", "application/octet-stream"],
+      ["X-Download-Id", "d-1"],
+    ]);
+    expect(headersOf("d-1", { ...ticket, estimatedBytes: 5 })).toContainEqual(["X-Estimated-Bytes", "5"]);
   });
 });

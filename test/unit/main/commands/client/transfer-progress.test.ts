@@ -1,5 +1,8 @@
 import { expect, test, vi } from "vitest";
-import { createTransferProgress } from "../../../../../src/main/commands/client/transfer-progress.js";
+import {
+  createTransferProgress,
+  transferText,
+} from "../../../../../src/main/commands/client/transfer-progress.js";
 
 function terminal(isTTY: boolean) {
   const written: string[] = [];
@@ -25,4 +28,15 @@ test("a file or a pipe gets nothing", () => {
   progress.update(1);
   progress.end();
   expect(quiet.written).toEqual([]);
+});
+
+test("what comes of an estimate is marked, and never says that all is there", () => {
+  const GIB = 2 ** 30;
+  expect(transferText(GIB, 10_000, 4 * GIB)).toBe(
+    "[=====               ] ~25 %, 1.0 GiB of ~4.0 GiB, 102.4 MiB/s, ~30.0 s left",
+  );
+  expect(transferText(0, 0, GIB)).toBe("[                    ] ~0 %, 0 B of ~1.0 GiB, -");
+  expect(transferText(2 * GIB, 1_000, GIB)).toBe(
+    "[=================== ] ~99 %, 2.0 GiB of ~1.0 GiB, 2.0 GiB/s",
+  );
 });

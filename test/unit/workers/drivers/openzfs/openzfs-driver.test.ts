@@ -164,6 +164,16 @@ describe("the properties of volumes", () => {
     expect((await locked.checkSend(name)).ok).toBe(false);
   });
 
+  test("a send is estimated by what its blocks have without compression, and a pool that does not tell is no failure", async () => {
+    const told = ["67108864", "-", ""];
+    const { zfs, ran } = driver((_, run) => ({ stdout: `${told[run - 1]}\n` }));
+    const name = "ut/v@s" as SnapshotName;
+    for (const bytes of [67_108_864, undefined, undefined]) expect(await zfs.estimateSend(name)).toBe(bytes);
+    expect(ran[0]?.join(" ")).toBe("sudo zfs get -Hp -o value logicalreferenced ut/v@s");
+    const { zfs: locked } = driver(() => captured("perm-device-list"));
+    expect(await locked.estimateSend(name)).toBeUndefined();
+  });
+
   test.each([
     ["2M", 3, 4],
     ["2m", 4, 4],
