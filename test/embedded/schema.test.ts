@@ -8,6 +8,7 @@ import type { OpenRpcDocument } from "../../src/protocol/api/open-rpc.js";
 import { bytes, type ImageService, openImageService } from "../conformance/image-service.js";
 import { CLI, type DaemonProcess, freePort, startDaemonProcess } from "../support/daemon.js";
 import { compileSchema } from "../support/definition-problems.js";
+import { compiled } from "../support/in-process.js";
 
 type Params = Readonly<Record<string, unknown>>;
 
@@ -118,28 +119,62 @@ const CALLS: readonly (readonly [string, Params])[] = [
   ["ListAudit", { since: "yesterday" }],
 ];
 
-describe("the schema that imagestore prints", () => {
+type ClientModule = typeof import("../../src/client/client.js");
+
+interface TestClient {
+  /** Rejects with an error that has the reason of the failure. */
+  call(method: string, params: Params): Promise<unknown>;
+  /** The methods that it has a function for; undefined: it calls any. */
+  readonly functions?: readonly string[];
+  close(): void;
+}
+
+const functionOf = (method: string) => `${method.charAt(0).toLowerCase()}${method.slice(1)}`;
+
+/** Clients that others wrote, and that are made from the document. */
+const CLIENTS: Readonly<Record<string, (url: string) => Promise<TestClient>>> = {
+  "@open-rpc/client-js": async (url) => {
+    const client = new Client(new RequestManager([new HTTPTransport(`${url}/rpc`)]));
+    const call = (method: string, params: Params) =>
+      client.request({ method, params }).catch((error: unknown) => {
+        throw Object.assign(new Error("refused", { cause: error }), { reason: Object(error).data?.reason });
+      });
+    return { call, close: () => client.close() };
+  },
+  "imagestore/client": async (url) => {
+    const { connect } = await compiled<ClientModule>("client/client.js");
+    const client = connect({ url, retries: 0 });
+    const functions = Object.entries(client).flatMap(([name, value]) =>
+      typeof value === "function" && !["call", "batch", "download", "events"].includes(name) ? [name] : [],
+    );
+    const call = async (method: string, params: Params) =>
+      Reflect.apply(Reflect.get(client, functionOf(method)), client, [params]);
+    return { call, functions, close: () => {} };
+  },
+};
+
+describe.each(Object.keys(CLIENTS))("the schema that imagestore prints, by %s", (clientName) => {
   const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
   const document: OpenRpcDocument = JSON.parse(
     execFileSync(process.execPath, [CLI, "schema"], { encoding: "utf8" }),
   );
   let daemon: DaemonProcess;
   let images: ImageService;
-  let client: Client;
+  let client: TestClient | undefined;
 
   const methodOf = (name: string) => {
     const found = document.methods.find((method) => method.name === name);
     if (!found) throw new Error(`no method ${name}`);
     return found;
   };
-  /** The result of a call by a client that others wrote, or the reason of its failure. */
+  /** The result of a call, or the reason of its failure. */
   async function call(method: string, params: Params): Promise<{ result: unknown } | { reason: string }> {
     try {
-      return { result: await client.request({ method, params }) };
+      return { result: await client?.call(method, params) };
     } catch (error) {
-      const { data } = Object(error);
-      if (typeof data?.reason !== "string") throw error;
-      return { reason: data.reason };
+      const { reason } = Object(error);
+      if (typeof reason !== "string") throw error;
+      return { reason };
     }
   }
   /** What a method may fail with, by its row in the document. */
@@ -159,7 +194,7 @@ describe("the schema that imagestore prints", () => {
       audit: { file: join(folder, "audit.log") },
       log: { level: "fatal" },
     });
-    client = new Client(new RequestManager([new HTTPTransport(`${daemon.url}/rpc`)]));
+    client = await CLIENTS[clientName]?.(daemon.url);
     await call("CreateVolume", { id: "made", size: 16 });
     await call("CreateSnapshot", { id: "made", dest: "s" });
     const stream = await fetch(`${daemon.url}/snapshots/download?id=made@s`);
@@ -172,7 +207,7 @@ describe("the schema that imagestore prints", () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test("fits every answer of a daemon, each failure too, and every method is called by @open-rpc/client-js", async () => {
+  test("fits every answer of a daemon, each failure too, and every method is called", async () => {
     const answered = new Set<string>();
     const begun = await call("CreateVolume", { id: "later", size: 8, background: true });
     const { id } = Object("result" in begun ? begun.result : {}).jobs[0];
@@ -192,13 +227,14 @@ describe("the schema that imagestore prints", () => {
       ]);
     }
     expect([...answered].sort()).toEqual(document.methods.map(({ name }) => name).sort());
+    if (client?.functions) expect(client.functions.toSorted()).toEqual([...answered].map(functionOf).sort());
   });
 
   test("is what rpc.discover answers, once and to many at once", async () => {
-    const answers = await Promise.all(
-      Array.from({ length: 50 }, () => client.request({ method: "rpc.discover", params: [] })),
-    );
+    const other = await CLIENTS["@open-rpc/client-js"]?.(daemon.url);
+    const answers = await Promise.all(Array.from({ length: 50 }, () => other?.call("rpc.discover", {})));
     for (const answer of answers) expect(answer).toEqual(document);
+    other?.close();
   });
 
   test("names what a method can't do without, and what it can", async () => {
