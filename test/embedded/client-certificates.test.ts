@@ -108,6 +108,13 @@ describe("a daemon that knows its callers by their certificates", () => {
       [issue("agent3", { subject: "/O=Cloud, CN=agent" }), "auth.certificates does not name it"],
       [issue("agent", {}, otherCa), "no CA that is trusted here has signed it"],
       [issue("agent", {}, caOfThatName), "no CA that is trusted here has signed it"],
+      // The CA of a client that calls itself as one that is trusted.
+      [issue("pinned", {}, otherCa), "no CA that is trusted here has signed it"],
+      [
+        { cert: caOfThatName.file, key: join(caOfThatName.folder, "ca.key") },
+        "no CA that is trusted here has signed it",
+      ],
+      [issue("agent-later", { fromDays: 1 }), "it is not valid yet"],
       [issue("expired", { days: -1 }), "it has expired"],
       [issue("of-server", { usage: "serverAuth" }), "it is not for clients"],
       [revoked, "it has been revoked"],

@@ -283,6 +283,7 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
   });
 
   const DOWNLOAD = "/snapshots/download?id=guests/kept/disk-0@s";
+  const hashes = () => readFileSync(file, "utf8").match(/\b[0-9a-f]{64}\b/g) ?? [];
   const refused: readonly (readonly [string, () => string | undefined])[] = [
     ["none", () => undefined],
     ["an unknown one", () => `Bearer ist_${"A".repeat(43)}`],
@@ -291,13 +292,18 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
     ["one with a character less", () => `Bearer ${tokens.admin?.slice(0, -1)}`],
     ["a huge one", () => `Bearer ${"x".repeat(3_000)}`],
     ["its hash", () => `Bearer ${"0".repeat(64)}`],
+    ["the hash that the file has", () => `Bearer ${hashes().at(-1)}`],
+    ["one in lower case", () => `Bearer ${tokens.admin?.toLowerCase()}`],
+    ["its id", () => `Bearer ${idOf("admin")}`],
     ["two", () => `Bearer ${tokens.read}, Bearer ${tokens.admin}`],
     ["another scheme", () => `Digest ${tokens.admin}`],
     ["an empty one", () => "Bearer "],
     ["the token as the user", () => `Basic ${Buffer.from(`${tokens.admin}:`).toString("base64")}`],
   ];
   test("with a token that is none, nothing is served but the probes and the page, on either port", async () => {
-    const paths = ["/rpc", "/_mistify_RPC_", DOWNLOAD, "/metrics", "/diagnose", "/whoami", "/none"];
+    expect(hashes().length).toBeGreaterThan(3);
+    const inUrl = `/metrics?token=${tokens.admin}&access_token=${tokens.admin}`;
+    const paths = ["/rpc", "/_mistify_RPC_", DOWNLOAD, inUrl, "/metrics", "/diagnose", "/whoami", "/none"];
     // All at once: each answer comes later than the one before it.
     const answers = refused.flatMap(([title, authorization]) => [
       ...paths.map(async (path) => [title, path, (await get(path, authorization())).status, 401]),

@@ -17,6 +17,8 @@ interface Wanted {
   readonly names?: string;
   /** From today on; negative: it has expired. */
   readonly days?: number;
+  /** In how many days it begins to be valid; it has begun by default. */
+  readonly fromDays?: number;
   /** As `serverAuth`. */
   readonly usage?: string;
 }
@@ -64,7 +66,7 @@ export function createTestCa(subject = "/CN=test CA"): TestCa {
   return {
     folder,
     file: at("ca.pem"),
-    issue: (name, { subject: of, names, days = 2, usage }) => {
+    issue: (name, { subject: of, names, days = 2, fromDays = Math.min(-1, days - 1), usage }) => {
       const extensions = [
         ...(names === undefined ? [] : ["-addext", `subjectAltName=${names}`]),
         ...(usage === undefined ? [] : ["-addext", `extendedKeyUsage=${usage}`]),
@@ -82,7 +84,7 @@ export function createTestCa(subject = "/CN=test CA"): TestCa {
           "-out",
           at(`${name}.pem`),
         ],
-        ...["-notext", "-startdate", timeText(Math.min(-1, days - 1)), "-enddate", timeText(days)],
+        ...["-notext", "-startdate", timeText(fromDays), "-enddate", timeText(days)],
       ]);
       return { cert: at(`${name}.pem`), key: at(`${name}.key`) };
     },

@@ -25,6 +25,8 @@ const PROBLEMS: Readonly<Record<string, string>> = {
   INVALID_PURPOSE: "it is not for clients",
   // Of a CA that has the name of a trusted one.
   CERT_SIGNATURE_FAILURE: UNKNOWN_CA,
+  // Where there is a list, that is what OpenSSL compares first.
+  CRL_SIGNATURE_FAILURE: `${UNKNOWN_CA}, or listen.tls.crl is of another one`,
   DEPTH_ZERO_SELF_SIGNED_CERT: UNKNOWN_CA,
   SELF_SIGNED_CERT_IN_CHAIN: UNKNOWN_CA,
   UNABLE_TO_GET_ISSUER_CERT: UNKNOWN_CA,
