@@ -7,6 +7,13 @@ import { pathOf } from "./man-pages.mjs";
 /** What the value of an option or argument is, by its name in angle brackets. */
 const FILES = /<(file|files\.\.\.|dir|folder)>/;
 
+/** A line of sh, zsh and fish that prints the names of the user's contexts. @param {string} name of the program */
+const contextNames = (name) =>
+  `${name} context list --json 2>/dev/null | grep -o '"name":"[^"]*"' | cut -d'"' -f4`;
+
+/** The commands whose arguments are contexts. @param {string} name */
+const ofContexts = (name) => ["use", "show", "remove"].map((verb) => `${name} context ${verb}`);
+
 /** @param {Command} command @returns {readonly Command[]} itself and all below */
 const commandsBelow = (command) => [command, ...command.commands.flatMap(commandsBelow)];
 
@@ -43,10 +50,16 @@ _${name}() {
     esac
   done
   case "$previous" in
+    --context) mapfile -t COMPREPLY < <(compgen -W "$(${contextNames(name)})" -- "$current"); return ;;
     ${valued}) compopt -o default; return ;;
   esac
   case "$path" in
 ${words.map(({ path, words }) => `    "${path}") words="${words}" ;;`).join("\n")}
+  esac
+  case "$path" in
+    ${ofContexts(name)
+      .map((path) => `"${path}"`)
+      .join("|")}) words="$words $(${contextNames(name)})" ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
   ((\${#COMPREPLY[@]} > 0)) || compopt -o default
@@ -67,10 +80,16 @@ for ((index = 2; index < CURRENT; index++)); do
   esac
 done
 case "$words[CURRENT-1]" in
+  --context) compadd -- \${(f)"$(${contextNames(name)})"}; return ;;
   ${valued}) _files; return ;;
 esac
 case "$place" in
 ${words.map(({ path, words }) => `  "${path}") compadd -- ${words} ;;`).join("\n")}
+esac
+case "$place" in
+  ${ofContexts(name)
+    .map((path) => `"${path}"`)
+    .join("|")}) compadd -- \${(f)"$(${contextNames(name)})"}; return ;;
 esac
 [[ "$words[CURRENT]" == -* ]] || _files
 `;
@@ -98,12 +117,18 @@ export function fishCompletion(program) {
     ];
     const when = all.length > 0 ? ` -n ${quoted(all.join("; and "))}` : "";
     const help = command.createHelp();
+    const names = ofContexts(name).includes(pathOf(command))
+      ? [`complete -c ${name} -f${when} -a ${quoted(`(${contextNames(name)})`)}`]
+      : [];
     return [
+      ...names,
       ...command.commands.map(
         (each) => `complete -c ${name} -f${when} -a ${each.name()} -d ${quoted(each.description())}`,
       ),
       ...help.visibleOptions(command).map(({ short, long, required, flags, description }) => {
         const spelled = `${short ? ` -s ${short.slice(1)}` : ""}${long ? ` -l ${long.slice(2)}` : ""}`;
+        if (long === "--context")
+          return `complete -c ${name}${when}${spelled} -x -a ${quoted(`(${contextNames(name)})`)} -d ${quoted(description)}`;
         const value = required ? (FILES.test(flags) ? " -r -F" : " -x") : "";
         return `complete -c ${name}${when}${spelled}${value} -d ${quoted(description)}`;
       }),

@@ -16,7 +16,9 @@ if (!hasMan) console.log("whether man can show the pages is not checked: there i
 
 /** What bash offers for the last of these words. */
 function offered(...words: string[]): string[] {
-  const script = `${bashCompletion(program)}\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _imagestore\necho "\${COMPREPLY[*]}"`;
+  const contexts = `[{"name":"lab","url":"http://a"},{"name":"laptop","url":"http://b"},{"name":"home","url":"unix:/s"}]`;
+  const imagestore = `imagestore() { [[ "$*" == "context list --json" ]] && echo '{"contexts":${contexts}}'; }`;
+  const script = `${imagestore}\n${bashCompletion(program)}\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _imagestore\necho "\${COMPREPLY[*]}"`;
   const { stdout } = spawnSync("bash", ["-c", script, "bash", ...words], { encoding: "utf8" });
   return stdout.trim().split(" ");
 }
@@ -90,6 +92,22 @@ describe("completion", () => {
     expect(offered("imagestore", "image", "")).toEqual(expect.arrayContaining(["pack", "unpack"]));
     expect(offered("imagestore", "image", "serve", "--po")).toEqual(["--port"]);
     expect(offered("imagestore", "serve", "-c", "x", "--tr")).toEqual(["--transport"]);
+  });
+
+  test("of bash offers the user's contexts, where one is named", () => {
+    expect(offered("imagestore", "pool", "status", "--context", "la")).toEqual(["lab", "laptop"]);
+    expect(offered("imagestore", "context", "use", "h")).toEqual(["home"]);
+    expect(offered("imagestore", "context", "remove", "lab", "lap")).toEqual(["laptop"]);
+  });
+
+  test("of zsh and fish asks for the user's contexts", () => {
+    const asks = "imagestore context list --json";
+    expect(zshCompletion(program).split(asks)).toHaveLength(3);
+    expect(
+      fishCompletion(program)
+        .split("\n")
+        .filter((line) => line.includes(asks)).length,
+    ).toBeGreaterThan(30);
   });
 
   test("of zsh and fish has every command and every option", () => {
