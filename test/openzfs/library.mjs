@@ -136,6 +136,10 @@ assert.ok(all.length > 15);
 const missing = ["odd/none", "odd@none", "odd/none@none", "odd/thick/below", "none/none"].map(at);
 for (const name of [...all, ...missing]) {
   await same(name, (zfs) => zfs.find(/** @type {any} */ (name)));
+  await same(`the size of ${name}`, (zfs) => zfs.findSize(/** @type {any} */ (name)));
+}
+for (const tag of ["odd@first", "odd@second", "odd@none", "odd/secret@first", "none@first"]) {
+  await same(`the snapshots ${tag}`, (zfs) => zfs.snapshotsOfTag(at(tag)));
 }
 const many = Array.from({ length: 700 }, (_, index) => at(`odd/none-${index}-${"x".repeat(180)}`));
 const commandsBefore = byCalls.zfs.commandsRun;
@@ -196,6 +200,118 @@ assert.deepEqual(
 assert.match(text(destroyed[0]), /snapshot\.held/);
 assert.ok(byCalls.calls.length < 20, byCalls.calls.join(" "));
 step(`${4 * names.length} changes took ${byCalls.calls.length} calls`);
+
+byCalls.calls.splice(0);
+const again = await Promise.all(
+  tags.map((tag) => byCalls.zfs.snapshot(at(`guests/way0/m${tag}@y`), false, NO_COPIES())),
+);
+assert.ok(again.every(({ ok }) => ok));
+assert.deepEqual(byCalls.calls, ["lzc_channel_program"], "snapshots of many volumes are one call");
+const groups = run("zfs", "list", "-Hpr", "-t", "snapshot", "-o", "createtxg,name", at("guests/way0"));
+assert.equal(
+  new Set(groups.split("\n").flatMap((line) => (line.endsWith("@y") ? [line.split("\t")[0]] : []))).size,
+  1,
+);
+byCalls.calls.splice(0);
+await Promise.all(tags.map((tag) => byCalls.zfs.findSize(at(`guests/way0/m${tag}@y`))));
+assert.ok(byCalls.calls.length <= 2, byCalls.calls.join(" "));
+step("snapshots that wait together share a transaction group, and look-ups two calls");
+
+// Renames, promotions, and snapshots of trees.
+/** What is below each way's folder `tree`, with the sizes of snapshots. @param {...string} columns */
+const trees = (...columns) =>
+  [0, 1].map((way) =>
+    run(
+      "zfs",
+      "list",
+      "-Hpr",
+      "-t",
+      "all",
+      "-o",
+      ["name", ...columns].join(),
+      at(`guests/way${way}/tree`),
+    ).replaceAll(/guests\/way\d/g, "guests/way"),
+  );
+for (const way of [0, 1]) {
+  for (const name of ["a", "b/c", "b-c"])
+    run("zfs", "create", "-p", "-s", "-V", "8M", at(`guests/way${way}/tree/${name}`));
+  const random = `head -c 3000000 /dev/urandom`;
+  const [volume, partial] = [at(`guests/way${way}/source`), at(`guests/way${way}/tree/partial`)];
+  run("zfs", "create", "-s", "-V", "8M", volume);
+  run(
+    "sh",
+    "-c",
+    `until [ -b /dev/zvol/${volume} ]; do sleep 0.1; done; ${random} >/dev/zvol/${volume}; sync`,
+  );
+  run("zfs", "snapshot", `${volume}@s`);
+  run(
+    "sh",
+    "-c",
+    `zfs send ${volume}@s | head -c 2000000 | zfs receive -s -u ${partial} 2>/dev/null || true`,
+  );
+  assert.match(run("zfs", "get", "-Ho", "value", "receive_resume_token", partial), /^1-/);
+}
+await change("snapshots of a tree", "done", (zfs, root) =>
+  zfs.snapshot(at(`${root}/tree@r`), true, NO_COPIES()),
+);
+await change("of which one is there", "refused", (zfs, root) =>
+  zfs.snapshot(at(`${root}/tree@r`), true, NO_COPIES()),
+);
+await change("the snapshots of a tag", "done", (zfs, root) => zfs.snapshotsOfTag(at(`${root}/tree@r`)));
+for (const way of [0, 1]) run("zfs", "snapshot", at(`guests/way${way}/tree/b/c@other`));
+await change("of which one below is there", "refused", (zfs, root) =>
+  zfs.snapshot(at(`${root}/tree@other`), true, NO_COPIES()),
+);
+await change("of no tree", "refused", (zfs, root) => zfs.snapshot(at(`${root}/none@r`), true, NO_COPIES()));
+const [ours, theirs] = trees("written");
+assert.equal(ours, theirs);
+assert.equal(ours?.match(/@r\t/g)?.length, 5, ours);
+const made = run("zfs", "list", "-Hpr", "-t", "snapshot", "-o", "createtxg,name", at("guests/way0/tree"));
+assert.equal(
+  new Set(made.split("\n").flatMap((line) => (line.endsWith("@r") ? [line.split("\t")[0]] : []))).size,
+  1,
+);
+for (const way of [0, 1]) run("zfs", "hold", "other", at(`guests/way${way}/tree/a@r`));
+await change("a destroy of a tag with a hold", "refused", (zfs, root) =>
+  zfs.destroy(at(`${root}/tree@r`), true),
+);
+for (const way of [0, 1]) run("zfs", "release", "other", at(`guests/way${way}/tree/a@r`));
+await change("a destroy of a tag", "done", (zfs, root) => zfs.destroy(at(`${root}/tree@r`), true));
+await change("a destroy of no tag", "refused", (zfs, root) => zfs.destroy(at(`${root}/tree@r`), true));
+
+await change("a rename", "done", (zfs, root) => zfs.rename(at(`${root}/tree/a`), at(`${root}/tree/z`)));
+await change("a rename of nothing", "refused", (zfs, root) =>
+  zfs.rename(at(`${root}/tree/a`), at(`${root}/tree/no/parents`), true),
+);
+await change("a rename with parents", "done", (zfs, root) =>
+  zfs.rename(at(`${root}/tree/b/c`), at(`${root}/tree/new/er/c`), true),
+);
+await change("a rename without its parent", "refused", (zfs, root) =>
+  zfs.rename(at(`${root}/tree/z`), at(`${root}/tree/none/z`)),
+);
+await change("a rename to a name that is taken", "refused", (zfs, root) =>
+  zfs.rename(at(`${root}/tree/z`), at(`${root}/tree/b-c`), true),
+);
+await change("a rename below a volume", "refused", (zfs, root) =>
+  zfs.rename(at(`${root}/tree/z`), at(`${root}/tree/b-c/z`), true),
+);
+await change("a rename below itself", "refused", (zfs, root) =>
+  zfs.rename(at(`${root}/tree/z`), at(`${root}/tree/z/z`), true),
+);
+for (const way of [0, 1]) {
+  run("zfs", "snapshot", at(`guests/way${way}/tree/z@p`));
+  run("zfs", "clone", at(`guests/way${way}/tree/z@p`), at(`guests/way${way}/tree/clone`));
+}
+await change("a promotion", "done", (zfs, root) => zfs.promote(at(`${root}/tree/clone`)));
+await change("a promotion of no clone", "refused", (zfs, root) => zfs.promote(at(`${root}/tree/clone`)));
+await change("a promotion of nothing", "refused", (zfs, root) => zfs.promote(at(`${root}/tree/none`)));
+for (const way of [0, 1]) run("zfs", "snapshot", at(`guests/way${way}/tree/z@p`));
+await change("a promotion where a name is taken", "refused", (zfs, root) =>
+  zfs.promote(at(`${root}/tree/z`)),
+);
+const [renamed, byHand] = trees("origin", "volsize", "refreservation", "receive_resume_token");
+assert.equal(renamed?.replaceAll(/\t1-\S+/g, ""), byHand?.replaceAll(/\t1-\S+/g, ""));
+step("renames, promotions and snapshots of trees have the same ends");
 
 // Volumes and clones with their parents, and all their properties.
 /** Every property of what is below a folder, but for times, names and counters. @param {string} folder */

@@ -27,6 +27,7 @@ import {
   type Selection,
   selectFrom,
   sharedBlocks,
+  sizeOf,
   type Zfs,
 } from "../../src/workers/drivers/driver.js";
 import { turn } from "./until.js";
@@ -233,11 +234,24 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     claim: () => call("claim", pool, () => succeed(null)),
     changeState: async () => undefined,
     find: (name) => call("find", name, () => succeed(entries.get(name))),
+    findSize: (name) =>
+      call("find", name, () => {
+        const found = entries.get(name);
+        return succeed(found && sizeOf(found));
+      }),
     listVolumes: (select) => call("listVolumes", pool, () => succeed(listed(pool, "volume", select))),
     listSnapshots: (root, select) =>
       call("listSnapshots", root, () =>
         entries.has(root) ? succeed(listed(root, "snapshot", select)) : failed.notFound,
       ),
+    snapshotsOfTag: (name) =>
+      call("listSnapshots", datasetOf(name), () => {
+        if (!entries.has(datasetOf(name))) return failed.notFound;
+        const tagged = listed(datasetOf(name), "snapshot", undefined).filter((each) =>
+          each.name.endsWith(`@${tagOf(name)}`),
+        );
+        return succeed(tagged.map(sizeOf));
+      }),
     snapshotsOf: (volume) =>
       call("snapshotsOf", volume, () =>
         entries.has(volume) ? succeed(snapshotsOn(volume)) : failed.notFound,

@@ -120,7 +120,7 @@ async function importOriginal({
 async function dropRecordsWithoutSnapshot({ zfs, records }: ReconcileOptions): Promise<Outcome<string[]>> {
   const dropped: string[] = [];
   const recorded = [...records.images.values()];
-  const snapshots = await Promise.all(recorded.map(({ snapshot }) => zfs.find(snapshot)));
+  const snapshots = await Promise.all(recorded.map(({ snapshot }) => zfs.findSize(snapshot)));
   for (const [index, { id }] of recorded.entries()) {
     const found = snapshots[index];
     if (!found?.ok) return found ?? failed.notFound;

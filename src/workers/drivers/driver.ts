@@ -29,6 +29,24 @@ export interface DatasetInfo {
   readonly origin: SnapshotName | undefined;
 }
 
+/** What a look-up finds: numbers of transaction groups are in lists only. */
+export type FoundDataset = Omit<DatasetInfo, "createtxg">;
+
+/** What GetSnapshot and GetVolume answer, which costs less than all of a dataset. */
+export interface SizedDataset extends Pick<DatasetInfo, "name" | "type"> {
+  /** What a snapshot has written; the size of a volume; zero for filesystems. */
+  readonly size: Bytes;
+}
+
+export function sizeOf({
+  name,
+  type,
+  volsize,
+  written,
+}: Omit<FoundDataset, "guid" | "origin">): SizedDataset {
+  return { name, type, size: type === "snapshot" ? written : volsize };
+}
+
 /** How the tags of all our holds begin, those of other runs included. */
 export const HOLD_PREFIX = "imagestore:";
 
@@ -123,7 +141,9 @@ export interface Zfs {
   /** Stays equal while no dataset changes. Undefined: the pool can't tell. */
   changeState(): Promise<string | undefined>;
   /** Undefined: there is no such dataset. */
-  find(name: AnyName): Promise<Outcome<DatasetInfo | undefined>>;
+  find(name: AnyName): Promise<Outcome<FoundDataset | undefined>>;
+  /** The same, for callers that need no more of it. */
+  findSize(name: AnyName): Promise<Outcome<SizedDataset | undefined>>;
   /** All volumes of the pool, ordered by name, or what `select` says of them. */
   listVolumes(select?: Selection): Promise<Outcome<readonly DatasetInfo[]>>;
   /**
@@ -131,6 +151,8 @@ export interface Zfs {
    * Fails: dataset.not_found.
    */
   listSnapshots(root: PoolName | DatasetName, select?: Selection): Promise<Outcome<readonly DatasetInfo[]>>;
+  /** The snapshots with the tag of `name`, of its dataset and of everything below it. Fails: dataset.not_found. */
+  snapshotsOfTag(name: SnapshotName): Promise<Outcome<readonly SizedDataset[]>>;
   /** Snapshots of one volume, oldest first. Fails: dataset.not_found. */
   snapshotsOf(volume: DatasetName): Promise<Outcome<readonly DatasetInfo[]>>;
   /** The settings of a volume. Fails: dataset.not_found. */

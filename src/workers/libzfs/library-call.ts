@@ -29,7 +29,10 @@ export type LibraryCall =
       readonly target: string;
       readonly properties: NvMap;
     }
-  | { readonly name: "lzc_destroy"; readonly target: string };
+  | { readonly name: "lzc_destroy" | "lzc_promote"; readonly target: string }
+  /** Makes snapshots of different datasets of one pool, all or none, in one transaction group. */
+  | { readonly name: "lzc_snapshot"; readonly names: readonly string[] }
+  | { readonly name: "lzc_rename"; readonly from: string; readonly to: string };
 
 /** A hold, one of a snapshot in a call. */
 export interface HoldOf {
@@ -69,6 +72,7 @@ export function argvOf(call: LibraryCall): readonly string[] {
     case "lzc_channel_program":
     case "lzc_channel_program_nosync":
     case "lzc_destroy_snaps":
+    case "lzc_snapshot":
       return [call.name, ...call.names];
     case "lzc_hold":
     case "lzc_release":
@@ -79,6 +83,9 @@ export function argvOf(call: LibraryCall): readonly string[] {
       return [call.name, call.origin, call.target];
     case "lzc_create":
     case "lzc_destroy":
+    case "lzc_promote":
       return [call.name, call.target];
+    case "lzc_rename":
+      return [call.name, call.from, call.to];
   }
 }

@@ -1,5 +1,10 @@
 import type { LibraryCall, Returned } from "./library-call.js";
-import { loadNativeFunctions, type NativeFunctions, type Pointer } from "./native-functions.js";
+import {
+  loadNativeFunctions,
+  type NativeFunction,
+  type NativeFunctions,
+  type Pointer,
+} from "./native-functions.js";
 import { createNvlists, type Nvlists } from "./nvlists.js";
 
 /** The library in this process. */
@@ -11,6 +16,8 @@ export interface LibzfsCore {
 /** The limits of `zfs program`. A batch of names takes a small part of either. */
 const MAX_INSTRUCTIONS = 10_000_000n;
 const MAX_MEMORY_BYTES = 10n * 1024n * 1024n;
+
+const ENOSYS = 38;
 
 /** Of `enum lzc_dataset_type`. */
 const DATASET_TYPES = { filesystem: 2, volume: 3 } as const;
@@ -39,10 +46,10 @@ function createLibzfsCore(functions: NativeFunctions): LibzfsCore {
             const errno = await made(core[call.name], call.pool, call.program, ...limits, args, result);
             return returned(errno, {}, lists.takeString(result[0], "return"));
           });
-        case "lzc_destroy_snaps": {
-          const named = Object.fromEntries(call.names.map((name) => [name, true] as const));
-          return withErrors(lists, named, (list, errors) => made(core[call.name], list, 0, errors));
-        }
+        case "lzc_destroy_snaps":
+          return withErrors(lists, flagsOf(call.names), (list, errors) =>
+            made(core[call.name], list, 0, errors),
+          );
         case "lzc_hold": {
           const named = Object.fromEntries(call.holds.map(({ name, tag }) => [name, tag] as const));
           // -1: the holds stay when this process ends.
@@ -67,10 +74,20 @@ function createLibzfsCore(functions: NativeFunctions): LibzfsCore {
         }
         case "lzc_destroy":
           return made(core[call.name], call.target).then(returned);
+        case "lzc_promote":
+          return made(core[call.name], call.target, null, 0).then(returned);
+        case "lzc_rename":
+          return made(core[call.name], call.from, call.to).then(returned);
+        case "lzc_snapshot":
+          return withErrors(lists, flagsOf(call.names), (list, errors) =>
+            made(core[call.name], list, null, errors),
+          );
       }
     },
   };
 }
+
+const flagsOf = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, true] as const));
 
 const returned = (errno: number, errors: Readonly<Record<string, number>> = {}, value = ""): Returned => ({
   kind: "returned",
@@ -92,8 +109,9 @@ function withErrors(
   });
 }
 
-/** Calls a function on another thread. @returns its errno. */
-function made(native: NativeFunctions["core"]["lzc_destroy"], ...args: readonly unknown[]): Promise<number> {
+/** Calls a function on another thread. @returns its errno; ENOSYS if the library has no such function. */
+function made(native: NativeFunction | undefined, ...args: readonly unknown[]): Promise<number> {
+  if (native === undefined) return Promise.resolve(ENOSYS);
   return new Promise((resolve, reject) => {
     native.async(...args, (error: unknown, errno: unknown) =>
       error ? reject(error) : resolve(Number(errno)),

@@ -5,7 +5,7 @@ import { messageOf } from "../../protocol/storage/caught-error.js";
 export type Pointer = unknown;
 
 /** A function of a library. `async` calls it on a thread of libuv. */
-interface NativeFunction {
+export interface NativeFunction {
   (...args: readonly unknown[]): unknown;
   async(...args: readonly unknown[]): void;
 }
@@ -48,13 +48,22 @@ const LIBRARIES = {
   },
 } as const;
 
+/** Of libzfs_core, what commands do where a machine's library lacks it. */
+const OPTIONAL = {
+  lzc_promote: "int lzc_promote(const char *clone, char *conflict, int conflict_bytes)",
+  lzc_rename: "int lzc_rename(const char *from, const char *to)",
+  lzc_snapshot: "int lzc_snapshot(void *snapshots, void *properties, _Out_ void **errors)",
+} as const;
+
 type FunctionsOf<Library extends keyof typeof LIBRARIES> = {
   readonly [Name in keyof (typeof LIBRARIES)[Library]]: NativeFunction;
 };
 
 export interface NativeFunctions {
   readonly nvpair: FunctionsOf<"libnvpair.so.3">;
-  readonly core: FunctionsOf<"libzfs_core.so.3">;
+  readonly core: FunctionsOf<"libzfs_core.so.3"> & {
+    readonly [Name in keyof typeof OPTIONAL]: NativeFunction | undefined;
+  };
 }
 
 /** More than all slots of a pool together, so that the slots alone limit the calls. */
@@ -72,7 +81,10 @@ export function loadNativeFunctions(): NativeFunctions | string {
   if (typeof koffi === "string") return `the package koffi can't be loaded (${koffi})`;
   try {
     koffi.config({ max_async_calls: MAX_CALLS, async_heap_size: CALL_HEAP_BYTES });
-    return { nvpair: functionsOf(koffi, "libnvpair.so.3"), core: functionsOf(koffi, "libzfs_core.so.3") };
+    return {
+      nvpair: functionsOf(koffi, "libnvpair.so.3"),
+      core: { ...functionsOf(koffi, "libzfs_core.so.3"), ...optionalFunctions(koffi) },
+    };
   } catch (error) {
     return firstLine(error);
   }
@@ -95,6 +107,23 @@ function functionsOf<Library extends keyof typeof LIBRARIES>(
   const prototypes = Object.entries<string>(LIBRARIES[library]);
   const found = prototypes.map(([name, prototype]) => [name, loaded.func(prototype)]);
   return Object.fromEntries(found);
+}
+
+function optionalFunctions(koffi: Koffi): { [Name in keyof typeof OPTIONAL]: NativeFunction | undefined } {
+  const loaded = loadLibrary(koffi, "libzfs_core.so.3");
+  const find = (prototype: string) => {
+    try {
+      return loaded.func(prototype);
+    } catch {
+      return undefined;
+    }
+  };
+  const { lzc_promote, lzc_rename, lzc_snapshot } = OPTIONAL;
+  return {
+    lzc_promote: find(lzc_promote),
+    lzc_rename: find(lzc_rename),
+    lzc_snapshot: find(lzc_snapshot),
+  };
 }
 
 function loadLibrary(koffi: Koffi, library: string): ReturnType<Koffi["load"]> {

@@ -69,7 +69,7 @@ export function guestOperations(
 
   /** Looks up the volumes of planned disks. Fails: dataset.exists if one of the names is no volume's. */
   async function compareWithPool(plans: readonly DiskPlan[]): Promise<Outcome<ComparedPlans>> {
-    const found = await Promise.all(plans.map((plan) => zfs.find(plan.volume)));
+    const found = await Promise.all(plans.map((plan) => zfs.findSize(plan.volume)));
     const missing: DiskPlan[] = [];
     const all: DiskPlan[] = [];
     for (const [index, plan] of plans.entries()) {
@@ -80,9 +80,9 @@ export function guestOperations(
         all.push(plan);
         continue;
       }
-      const { type, volsize } = outcome.value;
+      const { type, size } = outcome.value;
       if (type !== "volume") return fail("dataset.exists", `${plan.volume} exists and is no volume`);
-      all.push({ ...plan, record: { ...plan.record, size: volsize } });
+      all.push({ ...plan, record: { ...plan.record, size } });
     }
     return succeed({ missing, all });
   }
@@ -111,7 +111,7 @@ export function guestOperations(
     copies: PreparedCopies,
     reservation: SpaceReservation,
   ): Promise<Outcome<null>> {
-    const before = await zfs.find(guestRoot);
+    const before = await zfs.findSize(guestRoot);
     if (!before.ok) return before;
     const ends = await Promise.all(
       missing.map(async (plan) => {

@@ -5,7 +5,7 @@ import {
   type Outcome,
   succeed,
 } from "../../../protocol/storage/failures.js";
-import { datasetOf, isSnapshotName, type SnapshotName, tagOf } from "../../../protocol/storage/names.js";
+import { datasetOf, isSnapshotName, type SnapshotName } from "../../../protocol/storage/names.js";
 import type { OperationHandlers, SendTicket } from "../../../protocol/storage/operations.js";
 import { pageOf } from "../../../protocol/storage/page.js";
 import type { SnapshotRecord } from "../../../protocol/storage/records.js";
@@ -30,25 +30,26 @@ type SnapshotOperations = Pick<
   | "CloseSend"
 >;
 
-function snapshotRecord(info: DatasetInfo): SnapshotRecord {
-  return { name: info.name as SnapshotName, written: info.written };
+function snapshotRecord({ name, written }: Pick<DatasetInfo, "name" | "written">): SnapshotRecord {
+  return { name: name as SnapshotName, written };
 }
 
 export function snapshotOperations(context: ActorContext, holds: Holds): SnapshotOperations {
   const { zfs, locks } = context;
 
   async function getSnapshot(name: SnapshotName): Promise<Outcome<SnapshotRecord>> {
-    const found = await zfs.find(name);
+    const found = await zfs.findSize(name);
     if (!found.ok) return found;
-    return found.value === undefined ? failed.notFound : succeed(snapshotRecord(found.value));
+    return found.value === undefined
+      ? failed.notFound
+      : succeed(snapshotRecord({ name, written: found.value.size }));
   }
 
   /** The snapshots that a recursive operation on `name` covers: those of its tag, from its dataset down. */
   async function listRecursive(name: SnapshotName): Promise<Outcome<readonly SnapshotRecord[]>> {
-    const tag = tagOf(name);
-    const listed = await zfs.listSnapshots(datasetOf(name));
+    const listed = await zfs.snapshotsOfTag(name);
     if (!listed.ok) return listed;
-    return succeed(listed.value.map(snapshotRecord).filter((each) => tagOf(each.name) === tag));
+    return succeed(listed.value.map((each) => snapshotRecord({ name: each.name, written: each.size })));
   }
 
   const createSnapshot: SnapshotOperations["CreateSnapshot"] = ({ dataset, snapshot, recursive }) =>
@@ -110,7 +111,7 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
       ),
 
     async Refuse({ name, failure }): Promise<FailedOutcome> {
-      const found = await zfs.find(name);
+      const found = await zfs.findSize(name);
       if (!found.ok) return found;
       return found.value === undefined ? failed.notFound : { ok: false, failure };
     },

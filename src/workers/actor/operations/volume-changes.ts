@@ -2,7 +2,7 @@ import { fail, failed, type Outcome, succeed, tellAbout } from "../../../protoco
 import { childOf, type DatasetName, datasetOf, isWithin } from "../../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
 import type { VolumeRecord } from "../../../protocol/storage/records.js";
-import type { DatasetInfo } from "../../drivers/driver.js";
+import type { FoundDataset } from "../../drivers/driver.js";
 import { cloneVolume } from "./cloned-volume.js";
 import type { ActorContext } from "./context.js";
 import { awaitDevice, mibText, noSpaceWith, volumeRecord } from "./volumes.js";
@@ -20,7 +20,7 @@ export function volumeChanges(context: ActorContext): VolumeChanges {
   const { pool, zfs, locks } = context;
 
   /** Fails: dataset.not_found, dataset.wrong_type. */
-  async function getVolume(name: DatasetName): Promise<Outcome<DatasetInfo>> {
+  async function getVolume(name: DatasetName): Promise<Outcome<FoundDataset>> {
     const found = await zfs.find(name);
     if (!found.ok) return found;
     if (found.value === undefined) return failed.notFound;

@@ -105,25 +105,26 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
         if (!created.ok) return noSpaceWith(context, created, size);
         // `zfs create -p` also succeeds if the volume exists, so its size decides. A repeated call
         // succeeds; a volume of another size is another caller's.
-        const found = await zfs.find(name);
+        const found = await zfs.findSize(name);
         if (!found.ok) return found;
         if (found.value === undefined) return failed.notFound;
-        if (found.value.volsize !== size) {
-          const [present, wanted] = [found.value.volsize, size].map(mibText);
+        if (found.value.size !== size) {
+          const [present, wanted] = [found.value.size, size].map(mibText);
           return tellAbout(failed.exists, { field: "size", found: present, wanted });
         }
         const differs = settings && (await findDifference(zfs, name, settings));
         if (differs) return differs;
         await awaitDevice(context, name);
-        return succeed(volumeRecord(context, found.value));
+        return succeed(volumeRecord(context, { name, volsize: size }));
       });
     },
 
     async GetVolume({ name }) {
-      const found = await zfs.find(name);
+      const found = await zfs.findSize(name);
       if (!found.ok) return found;
       if (found.value === undefined) return failed.notFound;
-      return found.value.type === "volume" ? succeed(volumeRecord(context, found.value)) : failed.notVolume;
+      const { type, size } = found.value;
+      return type === "volume" ? succeed(volumeRecord(context, { name, volsize: size })) : failed.notVolume;
     },
 
     DeleteDataset: ({ name }) => {

@@ -1,6 +1,19 @@
 import { failed, succeed } from "../../../protocol/storage/failures.js";
-import { childOf, datasetOf, type PoolName, type SnapshotName } from "../../../protocol/storage/names.js";
-import type { AnyName, DatasetInfo, MarkedVolume, Selection, Zfs } from "../driver.js";
+import {
+  childOf,
+  datasetOf,
+  type PoolName,
+  type SnapshotName,
+  tagOf,
+} from "../../../protocol/storage/names.js";
+import {
+  type AnyName,
+  type DatasetInfo,
+  type MarkedVolume,
+  type Selection,
+  sizeOf,
+  type Zfs,
+} from "../driver.js";
 import { type Catalog, originOf } from "./catalog.js";
 import type { Dataset } from "./dataset.js";
 
@@ -10,7 +23,15 @@ export function embeddedReads(
   catalog: Catalog,
 ): Pick<
   Zfs,
-  "find" | "listVolumes" | "listSnapshots" | "snapshotsOf" | "listImages" | "listHolds" | "counts"
+  | "find"
+  | "findSize"
+  | "snapshotsOfTag"
+  | "listVolumes"
+  | "listSnapshots"
+  | "snapshotsOf"
+  | "listImages"
+  | "listHolds"
+  | "counts"
 > {
   function infoOf(dataset: Dataset): DatasetInfo {
     const { name, type, guid, createtxg, volsize, written } = dataset;
@@ -34,9 +55,20 @@ export function embeddedReads(
       const dataset = catalog.find(name);
       return succeed(dataset && infoOf(dataset));
     },
+    async findSize(name) {
+      const dataset = catalog.find(name);
+      return succeed(dataset && sizeOf(dataset));
+    },
     listVolumes: async (select) => succeed(listBelow(pool, "volume", select)),
     listSnapshots: async (root, select) =>
       catalog.find(root) ? succeed(listBelow(root, "snapshot", select)) : failed.notFound,
+    async snapshotsOfTag(name) {
+      if (!catalog.find(datasetOf(name))) return failed.notFound;
+      const tagged = catalog
+        .subtree(datasetOf(name), "snapshot")
+        .filter((each) => each.name.endsWith(`@${tagOf(name)}`));
+      return succeed(tagged.map(sizeOf));
+    },
     async snapshotsOf(volume) {
       return catalog.find(volume) ? succeed(catalog.snapshotsOf(volume).map(infoOf)) : failed.notFound;
     },

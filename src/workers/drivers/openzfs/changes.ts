@@ -13,6 +13,7 @@ import type { Zfs, ZfsChanges } from "../driver.js";
 import { createBatchedChanges } from "./batched-changes.js";
 import { createGuardedDestroys } from "./guarded-destroys.js";
 import { createLibraryBatches } from "./library-batches.js";
+import type { LibraryChanges } from "./library-changes.js";
 import type { LibraryCreates } from "./library-creates.js";
 import type { LibraryWay } from "./library-way.js";
 import { numberOf } from "./list-rows.js";
@@ -38,7 +39,7 @@ export function openzfsChanges(
   { settings, volumeProperties, destroyTimeoutMs, log }: ChangeOptions,
   commands: ZfsCommands,
   library: LibraryWay,
-  creates: LibraryCreates,
+  byLibrary: LibraryCreates & LibraryChanges,
   find: Zfs["find"],
 ): Omit<ZfsChanges, "setProperties"> {
   const { change } = commands;
@@ -85,14 +86,15 @@ export function openzfsChanges(
   return {
     ensureFilesystem: (name) => change(["create", "-p", name]),
     createVolume: async (name, size, wanted) =>
-      (wanted === undefined ? await creates.createVolume(name, size) : undefined) ??
+      (wanted === undefined ? await byLibrary.createVolume(name, size) : undefined) ??
       createWithParents(["create", "-p", ...createFlags(ofNew, wanted ?? {}), "-V", String(size)], name),
     clone: async (origin, target) =>
-      (await creates.clone(origin, target)) ??
+      (await byLibrary.clone(origin, target)) ??
       createWithParents(["clone", "-p", ...propertyFlags(ofClones), origin], target),
-    rename: (from, to, makeParents = false) =>
-      makeParents ? createWithParents(["rename", "-p", from], to) : change(["rename", from, to]),
-    promote: (clone) => change(["promote", clone]),
+    rename: async (from, to, makeParents = false) =>
+      (await byLibrary.rename(from, to, makeParents)) ??
+      (makeParents ? createWithParents(["rename", "-p", from], to) : change(["rename", from, to])),
+    promote: async (clone) => (await byLibrary.promote(clone)) ?? change(["promote", clone]),
     async resize(volume, size) {
       const block = await commands.zfs(["list", "-Hp", "-o", "volblocksize", volume]);
       if (!succeeded(block)) return failureOf(block);
@@ -109,7 +111,9 @@ export function openzfsChanges(
 
     async snapshot(name, recursive) {
       if (batched && !recursive) return batched.snapshot(name);
-      const created = await change(["snapshot", ...recursively(recursive), name]);
+      const created =
+        (recursive ? await byLibrary.snapshotTree(name) : undefined) ??
+        (await change(["snapshot", ...recursively(recursive), name]));
       return created.ok ? succeed(undefined) : created;
     },
 
@@ -121,9 +125,10 @@ export function openzfsChanges(
       const destroyed =
         batched && !recursive
           ? await batched.destroy(name)
-          : await change(["destroy", ...recursively(recursive), name], destroyLimits, () =>
+          : ((recursive ? await byLibrary.destroyTag(name) : undefined) ??
+            (await change(["destroy", ...recursively(recursive), name], destroyLimits, () =>
               guarded.findObstacle(name, recursive),
-            );
+            )));
       return destroyed.ok ? destroyed : guarded.explain(name, recursive, destroyed);
     },
 

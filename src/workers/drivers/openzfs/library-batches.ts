@@ -4,6 +4,7 @@ import type { LibraryCall } from "../../libzfs/library-call.js";
 import type { CommandKind } from "../../processes/run-command.js";
 import type { AnyName } from "../driver.js";
 import type { LibraryWay } from "./library-way.js";
+import { PRESENCE } from "./look-up-program.js";
 import { NAMES_PER_COMMAND } from "./zfs-commands.js";
 
 /** Each call that changes something waits for a transaction group, and two may share one. */
@@ -35,7 +36,7 @@ export function createLibraryBatches<Item>(
   /** Those of `items` that the library may be asked to change. */
   async function present(items: readonly Item[]): Promise<readonly Item[]> {
     if (!mustExist) return items;
-    const found = await library.find(items.map(nameOf));
+    const found = await library.find(PRESENCE, items.map(nameOf));
     return items.filter((item) => {
       const outcome = found?.get(nameOf(item));
       return outcome?.ok && outcome.value !== undefined;

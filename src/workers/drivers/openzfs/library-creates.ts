@@ -3,8 +3,10 @@ import type { DatasetName, SnapshotName } from "../../../protocol/storage/names.
 import type { Bytes } from "../../../protocol/storage/units.js";
 import type { LibraryCall } from "../../libzfs/library-call.js";
 import { succeeded } from "../../processes/run-command.js";
+import { ensureParents } from "./library-parents.js";
 import type { LibraryWay } from "./library-way.js";
 import { rowsOf } from "./list-rows.js";
+import { PRESENCE } from "./look-up-program.js";
 import { nativeProperties, thickReservation, type VolumeProperties } from "./new-volume-properties.js";
 import { propertyFlags, type ZfsCommands } from "./zfs-commands.js";
 
@@ -26,20 +28,6 @@ interface LibraryCreatesOptions {
   readonly library: LibraryWay;
   readonly commands: Pick<ZfsCommands, "zfs">;
 }
-
-const EEXIST = 17;
-/** More slashes than a name may have. The command says so. */
-const MOST_PARENTS = 49;
-
-/** Returns a line for each name: its type and mountpoint, "" if it does not exist. */
-const MOUNTPOINTS_PROGRAM = `
-local lines = {}
-for index, name in ipairs((...)["argv"]) do
-  lines[index] = zfs.exists(name)
-    and zfs.get_prop(name, "type") .. " " .. tostring((zfs.get_prop(name, "mountpoint"))) or ""
-end
-return table.concat(lines, "\\n")
-`;
 
 /** Sizes that `zfs create` is asked about. What it reserves grows with the size in steps. */
 const ASKED_BYTES: readonly bigint[] = [2n ** 30n, 1_234_567n * 2n ** 20n];
@@ -70,37 +58,8 @@ export function createLibraryCreates(options: LibraryCreatesOptions): LibraryCre
     return set.size === 0 ? reserved : undefined;
   }
 
-  /**
-   * Sees to it that the parent of `target` is a filesystem: the kernel would take a volume for a clone's
-   * parent. Makes missing ones where nothing has to be mounted. @returns whether `target` may be made.
-   */
-  async function ensureParents(target: DatasetName): Promise<boolean> {
-    const parts = target.split("/").slice(0, -1);
-    if (parts.length > MOST_PARENTS) return false;
-    const names = parts.map((_, index) => parts.slice(0, index + 1).join("/"));
-    const program = {
-      name: "lzc_channel_program_nosync",
-      pool,
-      program: MOUNTPOINTS_PROGRAM,
-      names,
-    } as const;
-    const asked = await library.call(program, "read");
-    if (!asked?.ok || asked.value.errno !== 0) return false;
-    const lines = asked.value.value.split("\n");
-    const missing = names.filter((_, index) => !lines[index]);
-    const nearest = lines.filter((line) => line !== "").at(-1) ?? "";
-    if (missing.length === 0) return nearest.startsWith("filesystem ");
-    if (!/^filesystem (?:none|legacy)$/.test(nearest)) return false;
-    for (const parent of missing) {
-      const call = { name: "lzc_create", type: "filesystem", target: parent, properties: {} } as const;
-      const made = await library.call(call, "change");
-      if (!made?.ok || (made.value.errno !== 0 && made.value.errno !== EEXIST)) return false;
-    }
-    return true;
-  }
-
   async function create(call: LibraryCall, target: DatasetName): Promise<Outcome<null> | undefined> {
-    if (!(await ensureParents(target))) return undefined;
+    if (!(await ensureParents(pool, library, target))) return undefined;
     const made = await library.call(call, "change");
     if (!made?.ok) return made;
     return made.value.errno === 0 ? succeed(null) : undefined;
@@ -130,7 +89,7 @@ export function createLibraryCreates(options: LibraryCreatesOptions): LibraryCre
       if (!library.isOpen || propertiesOfClones === undefined) return undefined;
       const call = { name: "lzc_clone", origin, target, properties: propertiesOfClones } as const;
       // `zfs clone -p` makes no parents for a clone of nothing.
-      const found = (await library.find([origin]))?.get(origin);
+      const found = (await library.find(PRESENCE, [origin]))?.get(origin);
       return found?.ok && found.value !== undefined ? create(call, target) : undefined;
     },
   };

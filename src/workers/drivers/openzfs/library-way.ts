@@ -6,8 +6,8 @@ import { argvOf, type LibraryCall, type LibraryEnd, type Returned } from "../../
 import { failureOf } from "../../processes/command-failures.js";
 import type { CommandKind } from "../../processes/run-command.js";
 import type { CallLibrary } from "../../processes/slots.js";
-import type { AnyName, DatasetInfo } from "../driver.js";
-import { LOOK_UP_PROGRAM, rowsByName } from "./look-up-program.js";
+import type { AnyName } from "../driver.js";
+import { DATASETS, type LookUpProgram, rowsByName } from "./look-up-program.js";
 import type { ZfsCommands } from "./zfs-commands.js";
 
 /**
@@ -21,11 +21,11 @@ export interface LibraryWay {
   open(): Promise<void>;
   /** Fails only if the outcome is unknown: then no command may try the change again. */
   call(call: LibraryCall, kind: CommandKind): Promise<Outcome<Returned> | undefined>;
-  /** Looks up all `names`. An answer for each: undefined if there is no such dataset. */
-  find(names: readonly AnyName[]): Promise<FoundByName | undefined>;
+  /** Looks up all `names` by a program. An answer for each: undefined if there is no such dataset. */
+  find<Row>(program: LookUpProgram<Row>, names: readonly AnyName[]): Promise<FoundByName<Row> | undefined>;
 }
 
-type FoundByName = ReadonlyMap<AnyName, Outcome<DatasetInfo | undefined>>;
+type FoundByName<Row> = ReadonlyMap<AnyName, Outcome<Row | undefined>>;
 
 interface LibraryWayOptions {
   readonly settings: OpenZfsSettings;
@@ -83,8 +83,8 @@ export function createLibraryWay(options: LibraryWayOptions): LibraryWay {
     return exit.kind === "unusable" ? exit.why : unknownOutcome(call, exit, ms);
   }
 
-  const lookUp = (names: readonly string[]) =>
-    perform({ name: "lzc_channel_program_nosync", pool, program: LOOK_UP_PROGRAM, names }, "read");
+  const lookUp = ({ text }: Pick<LookUpProgram<unknown>, "text">, names: readonly string[]) =>
+    perform({ name: "lzc_channel_program_nosync", pool, program: text, names }, "read");
 
   /** Why the way can't be gone; undefined if it can. */
   async function obstacle(): Promise<string | undefined> {
@@ -93,13 +93,13 @@ export function createLibraryWay(options: LibraryWayOptions): LibraryWay {
     const isPlain = ([program = "", ...prefixed]: readonly string[], name: string) =>
       basename(program) === name && prefixed.length === 0;
     if (!isPlain(zfsCommand, "zfs") || !isPlain(zpoolCommand, "zpool")) return "the commands have a prefix";
-    const shown = await lookUp([pool]);
+    const shown = await lookUp(DATASETS, [pool]);
     if (typeof shown === "string") return shown;
     if (!shown.ok) return shown.failure.message;
     if (shown.value.errno !== 0) return `a channel program is refused: errno ${shown.value.errno}`;
     // The commands may be another program's, and what they show another machine's pool.
     const listed = await options.commands.zfs(["list", "-Hp", "-o", "guid", pool]);
-    const guid = rowsByName(shown.value.value, [pool])?.get(pool)?.guid;
+    const guid = rowsByName(DATASETS, shown.value.value, [pool])?.get(pool)?.guid;
     return guid === listed.stdout.trim() ? undefined : "it shows another pool of this name";
   }
 
@@ -121,13 +121,14 @@ export function createLibraryWay(options: LibraryWayOptions): LibraryWay {
       return typeof performed === "string" ? undefined : performed;
     },
 
-    async find(names) {
-      const found = new Map<AnyName, Outcome<DatasetInfo | undefined>>();
+    async find<Row>(program: LookUpProgram<Row>, names: readonly AnyName[]) {
+      const found = new Map<AnyName, Outcome<Row | undefined>>();
       for (let at = 0; at < names.length; at += NAMES_PER_CALL) {
         const chunk = names.slice(at, at + NAMES_PER_CALL);
-        const performed = isOpen() ? await lookUp(chunk) : "closed";
+        const performed = isOpen() ? await lookUp(program, chunk) : "closed";
         if (typeof performed === "string") return undefined;
-        const rows = performed.ok && performed.value.errno === 0 && rowsByName(performed.value.value, chunk);
+        const returned = performed.ok && performed.value.errno === 0 ? performed.value.value : undefined;
+        const rows = returned === undefined ? undefined : rowsByName(program, returned, chunk);
         if (performed.ok && !rows) return undefined;
         for (const name of chunk) {
           if (!performed.ok) found.set(name, performed);

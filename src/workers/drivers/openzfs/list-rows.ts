@@ -19,6 +19,11 @@ export function numberOf(field: string | undefined): bigint {
   return field !== undefined && /^\d+$/.test(field) ? BigInt(field) : 0n;
 }
 
+/** The field of an origin, "-" where there is none. */
+export function originOf(field: string | undefined): SnapshotName | undefined {
+  return field === undefined || field === "-" ? undefined : (field as SnapshotName);
+}
+
 /** Reads a row of COLUMNS. zfs is trusted to print names and types as it defines them. */
 export function infoOf(fields: readonly string[]): DatasetInfo {
   const [name, type, guid = "", createtxg, volsize, written, origin] = fields;
@@ -29,6 +34,6 @@ export function infoOf(fields: readonly string[]): DatasetInfo {
     createtxg: numberOf(createtxg),
     volsize: bytes(numberOf(volsize)),
     written: bytes(numberOf(written)),
-    origin: origin === undefined || origin === "-" ? undefined : (origin as SnapshotName),
+    origin: originOf(origin),
   };
 }

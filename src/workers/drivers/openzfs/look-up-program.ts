@@ -1,60 +1,115 @@
-import type { AnyName, DatasetInfo } from "../driver.js";
-import { COLUMNS, infoOf } from "./list-rows.js";
-
-/** The columns of a row, but for its name. */
-const PROPERTIES = COLUMNS.split(",").slice(1);
-
-/** The kernel opens the dataset anew for each property, so what a name tells is not asked. */
-const OF_SNAPSHOTS: Readonly<Record<string, string>> = { type: "snapshot", origin: "-" };
+import { bytes } from "../../../protocol/storage/units.js";
+import type { AnyName, FoundDataset, SizedDataset } from "../driver.js";
+import { numberOf, originOf } from "./list-rows.js";
 
 /**
- * A channel program (zfs-program(8)) that only reads. It returns a line for each of its arguments, in their
- * order: the properties, separated by tabs, as `zfs list -Hp` prints them but for numbers of 64
- * bits, which Lua takes for signed. The line of what does not exist is empty.
+ * A channel program (zfs-program(8)) that only reads, about the names in its arguments. The kernel
+ * opens a dataset anew for each property that a program reads, and that is nearly all that a look-up
+ * costs. So a program reads no more than its question needs, and nothing that the name tells.
  */
-export const LOOK_UP_PROGRAM = `
-local properties = { ${PROPERTIES.map((name) => `"${name}"`).join(", ")} }
-local of_snapshots = { ${Object.entries(OF_SNAPSHOTS)
-  .map(([name, value]) => `${name} = "${value}"`)
-  .join(", ")} }
-local lines = {}
-for index, name in ipairs((...)["argv"]) do
-  local fields = {}
-  if zfs.exists(name) then
-    local known = string.find(name, "@", 1, true) and of_snapshots or {}
-    for column, property in ipairs(properties) do
-      local value = known[property]
-      if value == nil then value = zfs.get_prop(name, property) end
-      fields[column] = value == nil and "-" or tostring(value)
-    end
+export interface LookUpProgram<Row> {
+  readonly text: string;
+  /** @returns undefined if these are no fields of the program. */
+  rowOf(name: AnyName, fields: readonly string[]): Row | undefined;
+}
+
+/**
+ * A program that returns a line for each of its arguments, in their order: the fields that `lua` returns
+ * for `name`, separated by tabs. The line of what does not exist is empty. `read` throws for what does
+ * not exist, and a coroutine catches that: so nothing is opened only to see whether it is there.
+ */
+const programOf = (lua: string): string => `
+local names, lines, at = (...)["argv"], {}, 1
+local function read(name, property)
+  local value = zfs.get_prop(name, property)
+  return value == nil and "-" or tostring(value)
+end
+local function fields(name)
+  local is_snapshot = string.find(name, "@", 1, true)
+  ${lua}
+end
+local function run()
+  while at <= #names do
+    lines[at] = table.concat(fields(names[at]), "\\t")
+    at = at + 1
   end
-  lines[index] = table.concat(fields, "\\t")
+end
+while at <= #names do
+  local is_done, why = coroutine.resume(coroutine.create(run))
+  if not is_done then
+    if not string.find(tostring(why), "no such dataset", 1, true) then error(why) end
+    lines[at] = ""
+    at = at + 1
+  end
 end
 return table.concat(lines, "\\n")
 `;
 
+/** All of a dataset. Filesystems have no volsize. */
+export const DATASETS: LookUpProgram<FoundDataset> = {
+  text: programOf(`
+  local volsize = read(name, "volsize")
+  local kind = is_snapshot and "snapshot" or volsize == "-" and "filesystem" or "volume"
+  local origin = is_snapshot and "-" or read(name, "origin")
+  return { kind, read(name, "guid"), volsize, read(name, "written"), origin }`),
+  rowOf(name, [type = "", guid = "", volsize, written, origin, ...others]) {
+    if (!isType(type) || origin === undefined || others.length > 0) return undefined;
+    return {
+      ...{ name, type, guid: unsigned(guid) },
+      ...{ volsize: bytes(numberOf(volsize)), written: bytes(numberOf(written)), origin: originOf(origin) },
+    };
+  },
+};
+
+/** What a dataset is, and its size: what a snapshot has written. */
+export const SIZES: LookUpProgram<SizedDataset> = {
+  text: programOf(`
+  if is_snapshot then return { "snapshot", read(name, "written") } end
+  local volsize = read(name, "volsize")
+  return { volsize == "-" and "filesystem" or "volume", volsize }`),
+  rowOf(name, [type = "", size, ...others]) {
+    if (!isType(type) || size === undefined || others.length > 0) return undefined;
+    return { name, type, size: bytes(numberOf(size)) };
+  },
+};
+
+/** Whether a dataset exists: for that the kernel opens less of it than for a property. */
+export const PRESENCE: LookUpProgram<true> = {
+  text: `
+local lines = {}
+for index, name in ipairs((...)["argv"]) do lines[index] = zfs.exists(name) and "there" or "" end
+return table.concat(lines, "\\n")
+`,
+  rowOf: (_, fields) => (fields.length === 1 && fields[0] === "there" ? true : undefined),
+};
+
 /**
- * Reads what the program returned for `names`.
- * @returns the datasets that exist; undefined if that is no answer of the program.
+ * Reads what a program returned for `names`.
+ * @returns the rows of what exists; undefined if that is no answer of the program.
  */
-export function rowsByName(
+export function rowsByName<Row>(
+  { rowOf }: Pick<LookUpProgram<Row>, "rowOf">,
   text: string,
   names: readonly AnyName[],
-): ReadonlyMap<AnyName, DatasetInfo> | undefined {
+): ReadonlyMap<AnyName, Row> | undefined {
   const lines = text.split("\n");
   if (lines.length !== names.length) return undefined;
-  const found = new Map<AnyName, DatasetInfo>();
+  const found = new Map<AnyName, Row>();
   for (const [index, name] of names.entries()) {
     const line = lines[index] ?? "";
     if (line === "") continue;
-    const fields = line.split("\t");
-    if (fields.length !== PROPERTIES.length) return undefined;
-    found.set(name, infoOf([name, ...fields.map(unsigned)]));
+    const row = rowOf(name, line.split("\t"));
+    if (row === undefined) return undefined;
+    found.set(name, row);
   }
   return found;
 }
 
-/** A number that Lua took for a signed one. */
+function isType(text: string): text is FoundDataset["type"] {
+  return text === "filesystem" || text === "volume" || text === "snapshot";
+}
+
+/** A number of 64 bits, which Lua takes for a signed one. */
 function unsigned(field: string): string {
   return /^-\d+$/.test(field) ? String(BigInt.asUintN(64, BigInt(field))) : field;
 }

@@ -7,6 +7,7 @@ import { type RunCommand, succeeded } from "../../processes/run-command.js";
 import type { CallLibrary } from "../../processes/slots.js";
 import { type Properties, sharedBlocks, type Zfs } from "../driver.js";
 import { openzfsChanges } from "./changes.js";
+import { createLibraryChanges } from "./library-changes.js";
 import { createLibraryCreates } from "./library-creates.js";
 import { createLibraryWay } from "./library-way.js";
 import { volumePropertiesOf, wholeBlocks } from "./new-volume-properties.js";
@@ -52,7 +53,8 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
   const destroyTimeoutMs = timeoutMs * DESTROY_TIMEOUT_FACTOR;
   const library = createLibraryWay({ settings, timeoutMs, destroyTimeoutMs, log, call, commands });
   const creates = createLibraryCreates({ pool, volumeProperties, library, commands });
-  const reads = openzfsReads(settings, commands, library, poolState.read);
+  const changes = createLibraryChanges(pool, library);
+  const reads = openzfsReads(settings, commands, library, changes.listTag, poolState.read);
 
   /** Set by checkPool. */
   let poolGuid = "";
@@ -66,7 +68,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
       { settings, volumeProperties, destroyTimeoutMs, log },
       commands,
       library,
-      creates,
+      { ...creates, ...changes },
       reads.find,
     ),
     ...volumeSettings(pool, commands),

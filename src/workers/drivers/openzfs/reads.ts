@@ -1,5 +1,11 @@
-import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
-import type { DatasetName, PoolName, SnapshotName } from "../../../protocol/storage/names.js";
+import { type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import {
+  type DatasetName,
+  datasetOf,
+  type PoolName,
+  type SnapshotName,
+  tagOf,
+} from "../../../protocol/storage/names.js";
 import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
 import type { PoolState } from "../../../protocol/storage/txg-history.js";
 import { bytes } from "../../../protocol/storage/units.js";
@@ -13,18 +19,22 @@ import {
   type Selection,
   type Space,
   selectFrom,
+  sizeOf,
   type Zfs,
 } from "../driver.js";
 import { createCountKeeper } from "./dataset-counts.js";
 import { createKeyedBatchers } from "./keyed-batchers.js";
+import type { LibraryChanges } from "./library-changes.js";
 import type { LibraryWay } from "./library-way.js";
 import { COLUMNS, infoOf, numberOf, rowsOf } from "./list-rows.js";
-import { createLookUp, listNames } from "./look-ups.js";
+import { createLookUps, createSingleLookUps } from "./look-ups.js";
 import { LIST_OUTPUT_BYTES, NAMES_PER_COMMAND, type ZfsCommands } from "./zfs-commands.js";
 
 type Reads = Pick<
   Zfs,
   | "find"
+  | "findSize"
+  | "snapshotsOfTag"
   | "listVolumes"
   | "listSnapshots"
   | "snapshotsOf"
@@ -55,6 +65,7 @@ export function openzfsReads(
   { name: pool, dispatch }: OpenZfsSettings,
   commands: ZfsCommands,
   library: LibraryWay,
+  listTag: LibraryChanges["listTag"],
   poolState: () => Promise<PoolState | undefined>,
 ): Reads {
   const isShared = dispatch === "grouped";
@@ -145,11 +156,18 @@ export function openzfsReads(
     list.ok && select ? succeed(selectFrom(list.value, select)) : list;
 
   return {
-    find: isShared
-      ? createLookUp({ library, list, poolState, namesPerCommand: NAMES_PER_COMMAND })
-      : async (name) => (await listNames({ list }, [name])).get(name) ?? failed.notFound,
+    ...(isShared
+      ? createLookUps({ library, list, poolState, namesPerCommand: NAMES_PER_COMMAND })
+      : createSingleLookUps(list)),
     listVolumes: async (select) => selected(await volumesBelow(pool), select),
     listSnapshots: async (root, select) => selected(await snapshotsBelow(root), select),
+    async snapshotsOfTag(name) {
+      const tagged = await listTag(name);
+      if (tagged) return tagged;
+      const listed = await snapshotsBelow(datasetOf(name));
+      if (!listed.ok) return listed;
+      return succeed(listed.value.filter((each) => each.name.endsWith(`@${tagOf(name)}`)).map(sizeOf));
+    },
     snapshotsOf: (volume) => infos(["-t", "snapshot", "-d", "1", "-s", "createtxg", volume]),
     counts: kept.counts,
     poolUsage: () => usageOf(pool),

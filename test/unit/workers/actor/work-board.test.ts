@@ -193,7 +193,7 @@ describe("an operation that never ends", () => {
 
   test("a read is named too, although what it waits for is not noted", async () => {
     await using actor = await openActor((zfs) => ({
-      find: (name) => (name.endsWith("@s1") ? never() : zfs.find(name)),
+      findSize: (name) => (name.endsWith("@s1") ? never() : zfs.findSize(name)),
     }));
     void actor.run({ op: "GetSnapshot", name: `${volume}@s1` as SnapshotName });
     expect(await actor.late()).toMatchObject([{ name: "GetSnapshot", datasets: [`${volume}@s1`] }]);

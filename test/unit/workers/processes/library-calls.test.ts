@@ -88,6 +88,15 @@ describe.skipIf(!hasCompiler)(`a runner with a library that stands in${skipped}`
     expect(exit).toMatchObject({ kind: "unusable", why: expect.stringMatching(why) });
   });
 
+  test("refuses what its library has no function for, and makes the other calls", async () => {
+    const { runner } = open(build("older", "-DWITHOUT_RENAME"));
+    const rename = { name: "lzc_rename", from: "tank/crashes", to: "tank/b" } as const;
+    expect((await runner.call(rename, LIMIT_MS)).exit).toMatchObject({ kind: "returned", errno: 38 });
+    const promote = (target: string) => ({ name: "lzc_promote", target }) as const;
+    expect((await runner.call(promote("tank/17"), LIMIT_MS)).exit).toMatchObject({ errno: 17 });
+    expect((await runner.call(promote("tank/crashes"), LIMIT_MS)).exit).toEqual({ kind: "lost" });
+  });
+
   test("replies to pings and runs commands and other calls while calls hang", async () => {
     const { runner } = open(build("hanging"));
     const hanging = Array.from({ length: 6 }, () => runner.call(destroy("hangs"), 60_000));

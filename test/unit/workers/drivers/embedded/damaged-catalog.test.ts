@@ -340,7 +340,7 @@ describe("the catalog of an open pool", () => {
     const makeAndDestroy = async (recover = false) => {
       const zfs = await must(openPool(folder.path, recover).opened);
       await must(zfs.createVolume(dataset("tank/v"), bytes(MIB)));
-      const info = await must(zfs.find(dataset("tank/v")));
+      const [info] = await must(zfs.listVolumes());
       expect(seen).not.toContain(info?.createtxg);
       seen.add(info?.createtxg ?? 0n);
       await must(zfs.destroy(dataset("tank/v"), true));

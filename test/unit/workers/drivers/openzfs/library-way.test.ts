@@ -3,6 +3,7 @@ import type { DatasetName, SnapshotName } from "../../../../../src/protocol/stor
 import type { OpenZfsSettings } from "../../../../../src/protocol/storage/pool-settings.js";
 import { bytes } from "../../../../../src/protocol/storage/units.js";
 import type { Zfs } from "../../../../../src/workers/drivers/driver.js";
+import { PRESENCE, SIZES } from "../../../../../src/workers/drivers/openzfs/look-up-program.js";
 import { thickReservation } from "../../../../../src/workers/drivers/openzfs/new-volume-properties.js";
 import { openOpenZfs } from "../../../../../src/workers/drivers/openzfs/openzfs-driver.js";
 import type { LibraryCall, LibraryExit, Returned } from "../../../../../src/workers/libzfs/library-call.js";
@@ -20,7 +21,14 @@ const returned = (fields: Partial<Returned> = {}): Returned => ({
 });
 
 /** The line of a volume as the look-up program returns it. */
-const line = (guid = SIGNED) => ["volume", guid, "5", "8388608", "0", "-"].join("\t");
+const line = (guid = SIGNED) => ["volume", guid, "8388608", "0", "-"].join("\t");
+
+/** What a program of the driver returns for each of its names, where all are volumes. */
+function eachOf(program: string): string {
+  if (program.includes("mountpoint")) return "filesystem none";
+  if (program === PRESENCE.text) return "there";
+  return program === SIZES.text ? "volume\t8388608" : line();
+}
 
 type Answer = (call: LibraryCall) => LibraryExit | undefined;
 
@@ -64,9 +72,7 @@ async function openPool(answer: Answer = () => undefined, options: PoolOptions =
       log,
       call: async (call) => {
         calls.push(call);
-        const isOfParents = "program" in call && call.program.includes("mountpoint");
-        const each = isOfParents ? "filesystem none" : line();
-        const lines = "names" in call ? call.names.map(() => each).join("\n") : "";
+        const lines = "program" in call ? call.names.map(() => eachOf(call.program)).join("\n") : "";
         return { exit: answer(call) ?? returned({ value: lines }), ms: 1 };
       },
     },
@@ -84,7 +90,7 @@ const snapshot = (name: string) => `ut/${name}` as SnapshotName;
 describe("the library is called", () => {
   test("where the commands have no prefix, and the log says so", async () => {
     const { zfs, calls, ran, log } = await openPool();
-    expect(await zfs.find(volume("a"))).toMatchObject({ ok: true, value: { guid: GUID, createtxg: 5n } });
+    expect(await zfs.find(volume("a"))).toMatchObject({ ok: true, value: { guid: GUID, volsize: 8388608n } });
     expect(calls.map(({ name }) => name)).toEqual(["lzc_channel_program_nosync"]);
     expect(ran).toEqual([]);
     expect(log.lines.map(({ message }) => message)).toContain(
@@ -246,6 +252,98 @@ test("a call that takes too long makes commands do everything for a while, longe
   expect(log.lines.filter(({ message }) => message.includes("took too long")).length).toBe(2);
 });
 
+describe("trees and names", () => {
+  const tree = (...lines: readonly string[]) => returned({ value: ["whole", ...lines].join("\n") });
+  /** Answers programs about trees so, and all else as usual. */
+  const ofTrees =
+    (exit: LibraryExit): Answer =>
+    (call) =>
+      "program" in call && call.program.includes("zfs.list.children") ? exit : undefined;
+
+  test("snapshots of a tree are one call, which makes all or none", async () => {
+    const { zfs, calls, ran } = await openPool(ofTrees(tree("ut/g@s", "ut/g/disk@s")));
+    expect(await zfs.snapshot(snapshot("g@s"), true, NO_COPIES)).toEqual({ ok: true, value: undefined });
+    expect(calls.slice(1)).toEqual([{ name: "lzc_snapshot", names: ["ut/g@s", "ut/g/disk@s"] }]);
+    expect(ran).toEqual([]);
+  });
+
+  test("snapshots of a tag are listed and destroyed without a process", async () => {
+    const { zfs, calls, ran } = await openPool(ofTrees(tree("ut/g/disk@s\t7", "ut/g@s\t0", "ut/g-1@s\tnil")));
+    const listed = await zfs.snapshotsOfTag(snapshot("g@s"));
+    expect(listed.ok && listed.value.map(({ name, size }) => [name, size])).toEqual([
+      ["ut/g@s", 0n],
+      ["ut/g-1@s", 0n],
+      ["ut/g/disk@s", 7n],
+    ]);
+    expect(await zfs.destroy(snapshot("g@s"), true)).toEqual({ ok: true, value: null });
+    expect(calls.at(-1)).toEqual({
+      name: "lzc_destroy_snaps",
+      names: ["ut/g/disk@s", "ut/g@s", "ut/g-1@s"],
+    });
+    expect(ran).toEqual([]);
+  });
+
+  test.each<[string, LibraryExit]>([
+    ["is too large or not there", returned()],
+    ["the program fails for", returned({ errno: 12 })],
+    ["nobody answers about", { kind: "lost" }],
+  ])("a tree that %s is left to the commands", async (what, exit) => {
+    const { zfs, ran } = await openPool(ofTrees(exit));
+    await zfs.snapshot(snapshot("g@s"), true, NO_COPIES);
+    await zfs.destroy(snapshot("g@s"), true);
+    expect(ran).toEqual(["snapshot -r ut/g@s", "destroy -r ut/g@s"]);
+    if (what === "is too large or not there") await zfs.snapshotsOfTag(snapshot("g@s"));
+    expect(ran.slice(2).map((each) => each.split(" ")[0])).toEqual(what.startsWith("is") ? ["list"] : []);
+  });
+
+  test("a volume is renamed, with its parents, and a clone promoted", async () => {
+    const { zfs, calls, ran } = await openPool();
+    await zfs.rename(volume("a"), volume("guests/b"), true);
+    await zfs.rename(volume("a"), volume("b"));
+    await zfs.promote(volume("c"));
+    expect(calls.filter((call) => !("program" in call))).toEqual([
+      { name: "lzc_rename", from: "ut/a", to: "ut/guests/b" },
+      { name: "lzc_rename", from: "ut/a", to: "ut/b" },
+      { name: "lzc_promote", target: "ut/c" },
+    ]);
+    expect(ran).toEqual([]);
+  });
+
+  test("what is no volume, has no parent or is refused is renamed and promoted by commands", async () => {
+    const isSize = (call: LibraryCall) => "program" in call && call.program === SIZES.text;
+    const answers: readonly Answer[] = [
+      (call) => (isSize(call) ? returned({ value: "filesystem\t-" }) : undefined),
+      (call) =>
+        "program" in call && call.program.includes("mountpoint")
+          ? returned({ value: "filesystem none\n" })
+          : undefined,
+      (call) =>
+        call.name === "lzc_rename" || call.name === "lzc_promote" ? returned({ errno: 38 }) : undefined,
+    ];
+    for (const answer of answers) {
+      const { zfs, ran } = await openPool(answer);
+      await zfs.rename(volume("a"), volume("x/b"));
+      expect(ran).toEqual(["rename ut/a ut/x/b"]);
+    }
+    const { zfs, ran } = await openPool(answers[2]);
+    await zfs.promote(volume("a"));
+    expect(ran).toEqual(["promote ut/a"]);
+  });
+
+  test.each<[string, (zfs: Zfs) => Promise<{ ok: boolean }>]>([
+    ["snapshots of a tree", (zfs) => zfs.snapshot(snapshot("g@s"), true, NO_COPIES)],
+    ["destroys of a tag", (zfs) => zfs.destroy(snapshot("g@s"), true)],
+    ["a rename", (zfs) => zfs.rename(volume("a"), volume("b"))],
+    ["a promotion", (zfs) => zfs.promote(volume("a"))],
+  ])("of which nobody knows what became, %s, are tried by no command", async (_what, change) => {
+    const { zfs, ran } = await openPool((call) =>
+      "program" in call ? ofTrees(tree("ut/g@s\t1"))(call) : { kind: "lost" },
+    );
+    expect(await change(zfs)).toMatchObject({ ok: false, failure: { code: "service.interrupted" } });
+    expect(ran).toEqual([]);
+  });
+});
+
 describe("volumes", () => {
   const create = (zfs: Zfs) => zfs.createVolume(volume("guests/g/disk-0"), bytes(8388608n));
 
@@ -324,7 +422,7 @@ describe("volumes", () => {
   test("below a volume are refused by the command: the kernel would make a clone there", async () => {
     const { zfs, calls, ran } = await openPool((call) =>
       "program" in call && call.program.includes("mountpoint")
-        ? returned({ value: call.names.map(() => "volume nil").join("\n") })
+        ? returned({ value: call.names.map(() => "volume").join("\n") })
         : undefined,
     );
     await zfs.clone(snapshot("a@s"), volume("b/c"), NO_COPIES);

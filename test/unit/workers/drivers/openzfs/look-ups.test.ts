@@ -1,8 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { succeed } from "../../../../../src/protocol/storage/failures.js";
 import type { PoolState } from "../../../../../src/protocol/storage/txg-history.js";
 import type { AnyName } from "../../../../../src/workers/drivers/driver.js";
-import { createLookUp } from "../../../../../src/workers/drivers/openzfs/look-ups.js";
+import { SIZES } from "../../../../../src/workers/drivers/openzfs/look-up-program.js";
+import { createLookUps } from "../../../../../src/workers/drivers/openzfs/look-ups.js";
 import type { CommandEnd } from "../../../../../src/workers/processes/run-command.js";
 import { turn } from "../../../../support/until.js";
 
@@ -22,8 +24,8 @@ function createPool() {
   let readings = 0;
   let pause = async () => {};
 
-  const ask = createLookUp({
-    library: { find: async () => undefined },
+  const { find: ask } = createLookUps({
+    library: { isOpen: false, find: async () => undefined },
     namesPerCommand: NAMES_PER_COMMAND,
     async list(args): Promise<CommandEnd> {
       const names = args.slice(args.indexOf("-o") + 2);
@@ -181,5 +183,53 @@ describe("look-ups", () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  describe("where the library answers", () => {
+    /** @returns the programs that were called, with their names; `isOpen` and `answers` say what it does. */
+    function createLibrary(answers = true) {
+      const asked: string[] = [];
+      const lists: string[] = [];
+      const { find, findSize } = createLookUps({
+        library: {
+          isOpen: true,
+          async find(program, names) {
+            asked.push(`${program === (SIZES as unknown) ? "sizes" : "all"} ${names.join(" ")}`);
+            const row = (each: AnyName) =>
+              program.rowOf(
+                each,
+                program === (SIZES as unknown) ? ["volume", "7"] : ["volume", "1", "7", "0", "-"],
+              );
+            return answers ? new Map(names.map((each) => [each, succeed(row(each))])) : undefined;
+          },
+        },
+        namesPerCommand: NAMES_PER_COMMAND,
+        async list(args) {
+          const names = args.slice(args.indexOf("-o") + 2);
+          lists.push(names.join(" "));
+          const stdout = names.map((each) => `${each}\tvolume\t1\t2\t7\t0\t-\n`).join("");
+          return { argv: [], exit: { kind: "exited", code: 0 }, ms: 1, stdout, stderr: "" };
+        },
+        poolState: async () => "1" as PoolState,
+      });
+      return { asked, lists, find, findSize };
+    }
+
+    test("a size is asked for alone, once, and many of them share a call", async () => {
+      const { asked, find, findSize } = createLibrary();
+      const [size, all] = await Promise.all([findSize(name("a")), find(name("b")), findSize(name("c"))]);
+      expect(size).toEqual({ ok: true, value: { name: "a", type: "volume", size: 7n } });
+      expect(all).toMatchObject({ ok: true, value: { name: "b", guid: "1", volsize: 7n } });
+      await findSize(name("a"));
+      expect(asked.sort()).toEqual(["all b", "sizes a c"]);
+    });
+
+    test("what it does not answer is listed, and then known", async () => {
+      const { asked, lists, findSize } = createLibrary(false);
+      expect(await findSize(name("a"))).toEqual({ ok: true, value: { name: "a", type: "volume", size: 7n } });
+      await findSize(name("a"));
+      expect(asked).toEqual(["sizes a"]);
+      expect(lists).toEqual(["a"]);
+    });
   });
 });
