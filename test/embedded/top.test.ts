@@ -206,6 +206,9 @@ describe("imagestore top --once", () => {
     const home = { XDG_CONFIG_HOME: join(folder, "config") };
     run(["context", "add", "lab", ...url(), "--token-file", tokenOf("all")], home);
     expect(run(["top", "--once", "--context", "lab"], home).stdout).toContain(" calls/s");
+    const diagnosed = run(["diagnose", "--context", "lab"], { ...home, IMAGESTORE_TOKEN_FILE: "" });
+    expect([diagnosed.status, diagnosed.stdout.split(" of ")[0]]).toEqual([0, "imagestore diagnosis"]);
+    expect(run(["diagnose", "--context", "lap"], home)).toMatchObject({ status: 4, stdout: "" });
     const bySocket = run(["top", "--once", "--url", `unix:${socket}`], { IMAGESTORE_TOKEN_FILE: "" });
     expect(bySocket.stdout).toMatch(new RegExp(`^imagestore \\S+ unix:${socket} `));
     expect(bySocket.stdout).toContain(" calls/s");
