@@ -1,6 +1,6 @@
 import type { Channel } from "../../protocol/http/channel.js";
 import type { JsonValue } from "../../protocol/json-rpc/json.js";
-import { arrayOf, readParams, string, struct } from "../../protocol/json-rpc/params.js";
+import { arrayOf, boolean, readParams, string, struct } from "../../protocol/json-rpc/params.js";
 import { type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { Caller } from "../access/caller.js";
 import type { CutReason } from "../observability/event-metrics.js";
@@ -28,7 +28,7 @@ const CLOSE_CODES: Readonly<Record<SubscriptionEnd, number>> = { slow: 4008, sto
 /** What the transport may have to keep for a client: the rest waits in the queue, whose memory is shared. */
 const KEPT_BYTES = 64 * 1024;
 
-const subscribeRequest = struct({ topics: arrayOf(string), since: string });
+const subscribeRequest = struct({ topics: arrayOf(string), since: string, batches: boolean });
 
 export interface ChannelEventOptions {
   readonly hub: EventHub;
@@ -52,6 +52,8 @@ export function openChannelEvents(
   let waiting = 0;
   /** What may wait now: more while the client has yet to take what it has missed. */
   let limit = subscriberBytes;
+  /** Whether events that go out together are one message. */
+  let isBatched = false;
   /** Until the reply to Subscribe is sent, no event is. */
   let isHeld = false;
 
@@ -74,9 +76,9 @@ export function openChannelEvents(
     waiting -= sent;
   }
 
-  function add({ messages }: EventBatch): number {
+  function add(batch: EventBatch): number {
     let bytes = 0;
-    for (const message of messages) {
+    for (const message of isBatched ? batch.together : batch.messages) {
       queue.push(message);
       bytes += message.length;
     }
@@ -118,6 +120,7 @@ export function openChannelEvents(
     if (!wanted.ok) return wanted;
     stop();
     isHeld = true;
+    isBatched = wanted.value.batches;
     subscription = hub.subscribe({ ...wanted.value, grant }, subscriber);
     const { epoch, seq, isComplete, missed } = subscription;
     if (missed) limit += add(missed);
@@ -151,11 +154,14 @@ export function openChannelEvents(
   };
 }
 
-function readWanted(params: JsonValue | undefined): Outcome<Omit<Wanted, "grant">> {
+function readWanted(
+  params: JsonValue | undefined,
+): Outcome<Omit<Wanted, "grant"> & { readonly batches: boolean }> {
   const read = readParams(subscribeRequest, "SubscribeRequest", params, true);
   if (!read.ok) return read;
   const topics = parseTopics(read.value.topics);
   if (!topics.ok) return topics;
   const since = parsePlace(read.value.since);
-  return since.ok ? succeed({ topics: topics.value, since: since.value }) : since;
+  const { batches } = read.value;
+  return since.ok ? succeed({ topics: topics.value, since: since.value, batches }) : since;
 }

@@ -68,6 +68,26 @@ test("no event comes before the reply to Subscribe, and those that were missed c
   expect(numbers()).toEqual([4, 5, 6]);
 });
 
+test("with batches, events that go out together are one message, of at most 256", async () => {
+  const hub = createEventHub("e", 1_000);
+  for (let count = 0; count < 600; count++) hub.publish(happening);
+  const { call, events, sent } = open(hub);
+  call("Subscribe", { batches: true, since: "e:0" });
+  events.onReply();
+  hub.publish(happening);
+  await turn();
+  const batches: { params: { seq: number } }[][] = sent.map((text) => JSON.parse(text));
+  expect(batches.map(({ length }) => length)).toEqual([256, 256, 88, 1]);
+  expect(batches.flat().map(({ params }) => params.seq)).toEqual(
+    Array.from({ length: 601 }, (_, index) => index + 1),
+  );
+  call("Subscribe", {});
+  events.onReply();
+  hub.publish(happening);
+  await turn();
+  expect(JSON.parse(sent.at(-1) ?? "")).toMatchObject({ method: "event", params: { seq: 602 } });
+});
+
 test("a second Subscribe replaces the first, and Unsubscribe ends it", async () => {
   const hub = createEventHub("e", 100);
   const { call, events, numbers } = open(hub);
