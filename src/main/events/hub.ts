@@ -3,7 +3,7 @@ import type { SubscriberKind } from "../observability/event-metrics.js";
 import { type Happening, type NumberedEvent, numbered, type Topic } from "./event.js";
 import { EventBatch } from "./event-batch.js";
 import { createEventRing } from "./event-ring.js";
-import { mayKnowOf } from "./visible-events.js";
+import { createView, type SeenEvent, seen } from "./visible-events.js";
 
 /** Why a subscription ends, unless its client goes. */
 export type SubscriptionEnd = "slow" | "stopping" | "revoked";
@@ -59,6 +59,8 @@ export interface EventHub {
 interface Group {
   readonly topics: ReadonlySet<Topic> | undefined;
   readonly grant: Grant;
+  /** Whether its grant lets it know of an event. */
+  readonly mayKnow: (event: SeenEvent) => boolean;
   readonly members: Set<Subscriber>;
   /** Events that they get at the end of this turn. */
   pending: NumberedEvent[];
@@ -93,7 +95,13 @@ export function createEventHub(epoch: string, most: number): EventHub {
 
   function groupOf({ topics, grant }: Wanted): Group {
     const key = keyOf(topics, grant);
-    const known = groups.get(key) ?? { topics, grant, members: new Set(), pending: [] };
+    const known = groups.get(key) ?? {
+      topics,
+      grant,
+      mayKnow: createView(grant),
+      members: new Set<Subscriber>(),
+      pending: [],
+    };
     groups.set(key, known);
     return known;
   }
@@ -103,7 +111,8 @@ export function createEventHub(epoch: string, most: number): EventHub {
     const { since } = wanted;
     if (since === undefined) return [];
     if (since.epoch !== epoch) return undefined;
-    return ring.since(since.seq)?.filter((event) => concerns(wanted, event));
+    const asked = { topics: wanted.topics, mayKnow: createView(wanted.grant) };
+    return ring.since(since.seq)?.filter((event) => concerns(asked, event.topic, seen(event)));
   }
 
   function subscribe(wanted: Wanted, subscriber: Subscriber): Subscription {
@@ -126,8 +135,9 @@ export function createEventHub(epoch: string, most: number): EventHub {
     publish: (happening) => {
       const event = numbered(epoch, ++seq, happening);
       ring.add(event);
+      const asSeen = seen(event);
       for (const group of groups.values()) {
-        if (!concerns(group, event)) continue;
+        if (!concerns(group, event.topic, asSeen)) continue;
         group.pending.push(event);
         if (flushing) continue;
         given = seq - 1;
@@ -154,8 +164,12 @@ export function createEventHub(epoch: string, most: number): EventHub {
   };
 }
 
-function concerns({ topics, grant }: Pick<Wanted, "topics" | "grant">, event: NumberedEvent): boolean {
-  return (topics === undefined || topics.has(event.topic)) && mayKnowOf(grant, event);
+function concerns(
+  { topics, mayKnow }: Pick<Group, "topics" | "mayKnow">,
+  topic: Topic,
+  event: SeenEvent,
+): boolean {
+  return (topics === undefined || topics.has(topic)) && mayKnow(event);
 }
 
 function keyOf(topics: ReadonlySet<Topic> | undefined, { pools, names }: Grant): string {

@@ -8,10 +8,17 @@ export function namePatternProblem(pattern: string): string | undefined {
     : "must be the name of a dataset without its pool, such as guests/team-a-*";
 }
 
-function matchesComponent(component: string, pattern: string): boolean {
+/** Says of a component whether a part of a pattern matches it. */
+type PartMatch = (component: string) => boolean;
+
+function compilePart(pattern: string): PartMatch {
   const [first = "", ...others] = pattern.split("*");
   const last = others.pop();
-  if (last === undefined) return component === pattern;
+  if (last === undefined) return (component) => component === pattern;
+  return (component) => matchesParts(component, first, others, last);
+}
+
+function matchesParts(component: string, first: string, others: readonly string[], last: string): boolean {
   if (component.length < first.length + last.length) return false;
   if (!component.startsWith(first) || !component.endsWith(last)) return false;
   let at = first.length;
@@ -24,25 +31,39 @@ function matchesComponent(component: string, pattern: string): boolean {
   return true;
 }
 
-const componentsOf = (name: string) => (name.split("@")[0] ?? "").split("/");
+/** A pattern that is asked often. Names are given by componentsOf, without their pool. */
+export interface CompiledPattern {
+  /** As matchesName. */
+  covers(components: readonly string[]): boolean;
+  /** As isAbovePattern. */
+  isBelow(components: readonly string[]): boolean;
+}
+
+export function compilePattern(pattern: string): CompiledPattern {
+  const parts = pattern.split("/").map(compilePart);
+  return {
+    covers: (components) => parts.every((matches, at) => matches(components[at] ?? "")),
+    isBelow: (components) =>
+      components.length < parts.length && components.every((each, at) => parts[at]?.(each) ?? false),
+  };
+}
+
+/** The components of a dataset's name, or of the name of a snapshot's dataset. */
+export function componentsOf(name: string): string[] {
+  return (name.split("@")[0] ?? "").split("/");
+}
 
 /**
  * Whether a pattern covers a dataset, or the dataset of a snapshot: it names it, or what it is below.
  * Both are without their pool: `guests/team-a-*` covers `guests/team-a-1/disk-0@s`.
  */
 export function matchesName(pattern: string, name: string): boolean {
-  const components = componentsOf(name);
-  return pattern.split("/").every((part, at) => matchesComponent(components[at] ?? "", part));
+  return compilePattern(pattern).covers(componentsOf(name));
 }
 
 /** Whether a dataset may have below it what a pattern covers. */
 export function isAbovePattern(name: string, pattern: string): boolean {
-  const parts = pattern.split("/");
-  const components = componentsOf(name);
-  return (
-    components.length < parts.length &&
-    components.every((each, at) => matchesComponent(each, parts[at] ?? ""))
-  );
+  return compilePattern(pattern).isBelow(componentsOf(name));
 }
 
 /** What follows the pool in the full name of a dataset or snapshot; "" of the pool itself and its snapshots. */

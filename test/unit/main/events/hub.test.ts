@@ -4,12 +4,13 @@ import { TOPICS, type Topic } from "../../../../src/main/events/event.js";
 import type { EventBatch } from "../../../../src/main/events/event-batch.js";
 import { createEventRing } from "../../../../src/main/events/event-ring.js";
 import { createEventHub, type EventHub, type Wanted } from "../../../../src/main/events/hub.js";
-import { mayKnowOf } from "../../../../src/main/events/visible-events.js";
+import { createView, type SeenEvent, seen } from "../../../../src/main/events/visible-events.js";
 import { coversName } from "../../../../src/protocol/access/name-patterns.js";
 import type { Grant } from "../../../../src/protocol/access/roles.js";
 import { turn } from "../../../support/until.js";
 
 const ALL: Grant = { role: "read" };
+const mayKnowOf = (grant: Grant, event: SeenEvent["event"]) => createView(grant)(seen(event));
 const happening = { topic: "volume", action: "created", pool: "tank", id: "tank/guests/a/disk-0" } as const;
 
 const wantAll: Wanted = { topics: undefined, grant: ALL, since: undefined };
