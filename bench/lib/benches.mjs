@@ -7,6 +7,14 @@ export const BENCHES = [
       "How many small calls a second does the daemon answer, compared with a bare uWebSockets.js server?",
   },
   {
+    name: "websocket",
+    question: "How many calls a second does one WebSocket carry, compared with one HTTP connection?",
+  },
+  {
+    name: "subscribers",
+    question: "How many events a second reach thousands of WebSockets, compared with bare uWebSockets.js?",
+  },
+  {
     name: "nodes",
     question:
       "Are small calls as fast on Node 24 with the newer uWebSockets.js as on Node 20 with the older one?",
