@@ -3,14 +3,13 @@ interface BatcherOptions<Item, Answer> {
   readonly maxBatches: number;
   /** Most items in a batch. Without it a batch takes its even share of all pending items. */
   readonly maxItems?: number;
-  /** Fewer items than this are not split to have more batches in flight. 16 if it is not given. */
-  readonly smallestShare?: number;
   /** Items with equal keys never share a batch. Without it any items may. */
   keyOf?(item: Item): string;
   /** Processes one batch. @returns one answer for each item, in the order of the items. */
   runBatch(items: readonly Item[]): Promise<readonly Answer[]>;
 }
 
+/** Fewer items than this are not split to have more batches in flight. */
 const SMALLEST_SHARE = 16;
 
 /**
@@ -42,10 +41,7 @@ export function createBatcher<Item, Answer>(
     // Batches share all pending items evenly. If one of them took most, the others would stay
     // small from then on: callers that are answered together also call again together.
     const pendingItems = waiting.length + itemsInFlight;
-    const share = Math.max(
-      options.smallestShare ?? SMALLEST_SHARE,
-      Math.ceil(pendingItems / options.maxBatches),
-    );
+    const share = Math.max(SMALLEST_SHARE, Math.ceil(pendingItems / options.maxBatches));
     const maxItems = Math.min(share, options.maxItems ?? share);
     const keys = new Set<unknown>();
     const batch: Pending[] = [];

@@ -20,9 +20,6 @@ import { NAMES_PER_COMMAND, type ZfsCommands } from "./zfs-commands.js";
 /** Each command waits for a transaction group to be committed, and two commands may share one. */
 const MAX_CONCURRENT_BATCHES = 2;
 
-/** So many snapshots are made in one transaction group rather than in two. */
-const SNAPSHOTS_TOGETHER = 64;
-
 /** How long snapshots are made without programs after zfs has refused one that `zfs snapshot` then made. */
 const PROGRAM_PAUSE_MS = 5 * 60_000;
 
@@ -106,7 +103,6 @@ export function createBatchedChanges(
     // One snapshot of a dataset in a batch: zfs refuses two in one transaction group.
     snapshot: createBatcher<SnapshotName, Outcome<Bytes | undefined>>({
       maxBatches: MAX_CONCURRENT_BATCHES,
-      smallestShare: SNAPSHOTS_TOGETHER,
       maxItems: NAMES_PER_COMMAND,
       keyOf: datasetOf,
       runBatch: snapshotBatch,
