@@ -72,6 +72,8 @@ export interface ListVolumesParams {
   readonly after?: string | undefined;
   /** Only volumes that have the tag `NAME`, or `NAME=VALUE`. */
   readonly tag?: string | undefined;
+  /** Only clones of this snapshot, or of any snapshot of this volume. */
+  readonly origin?: string | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
 }

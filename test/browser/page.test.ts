@@ -1,9 +1,10 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { bytes, type ImageService, openImageService } from "../conformance/image-service.js";
 import { findChromium } from "../support/chromium.js";
 import { CLI, type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
 import { axeViolations, launchChromium, openPage, type PageOptions } from "../support/page-browser.js";
@@ -24,12 +25,23 @@ describe.skipIf(!program)(`the page of the daemon${skipped}`, () => {
   const tokens: Record<string, string> = {};
   let daemon: DaemonProcess;
   let browser: Browser;
+  let images: ImageService;
 
   const makeToken = (name: string, ...words: string[]) => {
     const argv = [CLI, "token", "create", "--tokens", join(folder, "tokens.json"), "--label", name, ...words];
     const { stdout, stderr } = spawnSync(process.execPath, argv, { encoding: "utf8" });
     expect(stdout, stderr).not.toBe("");
     tokens[name] = stdout.trim();
+  };
+
+  const packedImage = (): Buffer => {
+    const [disk, packed] = [join(folder, "base.raw"), join(folder, "base.zfs")];
+    writeFileSync(disk, Buffer.alloc(MIB, "base"));
+    const { status, stderr } = spawnSync(process.execPath, [CLI, "image", "pack", disk, "-o", packed], {
+      encoding: "utf8",
+    });
+    expect(status, stderr).toBe(0);
+    return readFileSync(packed);
   };
 
   async function call(method: string, params: object): Promise<unknown> {
@@ -67,11 +79,14 @@ describe.skipIf(!program)(`the page of the daemon${skipped}`, () => {
   beforeAll(async () => {
     for (const role of ["read", "operate", "admin"]) makeToken(role, "--role", role);
     makeToken("team", "--role", "operate", "--names", "guests/web*");
+    images = await openImageService(0);
+    images.serve("base", bytes(packedImage()));
     const pool = (name: string) => ({ name, driver: "embedded", folder: join(folder, `pool-${name}`) });
     daemon = await startDaemonProcess({
       listen: { port: 0 },
       auth: { tokens: join(folder, "tokens.json") },
       pools: [pool("tank"), pool("fast")],
+      imageSources: [`${new URL(images.url).host}`],
     });
     for (const guest of ["web1", "db1"]) {
       await call("CreateVolume", { id: `guests/${guest}/disk-0`, size: 8 });
@@ -83,6 +98,7 @@ describe.skipIf(!program)(`the page of the daemon${skipped}`, () => {
   afterAll(async () => {
     await browser?.close();
     await daemon?.stop();
+    await images?.close();
     rmSync(folder, { recursive: true, force: true });
   });
 
@@ -163,6 +179,81 @@ describe.skipIf(!program)(`the page of the daemon${skipped}`, () => {
     await dialog.getByRole("button", { name: "Delete it" }).click();
     await page.getByText("Deleted tank/made/here").waitFor();
     expect(await idsOf("ListVolumes", "volumes")).not.toContain("tank/made/here");
+    expect(wrongs).toEqual([]);
+    await context.close();
+  });
+
+  test("clones, resizes, renames and promotes volumes, and shows the clones of one as a tree", async () => {
+    const { page, context, wrongs } = await signedIn("operate");
+    const dialog = page.getByRole("dialog");
+    await call("CreateVolume", { id: "tree/root", size: 16 });
+    await call("CreateSnapshot", { id: "tree/root", dest: "s" });
+    await go(page, "volumes", "tank/tree/root");
+    for (const [origin, snapshot, dest] of [
+      ["root", "s", "first"],
+      ["first", "t", "second"],
+    ]) {
+      if (origin === "first") await call("CreateSnapshot", { id: "tree/first", dest: "t" });
+      await go(page, "volumes", `tank/tree/${origin}`);
+      await page.getByRole("button", { name: `Clone ${snapshot}`, exact: true }).click();
+      await dialog.getByLabel("Name of the clone").fill(`tree/${dest}`);
+      await dialog.getByRole("button", { name: "Clone it" }).click();
+      await page.getByRole("heading", { name: `tank/tree/${dest}`, exact: true }).waitFor();
+    }
+
+    await go(page, "volumes", "tank/tree/root");
+    const below = (name: string) =>
+      page.getByRole("list", { name: `Clones of tank/tree/${name}`, exact: true });
+    await below("root").getByRole("link", { name: "tank/tree/first" }).waitFor();
+    expect(await below("root").getByRole("link", { name: "tank/tree/second" }).count()).toBe(0);
+    const toggle = page.getByRole("button", { name: "Clones of tank/tree/first" });
+    expect(await toggle.getAttribute("aria-expanded")).toBe("false");
+    await toggle.press("Enter");
+    expect(await toggle.getAttribute("aria-expanded")).toBe("true");
+    await below("first").getByRole("link", { name: "tank/tree/second" }).waitFor();
+    expect(await axeViolations(page)).toEqual([]);
+
+    await page.getByRole("button", { name: "Promote tank/tree/first" }).click();
+    await dialog.getByRole("button", { name: "Promote it" }).click();
+    await page.getByText("has the snapshots that it was made of").waitFor();
+    expect(await idsOf("ListVolumes", "volumes", { origin: "tree/first" })).toContain("tank/tree/root");
+    await page.getByText("It has no clone.").waitFor();
+
+    await page.getByRole("button", { name: "Resize" }).click();
+    await dialog.getByLabel("New size").fill("8M");
+    await dialog.getByText("All that is behind the first 8 MiB is lost").waitFor();
+    await dialog.getByLabel("New size").fill("24M");
+    await dialog.getByRole("button", { name: "Resize it" }).click();
+    await page.getByText("tank/tree/root has 24 MiB").waitFor();
+    await page.getByRole("button", { name: "Resize" }).click();
+    await dialog.getByLabel("New size").fill("8M");
+    await dialog.getByRole("button", { name: "Shrink it" }).click();
+    await page.getByText("tank/tree/root has 8 MiB").waitFor();
+
+    await page.getByRole("button", { name: "Rename" }).click();
+    await dialog.getByLabel("New name").fill("tree/renamed");
+    await dialog.getByRole("button", { name: "Rename it" }).click();
+    await page.getByRole("heading", { name: "tank/tree/renamed" }).waitFor();
+    expect(await call("GetVolume", { id: "tree/renamed" })).toMatchObject({ volumes: [{ size: 8 }] });
+    for (const id of ["tree/renamed", "tree/second", "tree/first"]) await call("DeleteDataset", { id });
+    expect(wrongs).toEqual([]);
+    await context.close();
+  });
+
+  test("shows the clones of an image below it", async () => {
+    const { page, context, wrongs } = await signedIn("operate");
+    const source = `${images.url}/images/base/download`;
+    await call("RequestImage", { pool: "fast", id: "base", type: "kvm", source });
+    await call("CloneImage", { pool: "fast", id: "base", dest: "guests/of-base/disk-0" });
+    await page.getByRole("combobox", { name: "Pool" }).selectOption("fast");
+    await go(page, "images");
+    await page.getByRole("button", { name: "Clones of base" }).click();
+    const clones = page.getByRole("list", { name: "Clones of base" });
+    await clones.getByRole("link", { name: "fast/guests/of-base/disk-0" }).waitFor();
+    expect(await clones.getByRole("button", { name: /^Promote/ }).count()).toBe(0);
+    expect(await axeViolations(page)).toEqual([]);
+    await page.getByRole("button", { name: "Clones of base" }).click();
+    await clones.waitFor({ state: "detached" });
     expect(wrongs).toEqual([]);
     await context.close();
   });

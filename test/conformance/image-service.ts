@@ -14,6 +14,7 @@ export interface ImageService {
   close(): Promise<void>;
 }
 
+/** `port`: 0 is any that is free. */
 export async function openImageService(port: number): Promise<ImageService> {
   const behaviours = new Map<string, Behaviour>();
   const counts = new Map<string, number>();
@@ -31,8 +32,9 @@ export async function openImageService(port: number): Promise<ImageService> {
     server.once("error", reject);
     server.listen(port, "127.0.0.1", resolve);
   });
+  const address = server.address();
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://127.0.0.1:${typeof address === "object" && address ? address.port : port}`,
     serve: (id, behaviour) => {
       behaviours.set(id, behaviour);
     },

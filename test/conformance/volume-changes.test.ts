@@ -57,6 +57,29 @@ conformance("Changes of a volume", "volume-changes", ({ server, pool, otherPool,
     expect(await server.must("GetVolume", { id })).toEqual({ volumes: [volume("tight")] });
   });
 
+  test("ListVolumes with an origin has the clones of a snapshot, or of all snapshots of a volume", async () => {
+    await create("stem");
+    for (const dest of ["s1", "s2"]) await server.must("CreateSnapshot", { id: `${own}/stem`, dest });
+    for (const [snapshot, dest] of [
+      ["s1", "of-1a"],
+      ["s1", "of-1b"],
+      ["s2", "of-2"],
+    ]) {
+      await server.must("CloneSnapshot", { id: `${own}/stem@${snapshot}`, dest: `${own}/${dest}` });
+    }
+    const clones = async (origin: string, page: object = {}) =>
+      (await server.must("ListVolumes", { origin, ...page })).volumes.map(({ id }) => id);
+    const full = (...names: string[]) => names.map((name) => `${pool}/${own}/${name}`);
+    expect((await clones(`${own}/stem@s1`)).sort()).toEqual(full("of-1a", "of-1b"));
+    expect((await clones(`${pool}/${own}/stem`)).sort()).toEqual(full("of-1a", "of-1b", "of-2"));
+    expect(await clones(`${own}/stem`, { limit: 1, after: `${pool}/${own}/of-1a` })).toEqual(full("of-1b"));
+    expect(await clones(`${own}/of-1a`)).toEqual([]);
+    expect(await clones(`${own}/none@s`)).toEqual([]);
+    expect(await server.refusal("ListVolumes", { origin: "a%b" })).toMatch(/^not a valid dataset/);
+    for (const name of ["of-1a", "of-1b", "of-2"])
+      await server.must("DeleteDataset", { id: `${own}/${name}` });
+  });
+
   test("a volume that has grown takes its room from the others", async () => {
     const { pools } = await server.must("GetPool", { id: pool });
     const available = pools[0]?.available ?? 0;

@@ -73,7 +73,7 @@ describe.each(transportNames)("events (%s)", (transport) => {
   }
 
   test("curl shows what calls change, who did it, and the download of a snapshot", async () => {
-    const { told, events, frames } = await follow("reads");
+    const { told, events, frames } = await follow("reads", "?topics=volume,snapshot,download");
     await must("all", "CreateVolume", { id: "guests/one/disk-0", size: 8 });
     await must("all", "CreateSnapshot", { id: "guests/one", dest: "s", recursive: true });
     const headers = { authorization: authorization("reads"), "x-request-id": "download-1" };

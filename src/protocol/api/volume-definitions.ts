@@ -14,13 +14,14 @@ export const VOLUME_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
     params: {
       ...pageParams("the volume's name"),
       tag: optional(text("Only volumes that have the tag `NAME`, or `NAME=VALUE`.")),
+      origin: optional(text("Only clones of this snapshot, or of any snapshot of this volume.")),
       pool,
     },
     result: object({ volumes: listOf(record("Volume")) }),
     effect: "read",
     answeredBy: "pool",
     failures: {
-      "name.invalid": "`not a valid dataset: …`, of `after`",
+      "name.invalid": "`not a valid dataset: …`, of `after` or `origin`",
       "request.invalid": "no tag has such a name",
     },
     since: "0.1.0",

@@ -27,8 +27,14 @@ export interface Operations {
   };
   DeleteImage: { ask: { id: string }; answer: ImageRecord };
   CloneImage: { ask: { id: string; target: DatasetName }; answer: VolumeRecord };
-  /** `tag`: only volumes that have it; with `value`, only those that have it with that value. */
-  ListVolumes: { ask: Page & { tag?: TagFilter }; answer: readonly VolumeRecord[] };
+  /**
+   * `tag`: only volumes that have it; with `value`, only those that have it with that value. `origin`: only
+   * clones of that snapshot, or of any snapshot of that volume.
+   */
+  ListVolumes: {
+    ask: Page & { tag?: TagFilter; origin?: DatasetName | SnapshotName };
+    answer: readonly VolumeRecord[];
+  };
   CreateVolume: {
     ask: { name: DatasetName; size: Bytes; settings?: NewVolumeSettings };
     answer: VolumeRecord;

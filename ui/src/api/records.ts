@@ -66,6 +66,10 @@ export interface Answers {
   GetVolume: Volumes;
   CreateVolume: Volumes;
   DeleteDataset: Volumes;
+  ResizeVolume: Volumes;
+  RenameVolume: Volumes;
+  PromoteVolume: Volumes;
+  CloneSnapshot: Volumes;
   CloneImage: Volumes;
   ListSnapshots: Snapshots;
   CreateSnapshot: Snapshots;

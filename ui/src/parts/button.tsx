@@ -9,6 +9,8 @@ interface ButtonProps {
   readonly disabled?: boolean;
   /** What it does, where its text or picture alone does not say it. */
   readonly label?: string;
+  /** Of one that shows and hides something: whether that is shown. */
+  readonly expanded?: boolean;
   readonly children?: ComponentChildren;
 }
 
@@ -19,6 +21,7 @@ export function Button({
   type = "button",
   disabled,
   label,
+  expanded,
   children,
 }: ButtonProps) {
   return (
@@ -27,6 +30,7 @@ export function Button({
       class={`button ${kind}${children ? "" : " bare"}`}
       disabled={disabled}
       aria-label={label}
+      aria-expanded={expanded}
       title={children ? undefined : label}
       onClick={onClick}
     >

@@ -6,6 +6,7 @@ import { useStore } from "../model/store.ts";
 import { Button } from "../parts/button.tsx";
 import { Chip } from "../parts/chip.tsx";
 import { TableBox } from "../parts/table-box.tsx";
+import { CloneTree } from "./clone-tree.tsx";
 import { DeleteImageDialog } from "./delete-dialogs.tsx";
 import { CloneImageDialog, RequestImageDialog } from "./image-dialogs.tsx";
 import { JobTable } from "./job-table.tsx";
@@ -13,6 +14,7 @@ import { ListStatus } from "./list-status.tsx";
 
 /** A table with more rows is slow to draw: the filter finds the others. */
 const SHOWN = 500;
+const COLUMNS = 6;
 
 export function ImagesView() {
   const { catalog, session, dialog, jobs } = useStore();
@@ -62,7 +64,7 @@ export function ImagesView() {
             </thead>
             <tbody>
               {rows.slice(0, SHOWN).map((image) => (
-                <ImageRow key={image.id} image={image} />
+                <ImageRows key={image.id} image={image} />
               ))}
             </tbody>
           </table>
@@ -72,12 +74,45 @@ export function ImagesView() {
   );
 }
 
-function ImageRow({ image }: { readonly image: ImageRecord }) {
+/** An image, and below it its clones when they are asked for. */
+function ImageRows({ image }: { readonly image: ImageRecord }) {
+  const [isOpen, setOpen] = useState(false);
+  return (
+    <>
+      <ImageRow image={image} isOpen={isOpen} onToggle={() => setOpen(!isOpen)} />
+      {isOpen && image.volume && (
+        <tr>
+          <td class="nested" colSpan={COLUMNS}>
+            <CloneTree origin={image.volume} label={`Clones of ${image.id}`} />
+          </td>
+        </tr>
+      )}
+    </>
+  );
+}
+
+interface ImageRowProps {
+  readonly image: ImageRecord;
+  /** Whether its clones are shown. */
+  readonly isOpen: boolean;
+  onToggle(): void;
+}
+
+function ImageRow({ image, isOpen, onToggle }: ImageRowProps) {
   const { session, dialog } = useStore();
   const isComplete = image.status === "complete";
   return (
     <tr>
       <th scope="row">
+        {image.volume && (
+          <Button
+            icon={isOpen ? "opened" : "closed"}
+            kind="quiet"
+            label={`Clones of ${image.id}`}
+            expanded={isOpen}
+            onClick={onToggle}
+          />
+        )}
         {image.volume ? <a href={hrefOf("volumes", image.volume)}>{image.id}</a> : image.id}
       </th>
       <td>{image.type}</td>

@@ -6,6 +6,7 @@ import { Button } from "../parts/button.tsx";
 import { TableBox } from "../parts/table-box.tsx";
 import { DeleteSnapshotDialog } from "./delete-dialogs.tsx";
 import { RollBackDialog } from "./snapshot-dialogs.tsx";
+import { CloneSnapshotDialog } from "./volume-dialogs.tsx";
 
 /** A table with more rows is slow to draw, and nobody reads it. */
 const SHOWN = 500;
@@ -59,6 +60,11 @@ function SnapshotRow({ row }: { readonly row: SnapshotRecord }) {
         <Button icon="download" label={`Download ${snapshot}`} onClick={() => void downloads.save(row.id)} />
         {session.can("operate") && (
           <>
+            <Button
+              icon="clone"
+              label={`Clone ${snapshot}`}
+              onClick={() => (dialog.value = <CloneSnapshotDialog snapshot={row.id} />)}
+            />
             <Button
               icon="back"
               label={`Roll back to ${snapshot}`}

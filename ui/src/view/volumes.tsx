@@ -7,11 +7,13 @@ import { mibText } from "../model/sizes.ts";
 import { useStore } from "../model/store.ts";
 import { Button } from "../parts/button.tsx";
 import { VirtualList } from "../parts/virtual-list.tsx";
+import { CloneTree } from "./clone-tree.tsx";
 import { CreateVolumeDialog } from "./create-volume-dialog.tsx";
 import { DeleteVolumeDialog } from "./delete-dialogs.tsx";
 import { ListStatus } from "./list-status.tsx";
 import { TakeSnapshotDialog } from "./snapshot-dialogs.tsx";
 import { SnapshotTable } from "./snapshot-table.tsx";
+import { RenameDialog, ResizeDialog } from "./volume-dialogs.tsx";
 
 const KINDS: readonly (readonly [VolumeKind | "all", string])[] = [
   ["all", "All"],
@@ -128,6 +130,20 @@ function VolumeDetail({ volume }: { readonly volume: VolumeRecord }) {
               Take a snapshot
             </Button>
             {kind !== "image" && (
+              <>
+                <Button
+                  icon="resize"
+                  label="Resize"
+                  onClick={() => (dialog.value = <ResizeDialog volume={volume} />)}
+                />
+                <Button
+                  icon="rename"
+                  label="Rename"
+                  onClick={() => (dialog.value = <RenameDialog volume={volume} />)}
+                />
+              </>
+            )}
+            {kind !== "image" && (
               <Button
                 kind="danger"
                 icon="remove"
@@ -159,6 +175,8 @@ function VolumeDetail({ volume }: { readonly volume: VolumeRecord }) {
       </dl>
       <h3>Snapshots</h3>
       <SnapshotTable dataset={volume.id} />
+      <h3>Clones</h3>
+      <CloneTree origin={volume.id} label={`Clones of ${volume.id}`} mayPromote={kind !== "image"} />
     </>
   );
 }

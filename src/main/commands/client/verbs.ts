@@ -81,7 +81,10 @@ export const VERBS: readonly Verb[] = [
       name: "list",
       method: "ListVolumes",
       summary: "list the volumes of a pool",
-      options: [text("tag", "--tag <tag>", "only those that have the tag, NAME or NAME=VALUE")],
+      options: [
+        text("tag", "--tag <tag>", "only those that have the tag, NAME or NAME=VALUE"),
+        text("origin", "--origin <name>", "only clones of this snapshot, or of any snapshot of this volume"),
+      ],
       isList: true,
     },
     { name: "show", method: "GetVolume", summary: "show a volume", arguments: [volume] },

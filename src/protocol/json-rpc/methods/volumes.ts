@@ -1,4 +1,12 @@
-import { type FailedOutcome, fail, failed, succeed, tellAbout } from "../../storage/failures.js";
+import {
+  type FailedOutcome,
+  fail,
+  failed,
+  type Outcome,
+  succeed,
+  tellAbout,
+} from "../../storage/failures.js";
+import type { DatasetName, PoolScope, SnapshotName } from "../../storage/names.js";
 import type { VolumeRecord } from "../../storage/records.js";
 import { bytesFromMib, MAX_VOLUME_BYTES, mib, mibFromBytes } from "../../storage/units.js";
 import type { VolumeSettings } from "../../storage/volume-settings.js";
@@ -7,7 +15,7 @@ import { quote } from "../json-text.js";
 import { string, struct, uint64 } from "../params.js";
 import { change, type Method, method } from "./method.js";
 import { pageFields, pageOfNames } from "./paging.js";
-import { inPool, onName, onNameExplained } from "./routing.js";
+import { explain, inPool, onName, onNameExplained, resolveIn } from "./routing.js";
 import { newVolumeFields, readNewVolume, readTagFilter } from "./setting-fields.js";
 import { termsFields } from "./terms.js";
 
@@ -55,10 +63,21 @@ export function encodeOneVolume(volume: VolumeRecord): string {
   return `{"volumes":[${encodeVolume(volume)}]}`;
 }
 
+/** Undefined: any. */
+function readOrigin(
+  { pools, pool }: PoolScope,
+  origin: string,
+): Outcome<DatasetName | SnapshotName | undefined> {
+  if (origin === "") return succeed(undefined);
+  const name = explain(resolveIn(pools, { pool, id: origin }));
+  if (!name.ok) return tellAbout(name, { field: "origin" });
+  return succeed(name.value.snapshot ?? name.value.dataset);
+}
+
 export const volumeMethods: readonly Method[] = [
   method({
     struct: shape.struct,
-    request: struct({ ...fields, ...pageFields, tag: string }),
+    request: struct({ ...fields, ...pageFields, tag: string, origin: string }),
     operation: "ListVolumes",
     role: "read",
     plan: (request, pools) =>
@@ -67,7 +86,14 @@ export const volumeMethods: readonly Method[] = [
         if (!page.ok) return page;
         const tag = readTagFilter(request.tag);
         if (!tag.ok) return tag;
-        return succeed({ op: "ListVolumes", ...page.value, ...(tag.value ? { tag: tag.value } : {}) });
+        const origin = readOrigin(scope, request.origin);
+        if (!origin.ok) return origin;
+        return succeed({
+          op: "ListVolumes",
+          ...page.value,
+          ...(tag.value ? { tag: tag.value } : {}),
+          ...(origin.value ? { origin: origin.value } : {}),
+        });
       }),
     encode: encodeVolumes,
   }),

@@ -11,11 +11,12 @@ import {
   datasetOf,
   devicePath,
   isSnapshotName,
+  type SnapshotName,
 } from "../../../protocol/storage/names.js";
 import type { OperationHandlers, TagFilter } from "../../../protocol/storage/operations.js";
 import type { VolumeRecord } from "../../../protocol/storage/records.js";
 import type { NewVolumeSettings } from "../../../protocol/storage/volume-settings.js";
-import type { DatasetInfo, Selection } from "../../drivers/driver.js";
+import { type DatasetInfo, type Selection, selectFrom } from "../../drivers/driver.js";
 import { selectionOf } from "../listed-page.js";
 import { isPublished } from "../partial-receive.js";
 import type { ActorContext } from "./context.js";
@@ -59,6 +60,20 @@ function hasTag(values: ReadonlyMap<string, string>, { value }: TagFilter): Sele
   return ({ name }) => values.has(name) && (value === undefined || values.get(name) === value);
 }
 
+/** Clones of a snapshot, or of any snapshot of a volume. Slow: it reads every volume. */
+async function listClones(
+  zfs: ActorContext["zfs"],
+  origin: DatasetName | SnapshotName,
+  select: Selection | undefined,
+): Promise<Outcome<readonly DatasetInfo[]>> {
+  const found = await zfs.listVolumes();
+  if (!found.ok) return found;
+  const clones = found.value.filter(
+    (info) => info.origin === origin || (info.origin && datasetOf(info.origin) === origin),
+  );
+  return succeed(select ? selectFrom(clones, select) : clones);
+}
+
 /** Where a volume that was there before differs from what a request wants: it is another caller's. */
 async function findDifference(
   zfs: ActorContext["zfs"],
@@ -86,10 +101,11 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
   const { pool, zfs, locks } = context;
 
   return {
-    async ListVolumes({ tag, ...page }) {
+    async ListVolumes({ tag, origin, ...page }) {
       const tagged = tag && (await zfs.volumesWithTag(tag.name));
       if (tagged && !tagged.ok) return tagged;
-      const found = await zfs.listVolumes(selectionOf(page, tag && tagged && hasTag(tagged.value, tag)));
+      const select = selectionOf(page, tag && tagged && hasTag(tagged.value, tag));
+      const found = await (origin === undefined ? zfs.listVolumes(select) : listClones(zfs, origin, select));
       return found.ok
         ? succeed(found.value.filter(isPublished).map((info) => volumeRecord(context, info)))
         : found;
