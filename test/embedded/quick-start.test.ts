@@ -5,17 +5,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CLI, freePort } from "../support/daemon.js";
+import { blockBelow } from "../support/readme.js";
 import { until } from "../support/until.js";
 
 const CONFIG = fileURLToPath(new URL("../../config/embedded.json", import.meta.url));
-
-/** The shell block below a heading of the README. */
-function blockBelow(heading: string): string {
-  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
-  const [, block] = readme.slice(readme.indexOf(`## ${heading}\n`)).split(/^```(?:sh)?\n/m);
-  if (!block) throw new Error(`the README has no block below ${heading}`);
-  return block;
-}
 
 /** `npm start` as its script has it, but in a folder and on ports of its own. */
 describe("the quick start", () => {
