@@ -101,7 +101,7 @@ describe.each(transportNames)("with a collector, over %s", (transport) => {
       "POST /rpc": [{ CreateVolume: [{ "actor CreateVolume": expect.any(Array) }] }],
     });
     const names = spans.map(({ name }) => name);
-    expect(names).toEqual(expect.arrayContaining(["lock", "driver createVolume", "driver find"]));
+    expect(names).toEqual(expect.arrayContaining(["lock", "driver createVolume", "driver findSize"]));
     expectNested(spans);
     const call = spans.find(({ name }) => name === "CreateVolume");
     expect(call?.attributes).toMatchObject({
