@@ -23,7 +23,7 @@ if (ends.every(({ ok }) => ok)) {
     runInTurn([vmPart("2.1.11"), vmPart("2.4.4")]),
     runByTwo([
       TEST_PART,
-      ...[nodePart(24, "of the release"), nodePart(22, "of the release"), LIBRARY_PART],
+      ...[nodePart(24, "of the release"), nodePart(22, "between"), LIBRARY_PART],
       ...[openZfsPart("2.1.11", "of the release"), openZfsPart("2.4.4", "of the release"), uwsPart(24)],
     ]),
   ]);

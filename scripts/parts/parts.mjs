@@ -34,6 +34,18 @@ const ALIKE_ON_EVERY_NODE = [
   ),
 ];
 
+/** Besides, what only another SQLite, HTTP of its own or new globals of a release of Node could break. */
+const OF_EVERY_NODE = [
+  "builtin-sqlite",
+  "client",
+  "events",
+  "jobs",
+  "quick-start",
+  "streams",
+  "tls",
+  "websocket",
+];
+
 /**
  * Tests on a release of OpenZFS, in its VM.
  * @param {keyof typeof OPENZFS_SUITES} release
@@ -95,13 +107,15 @@ export function vmPart(release) {
 }
 
 /**
- * Tests on a release of Node, on this machine.
+ * Tests on a release of Node, on this machine. `between`: of one that lies between two on which more is tried.
  * @param {number} major
- * @param {"all" | "of the release"} which
+ * @param {"all" | "of the release" | "between"} which
  * @returns {Part}
  */
 export function nodePart(major, which) {
-  const left = which === "all" ? [] : ALIKE_ON_EVERY_NODE.flatMap((files) => ["--exclude", files]);
+  const alike = which === "all" ? [] : ALIKE_ON_EVERY_NODE.flatMap((files) => ["--exclude", files]);
+  const few = OF_EVERY_NODE.map((name) => `test/embedded/${name}.test.ts`);
+  const left = which === "between" ? [...alike, "test/unit", "test/conformance", ...few] : alike;
   return {
     name: `Node ${major}`,
     argv: [...ON_NODE, String(major), "--", ...VITEST, ...projects(WITHOUT_ZFS), ...left],

@@ -1,5 +1,13 @@
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -105,6 +113,11 @@ describe("the parts of a check", () => {
 
   test("name what they run, and install nothing before their turn", () => {
     expect(nodePart(22, "all").argv.slice(0, 4)).toEqual(["node", "scripts/parts/on-node.mjs", "22", "--"]);
+    const between = nodePart(22, "between").argv;
+    const named = between.filter((word) => word.startsWith("test/embedded/") && !word.includes("*"));
+    expect(named).toContain("test/embedded/builtin-sqlite.test.ts");
+    const embedded = readdirSync(at("test/embedded")).map((name) => `test/embedded/${name}`);
+    expect(embedded).toEqual(expect.arrayContaining(named));
     expect(uwsPart(24)).toMatchObject({ env: { REQUIRE_UWS: "1" } });
     const onBookworm = { OPENZFS_VM_SUITE: "bookworm", REQUIRE_OPENZFS: "1" };
     expect(openZfsPart("2.1.11", "of the release").env).toEqual(onBookworm);
