@@ -7,7 +7,15 @@
 //
 // CI_RESULTS=FILE  where it also writes what came of the parts, for `npm run matrix -- --from FILE`
 import { writeFileSync } from "node:fs";
-import { LIBRARY_PART, nodePart, openZfsPart, TEST_PART, uwsPart, vmPart } from "./parts/parts.mjs";
+import {
+  APART_PART,
+  LIBRARY_PART,
+  nodePart,
+  openZfsPart,
+  TEST_PART,
+  uwsPart,
+  vmPart,
+} from "./parts/parts.mjs";
 import { runByTwo, runInTurn, tableOf } from "./parts/run-part.mjs";
 
 const begin = performance.now();
@@ -23,7 +31,7 @@ if (ends.every(({ ok }) => ok)) {
     runInTurn([vmPart("2.1.11"), vmPart("2.4.4")]),
     runByTwo([
       TEST_PART,
-      ...[nodePart(24, "of the release"), nodePart(22, "between"), LIBRARY_PART],
+      ...[nodePart(24, "of the release"), APART_PART, nodePart(22, "between"), LIBRARY_PART],
       ...[openZfsPart("2.1.11", "of the release"), openZfsPart("2.4.4", "of the release"), uwsPart(24)],
     ]),
   ]);

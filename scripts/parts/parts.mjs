@@ -80,16 +80,35 @@ export const LIBRARY_PART = {
   limitMinutes: 30,
 };
 
+/** The projects of vitest that `npm test` is left, and those that run beside it. Together they are all. */
+const TOGETHER = [
+  "unit",
+  "conformance-embedded",
+  "embedded",
+  "conformance-uws",
+  "conformance-node",
+  "openzfs",
+];
+const APART = ["browser", "faults", "fuzz"];
+
 /**
- * `npm test`, on this machine's Node and one release of OpenZFS.
+ * `npm test`, on this machine's Node and one release of OpenZFS, but for what APART_PART runs beside it.
  * @type {Part}
  */
 export const TEST_PART = {
   name: "npm test",
-  argv: ["npm", "test"],
-  // A run a day makes more random requests than one of the default length.
-  env: { LIBRARY_WAY: "elsewhere", FUZZ_REQUESTS: "40000" },
+  argv: ["npm", "test", "--", ...projects(TOGETHER)],
+  env: { LIBRARY_WAY: "elsewhere" },
   limitMinutes: 85,
+};
+
+/** @type {Part} */
+export const APART_PART = {
+  name: "browser, faults, fuzz",
+  argv: [...VITEST, ...projects(APART)],
+  // A run a day makes more random requests than one of the default length.
+  env: { FUZZ_REQUESTS: "40000" },
+  limitMinutes: 40,
 };
 
 /**

@@ -13,7 +13,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test, vi } from "vitest";
 import { pageOf, type Results } from "../../../scripts/parts/compatibility-page.mjs";
-import { LIBRARY_PART, nodePart, openZfsPart, uwsPart } from "../../../scripts/parts/parts.mjs";
+import {
+  APART_PART,
+  LIBRARY_PART,
+  nodePart,
+  openZfsPart,
+  TEST_PART,
+  uwsPart,
+} from "../../../scripts/parts/parts.mjs";
 import { type PartEnd, runByTwo, runInTurn, tableOf } from "../../../scripts/parts/run-part.mjs";
 import { tallyOf } from "../../../scripts/parts/tally-reporter.mjs";
 
@@ -109,6 +116,16 @@ describe("the parts of a check", () => {
         "  passed when tried again: b.test.ts: waits: timed out\n",
       ].join("\n"),
     );
+  });
+
+  test("of a run for a change have each project of vitest", () => {
+    const config = readFileSync(at("vitest.config.ts"), "utf8");
+    const all = [...config.matchAll(/^ +name: "([\w-]+)",$/gm)].map(([, name]) => name);
+    const named = [...TEST_PART.argv, ...APART_PART.argv].filter(
+      (_word, index, words) => words[index - 1] === "--project",
+    );
+    expect(all.length).toBeGreaterThan(5);
+    expect(named.sort()).toEqual(all.sort());
   });
 
   test("name what they run, and install nothing before their turn", () => {
