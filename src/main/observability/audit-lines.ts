@@ -1,4 +1,5 @@
 import type { AuditFilter, AuditRecord } from "../../protocol/storage/audit-record.js";
+import { isWithin } from "../../protocol/storage/names.js";
 
 const isText = (value: unknown): value is string => typeof value === "string";
 const isTextOrNone = (value: unknown): value is string | undefined => value === undefined || isText(value);
@@ -23,7 +24,7 @@ export function readAuditLine(text: string): AuditRecord | undefined {
 
 /** Whether a name is another or below it: a dataset, a snapshot or a bookmark of one. */
 function isAtOrBelow(name: string, above: string): boolean {
-  return name === above || (name.startsWith(above) && /^[/@#]/.test(name.slice(above.length)));
+  return isWithin(name, above) || name.startsWith(`${above}#`);
 }
 
 function isOutcome({ code }: AuditRecord, outcome: string): boolean {

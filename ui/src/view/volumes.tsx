@@ -141,16 +141,14 @@ function VolumeDetail({ volume }: { readonly volume: VolumeRecord }) {
                   label="Rename"
                   onClick={() => (dialog.value = <RenameDialog volume={volume} />)}
                 />
+                <Button
+                  kind="danger"
+                  icon="remove"
+                  onClick={() => (dialog.value = <DeleteVolumeDialog volume={volume} />)}
+                >
+                  Delete
+                </Button>
               </>
-            )}
-            {kind !== "image" && (
-              <Button
-                kind="danger"
-                icon="remove"
-                onClick={() => (dialog.value = <DeleteVolumeDialog volume={volume} />)}
-              >
-                Delete
-              </Button>
             )}
           </div>
         )}

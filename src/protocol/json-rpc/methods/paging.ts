@@ -1,8 +1,8 @@
-import { type Outcome, succeed, tellAbout } from "../../storage/failures.js";
+import { type Outcome, succeed } from "../../storage/failures.js";
 import { isWithin, type PoolScope } from "../../storage/names.js";
 import { makePage, type Page } from "../../storage/page.js";
 import { string, uint64 } from "../params.js";
-import { explain, resolveIn } from "./routing.js";
+import { resolveField } from "./routing.js";
 
 /** The members of a request for a list that ask for a page of it. */
 export const pageFields = { limit: uint64, after: string };
@@ -13,12 +13,10 @@ export const pageFields = { limit: uint64, after: string };
  * shown must be taken back. Fails: name.invalid.
  */
 export function pageOfNames(
-  { pools, pool }: PoolScope,
+  scope: PoolScope,
   { limit, after }: { readonly limit: bigint; readonly after: string },
 ): Outcome<Page> {
-  if (after === "" || isWithin(after, pool)) return succeed(makePage({ limit, after }));
-  const name = explain(resolveIn(pools, { pool, id: after }));
-  if (!name.ok) return tellAbout(name, { field: "after" });
-  const { snapshot, dataset } = name.value;
-  return succeed(makePage({ limit, after: snapshot ?? dataset }));
+  if (after === "" || isWithin(after, scope.pool)) return succeed(makePage({ limit, after }));
+  const name = resolveField(scope, "after", after);
+  return name.ok ? succeed(makePage({ limit, after: name.value })) : name;
 }

@@ -50,6 +50,16 @@ export function explain<T>(name: Outcome<T>): Outcome<T> {
   return tellAbout(fail(code, `${message}: ${detail}`), about ?? {});
 }
 
+/** Resolves a name that is no `id`, and says in its failure which field has it. Fails: name.invalid. */
+export function resolveField(
+  { pools, pool }: PoolScope,
+  field: string,
+  id: string,
+): Outcome<DatasetName | SnapshotName> {
+  const name = explain(resolveIn(pools, { pool, id }));
+  return name.ok ? succeed(name.value.snapshot ?? name.value.dataset) : tellAbout(name, { field });
+}
+
 function route(pool: PoolName, operation: Outcome<Operation>): Outcome<Routed> {
   return operation.ok ? succeed({ pool, operation: operation.value }) : operation;
 }

@@ -1,12 +1,4 @@
-import {
-  type FailedOutcome,
-  fail,
-  failed,
-  type Outcome,
-  succeed,
-  tellAbout,
-} from "../../storage/failures.js";
-import type { DatasetName, PoolScope, SnapshotName } from "../../storage/names.js";
+import { type FailedOutcome, fail, failed, succeed, tellAbout } from "../../storage/failures.js";
 import type { VolumeRecord } from "../../storage/records.js";
 import { bytesFromMib, MAX_VOLUME_BYTES, mib, mibFromBytes } from "../../storage/units.js";
 import type { VolumeSettings } from "../../storage/volume-settings.js";
@@ -15,7 +7,7 @@ import { quote } from "../json-text.js";
 import { string, struct, uint64 } from "../params.js";
 import { change, type Method, method } from "./method.js";
 import { pageFields, pageOfNames } from "./paging.js";
-import { explain, inPool, onName, onNameExplained, resolveIn } from "./routing.js";
+import { inPool, onName, onNameExplained, resolveField } from "./routing.js";
 import { newVolumeFields, readNewVolume, readTagFilter } from "./setting-fields.js";
 import { termsFields } from "./terms.js";
 
@@ -63,17 +55,6 @@ export function encodeOneVolume(volume: VolumeRecord): string {
   return `{"volumes":[${encodeVolume(volume)}]}`;
 }
 
-/** Undefined: any. */
-function readOrigin(
-  { pools, pool }: PoolScope,
-  origin: string,
-): Outcome<DatasetName | SnapshotName | undefined> {
-  if (origin === "") return succeed(undefined);
-  const name = explain(resolveIn(pools, { pool, id: origin }));
-  if (!name.ok) return tellAbout(name, { field: "origin" });
-  return succeed(name.value.snapshot ?? name.value.dataset);
-}
-
 export const volumeMethods: readonly Method[] = [
   method({
     struct: shape.struct,
@@ -86,7 +67,8 @@ export const volumeMethods: readonly Method[] = [
         if (!page.ok) return page;
         const tag = readTagFilter(request.tag);
         if (!tag.ok) return tag;
-        const origin = readOrigin(scope, request.origin);
+        const origin =
+          request.origin === "" ? succeed(undefined) : resolveField(scope, "origin", request.origin);
         if (!origin.ok) return origin;
         return succeed({
           op: "ListVolumes",
