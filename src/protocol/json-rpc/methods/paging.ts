@@ -18,5 +18,7 @@ export function pageOfNames(
 ): Outcome<Page> {
   if (after === "" || isWithin(after, scope.pool)) return succeed(makePage({ limit, after }));
   const name = resolveField(scope, "after", after);
-  return name.ok ? succeed(makePage({ limit, after: name.value })) : name;
+  if (!name.ok) return name;
+  const { snapshot, dataset } = name.value;
+  return succeed(makePage({ limit, after: snapshot ?? dataset }));
 }

@@ -51,13 +51,9 @@ export function explain<T>(name: Outcome<T>): Outcome<T> {
 }
 
 /** Resolves a name that is no `id`, and says in its failure which field has it. Fails: name.invalid. */
-export function resolveField(
-  { pools, pool }: PoolScope,
-  field: string,
-  id: string,
-): Outcome<DatasetName | SnapshotName> {
+export function resolveField({ pools, pool }: PoolScope, field: string, id: string): Outcome<ResolvedName> {
   const name = explain(resolveIn(pools, { pool, id }));
-  return name.ok ? succeed(name.value.snapshot ?? name.value.dataset) : tellAbout(name, { field });
+  return name.ok ? name : tellAbout(name, { field });
 }
 
 function route(pool: PoolName, operation: Outcome<Operation>): Outcome<Routed> {

@@ -1,9 +1,9 @@
-import { fail, failed, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
+import { fail, failed, type Outcome, succeed } from "../../storage/failures.js";
 import { type DatasetName, isWithin, type PoolName } from "../../storage/names.js";
 import { bytesFromMib, MAX_VOLUME_BYTES, mib } from "../../storage/units.js";
 import { boolean, string, struct, uint64 } from "../params.js";
 import { change, type Method, method } from "./method.js";
-import { explain, onNameExplained, refuse, resolveIn } from "./routing.js";
+import { onNameExplained, refuse, resolveField } from "./routing.js";
 import { readSettings, settingFields } from "./setting-fields.js";
 import { termsFields } from "./terms.js";
 import { encodeOneVolume, tooLarge } from "./volumes.js";
@@ -24,8 +24,8 @@ function ownVolume(
 /** The name that a volume is to get, in the same pool. Fails: request.missing_field, name.invalid, dataset.protected. */
 function newName(pools: readonly PoolName[], pool: PoolName, dest: string): Outcome<DatasetName> {
   if (dest === "") return failed.needDest;
-  const name = explain(resolveIn(pools, { pool, id: dest }));
-  if (!name.ok) return tellAbout(name, { field: "dest" });
+  const name = resolveField({ pools, pool }, "dest", dest);
+  if (!name.ok) return name;
   if (name.value.snapshot === undefined) return ownVolume(pool, name.value);
   return fail("name.invalid", 'not a valid dataset: dest names a snapshot ("@")');
 }

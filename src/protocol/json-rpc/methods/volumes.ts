@@ -74,7 +74,7 @@ export const volumeMethods: readonly Method[] = [
           op: "ListVolumes",
           ...page.value,
           ...(tag.value ? { tag: tag.value } : {}),
-          ...(origin.value ? { origin: origin.value } : {}),
+          ...(origin.value ? { origin: origin.value.snapshot ?? origin.value.dataset } : {}),
         });
       }),
     encode: encodeVolumes,
