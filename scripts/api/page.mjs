@@ -59,13 +59,19 @@ function table(head, rows) {
 /** @param {readonly string[]} codes */
 const listed = (codes) => codes.map((code) => `\`${code}\``).join(", ");
 
+/** @param {Pick<MethodDefinition, "effect" | "repeatLoses">} definition */
+function effectOf({ effect, repeatLoses }) {
+  return repeatLoses === undefined ? EFFECTS[effect] : `${EFFECTS[effect]}, and loses ${repeatLoses}`;
+}
+
 /** @param {Row} row @param {MethodDefinition} definition */
-function methodSection({ name, aliases, role }, { summary, description, effect, since, ...rest }) {
-  const { params, result, failures, examples } = rest;
+function methodSection({ name, aliases, role }, { summary, description, since, ...rest }) {
+  const { params, result, failures, examples, mayLast } = rest;
   const about = [
     `${summary}.`,
     ...(description === undefined ? [] : [description]),
-    `Role \`${role}\`; ${EFFECTS[effect]}. Since ${since}.`,
+    `Role \`${role}\`; ${effectOf(rest)}. Since ${since}.`,
+    ...(mayLast ? ["A call of it is a job."] : []),
     ...aliases.map((alias) => `\`${alias}\` is another name of it.`),
   ].join(" ");
   const rows = Object.entries(params).map(([param, { schema, isRequired }]) => [

@@ -1,47 +1,17 @@
+import { isRepeatSafe } from "../../protocol/api/definition.js";
+import { DEFINITIONS } from "../../protocol/api/definitions.js";
 import type { Routed } from "../../protocol/json-rpc/methods/method.js";
 import type { JobProgress } from "../../protocol/storage/job-record.js";
 import type { PoolName } from "../../protocol/storage/names.js";
-import type { OperationName } from "../../protocol/storage/operations.js";
 import { partialOf } from "../../protocol/storage/partial-name.js";
 import { datasetsOf } from "../access/admission.js";
 import type { FetchState } from "../downloads/pending-fetch.js";
 import type { Asker } from "../rpc/node-handlers.js";
 import type { JobStart } from "./job-records.js";
 
-/** Operations that may last: their calls are jobs, whether their clients wait or not. */
-const LASTING: ReadonlySet<OperationName> = new Set<OperationName>([
-  "RequestImage",
-  "DeleteImage",
-  "CloneImage",
-  "DeleteDataset",
-  "CreateSnapshot",
-  "SnapshotGuest",
-  "CloneSnapshot",
-  "DeleteSnapshot",
-  "RollbackSnapshot",
-  "CreateGuestDisks",
-  "DeleteGuestsDisks",
-]);
-
-/**
- * Changes that must not be repeated without a look. A rollback loses what was written since; a deletion, and a
- * volume that gets the name of another, may meet what was made since; a new snapshot or a promoted volume
- * would find itself. All that is `once` in the definitions is here (src/protocol/api).
- */
-const UNSAFE_TO_REPEAT: ReadonlySet<OperationName> = new Set<OperationName>([
-  "DeleteImage",
-  "DeleteDataset",
-  "CreateSnapshot",
-  "SnapshotGuest",
-  "DeleteSnapshot",
-  "RollbackSnapshot",
-  "RenameVolume",
-  "PromoteVolume",
-  "DeleteBookmark",
-]);
-
+/** Operations that are part of a method have no definition: their calls are no jobs. */
 export function mayLast({ operation }: Routed): boolean {
-  return LASTING.has(operation.op);
+  return DEFINITIONS[operation.op]?.mayLast === true;
 }
 
 /** The job that the call of a change is. Most end before anybody asks, so it says little until then. */
@@ -81,7 +51,8 @@ class JobOfCall implements JobStart {
   }
 
   get repeatSafe() {
-    return !UNSAFE_TO_REPEAT.has(this.routed.operation.op);
+    const definition = DEFINITIONS[this.routed.operation.op];
+    return definition === undefined || isRepeatSafe(definition);
   }
 }
 

@@ -7,7 +7,7 @@ export type Discovery = () => Soon<Uint8Array>;
 /** What service discovery of OpenRPC calls. Source: https://spec.open-rpc.org/#service-discovery-method */
 export const DISCOVER = "rpc.discover";
 
-/** The document is made when it is asked for first: until then the words of all methods are not loaded. */
+/** The document is made when it is asked for first: until then the schemas of the records are not loaded. */
 export function createDiscovery(methods: MethodTable, version: string): Discovery {
   /** Undefined until somebody asks. */
   let document: Soon<Uint8Array> | undefined;

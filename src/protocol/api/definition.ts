@@ -15,6 +15,10 @@ export interface MethodDefinition {
   readonly params: Readonly<Record<string, Parameter>>;
   readonly result: JsonSchema;
   readonly effect: Effect;
+  /** Its call is a job, whether its client waits or not. */
+  readonly mayLast?: true;
+  /** What a late repeat of a `repeatable` change loses, though it answers as the first did. */
+  readonly repeatLoses?: string;
   /** Who answers it: the actor of a pool, or the daemon itself. */
   readonly answeredBy: "pool" | "daemon";
   /**
@@ -59,6 +63,17 @@ export function optional(schema: JsonSchema): Parameter {
 export const pool = optional(
   text("The pool, where the daemon has several. Without it the first one serves."),
 );
+
+/**
+ * Whether a change may be made again later without a look. A deletion, and a volume that gets the name of another,
+ * may meet what was made since; a new snapshot or a promoted volume would find itself.
+ */
+export function isRepeatSafe({
+  effect,
+  repeatLoses,
+}: Pick<MethodDefinition, "effect" | "repeatLoses">): boolean {
+  return effect !== "once" && repeatLoses === undefined;
+}
 
 /** What any method may answer, whatever it is about. */
 const ANY = [

@@ -49,6 +49,7 @@ export const GUEST_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
     params: { ...params, ...termsParams },
     result: guest,
     effect: "repeatable",
+    mayLast: true,
     answeredBy: "pool",
     failures: {
       ...ofItsDisks,
@@ -70,6 +71,7 @@ export const GUEST_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
     params: { ...params, ...termsParams },
     result: guest,
     effect: "repeatable",
+    mayLast: true,
     answeredBy: "pool",
     failures: {
       "request.invalid": "`invalid argument`: no guest, or no id",

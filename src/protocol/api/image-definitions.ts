@@ -66,6 +66,7 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
     },
     result: oneImage,
     effect: "repeatable",
+    mayLast: true,
     answeredBy: "pool",
     failures: {
       "request.missing_field": "`need id`",
@@ -92,6 +93,7 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
     params: { id, pool, ...termsParams },
     result: oneImage,
     effect: "once",
+    mayLast: true,
     answeredBy: "pool",
     failures: {
       "image.not_found": "`not found`",
@@ -113,6 +115,7 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
     },
     result: object({ volumes: oneOf(record("Volume")) }),
     effect: "repeatable",
+    mayLast: true,
     answeredBy: "pool",
     failures: {
       "request.missing_field": "`need dest`",

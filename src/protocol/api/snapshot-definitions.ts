@@ -58,6 +58,7 @@ export const SNAPSHOT_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = 
     },
     result: snapshots,
     effect: "once",
+    mayLast: true,
     answeredBy: "pool",
     failures: {
       "request.missing_field": "`need an id`, or `need a dest`",
@@ -88,6 +89,7 @@ export const SNAPSHOT_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = 
     },
     result: snapshots,
     effect: "once",
+    mayLast: true,
     answeredBy: "pool",
     failures: {
       "request.missing_field": "`need an id`, or `need a dest`",
@@ -110,6 +112,7 @@ export const SNAPSHOT_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = 
     },
     result: snapshots,
     effect: "once",
+    mayLast: true,
     answeredBy: "pool",
     failures: {
       ...ofItsName,
@@ -134,6 +137,8 @@ export const SNAPSHOT_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = 
     },
     result: oneSnapshot,
     effect: "repeatable",
+    mayLast: true,
+    repeatLoses: "what was written since",
     answeredBy: "pool",
     failures: {
       ...ofItsName,

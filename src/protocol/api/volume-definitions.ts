@@ -89,6 +89,7 @@ export const VOLUME_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
     },
     result: oneVolume,
     effect: "once",
+    mayLast: true,
     answeredBy: "pool",
     failures: {
       "request.missing_field": "`need an id`",

@@ -124,6 +124,7 @@ export const VOLUME_VERB_DEFINITIONS: Readonly<Record<string, MethodDefinition>>
     },
     result: oneVolume,
     effect: "repeatable",
+    mayLast: true,
     answeredBy: "pool",
     failures: {
       "request.missing_field": "`need an id`, or `need dest`",

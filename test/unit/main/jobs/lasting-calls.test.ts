@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import { ANYONE } from "../../../../src/main/access/caller.js";
-import { jobOfCall } from "../../../../src/main/jobs/lasting-calls.js";
+import { jobOfCall, mayLast } from "../../../../src/main/jobs/lasting-calls.js";
 import { DEFINITIONS } from "../../../../src/protocol/api/definitions.js";
 import { readJson } from "../../../../src/protocol/json-rpc/json.js";
 import { createMethodTable } from "../../../../src/protocol/json-rpc/methods/table.js";
-import type { PoolName } from "../../../../src/protocol/storage/names.js";
+import type { PoolName, SnapshotName } from "../../../../src/protocol/storage/names.js";
 import { isChange } from "../../../../src/protocol/storage/operation-kinds.js";
 
 const asker = { caller: ANYONE, client: { requestId: "r", peer: "192.0.2.1", onDisconnect: () => {} } };
@@ -21,6 +21,16 @@ test.each(createMethodTable().all.map((method) => [method.name, method] as const
     expect(isChange(planned.value.operation.op)).toBe(true);
     expect(planned.value.terms).toEqual({ background: true, key: "" });
     const { repeatSafe } = jobOfCall(planned.value, asker, () => []);
-    if (name !== "RollbackSnapshot") expect(repeatSafe).toBe(effect !== "once");
+    expect(repeatSafe).toBe(effect !== "once" && name !== "RollbackSnapshot");
   },
 );
+
+test("changes that may last are jobs, and reads and parts of methods never", () => {
+  const lasting = Object.keys(DEFINITIONS).filter((name) => DEFINITIONS[name]?.mayLast);
+  expect(lasting.filter((name) => DEFINITIONS[name]?.effect === "read")).toEqual([]);
+  const pool = "tank" as PoolName;
+  const name = "tank/v@s" as SnapshotName;
+  expect(mayLast({ pool, operation: { op: "DeleteDataset", name } })).toBe(true);
+  expect(mayLast({ pool, operation: { op: "GetPool" } })).toBe(false);
+  expect(mayLast({ pool, operation: { op: "CloseSend", name, tag: "t" } })).toBe(false);
+});
