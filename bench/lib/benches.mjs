@@ -45,6 +45,11 @@ export const BENCHES = [
     question: "How long do several clients of one snapshot take, compared with one client?",
   },
   {
+    name: "library",
+    question:
+      "What do calls of libzfs_core gain over commands, and over what a service with a command a call can do?",
+  },
+  {
     name: "mixed",
     question: "What do shared look-ups and grouped snapshots gain on real OpenZFS?",
   },
