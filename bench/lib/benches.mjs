@@ -62,6 +62,11 @@ export const BENCHES = [
     question: "How long do image pack, inspect and unpack take, compared with a copy of the same disk?",
   },
   {
+    name: "fetches",
+    question:
+      "How fast do images come in, plain and gzipped, one and eight at once, compared with curl in a pipe?",
+  },
+  {
     name: "scale",
     question: "Does a look-up slow down when the pool holds many snapshots?",
   },
