@@ -1,8 +1,7 @@
 import { lookup } from "node:dns";
-import { type IncomingMessage, request as requestHttp } from "node:http";
-import { request as requestHttps } from "node:https";
 import { BlockList, isIP, type LookupFunction } from "node:net";
 import { type ImageHosts, isAllowed, mayBeLocal, shownUrl } from "../../protocol/storage/image-hosts.js";
+import { type GetOptions, getReply, type Reply } from "./http-get.js";
 
 /** Why the reply of an image service can't be had. The message is for the client, and has no secret. */
 export class SourceFailure extends Error {
@@ -20,17 +19,12 @@ export class SourceFailure extends Error {
   }
 }
 
-export interface SourceOptions {
+export interface SourceOptions extends Pick<GetOptions, "connectMs" | "idleMs" | "signal"> {
   readonly hosts: ImageHosts;
-  /** Time limit of connecting, in milliseconds. */
-  readonly connectMs: number;
-  /** The request fails if nothing arrives for this long, in milliseconds. */
-  readonly idleMs: number;
-  readonly signal: AbortSignal;
 }
 
 const MAX_REDIRECTS = 10;
-const REDIRECTS: ReadonlySet<number | undefined> = new Set([301, 302, 303, 307, 308]);
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /** Addresses of this machine, of its link, and of nobody. An IPv4 one written as IPv6 counts too. */
 const localAddresses = new BlockList();
@@ -63,61 +57,29 @@ function checkedLookup(url: URL): LookupFunction {
     });
 }
 
-/** Sends a GET to `url` and follows no redirect. Resolves with the head of the reply. */
-function get(url: URL, { hosts, connectMs, idleMs, signal }: SourceOptions): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    const request = url.protocol === "https:" ? requestHttps : requestHttp;
-    const asked = request(url, {
-      agent: false,
-      signal,
-      headers: { accept: "*/*" },
-      ...(mayBeLocal(hosts, url) ? {} : { lookup: checkedLookup(url) }),
-    });
-    let reply: IncomingMessage | undefined;
-    const connecting = setTimeout(() => {
-      asked.destroy(new SourceFailure("silent", `no connection within ${connectMs} ms`));
-    }, connectMs);
-    asked.once("socket", (socket) => {
-      socket.once(url.protocol === "https:" ? "secureConnect" : "connect", () => clearTimeout(connecting));
-    });
-    const watch = () => {
-      asked.setTimeout(idleMs, () => {
-        // Bytes that wait here show that the receiver is slow, not the service.
-        if (reply && reply.readableLength > 0) return watch();
-        (reply ?? asked).destroy(new SourceFailure("silent", `nothing came for ${idleMs} ms`));
-      });
-    };
-    watch();
-    asked.once("response", (response) => {
-      reply = response;
-      resolve(response);
-    });
-    // Stays: an error after the head also reaches the reader of the body.
-    asked.on("error", reject);
-    asked.once("close", () => clearTimeout(connecting));
-    asked.end();
-  });
-}
-
 /**
  * Asks an image source, and follows its redirects. Each hop must be of an allowed host, and no name
  * of a source may lead to this machine or its link.
  * @returns the reply of the last hop, and its URL. Its body breaks with ECONNRESET if it is cut
  * short, and with SourceFailure if it falls silent.
- * Throws SourceFailure, or what node:http says, or AbortError.
+ * Throws SourceFailure, or what node:http says, or the signal's reason.
  */
 export async function openSource(
   start: string,
   options: SourceOptions,
-): Promise<{ readonly reply: IncomingMessage; readonly url: string }> {
+): Promise<{ readonly reply: Reply; readonly url: string }> {
   let url = new URL(start);
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
     if (!isAllowed(options.hosts, url))
       throw refuse(url, "the configuration's imageSources does not allow it");
-    const reply = await get(url, options);
+    const reply = await getReply(url, {
+      ...options,
+      lookup: mayBeLocal(options.hosts, url) ? undefined : checkedLookup(url),
+      silent: (message) => new SourceFailure("silent", message),
+    });
     const { location } = reply.headers;
     if (!REDIRECTS.has(reply.statusCode) || location === undefined) return { reply, url: url.href };
-    reply.on("error", () => {}).destroy();
+    reply.destroy();
     if (!URL.canParse(location, url.href)) throw refuse(url, "its redirect is no URL");
     url = new URL(location, url);
   }

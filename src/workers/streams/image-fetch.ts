@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
-import type { IncomingMessage } from "node:http";
-import { type Readable, Writable } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import { addAbortSignal, Writable } from "node:stream";
+import { finished, pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { codeOf } from "../../protocol/storage/caught-error.js";
 import { type FailedOutcome, fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
@@ -14,8 +13,9 @@ import { createStreamGuard } from "../../protocol/zfs-stream/stream-guard.js";
 import { startProcess } from "../processes/child-process.js";
 import { failureOf } from "../processes/command-failures.js";
 import { type CommandEnd, succeeded } from "../processes/run-command.js";
-import { firstBytes } from "./first-bytes.js";
+import type { Reply } from "./http-get.js";
 import { openSource, SourceFailure } from "./http-source.js";
+import type { ReplyBody } from "./reply-body.js";
 
 interface FetchOptions {
   readonly order: FetchOrder;
@@ -63,8 +63,6 @@ type Feeding =
   /** The stream broke on our side of the pipe. */
   | { readonly kind: "broken"; readonly error: unknown };
 
-/** How many bytes wait for the command before we take no more from the service. */
-const WAITING_BYTES = 1024 * 1024;
 /** How much zlib gives at once: with its default, 16 KiB, handing it over costs more than inflating it. */
 const INFLATED_BYTES = 256 * 1024;
 
@@ -90,36 +88,39 @@ interface WayListener {
 function guardedWayInto(stdin: Writable, { onTaken, onPassed }: WayListener): Writable {
   const guard = createStreamGuard();
   let streamBytes = 0;
-  const onWritten = (error: Error | null | undefined) => {
-    if (error) way.destroy(error);
-    else onTaken();
-  };
-  const pass = (part: Uint8Array) => {
-    stdin.write(part, onWritten);
-    streamBytes += part.length;
+  /** `done` is called once the command has the bytes: only then others may be in their memory. */
+  const pass = (parts: readonly Uint8Array[], done: (error?: Error | null) => void) => {
+    const last = parts.at(-1);
+    if (last === undefined) return done();
+    for (const part of parts) streamBytes += part.length;
+    for (const part of parts.slice(0, -1)) stdin.write(part);
+    stdin.write(last, (error) => {
+      if (!error) onTaken();
+      done(error);
+    });
   };
   stdin.on("error", () => {});
-  const way = new Writable({
-    highWaterMark: WAITING_BYTES,
+  return new Writable({
     write: (chunk, _encoding, done) => {
+      let parts: readonly Uint8Array[];
       try {
-        guard.push(chunk).forEach(pass);
+        parts = guard.push(chunk);
       } catch (error) {
         return done(error instanceof Error ? error : new Error(String(error)));
       }
+      pass(parts, done);
       onPassed(streamBytes);
-      if (stdin.writableLength > WAITING_BYTES) stdin.once("drain", done);
-      else done();
     },
     final: (done) => {
-      const rest = guard.finish();
-      if (rest.length > 0) pass(rest);
+      pass(
+        [guard.finish()].filter(({ length }) => length > 0),
+        () => {},
+      );
       onPassed(streamBytes);
       if (stdin.destroyed) done();
       else stdin.end(() => done());
     },
   });
-  return way;
 }
 
 /**
@@ -189,7 +190,7 @@ function retryAfterOf(text: string | undefined): number | undefined {
 }
 
 /** A service that is busy or broken may answer later; one that lacks the image, or refuses, won't. */
-function statusFailure({ statusCode = 0, headers }: IncomingMessage, url: string): FailedOutcome {
+function statusFailure({ statusCode, headers }: Reply, url: string): FailedOutcome {
   const message = `unexpected http response code: expected 200, received ${statusCode}, url: ${url}`;
   if (statusCode === 404 || statusCode === 410) return fail("image.source_not_found", message);
   const isTransient = statusCode >= 500 || statusCode === 408 || statusCode === 429;
@@ -214,19 +215,31 @@ export async function fetchImage(options: FetchOptions): Promise<Outcome<FetchRe
       if (reply.statusCode !== 200) return statusFailure(reply, shownUrl(url));
       const { "content-length": length } = reply.headers;
       if (length !== undefined) options.onLength?.(Number(length));
-      return await receiveBody(options, reply, order.digest ?? statedSha256(reply.headers));
+      return await receiveBody(options, reply.body, order.digest ?? statedSha256(reply.headers));
     } finally {
-      reply.on("error", () => {}).destroy();
+      reply.destroy();
     }
   } catch (error) {
     return signal.aborted ? INTERRUPTED : transferFailure(error, shownUrl(order.url));
   }
 }
 
+/** Writes a body to `way`, and ends it with the body or destroys it. */
+function pourInto(body: ReplyBody, way: Writable, onIncoming: (piece: Buffer) => void): void {
+  body.pour({
+    onPiece: (piece, done) => {
+      onIncoming(piece);
+      way.write(piece, () => done());
+    },
+    onEnd: () => void way.end(),
+    onError: (error) => void way.destroy(error instanceof Error ? error : new Error(String(error))),
+  });
+}
+
 /** `digest`: the SHA-256 that the body must have, in hex; undefined if nobody stated one. */
 async function receiveBody(
   options: FetchOptions,
-  body: Readable,
+  body: ReplyBody,
   digest: string | undefined,
 ): Promise<Outcome<FetchReport>> {
   const { order, children, signal, onMoved, onProgress } = options;
@@ -240,12 +253,15 @@ async function receiveBody(
     onProgress?.(receivedBytes, streamBytes);
   };
   // Resolves with the first bytes: no process starts before the service sends something.
-  const { head, whole } = await firstBytes(body, GZIP_HEAD_BYTES, signal);
+  const head = await body.first(GZIP_HEAD_BYTES);
   const feed = (way: Writable) => {
-    whole.on("data", onIncoming);
-    return isGzip(head)
-      ? pipeline(whole, createGunzip({ chunkSize: INFLATED_BYTES }), way, { signal })
-      : pipeline(whole, way, { signal });
+    if (!isGzip(head)) {
+      pourInto(body, way, onIncoming);
+      return finished(addAbortSignal(signal, way));
+    }
+    const gunzip = createGunzip({ chunkSize: INFLATED_BYTES });
+    pourInto(body, gunzip, onIncoming);
+    return pipeline(gunzip, way, { signal });
   };
   const { end, feeding } = await receive(order.command, children, feed, {
     onStart: options.onStart,

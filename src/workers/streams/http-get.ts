@@ -1,0 +1,264 @@
+import { type IncomingHttpHeaders, type IncomingMessage, request as sendRequest } from "node:http";
+import { connect, isIP, type LookupFunction, type OnReadOpts, type Socket } from "node:net";
+import { Duplex } from "node:stream";
+import { connect as connectTls } from "node:tls";
+import { urlToHttpOptions } from "node:url";
+import { PieceMemory } from "./piece-memory.js";
+import { BodyPieces, type ReplyBody } from "./reply-body.js";
+
+/** The reply to a GET. */
+export interface Reply {
+  readonly statusCode: number;
+  readonly headers: IncomingHttpHeaders;
+  /** Breaks with ECONNRESET if it is cut short. */
+  readonly body: ReplyBody;
+  /** Closes the connection. */
+  destroy(): void;
+}
+
+export interface GetOptions {
+  /** Time limit of connecting, in milliseconds. */
+  readonly connectMs: number;
+  /** The request fails if nothing arrives for this long, in milliseconds. */
+  readonly idleMs: number;
+  readonly signal: AbortSignal;
+  readonly lookup: LookupFunction | undefined;
+  /** The error of a service that was silent for one of these times. */
+  silent(message: string): Error;
+}
+
+const HEAD_END = Buffer.from("\r\n\r\n");
+const NOTHING: Buffer = Buffer.alloc(0);
+/** How much of a body that node:http reads waits for its reader. */
+const WAITING_BYTES = 1024 * 1024;
+
+/**
+ * Sends a GET and follows no redirect. Rejects with what node:net, node:tls or node:http say, or with `silent`, or
+ * with the signal's reason.
+ */
+export function getReply(url: URL, options: GetOptions): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    new Exchange(url, options, resolve, reject).begin();
+  });
+}
+
+/**
+ * What comes is the head of a reply, which node:http reads; then the body. `plain`: a body with a length
+ * goes from the socket to its reader. node:http would copy each piece of it into new memory. `coded`:
+ * node:http reads the body too.
+ */
+type Stage = "head" | "headRead" | "plain" | "coded";
+
+/** A request and its reply, on a connection of its own. */
+class Exchange {
+  private stage: Stage = "head";
+  /** The last bytes of a head that has not ended. */
+  private tail = NOTHING;
+  /** What came behind the head, and is nobody's yet. */
+  private rest = NOTHING;
+  /** Of a plain body: bytes that are still to come. */
+  private left = 0;
+  /** Whether the socket is not read, for want of somebody who takes more. */
+  private isPaused = false;
+  private reply: IncomingMessage | undefined;
+  /** Whether node:http knows that no more bytes come. */
+  private hasEnded = false;
+  private isOver = false;
+  private connecting: NodeJS.Timeout | undefined;
+  private readonly memory = new PieceMemory(() => this.goOn());
+  private readonly body = new BodyPieces(() => this.goOn());
+  private readonly socket: Socket;
+  /** The connection as node:http sees it. */
+  private readonly wire: Duplex;
+
+  constructor(
+    private readonly url: URL,
+    private readonly options: GetOptions,
+    private readonly resolve: (reply: Reply) => void,
+    private readonly reject: (error: unknown) => void,
+  ) {
+    this.socket = this.open();
+    this.wire = new Duplex({
+      read: () => this.goOn(),
+      write: (chunk, encoding, done) => void this.socket.write(chunk, encoding, done),
+      destroy: (error, done) => {
+        this.socket.destroy();
+        done(error);
+      },
+    });
+  }
+
+  begin(): void {
+    const { url, options, socket, wire } = this;
+    const { connectMs, idleMs, signal, silent } = options;
+    if (signal.aborted) return this.fail(signal.reason);
+    signal.addEventListener("abort", this.onAbort);
+    this.connecting = setTimeout(() => this.fail(silent(`no connection within ${connectMs} ms`)), connectMs);
+    socket.once(url.protocol === "https:" ? "secureConnect" : "connect", () => clearTimeout(this.connecting));
+    socket.setTimeout(idleMs, () => {
+      // Bytes that wait here show that the receiver is slow, not the service.
+      if (this.isPaused) socket.setTimeout(idleMs);
+      else this.fail(silent(`nothing came for ${idleMs} ms`));
+    });
+    socket.on("error", (error) => this.fail(error));
+    socket.once("end", () => this.onEnd());
+    socket.once("close", () => this.onEnd());
+    // Each of its errors reaches the request too.
+    wire.on("error", () => {});
+    const request = sendRequest({
+      ...urlToHttpOptions(url),
+      protocol: "http:",
+      defaultPort: url.protocol === "https:" ? 443 : 80,
+      headers: { accept: "*/*", connection: "close" },
+      createConnection: () => wire,
+    });
+    request.on("error", (error) => this.fail(error));
+    request.on("information", () => this.afterHead("head"));
+    request.once("response", (reply) => this.onResponse(reply));
+    request.end();
+  }
+
+  private readonly onAbort = () => this.fail(this.options.signal.reason);
+
+  private open(): Socket {
+    const { url } = this;
+    const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
+    const isTls = url.protocol === "https:";
+    const onread: OnReadOpts & { readonly buffer: () => Buffer } = {
+      buffer: () => this.memory.next(),
+      callback: (count, buffer) => {
+        if (!this.onBytes(Buffer.from(buffer.buffer, buffer.byteOffset, count))) this.pause();
+        // With false the socket would go on in the same memory.
+        return true;
+      },
+    };
+    const { lookup } = this.options;
+    const to = { host, port: Number(url.port) || (isTls ? 443 : 80), onread, ...(lookup && { lookup }) };
+    if (!isTls) return connect(to);
+    return connectTls({ ...to, ALPNProtocols: ["http/1.1"], ...(isIP(host) === 0 && { servername: host }) });
+  }
+
+  /** Takes what has come; its memory is used again. @returns whether more can be taken. */
+  private onBytes(bytes: Buffer): boolean {
+    switch (this.stage) {
+      case "head":
+        return this.takeHead(Buffer.from(bytes));
+      case "headRead":
+        this.rest = Buffer.concat([this.rest, bytes]);
+        return false;
+      case "coded":
+        return this.wire.push(Buffer.from(bytes));
+      case "plain":
+        this.memory.hold(bytes);
+        return this.takePlain(bytes, () => this.memory.release(bytes)) && !this.memory.isLow;
+    }
+  }
+
+  /** Gives node:http all that is of the head, and nothing else. */
+  private takeHead(bytes: Buffer): boolean {
+    const seen = Buffer.concat([this.tail, bytes]);
+    const at = seen.indexOf(HEAD_END);
+    if (at < 0) {
+      this.tail = seen.subarray(1 - HEAD_END.length);
+      this.wire.push(bytes);
+      return true;
+    }
+    const end = at + HEAD_END.length - this.tail.length;
+    this.tail = NOTHING;
+    this.stage = "headRead";
+    this.rest = bytes.subarray(end);
+    this.wire.push(bytes.subarray(0, end));
+    return false;
+  }
+
+  private onResponse(reply: IncomingMessage): void {
+    this.reply = reply;
+    reply.on("error", (error) => this.fail(error));
+    const { statusCode = 0, headers } = reply;
+    const length = headers["content-length"];
+    const isPlain = statusCode === 200 && length !== undefined && !("transfer-encoding" in headers);
+    if (isPlain) this.left = Number(length);
+    else this.passOn(reply);
+    this.resolve({ statusCode, headers, body: this.body, destroy: () => this.close() });
+    this.afterHead(isPlain ? "plain" : "coded");
+  }
+
+  /** Once node:http has returned: it must not be given bytes while it tells of others. */
+  private afterHead(stage: Stage): void {
+    process.nextTick(() => {
+      this.stage = stage;
+      const { rest } = this;
+      this.rest = NOTHING;
+      if (this.takeRest(rest)) this.goOn();
+    });
+  }
+
+  /** What came behind the head is in memory of its own. @returns whether more can be taken. */
+  private takeRest(rest: Buffer): boolean {
+    if (this.stage === "plain") return this.takePlain(rest, () => {});
+    return rest.length === 0 || this.onBytes(rest);
+  }
+
+  /** @returns whether more can be taken. */
+  private takePlain(bytes: Buffer, done: () => void): boolean {
+    const { body } = this;
+    const piece = bytes.subarray(0, this.left);
+    this.left -= piece.length;
+    const isWanted = body.push(piece, done);
+    if (this.left === 0) body.end();
+    return this.left > 0 && isWanted;
+  }
+
+  /** Hands on a body that node:http reads. */
+  private passOn(reply: IncomingMessage): void {
+    let waiting = 0;
+    reply.on("data", (piece: Buffer) => {
+      waiting += piece.length;
+      const isWanted = this.body.push(piece, () => {
+        waiting -= piece.length;
+        if (waiting < WAITING_BYTES) reply.resume();
+      });
+      if (!isWanted || waiting >= WAITING_BYTES) reply.pause();
+    });
+    reply.once("end", () => this.body.end());
+  }
+
+  private pause(): void {
+    this.isPaused = true;
+    this.socket.pause();
+  }
+
+  /** Reads on, after a pause. */
+  private goOn(): void {
+    if (this.stage === "headRead" || this.isOver) return;
+    this.reply?.resume();
+    if (!this.isPaused) return;
+    this.isPaused = false;
+    this.socket.setTimeout(this.options.idleMs);
+    this.socket.resume();
+  }
+
+  /** No more bytes come. */
+  private onEnd(): void {
+    if (this.isOver) return;
+    if (this.stage !== "plain") {
+      if (!this.hasEnded) this.wire.push(null);
+      this.hasEnded = true;
+    } else if (this.left > 0) this.fail(Object.assign(new Error("aborted"), { code: "ECONNRESET" }));
+  }
+
+  private fail(error: unknown): void {
+    if (this.isOver) return;
+    this.body.fail(error);
+    this.reject(error);
+    this.close();
+  }
+
+  private close(): void {
+    this.isOver = true;
+    clearTimeout(this.connecting);
+    this.options.signal.removeEventListener("abort", this.onAbort);
+    this.wire.destroy();
+    this.socket.destroy();
+  }
+}
