@@ -41,13 +41,24 @@ const CASES = [
 export default {
   title: "events that reach WebSockets",
   run: async (tools) => {
-    const { settings, compare, note } = tools;
+    const { settings, compare, bound, note } = tools;
     for (let run = 0; run < settings.runs; run++) for (const each of CASES) await measure(tools, each);
     for (const of of [BATCHES, MESSAGES]) compare({ label: `events by ${of}, to ${BARE}`, of, to: BARE });
+    for (const { name, server } of CASES) {
+      const [of, to] = [`${name}: at the end`, `${name}: after a third`];
+      const target = server === "bare" ? {} : { atMost: 1.1 };
+      compare({ label: `memory at the end to that after a third, ${name}`, of, to, ...target });
+      bound({ label: `subscribers without an event of theirs, ${name}`, of: `${name}: lacking`, atMost: 0 });
+    }
+    bound({ label: `published, ${SHARES}`, of: `${SHARES}: published`, atLeast: 0.99 * TEAMS_RATE });
+    if (!settings.brief)
+      bound({ label: `deliveries, ${SHARES}`, of: SHARES, atLeast: (0.99 * TEAMS_RATE * COUNT) / TEAMS });
     note(
       `${settings.brief ? BRIEF_COUNT : COUNT} subscribers in ${PROCESSES} processes on the same machine, which shares its processors with them. The first three ` +
         `cases publish ${PER_TURN} events at once, as fast as subscribers take them; the last one waits for nobody. No subscriber may ` +
-        "miss an event, or be cut off, or the bench fails. An event is about 250 bytes.",
+        "miss an event, or be cut off, or the bench fails. An event is about 250 bytes. The hub has all the events that it keeps " +
+        "from the start. Memory is looked at after a third of the time, when all has been used once, and at the end: with " +
+        `BENCH_FULL=1 after ${FULL_S / 3} s and after ${FULL_S} s.`,
     );
   },
 };
@@ -80,8 +91,14 @@ async function measure(tools, { name, server, batches, teams, load }) {
   add("events published", `${name}: published`, "events/s", published / seconds);
   add("bytes", `${name}: bytes`, "MB/s", got.bytes / took / 1e6);
   add("processor time of the server", `${name}: processor`, "ns/event", (cpuSeconds / got.events) * 1e9);
-  add("memory of the server", `${name}: at the begin`, "MiB", rss[0] ?? 0);
+  add("memory of the server", `${name}: after a third`, "MiB", rss[Math.floor(rss.length / 3)] ?? 0);
   add("memory of the server", `${name}: at the end`, "MiB", rss.at(-1) ?? 0);
+  add(
+    "subscribers without an event of theirs",
+    `${name}: lacking`,
+    "subscribers",
+    count - got.whole + got.gaps,
+  );
   subscribers.stop();
   await service.stop();
   if (got.whole !== count || cuts > 0 || got.gaps > 0 || Math.abs(got.events - due) > count) {

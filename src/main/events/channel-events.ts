@@ -46,7 +46,7 @@ export function openChannelEvents(
   { grant, isCurrent }: Caller,
 ): ChannelEvents {
   let subscription: Subscription | undefined;
-  /** From `first` on; the ones before have been sent. */
+  /** From `first` on; the ones before have been sent. A client that keeps up has none. */
   let queue: Uint8Array[] = [];
   let first = 0;
   let waiting = 0;
@@ -57,33 +57,57 @@ export function openChannelEvents(
   /** Until the reply to Subscribe is sent, no event is. */
   let isHeld = false;
 
+  /** Sends messages from the one at `from` on, as many as the transport may have. @returns where the others begin. */
+  function sendFrom(messages: readonly Uint8Array[], from: number): number {
+    let next = from;
+    const sendSome = () => {
+      let sent = 0;
+      for (let each = messages[next]; each && sent < KEPT_BYTES; each = messages[++next]) {
+        channel.send(each);
+        sent += each.length;
+      }
+    };
+    while (next < messages.length && channel.waitingBytes < KEPT_BYTES) {
+      const before = next;
+      channel.together(sendSome);
+      // It was closed meanwhile.
+      if (next === before) break;
+    }
+    return next;
+  }
+
   function pump(): void {
-    if (isHeld) return;
-    while (first < queue.length && channel.waitingBytes < KEPT_BYTES) channel.together(sendSome);
+    if (isHeld || queue.length === 0) return;
+    const before = first;
+    first = sendFrom(queue, first);
+    waiting -= bytesOf(queue, before, first);
     if (first < queue.length) return;
     queue = [];
     first = 0;
     limit = subscriberBytes;
   }
 
-  function sendSome(): void {
-    let sent = 0;
-    for (let next = queue[first]; next && sent < KEPT_BYTES; next = queue[first]) {
-      channel.send(next);
-      first++;
-      sent += next.length;
-    }
-    waiting -= sent;
-  }
-
-  function add(batch: EventBatch): number {
-    let bytes = 0;
-    for (const message of isBatched ? batch.together : batch.messages) {
-      queue.push(message);
-      bytes += message.length;
-    }
+  /** @returns how many bytes wait more than before. */
+  function add(messages: readonly Uint8Array[], from = 0): number {
+    const bytes = bytesOf(messages, from);
+    for (const message of messages.slice(from)) queue.push(message);
     waiting += bytes;
     return bytes;
+  }
+
+  const messagesOf = (batch: EventBatch) => (isBatched ? batch.together : batch.messages);
+
+  /**
+   * What can be sent at once is not queued: queues of thousands of clients, filled and emptied within a turn, would all
+   * be garbage that only a collection of the whole heap finds.
+   */
+  function take(batch: EventBatch): void {
+    const messages = messagesOf(batch);
+    const isBehind = isHeld || queue.length > 0;
+    const sent = isBehind ? 0 : sendFrom(messages, 0);
+    if (sent < messages.length) add(messages, sent);
+    if (isBehind) pump();
+    if (waiting > limit) close("slow");
   }
 
   function close(reason: SubscriptionEnd): void {
@@ -98,11 +122,7 @@ export function openChannelEvents(
 
   const subscriber: Subscriber = {
     kind: "websocket",
-    take: (batch) => {
-      add(batch);
-      pump();
-      if (waiting > limit) close("slow");
-    },
+    take,
     end: async (reason) => close(reason),
   };
 
@@ -123,7 +143,7 @@ export function openChannelEvents(
     isBatched = wanted.value.batches;
     subscription = hub.subscribe({ ...wanted.value, grant }, subscriber);
     const { epoch, seq, isComplete, missed } = subscription;
-    if (missed) limit += add(missed);
+    if (missed) limit += add(messagesOf(missed));
     return succeed(JSON.stringify({ epoch, seq, complete: isComplete }));
   }
 
@@ -152,6 +172,13 @@ export function openChannelEvents(
       stop();
     },
   };
+}
+
+/** How many bytes those from `from` on have, before the one at `to`. */
+function bytesOf(messages: readonly Uint8Array[], from: number, to = messages.length): number {
+  let bytes = 0;
+  for (let index = from; index < to; index++) bytes += messages[index]?.length ?? 0;
+  return bytes;
 }
 
 function readWanted(

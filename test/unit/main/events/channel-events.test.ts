@@ -132,6 +132,36 @@ test("a client that takes nothing has little with the transport, and is cut off"
   expect([hub.subscribers(), cuts]).toEqual([0, ["slow"]]);
 });
 
+test("what the transport does not take of the events of a turn follows, once and in order", async () => {
+  const hub = createEventHub("e", 1_000);
+  const { call, events, channel, closes, state, sent, numbers } = open(hub);
+  call("Subscribe", {});
+  events.onReply();
+  const { send } = channel;
+  Object.assign(channel, {
+    send: (text: Uint8Array) => {
+      state.waitingBytes += text.length;
+      send(text);
+    },
+  });
+  hub.publish(happening);
+  await turn();
+  const few = Math.ceil((64 * 1024) / (sent[0]?.length ?? 1));
+  for (let count = 0; count < few + 3; count++) hub.publish(happening);
+  await turn();
+  expect(numbers().length).toBeGreaterThan(few - 3);
+  expect(numbers().length).toBeLessThan(few + 4);
+  hub.publish(happening);
+  await turn();
+  expect(numbers().at(-1)).toBeLessThan(few + 4);
+  state.waitingBytes = 0;
+  events.onDrain();
+  hub.publish(happening);
+  await turn();
+  expect(numbers()).toEqual(Array.from({ length: few + 6 }, (_, index) => index + 1));
+  expect(closes).toEqual([]);
+});
+
 test("a client that takes something goes on, and what it has missed does not count as slowness", async () => {
   const hub = createEventHub("e", 1_000);
   for (let count = 0; count < 100; count++) hub.publish(happening);
