@@ -10,6 +10,7 @@ import { connect } from "node:net";
 const READ_BYTES = 256 * 1024;
 const HEAD_END = "\r\n\r\n";
 const KEY = "AAAAAAAAAAAAAAAAAAAAAA==";
+const NO_BYTES = Buffer.alloc(0);
 
 /** A text of less than 64 KiB as a client's frame. @param {string} text */
 export function frameOf(text) {
@@ -92,7 +93,7 @@ export async function openRawSocket(
  */
 export function createFrameReader(onFrame) {
   /** What has come of a frame that is not whole. @type {Buffer} */
-  let left = Buffer.alloc(0);
+  let left = NO_BYTES;
   return (chunk) => {
     const all = left.length === 0 ? chunk : Buffer.concat([left, chunk]);
     let at = 0;
@@ -108,7 +109,7 @@ export function createFrameReader(onFrame) {
       onFrame((all[at] ?? 0) & 0x0f, all.subarray(at + headBytes, end));
       at = end;
     }
-    left = Buffer.from(all.subarray(at));
+    left = at === all.length ? NO_BYTES : Buffer.from(all.subarray(at));
   };
 }
 

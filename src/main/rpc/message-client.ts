@@ -3,8 +3,9 @@ import type { Client } from "../pools/actor-handle.js";
 
 /** Whom the answer of one message of a channel is for. */
 export class MessageClient implements Client {
-  private goneListeners: (() => void)[] = [];
-  private endListeners: (() => void)[] = [];
+  /** Undefined while there are none: few calls have some. */
+  private goneListeners: (() => void)[] | undefined;
+  private endListeners: (() => void)[] | undefined;
   private hasEnded = false;
 
   constructor(
@@ -14,13 +15,16 @@ export class MessageClient implements Client {
   ) {}
 
   onDisconnect(listener: () => void): void {
-    if (!this.hasEnded) this.goneListeners.push(listener);
+    if (this.hasEnded) return;
+    this.goneListeners ??= [];
+    this.goneListeners.push(listener);
   }
 
   /** `listener` is called once: when the kernel has the reply, or the channel is closed. */
   onEnd(listener: () => void): void {
-    if (this.hasEnded) listener();
-    else this.endListeners.push(listener);
+    if (this.hasEnded) return listener();
+    this.endListeners ??= [];
+    this.endListeners.push(listener);
   }
 
   /** The kernel has the reply, or there is none. */
@@ -28,14 +32,14 @@ export class MessageClient implements Client {
     const listeners = this.endListeners;
     this.span?.end();
     this.hasEnded = true;
-    this.goneListeners = [];
-    this.endListeners = [];
-    for (const listener of listeners) listener();
+    this.goneListeners = undefined;
+    this.endListeners = undefined;
+    for (const listener of listeners ?? []) listener();
   }
 
   /** The channel was closed before that. */
   leave(): void {
-    for (const listener of this.goneListeners) listener();
+    for (const listener of this.goneListeners ?? []) listener();
     this.end();
   }
 }
