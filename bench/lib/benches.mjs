@@ -7,6 +7,10 @@ export const BENCHES = [
       "How many small calls a second does the daemon answer, compared with a bare uWebSockets.js server?",
   },
   {
+    name: "tls",
+    question: "How many small calls a second are left with TLS and tokens?",
+  },
+  {
     name: "websocket",
     question: "How many calls a second does one WebSocket carry, compared with one HTTP connection?",
   },

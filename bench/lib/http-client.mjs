@@ -66,10 +66,20 @@ export function openConnection(port) {
   });
 }
 
-/** The HTTP request of a call, as an agent sends it. @param {string} method @param {object} params */
-export function requestText(method, params) {
+/**
+ * The HTTP request of a call, as an agent sends it.
+ * @param {string} method @param {object} params @param {Record<string, string>} [headers] besides those that all have
+ */
+export function requestText(method, params, headers = {}) {
   const body = callBody(method, params);
-  return `POST /_mistify_RPC_ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+  const all = {
+    Host: "127.0.0.1",
+    "Content-Type": "application/json",
+    "Content-Length": String(Buffer.byteLength(body)),
+    ...headers,
+  };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `POST /_mistify_RPC_ HTTP/1.1\r\n${lines.join("")}\r\n${body}`;
 }
 
 /** @param {string} method @param {object} params */
@@ -88,12 +98,12 @@ export function replyOf(text) {
 
 /**
  * Sends one call on a new connection. Rejects unless the call succeeds.
- * @param {number} port @param {string} method @param {object} params
+ * @param {number} port @param {string} method @param {object} params @param {Record<string, string>} [headers]
  */
-export async function must(port, method, params) {
+export async function must(port, method, params, headers) {
   const connection = await openConnection(port);
   try {
-    const { result, error } = replyOf(await connection.send(requestText(method, params)));
+    const { result, error } = replyOf(await connection.send(requestText(method, params, headers)));
     if (error !== null) throw new Error(`${method} ${JSON.stringify(params)}: ${error}`);
     return result;
   } finally {

@@ -10,6 +10,7 @@ import { repeatCall } from "./repeat-call.mjs";
  * @property {number} pid
  * @property {string} request
  * @property {string} expected the body of every reply
+ * @property {Buffer} [ca] who has signed the certificate of a server with TLS
  *
  * @typedef {object} Rate
  * @property {string} label of the side
@@ -32,9 +33,12 @@ export async function loadInTurns(sides, { round, connections, seconds }) {
   /** @type {Map<Side, Rate>} */
   const rates = new Map();
   for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
-    const { label, port, pid, request, expected } = side;
-    const cpuBefore = cpuSeconds(pid);
-    const report = await repeatCall({ port, request, expected, connections, seconds: seconds / ROUNDS });
+    const { label, pid } = side;
+    let cpuBefore = 0;
+    const onStart = () => {
+      cpuBefore = cpuSeconds(pid);
+    };
+    const report = await repeatCall({ ...side, connections, seconds: seconds / ROUNDS, onStart });
     const cpuUs = ((cpuSeconds(pid) - cpuBefore) / report.replies) * 1e6;
     rates.set(side, { label, perSecond: report.perSecond, cpuUs });
   }
@@ -46,7 +50,7 @@ export async function loadInTurns(sides, { round, connections, seconds }) {
  * @param {readonly Side[]} sides @param {number} seconds the time of a run
  */
 export async function warmUp(sides, seconds) {
-  for (const { port, request, expected } of sides) {
-    await repeatCall({ port, request, expected, connections: 100, seconds: Math.min(seconds, WARM_UP_S) });
+  for (const side of sides) {
+    await repeatCall({ ...side, connections: 100, seconds: Math.min(seconds, WARM_UP_S) });
   }
 }

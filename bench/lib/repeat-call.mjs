@@ -1,5 +1,6 @@
 // @ts-check
 import { connect } from "node:net";
+import { connect as connectTls } from "node:tls";
 import { reportOf } from "./load.mjs";
 
 const READ_BYTES = 64 * 1024;
@@ -11,10 +12,11 @@ const HEAD_END = "\r\n\r\n";
  *
  * A call costs this client a write, a read and a comparison. autocannon takes about three times the processor
  * time of a bare uWebSockets.js server, so with few cores it would measure itself.
- * @param {{ port: number, request: string, expected: string, connections: number, seconds: number }} options
+ * @param {{ port: number, request: string, expected: string, connections: number, seconds: number, ca?: Buffer | undefined, onStart?: () => void }} options
+ *   `ca`: the server speaks TLS, and this one has signed its certificate; `onStart`: called when all connections are open
  * @returns {Promise<import("./load.mjs").LoadReport>}
  */
-export async function repeatCall({ port, request, expected, connections, seconds }) {
+export async function repeatCall({ port, request, expected, connections, seconds, ca, onStart = () => {} }) {
   const requestBytes = Buffer.from(request);
   const expectedBytes = Buffer.from(expected);
   /** @type {number[]} */
@@ -23,14 +25,10 @@ export async function repeatCall({ port, request, expected, connections, seconds
   let replyBytes = 0;
   /** Set when the time is over and never reset. Each connection then closes after its last reply. */
   let isOver = false;
-  const startedAt = performance.now();
-  const timer = setTimeout(() => {
-    isOver = true;
-  }, seconds * 1000);
-
-  const runConnection = () =>
-    /** @type {Promise<void>} */ (
-      new Promise((resolve, reject) => {
+  /** @typedef {{ send: () => void, closed: Promise<void> }} Open a connection with its first request still to come */
+  const openConnection = () =>
+    /** @type {Promise<Open>} */ (
+      new Promise((opened, reject) => {
         const reply = Buffer.allocUnsafe(READ_BYTES);
         /** How many bytes of the current reply have arrived. */
         let got = 0;
@@ -61,15 +59,36 @@ export async function repeatCall({ port, request, expected, connections, seconds
           else send();
           return true;
         };
-        const onread = { buffer: Buffer.allocUnsafe(READ_BYTES), callback: onChunk };
-        const socket = connect({ host: "127.0.0.1", port, noDelay: true, onread }, send);
-        socket.once("error", reject);
-        socket.once("close", () => (isOver ? resolve() : reject(new Error("a connection was closed"))));
+        const server = { host: "127.0.0.1", port, noDelay: true };
+        const openPlain = () => {
+          const onread = { buffer: Buffer.allocUnsafe(READ_BYTES), callback: onChunk };
+          return connect({ ...server, onread }, onOpen);
+        };
+        // TLS hands over what it has decrypted in a buffer of its own.
+        const openTls = () =>
+          connectTls({ ...server, ca }, onOpen).on("data", (chunk) => void onChunk(chunk.length, chunk));
+        const socket = ca ? openTls() : openPlain();
+        /** @type {Promise<void>} */
+        const closed = new Promise((resolve, fail) => {
+          socket.once("error", fail);
+          socket.once("close", () => (isOver ? resolve() : fail(new Error("a connection was closed"))));
+        });
+        closed.catch(reject);
+        function onOpen() {
+          opened({ send, closed });
+        }
       })
     );
 
+  const all = await Promise.all(Array.from({ length: connections }, openConnection));
+  onStart();
+  const startedAt = performance.now();
+  const timer = setTimeout(() => {
+    isOver = true;
+  }, seconds * 1000);
+  for (const { send } of all) send();
   try {
-    await Promise.all(Array.from({ length: connections }, runConnection));
+    await Promise.all(all.map(({ closed }) => closed));
   } finally {
     clearTimeout(timer);
   }

@@ -26,13 +26,16 @@ export const QUOTA_BYTES = 2 ** 30;
 /**
  * Creates what the small calls read, and sends each of them once.
  * @param {number} port of a daemon on an empty embedded pool, with an image service
+ * @param {Record<string, string>} [headers] by which it knows its caller
  * @returns {Promise<SmallCall[]>}
  */
-export async function prepareSmallCalls(port) {
-  await must(port, "RequestImage", { id: "golden", type: "kvm" });
-  await must(port, "CreateVolume", { id: "guests/g/disk", size: 8 });
-  await must(port, "CreateSnapshot", { id: "guests/g/disk", dest: "s" });
-  return Promise.all(CALLS.map(({ method, params }) => sendOnce(port, method, params)));
+export async function prepareSmallCalls(port, headers) {
+  await must(port, "RequestImage", { id: "golden", type: "kvm" }, headers);
+  await must(port, "CreateVolume", { id: "guests/g/disk", size: 8 }, headers);
+  await must(port, "CreateSnapshot", { id: "guests/g/disk", dest: "s" }, headers);
+  return Promise.all(
+    CALLS.map(({ method, params }) => sendOnce(port, requestText(method, params, headers), method)),
+  );
 }
 
 /** The call of a method, which must succeed. @param {readonly SmallCall[]} calls @param {string} method */
@@ -45,10 +48,9 @@ export function findCall(calls, method) {
 /** @param {number} count */
 export const connectionsText = (count) => (count === 1 ? "1 connection" : `${count} connections`);
 
-/** @param {number} port @param {string} method @param {object} params @returns {Promise<SmallCall>} */
-async function sendOnce(port, method, params) {
+/** @param {number} port @param {string} request @param {string} method of it @returns {Promise<SmallCall>} */
+async function sendOnce(port, request, method) {
   const connection = await openConnection(port);
-  const request = requestText(method, params);
   const reply = await connection.send(request);
   connection.close();
   const [head = "", expected = ""] = reply.split("\r\n\r\n");
