@@ -18,6 +18,10 @@ const RANKS: readonly string[] = ROLES;
 const WAYS = ["plain", "tls", "socket"] as const;
 const VERSIONS = ["1.0", "2.0", "2.0 on a WebSocket"] as const;
 const NOT_ALLOWED: unknown = expect.stringContaining("not allowed");
+const UPGRADE = {
+  ...{ Connection: "Upgrade", Upgrade: "websocket" },
+  ...{ "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version": "13" },
+};
 const table = createMethodTable();
 
 /** The role that each method needs, as docs/access.md says. */
@@ -101,9 +105,16 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
     return { status: reply.status, text: await reply.text() };
   }
 
-  function post(way: (typeof WAYS)[number], path: string, authorization: string | undefined, body: string) {
-    const headers = { "content-type": "application/json", ...(authorization && { authorization }) };
-    const options = { method: "POST", headers, agent: false };
+  function post(
+    way: (typeof WAYS)[number],
+    path: string,
+    authorization: string | readonly string[] | undefined,
+    body: string,
+    upgrade?: Record<string, string>,
+  ) {
+    const shown = authorization && { Authorization: [authorization].flat() };
+    const headers = { "content-type": "application/json", ...shown, ...upgrade };
+    const options = { method: upgrade ? "GET" : "POST", headers, agent: false };
     return new Promise<{ status: number; text: string }>((resolve, reject) => {
       const answered = (reply: IncomingMessage) =>
         textOf(reply).then((text) => resolve({ status: reply.statusCode ?? 0, text }), reject);
@@ -240,6 +251,27 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
         opened: status === 401 ? expect.stringContaining("401") : undefined,
       });
     }
+  });
+
+  test("a request with two Authorization headers is refused, whatever they hold, and nothing of it is done", async () => {
+    const params = { id: "guests/twice/disk-0", size: 8 };
+    const body = JSON.stringify({ jsonrpc: "2.0", method: "CreateVolume", params, id: 1 });
+    const [admin, read] = [`Bearer ${tokens.admin}`, `Bearer ${tokens.read}`];
+    const pairs = [
+      [admin, admin],
+      [admin, read],
+      [read, admin],
+      [admin, "Bearer none"],
+    ];
+    for (const way of WAYS) {
+      for (const pair of pairs) {
+        const answer = await post(way, "/rpc", pair, body);
+        const refused = { status: 400, text: "bad request: more than one Authorization\n" };
+        expect({ way, ...answer }).toEqual({ way, ...refused });
+        expect({ way, ...(await post(way, "/rpc", pair, "", UPGRADE)) }).toEqual({ way, ...refused });
+      }
+    }
+    expect(await idsOf("admin", "ListVolumes", "volumes")).not.toContain("tank/guests/twice/disk-0");
   });
 
   test("a role below others has changed nothing by the calls that it may not make", async () => {

@@ -5,6 +5,8 @@ interface Granted {
   readonly role: string;
   readonly pools?: readonly string[];
   readonly names?: readonly string[];
+  /** As `new Date().toISOString()` has it. */
+  readonly expires?: string;
 }
 
 /** The token of that id in a file that `writeTokens` has written. */

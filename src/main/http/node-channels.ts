@@ -5,7 +5,8 @@ import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import type { WebSocket, WebSocketServer } from "ws";
 import { type AcceptedChannel, type Channel, NOT_TEXT } from "../../protocol/http/channel.js";
-import { type NodeRoom, replyOf, requestOf } from "../../protocol/http/node-exchange.js";
+import { PLAIN_TEXT } from "../../protocol/http/headers.js";
+import { headProblem, type NodeRoom, replyOf, requestOf } from "../../protocol/http/node-exchange.js";
 import type { TransportOptions } from "../../protocol/http/transport.js";
 
 /** The WebSockets of a server of node:http. */
@@ -102,7 +103,10 @@ export function addNodeChannels(
       outgoing.shouldKeepAlive = false;
       const given = incoming.headers["x-request-id"];
       const requestId = room.requestIds(typeof given === "string" ? given : "");
-      const accepted = channels.accept(requestOf(incoming), replyOf(outgoing, requestId, room));
+      const reply = replyOf(outgoing, requestId, room);
+      const problem = headProblem(incoming);
+      if (problem !== undefined) reply.send(400, PLAIN_TEXT, `${problem}\n`);
+      const accepted = problem === undefined && channels.accept(requestOf(incoming), reply);
       if (!accepted) return void outgoing.once("finish", () => stream.destroySoon());
       outgoing.detachSocket(stream);
       protocols.set(incoming, accepted.protocol);

@@ -9,7 +9,7 @@ export class ReceivedRequest implements HttpRequest {
   tooLarge = false;
   /**
    * Why the request must not be served: two lines of it say different things about where its body
-   * ends, or about whom it asks (RFC 9112, 3.2 and 6.3). The module takes the first of them.
+   * ends, or about whom it asks (RFC 9112, 3.2 and 6.3), or who asks. The module takes the first of them.
    */
   problem: string | undefined;
   private contentType = "";
@@ -19,7 +19,8 @@ export class ReceivedRequest implements HttpRequest {
   private secFetchSite = "";
   private contentLength = "";
   private requestId = "";
-  private authorization = "";
+  /** Undefined: it has none. */
+  private authorization: string | undefined;
   private lastEventId = "";
   private connection = "";
   private traceparent = "";
@@ -69,7 +70,8 @@ export class ReceivedRequest implements HttpRequest {
         this.requestId = value;
         break;
       case "authorization":
-        this.authorization = joined(this.authorization, value);
+        if (this.authorization !== undefined) this.problem = "bad request: more than one Authorization";
+        this.authorization = value;
         break;
       case "last-event-id":
         this.lastEventId = value;
@@ -106,7 +108,7 @@ export class ReceivedRequest implements HttpRequest {
       case "x-request-id":
         return this.requestId;
       case "authorization":
-        return this.authorization;
+        return this.authorization ?? "";
       case "last-event-id":
         return this.lastEventId;
       case "traceparent":

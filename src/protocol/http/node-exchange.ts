@@ -47,9 +47,10 @@ export function receive(
   const given = incoming.headers["x-request-id"];
   const requestId = room.requestIds(typeof given === "string" ? given : "");
   const reply = replyOf(outgoing, requestId, room);
-  if (incoming.headersDistinct.host && incoming.headersDistinct.host.length > 1) {
+  const problem = headProblem(incoming);
+  if (problem !== undefined) {
     reply.closeAfter = true;
-    return reply.send(400, PLAIN_TEXT, "bad request: more than one Host\n");
+    return reply.send(400, PLAIN_TEXT, `${problem}\n`);
   }
   askHalfClosed(incoming, outgoing);
   incoming.on("error", () => {});
@@ -78,6 +79,15 @@ export function receive(
 }
 
 const NO_BYTES = Buffer.alloc(0);
+
+/** Headers that say whom a request asks, or who asks. node:http takes the first of several. */
+const ONCE = ["Host", "Authorization"] as const;
+
+/** Why a request must not be served, whatever it asks for. */
+export function headProblem({ headersDistinct }: IncomingMessage): string | undefined {
+  const repeated = ONCE.find((name) => (headersDistinct[name.toLowerCase()]?.length ?? 0) > 1);
+  return repeated && `bad request: more than one ${repeated}`;
+}
 
 /**
  * Reads what comes of a body, and keeps nothing of it: a connection that is closed with bytes unread is

@@ -17,6 +17,11 @@ const limits = {
   connections: 100,
 };
 
+const UPGRADE = [
+  ...["Connection: Upgrade", "Upgrade: websocket"],
+  ...["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version: 13"],
+];
+
 describe.each(transports)("channels on $name", (transport) => {
   const closers: (() => unknown)[] = [];
   afterEach(async () => {
@@ -151,6 +156,31 @@ describe.each(transports)("channels on $name", (transport) => {
     expect(response.statusCode).toBe(401);
     expect(channels).toEqual([]);
   });
+
+  test.each(["Authorization", "Host"])(
+    "a request with two %s is answered 400, and opens none",
+    async (name) => {
+      let asked = 0;
+      const { listener, channels } = await serve({
+        accept: () => {
+          asked++;
+          return undefined;
+        },
+      });
+      const socket = connect({ host: "127.0.0.1", port: listener.port });
+      closers.push(() => socket.destroy());
+      let text = "";
+      socket.on("data", (chunk: Buffer) => {
+        text += chunk.toString();
+      });
+      const host = name === "Host" ? [] : ["Host: a"];
+      const lines = ["GET /rpc HTTP/1.1", ...host, `${name}: a`, `${name}: b`, ...UPGRADE, "", ""];
+      socket.write(lines.join("\r\n"));
+      await once(socket, "close");
+      expect(text).toMatch(new RegExp(`^HTTP/1.1 400 .*bad request: more than one ${name}\n$`, "s"));
+      expect([asked, channels]).toEqual([0, []]);
+    },
+  );
 
   test("a subprotocol is chosen only if the server wants it", async () => {
     const seen: string[] = [];

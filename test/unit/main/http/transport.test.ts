@@ -198,6 +198,9 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
     test.each([
       ["two different lengths", "Content-Length: 3\r\nContent-Length: 4\r\n"],
       ["two hosts", "Host: localhost\r\nContent-Length: 3\r\n"],
+      ["two callers", "Authorization: Bearer a\r\nAuthorization: Bearer b\r\nContent-Length: 3\r\n"],
+      ["one caller twice", "Authorization: Bearer a\r\nauthorization: Bearer a\r\nContent-Length: 3\r\n"],
+      ["nobody and a caller", "Authorization:\r\nAuthorization: Bearer a\r\nContent-Length: 3\r\n"],
     ])("a request with %s is answered 400, and its connection is closed", async (_title, lines) => {
       let calls = 0;
       handler = (_request, reply) => {
