@@ -24,6 +24,10 @@ export interface DaemonEvent {
   readonly failure?: { readonly code: Reason; readonly message: string };
   /** Of the topic `job`. */
   readonly job?: Job;
+  /** Of a pool that is `changed`: why. `missed`: others may have made changes that are not told, look anew. */
+  readonly what?: string;
+  /** More of that for people. */
+  readonly detail?: string;
 }
 
 export type EventTopic = "image" | "volume" | "snapshot" | "guest" | "job" | "pool" | "download";

@@ -15,7 +15,7 @@ interface PoolParts {
   readonly streaming: StreamingHandle;
   readonly metrics: Pick<Metrics, "spawned">;
   readonly downloads: Pick<Downloads, "liveTags">;
-  readonly events: Pick<Events, "onPool">;
+  readonly events: Pick<Events, "onPool" | "onOutside">;
   /** Undefined: nothing is traced. */
   readonly tracing: Pick<Tracing, "clock" | "add"> | undefined;
   onStarting(actor: Actor): void;
@@ -32,6 +32,7 @@ export async function openPools({ config, streaming, ...parts }: PoolParts): Pro
         log,
         fetch: (...fetch) => streaming.fetch(pool.name, ...fetch),
         onReady: (isReady) => events.onPool(pool.name, isReady),
+        onOutside: (changes) => events.onOutside(pool.name, changes),
         onSpans: (spans) => tracing?.add(spans),
         onSpawn: (ms) => metrics.spawned(pool.name, ms),
         abandonFetches: () => streaming.abandonFetches(pool.name),

@@ -3,6 +3,7 @@ import * as comlink from "comlink";
 import { failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { ImageChange } from "../protocol/storage/known-images.js";
 import type { FetchOrder, FetchReport, Operation } from "../protocol/storage/operations.js";
+import type { OutsideNotice } from "../protocol/storage/outside-change.js";
 import type { CompleteImage } from "../protocol/storage/records.js";
 import type {
   ActorControl,
@@ -33,12 +34,14 @@ import { writeLongList } from "./actor/list-text.js";
 import { createMailbox } from "./actor/mailbox.js";
 import { measuredLocks } from "./actor/measured-locks.js";
 import { type OpenedPool, openPool } from "./actor/open-pool.js";
+import { type OutsideWatch, watchOutside } from "./actor/outside-watch.js";
 import type { Records } from "./actor/record-file.js";
 import { tracedLocks } from "./actor/traced-locks.js";
 import { createWorkBoard } from "./actor/work-board.js";
-import type { Zfs } from "./drivers/driver.js";
+import type { FollowerEvents, Zfs } from "./drivers/driver.js";
 import { openEmbeddedZfs } from "./drivers/embedded/embedded-driver.js";
 import { openOpenZfs } from "./drivers/openzfs/openzfs-driver.js";
+import { followPool } from "./drivers/openzfs/pool-follower.js";
 import type { LibraryEnd } from "./libzfs/library-call.js";
 import { createCommandBoard, listWithPids } from "./processes/command-board.js";
 import { outcomeOf, verbOf } from "./processes/command-words.js";
@@ -104,7 +107,9 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
     hot,
     async (ask) => {
       const operation = ask as Operation;
-      return writeLongList(operation, await mailbox.run(operation), node.limits.replyBytes);
+      const run = () => mailbox.run(operation);
+      const outcome = await (open.outside ? open.outside.run(operation, run) : run());
+      return writeLongList(operation, outcome, node.limits.replyBytes);
     },
     failed.interrupted,
     (notice: CallerLeft | FetchMoved) => {
@@ -121,7 +126,13 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
     announce(isUnderWay ? { fetching: id } : { settled: id }),
   );
   /** What `closeFiles` must close. Each member is set once, as soon as it is open. */
-  const open: { runner?: Runner; zfs?: Zfs; records?: Records; pool?: OpenedPool } = {};
+  const open: {
+    runner?: Runner;
+    zfs?: Zfs;
+    records?: Records;
+    pool?: OpenedPool;
+    outside?: OutsideWatch | undefined;
+  } = {};
   const slots = {
     read: node.limits.readCommands,
     hold: node.limits.holdCommands,
@@ -208,11 +219,21 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
     if (!opened.ok) return opened;
     open.pool = opened.value;
     const { health, version, historyFile, handlersFor } = opened.value;
+    open.outside = watchOthers();
     mailbox.open((work) => traced(trace, "operation", handlersFor(work)));
     return succeed({ health, version, historyFile, sqlite: sqliteVersion() });
   }
 
+  function watchOthers(): OutsideWatch | undefined {
+    const [{ pool }, { runner }, timeoutMs] = [settings, open, node.timeouts.commandMs];
+    if (pool.driver === "embedded" || pool.outsideEvents === "off" || !runner) return undefined;
+    const follow = (events: FollowerEvents) =>
+      followPool({ settings: pool, timeoutMs, runner, log, ...events });
+    return watchOutside(pool.name, follow, (outside) => link.notify({ outside } satisfies OutsideNotice));
+  }
+
   async function closeFiles(): Promise<void> {
+    open.outside?.close();
     board.close();
     mailbox.close();
     open.pool?.end();
@@ -235,7 +256,7 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
       await open.runner?.ping();
       return { commandsRun: open.zfs?.commandsRun ?? 0, notices: (await open.zfs?.notices()) ?? [] };
     },
-    measures: () => measuring.report(open.zfs?.counts(), open.runner !== undefined),
+    measures: () => measuring.report(open.zfs?.counts(), open.runner !== undefined, open.outside?.measures()),
     work: () => board.list(WORK_LISTED, []),
     diagnose: () =>
       diagnoseActor({

@@ -10,8 +10,9 @@ import { createChildMemory, createChildTable } from "../protocol/threads/child-t
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
 import type { LibraryCall, LibraryExit } from "./libzfs/library-call.js";
 import { type LibzfsCore, openLibzfsCore } from "./libzfs/libzfs-core.js";
+import { followCommand } from "./processes/follow-command.js";
 import { runCommand } from "./processes/run-command.js";
-import type { RunningCommand, RunReply, RunRequest } from "./processes/runner-link.js";
+import type { RunningCommand, RunReply, RunRequest } from "./processes/runner-messages.js";
 
 // Nobody reads this table: main ends the runner's whole group.
 const children = createChildTable(createChildMemory());
@@ -30,7 +31,21 @@ function serve(): void {
     // A bug; what the call has done is not known.
     return library.perform(call).catch(() => ({ kind: "lost" }));
   };
-  requests.on("data", ({ id, command, call }: RunRequest) => {
+  /** What ends each followed command, by the id of its request. */
+  const followed = new Map<number, () => void>();
+  const follow = (id: number, argv: readonly string[]) => {
+    const command = followCommand(argv, children, (text) => replies.write({ id, text } satisfies RunReply));
+    followed.set(id, command.stop);
+    replies.on("drain", command.resume);
+    void command.ended.then((end) => {
+      followed.delete(id);
+      replies.off("drain", command.resume);
+      replies.write({ id, end } satisfies RunReply);
+    });
+  };
+  requests.on("data", ({ id, command, call, follow: argvToFollow, unfollow }: RunRequest) => {
+    if (argvToFollow) return follow(id, argvToFollow);
+    if (unfollow !== undefined) return followed.get(unfollow)?.();
     if (call) {
       void perform(call).then((called) => replies.write({ id, called } satisfies RunReply));
       return;

@@ -8,6 +8,8 @@ export interface TestEvent {
   readonly id: string;
   readonly caller: string | null;
   readonly requestId: string | null;
+  readonly origin: string;
+  readonly what?: string;
   readonly failure?: { readonly code: string };
 }
 

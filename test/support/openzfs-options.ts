@@ -11,6 +11,7 @@ export const OPENZFS_OPTIONS: Parameters<typeof openOpenZfs>[0] = {
     zpoolCommand: ["zpool"],
     kstatCommand: [],
     library: "off",
+    outsideEvents: "off",
     dispatch: "grouped",
     deviceWaitMs: 0,
   },

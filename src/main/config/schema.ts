@@ -41,6 +41,7 @@ const openzfsPool = z.strictObject({
   zpoolCommand: command.default(["zpool"]),
   kstatCommand: argv.optional(),
   library: z.enum(["auto", "off"]).default("auto"),
+  outsideEvents: z.enum(["auto", "off"]).default("auto"),
   dispatch: z.enum(["grouped", "single"]).default("grouped"),
   deviceWaitMs: z.int().min(0).max(MAX_MS).default(10_000),
   originalDatabase: z.string().min(1).optional(),

@@ -28,6 +28,9 @@ export interface Happening {
   readonly failure?: { readonly code: string; readonly message: string } | undefined;
   /** Of the topic `job`. */
   readonly job?: JobRecord | undefined;
+  /** Of a pool that is `changed`: as OutsideChange has them. */
+  readonly what?: string | undefined;
+  readonly detail?: string | undefined;
 }
 
 /** A happening with its place in the order of all. */
@@ -49,6 +52,8 @@ export function numbered(epoch: string, seq: number, happening: Happening): Numb
     origin = "call",
     failure,
     job,
+    what,
+    detail,
   } = happening;
   const at = new Date().toISOString();
   const json = JSON.stringify({
@@ -64,6 +69,8 @@ export function numbered(epoch: string, seq: number, happening: Happening): Numb
     origin,
     failure,
     job,
+    what,
+    detail,
   });
   return { ...happening, seq, json };
 }

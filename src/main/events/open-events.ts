@@ -1,5 +1,6 @@
 import type { Channel } from "../../protocol/http/channel.js";
 import type { JobRecord } from "../../protocol/storage/job-record.js";
+import type { OutsideChange } from "../../protocol/storage/outside-change.js";
 import type { Caller } from "../access/caller.js";
 import type { Config } from "../config/schema.js";
 import type { DownloadChange } from "../downloads/running-download.js";
@@ -25,6 +26,8 @@ export interface Events {
   onCall(call: CallReport, answer: unknown): void;
   onDownload(change: DownloadChange): void;
   onPool(pool: string, isReady: boolean): void;
+  /** Tells what others than this daemon have changed. */
+  onOutside(pool: string, changes: readonly OutsideChange[]): void;
   onJob(job: JobRecord, action: JobAction): void;
   readonly measures: EventMeasures;
   /** Tells all subscribers that the daemon stops, and ends their connections. */
@@ -72,6 +75,9 @@ export function openEvents(
         id: pool,
         origin: "outside",
       }),
+    onOutside: (pool, changes) => {
+      for (const change of changes) hub.publish({ ...change, pool, origin: "outside" });
+    },
     onJob: (job, action) => {
       const { pool, dataset: id, caller, requestId, failure } = job;
       const told = failure ? { code: failure.code, message: failure.message } : undefined;

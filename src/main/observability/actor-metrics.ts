@@ -36,14 +36,29 @@ export function createActorMetrics(registry: Registry): ActorMetrics {
     "kind",
     "state",
   ]);
+  const followed = gauge(
+    "imagestore_outside_events_followed",
+    "1 while changes by others are followed. None where they are not to be.",
+    ["pool"],
+  );
+  const followerRestarts = gauge(
+    "imagestore_outside_events_restarts",
+    "Times that zpool events had to be started again.",
+    ["pool"],
+  );
   return {
     set: (actors) => {
-      for (const each of [volumes, snapshots, waiting, slots, commands]) each.reset();
+      for (const each of [volumes, snapshots, waiting, slots, commands, followed, followerRestarts])
+        each.reset();
       for (const { pool, answer } of actors) {
         const { counts } = answer;
         if (counts.volumes !== undefined) volumes.set({ pool }, counts.volumes);
         if (counts.snapshots !== undefined) snapshots.set({ pool }, counts.snapshots);
         waiting.set({ pool }, answer.waitingFetches);
+        if (answer.follower) {
+          followed.set({ pool }, Number(answer.follower.isFollowing));
+          followerRestarts.set({ pool }, answer.follower.restarts);
+        }
         for (const { kind, most, running, waiting: queued } of answer.slots) {
           slots.set({ pool, kind }, most);
           commands.set({ pool, kind, state: "running" }, running);

@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 import { failed, type Outcome } from "../../protocol/storage/failures.js";
 import type { ImageChange } from "../../protocol/storage/known-images.js";
 import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
+import type { OutsideChange, OutsideNotice } from "../../protocol/storage/outside-change.js";
 import type {
   ActorControl,
   ActorSettings,
@@ -38,6 +39,8 @@ export interface ActorThreadOptions {
   fetch(order: FetchOrder, cancelled: AbortSignal, onMoved: () => void): Promise<Outcome<FetchReport>>;
   /** Called with spans of traced operations, soon after they have ended. */
   onSpans(spans: readonly SpanRecord[]): void;
+  /** Called with what others have changed in the pool. */
+  onOutside(changes: readonly OutsideChange[]): void;
   /** Called with the duration of each spawn of a command. */
   onSpawn(ms: number): void;
 }
@@ -95,8 +98,9 @@ export function startActorThread(options: ActorThreadOptions & ThreadEvents): Ac
       return options.fetch(fetch, cancelling.signal, onMoved).finally(() => fetches.delete(number));
     },
     failed.interrupted,
-    (notice: ImageChange | FetchCancelled) => {
-      if ("cancelled" in notice) fetches.get(notice.cancelled)?.abort();
+    (notice: ImageChange | FetchCancelled | OutsideNotice) => {
+      if ("outside" in notice) options.onOutside(notice.outside);
+      else if ("cancelled" in notice) fetches.get(notice.cancelled)?.abort();
       else mirror.apply(notice);
     },
   );

@@ -30,6 +30,8 @@ export interface OpenZfsSettings extends CommonSettings {
    * a prefix. `off`: every change and read is a command.
    */
   readonly library: "auto" | "off";
+  /** `auto`: what others change is followed by `zpool events`, and told as events. `off`: it is not. */
+  readonly outsideEvents: "auto" | "off";
   /** `single`: every request has its own process, for the bench to compare with. */
   readonly dispatch: "grouped" | "single";
   /** How long an answer waits for `/dev/zvol/…`. Zero if the commands run on another machine. */

@@ -7,6 +7,13 @@ export interface DatasetCounts {
   readonly snapshots: number | undefined;
 }
 
+/** How the changes by others are followed. */
+export interface FollowerMeasures {
+  readonly isFollowing: boolean;
+  /** How often it had to begin again, since the thread began. */
+  readonly restarts: number;
+}
+
 /** What an actor tells of itself at a scrape. It looks at nothing but its own memory. */
 export interface ActorMeasures {
   readonly counts: DatasetCounts;
@@ -18,6 +25,8 @@ export interface ActorMeasures {
   readonly lockWaits: readonly TimesOf[];
   /** By verb and outcome, since the thread began. */
   readonly commands: readonly TimesOf[];
+  /** Undefined where nobody else changes the pool, or where it is switched off. */
+  readonly follower: FollowerMeasures | undefined;
 }
 
 /** The upper bounds of the buckets for waits for locks, in seconds. */

@@ -2,6 +2,7 @@ import {
   type ActorMeasures,
   COMMAND_BOUNDS,
   type DatasetCounts,
+  type FollowerMeasures,
   LOCK_WAIT_BOUNDS,
 } from "../../protocol/threads/actor-measures.js";
 import { createTimeTally } from "../../protocol/threads/time-tally.js";
@@ -18,7 +19,11 @@ export interface ActorMeasuring {
   /** A command or a call of libzfs_core has ended. */
   onCommand(argv: readonly string[], end: Pick<CommandEnd | LibraryEnd, "exit" | "ms">): void;
   /** `counts`: what the driver knows; undefined before it is open. `hasRunner`: whether it runs commands. */
-  report(counts: DatasetCounts | undefined, hasRunner: boolean): ActorMeasures;
+  report(
+    counts: DatasetCounts | undefined,
+    hasRunner: boolean,
+    follower: FollowerMeasures | undefined,
+  ): ActorMeasures;
 }
 
 interface MeasuringOptions {
@@ -34,12 +39,13 @@ export function createActorMeasuring({ commands, fetches, slots }: MeasuringOpti
   return {
     onLockWait: (mode, ms) => lockWaits.observe([mode], ms),
     onCommand: (argv, end) => ended.observe([verbOf(argv), outcomeOf(end)], end.ms),
-    report: (counts, hasRunner) => ({
+    report: (counts, hasRunner, follower) => ({
       counts: counts ?? { volumes: undefined, snapshots: undefined },
       slots: hasRunner ? commands.slots(slots) : [],
       waitingFetches: fetches.counts().waiting,
       lockWaits: lockWaits.list(),
       commands: ended.list(),
+      follower,
     }),
   };
 }

@@ -2,31 +2,10 @@ import { spawn } from "node:child_process";
 import { PackrStream, UnpackrStream } from "msgpackr";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
-import type { LibraryCall, LibraryEnd, LibraryExit } from "../libzfs/library-call.js";
+import type { LibraryCall, LibraryEnd } from "../libzfs/library-call.js";
+import { endGroup, GROUP_END_LIMIT_MS } from "./process-group.js";
 import type { CommandEnd, CommandLimits } from "./run-command.js";
-
-/** From an actor to its runner: run this command, make this call, or (without either) just reply. */
-export interface RunRequest {
-  readonly id: number;
-  readonly command?: { readonly argv: readonly string[]; readonly limits: CommandLimits };
-  readonly call?: LibraryCall;
-}
-
-/** A command that the runner runs. */
-export interface RunningCommand {
-  readonly argv: readonly string[];
-  readonly pid: number | undefined;
-  /** By the clock of Date.now. */
-  readonly startedAt: number;
-}
-
-/** From the runner to its actor: the command or call of that request has ended, or else what it runs. */
-export interface RunReply {
-  readonly id: number;
-  readonly end?: CommandEnd;
-  readonly called?: LibraryExit;
-  readonly running?: readonly RunningCommand[];
-}
+import type { RunningCommand, RunReply, RunRequest } from "./runner-messages.js";
 
 interface RunnerOptions {
   /** The path of the compiled runner. */
@@ -61,12 +40,25 @@ export interface Runner {
    * `timed_out`, all the others as `lost`.
    */
   call(call: LibraryCall, timeoutMs: number): Promise<LibraryEnd>;
+  /**
+   * Runs a command without a time limit, in the runner, and gives what it writes to `onText`. It is none of the
+   * commands for whose sake a silent runner is killed, but it ends with the runner.
+   */
+  follow(argv: readonly string[], onText: (text: string) => void): FollowedCommand;
   /** Resolves with what it runs when the runner has replied. Never settles while it does not. */
   ping(): Promise<readonly RunningCommand[]>;
   /** How often the process was started again after it had died. */
   readonly restarts: number;
   /** Ends the process and its commands, also when it is stopped. Later commands end as `lost`. */
   close(): Promise<void>;
+}
+
+/** A command that runs until something ends it. */
+export interface FollowedCommand {
+  /** Resolves with its end, without its output. Never rejects. */
+  readonly ended: Promise<CommandEnd>;
+  /** Kills it. Nothing more comes of it. */
+  stop(): void;
 }
 
 /** What a request is answered with when there is no reply. */
@@ -76,6 +68,8 @@ interface RunnerProcess {
   readonly requests: PackrStream;
   /** What settles each request that this process has not answered, by its id. */
   readonly pending: Map<number, (reply: RunReply | NoReply) => void>;
+  /** The same for followed commands, which have several replies. */
+  readonly followed: Map<number, (reply: RunReply | NoReply) => void>;
   /** The process is dead or about to be; its commands may still be ending. */
   isEnding: boolean;
   /** Kills the process and its commands. */
@@ -118,6 +112,7 @@ export function startRunner(options: RunnerOptions): Runner {
     });
     const release = children.addGroup(child.pid);
     const pending: RunnerProcess["pending"] = new Map();
+    const followed: RunnerProcess["followed"] = new Map();
     const requests = new PackrStream();
     const replies = new UnpackrStream();
     if (child.stdin && child.stdout) {
@@ -143,6 +138,7 @@ export function startRunner(options: RunnerOptions): Runner {
     pulse.unref();
     replies.on("data", (reply: RunReply) => {
       silentPeriods = undefined;
+      followed.get(reply.id)?.(reply);
       pending.get(reply.id)?.(reply);
       pending.delete(reply.id);
     });
@@ -173,10 +169,20 @@ export function startRunner(options: RunnerOptions): Runner {
         child.stdin?.destroy();
         child.stdout?.destroy();
       } else if (!isClosed) log.error("the runner ended; it is started again", end);
-      for (const settle of pending.values()) settle({ kind: "lost" });
+      for (const settle of [...pending.values(), ...followed.values()]) settle({ kind: "lost" });
     });
-    const started: RunnerProcess = { requests, pending, isEnding: false, kill, ended };
+    const started: RunnerProcess = { requests, pending, followed, isEnding: false, kill, ended };
     return started;
+  }
+
+  /** The process that takes requests, once those that end have ended. Undefined: it is closed. */
+  function taking(): RunnerProcess | undefined {
+    if (isClosed) return undefined;
+    if (!running) {
+      restarts++;
+      running = start();
+    }
+    return running;
   }
 
   /**
@@ -191,12 +197,9 @@ export function startRunner(options: RunnerOptions): Runner {
   ): Promise<RunReply | NoReply> {
     while (running?.isEnding) await running.ended;
     return new Promise((resolve) => {
-      if (isClosed) return resolve({ kind: "lost" });
-      if (!running) {
-        restarts++;
-        running = start();
-      }
-      const { pending, requests, kill } = running;
+      const runner = taking();
+      if (!runner) return resolve({ kind: "lost" });
+      const { pending, requests, kill } = runner;
       const id = ++lastId;
       const isOverdue = (afterMs: number) => {
         log.error("the runner does not reply; it is killed", { id, afterMs: afterMs + graceMs });
@@ -214,10 +217,45 @@ export function startRunner(options: RunnerOptions): Runner {
     });
   }
 
+  function follow(argv: readonly string[], onText: (text: string) => void): FollowedCommand {
+    /** Ends it; until it has been begun, it keeps it from that. */
+    let end = () => {
+      isStopped = true;
+    };
+    let isStopped = false;
+    const begin = async (): Promise<CommandEnd> => {
+      const startedAt = performance.now();
+      while (running?.isEnding) await running.ended;
+      const runner = isStopped ? undefined : taking();
+      const lost = () => ({ argv, stdout: "", stderr: "", exit, ms: performance.now() - startedAt });
+      const exit: CommandEnd["exit"] = { kind: "lost" };
+      if (!runner) return lost();
+      const id = ++lastId;
+      return new Promise((resolve) => {
+        runner.followed.set(id, (reply) => {
+          if ("id" in reply && reply.text !== undefined) {
+            if (!isStopped) onText(reply.text);
+            return;
+          }
+          runner.followed.delete(id);
+          resolve(("id" in reply && reply.end) || lost());
+        });
+        end = () => {
+          isStopped = true;
+          if (!runner.isEnding && !isClosed)
+            runner.requests.write({ id: ++lastId, unfollow: id } satisfies RunRequest);
+        };
+        runner.requests.write({ id, follow: argv } satisfies RunRequest);
+      });
+    };
+    return { ended: begin(), stop: () => end() };
+  }
+
   return {
     get restarts() {
       return restarts;
     },
+    follow,
     run: async (argv, limits) => {
       const startedAt = performance.now();
       const reply = await send({ command: { argv, limits } }, limits.timeoutMs);
@@ -247,29 +285,4 @@ export function startRunner(options: RunnerOptions): Runner {
       clearTimeout(overdue);
     },
   };
-}
-
-/**
- * Longest wait for the end of a killed runner and its commands. They may hang in the kernel, or stay zombies
- * because nobody reaps them.
- */
-const GROUP_END_LIMIT_MS = 30_000;
-const GROUP_PAUSE_MS = 10;
-
-/**
- * Kills a runner and its commands, or what is left of them, and waits until they have ended.
- * @returns whether they have.
- */
-async function endGroup(pid: number | undefined, limitMs: number): Promise<boolean> {
-  if (pid === undefined) return true;
-  for (const deadline = performance.now() + limitMs; performance.now() < deadline; ) {
-    try {
-      process.kill(-pid, "SIGKILL");
-    } catch {
-      // ESRCH: the group is empty. EPERM: all that is left belongs to another user, by sudo.
-      return true;
-    }
-    await new Promise((resolve) => setTimeout(resolve, GROUP_PAUSE_MS));
-  }
-  return false;
 }

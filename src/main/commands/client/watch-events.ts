@@ -35,13 +35,14 @@ function membersOf({ data }: EventFrame): Members {
 
 /** `14:03:04  volume    created      tank/guests/g1/disk-0`, and who did it or why it failed. */
 export function eventLine(event: Members, paint: Paint): string {
-  const { at, topic, action, id, caller, origin, failure } = event;
+  const { at, topic, action, id, caller, origin, failure, what, detail } = event;
   const time = new Date(String(at)).toTimeString().slice(0, 8);
   const message =
     typeof failure === "object" && failure !== null && "message" in failure ? String(failure.message) : "";
   const facts = [
     ...(typeof caller === "string" ? [`by ${caller}`] : []),
     ...(origin === "outside" ? ["by no call"] : []),
+    ...[what, detail].filter((each) => typeof each === "string"),
     ...(message === "" ? [] : [message]),
   ].map(printable);
   return [

@@ -16,6 +16,7 @@ test("what actors count is told by pool, and a pool that tells nothing has no va
     waitingFetches: 4,
     lockWaits: lockWaits.list(),
     commands: commands.list(),
+    follower: { isFollowing: true, restarts: 2 },
   };
   const registry = new Registry();
   const metrics = createActorMetrics(registry);
@@ -27,6 +28,8 @@ test("what actors count is told by pool, and a pool that tells nothing has no va
     'imagestore_command_slots{pool="tank",kind="change"} 16',
     'imagestore_commands{pool="tank",kind="change",state="running"} 2',
     'imagestore_commands{pool="tank",kind="change",state="waiting"} 5',
+    'imagestore_outside_events_followed{pool="tank"} 1',
+    'imagestore_outside_events_restarts{pool="tank"} 2',
   ]);
   const told = lines(metrics.text([{ pool: "tank", answer }]));
   expect(told).toContain('imagestore_lock_wait_seconds_bucket{le="0.001",pool="tank",mode="tree"} 0');

@@ -9,6 +9,7 @@ test("docs/operations.md has all metrics with their labels, and no others", asyn
     counts: { volumes: 1, snapshots: 1 },
     slots: [{ kind: "read", most: 8, running: 0, waiting: 0 }] as const,
     waitingFetches: 0,
+    follower: { isFollowing: true, restarts: 0 },
     lockWaits: [{ of: ["tree"], times: { counts: [1], sum: 1 } }],
     commands: [{ of: ["zfs list", "ok"], times: { counts: [1], sum: 1 } }],
   };

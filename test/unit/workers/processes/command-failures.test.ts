@@ -22,7 +22,7 @@ const RELEASES = readdirSync(FIXTURES).flatMap((folder) => /^zfs-(.+)$/.exec(fol
 
 /** The names of the files of a release. */
 const filesOf = (release: string) =>
-  readdirSync(`${FIXTURES}/zfs-${release}`).map((file) => file.replace(/\.txt$/, ""));
+  readdirSync(`${FIXTURES}/zfs-${release}`).flatMap((file) => /^(.+)\.txt$/.exec(file)?.[1] ?? []);
 
 function captured(name: string, release = "2.3.2"): string {
   const text = readFileSync(`${FIXTURES}/zfs-${release}/${name}.txt`, "utf8");

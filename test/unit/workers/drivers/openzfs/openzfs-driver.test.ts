@@ -36,6 +36,7 @@ const SETTINGS: OpenZfsSettings = {
   zpoolCommand: ["sudo", "zpool"],
   kstatCommand: [],
   library: "off",
+  outsideEvents: "off",
   dispatch: "grouped",
   deviceWaitMs: 0,
 };

@@ -1,0 +1,293 @@
+import { spawnSync } from "node:child_process";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemon.js";
+import { readFrames, type TestEvent } from "../support/event-client.js";
+import { must } from "../support/rpc.js";
+import { isAlive, until } from "../support/until.js";
+import { createPool, type Vm, vmExec } from "../support/vm.js";
+
+const vm = inject("vm");
+const POOL = "byhand";
+const DISK = "/dev/vdk";
+/** All but jobs, of which a slow machine has more. */
+const TOPICS = "image,volume,snapshot,guest,pool,download";
+/** How soon a change by hand is told. */
+const SOON_MS = 2_000;
+
+/** The changes by hand, in this order, and what is told of each. */
+const CHANGES: readonly (readonly [what: string, script: string, told: readonly string[]])[] = [
+  ["a volume", "zfs create -s -V 8M P/a", ["volume created P/a"]],
+  ["a snapshot", "zfs snapshot P/a@s1", ["snapshot created P/a@s1"]],
+  ["a recursive snapshot", "zfs snapshot -r P/a@s2", ["snapshot created P/a@s2"]],
+  ["a snapshot's new name", "zfs rename P/a@s2 @s3", ["snapshot deleted P/a@s2", "snapshot created P/a@s3"]],
+  ["a property", "zfs set compression=off P/a", ["volume changed P/a"]],
+  ["a property's end", "zfs inherit compression P/a", ["volume changed P/a"]],
+  ["a user property", "zfs set note:x='say \"hi\" = there' P/a", ["volume changed P/a"]],
+  ["a rollback", "zfs rollback -r P/a@s1", ["snapshot deleted P/a@s3", "volume rolled-back P/a"]],
+  ["a clone", "zfs clone P/a@s1 P/c", ["volume created P/c"]],
+  ["a promoted clone", "zfs promote P/c", ["volume changed P/c"]],
+  ["a volume's new name", "zfs rename P/c P/d", ["volume deleted P/c", "volume created P/d"]],
+  [
+    "a received volume",
+    "zfs send P/d@s1 | zfs receive -u P/r",
+    ["volume created P/r", "snapshot created P/r@s1"],
+  ],
+  [
+    "a received increment",
+    "zfs snapshot P/d@s2; zfs send -i @s1 P/d@s2 | zfs receive -F -u P/r",
+    ["snapshot created P/d@s2", "volume changed P/r", "snapshot created P/r@s2"],
+  ],
+  [
+    "a channel program",
+    "echo 'zfs.sync.snapshot(\"P/d@p\")' | zfs program P - >/dev/null",
+    ["snapshot created P/d@p"],
+  ],
+  [
+    "a guest's filesystem and disk",
+    "zfs create P/guests/g; zfs create -s -V 8M P/guests/g/disk-0",
+    ["guest created P/guests/g", "volume created P/guests/g/disk-0"],
+  ],
+  ["an image", "zfs create -s -V 8M P/images/i", ["image created P/images/i"]],
+  [
+    "a recursive destruction",
+    "zfs destroy -r P/guests/g; zfs destroy P/images/i",
+    ["volume deleted P/guests/g/disk-0", "guest deleted P/guests/g", "image deleted P/images/i"],
+  ],
+  ["a destroyed snapshot", "zfs destroy P/r@s1", ["snapshot deleted P/r@s1"]],
+  ["a destroyed volume", "zfs destroy -r P/r", ["snapshot deleted P/r@s2", "volume deleted P/r"]],
+  ["a property of the pool", "zpool set comment=x P", ["pool changed P properties"]],
+];
+
+describe.skipIf("skip" in vm)("events of changes that no call made", () => {
+  const running = vm as Vm;
+  let daemon: DaemonProcess;
+  let events: Followed;
+
+  const inPool = (text: string) => text.replaceAll(/\bP\b/g, POOL);
+  const byHand = (script: string) => vmExec(running, ["sh", "-ec", inPool(script)]);
+
+  beforeAll(async () => {
+    createPool(running, POOL, DISK);
+    daemon = await startDaemonProcess(
+      { listen: { port: 0 }, pools: [vmPool(running, POOL)], log: { level: "info" } },
+      { OPENZFS_VM_RUN: running.run },
+    );
+    events = await followEvents(daemon.url);
+    await until("changes are followed", isFollowed);
+  });
+  afterAll(async () => {
+    events?.stop();
+    if (daemon?.process.exitCode === null && daemon.process.signalCode === null) await daemon.stop();
+    vmExec(running, ["zpool", "destroy", POOL]);
+  });
+
+  async function isFollowed(): Promise<boolean> {
+    const metrics = await (await fetch(`${daemon.url}/metrics`)).text();
+    return metrics.includes(`imagestore_outside_events_followed{pool="${POOL}"} 1`);
+  }
+
+  /** The process that follows, on this machine: the ssh that runs `zpool events` in the VM. */
+  function follower(): number | undefined {
+    const { stdout } = spawnSync("ps", ["-eo", "pid=,args="], { encoding: "utf8" });
+    const line = stdout
+      .split("\n")
+      .find((each) => each.includes(`ControlPath=${running.run}/ssh`) && each.includes("'events' '-v' '-f'"));
+    return line === undefined ? undefined : Number(line.trim().split(" ")[0]);
+  }
+
+  /** Waits until all of it is told, after what was told before. */
+  async function untilTold(expected: readonly string[], from: number, limitMs?: number): Promise<void> {
+    await until(
+      `${expected.join(", ")} in ${events.told().slice(from).join(", ")}`,
+      () => expected.every((each) => events.told().slice(from).includes(each)),
+      limitMs,
+    );
+  }
+
+  test.each(CHANGES)("%s is told within 2 s, and nothing else", async (_what, script, told) => {
+    const from = events.told().length;
+    byHand(script);
+    const expected = told.map(inPool);
+    await untilTold(expected, from, SOON_MS);
+    // What is received is told when it begins, and changes until it is whole.
+    const isMore = (each: string) => !each.includes(" changed ") || expected.includes(each);
+    expect(events.told().slice(from).filter(isMore)).toEqual(expected);
+    for (const { origin, caller, requestId } of events.all().slice(from))
+      expect([origin, caller, requestId]).toEqual(["outside", null, null]);
+  });
+
+  test("holds, bookmarks and the daemon's own properties are not told", async () => {
+    const from = events.told().length;
+    byHand("zfs hold x P/d@p; zfs release x P/d@p; zfs bookmark P/d@p P/d#b; zfs destroy P/d#b");
+    byHand("zfs set imagestore:x=y P/d; zfs inherit imagestore:x P/d; zfs snapshot P/d@after-holds");
+    await untilTold([`snapshot created ${POOL}/d@after-holds`], from);
+    expect(events.told().slice(from)).toHaveLength(1);
+  });
+
+  test("each call has the events of the call, and no other", async () => {
+    const from = events.told().length;
+    const call = (method: string, params: object) => must(daemon.url, method, params);
+    await call("CreateVolume", { id: "own/deep/v", size: 8 });
+    await call("CreateSnapshot", { id: "own/deep/v", dest: "s1" });
+    await call("CreateSnapshot", { id: "own", dest: "s2", recursive: true });
+    await call("RollbackSnapshot", { id: "own/deep/v@s1", destroyMoreRecent: true });
+    await call("CloneSnapshot", { id: "own/deep/v@s1", dest: "own/c" });
+    await call("PromoteVolume", { id: "own/c" });
+    await call("ResizeVolume", { id: "own/c", size: 16 });
+    await call("SetVolume", { id: "own/c", compression: "off" });
+    await call("RenameVolume", { id: "own/c", dest: "own/new/d" });
+    await call("DeleteSnapshot", { id: "own/deep@s2" });
+    await call("CreateGuestDisks", { guest: { id: "g2", disks: [{ size: 8 }] } });
+    await call("SnapshotGuest", { id: "g2", dest: "n" });
+    await call("DeleteGuestsDisks", { guest: { id: "g2" } });
+    await fetch(`${daemon.url}/snapshots/download?id=own/new/d@s1`).then((reply) => reply.arrayBuffer());
+    await call("DeleteDataset", { id: "own" });
+    byHand("zfs snapshot P/d@after-calls");
+    await untilTold([`snapshot created ${POOL}/d@after-calls`], from);
+    expect(
+      events
+        .told()
+        .slice(from)
+        .map((each) => each.replaceAll(`${POOL}/`, "")),
+    ).toEqual([
+      "volume created own/deep/v",
+      "snapshot created own/deep/v@s1",
+      "snapshot created own@s2",
+      "snapshot created own/deep@s2",
+      "snapshot created own/deep/v@s2",
+      "snapshot rolled-back own/deep/v@s1",
+      "volume created own/c",
+      "volume changed own/c",
+      "volume changed own/c",
+      "volume changed own/c",
+      "volume deleted own/c",
+      "volume created own/new/d",
+      "snapshot deleted own/deep@s2",
+      "guest created guests/g2",
+      "volume created guests/g2/disk-0",
+      "snapshot created guests/g2@n",
+      "snapshot created guests/g2/disk-0@n",
+      "guest deleted guests/g2",
+      "download started own/new/d@s1",
+      "download ended own/new/d@s1",
+      "volume deleted own",
+      "snapshot created d@after-calls",
+    ]);
+  });
+
+  test("what a call has made and others then change is told", async () => {
+    const from = events.told().length;
+    await must(daemon.url, "CreateSnapshot", { id: "d", dest: "again" });
+    byHand("zfs destroy P/d@again; zfs snapshot P/d@again");
+    await until("three events", () => events.told().length - from >= 3, SOON_MS);
+    const [own, ...outside] = events.all().slice(from);
+    expect(own?.origin).toBe("call");
+    expect(outside.map(({ action, origin }) => [action, origin])).toEqual([
+      ["deleted", "outside"],
+      ["created", "outside"],
+    ]);
+  });
+
+  test("scrubs are told", async () => {
+    const from = events.told().length;
+    byHand("zpool scrub P");
+    await untilTold([`pool changed ${POOL} scrub_start`, `pool changed ${POOL} scrub_finish`], from);
+  });
+
+  test("a killed follower goes on where it was: nothing is lost and nothing told twice", async () => {
+    const from = events.told().length;
+    process.kill(follower() as number, "SIGKILL");
+    byHand("zfs snapshot P/d@killed");
+    await untilTold([`snapshot created ${POOL}/d@killed`], from);
+    await until("another follows", () => follower() !== undefined);
+    byHand("zfs snapshot P/d@after-kill");
+    await untilTold([`snapshot created ${POOL}/d@after-kill`], from);
+    expect(events.told().slice(from)).toHaveLength(2);
+  });
+
+  test("what the kernel has forgotten meanwhile is told as missed", async () => {
+    const from = events.told().length;
+    process.kill(follower() as number, "SIGKILL");
+    byHand("zfs snapshot P/d@forgotten; zpool events -c >/dev/null");
+    await untilTold([`pool changed ${POOL} missed`], from);
+    expect(events.told().slice(from)).toHaveLength(1);
+    byHand("zfs snapshot P/d@after-gap");
+    await untilTold([`snapshot created ${POOL}/d@after-gap`], from);
+  });
+
+  test("a stopped follower is found by a call, and replaced", async () => {
+    const from = events.told().length;
+    await until("one follows", () => follower() !== undefined);
+    const replaced = follower() as number;
+    const inVm = byHand("ps -o pid,args | grep 'zpool events -v -[f]' | tail -n 1").trim().split(/\s+/)[0];
+    byHand(`kill -STOP ${inVm}; zfs snapshot P/d@unseen`);
+    try {
+      await must(daemon.url, "CreateSnapshot", { id: "d", dest: "own" });
+      await untilTold([`snapshot created ${POOL}/d@unseen`], from);
+    } finally {
+      byHand(`kill -KILL ${inVm}`);
+    }
+    expect(isAlive(replaced)).toBe(false);
+    expect([...events.told().slice(from)].sort()).toEqual([
+      `snapshot created ${POOL}/d@own`,
+      `snapshot created ${POOL}/d@unseen`,
+    ]);
+  });
+
+  test("a storm is told in few events, and what comes after it too", async () => {
+    const from = events.told().length;
+    byHand(
+      `echo 'for i = 1, 600 do zfs.sync.set_prop("P/d", "note:n" .. i, "x") end' | zfs program P - >/dev/null`,
+    );
+    byHand("zfs snapshot P/d@after-storm");
+    await untilTold([`snapshot created ${POOL}/d@after-storm`], from);
+    expect(events.told().length - from).toBeLessThan(100);
+  });
+
+  test("an export and an import are told", async () => {
+    const from = events.told().length;
+    byHand("zpool export P; zpool import P");
+    await untilTold([`pool changed ${POOL} pool_export`, `pool changed ${POOL} pool_import`], from);
+  });
+
+  test("its state is a metric", async () => {
+    const metrics = await (await fetch(`${daemon.url}/metrics`)).text();
+    expect(metrics).toContain(`imagestore_outside_events_followed{pool="${POOL}"} 1`);
+    const [, restarts] =
+      new RegExp(`imagestore_outside_events_restarts{pool="${POOL}"} (\\d+)`).exec(metrics) ?? [];
+    expect(Number(restarts)).toBeGreaterThanOrEqual(3);
+  });
+
+  test("a killed daemon leaves no follower behind", async () => {
+    const left = follower() as number;
+    daemon.process.kill("SIGKILL");
+    await until("it has ended", () => !isAlive(left));
+    // That of the VM finds out when it next writes.
+    byHand("zfs snapshot P/d@last");
+    await until("none runs in the VM", () => !byHand("ps").includes("zpool events"));
+  });
+});
+
+interface Followed {
+  all(): readonly TestEvent[];
+  /** TOPIC ACTION ID WHAT, of each. */
+  told(): readonly string[];
+  stop(): void;
+}
+
+async function followEvents(url: string): Promise<Followed> {
+  const stopping = new AbortController();
+  const { body } = await fetch(`${url}/events?topics=${TOPICS}`, { signal: stopping.signal });
+  let text = "";
+  const read = async () => {
+    const decoder = new TextDecoder();
+    for await (const chunk of body as unknown as AsyncIterable<Uint8Array>)
+      text += decoder.decode(chunk, { stream: true });
+  };
+  void read().catch(() => {});
+  const all = () =>
+    readFrames(text).flatMap(({ data }) => ("topic" in Object(data) ? [data as TestEvent] : []));
+  const told = () =>
+    all().map(({ topic, action, id, what }) => [topic, action, id, what].filter(Boolean).join(" "));
+  return { all, told, stop: () => stopping.abort() };
+}
