@@ -3,7 +3,7 @@ import type { PoolName } from "../../protocol/storage/names.js";
 import type { Operation } from "../../protocol/storage/operations.js";
 import type { OutsideChange } from "../../protocol/storage/outside-change.js";
 import type { FollowerMeasures } from "../../protocol/threads/actor-measures.js";
-import type { FollowerEvents, PoolFollower } from "../drivers/driver.js";
+import type { FollowerEvents, PoolFollower } from "../drivers/seen-changes.js";
 import { createOwnChanges } from "./own-changes.js";
 import { createToldChanges } from "./told-changes.js";
 

@@ -1,6 +1,5 @@
 import { type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { BookmarkName, DatasetName, PoolName, SnapshotName } from "../../protocol/storage/names.js";
-import type { OutsideChange } from "../../protocol/storage/outside-change.js";
 import { type Page, pageOf } from "../../protocol/storage/page.js";
 import type { PoolSettings } from "../../protocol/storage/pool-settings.js";
 import type { BookmarkRecord } from "../../protocol/storage/records.js";
@@ -11,7 +10,7 @@ import type {
   VolumeSettings,
 } from "../../protocol/storage/volume-settings.js";
 import type { OpenedActor } from "../../protocol/threads/actor-contract.js";
-import type { DatasetCounts, FollowerMeasures } from "../../protocol/threads/actor-measures.js";
+import type { DatasetCounts } from "../../protocol/threads/actor-measures.js";
 
 export type AnyName = PoolName | DatasetName | SnapshotName;
 
@@ -266,29 +265,6 @@ export const sharedBlocks: Pick<Zfs, "prepareCopies" | "cancelCopies"> = {
   prepareCopies: async () => succeed({ take: () => undefined, discard: async () => {} }),
   cancelCopies: () => {},
 };
-
-/** What is seen of a pool, whoever did it. */
-export interface SeenChange {
-  /** As zfs's internal history calls it, such as `snapshot`; `rollback` for that; "" where it is about no dataset. */
-  readonly kind: string;
-  /** The dataset or snapshot; the pool. */
-  readonly name: string;
-  /** How it is told, unless a call made it. */
-  readonly changes: readonly OutsideChange[];
-}
-
-/** Follows what is seen of one pool. */
-export interface PoolFollower extends FollowerMeasures {
-  /** Starts anew, since nothing comes. It goes on where it was. */
-  restart(): void;
-  close(): void;
-}
-
-/** Takes what a follower sees. `onMissed`: there may be changes that it has not seen. It is called first. */
-export interface FollowerEvents {
-  onChange(change: SeenChange): void;
-  onMissed(): void;
-}
 
 /** The calls of a driver that change the pool, but for receives. */
 export type ZfsChanges = Pick<

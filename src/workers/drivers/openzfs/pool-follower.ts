@@ -4,7 +4,7 @@ import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import { failureOf } from "../../processes/command-failures.js";
 import { type CommandEnd, succeeded } from "../../processes/run-command.js";
 import type { FollowedCommand, Runner } from "../../processes/runner-link.js";
-import type { FollowerEvents, PoolFollower } from "../driver.js";
+import type { FollowerEvents, PoolFollower } from "../seen-changes.js";
 import { seenChange } from "./zevent-changes.js";
 import { createZeventOrder } from "./zevent-order.js";
 import { createZeventReader, type Zevent } from "./zevent-text.js";

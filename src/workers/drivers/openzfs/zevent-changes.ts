@@ -1,6 +1,6 @@
 import type { OutsideChange } from "../../../protocol/storage/outside-change.js";
 import { PARTIAL_PREFIX } from "../../../protocol/storage/partial-name.js";
-import type { SeenChange } from "../driver.js";
+import type { SeenChange } from "../seen-changes.js";
 import type { Zevent } from "./zevent-text.js";
 
 /** About the pool: what an administrator wants to know of. The others come in hundreds, or tell nothing new. */

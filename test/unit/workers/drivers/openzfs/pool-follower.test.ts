@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "vitest";
 import type { PoolName } from "../../../../../src/protocol/storage/names.js";
-import type { PoolFollower } from "../../../../../src/workers/drivers/driver.js";
 import { followPool } from "../../../../../src/workers/drivers/openzfs/pool-follower.js";
+import type { PoolFollower } from "../../../../../src/workers/drivers/seen-changes.js";
 import type { CommandEnd } from "../../../../../src/workers/processes/run-command.js";
 import { createKeptLog } from "../../../../support/memory-actor.js";
 import { until } from "../../../../support/until.js";
