@@ -96,8 +96,9 @@ export function startProcess(
     });
   }
   const exited = new Promise<ProcessExit>((resolve) => {
-    child.once("error", (error) => {
-      // With a pid the process was started, and the error is a kill that failed: "close" still follows.
+    // With a pid the process was started, and the error is a kill that failed: "close" still follows. Each kill of a
+    // command that belongs to another user by sudo fails, so this is not for the first one alone.
+    child.on("error", (error) => {
       if (child.pid === undefined) resolve({ kind: "not_started", errno: codeOf(error) || "EIO" });
     });
     child.once("close", (code, signal) => {

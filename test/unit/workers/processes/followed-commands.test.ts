@@ -1,6 +1,8 @@
+import { ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { createChildMemory, createChildTable } from "../../../../src/protocol/threads/child-table.js";
+import { followCommand } from "../../../../src/workers/processes/follow-command.js";
 import { type Runner, startRunner } from "../../../../src/workers/processes/runner-link.js";
 import { createKeptLog } from "../../../support/memory-actor.js";
 import { isAlive, until } from "../../../support/until.js";
@@ -76,4 +78,30 @@ test("it ends with its runner, and another runner follows the next one", async (
   await runner.close();
   expect((await next.ended).exit).toEqual({ kind: "lost" });
   expect(isAlive(next.pid)).toBe(false);
+});
+
+test("one that belongs to another user can't be killed; then nobody waits for it, and a second stop does no harm", async () => {
+  const kill = vi.spyOn(ChildProcess.prototype, "kill").mockImplementation(function (this: ChildProcess) {
+    // What Node does where kill(2) says so.
+    this.emit("error", Object.assign(new Error("kill EPERM"), { code: "EPERM" }));
+    return false;
+  });
+  let text = "";
+  const command = followCommand(
+    ["sh", "-c", "echo $$; exec sleep 600"],
+    createChildTable(createChildMemory()),
+    (more) => {
+      text += more;
+      return true;
+    },
+  );
+  await until("it has written", () => text.endsWith("\n"));
+  try {
+    command.stop();
+    command.stop();
+    expect((await command.ended).exit).toEqual({ kind: "lost" });
+  } finally {
+    kill.mockRestore();
+    process.kill(Number(text), "SIGKILL");
+  }
 });
