@@ -15,7 +15,7 @@ export interface Catalog {
   /** Asks for everything again. */
   reload(): void;
   /** Keeps the lists up to date with what has happened. */
-  apply(event: Pick<EventRecord, "topic" | "action" | "pool" | "id">): void;
+  apply(event: Pick<EventRecord, "topic" | "action" | "pool" | "id" | "what">): void;
 }
 
 /** More changes of volumes at once are one new list. */
@@ -96,7 +96,8 @@ export function createCatalog(client: Client, pool: ReadonlySignal<string>): Cat
       if (volume !== "") void snapshots.load();
     },
     reload,
-    apply: ({ topic, action, pool: place, id }) => {
+    apply: ({ topic, action, pool: place, id, what }) => {
+      if (place === pool.value && what === "missed") soon("all", reload);
       if (place !== pool.value || !DATASET_TOPICS.includes(topic)) return;
       if (topic === "image") soon("images", () => void images.load());
       if (topic === "snapshot") {
