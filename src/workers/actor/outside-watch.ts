@@ -29,14 +29,16 @@ export function watchOutside(
   const told = createToldChanges(pool, send);
   const own = createOwnChanges(pool, told.add, told.miss);
   const follower = follow({
-    onChange: ({ kind, name, changes }) => {
-      if (!own.isOwn(kind, name, changes)) changes.forEach(told.add);
+    onChange: (change) => {
+      if (!own.isOwn(change)) change.changes.forEach(told.add);
+      // Another machine may have changed it meanwhile.
+      if (change.changes.some(({ what }) => what === "pool_import")) told.miss();
     },
     onMissed: told.miss,
   });
   const sweeps = setInterval(() => {
     // It may have been stopped, or its connection cut. What it has missed comes when it is started again.
-    if (own.sweep()) follower.restart();
+    if (own.sweep(follower.seenUpTo)) follower.restart();
   }, SWEEP_MS);
   sweeps.unref();
   return {

@@ -3,11 +3,12 @@ import type { PoolName } from "../../protocol/storage/names.js";
 import { isRead } from "../../protocol/storage/operation-kinds.js";
 import type { Operation } from "../../protocol/storage/operations.js";
 import type { OutsideChange } from "../../protocol/storage/outside-change.js";
+import type { DatedChange } from "../drivers/seen-changes.js";
 import { type Claim, claimsOf, isClaimed } from "./own-claims.js";
 
 /**
  * Tells the changes of the actor's own operations from those by others: the kernel says of neither who made it. A
- * change is an operation's own if it is of the kind and the dataset that one claims, which runs or has just ended.
+ * change is an operation's own if it is of the kind and the dataset that one claims, and was made before that one ended.
  */
 export interface OwnChanges {
   /**
@@ -16,12 +17,13 @@ export interface OwnChanges {
    */
   run<T>(operation: Operation, work: () => Promise<Outcome<T>>): Promise<Outcome<T>>;
   /** Whether a change is an operation's own. One that is not ends the claims of those that have ended. */
-  isOwn(kind: string, name: string, changes: readonly OutsideChange[]): boolean;
+  isOwn(change: DatedChange): boolean;
   /**
-   * To be called now and then: forgets claims that are over. @returns whether a change has not been seen that its
-   * operation surely made, a while ago; told of each once.
+   * To be called now and then: forgets claims that are over, since all was seen that was made up to `seenUpTo`, by
+   * performance.now(). @returns whether a change has not been seen that its operation surely made, a while ago, nor
+   * anything newer; told of each once.
    */
-  sweep(): boolean;
+  sweep(seenUpTo: number): boolean;
 }
 
 /** What is shared by the claims of an operation. */
@@ -40,13 +42,12 @@ interface Kept {
 }
 
 /**
- * How long the change of an operation that has ended may come late: where it is told which is the last one, and where
- * it isn't. The kernel tells it before the command ends.
+ * The kernel tells a change before its operation ends. This is for what the time of a change, as known here, may be wrong:
+ * the way of what tells it may take so long while the machine is busy.
  */
-const LATE_MS = 30_000;
-const LATE_UNSURE_MS = 2_000;
+const SLACK_MS = 1_000;
 /** A sure change that has not come for so long may never come: whoever tells of it hangs. */
-const UNSEEN_MS = 8_000;
+const UNSEEN_MS = 5_000;
 /** Claims of operations that have ended. The oldest are forgotten: then a change that comes late is told twice. */
 const MOST_ENDED = 10_000;
 /** So many changes of an operation are held. It is not told which the others were. */
@@ -113,9 +114,11 @@ export function createOwnChanges(
         }
       }
     },
-    isOwn: (kind, name, changes) => {
+    isOwn: ({ kind, name, changes, madeAt }) => {
       const all = [...near(name)];
-      const own = all.find(({ claim }) => isClaimed(claim, kind, name));
+      const isBefore = ({ claimant: { endedAt } }: Kept) =>
+        endedAt === undefined || madeAt <= endedAt + SLACK_MS;
+      const own = all.find((kept) => isClaimed(kept.claim, kind, name) && isBefore(kept));
       if (!own) {
         // What has ended to it came before this, so what comes later of its kind is another's.
         for (const kept of all)
@@ -126,10 +129,9 @@ export function createOwnChanges(
       if (own.claim.last === name && own.claim.kinds[0] === kind) drop(own);
       return true;
     },
-    sweep: () => {
+    sweep: (seenUpTo) => {
       const now = performance.now();
-      const ageOf = ({ claimant: { endedAt = now } }: Kept) => now - endedAt;
-      const isOver = (kept: Kept) => ageOf(kept) > (kept.claim.last === undefined ? LATE_UNSURE_MS : LATE_MS);
+      const isOver = ({ claimant: { endedAt = now } }: Kept) => endedAt + SLACK_MS < seenUpTo;
       const known = ended.filter(({ isDropped }) => !isDropped);
       const most = known.length - MOST_ENDED;
       known.filter((kept, index) => index < most || isOver(kept)).forEach(drop);

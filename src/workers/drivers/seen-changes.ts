@@ -11,8 +11,16 @@ export interface SeenChange {
   readonly changes: readonly OutsideChange[];
 }
 
+/** A change that is seen now. */
+export interface DatedChange extends SeenChange {
+  /** When it was made, by performance.now(), as well as can be told. */
+  readonly madeAt: number;
+}
+
 /** Follows what is seen of one pool. */
 export interface PoolFollower extends FollowerMeasures {
+  /** All that was made before was seen, or missed; by performance.now(). */
+  readonly seenUpTo: number;
   /** Starts anew, since nothing comes. It goes on where it was. */
   restart(): void;
   close(): void;
@@ -20,6 +28,6 @@ export interface PoolFollower extends FollowerMeasures {
 
 /** Takes what a follower sees. `onMissed`: there may be changes that it has not seen. It is called first. */
 export interface FollowerEvents {
-  onChange(change: SeenChange): void;
+  onChange(change: DatedChange): void;
   onMissed(): void;
 }

@@ -6,6 +6,7 @@ import { type CommandEnd, succeeded } from "../../processes/run-command.js";
 import type { FollowedCommand, Runner } from "../../processes/runner-link.js";
 import type { FollowerEvents, PoolFollower } from "../seen-changes.js";
 import { seenChange } from "./zevent-changes.js";
+import { createZeventClock } from "./zevent-clock.js";
 import { createZeventOrder } from "./zevent-order.js";
 import { createZeventReader, type Zevent } from "./zevent-text.js";
 
@@ -20,7 +21,7 @@ interface PoolFollowerOptions extends FollowerEvents {
 /** The pause before another try. While tries fail it doubles up to the longest. */
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 60_000;
-/** One that ran for so long has not failed at once. */
+/** One that was followed for so long has not failed at once. */
 const WORKED_MS = 5_000;
 /** How often it is looked for lost events, and for one that says nothing. */
 const CHECK_MS = 500;
@@ -37,37 +38,43 @@ export function followPool(options: PoolFollowerOptions): PoolFollower {
   const { settings, timeoutMs, runner, log, onChange, onMissed } = options;
   const { name: pool, zpoolCommand } = settings;
   const order = createZeventOrder();
+  const clock = createZeventClock();
   /** Aborted by `close`. */
   const closing = new AbortController();
   /** The command that runs; undefined between two. */
   let following: FollowedCommand | undefined;
   let restarts = 0;
+  let seenUpTo = 0;
   /** When something was last heard, by performance.now(). */
   let heardAt = 0;
   /** Whether the newest try failed. Only a change of this is logged. */
   let isFailing = false;
 
-  const tell = (event: Zevent) => {
+  const see = (event: Zevent) => {
+    const madeAt = clock.postedAt(event.time);
     const change = seenChange(pool, event);
-    if (change) onChange(change);
+    if (change) onChange({ ...change, madeAt });
+    seenUpTo = Math.max(seenUpTo, madeAt);
   };
 
-  async function followOnce(): Promise<CommandEnd> {
+  /** `ranMs`: how long it was followed. */
+  async function followOnce(): Promise<{ readonly end: CommandEnd; readonly ranMs: number }> {
     const limits = { timeoutMs, stdoutBytes: LIST_BYTES };
     const listed = await runner.run([...zpoolCommand, "events", "-v"], limits);
-    if (!succeeded(listed) || closing.signal.aborted) return listed;
+    if (!succeeded(listed) || closing.signal.aborted) return { end: listed, ranMs: 0 };
     const { fresh, isWhole } = order.resume(createZeventReader().add(`${listed.stdout}\n`));
     if (!isWhole) onMissed();
-    fresh.forEach(tell);
+    fresh.forEach(see);
     const reader = createZeventReader();
-    heardAt = performance.now();
+    const startedAt = performance.now();
+    heardAt = startedAt;
     following = runner.follow([...zpoolCommand, "events", "-v", "-f"], (text) => {
       heardAt = performance.now();
-      for (const event of reader.add(text)) if (order.take(event)) tell(event);
+      for (const event of reader.add(text)) if (order.take(event)) see(event);
     });
     const end = await following.ended;
     following = undefined;
-    return end;
+    return { end, ranMs: performance.now() - startedAt };
   }
 
   function report(end: CommandEnd, ranMs: number): void {
@@ -84,10 +91,8 @@ export function followPool(options: PoolFollowerOptions): PoolFollower {
 
   async function followOn(): Promise<void> {
     for (let pauseMs = FIRST_PAUSE_MS; !closing.signal.aborted; restarts++) {
-      const startedAt = performance.now();
-      const end = await followOnce();
+      const { end, ranMs } = await followOnce();
       if (closing.signal.aborted) return;
-      const ranMs = performance.now() - startedAt;
       report(end, ranMs);
       pauseMs = ranMs >= WORKED_MS ? FIRST_PAUSE_MS : Math.min(LONGEST_PAUSE_MS, pauseMs * 2);
       await sleep(pauseMs, undefined, { signal: closing.signal, ref: false }).catch(() => {});
@@ -106,6 +111,9 @@ export function followPool(options: PoolFollowerOptions): PoolFollower {
     },
     get restarts() {
       return restarts;
+    },
+    get seenUpTo() {
+      return seenUpTo;
     },
     restart: () => following?.stop(),
     close: () => {

@@ -24,9 +24,19 @@ export function createZeventOrder(): ZeventOrder {
   /** Numbers below that have not been seen, and since when. */
   const late = new Map<number, number>();
   let isLost = false;
+  /** Since the list, only what it had has come once more. */
+  let isRepeating = false;
 
   function take(event: Zevent): boolean {
-    if (last && event.eid <= last.eid) return late.delete(event.eid);
+    if (last && event.eid <= last.eid) {
+      if (isRepeating || last.eid - event.eid <= MOST_LATE) return late.delete(event.eid);
+      // The kernel never goes back so far. The number before was text of a property that looks like an event.
+      isLost = true;
+      late.clear();
+      last = event;
+      return true;
+    }
+    isRepeating = false;
     const now = performance.now();
     const first = (last?.eid ?? event.eid - 1) + 1;
     if (event.eid - first + late.size > MOST_LATE) isLost = true;
@@ -39,14 +49,21 @@ export function createZeventOrder(): ZeventOrder {
     take,
     resume: (listed) => {
       const begin = last;
+      isRepeating = true;
       const same = begin && listed.find(({ eid }) => eid === begin.eid);
       const oldest = Math.min(...listed.map(({ eid }) => eid));
       // The number alone does not tell: after a reboot they count from 1 again.
       const isWhole = begin !== undefined && (same ? same.time === begin.time : oldest === begin.eid + 1);
-      if (isWhole) return { fresh: listed.filter(take), isWhole };
+      const fresh = isWhole ? listed.filter(take) : [];
+      isRepeating = true;
+      if (isWhole) return { fresh, isWhole };
       late.clear();
-      last = listed.reduce<typeof last>((max, each) => (max && max.eid > each.eid ? max : each), undefined);
-      return { fresh: [], isWhole };
+      const isLater = (one: number, other: number) => one > other && one - other <= MOST_LATE;
+      last = listed.reduce<typeof last>(
+        (newest, each) => (newest && isLater(newest.eid, each.eid) ? newest : each),
+        undefined,
+      );
+      return { fresh, isWhole };
     },
     findLoss: () => {
       const limit = performance.now() - LATE_MS;

@@ -9,6 +9,7 @@ const V = "tank/guests/g/v" as DatasetName;
 const S = `${V}@s` as SnapshotName;
 const snapshot: Operation = { op: "CreateSnapshot", dataset: V, snapshot: S, recursive: false };
 const created = (id: string): OutsideChange[] => [{ topic: "snapshot", action: "created", id }];
+const SECOND_MS = 1_000;
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["performance"] });
@@ -37,46 +38,72 @@ function open() {
       await done;
     };
   };
-  return { own, told, begin, missed: () => missed };
+  /** Whether a change is an operation's own that is made now, or was made so long ago. */
+  const isOwn = (kind: string, name: string, changes: readonly OutsideChange[] = [], agoMs = 0) =>
+    own.isOwn({ kind, name, changes, madeAt: performance.now() - agoMs });
+  return { own, isOwn, told, begin, missed: () => missed };
 }
 
 test("a change while its operation runs is its own, and is told if the operation fails", async () => {
-  const { own, told, begin } = open();
+  const { isOwn, told, begin } = open();
   const end = begin(snapshot);
-  expect(own.isOwn("snapshot", S, created(S))).toBe(true);
+  expect(isOwn("snapshot", S, created(S))).toBe(true);
   expect(told).toEqual([]);
   await end(fail("command.failed", "it failed"));
   expect(told).toEqual([{ topic: "snapshot", action: "changed", id: S }]);
-  expect(own.isOwn("snapshot", S, created(S))).toBe(false);
+  expect(isOwn("snapshot", S, created(S))).toBe(false);
 });
 
 test("a change that comes after its operation has ended is its own, once", async () => {
-  const { own, told, begin } = open();
+  const { isOwn, told, begin } = open();
   await begin(snapshot)(succeed(null));
-  expect(own.isOwn("snapshot", S, created(S))).toBe(true);
-  expect(own.isOwn("snapshot", S, created(S))).toBe(false);
+  expect(isOwn("snapshot", S, created(S))).toBe(true);
+  expect(isOwn("snapshot", S, created(S))).toBe(false);
   expect(told).toEqual([]);
 });
 
-test("a change of another kind or name, or long after, is another's", async () => {
-  const { own, begin } = open();
+test("a change of another kind or name is another's", async () => {
+  const { isOwn, begin } = open();
   await begin(snapshot)(succeed(null));
-  expect(own.isOwn("rename", S, [])).toBe(false);
+  expect(isOwn("rename", S)).toBe(false);
   await begin(snapshot)(succeed(null));
-  expect(own.isOwn("snapshot", `${V}@other`, [])).toBe(false);
-  expect(own.isOwn("snapshot", "tank/guests/g@s", [])).toBe(false);
-  expect(own.isOwn("snapshot", `${V}/below@s`, [])).toBe(false);
-  vi.advanceTimersByTime(31_000);
-  own.sweep();
-  expect(own.isOwn("snapshot", S, [])).toBe(false);
+  expect(isOwn("snapshot", `${V}@other`)).toBe(false);
+  expect(isOwn("snapshot", "tank/guests/g@s")).toBe(false);
+  expect(isOwn("snapshot", `${V}/below@s`)).toBe(false);
+});
+
+test("a change is an operation's own however late it comes, but not if it was made after the operation", async () => {
+  const { own, isOwn, begin } = open();
+  const set: Operation = { op: "SetVolume", name: V, changes: {} };
+  const end = begin(set);
+  vi.advanceTimersByTime(60 * SECOND_MS);
+  expect(isOwn("set", V)).toBe(true);
+  await end(succeed(null));
+  vi.advanceTimersByTime(100 * SECOND_MS);
+  own.sweep(0);
+  expect(isOwn("set", V, [], 10 * SECOND_MS)).toBe(false);
+  expect(isOwn("set", V, [], 101 * SECOND_MS)).toBe(true);
+  expect(isOwn("inherit", V, [], 100 * SECOND_MS)).toBe(true);
+});
+
+test("what an operation may have changed is claimed until all of that time has been seen", async () => {
+  const { own, isOwn, begin } = open();
+  const recursive: Operation = { ...snapshot, recursive: true };
+  await begin(recursive)(succeed(null));
+  const endedAt = performance.now();
+  vi.advanceTimersByTime(100 * SECOND_MS);
+  own.sweep(endedAt);
+  expect(isOwn("snapshot", S, [], 100 * SECOND_MS)).toBe(true);
+  own.sweep(endedAt + 2 * SECOND_MS);
+  expect(isOwn("snapshot", S, [], 100 * SECOND_MS)).toBe(false);
 });
 
 test("another's change of a name ends what was claimed of it before", async () => {
-  const { own, begin } = open();
+  const { isOwn, begin } = open();
   // Its work was found done: nothing comes.
   await begin({ op: "CreateVolume", name: V, size: 0n as never })(succeed(null));
-  expect(own.isOwn("destroy", V, [])).toBe(false);
-  expect(own.isOwn("create", V, [])).toBe(false);
+  expect(isOwn("destroy", V)).toBe(false);
+  expect(isOwn("create", V)).toBe(false);
 });
 
 describe("what operations claim", () => {
@@ -114,47 +141,50 @@ describe("what operations claim", () => {
     ],
     [{ op: "DeleteImage", id: "i" }, "destroy", ["tank/images/i@s", "tank/images/i"], ["tank/images/j"]],
   ])("%o: %s", async (operation, kind, names, others) => {
-    const { own, begin } = open();
+    const { isOwn, begin } = open();
     await begin(operation)(succeed(null));
-    for (const name of names) expect([name, own.isOwn(kind, name, [])]).toEqual([name, true]);
+    for (const name of names) expect([name, isOwn(kind, name)]).toEqual([name, true]);
     await begin(operation)(succeed(null));
-    for (const name of others) expect([name, own.isOwn(kind, name, [])]).toEqual([name, false]);
+    for (const name of others) expect([name, isOwn(kind, name)]).toEqual([name, false]);
   });
 });
 
 test("a deletion's own claim lasts until the dataset itself has gone, whatever it gave back before", async () => {
-  const { own, begin } = open();
+  const { isOwn, begin } = open();
   await begin({ op: "DeleteDataset", name: V })(succeed(null));
-  expect(own.isOwn("set", V, [])).toBe(true);
-  expect(own.isOwn("destroy", V, [])).toBe(true);
-  expect(own.isOwn("destroy", V, [])).toBe(false);
+  expect(isOwn("set", V)).toBe(true);
+  expect(isOwn("destroy", V)).toBe(true);
+  expect(isOwn("destroy", V)).toBe(false);
 });
 
-test("a sure change that was not seen is told of once", async () => {
-  const { own, begin } = open();
+test("a sure change that was not seen is told of once, unless newer ones were seen", async () => {
+  const { own, isOwn, begin } = open();
   await begin(snapshot)(succeed(null));
-  expect(own.sweep()).toBe(false);
+  expect(own.sweep(0)).toBe(false);
   vi.advanceTimersByTime(9_000);
-  expect(own.sweep()).toBe(true);
+  expect(own.sweep(0)).toBe(true);
   vi.advanceTimersByTime(1_000);
-  expect(own.sweep()).toBe(false);
+  expect(own.sweep(0)).toBe(false);
   // It may still come.
-  expect(own.isOwn("snapshot", S, [])).toBe(true);
+  expect(isOwn("snapshot", S, [], 10_000)).toBe(true);
+  await begin(snapshot)(succeed(null));
+  vi.advanceTimersByTime(9_000);
+  expect(own.sweep(performance.now())).toBe(false);
 });
 
 test("claims are bounded, and so is what is held for an operation", async () => {
-  const { own, told, begin, missed } = open();
+  const { own, isOwn, told, begin, missed } = open();
   for (let index = 0; index < 10_001; index++) {
     const name = `${V}@n${index}` as SnapshotName;
     await begin({ op: "DeleteSnapshot", name, recursive: false })(succeed(null));
   }
-  own.sweep();
-  expect(own.isOwn("destroy", `${V}@n0`, [])).toBe(false);
-  expect(own.isOwn("destroy", `${V}@n1`, [])).toBe(true);
+  own.sweep(0);
+  expect(isOwn("destroy", `${V}@n0`)).toBe(false);
+  expect(isOwn("destroy", `${V}@n1`)).toBe(true);
   const end = begin({ op: "DeleteDataset", name: "tank/many" as DatasetName });
   for (let index = 0; index < 1_000; index++) {
     const id = `tank/many/${index}`;
-    expect(own.isOwn("destroy", id, [{ topic: "volume", action: "deleted", id }])).toBe(true);
+    expect(isOwn("destroy", id, [{ topic: "volume", action: "deleted", id }])).toBe(true);
   }
   await end(fail("dataset.busy", "busy"));
   expect([told.length, missed()]).toEqual([0, 1]);

@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import type { PoolName } from "../../../../../src/protocol/storage/names.js";
 import { followPool } from "../../../../../src/workers/drivers/openzfs/pool-follower.js";
 import type { PoolFollower } from "../../../../../src/workers/drivers/seen-changes.js";
@@ -35,7 +35,7 @@ const endOf = (exit: CommandEnd["exit"], stdout = ""): CommandEnd => ({
 });
 
 /** A follower of a kernel that this has: `kept` is what it has not forgotten. */
-function open(listExit: () => CommandEnd["exit"] = () => EXITED) {
+function open(listExit: () => CommandEnd["exit"] | Promise<CommandEnd["exit"]> = () => EXITED) {
   const kernel: { kept: number[]; running: ((text: string) => void) | undefined; runs: number } = {
     kept: [1, 2],
     running: undefined,
@@ -53,7 +53,7 @@ function open(listExit: () => CommandEnd["exit"] = () => EXITED) {
       run: async (argv) => {
         argvs.push(argv.join(" "));
         kernel.runs++;
-        return endOf(listExit(), kernel.kept.map((eid) => snapshotText(eid)).join(""));
+        return endOf(await listExit(), kernel.kept.map((eid) => snapshotText(eid)).join(""));
       },
       follow: (argv, onText) => {
         argvs.push(argv.join(" "));
@@ -134,4 +134,36 @@ test("a restart that was asked for replaces what runs, and a close ends it", asy
   follower.close();
   await until("it has ended", () => !follower.isFollowing);
   expect(kernel.runs).toBe(2);
+});
+
+test("a list that fails late has failed too: it is told once, and is tried again later each time", async () => {
+  const now = performance.now.bind(performance);
+  let agoMs = 0;
+  vi.spyOn(performance, "now").mockImplementation(() => now() + agoMs);
+  try {
+    const runsAt: number[] = [];
+    const { log } = open(() => {
+      runsAt.push(now());
+      agoMs += 20_000;
+      return { kind: "timed_out", afterMs: 20_000 };
+    });
+    await until("three tries", () => runsAt.length === 3, 200_000);
+    expect(log.lines.map(({ level }) => level)).toEqual(["warn"]);
+    const [first = 0, , third = 0] = runsAt;
+    // 500 ms and 1 s.
+    expect(third - first).toBeGreaterThan(1_400);
+  } finally {
+    vi.restoreAllMocks();
+  }
+});
+
+test("it tells up to when it has seen all, by other pools' events too", async () => {
+  const { kernel, follower, post } = open();
+  await until("it follows", () => kernel.running !== undefined);
+  post(3);
+  const before = follower.seenUpTo;
+  await until("time passes", () => performance.now() > before + 1);
+  kernel.running?.(snapshotText(4).replace('"tank"', '"other"').replace("0x1 0x4", "0x2 0x4"));
+  expect(follower.seenUpTo).toBeGreaterThan(before);
+  expect(follower.seenUpTo).toBeLessThanOrEqual(performance.now());
 });

@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
-import { describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { seenChange } from "../../../../../src/workers/drivers/openzfs/zevent-changes.js";
+import { createZeventClock } from "../../../../../src/workers/drivers/openzfs/zevent-clock.js";
 import { createZeventOrder } from "../../../../../src/workers/drivers/openzfs/zevent-order.js";
 import { createZeventReader, type Zevent } from "../../../../../src/workers/drivers/openzfs/zevent-text.js";
 
@@ -168,6 +169,28 @@ describe("the order", () => {
     expect(order.take(event(7))).toBe(true);
   });
 
+  test("a number that no kernel gave, in the text of a property, keeps nothing from being seen", () => {
+    const order = createZeventOrder();
+    order.resume(list(1, 5));
+    expect([event(4), event(5), event(6), event(1_000_000)].map(order.take)).toEqual([
+      false,
+      false,
+      true,
+      true,
+    ]);
+    expect([7, 8, 9].map((eid) => order.take(event(eid)))).toEqual([true, true, true]);
+    expect(order.findLoss()).toBe(true);
+    // The kernel's list has it too.
+    const listed = [...list(1, 6), event(1_000_000), ...list(7, 200)];
+    expect(order.resume(listed)).toEqual({ fresh: [event(1_000_000), ...list(7, 200)], isWhole: true });
+    expect(order.take(event(201))).toBe(true);
+    const other = createZeventOrder();
+    other.resume([...list(1, 6), event(1_000_000), ...list(7, 200)]);
+    for (const each of list(100, 200)) expect(other.take(each)).toBe(false);
+    expect(other.take(event(201))).toBe(true);
+    expect(other.findLoss()).toBe(false);
+  });
+
   test("one that comes a little late is not lost; one that never comes is", () => {
     vi.useFakeTimers({ toFake: ["performance"] });
     try {
@@ -187,5 +210,48 @@ describe("the order", () => {
     } finally {
       vi.useRealTimers();
     }
+  });
+});
+
+describe("the clock", () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ["performance"] });
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  /** What the kernel prints at a time of its own, in ms. */
+  const printed = (ms: number) =>
+    `0x${Math.floor(ms / 1_000).toString(16)} 0x${Math.round((ms % 1_000) * 1e6).toString(16)} `;
+  /** The machine's clock shows this when ours begins. */
+  const KERNEL_MS = 1_796_000_000_500;
+
+  test("tells when events were posted, however late they come", () => {
+    const clock = createZeventClock();
+    vi.advanceTimersByTime(1_000);
+    expect(clock.postedAt(printed(KERNEL_MS + 990))).toBeCloseTo(1_000, 0);
+    vi.advanceTimersByTime(100_000);
+    // The first took 10 ms.
+    expect(clock.postedAt(printed(KERNEL_MS + 2_000))).toBeCloseTo(2_010, 0);
+    expect(clock.postedAt(printed(KERNEL_MS + 101_000))).toBeCloseTo(101_000, 0);
+    expect(clock.postedAt(printed(KERNEL_MS + 100_000))).toBeCloseTo(100_000, 0);
+  });
+
+  test("follows a clock that is set, back within two minutes", () => {
+    const clock = createZeventClock();
+    clock.postedAt(printed(KERNEL_MS));
+    vi.advanceTimersByTime(1_000);
+    expect(clock.postedAt(printed(KERNEL_MS + 3_600_000))).toBeCloseTo(1_000, 0);
+    for (let at = 1_000; at < 130_000; at += 10_000) {
+      vi.advanceTimersByTime(10_000);
+      clock.postedAt(printed(KERNEL_MS + performance.now()));
+    }
+    expect(clock.postedAt(printed(KERNEL_MS + performance.now()))).toBeCloseTo(performance.now(), 0);
+  });
+
+  test("what has no time was posted now", () => {
+    vi.advanceTimersByTime(5_000);
+    expect(createZeventClock().postedAt("soon")).toBe(5_000);
   });
 });
