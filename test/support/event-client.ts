@@ -36,3 +36,29 @@ export function readFrames(text: string): EventFrame[] {
       return [{ id: fields.get("id") ?? "", name: fields.get("event") ?? "", data: JSON.parse(data) }];
     });
 }
+
+/** What a subscriber was told so far. */
+export interface FollowedEvents {
+  all(): readonly TestEvent[];
+  /** TOPIC ACTION ID WHAT, of each. */
+  told(): readonly string[];
+  stop(): void;
+}
+
+/** Subscribes to some topics of a daemon. */
+export async function followEvents(url: string, topics: string): Promise<FollowedEvents> {
+  const stopping = new AbortController();
+  const { body } = await fetch(`${url}/events?topics=${topics}`, { signal: stopping.signal });
+  let text = "";
+  const read = async () => {
+    const decoder = new TextDecoder();
+    for await (const chunk of body as unknown as AsyncIterable<Uint8Array>)
+      text += decoder.decode(chunk, { stream: true });
+  };
+  void read().catch(() => {});
+  const all = () =>
+    readFrames(text).flatMap(({ data }) => ("topic" in Object(data) ? [data as TestEvent] : []));
+  const told = () =>
+    all().map(({ topic, action, id, what }) => [topic, action, id, what].filter(Boolean).join(" "));
+  return { all, told, stop: () => stopping.abort() };
+}
