@@ -7,9 +7,12 @@ import { pathOf } from "./man-pages.mjs";
 /** What the value of an option or argument is, by its name in angle brackets. */
 const FILES = /<(file|files\.\.\.|dir|folder)>/;
 
-/** A line of sh, zsh and fish that prints the names of the user's contexts. @param {string} name of the program */
-const contextNames = (name) =>
-  `${name} context list --json 2>/dev/null | grep -o '"name":"[^"]*"' | cut -d'"' -f4`;
+/** A line of sh, zsh and fish that prints the names that a command answers. @param {string} command */
+const namesOf = (command) => `${command} --json 2>/dev/null | grep -o '"name":"[^"]*"' | cut -d'"' -f4`;
+/** The names of the user's contexts. @param {string} name of the program */
+const contextNames = (name) => namesOf(`${name} context list`);
+/** The names of the daemon's pools; none if it does not answer. @param {string} name of the program */
+const poolNames = (name) => namesOf(`${name} pool status`);
 
 /** The commands whose arguments are contexts. @param {string} name */
 const ofContexts = (name) => ["use", "show", "remove"].map((verb) => `${name} context ${verb}`);
@@ -37,8 +40,8 @@ function tableOf(program) {
   };
 }
 
-/** @param {Command} program @returns {string} of bash, for its folder of completions */
-export function bashCompletion(program) {
+/** @param {Command} program @param {readonly string[]} methods @returns {string} of bash, for its folder of completions */
+export function bashCompletion(program, methods) {
   const { name, words, inner, valued } = tableOf(program);
   return `# bash completion for ${name}; made from its commands
 _${name}() {
@@ -51,6 +54,7 @@ _${name}() {
   done
   case "$previous" in
     --context) mapfile -t COMPREPLY < <(compgen -W "$(${contextNames(name)})" -- "$current"); return ;;
+    --pool) mapfile -t COMPREPLY < <(compgen -W "$(${poolNames(name)})" -- "$current"); return ;;
     ${valued}) compopt -o default; return ;;
   esac
   case "$path" in
@@ -60,6 +64,7 @@ ${words.map(({ path, words }) => `    "${path}") words="${words}" ;;`).join("\n"
     ${ofContexts(name)
       .map((path) => `"${path}"`)
       .join("|")}) words="$words $(${contextNames(name)})" ;;
+    "${name} call") words="$words ${methods.join(" ")}" ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
   ((\${#COMPREPLY[@]} > 0)) || compopt -o default
@@ -68,8 +73,8 @@ complete -F _${name} ${name}
 `;
 }
 
-/** @param {Command} program @returns {string} of zsh, for its folder of functions */
-export function zshCompletion(program) {
+/** @param {Command} program @param {readonly string[]} methods @returns {string} of zsh, for its folder of functions */
+export function zshCompletion(program, methods) {
   const { name, words, inner, valued } = tableOf(program);
   return `#compdef ${name}
 # zsh completion for ${name}; made from its commands
@@ -81,6 +86,7 @@ for ((index = 2; index < CURRENT; index++)); do
 done
 case "$words[CURRENT-1]" in
   --context) compadd -- \${(f)"$(${contextNames(name)})"}; return ;;
+  --pool) compadd -- \${(f)"$(${poolNames(name)})"}; return ;;
   ${valued}) _files; return ;;
 esac
 case "$place" in
@@ -90,6 +96,7 @@ case "$place" in
   ${ofContexts(name)
     .map((path) => `"${path}"`)
     .join("|")}) compadd -- \${(f)"$(${contextNames(name)})"}; return ;;
+  "${name} call") compadd -- ${methods.join(" ")}; return ;;
 esac
 [[ "$words[CURRENT]" == -* ]] || _files
 `;
@@ -98,9 +105,11 @@ esac
 /** @param {string} text @returns {string} in single quotes, for fish */
 const quoted = (text) => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
 
-/** @param {Command} program @returns {string} of fish */
-export function fishCompletion(program) {
+/** @param {Command} program @param {readonly string[]} methods @returns {string} of fish */
+export function fishCompletion(program, methods) {
   const name = program.name();
+  /** What prints the values of an option. @type {Readonly<Record<string, string>>} */
+  const asked = { "--context": contextNames(name), "--pool": poolNames(name) };
   const lines = commandsBelow(program).flatMap((command) => {
     const seen = pathOf(command).split(" ").slice(1);
     const inner = command.commands.map((each) => each.name());
@@ -117,8 +126,10 @@ export function fishCompletion(program) {
     ];
     const when = all.length > 0 ? ` -n ${quoted(all.join("; and "))}` : "";
     const help = command.createHelp();
-    const names = ofContexts(name).includes(pathOf(command))
-      ? [`complete -c ${name} -f${when} -a ${quoted(`(${contextNames(name)})`)}`]
+    const path = pathOf(command);
+    const offers = path === `${name} call` ? methods.join(" ") : `(${contextNames(name)})`;
+    const names = [...ofContexts(name), `${name} call`].includes(path)
+      ? [`complete -c ${name} -f${when} -a ${quoted(offers)}`]
       : [];
     return [
       ...names,
@@ -127,8 +138,9 @@ export function fishCompletion(program) {
       ),
       ...help.visibleOptions(command).map(({ short, long, required, flags, description }) => {
         const spelled = `${short ? ` -s ${short.slice(1)}` : ""}${long ? ` -l ${long.slice(2)}` : ""}`;
-        if (long === "--context")
-          return `complete -c ${name}${when}${spelled} -x -a ${quoted(`(${contextNames(name)})`)} -d ${quoted(description)}`;
+        const values = asked[long ?? ""];
+        if (values !== undefined)
+          return `complete -c ${name}${when}${spelled} -x -a ${quoted(`(${values})`)} -d ${quoted(description)}`;
         const value = required ? (FILES.test(flags) ? " -r -F" : " -x") : "";
         return `complete -c ${name}${when}${spelled}${value} -d ${quoted(description)}`;
       }),

@@ -55,20 +55,20 @@ function putProgram() {
 }
 
 async function putTexts() {
-  const { createProgram } = await import(
-    new URL("../../dist/main/commands/program.js", import.meta.url).href
-  );
-  const { EXAMPLES: examples } = await import(
-    new URL("../../dist/main/commands/examples.js", import.meta.url).href
-  );
+  const compiled = (/** @type {string} */ path) =>
+    import(new URL(`../../dist/${path}`, import.meta.url).href);
+  const { createProgram } = await compiled("main/commands/program.js");
+  const { EXAMPLES: examples } = await compiled("main/commands/examples.js");
+  const { createMethodTable } = await compiled("protocol/json-rpc/methods/table.js");
+  const { names: methods } = createMethodTable();
   const program = createProgram(version);
   for (const { name, section, text } of manPages(program, {
     ...{ version, examples, date: date.toISOString().slice(0, 10) },
   }))
     put(`usr/share/man/man${section}/${name}.${section}.gz`, zipped(text));
-  put("usr/share/bash-completion/completions/imagestore", bashCompletion(program));
-  put("usr/share/zsh/vendor-completions/_imagestore", zshCompletion(program));
-  put("usr/share/fish/vendor_completions.d/imagestore.fish", fishCompletion(program));
+  put("usr/share/bash-completion/completions/imagestore", bashCompletion(program, methods));
+  put("usr/share/zsh/vendor-completions/_imagestore", zshCompletion(program, methods));
+  put("usr/share/fish/vendor_completions.d/imagestore.fish", fishCompletion(program, methods));
 }
 
 /** @param {string} nodeLicense @param {readonly string[]} packages a line for each */

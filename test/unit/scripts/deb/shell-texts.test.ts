@@ -8,6 +8,7 @@ import { EXAMPLES } from "../../../../src/main/commands/examples.js";
 import { createProgram } from "../../../../src/main/commands/program.js";
 
 const program = createProgram("1.2.3");
+const METHODS = ["GetPool", "GetVolume", "ListVolumes"];
 const all = (command: Command): Command[] => [command, ...command.commands.flatMap(all)];
 const flags = all(program).flatMap((command) => command.options.map(({ long }) => long ?? ""));
 
@@ -17,8 +18,13 @@ if (!hasMan) console.log("whether man can show the pages is not checked: there i
 /** What bash offers for the last of these words. */
 function offered(...words: string[]): string[] {
   const contexts = `[{"name":"lab","url":"http://a"},{"name":"laptop","url":"http://b"},{"name":"home","url":"unix:/s"}]`;
-  const imagestore = `imagestore() { [[ "$*" == "context list --json" ]] && echo '{"contexts":${contexts}}'; }`;
-  const script = `${imagestore}\n${bashCompletion(program)}\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _imagestore\necho "\${COMPREPLY[*]}"`;
+  const pools = `[{"name":"tank","driver":"embedded","size":1},{"name":"dozer","driver":"openzfs","size":2}]`;
+  const answers = [
+    `[[ "$*" == "context list --json" ]] && echo '{"contexts":${contexts}}'`,
+    `[[ "$*" == "pool status --json" ]] && echo '{"pools":${pools}}'`,
+  ];
+  const imagestore = `imagestore() { ${answers.join("; ")}; }`;
+  const script = `${imagestore}\n${bashCompletion(program, METHODS)}\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _imagestore\necho "\${COMPREPLY[*]}"`;
   const { stdout } = spawnSync("bash", ["-c", script, "bash", ...words], { encoding: "utf8" });
   return stdout.trim().split(" ");
 }
@@ -102,16 +108,29 @@ describe("completion", () => {
 
   test("of zsh and fish asks for the user's contexts", () => {
     const asks = "imagestore context list --json";
-    expect(zshCompletion(program).split(asks)).toHaveLength(3);
+    expect(zshCompletion(program, METHODS).split(asks)).toHaveLength(3);
     expect(
-      fishCompletion(program)
+      fishCompletion(program, METHODS)
         .split("\n")
         .filter((line) => line.includes(asks)).length,
     ).toBeGreaterThan(30);
   });
 
+  test("of bash offers the daemon's pools, and its methods", () => {
+    expect(offered("imagestore", "volume", "list", "--pool", "")).toEqual(["tank", "dozer"]);
+    expect(offered("imagestore", "volume", "list", "--pool", "do")).toEqual(["dozer"]);
+    expect(offered("imagestore", "call", "Get")).toEqual(["GetPool", "GetVolume"]);
+  });
+
+  test("of zsh and fish asks for the daemon's pools, and has its methods", () => {
+    for (const text of [zshCompletion(program, METHODS), fishCompletion(program, METHODS)]) {
+      expect(text).toContain("imagestore pool status --json");
+      expect(text).toContain("GetPool GetVolume ListVolumes");
+    }
+  });
+
   test("of zsh and fish has every command and every option", () => {
-    for (const text of [zshCompletion(program), fishCompletion(program)]) {
+    for (const text of [zshCompletion(program, METHODS), fishCompletion(program, METHODS)]) {
       for (const flag of flags) expect(text).toContain(flag.slice(2));
       for (const command of all(program)) expect(text).toContain(command.name());
     }
