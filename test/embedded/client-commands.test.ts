@@ -71,7 +71,7 @@ describe("imagestore volume, snapshot, guest, image, pool and call", () => {
     expect(await run(["snapshot", "rollback", "g/v@s1"])).toMatchObject({ status: 5, stdout: "" });
     expect(await shown("snapshot rollback -r g/v@s1 -H")).toBe("tank/g/v@s1\t0 B\n");
     expect(await shown("guest create-disks g1 --disk size=1G --disk size=2G -H")).toMatch(
-      /^tank\/guests\/g1\/disk-0\t1\.0 GiB\t\S+\t-\ntank\/guests\/g1\/disk-1\t2\.0 GiB\t\S+\t-\n$/,
+      /^tank\/guests\/g1\/disk-0\t1\.0 GiB\t\/\S+\t-\ntank\/guests\/g1\/disk-1\t2\.0 GiB\t\/\S+\t-\n$/,
     );
     await shown("guest delete-disks g1");
     expect(JSON.parse(await shown("volume delete g --json"))).toMatchObject({ volumes: [{ id: "tank/g" }] });
@@ -123,7 +123,29 @@ describe("imagestore volume, snapshot, guest, image, pool and call", () => {
     [1, "volume create v --size 10", /must be a size of whole MiB, such as 512M or 10G/],
     [1, "volume lst", /unknown command 'lst'\n\(Did you mean list\?\)/],
     [1, "call GetPool [1]", /must be a JSON object/],
-    [1, "call GetPol", /^imagestore: Method not found/],
+    [
+      1,
+      "call GetPol",
+      /^imagestore: Method not found \(there is no method "GetPol", did you mean GetPool\?\)\n$/,
+    ],
+    [1, "call Nothing", /^imagestore: Method not found \(there is no method "Nothing"\)\n$/],
+    [
+      1,
+      "snapshot create v@s",
+      /missing required argument 'name'\nusage: imagestore snapshot create \[options\] <\w+> <name>\n$/,
+    ],
+    [
+      1,
+      "volume list --url 127.0.0.1:1",
+      /HOST:PORT or unix:\/PATH, did you mean http:\/\/127.0.0.1:1\?\nusage: /,
+    ],
+    [1, "volume list --url /run/socket", /did you mean unix:\/run\/socket\?\nusage: /],
+    [1, "volume list --url ftp://host", /or unix:\/PATH\nusage: /],
+    [
+      3,
+      "volume list --url http://none.invalid:1",
+      /^imagestore: no answer from http:\/\/none.invalid:1: .*(no such host|looked up now)\n$/,
+    ],
   ])("end with %i: %s", async (status, words, line) => {
     const ran = await run(words.split(" "));
     expect(ran).toEqual({ status, stdout: "", stderr: expect.stringMatching(line) });
@@ -139,7 +161,7 @@ describe("imagestore volume, snapshot, guest, image, pool and call", () => {
     expect(await run(["pool", "status"], "tank:1")).toMatchObject({
       status: 2,
       stderr:
-        "imagestore: IMAGESTORE_URL: tank:1: must be http://HOST:PORT, https://HOST:PORT or unix:/PATH\n",
+        "imagestore: IMAGESTORE_URL: tank:1: must be http://HOST:PORT, https://HOST:PORT or unix:/PATH, did you mean http://tank:1?\n",
     });
   });
 

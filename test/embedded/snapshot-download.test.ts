@@ -149,9 +149,9 @@ describe("imagestore snapshot download", () => {
   });
 
   test.each([
-    [4, "none@s", /^imagestore: not found\n$/],
+    [4, "none@s", /^imagestore: not found: none@s\n$/],
     [2, "a@b@c", /^imagestore: .+\n$/],
-    [4, "guests/g1/disk-0@none", /^imagestore: not found\n$/],
+    [4, "guests/g1/disk-0@none", /^imagestore: not found: guests\/g1\/disk-0@none\n$/],
   ])("ends with %i for %s, and leaves nothing", async (status, id, line) => {
     expect(await run(daemon.url, id)).toMatchObject({ status, stderr: expect.stringMatching(line) });
     expect(readdirSync(own)).toEqual([]);

@@ -55,6 +55,12 @@ function withExamples(command: Command, path: string): void {
   if (lines) command.addHelpText("after", `\nTry:\n${lines.map((line) => `  ${line}\n`).join("")}`);
 }
 
+/** Has a command that was mistyped say how it is typed, and all commands below it. */
+function showUsage(command: Command, path: string): void {
+  command.showHelpAfterError(`usage: ${path} ${command.usage()}`);
+  for (const each of command.commands) showUsage(each, `${path} ${each.name()}`);
+}
+
 /** All commands of `imagestore`. `serve` is the one that runs where none is named. */
 export function createProgram(version: string): Command {
   const program = new Command("imagestore")
@@ -67,5 +73,6 @@ export function createProgram(version: string): Command {
       program.addCommand(command.helpGroup(heading), { isDefault: command.name() === "serve" });
     }
   }
+  showUsage(program, "imagestore");
   return program.addHelpText("after", EXIT_STATUS);
 }

@@ -10,6 +10,7 @@ import { readParams, struct } from "../../protocol/json-rpc/params.js";
 import { encodeReply20, encodeRpcError20 } from "../../protocol/json-rpc/replies.js";
 import { type JsonText, joinTexts } from "../../protocol/json-rpc/reply-text.js";
 import { fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
+import { nearestName } from "../../protocol/storage/nearest-name.js";
 import { replyTooLarge } from "../../protocol/storage/reply-limit.js";
 import type { Caller } from "../access/caller.js";
 import type { Client } from "../pools/actor-handle.js";
@@ -91,7 +92,9 @@ function prepare20(options: AnswerOptions, request: Request | InvalidRequest, as
     }
     const own = asker.own(name);
     if (own) return { run: () => reply(runOwn(options, name, own, request.params, asker)) };
-    const detail = `there is no method ${JSON.stringify(name)}`;
+    const nearest = nearestName(name, options.methods.names);
+    const hint = nearest === undefined ? "" : `, did you mean ${nearest}?`;
+    const detail = `there is no method ${JSON.stringify(name)}${hint}`;
     return { reply: id === undefined ? undefined : rpcError20(id, "noMethod", detail) };
   }
   const call = planCall(options, lookup.found, request, asker.caller);

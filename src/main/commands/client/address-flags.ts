@@ -10,9 +10,9 @@ import {
   parseUrl,
   placeOf,
   type TlsFiles,
-  URL_RULE,
   urlOf,
   urlOfSocket,
+  urlProblem,
 } from "./daemon-address.js";
 
 /** Files that say who calls, and how a daemon with TLS is known. */
@@ -121,7 +121,7 @@ function urlOfContext({ name, url }: Context): URL {
   try {
     return parseUrl(url);
   } catch {
-    throw new CallFailure(`context ${name}: ${url}: ${URL_RULE}`, EXIT.refused);
+    throw new CallFailure(`context ${name}: ${url}: ${urlProblem(url)}`, EXIT.refused);
   }
 }
 
@@ -186,7 +186,7 @@ async function knownUrl(): Promise<URL> {
     try {
       return parseUrl(fromVariable);
     } catch {
-      throw new CallFailure(`IMAGESTORE_URL: ${fromVariable}: ${URL_RULE}`, EXIT.refused);
+      throw new CallFailure(`IMAGESTORE_URL: ${fromVariable}: ${urlProblem(fromVariable)}`, EXIT.refused);
     }
   }
   // Loaded here and not at the top: with an address the commands start faster without.

@@ -26,14 +26,20 @@ export interface DaemonAddress extends DaemonPlace {
 /** Addresses to listen on that are none to connect to. */
 const ANY_ADDRESS: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
 
-export const URL_RULE = "must be http://HOST:PORT, https://HOST:PORT or unix:/PATH";
+const URL_RULE = "must be http://HOST:PORT, https://HOST:PORT or unix:/PATH";
+
+/** What is wrong with a text that is no address of a daemon. */
+export function urlProblem(text: string): string {
+  if (text.startsWith("/")) return `${URL_RULE}, did you mean unix:${text}?`;
+  return /^[\w.-]+(:\d+)?$/.test(text) ? `${URL_RULE}, did you mean http://${text}?` : URL_RULE;
+}
 
 /** For commander's `option`: `http://HOST:PORT`, `https://HOST:PORT`, or `unix:/PATH` of a socket. */
 export function parseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url && /^https?:$/.test(url.protocol)) return url;
   if (url?.protocol === "unix:" && url.pathname.startsWith("/")) return url;
-  throw new InvalidArgumentError(URL_RULE);
+  throw new InvalidArgumentError(urlProblem(text));
 }
 
 /** The URL of a unix socket. */

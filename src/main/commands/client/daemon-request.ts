@@ -28,9 +28,17 @@ const UNKNOWN_CA: readonly string[] = [
   "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
 ];
 
+/** Of failed look-ups of a name: none knows it, and no DNS server answers. */
+const NO_NAME: Readonly<Record<string, string>> = {
+  ENOTFOUND: "there is no such host",
+  EAI_AGAIN: "its name can't be looked up now",
+};
+
 function whyOf(error: Error): string {
   const code = codeOf(error);
   if (code === "ECONNREFUSED") return "nothing listens there";
+  const nameless = NO_NAME[code];
+  if (nameless !== undefined) return nameless;
   if (UNKNOWN_CA.includes(code)) return "its certificate is of no CA that is known here: give --ca-file";
   return messageOf(error);
 }

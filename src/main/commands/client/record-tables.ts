@@ -156,7 +156,8 @@ const COLUMNS: Readonly<Record<RecordKind, readonly Column<ShownRecord>[]>> = {
   disks: [
     plain("VOLUME", "volume"),
     size("SIZE", "size"),
-    plain("DEVICE", "device", { goes: 1 }),
+    // A disk's own `device` is what its guest calls it.
+    plain("DEVICE", "source", { goes: 1 }),
     plain("IMAGE", "image", { goes: 2 }),
   ],
 };

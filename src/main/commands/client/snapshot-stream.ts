@@ -61,7 +61,9 @@ async function accept(reply: IncomingMessage, url: URL, isBulk: boolean): Promis
     return { reply, download: String(headers["x-download-id"] ?? ""), isBulk, estimatedBytes };
   }
   const text = await textOf(reply).catch(() => "");
-  const line = text.split("\n")[0] || `HTTP status ${status} from ${url.origin}`;
+  const first = text.split("\n")[0] || `HTTP status ${status} from ${url.origin}`;
+  // The reply has the words of the original, which don't say what.
+  const line = first === "not found" ? `${first}: ${url.searchParams.get("id")}` : first;
   throw new CallFailure(line, statusOfHttp(status));
 }
 

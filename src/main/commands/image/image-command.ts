@@ -31,8 +31,9 @@ async function serveImages(dir: string, { host, port }: { host: string; port: nu
   process.once("SIGTERM", onSignal);
   process.once("SIGINT", onSignal);
   const authority = host.includes(":") ? `[${host}]` : host;
+  const count = service.images === 1 ? "1 image" : `${service.images} images`;
   process.stdout.write(
-    `imagestore image service on http://${authority}:${service.port}, ${service.images} images in ${dir}\n`,
+    `imagestore image service on http://${authority}:${service.port}, ${count} in ${dir}\n`,
   );
 }
 
