@@ -17,6 +17,7 @@ import { guestOperations } from "../../src/workers/actor/operations/guests.js";
 import { createHolds } from "../../src/workers/actor/operations/holds.js";
 import { imageOperations } from "../../src/workers/actor/operations/images.js";
 import { poolOperations } from "../../src/workers/actor/operations/pools.js";
+import { sendOperations } from "../../src/workers/actor/operations/sends.js";
 import { snapshotOperations } from "../../src/workers/actor/operations/snapshots.js";
 import { createSpaceReservations } from "../../src/workers/actor/operations/space-reservations.js";
 import { volumeChanges } from "../../src/workers/actor/operations/volume-changes.js";
@@ -140,7 +141,8 @@ export function createMemoryActor(
     ...volumeOperations(context),
     ...volumeChanges(context),
     ...bookmarkOperations(context),
-    ...snapshotOperations(
+    ...snapshotOperations(context),
+    ...sendOperations(
       context,
       createHolds(context, [], (hold) => void unreleased.push(hold)),
     ),

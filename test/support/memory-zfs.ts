@@ -496,9 +496,19 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
         ),
       ),
 
+    findBase: (name, { from }) =>
+      call("findBase", name, () => {
+        const [found, sent] = [entries.get(from), entries.get(name)];
+        const mark = [...bookmarks.values()].find((each) => each.name === from);
+        if (mark) return succeed({ guid: mark.guid, isOlder: true, needs: [] });
+        if (!found || !sent) return succeed(undefined);
+        const { guid, createtxg } = found;
+        const needs = [{ name: from as SnapshotName, guid }];
+        return succeed({ guid, isOlder: createtxg < sent.createtxg, needs });
+      }),
     checkSend: (name) => call("checkSend", name, () => succeed(null)),
     estimateSend: async () => 4096,
-    sendCommand: (name) => ["send", name],
+    sendCommand: (name, { from } = {}) => ["send", ...(from === undefined ? [] : ["-i", from]), name],
     receiveCommand: (target, marks) => ["receive", target, JSON.stringify(marks)],
     finishReceive: async () => succeed(null),
     devices: ZVOL_DEVICES,

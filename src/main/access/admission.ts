@@ -97,6 +97,10 @@ export function datasetsOf(operation: Operation, pool: PoolName): readonly strin
       return [`${pool}/images/${operation.id}`];
     case "CloneImage":
       return [operation.target];
+    case "OpenSend": {
+      const from = operation.terms?.from;
+      return from === undefined ? [operation.name] : [operation.name, from.replace(/#.*/, "")];
+    }
     case "CloneSnapshot":
     case "RenameVolume":
       return [operation.name, operation.target];

@@ -23,7 +23,8 @@ export function planAllowedDownload(
   pools: readonly PoolName[],
   grant: Grant,
 ): Outcome<Routed> {
-  const planned = planDownload(downloadRequest(request), pools);
+  const fields = new URLSearchParams(request.query);
+  const planned = planDownload(downloadRequest(request), pools, (name) => fields.get(name));
   return lacksRole("read", grant) ?? (planned.ok ? admitToPool(planned.value, grant) : planned);
 }
 

@@ -30,6 +30,7 @@ import {
   type DownloadChange,
   type DownloadPath,
   type DownloadState,
+  holdsOf,
   jobOf,
   type ListedDownload,
   listed,
@@ -122,7 +123,9 @@ export function createDownloads(options: DownloadOptions): Downloads {
 
   const { stalledReaderMs, bulkPort } = options;
   const tooMany = limitReached("limits.downloads", `at most ${options.maxDownloads} at once`);
-  const keyOf = (pool: PoolName, { tag }: SendTicket) => `${pool} ${tag}`;
+  /** What is sent once for all who ask for it at about the same time. */
+  const keyOf = (pool: PoolName, { tag, kind = "" }: SendTicket) =>
+    kind === null ? undefined : `${pool} ${tag} ${kind}`;
 
   function handle(request: HttpRequest, reply: HttpReply, caller: Caller): void | Promise<void> {
     const openPump: OpenPump = ({ actor, ticket, headers, onBytes }) =>
@@ -246,11 +249,12 @@ export function createDownloads(options: DownloadOptions): Downloads {
     });
     const done = pump.ended.then(async () => {
       download.endedAt = performance.now();
-      await releaseHold(actor, ticket, ending.signal, () => {
+      const onFailed = () => {
         // It no longer counts against `maxDownloads`.
         unreleased.add(download);
         active.delete(download);
-      });
+      };
+      await Promise.all(holdsOf(ticket).map((hold) => releaseHold(actor, hold, ending.signal, onFailed)));
       active.delete(download);
       unreleased.delete(download);
     });
@@ -285,7 +289,8 @@ export function createDownloads(options: DownloadOptions): Downloads {
     get activeBulk() {
       return [...active].filter(({ path }) => path === "bulk").length;
     },
-    liveTags: (pool) => all().flatMap((each) => (each.pool === pool ? [each.ticket.tag] : [])),
+    liveTags: (pool) =>
+      all().flatMap((each) => (each.pool === pool ? holdsOf(each.ticket).map(({ tag }) => tag) : [])),
     list: () => all().map(listed),
     states: () => all().map(stateOf),
     endAll: async () => {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { internalFailure } from "../../protocol/storage/failures.js";
-import type { SendTicket } from "../../protocol/storage/operations.js";
+import type { SendHold } from "../../protocol/storage/operations.js";
 import type { Actor } from "../pools/actor-handle.js";
 
 /** The pause before a release is tried again. It doubles up to the longest. */
@@ -8,14 +8,14 @@ const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
 
 /**
- * Releases the hold of a download. Tries until it succeeds: a hold that stays would keep its snapshot
+ * Releases a hold of a download. Tries until it succeeds: a hold that stays would keep its snapshot
  * forever, and what made it fail may pass, as a full disk does. Not once `signal` is aborted, by a
  * stop, which it would delay: the next start releases what the records still have. Never rejects.
  * @param onFailed called after each try that failed.
  */
 export async function releaseHold(
   actor: Actor,
-  { name, tag }: SendTicket,
+  { name, tag }: SendHold,
   signal: AbortSignal,
   onFailed: () => void,
 ): Promise<void> {

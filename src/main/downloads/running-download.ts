@@ -1,6 +1,6 @@
 import type { Failure } from "../../protocol/storage/failures.js";
 import type { PoolName, SnapshotName } from "../../protocol/storage/names.js";
-import type { SendTicket } from "../../protocol/storage/operations.js";
+import type { SendHold, SendTicket } from "../../protocol/storage/operations.js";
 import type { JobStart } from "../jobs/job-records.js";
 import type { DownloadPump, PumpState } from "./download-pump.js";
 
@@ -63,6 +63,11 @@ export function stateOf({ ticket, startedAt, moved, pump, ...download }: Downloa
   const begunAt = performance.timeOrigin + startedAt;
   const of = { id, path, pool, snapshot: ticket.name, requestId, peer };
   return { ...of, startedAt: begunAt, ...moved, ...pump.state() };
+}
+
+/** All holds of a download: each is released by itself. */
+export function holdsOf({ name, tag, baseHolds = [] }: SendTicket): readonly SendHold[] {
+  return [{ name, tag }, ...baseHolds];
 }
 
 /** The job that a download is. */

@@ -16,10 +16,10 @@ export interface SharedSendOptions {
 
 /** Lets downloads of one snapshot that start at about the same time share one process. */
 export interface SharedSends {
-  /** Joins the send with the same `key` if its prefix is still kept, else starts one. */
-  send(key: string, command: readonly string[], listener: SendListener): SharedSend;
+  /** Joins the send with the same `key` if its prefix is still kept, else starts one. Undefined: nobody joins it. */
+  send(key: string | undefined, command: readonly string[], listener: SendListener): SharedSend;
   /** Whether a download with that `key` would join a send now. */
-  canJoin(key: string): boolean;
+  canJoin(key: string | undefined): boolean;
 }
 
 /** One download's view of a send. After `onEnd` it still has the bytes that were not taken. */
@@ -212,9 +212,9 @@ export function createSharedSends(options: SharedSendOptions): SharedSends {
   }
 
   return {
-    canJoin: (key) => joinable.has(key),
+    canJoin: (key) => key !== undefined && joinable.has(key),
     send: (key, command, listener) => {
-      const joined = joinable.get(key);
+      const joined = key === undefined ? undefined : joinable.get(key);
       // Deferred: the caller does not have its view yet.
       if (joined) queueMicrotask(listener.onBytes);
       const subscriber: Subscriber = {

@@ -15,6 +15,8 @@ interface SendDiskOptions {
    * stream is a full one.
    */
   readonly olderPieces?: GivePieces | undefined;
+  /** The older snapshot is not at hand: all blocks are sent, those that are zeros as FREE records. */
+  readonly isOlderUnknown?: boolean;
   readonly stream: VolumeStreamOptions;
   readonly write: WriteStream;
   /** How many bytes of the disk are done; called several times a second. */
@@ -31,13 +33,13 @@ interface BlockRun {
   readonly end: number;
 }
 
-/** Compares a piece with the same piece of the older disk. `zeros`: one block of them. */
-function* blockRuns(piece: Buffer, older: Buffer, zeros: Buffer): Generator<BlockRun> {
-  if (piece.equals(older)) return;
+/** Compares a piece with the same piece of the older disk; undefined: all may be new. `zeros`: one block of them. */
+function* blockRuns(piece: Buffer, older: Buffer | undefined, zeros: Buffer): Generator<BlockRun> {
+  if (older && piece.equals(older)) return;
   const blockBytes = zeros.length;
   const kindAt = (start: number) => {
     const end = Math.min(start + blockBytes, piece.length);
-    if (piece.compare(older, start, end, start, end) === 0) return "unchanged";
+    if (older && piece.compare(older, start, end, start, end) === 0) return "unchanged";
     return piece.compare(zeros, 0, end - start, start, end) === 0 ? "hole" : "data";
   };
   for (let start = 0; start < piece.length; ) {
@@ -73,7 +75,7 @@ function createPieceSender(stream: VolumeStreamOptions, pieceBytes: number, writ
   return {
     begin: async () => write(writer.begin()),
     /** `offset`: where in the volume both pieces begin. */
-    async send(offset: number, piece: Buffer, older: Buffer): Promise<void> {
+    async send(offset: number, piece: Buffer, older: Buffer | undefined): Promise<void> {
       /** Takes the records of this piece. Undefined while it has none. */
       let records: Buffer | undefined;
       let length = 0;
@@ -99,6 +101,11 @@ function createPieceSender(stream: VolumeStreamOptions, pieceBytes: number, writ
         const chunk = records.subarray(0, length);
         behind.put(records, () => write(chunk));
       }
+    },
+    /** A hole that begins where the last piece or hole has ended, all of which was sent. */
+    addHole(start: number, end: number): void {
+      if (hole.start === hole.end) hole.start = start;
+      hole.end = end;
     },
     async end(): Promise<void> {
       const records = await behind.take();
@@ -137,21 +144,23 @@ function takePieces(pieces: AsyncIterator<DiskPiece>): () => Promise<Buffer> {
  * Rejects with what the pieces or `write` threw; then the stream lacks its end, and nothing is written any more.
  */
 export async function sendDisk(options: SendDiskOptions): Promise<void> {
-  const { pieces, olderPieces, stream, write, onProgress } = options;
+  const { pieces, olderPieces, isOlderUnknown = false, stream, write, onProgress } = options;
   const length = Number(stream.volsize);
   const pieceBytes = Math.max(MIN_PIECE_BYTES, stream.volblocksize);
   const sender = createPieceSender(stream, pieceBytes, write);
   const older = olderPieces?.(pieceBytes, length)[Symbol.asyncIterator]();
   const takeOlder = older ? takePieces(older) : zeroPieces(pieceBytes);
-  /** Everything before it is done. What no piece covers is zeros in both disks, and no news. */
+  /** Everything before it is done. What no piece covers is zeros in both disks, and no news where both are known. */
   let done = 0;
   try {
     await sender.begin();
     for await (const { offset, data } of pieces(pieceBytes, length)) {
-      await sender.send(offset, data, await takeOlder(data.length));
+      if (isOlderUnknown && offset > done) sender.addHole(done, offset);
+      await sender.send(offset, data, isOlderUnknown ? undefined : await takeOlder(data.length));
       done = offset + data.length;
       onProgress?.(done);
     }
+    if (isOlderUnknown && length > done) sender.addHole(done, length);
     if (done < length) onProgress?.(length);
     await sender.end();
   } finally {

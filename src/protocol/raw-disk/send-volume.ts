@@ -9,6 +9,8 @@ export interface SendVolumeOptions {
   readonly file: string;
   /** The raw disk of the older snapshot, whose guid is `stream.fromGuid`; without it the stream is a full one. */
   readonly from?: string;
+  /** The older snapshot is not at hand: all of the newer one is sent, and its holes too. */
+  readonly isOlderUnknown?: boolean;
   readonly stream: VolumeStreamOptions;
   /**
    * Where `file` or `from` may hold data, ascending. Both are zeros everywhere else, and not read

@@ -10,6 +10,7 @@ import type {
   SnapshotRecord,
   VolumeRecord,
 } from "./records.js";
+import type { SendTerms } from "./send-terms.js";
 import type { Bytes } from "./units.js";
 import type { NewVolumeSettings, SettingChanges } from "./volume-settings.js";
 
@@ -88,15 +89,15 @@ export interface Operations {
    */
   Refuse: { ask: { name: DatasetName | SnapshotName; failure: Failure }; answer: never };
   /**
-   * Prepares a download: holds the snapshot and gives the command that sends it. With `isDirect` the
+   * Prepares a download: holds what is sent, and gives the command that sends it. With `isDirect` the
    * command will write to the client itself, and what makes it fail can't be told to the client any
    * more: it is looked for before.
    */
   OpenSend: {
-    ask: { name: SnapshotName; isDirect?: boolean; wantsEstimate?: boolean };
+    ask: { name: SnapshotName; terms?: SendTerms; isDirect?: boolean; wantsEstimate?: boolean };
     answer: SendTicket;
   };
-  /** Ends a download, complete or not: releases its hold. */
+  /** Ends a download, complete or not: releases one of its holds. */
   CloseSend: { ask: { name: SnapshotName; tag: string }; answer: null };
 }
 
@@ -118,10 +119,21 @@ export type Operation = {
   [K in OperationName]: { readonly op: K; readonly requestId?: string; readonly trace?: string } & Ask<K>;
 }[OperationName];
 
-/** A snapshot that is ready to be sent. It is held under `tag` until CloseSend. */
-export interface SendTicket {
+/** A snapshot that is held under a tag until CloseSend. */
+export interface SendHold {
   readonly name: SnapshotName;
   readonly tag: string;
+}
+
+/** A snapshot that is ready to be sent, and its hold. */
+export interface SendTicket extends SendHold {
+  /** The holds of what the command needs beside it. */
+  readonly baseHolds?: readonly SendHold[];
+  /**
+   * Sends of one hold with the same kind give the same bytes. Undefined: the full stream; `null`: no other
+   * send is known to give these bytes.
+   */
+  readonly kind?: string | null;
   /** The argv of the command that writes the stream to its stdout. */
   readonly command: readonly string[];
   /** About how many bytes the stream has, where that was asked for and the pool tells. */

@@ -20,6 +20,7 @@ import { guestOperations } from "./operations/guests.js";
 import { createHolds, releaseHold } from "./operations/holds.js";
 import { imageOperations } from "./operations/images.js";
 import { poolOperations } from "./operations/pools.js";
+import { sendOperations } from "./operations/sends.js";
 import { snapshotOperations } from "./operations/snapshots.js";
 import { createSpaceReservations } from "./operations/space-reservations.js";
 import { volumeChanges } from "./operations/volume-changes.js";
@@ -170,7 +171,8 @@ function createHandlers(
     ...volumeOperations(used),
     ...volumeChanges(used),
     ...bookmarkOperations(used),
-    ...snapshotOperations(used, track(holds, "holds")),
+    ...snapshotOperations(used),
+    ...sendOperations(used, track(holds, "holds")),
     ...guestOperations(used, queue, track(reservations, "space")),
     ...poolOperations(used),
   });

@@ -36,7 +36,7 @@ const STEPS: Readonly<Record<Exclude<WorkName, ReadName>, Steps>> = {
   DeleteBookmark: { commands: 2, destroys: 1 },
   CreateGuestDisks: { commands: 4, destroys: 1 },
   DeleteGuestsDisks: { commands: 1, destroys: 1 },
-  OpenSend: { commands: 5 },
+  OpenSend: { commands: 8 },
   CloseSend: { commands: 5 },
   look: { commands: 4 },
   open: { commands: 40, destroys: 4 },

@@ -44,6 +44,14 @@ const PATTERNS: readonly Pattern[] = [
     toFailure: () => failed.exists,
   },
   { match: /^bookmark '.*' does not exist\.$/m, toFailure: () => failed.notFound },
+  {
+    match: /^warning: cannot send '.*': incremental source \(.*\) does not exist$/m,
+    toFailure: () => failed.notFound,
+  },
+  {
+    match: /^warning: cannot send '.*': not an earlier snapshot from the same fs$/m,
+    toFailure: (match) => fail("request.invalid", match[0]),
+  },
   { match: /^cannot create bookmark '.*': bookmark exists$/m, toFailure: () => failed.exists },
   {
     match: /^cannot promote '.*': conflicting snapshot '.*' from parent '.*'$/m,
@@ -241,7 +249,7 @@ export function blamedNames(stderr: string): Set<string> {
   return namesIn(stderr, BLAMED);
 }
 
-const MISSING = /^cannot open '(.*)': (?:dataset does not exist|no such pool)$/gm;
+const MISSING = /^cannot open '(.*)': (?:dataset does not exist|no such pool(?: or dataset)?)$/gm;
 
 /** The names that don't exist, as the stderr of `zfs list NAME…` says. */
 export function missingNames(stderr: string): Set<string> {

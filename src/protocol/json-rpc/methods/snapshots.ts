@@ -9,6 +9,7 @@ import { boolean, readObject, string, struct } from "../params.js";
 import { change, type Method, method, type Routed } from "./method.js";
 import { pageFields, pageOfNames } from "./paging.js";
 import { inPool, onName, onNameExplained, onSnapshot, refuse } from "./routing.js";
+import { type QueryField, readSendTerms } from "./send-query.js";
 import { termsFields } from "./terms.js";
 
 const fields = {
@@ -110,9 +111,18 @@ export const snapshotMethods: readonly Method[] = [
 /** The request of a download: a body that is a SnapshotRequest, or `id` and `pool` from the query. */
 export type DownloadRequest = { readonly body: string } | { readonly id: string; readonly pool: string };
 
-/** Plans a download. Fails as GetSnapshot does. */
-export function planDownload(request: DownloadRequest, pools: readonly PoolName[]): Outcome<Routed> {
+/** Plans a download; `field` gives what its query says of the stream. Fails as GetSnapshot and readSendTerms do. */
+export function planDownload(
+  request: DownloadRequest,
+  pools: readonly PoolName[],
+  field: QueryField = () => null,
+): Outcome<Routed> {
   const read = "body" in request ? readObject(requestType, shape.struct, request.body) : succeed(request);
   if (!read.ok) return read;
-  return onSnapshot(pools, read.value, (name) => ({ op: "OpenSend", name }));
+  return onName(pools, read.value, ({ pool, dataset, snapshot }) => {
+    if (snapshot === undefined) return refuse(dataset, failed.notSnapshot);
+    const terms = readSendTerms(pools, pool, snapshot, field);
+    if (!terms.ok) return terms;
+    return succeed({ op: "OpenSend", name: snapshot, ...(terms.value && { terms: terms.value }) });
+  });
 }

@@ -2,12 +2,9 @@ import type { FailureCode, Outcome } from "../../../protocol/storage/failures.js
 import { fail, internalFailure, succeed } from "../../../protocol/storage/failures.js";
 import type { SnapshotName } from "../../../protocol/storage/names.js";
 import type { HoldReport } from "../../../protocol/threads/actor-diagnosis.js";
-import { type DatasetInfo, HOLD_PREFIX, type Zfs } from "../../drivers/driver.js";
+import { HOLD_PREFIX, type KnownSnapshot, type Zfs } from "../../drivers/driver.js";
 import type { HoldRecord } from "../record-file.js";
 import type { ActorContext } from "./context.js";
-
-/** A snapshot as a look-up found it. */
-type FoundSnapshot = Pick<DatasetInfo, "guid"> & { readonly name: SnapshotName };
 
 /**
  * The holds that keep snapshots from being destroyed during their downloads. Downloads of one
@@ -20,7 +17,9 @@ export interface Holds {
    * records.unavailable. Of a pool that is imported read-only nothing can be destroyed: there
    * the snapshot has no hold.
    */
-  acquire(snapshot: FoundSnapshot): Promise<Outcome<string>>;
+  acquire(snapshot: KnownSnapshot): Promise<Outcome<string>>;
+  /** The same for what is needed beside a snapshot that is held. When it fails, none of them is held any more. */
+  acquireBeside(first: HoldRecord, others: readonly KnownSnapshot[]): Promise<Outcome<readonly HoldRecord[]>>;
   /**
    * The last download that shares the hold releases it, wherever the snapshot is by then.
    * `name` is its name when it was held. After a failure the caller may try again.
@@ -131,7 +130,7 @@ export function createHolds(
     return left > 0;
   }
 
-  function share({ name, guid }: FoundSnapshot): SharedHold {
+  function share({ name, guid }: KnownSnapshot): SharedHold {
     const known = shared.get(guid);
     if (known) return known;
     const tag = `${tagPrefix}-${++lastTag}`;
@@ -142,29 +141,49 @@ export function createHolds(
     return created;
   }
 
+  async function acquire(snapshot: KnownSnapshot): Promise<Outcome<string>> {
+    const found = share(snapshot);
+    found.users++;
+    const held = await found.held;
+    if (held.ok) return succeed(found.tag);
+    endSharing(found);
+    return held;
+  }
+
+  async function release(name: SnapshotName, tag: string): Promise<Outcome<null>> {
+    if (removeUser(tag)) return succeed(null);
+    const released = await releaseHold(zfs, { name, tag });
+    if (!released.ok && released.failure.code !== "pool.read_only") {
+      log.warn("a hold could not be released; it is tried again", { name, tag, ...released.failure });
+    }
+    if (released.ok) await records.dropHold({ tag });
+    // A hold from before the pool was imported read-only stays, and so does its record.
+    else if (released.failure.code !== "pool.read_only") return released;
+    return succeed(null);
+  }
+
   return {
     list: () => [
       ...Array.from(sharedByTag.values(), ({ name, tag, users }) => ({ name, tag, users })),
       ...Array.from(earlierUsers, ([tag, users]) => ({ tag, users })),
     ],
-    acquire: async (snapshot) => {
-      const found = share(snapshot);
-      found.users++;
-      const held = await found.held;
-      if (held.ok) return succeed(found.tag);
-      endSharing(found);
-      return held;
-    },
-    release: async (name, tag) => {
-      if (removeUser(tag)) return succeed(null);
-      const released = await releaseHold(zfs, { name, tag });
-      if (!released.ok && released.failure.code !== "pool.read_only") {
-        log.warn("a hold could not be released; it is tried again", { name, tag, ...released.failure });
+    acquire,
+    acquireBeside: async (first, others) => {
+      const held: HoldRecord[] = [];
+      for (const other of others) {
+        const tag = await acquire(other);
+        if (tag.ok) {
+          held.push({ name: other.name, tag: tag.value });
+          continue;
+        }
+        // Nobody is told of these.
+        for (const hold of [first, ...held]) {
+          if (!(await release(hold.name, hold.tag)).ok) releaseLater(hold);
+        }
+        return tag;
       }
-      if (released.ok) await records.dropHold({ tag });
-      // A hold from before the pool was imported read-only stays, and so does its record.
-      else if (released.failure.code !== "pool.read_only") return released;
-      return succeed(null);
+      return succeed(held);
     },
+    release,
   };
 }

@@ -1,12 +1,6 @@
-import {
-  type FailedOutcome,
-  fail,
-  failed,
-  type Outcome,
-  succeed,
-} from "../../../protocol/storage/failures.js";
+import { type FailedOutcome, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import { datasetOf, isSnapshotName, type SnapshotName } from "../../../protocol/storage/names.js";
-import type { OperationHandlers, SendTicket } from "../../../protocol/storage/operations.js";
+import type { OperationHandlers } from "../../../protocol/storage/operations.js";
 import { pageOf } from "../../../protocol/storage/page.js";
 import type { SnapshotRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
@@ -14,7 +8,6 @@ import { nameOf, selectionOf } from "../listed-page.js";
 import { isPublished } from "../partial-receive.js";
 import type { ActorContext } from "./context.js";
 import { withCopies } from "./copies.js";
-import type { Holds } from "./holds.js";
 import { forgetLostImages } from "./present-images.js";
 
 type SnapshotOperations = Pick<
@@ -26,15 +19,13 @@ type SnapshotOperations = Pick<
   | "DeleteSnapshot"
   | "RollbackSnapshot"
   | "Refuse"
-  | "OpenSend"
-  | "CloseSend"
 >;
 
 function snapshotRecord({ name, written }: Pick<DatasetInfo, "name" | "written">): SnapshotRecord {
   return { name: name as SnapshotName, written };
 }
 
-export function snapshotOperations(context: ActorContext, holds: Holds): SnapshotOperations {
+export function snapshotOperations(context: ActorContext): SnapshotOperations {
   const { zfs, locks } = context;
 
   async function getSnapshot(name: SnapshotName): Promise<Outcome<SnapshotRecord>> {
@@ -115,27 +106,5 @@ export function snapshotOperations(context: ActorContext, holds: Holds): Snapsho
       if (!found.ok) return found;
       return found.value === undefined ? failed.notFound : { ok: false, failure };
     },
-
-    // The lock is only for the hold: one that came between the look for holds and the destroy of
-    // many datasets would stop that half-way.
-    OpenSend: ({ name, isDirect = false, wantsEstimate = false }) =>
-      locks.with([{ name: datasetOf(name), mode: "part" }], async (): Promise<Outcome<SendTicket>> => {
-        const found = await zfs.find(name);
-        if (!found.ok) return found;
-        if (found.value === undefined) return failed.notFound;
-        // Only snapshots of volumes have a size.
-        if (zfs.driver === "embedded" && found.value.volsize === 0n) {
-          return fail("dataset.wrong_type", `can't send ${name}: the embedded driver sends volumes only`);
-        }
-        const checked = isDirect ? await zfs.checkSend(name) : succeed(null);
-        if (!checked.ok) return checked;
-        const estimatedBytes = wantsEstimate ? await zfs.estimateSend(name) : undefined;
-        // Nothing comes after the hold that could fail: only main releases it, by its ticket.
-        const command = zfs.sendCommand(name);
-        const tag = await holds.acquire({ name, guid: found.value.guid });
-        return tag.ok ? succeed({ name, tag: tag.value, command, estimatedBytes }) : tag;
-      }),
-
-    CloseSend: ({ name, tag }) => holds.release(name, tag),
   };
 }

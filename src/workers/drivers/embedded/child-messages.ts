@@ -12,6 +12,12 @@ export interface SendRequest {
   /** Decimal: JSON has no 64-bit integers. */
   readonly volsize: string;
   readonly volblocksize: number;
+  /** What an incremental stream builds on. */
+  readonly base?: {
+    readonly guid: string;
+    /** The absolute path of its data; undefined where only its bookmark is left. */
+    readonly data?: { readonly name: SnapshotName; readonly file: string; readonly volsize: string };
+  };
 }
 
 /** What the receive process gets, as JSON in its one argument. */

@@ -5,6 +5,7 @@ import { messageOf } from "../../../protocol/storage/caught-error.js";
 import { fail, failed, type Outcome, succeed, withCause } from "../../../protocol/storage/failures.js";
 import type { DatasetName, PoolName, SnapshotName } from "../../../protocol/storage/names.js";
 import { withoutPaths } from "../../../protocol/storage/path-text.js";
+import type { SendTerms } from "../../../protocol/storage/send-terms.js";
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
 import type { Properties, Zfs } from "../driver.js";
 import type { CatalogChange, CatalogView } from "./catalog.js";
@@ -24,13 +25,17 @@ import {
   writtenSince,
 } from "./dataset-rules.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
+import { baseIn, findEmbeddedBase } from "./send-base.js";
 import { catchStorageErrors } from "./storage-errors.js";
 import { newFileName } from "./volume-files.js";
 import { requireWhole } from "./whole-file.js";
 
 /** The processes that send and receive for an embedded pool, and what happens to what was received. */
 interface EmbeddedTransfers
-  extends Pick<Zfs, "checkSend" | "estimateSend" | "sendCommand" | "receiveCommand" | "finishReceive"> {
+  extends Pick<
+    Zfs,
+    "findBase" | "checkSend" | "estimateSend" | "sendCommand" | "receiveCommand" | "finishReceive"
+  > {
   /** Removes what was received for `target` unless it is a dataset already. */
   discardReceived(target: DatasetName): Promise<void>;
 }
@@ -41,9 +46,23 @@ function scriptCommand(script: string, request: SendRequest | ReceiveRequest): r
   return [process.execPath, path, JSON.stringify(request)];
 }
 
-function sendRequest({ catalog, files }: EmbeddedPool, name: SnapshotName): SendRequest {
+function sendRequest(
+  { catalog, files }: EmbeddedPool,
+  name: SnapshotName,
+  { from }: SendTerms = {},
+): SendRequest {
   const snapshot = catalog.find(name);
+  const base = from === undefined ? undefined : baseIn(catalog, name, from);
+  const older = base?.snapshot;
   return {
+    ...(base && {
+      base: {
+        guid: base.guid,
+        ...(older && {
+          data: { name: older.name, file: files.pathOf(older.file), volsize: String(older.volsize) },
+        }),
+      },
+    }),
     name,
     // The process finds no file at "" and says so: this call has no way to fail.
     file: snapshot ? files.pathOf(snapshot.file) : "",
@@ -122,10 +141,12 @@ export function embeddedTransfers(pool: EmbeddedPool): EmbeddedTransfers {
 
   return {
     discardReceived,
-    async checkSend(name) {
+    findBase: async (name, terms) => findEmbeddedBase(catalog, name, terms),
+    async checkSend(name, terms) {
       try {
-        const { file, volsize } = sendRequest(pool, name);
+        const { file, volsize, base } = sendRequest(pool, name, terms);
         await requireWhole(name, file, BigInt(volsize));
+        if (base?.data) await requireWhole(base.data.name, base.data.file, BigInt(base.data.volsize));
         return succeed(null);
       } catch (error) {
         // The words of the process that would have found it.
@@ -133,11 +154,12 @@ export function embeddedTransfers(pool: EmbeddedPool): EmbeddedTransfers {
         return withCause(fail("command.failed", withoutPaths(message)), message);
       }
     },
-    async estimateSend(name) {
+    async estimateSend(name, { from } = {}) {
       const snapshot = catalog.find(name);
-      return snapshot && Number(snapshot.allocated);
+      const older = from === undefined ? undefined : baseIn(catalog, name, from)?.snapshot;
+      return snapshot && Number(writtenSince(snapshot.allocated, older?.allocated));
     },
-    sendCommand: (name) => scriptCommand("send-process", sendRequest(pool, name)),
+    sendCommand: (name, terms) => scriptCommand("send-process", sendRequest(pool, name, terms)),
     receiveCommand(target, marks) {
       const folder = newFileName();
       incomingFolders.set(target, folder);

@@ -3,6 +3,7 @@ import { datasetOf } from "../../../protocol/storage/names.js";
 import { failureOf } from "../../processes/command-failures.js";
 import { succeeded } from "../../processes/run-command.js";
 import type { Properties, Zfs } from "../driver.js";
+import { estimateByDryRun, findBase, sendFlags } from "./send-looks.js";
 import { propertyFlags, type ZfsCommands } from "./zfs-commands.js";
 
 /**
@@ -13,8 +14,9 @@ export function openzfsTransfers(
   zfsCommand: readonly string[],
   volumeProperties: Properties,
   commands: Pick<ZfsCommands, "zfs">,
-): Pick<Zfs, "checkSend" | "estimateSend" | "sendCommand" | "receiveCommand" | "finishReceive"> {
+): Pick<Zfs, "findBase" | "checkSend" | "estimateSend" | "sendCommand" | "receiveCommand" | "finishReceive"> {
   return {
+    findBase: (name, { from }) => findBase(commands, name, from),
     // The state of the pool does not change with a key: no answer of before may serve.
     async checkSend(name) {
       const end = await commands.zfs(["get", "-Hp", "-o", "value", "keystatus", datasetOf(name)]);
@@ -24,12 +26,13 @@ export function openzfsTransfers(
       return fail("dataset.key_not_loaded", message);
     },
     // A stream has its blocks as they were before their compression, and a little around each.
-    async estimateSend(name) {
+    async estimateSend(name, terms) {
+      if (terms) return estimateByDryRun(commands, name, terms);
       const end = await commands.zfs(["get", "-Hp", "-o", "value", "logicalreferenced", name]);
       const text = succeeded(end) ? end.stdout.trim() : "";
       return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
     },
-    sendCommand: (name) => [...zfsCommand, "send", name],
+    sendCommand: (name, terms) => [...zfsCommand, "send", ...sendFlags(terms), name],
     receiveCommand: (target, marks) => [
       ...zfsCommand,
       "receive",

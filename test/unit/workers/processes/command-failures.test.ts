@@ -58,10 +58,13 @@ const CODES: Partial<Record<FailureCode, readonly string[]>> = {
     "clone-missing-origin",
     "rename-missing",
     "destroy-missing-bookmark",
+    "send-from-no-bookmark",
+    "get-missing-bookmark",
     "rollback-missing",
     "send-missing",
     "receive-missing-parent",
   ],
+  "request.invalid": ["send-from-newer"],
   "name.invalid": ["name-too-long", "nested-deep"],
   "dataset.exists": [
     "snapshot-exists",
