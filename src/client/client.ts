@@ -3,6 +3,7 @@ import { openDownload } from "./checked-download.js";
 import { CallError, NoAnswerError, type WireError } from "./client-errors.js";
 import { type DaemonEvent, type EventsOptions, eventsOf } from "./daemon-events.js";
 import { createDaemonFetch, refusalOf, retryAfterOf } from "./daemon-fetch.js";
+import { type DownloadTerms, queryOf } from "./download-terms.js";
 import { type CallOptions, type ConnectOptions, signalOf } from "./options.js";
 import { type Repeat, withRepeats } from "./retries.js";
 import { encodeWire, parseWire } from "./wire-json.js";
@@ -45,10 +46,7 @@ export interface Client extends ReturnType<typeof methodsOf> {
    * Downloads a snapshot as a stream of `zfs send`. The stream ends only if it is whole, else it fails with
    * a DownloadError. `timeoutMs` is for the whole stream.
    */
-  download(
-    id: string,
-    options?: CallOptions & { readonly pool?: string | undefined },
-  ): Promise<ReadableStream<Uint8Array>>;
+  download(id: string, options?: CallOptions & DownloadTerms): Promise<ReadableStream<Uint8Array>>;
   /**
    * What happens, for a loop of `for await`. Connects again where the connection breaks, and goes on from
    * the last event. Throws a NoAnswerError where the daemon refuses, and the reason of the signal.
@@ -124,10 +122,10 @@ export function connect(options: ConnectOptions): Client {
     call,
     batch,
     events: (given = {}) => eventsOf(ask, given),
-    download: (id, { pool, ...given } = {}) => {
+    download: (id, given = {}) => {
       const all = withDefaults(given);
       const signal = signalOf(all);
-      const query = { id, ...(pool !== undefined && { pool }) };
+      const query = { id, ...queryOf(given) };
       const open = () => openDownload(ask, query, signal);
       return withRepeats(open, "read", all.retries ?? DEFAULT_RETRIES, signal);
     },

@@ -97,7 +97,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const trace = openTrace(process.env, "main");
   const opened = await openStreaming(config, connections, log, trace, (end) => metrics.fetched(end));
   if (!opened.ok) return releases.failed(opened);
-  const { streaming, bulk } = opened.value;
+  const { streaming, bulk, pace } = opened.value;
   releases.push(streaming.stop);
 
   const ofJobs = { runId, dataDir: config.dataDir, log, listFetches: streaming.listFetches, actorOf };
@@ -115,6 +115,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const report = createReport({ metrics, audit, log, events });
   const downloads = openDownloads(config, {
     streaming,
+    pace,
     bulkPort: bulk?.port,
     actorOf,
     onBytes: metrics.streamed,
@@ -189,7 +190,15 @@ function openGate(
   });
 }
 
-type DownloadParts = "streaming" | "bulkPort" | "actorOf" | "onBytes" | "report" | "jobs" | "onChange";
+type DownloadParts =
+  | "pace"
+  | "streaming"
+  | "bulkPort"
+  | "actorOf"
+  | "onBytes"
+  | "report"
+  | "jobs"
+  | "onChange";
 
 function openDownloads(
   { limits, timeouts, pools }: Config,

@@ -1,5 +1,7 @@
 import type { Logger } from "pino";
 import { type Outcome, succeed } from "../protocol/storage/failures.js";
+import type { PaceSettings } from "../protocol/threads/bulk-contract.js";
+import { createPace, createPaceMemory, type Pace } from "../protocol/threads/pace.js";
 import { type Trace, traced } from "../protocol/threads/trace-points.js";
 import type { Config } from "./config/schema.js";
 import type { BulkDoor, BulkReply } from "./downloads/bulk-handle.js";
@@ -19,6 +21,13 @@ export interface BulkPort {
   readonly door: BulkDoor;
 }
 
+interface OpenedStreaming {
+  readonly streaming: StreamingHandle;
+  readonly bulk: BulkPort | undefined;
+  /** What all downloads are held to together; undefined: nothing. */
+  readonly pace: Pace | undefined;
+}
+
 /**
  * Starts the streaming worker, whose orders from here are trace points, and waits until it listens for
  * bulk downloads, if it is to. Fails as takePort does, and leaves nothing then.
@@ -29,8 +38,10 @@ export async function openStreaming(
   log: Logger,
   trace: Trace | undefined,
   onFetchEnd: (end: FetchEnd) => void,
-): Promise<Outcome<{ readonly streaming: StreamingHandle; readonly bulk: BulkPort | undefined }>> {
-  const settings = bulkSettings(config, connections);
+): Promise<Outcome<OpenedStreaming>> {
+  const shared = paceSettings(config);
+  const pace = shared && createPace(shared.bytesPerSecond, shared.memory);
+  const settings = bulkSettings(config, connections, shared);
   const handle = startStreamingLanes({
     settings: config.timeouts,
     windowBytes: config.limits.streamWindowBytes,
@@ -42,11 +53,11 @@ export async function openStreaming(
   const streaming = traced(trace, "streaming", handle, ["fetch", "abandonFetches", "stop"]);
   const door = handle.bulk;
   const listening = await door?.listening;
-  if (!settings || !door || !listening) return succeed({ streaming, bulk: undefined });
+  if (!settings || !door || !listening) return succeed({ streaming, pace, bulk: undefined });
   const { host, port, limits } = settings;
   if ("port" in listening) {
     const bulk = { host, port: listening.port, connections: limits.connections, door };
-    return succeed({ streaming, bulk });
+    return succeed({ streaming, pace, bulk });
   }
   await handle.stop();
   const error = Object.assign(new Error(listening.message), { code: listening.code });
@@ -54,7 +65,11 @@ export async function openStreaming(
 }
 
 /** Its connections are downloads, and as many that wait to be answered. */
-function bulkSettings({ listen, limits, timeouts }: Config, connections: number) {
+function bulkSettings(
+  { listen, limits, timeouts }: Config,
+  connections: number,
+  pace: PaceSettings | undefined,
+) {
   const { bulk } = listen;
   if (!bulk) return undefined;
   const { bodyBytes, bodyBytesInFlight } = limits;
@@ -65,7 +80,14 @@ function bulkSettings({ listen, limits, timeouts }: Config, connections: number)
     port: bulk.port,
     limits: { bodyBytes, bodyBytesInFlight, bodyMs, replyMs, connections: most },
     stalledReaderMs,
+    pace,
   };
+}
+
+/** What main and the streaming worker hold all downloads to. */
+function paceSettings({ limits: { sendBytesPerSecond } }: Config): PaceSettings | undefined {
+  if (sendBytesPerSecond === 0) return undefined;
+  return { bytesPerSecond: sendBytesPerSecond, memory: createPaceMemory() };
 }
 
 /** Has other handlers answer what comes to the main port, and to the port for bulk downloads. */

@@ -506,6 +506,9 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
         const needs = [{ name: from as SnapshotName, guid }];
         return succeed({ guid, isOlder: createtxg < sent.createtxg, needs });
       }),
+    readResumeToken: (token) =>
+      call("readResumeToken", pool, () => fail("request.invalid", `resume: ${token} is not known`)),
+    sendFeatures: async (_name, { flags = [] } = {}) => succeed([...flags]),
     checkSend: (name) => call("checkSend", name, () => succeed(null)),
     estimateSend: async () => 4096,
     sendCommand: (name, { from } = {}) => ["send", ...(from === undefined ? [] : ["-i", from]), name],

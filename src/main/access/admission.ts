@@ -97,6 +97,7 @@ export function datasetsOf(operation: Operation, pool: PoolName): readonly strin
       return [`${pool}/images/${operation.id}`];
     case "CloneImage":
       return [operation.target];
+    case "DescribeSend":
     case "OpenSend": {
       const from = operation.terms?.from;
       return from === undefined ? [operation.name] : [operation.name, from.replace(/#.*/, "")];

@@ -198,6 +198,13 @@ const limits = z.strictObject({
   readCommands: count(8, 1024),
   holdCommands: count(4, 1024),
   downloads: count(256, 1024),
+  /** Bytes a second that all downloads together may send; 0: as many as they can. */
+  sendBytesPerSecond: z
+    .int()
+    .min(0)
+    .max(2 ** 40)
+    .refine((rate) => rate === 0 || rate >= 64 * KIB, { message: "must be 0, or at least 65536" })
+    .default(0),
   /** Bytes of one download that may be in flight between the threads. */
   streamWindowBytes: z
     .int()

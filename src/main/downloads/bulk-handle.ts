@@ -1,4 +1,4 @@
-import type { Headers, HttpRequest, WholeReply } from "../../protocol/http/transport.js";
+import type { HttpRequest, WholeReply } from "../../protocol/http/transport.js";
 import { type Failure, fail } from "../../protocol/storage/failures.js";
 import type {
   BulkEnd,
@@ -15,8 +15,11 @@ export interface BulkReply extends WholeReply {
    * Writes the head of a stream, and gives the connection to a command. Instead of `send`, and at
    * most once; only when the listener was told that nothing has begun may `send` follow.
    */
-  handOver(command: readonly string[], headers: Headers, listener: BulkSendListener): BulkSendHandle;
+  handOver(stream: BulkStream, listener: BulkSendListener): BulkSendHandle;
 }
+
+/** A stream, and how it is sent. */
+export type BulkStream = Pick<Extract<BulkOrder, { kind: "hand" }>, "command" | "headers" | "bytesPerSecond">;
 
 export interface BulkSendHandle {
   /** As `report` of StreamingHandle knows it. */
@@ -142,7 +145,7 @@ export function createBulkHandle({ settings, order, newId, onDeaf }: BulkHandleO
         order({ kind: "answer", request, status, headers, body: textOf(body) });
         settle(request);
       },
-      handOver: (command, headers, listener) => {
+      handOver: (stream, listener) => {
         const id = newId();
         if (!asked.has(request)) {
           // Deferred: the caller does not have its handle yet.
@@ -157,7 +160,7 @@ export function createBulkHandle({ settings, order, newId, onDeaf }: BulkHandleO
             listener.onBegun();
           },
         });
-        order({ kind: "hand", request, id, headers, command });
+        order({ kind: "hand", request, id, ...stream });
         return { id, cancel: () => order({ kind: "cancel", id }) };
       },
     };

@@ -9,6 +9,8 @@ export interface BulkPumpOptions {
   readonly command: readonly string[];
   /** Of the reply that is a stream. */
   readonly headers: Headers;
+  /** What it is held to, bytes a second; undefined: what holds all together. */
+  readonly bytesPerSecond?: number | undefined;
   readonly stalledReaderMs: number;
   /** Answers with a clean error. Called only while the reply has no status line. */
   refuse(failure: Failure): void;
@@ -81,17 +83,21 @@ export function createBulkPump(options: BulkPumpOptions): DownloadPump {
     }
   }
 
-  const send = options.reply.handOver(options.command, options.headers, {
-    onBegun: () => {
-      if (phase === "waiting") phase = "streaming";
+  const { reply, command, headers, bytesPerSecond } = options;
+  const send = reply.handOver(
+    { command, headers, bytesPerSecond },
+    {
+      onBegun: () => {
+        if (phase === "waiting") phase = "streaming";
+      },
+      onProgress,
+      onWritten: (bytes) => {
+        length = bytes;
+        if (phase === "streaming") phase = "flushing";
+      },
+      onEnd,
     },
-    onProgress,
-    onWritten: (bytes) => {
-      length = bytes;
-      if (phase === "streaming") phase = "flushing";
-    },
-    onEnd,
-  });
+  );
   return {
     state: () => ({ phase, isBlocked: phase !== "ended" && isBlocked, waitingBytes, sendId: send.id }),
     cancel: (reason) => {

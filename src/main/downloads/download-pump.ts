@@ -1,5 +1,6 @@
 import type { BodySink, BodySource, Headers, HttpReply } from "../../protocol/http/transport.js";
 import { type Failure, fail, internalFailure } from "../../protocol/storage/failures.js";
+import type { Pace } from "../../protocol/threads/pace.js";
 import type { FairScheduler } from "./fair-scheduler.js";
 import type { SharedSend } from "./shared-sends.js";
 import type { SendListener } from "./streaming-handle.js";
@@ -26,6 +27,8 @@ export interface DownloadPumpOptions {
   readonly scheduler: FairScheduler;
   /** A reader that takes nothing for this long is cut off. */
   readonly stalledReaderMs: number;
+  /** What it is held to; undefined: nothing. */
+  readonly pace?: Pace | undefined;
   /** Starts the send or joins one. The listener's `onEnd` must be called exactly once, even after `close`. */
   openSend(listener: SendListener): SharedSend;
   /** Answers with a clean error. Called only while the reply has no status line. */
@@ -95,7 +98,7 @@ function attempt(work: () => void): Failure | undefined {
  * `internal`, and no other: whoever waits for `ended` has a hold to release.
  */
 export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
-  const { reply, scheduler } = options;
+  const { reply, scheduler, pace } = options;
   let phase: Phase = "waiting";
   /**
    * The body of the reply. Defined once the status line is written: a failure before that is
@@ -114,6 +117,8 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
   let movedAt = performance.now();
   /** Runs while the reader must take something before the download can go on. Stopped for good in "ended". */
   let stallTimer: NodeJS.Timeout | undefined;
+  /** Runs while the download waits for its pace. */
+  let paceTimer: NodeJS.Timeout | undefined;
   /** Resolves `ended`. Called on entering the phase "ended"; a second call does nothing. */
   let resolveEnded: (failure: Failure | undefined) => void = () => {};
   const ended = new Promise<Failure | undefined>((resolve) => {
@@ -142,15 +147,29 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
 
   const wake = () => scheduler.add(stepOrFail);
 
-  /** Writes up to STEP_BYTES. @returns how many; 0 when there are none, or when the sink was blocked. */
+  /** Whether its pace lets it go on. If not, it is woken when it may. */
+  const mayGoOn = (): boolean => {
+    const ms = pace?.waitMs() ?? 0;
+    if (ms > 0) {
+      paceTimer ??= setTimeout(() => {
+        paceTimer = undefined;
+        movedAt = performance.now();
+        wake();
+      }, ms);
+    }
+    return ms === 0;
+  };
+
+  /** Writes up to STEP_BYTES. @returns how many; 0 when there are none, or when it must wait. */
   const step = (): number => {
     if (phase !== "waiting" && phase !== "streaming" && phase !== "draining") return 0;
-    if (sink?.isBlocked) return 0;
+    if (sink?.isBlocked || paceTimer !== undefined || !mayGoOn()) return 0;
     if (send.available > 0) sink ??= openSink();
     let bytes = 0;
     for (let piece = 1; piece > 0 && bytes < STEP_BYTES; bytes += piece) piece = sink?.pump() ?? 0;
     if (bytes > 0) {
       movedAt = performance.now();
+      pace?.take(bytes);
       tell(taken);
     }
     if (sink?.isBlocked) startStallTimer();
@@ -192,6 +211,7 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     phase = "cancelling";
     movedAt = performance.now();
     clearTimeout(stallTimer);
+    clearTimeout(paceTimer);
     cancelledBy = attempt(() => sink?.reset()) ?? reason;
     const bug = attempt(() => send.close());
     // A send that can't be closed may never end.
@@ -204,6 +224,7 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     // First, since under uWebSockets.js a reset is a disconnect at once, which calls `cancel` from in here.
     phase = "ended";
     clearTimeout(stallTimer);
+    clearTimeout(paceTimer);
     const ofCount = attempt(() => tell(taken));
     const ofReply = attempt(() => {
       if (failure && sink) sink.reset();
@@ -240,7 +261,8 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
     cancel,
     get waitsSince() {
       const waits =
-        phase === "cancelling" || ((phase === "waiting" || phase === "streaming") && !sink?.isBlocked);
+        phase === "cancelling" ||
+        ((phase === "waiting" || phase === "streaming") && !sink?.isBlocked && paceTimer === undefined);
       return waits ? movedAt : undefined;
     },
     get length() {

@@ -3,8 +3,9 @@ import { PLAIN_TEXT, RETRY_AFTER } from "../../protocol/http/headers.js";
 import type { Headers, HttpRequest, WholeReply } from "../../protocol/http/transport.js";
 import { messageOf20 } from "../../protocol/json-rpc/failure-text.js";
 import type { Routed } from "../../protocol/json-rpc/methods/method.js";
+import { readSendRate } from "../../protocol/json-rpc/methods/send-query.js";
 import { type DownloadRequest, planDownload } from "../../protocol/json-rpc/methods/snapshots.js";
-import { FAILURES, type Failure, type Outcome } from "../../protocol/storage/failures.js";
+import { FAILURES, type Failure, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import type { Operation, SendTicket } from "../../protocol/storage/operations.js";
 import { admitToPool, lacksRole } from "../access/admission.js";
@@ -17,15 +18,29 @@ function downloadRequest({ query, body }: HttpRequest): DownloadRequest {
   return id === null ? { body } : { id, pool: fields.get("pool") ?? "" };
 }
 
-/** Plans a download that its caller may make. Fails as GetSnapshot does. */
+/** A download that its caller may make. */
+export interface PlannedDownload extends Routed {
+  /** What it is held to, bytes a second; undefined: nothing but what all are. */
+  readonly rate: number | undefined;
+  /** What is equal where clients ask for the same bytes at the same rate. */
+  readonly wish: string;
+}
+
+/** Plans a download that its caller may make. Fails as GetSnapshot, readSendTerms and readSendRate do. */
 export function planAllowedDownload(
   request: HttpRequest,
   pools: readonly PoolName[],
   grant: Grant,
-): Outcome<Routed> {
+): Outcome<PlannedDownload> {
   const fields = new URLSearchParams(request.query);
-  const planned = planDownload(downloadRequest(request), pools, (name) => fields.get(name));
-  return lacksRole("read", grant) ?? (planned.ok ? admitToPool(planned.value, grant) : planned);
+  const field = (name: string) => fields.get(name);
+  const planned = planDownload(downloadRequest(request), pools, field);
+  const admitted = lacksRole("read", grant) ?? (planned.ok ? admitToPool(planned.value, grant) : planned);
+  if (!admitted.ok) return admitted;
+  const rate = readSendRate(field);
+  if (!rate.ok) return rate;
+  const wish = JSON.stringify([admitted.value.operation, rate.value]);
+  return succeed({ ...admitted.value, rate: rate.value, wish });
 }
 
 /** Answers a download with a clean error. */

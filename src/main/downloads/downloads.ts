@@ -4,19 +4,23 @@ import { allowing, PLAIN_TEXT } from "../../protocol/http/headers.js";
 import type { HttpReply, HttpRequest, WholeReply } from "../../protocol/http/transport.js";
 import { type Failure, failed, limitReached } from "../../protocol/storage/failures.js";
 import type { PoolName } from "../../protocol/storage/names.js";
-import type { Operation, SendTicket } from "../../protocol/storage/operations.js";
+import type { SendTicket } from "../../protocol/storage/operations.js";
+import { createPace, joinPaces, type Pace } from "../../protocol/threads/pace.js";
 import type { Caller } from "../access/caller.js";
 import type { JobRegistry } from "../jobs/job-registry.js";
 import type { CallReport } from "../observability/call-report.js";
 import type { Actor } from "../pools/actor-handle.js";
 import type { BulkReply } from "./bulk-handle.js";
 import { createBulkPump } from "./bulk-pump.js";
+import { answerHead } from "./describe-send.js";
 import { createDownloadPump } from "./download-pump.js";
+import { reportDownload } from "./download-report.js";
 import {
   asAsked,
   asksForRedirect,
   bulkLocation,
   headersOf,
+  type PlannedDownload,
   planAllowedDownload,
   refuseDownload,
 } from "./download-requests.js";
@@ -50,6 +54,8 @@ export interface DownloadOptions {
   readonly windowBytes: number;
   /** A reader that takes nothing for this long is cut off. */
   readonly stalledReaderMs: number;
+  /** What all downloads are held to together; undefined: nothing. */
+  readonly pace?: Pace | undefined;
   /** Where bulk downloads are served; undefined: nowhere. */
   readonly bulkPort: number | undefined;
   /** The actor that serves a pool; undefined while the daemon stops. */
@@ -83,6 +89,7 @@ export interface Downloads {
   endAll(): Promise<void>;
 }
 
+const METHODS: readonly string[] = ["GET", "HEAD", "POST"];
 /** What all downloads together write in one turn of the event loop. */
 const TURN_BYTES = 128 * 1024;
 /** Clients that start before a stream has passed this length share it. */
@@ -124,17 +131,22 @@ export function createDownloads(options: DownloadOptions): Downloads {
   const { stalledReaderMs, bulkPort } = options;
   const tooMany = limitReached("limits.downloads", `at most ${options.maxDownloads} at once`);
   /** What is sent once for all who ask for it at about the same time. */
-  const keyOf = (pool: PoolName, { tag, kind = "" }: SendTicket) =>
-    kind === null ? undefined : `${pool} ${tag} ${kind}`;
+  const keyOf = ({
+    pool,
+    ticket: { tag, kind = "" },
+    rate = 0,
+  }: Pick<Download, "pool" | "ticket" | "rate">) =>
+    kind === null ? undefined : `${pool} ${tag} ${rate} ${kind}`;
 
   function handle(request: HttpRequest, reply: HttpReply, caller: Caller): void | Promise<void> {
-    const openPump: OpenPump = ({ actor, ticket, headers, onBytes }) =>
+    const openPump: OpenPump = ({ headers, onBytes, ...of }) =>
       createDownloadPump({
         reply,
         headers,
         scheduler,
         stalledReaderMs,
-        openSend: (listener) => sends.send(keyOf(actor.pool, ticket), ticket.command, listener),
+        pace: joinPaces([options.pace, of.rate === undefined ? undefined : createPace(of.rate)]),
+        openSend: (listener) => sends.send(keyOf(of), of.ticket.command, listener),
         refuse: (failure) => refuseDownload(reply, failure),
         onBytes,
       });
@@ -142,11 +154,12 @@ export function createDownloads(options: DownloadOptions): Downloads {
   }
 
   function handleBulk(request: HttpRequest, reply: BulkReply, caller: Caller): void | Promise<void> {
-    const openPump: OpenPump = ({ ticket, headers, onBytes }) =>
+    const openPump: OpenPump = ({ ticket, rate, headers, onBytes }) =>
       createBulkPump({
         reply,
         headers,
         command: ticket.command,
+        bytesPerSecond: rate,
         stalledReaderMs,
         refuse: (failure) => refuseDownload(reply, failure),
         onBytes,
@@ -159,44 +172,30 @@ export function createDownloads(options: DownloadOptions): Downloads {
     path: DownloadPath,
     openPump: OpenPump,
   ): void | Promise<void> {
-    const startedAt = performance.now();
     const planned = planAllowedDownload(request, options.pools, caller.grant);
-    // The reply knows its peer only until it is answered.
-    const { requestId, peer, span } = reply;
-    const report = (pool: string, failure: Failure | undefined) => {
-      options.report({
-        method: "download",
-        pool,
-        code: failure?.code ?? "ok",
-        ms: performance.now() - startedAt,
-        requestId,
-        peer,
-        caller: caller.id,
-        operation: planned.ok ? planned.value.operation : undefined,
-        path,
-        traceId: span?.traceId,
-        message: failure?.message,
-        detail: failure?.cause ?? failure?.detail,
-      });
-      span?.end(failure?.code);
-    };
+    const operationOf = planned.ok ? planned.value.operation : undefined;
+    const report = reportDownload(options.report, operationOf, reply, caller, path);
     const refuseAndReport = (failure: Failure, pool = "") => {
       refuseDownload(reply, failure);
       report(pool, failure);
     };
-    if (request.method !== "GET" && request.method !== "POST") {
-      return sendWhole(reply, 405, allowing("GET, POST"), `method not allowed: ${request.method}\n`);
+    if (!METHODS.includes(request.method)) {
+      return sendWhole(reply, 405, allowing(METHODS.join(", ")), `method not allowed: ${request.method}\n`);
     }
     if (request.tooLarge) return sendWhole(reply, 413, PLAIN_TEXT, `${bodyTooLarge(options.bodyBytes)}\n`);
     if (!planned.ok) return refuseAndReport(planned.failure);
     const { pool, operation } = planned.value;
     const actor = options.actorOf(pool);
     if (!actor) return refuseAndReport(failed.stopping.failure, pool);
+    if (request.method === "HEAD") return answerHead(actor, operation, reply);
     // The other port is a plain one: nobody is sent there who has come by TLS.
     const mayRedirect = path === "ring" && reply.tls === undefined;
-    const location = mayRedirect ? redirectOf(request, pool, operation) : undefined;
+    const location = mayRedirect ? redirectOf(request, planned.value) : undefined;
     if (location !== undefined) return sendWhole(reply, 307, [...PLAIN_TEXT, ["Location", location]], "");
     if (active.size + opening >= options.maxDownloads) return refuseAndReport(tooMany.failure, pool);
+    const { requestId, peer } = reply;
+    const { rate, wish } = planned.value;
+    const client = { path, requestId, peer, caller: caller.id, rate, wish };
     opening++;
     return actor
       .call<SendTicket>(asAsked(operation, request, path), reply)
@@ -204,28 +203,23 @@ export function createDownloads(options: DownloadOptions): Downloads {
       .then((ticket) => {
         if (!ticket.ok) return refuseAndReport(ticket.failure, pool);
         const id = `${idPrefix}-${(++lastId).toString(36)}`;
-        const client = { id, path, requestId, peer, caller: caller.id };
-        start(actor, ticket.value, reply, client, openPump, (failure) => report(pool, failure));
+        start(actor, ticket.value, reply, { ...client, id }, openPump, (failure) => report(pool, failure));
       });
   }
 
   /** Where a client is sent that asks for the fastest path. Undefined: it is served here, by the ring. */
-  function redirectOf(request: HttpRequest, pool: PoolName, operation: Operation): string | undefined {
+  function redirectOf(request: HttpRequest, { operation, wish }: PlannedDownload): string | undefined {
     if (bulkPort === undefined || operation.op !== "OpenSend" || !asksForRedirect(request)) return undefined;
-    const { name } = operation;
-    const canJoin = [...active].some(
-      ({ ticket, ...each }) =>
-        each.pool === pool && ticket.name === name && sends.canJoin(keyOf(pool, ticket)),
-    );
-    // Several readers of one snapshot share a send, which needs the ring.
-    return readers.add(name) || canJoin ? undefined : bulkLocation(request, bulkPort);
+    const canJoin = [...active].some((each) => each.wish === wish && sends.canJoin(keyOf(each)));
+    // Several readers of the same share a send, which needs the ring.
+    return readers.add(wish) || canJoin ? undefined : bulkLocation(request, bulkPort);
   }
 
   function start(
     actor: Actor,
     ticket: SendTicket,
     reply: WholeReply,
-    client: Pick<Download, "id" | "path" | "requestId" | "peer" | "caller">,
+    client: Pick<Download, "id" | "path" | "requestId" | "peer" | "caller" | "rate" | "wish">,
     openPump: OpenPump,
     report: (failure: Failure | undefined) => void,
   ): void {
@@ -236,7 +230,8 @@ export function createDownloads(options: DownloadOptions): Downloads {
       options.onBytes(bytes);
     };
     const headers = headersOf(client.id, ticket);
-    const pump = openOrRefuse(() => openPump({ actor, ticket, headers, onBytes }), reply);
+    const { rate } = client;
+    const pump = openOrRefuse(() => openPump({ pool: actor.pool, ticket, rate, headers, onBytes }), reply);
     const sending = reply.span?.child("send", "internal", { "imagestore.path": client.path });
     // Not in one chain with the release: a report that can't be made is a bug, and keeps no hold.
     void pump.ended.then((failure) => {

@@ -1,14 +1,16 @@
 import type { Headers, WholeReply } from "../../protocol/http/transport.js";
 import { internalFailure } from "../../protocol/storage/failures.js";
+import type { PoolName } from "../../protocol/storage/names.js";
 import type { SendTicket } from "../../protocol/storage/operations.js";
-import type { Actor } from "../pools/actor-handle.js";
 import type { DownloadPump, PumpState } from "./download-pump.js";
 import { refuseDownload } from "./download-requests.js";
 
 /** Starts to send what a ticket is for. Throws only if nothing was begun. */
 export type OpenPump = (start: {
-  readonly actor: Actor;
+  readonly pool: PoolName;
   readonly ticket: SendTicket;
+  /** What it is held to, bytes a second; undefined: nothing but what all are. */
+  readonly rate: number | undefined;
   /** Of the reply that is a stream. */
   readonly headers: Headers;
   onBytes(bytes: number): void;

@@ -44,6 +44,10 @@ export interface Download {
   readonly peer: string;
   /** The id of its token; undefined where the daemon asks for none. */
   readonly caller: string | undefined;
+  /** What it is held to, bytes a second; undefined: nothing but what all are. */
+  readonly rate: number | undefined;
+  /** See PlannedDownload. */
+  readonly wish: string;
   /** Of DownloadState. */
   readonly moved: { bytes: number; lastByteAt: number };
   /** Resolves when the hold is released, or a stop has come before it could be. Never rejects. */

@@ -88,6 +88,7 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
     case "GetPool":
     case "Refuse":
     case "OpenSend":
+    case "DescribeSend":
     case "CloseSend":
     case "ListAudit":
     case "ListJobs":

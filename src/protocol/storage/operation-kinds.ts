@@ -43,6 +43,7 @@ const KINDS = {
   GetPool: "read",
   Refuse: "read",
   OpenSend: "change",
+  DescribeSend: "read",
   CloseSend: "change",
   ListJobs: "list",
   GetJob: "read",

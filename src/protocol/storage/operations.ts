@@ -10,7 +10,7 @@ import type {
   SnapshotRecord,
   VolumeRecord,
 } from "./records.js";
-import type { SendTerms } from "./send-terms.js";
+import type { SendDescription, SendTerms } from "./send-terms.js";
 import type { Bytes } from "./units.js";
 import type { NewVolumeSettings, SettingChanges } from "./volume-settings.js";
 
@@ -97,6 +97,8 @@ export interface Operations {
     ask: { name: SnapshotName; terms?: SendTerms; isDirect?: boolean; wantsEstimate?: boolean };
     answer: SendTicket;
   };
+  /** Tells of the stream that OpenSend would prepare. Nothing is sent or held. */
+  DescribeSend: { ask: { name: SnapshotName; terms?: SendTerms }; answer: SendDescription };
   /** Ends a download, complete or not: releases one of its holds. */
   CloseSend: { ask: { name: SnapshotName; tag: string }; answer: null };
 }

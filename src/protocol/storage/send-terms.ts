@@ -3,14 +3,34 @@ import type { BookmarkName, SnapshotName } from "./names.js";
 /** What an incremental stream builds on. */
 export type SendFrom = SnapshotName | BookmarkName;
 
+/** The options of `zfs send` that change how a stream has its blocks: -c, -L, -e and -w. */
+export const SEND_FLAGS = ["compressed", "largeBlock", "embedData", "raw"] as const;
+export type SendFlag = (typeof SEND_FLAGS)[number];
+
 /** What a download asks for of its stream. With none of these it is the full stream of one snapshot. */
 export interface SendTerms {
   /** An older snapshot, or a bookmark, of the same dataset. */
   readonly from?: SendFrom;
   /** The snapshots between `from`, which is a snapshot then, and the one that is sent are in the stream too. */
   readonly intermediates?: boolean;
+  /** In the order of SEND_FLAGS, each once. */
+  readonly flags?: readonly SendFlag[];
+  /** A token of a receiver, `receive_resume_token`: the stream goes on where it says. It has flags of its own. */
+  readonly resume?: string;
 }
 
 export function isBookmarkName(name: SendFrom): name is BookmarkName {
   return name.includes("#");
+}
+
+/** What is told of a stream that is not sent. */
+export interface SendDescription {
+  /** The guid of the snapshot that is sent. */
+  readonly toGuid: string;
+  /** Of what it builds on; undefined for a full stream. */
+  readonly fromGuid?: string | undefined;
+  /** About how many bytes it has, where the pool tells. */
+  readonly estimatedBytes?: number | undefined;
+  /** Those that a receiver must know, by the names that zfs uses. The stream may do without some. */
+  readonly features: readonly string[];
 }

@@ -6,6 +6,12 @@ import type { Failure } from "../storage/failures.js";
  * connections; main decides what becomes of each request (docs/decisions/bulk.md).
  */
 
+/** A pace that threads share, see createPace. */
+export interface PaceSettings {
+  readonly bytesPerSecond: number;
+  readonly memory: SharedArrayBuffer;
+}
+
 /** Where and how the streaming worker listens for bulk downloads. */
 export interface BulkSettings {
   readonly host: string;
@@ -14,6 +20,8 @@ export interface BulkSettings {
   readonly limits: HttpLimits;
   /** A client that takes nothing for this long is cut off. */
   readonly stalledReaderMs: number;
+  /** What all downloads of the node are held to together; undefined: nothing. */
+  readonly pace: PaceSettings | undefined;
   /** Requests are numbered from here on: no two threads give the same number. */
   readonly firstRequest: number;
 }
@@ -42,6 +50,8 @@ export type BulkOrder =
       readonly id: number;
       readonly headers: Headers;
       readonly command: readonly string[];
+      /** What the stream is held to; undefined: what holds all together. */
+      readonly bytesPerSecond?: number | undefined;
     }
   /** Takes no new connection. Requests that have come are answered. */
   | { readonly kind: "close-bulk" };

@@ -3,7 +3,6 @@ import type { BookmarkName, DatasetName, PoolName, SnapshotName } from "../../pr
 import { type Page, pageOf } from "../../protocol/storage/page.js";
 import type { PoolSettings } from "../../protocol/storage/pool-settings.js";
 import type { BookmarkRecord } from "../../protocol/storage/records.js";
-import type { SendFrom, SendTerms } from "../../protocol/storage/send-terms.js";
 import type { Bytes } from "../../protocol/storage/units.js";
 import type {
   NewVolumeSettings,
@@ -12,6 +11,7 @@ import type {
 } from "../../protocol/storage/volume-settings.js";
 import type { OpenedActor } from "../../protocol/threads/actor-contract.js";
 import type { DatasetCounts } from "../../protocol/threads/actor-measures.js";
+import type { ZfsTransfers } from "./transfers-of-driver.js";
 
 export type AnyName = PoolName | DatasetName | SnapshotName;
 
@@ -46,21 +46,6 @@ export function sizeOf({
   written,
 }: Omit<FoundDataset, "guid" | "origin">): SizedDataset {
   return { name, type, size: type === "snapshot" ? written : volsize };
-}
-
-/** A snapshot by its guid: its name may be another's some day. */
-export interface KnownSnapshot {
-  readonly name: SnapshotName;
-  readonly guid: string;
-}
-
-/** What an incremental stream builds on. */
-export interface SendBase {
-  readonly guid: string;
-  /** Whether it is older than the snapshot that is sent. */
-  readonly isOlder: boolean;
-  /** The snapshots that the command reads beside the one that is sent. */
-  readonly needs: readonly KnownSnapshot[];
 }
 
 /** How the tags of all our holds begin, those of other runs included. */
@@ -144,7 +129,7 @@ export type Properties = Readonly<Record<string, string>>;
  * pass full names that are checked. Expected failures are outcomes with the codes of
  * protocol/storage/failures.ts. A read shows the pool as it was at some moment after the call.
  */
-export interface Zfs {
+export interface Zfs extends ZfsTransfers {
   /** Which driver this is. */
   readonly driver: PoolSettings["driver"];
   /** Checks that the pool can be used. Fails: pool.not_found, command.missing, command.not_permitted. */
@@ -251,24 +236,6 @@ export interface Zfs {
   /** All holds in the pool whose tags begin with `prefix`. Slow: it reads every snapshot. */
   listHolds(prefix: string): Promise<Outcome<readonly { name: SnapshotName; tag: string }[]>>;
 
-  /** What an incremental stream of `name` builds on. Undefined: there is no such snapshot or bookmark. */
-  findBase(
-    name: SnapshotName,
-    terms: SendTerms & { readonly from: SendFrom },
-  ): Promise<Outcome<SendBase | undefined>>;
-  /**
-   * Looks for what would make the command of `sendCommand` fail before its first byte.
-   * Fails: dataset.key_not_loaded, command.failed (damaged data), and as other look-ups do.
-   */
-  checkSend(name: SnapshotName, terms?: SendTerms): Promise<Outcome<null>>;
-  /** About how many bytes that stream has. Undefined: the pool does not tell; it never fails. */
-  estimateSend(name: SnapshotName, terms?: SendTerms): Promise<number | undefined>;
-  /** The argv of a command that writes the stream of a snapshot to its stdout. */
-  sendCommand(name: SnapshotName, terms?: SendTerms): readonly string[];
-  /** The argv of a command that creates `target` from the stream on its stdin, with `marks` as user properties. */
-  receiveCommand(target: DatasetName, marks: Properties): readonly string[];
-  /** Must follow a receiveCommand that exited with 0. Reads find `target` when this has succeeded. */
-  finishReceive(target: DatasetName): Promise<Outcome<null>>;
   /** The folder that holds the device of each volume under the volume's name; see devicePath. */
   readonly devices: string;
   /** Waits for the device of a volume. @returns false if it is still missing at the driver's time limit. */

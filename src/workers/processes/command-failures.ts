@@ -52,6 +52,10 @@ const PATTERNS: readonly Pattern[] = [
     match: /^warning: cannot send '.*': not an earlier snapshot from the same fs$/m,
     toFailure: (match) => fail("request.invalid", match[0]),
   },
+  {
+    match: /^cannot resume send: .*$/m,
+    toFailure: (match) => fail("request.invalid", match[0]),
+  },
   { match: /^cannot create bookmark '.*': bookmark exists$/m, toFailure: () => failed.exists },
   {
     match: /^cannot promote '.*': conflicting snapshot '.*' from parent '.*'$/m,

@@ -13,6 +13,7 @@ import type {
   BulkSettings,
 } from "../../protocol/threads/bulk-contract.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
+import { createPace, joinPaces } from "../../protocol/threads/pace.js";
 import { type BulkSend, startBulkSend } from "./bulk-send.js";
 import { createBulkWatch } from "./bulk-watch.js";
 import { ClientWire } from "./client-wire.js";
@@ -57,6 +58,7 @@ interface Asked {
  */
 export function openBulkListener({ settings, children, notify }: BulkListenerOptions): BulkListener {
   const { limits } = settings;
+  const ofNode = settings.pace && createPace(settings.pace.bytesPerSecond, settings.pace.memory);
   const watch = createBulkWatch(settings.stalledReaderMs);
   const guard = createResetGuard(children);
   const room = createNodeRoom(limits);
@@ -123,7 +125,7 @@ export function openBulkListener({ settings, children, notify }: BulkListenerOpt
   }
 
   async function hand(order: Extract<BulkOrder, { kind: "hand" }>): Promise<void> {
-    const { request, id, command, headers } = order;
+    const { request, id, command, headers, bytesPerSecond } = order;
     const client = asked.get(request);
     const socket = client?.wire.socket;
     handing.add(id);
@@ -144,6 +146,7 @@ export function openBulkListener({ settings, children, notify }: BulkListenerOpt
       key,
       head: headOf(headers, client.reply.requestId),
       command,
+      pace: joinPaces([ofNode, bytesPerSecond === undefined ? undefined : createPace(bytesPerSecond)]),
       children,
       guard,
       watch,

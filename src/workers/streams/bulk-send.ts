@@ -2,11 +2,13 @@ import type { Socket } from "node:net";
 import { internalFailure } from "../../protocol/storage/failures.js";
 import type { BulkEnd, BulkProgress } from "../../protocol/threads/bulk-contract.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
+import type { Pace } from "../../protocol/threads/pace.js";
 import { type CommandProcess, startProcess } from "../processes/child-process.js";
 import { failureOf } from "../processes/command-failures.js";
 import { succeeded } from "../processes/run-command.js";
 import { type BulkWatch, type Look, readWrittenNow } from "./bulk-watch.js";
 import { type ConnectionKey, type ConnectionRow, readConnections } from "./connection-table.js";
+import { copyPaced } from "./paced-copy.js";
 import type { ResetGuard } from "./reset-guard.js";
 
 /** A command that writes to a client's connection by itself. */
@@ -24,6 +26,8 @@ interface BulkSendOptions {
   /** The head of the reply. */
   readonly head: string;
   readonly command: readonly string[];
+  /** What the stream is held to: then it passes through here. Undefined: the command gets the connection. */
+  readonly pace: Pace | undefined;
   readonly children: ChildTable;
   readonly guard: Pick<ResetGuard, "endWithUs" | "countSent" | "environment">;
   readonly watch: BulkWatch;
@@ -56,6 +60,8 @@ const STALLED: BulkEnd = { kind: "stalled" };
  * libuv makes the connection a blocking one for the child. So Node writes nothing to it any more,
  * and must not read twice in a row: the second read would hold up the thread. A client that sends
  * anything after its request is cut off in the event of the first read.
+ *
+ * A stream with a pace is copied here instead, from a pipe: the command can't be slowed otherwise.
  */
 export function startBulkSend(options: BulkSendOptions): BulkSend {
   const { socket, key, watch, command: argv } = options;
@@ -125,10 +131,13 @@ export function startBulkSend(options: BulkSendOptions): BulkSend {
   async function run(): Promise<void> {
     await new Promise((resolve) => socket.write(options.head, resolve));
     if (cut) return end(cut);
-    const { children, guard } = options;
+    const { children, guard, pace } = options;
     const { environment: env } = guard;
-    const started = startProcess(argv, { stdin: false, stdout: socket, isGroup: true, env }, children);
+    const stdout = pace ? true : socket;
+    const started = startProcess(argv, { stdin: false, stdout, isGroup: true, env }, children);
     command = started;
+    const copied = pace && started.stdout ? copyPaced(started.stdout, socket, pace) : undefined;
+    copied?.catch(() => {});
     // Node pauses what it gives to a child.
     socket.resume();
     const { pid } = started;
@@ -148,7 +157,7 @@ export function startBulkSend(options: BulkSendOptions): BulkSend {
       if (await hasClientGone()) return end(GONE);
       return end({ kind: "failed", ...failureOf({ argv, stdout: "", stderr, exit, ms }) });
     }
-    const bytes = await countStream();
+    const bytes = copied ? await copied : await countStream();
     if (cut || hasEnded) return;
     isWritten = true;
     movedAt = performance.now();

@@ -122,6 +122,15 @@ export function downloadCommand(): Command {
     )
     .option("-f, --force", "replace a file that is there")
     .option("--pool <pool>", "the pool (default the daemon's first)", notEmpty)
+    .option(
+      "--from <base>",
+      "what the stream builds on: an older snapshot or a bookmark, @s1 or #b1",
+      notEmpty,
+    )
+    .option("--intermediates", "with the snapshots between --from and this one")
+    .option("--flags <list>", "compressed, largeBlock, embedData, raw: as zfs send -c, -L, -e, -w", notEmpty)
+    .option("--rate <bytes>", "at most so many bytes a second", notEmpty)
+    .option("--resume <token>", "go on where a receiver was cut off: its receive_resume_token", notEmpty)
     .action(async (id: string, flags: ClientFlags & DownloadOptions) => {
       try {
         const { downloadSnapshot } = await import("./download-snapshot.js");

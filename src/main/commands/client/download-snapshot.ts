@@ -6,11 +6,16 @@ import type { Progress } from "../image/progress.js";
 import { createTargetFile, type TargetFile } from "../image/target-file.js";
 import { CallFailure, EXIT } from "./call-failure.js";
 import type { DaemonAddress } from "./daemon-address.js";
-import { askResult, failureOfResult, openSnapshotStream, type SnapshotStream } from "./snapshot-stream.js";
+import {
+  askResult,
+  type DownloadFlags,
+  failureOfResult,
+  openSnapshotStream,
+  type SnapshotStream,
+} from "./snapshot-stream.js";
 import { createTransferProgress } from "./transfer-progress.js";
 
-export interface DownloadOptions {
-  readonly pool?: string | undefined;
+export interface DownloadOptions extends DownloadFlags {
   /** Where to write it; `-` is stdout. Undefined: the snapshot's last part and `.zfs`, in this folder. */
   readonly output?: string | undefined;
   /** Replaces a file that is there. */
@@ -119,7 +124,7 @@ export async function downloadSnapshot(
   id: string,
   options: DownloadOptions,
 ): Promise<void> {
-  const { pool, output = `${id.split("/").at(-1)}.zfs`, force = false } = options;
+  const { output = `${id.split("/").at(-1)}.zfs`, force = false } = options;
   const ofTarget = <T>(work: Promise<T>) =>
     work.catch((error: unknown) => {
       throw targetFailure(output, error);
@@ -129,7 +134,10 @@ export async function downloadSnapshot(
   const progress = createTransferProgress(process.stderr, () => estimatedBytes);
   let reply: SnapshotStream["reply"] | undefined;
   try {
-    const stream = await openSnapshotStream(address, id, { pool, wantsEstimate: process.stderr.isTTY });
+    const stream = await openSnapshotStream(address, id, {
+      terms: options,
+      wantsEstimate: process.stderr.isTTY,
+    });
     ({ reply, estimatedBytes } = stream);
     const received = await ofTarget(receive(stream, target.append, progress));
     await requireWhole(address, stream, received);

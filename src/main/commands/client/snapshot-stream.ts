@@ -15,6 +15,18 @@ export interface SnapshotStream {
   readonly estimatedBytes: number | undefined;
 }
 
+/** What a download asks for beside its snapshot, as members of its query. */
+export interface DownloadFlags {
+  readonly pool?: string | undefined;
+  readonly from?: string | undefined;
+  readonly intermediates?: true | undefined;
+  readonly flags?: string | undefined;
+  readonly rate?: string | undefined;
+  readonly resume?: string | undefined;
+}
+
+const MEMBERS = ["pool", "from", "intermediates", "flags", "rate", "resume"] as const;
+
 /** How a download ended, as docs/api.md has it. */
 export interface DownloadResult {
   readonly state: "running" | "complete" | "failed";
@@ -74,12 +86,15 @@ async function accept(reply: IncomingMessage, url: URL, isBulk: boolean): Promis
 export async function openSnapshotStream(
   address: DaemonAddress,
   id: string,
-  { pool, wantsEstimate }: { readonly pool: string | undefined; readonly wantsEstimate: boolean },
+  { terms, wantsEstimate }: { readonly terms: DownloadFlags; readonly wantsEstimate: boolean },
 ): Promise<SnapshotStream> {
   const { base, socketPath } = address;
   const plain = new URL("/snapshots/download", base);
   plain.searchParams.set("id", id);
-  if (pool !== undefined) plain.searchParams.set("pool", pool);
+  for (const name of MEMBERS) {
+    const value = terms[name];
+    if (value !== undefined) plain.searchParams.set(name, value === true ? "1" : value);
+  }
   if (wantsEstimate) plain.searchParams.set("estimate", "1");
   // The second port wants a token, which a client of the socket need not have.
   if (socketPath !== undefined) return accept(await get(address, plain), plain, false);

@@ -1,6 +1,12 @@
 import { type FailedOutcome, fail, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
 import { bookmarkOf, datasetOf, type PoolName, type SnapshotName } from "../../storage/names.js";
-import { isBookmarkName, type SendFrom, type SendTerms } from "../../storage/send-terms.js";
+import {
+  isBookmarkName,
+  SEND_FLAGS,
+  type SendFlag,
+  type SendFrom,
+  type SendTerms,
+} from "../../storage/send-terms.js";
 import { resolveField } from "./routing.js";
 
 /** Reads a member of a download's query; null if it is not there. */
@@ -17,7 +23,12 @@ function readSwitch(field: string, text: string): Outcome<boolean> {
 }
 
 /** Reads `DATASET@SNAPSHOT`, `DATASET#BOOKMARK`, or either without the dataset, which is that of `name`. */
-function readFrom(pools: readonly PoolName[], pool: PoolName, name: SnapshotName, text: string) {
+function readFrom(
+  pools: readonly PoolName[],
+  pool: PoolName,
+  name: SnapshotName,
+  text: string,
+): Outcome<SendFrom> {
   const dataset = datasetOf(name);
   const wrong = wrongField("from", text, `a snapshot or a bookmark of ${dataset}`);
   const at = text.search(/[@#]/);
@@ -34,6 +45,38 @@ function readFrom(pools: readonly PoolName[], pool: PoolName, name: SnapshotName
   return found.value === name ? wrongField("from", text, `older than ${name}`) : found;
 }
 
+/** Reads `compressed,raw` and its like. */
+function readFlags(text: string): Outcome<readonly SendFlag[]> {
+  const given = text.split(",");
+  const flags = SEND_FLAGS.filter((flag) => given.includes(flag));
+  if (given.every((each) => flags.some((flag) => flag === each))) return succeed(flags);
+  return wrongField("flags", text, `a list, with commas, of ${SEND_FLAGS.join(", ")}`);
+}
+
+/** As zfs writes one: a version, a checksum, a length, and the rest, in hex digits. */
+const TOKEN = /^1-[0-9a-f]{1,16}-[0-9a-f]{1,8}-[0-9a-f]+$/;
+/** A token has two names at most, compressed. */
+const MOST_TOKEN_CHARACTERS = 4096;
+
+function readToken(text: string): Outcome<string> {
+  if (text.length <= MOST_TOKEN_CHARACTERS && TOKEN.test(text)) return succeed(text);
+  return wrongField("resume", text.slice(0, 64), "a receive_resume_token");
+}
+
+/** What can't be together. */
+function checkTogether({ from, intermediates, flags, resume }: SendTerms): FailedOutcome | undefined {
+  if (intermediates && from === undefined) {
+    return wrongField("from", "none", "a snapshot where intermediates is 1");
+  }
+  if (intermediates && from !== undefined && isBookmarkName(from)) {
+    return wrongField("from", from, "a snapshot where intermediates is 1, and no bookmark");
+  }
+  if (resume === undefined) return undefined;
+  if (flags) return wrongField("flags", flags.join(), "left out with resume: the token has flags of its own");
+  if (intermediates) return wrongField("intermediates", "1", "left out with resume: it ends one snapshot");
+  return undefined;
+}
+
 /**
  * Reads what a download's query asks for of the stream of `name`, a snapshot in `pool`. Undefined: nothing
  * but the full stream. Fails: request.invalid, name.invalid.
@@ -44,17 +87,36 @@ export function readSendTerms(
   name: SnapshotName,
   field: QueryField,
 ): Outcome<SendTerms | undefined> {
-  const fromText = field("from");
-  const from = fromText === null ? undefined : readFrom(pools, pool, name, fromText);
+  const read = <T>(member: string, parse: (text: string) => Outcome<T>): Outcome<T> | undefined => {
+    const text = field(member);
+    return text === null ? undefined : parse(text);
+  };
+  const from = read("from", (text) => readFrom(pools, pool, name, text));
   if (from?.ok === false) return from;
-  const intermediates = readSwitch("intermediates", field("intermediates") ?? "0");
-  if (!intermediates.ok) return intermediates;
-  if (intermediates.value && from === undefined) {
-    return wrongField("from", "none", "a snapshot where intermediates is 1");
-  }
-  if (intermediates.value && from && isBookmarkName(from.value)) {
-    return wrongField("from", from.value, "a snapshot where intermediates is 1, and no bookmark");
-  }
-  if (!from) return succeed(undefined);
-  return succeed({ from: from.value, ...(intermediates.value && { intermediates: true }) });
+  const intermediates = read("intermediates", (text) => readSwitch("intermediates", text));
+  if (intermediates?.ok === false) return intermediates;
+  const flags = read("flags", readFlags);
+  if (flags?.ok === false) return flags;
+  const resume = read("resume", readToken);
+  if (resume?.ok === false) return resume;
+  const terms: SendTerms = {
+    ...(from && { from: from.value }),
+    ...(intermediates?.value && { intermediates: true }),
+    ...(flags && { flags: flags.value }),
+    ...(resume && { resume: resume.value }),
+  };
+  return checkTogether(terms) ?? succeed(Object.keys(terms).length > 0 ? terms : undefined);
+}
+
+/** The least that a stream may be slowed to, bytes a second: less looks like one that hangs. */
+export const MIN_SEND_RATE = 64 * 1024;
+const MAX_SEND_RATE = 2 ** 40;
+
+/** Reads how many bytes a second a download may have. Undefined: as many as it can. Fails: request.invalid. */
+export function readSendRate(field: QueryField): Outcome<number | undefined> {
+  const text = field("rate");
+  if (text === null) return succeed(undefined);
+  const rate = /^\d{1,13}$/.test(text) ? Number(text) : 0;
+  if (rate >= MIN_SEND_RATE && rate <= MAX_SEND_RATE) return succeed(rate);
+  return wrongField("rate", text, `bytes a second, ${MIN_SEND_RATE} or more`);
 }

@@ -2,7 +2,8 @@ import type { FailureCode, Outcome } from "../../../protocol/storage/failures.js
 import { fail, internalFailure, succeed } from "../../../protocol/storage/failures.js";
 import type { SnapshotName } from "../../../protocol/storage/names.js";
 import type { HoldReport } from "../../../protocol/threads/actor-diagnosis.js";
-import { HOLD_PREFIX, type KnownSnapshot, type Zfs } from "../../drivers/driver.js";
+import { HOLD_PREFIX, type Zfs } from "../../drivers/driver.js";
+import type { KnownSnapshot } from "../../drivers/transfers-of-driver.js";
 import type { HoldRecord } from "../record-file.js";
 import type { ActorContext } from "./context.js";
 

@@ -1,7 +1,7 @@
 import { fail, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import { datasetOf, type SnapshotName } from "../../../protocol/storage/names.js";
 import { isBookmarkName, type SendFrom, type SendTerms } from "../../../protocol/storage/send-terms.js";
-import type { SendBase } from "../driver.js";
+import type { SendBase } from "../transfers-of-driver.js";
 import type { CatalogView } from "./catalog.js";
 import type { Snapshot } from "./dataset.js";
 import { bookmarksIn } from "./kept-bookmarks.js";

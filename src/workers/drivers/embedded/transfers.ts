@@ -7,7 +7,9 @@ import type { DatasetName, PoolName, SnapshotName } from "../../../protocol/stor
 import { withoutPaths } from "../../../protocol/storage/path-text.js";
 import type { SendTerms } from "../../../protocol/storage/send-terms.js";
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
-import type { Properties, Zfs } from "../driver.js";
+import { MAX_SMALL_BLOCK_BYTES } from "../../../protocol/zfs-stream/stream-records.js";
+import type { Properties } from "../driver.js";
+import type { ZfsTransfers } from "../transfers-of-driver.js";
 import type { CatalogChange, CatalogView } from "./catalog.js";
 import {
   parseReceiveReport,
@@ -31,11 +33,7 @@ import { newFileName } from "./volume-files.js";
 import { requireWhole } from "./whole-file.js";
 
 /** The processes that send and receive for an embedded pool, and what happens to what was received. */
-interface EmbeddedTransfers
-  extends Pick<
-    Zfs,
-    "findBase" | "checkSend" | "estimateSend" | "sendCommand" | "receiveCommand" | "finishReceive"
-  > {
+interface EmbeddedTransfers extends ZfsTransfers {
   /** Removes what was received for `target` unless it is a dataset already. */
   discardReceived(target: DatasetName): Promise<void>;
 }
@@ -142,6 +140,13 @@ export function embeddedTransfers(pool: EmbeddedPool): EmbeddedTransfers {
   return {
     discardReceived,
     findBase: async (name, terms) => findEmbeddedBase(catalog, name, terms),
+    readResumeToken: async () =>
+      fail("request.invalid", "resume: an embedded pool sends each stream from its beginning"),
+    // Its blocks are neither compressed nor encrypted, and large ones are sent whole: no flag changes anything.
+    sendFeatures: async (name) => {
+      const { volblocksize } = sendRequest(pool, name);
+      return succeed(volblocksize > MAX_SMALL_BLOCK_BYTES ? ["large_blocks"] : []);
+    },
     async checkSend(name, terms) {
       try {
         const { file, volsize, base } = sendRequest(pool, name, terms);

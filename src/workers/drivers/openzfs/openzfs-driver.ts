@@ -72,7 +72,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
       reads.find,
     ),
     ...volumeSettings(pool, commands),
-    ...openzfsTransfers(settings.zfsCommand, volumeProperties.ofReceived, commands),
+    ...openzfsTransfers(settings, volumeProperties.ofReceived, commands),
     volumeSize: (size) => wholeBlocks(size, volumeProperties.blockBytes),
 
     async checkPool() {

@@ -1,9 +1,12 @@
 import { fail, succeed } from "../../../protocol/storage/failures.js";
 import { datasetOf } from "../../../protocol/storage/names.js";
+import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
 import { failureOf } from "../../processes/command-failures.js";
 import { succeeded } from "../../processes/run-command.js";
-import type { Properties, Zfs } from "../driver.js";
-import { estimateByDryRun, findBase, sendFlags } from "./send-looks.js";
+import type { Properties } from "../driver.js";
+import type { ZfsTransfers } from "../transfers-of-driver.js";
+import { readResumeToken } from "./resume-token.js";
+import { estimateByDryRun, featuresOf, findBase, sendArguments } from "./send-looks.js";
 import { propertyFlags, type ZfsCommands } from "./zfs-commands.js";
 
 /**
@@ -11,14 +14,19 @@ import { propertyFlags, type ZfsCommands } from "./zfs-commands.js";
  * streaming worker runs them.
  */
 export function openzfsTransfers(
-  zfsCommand: readonly string[],
+  { name: pool, zfsCommand }: Pick<OpenZfsSettings, "name" | "zfsCommand">,
   volumeProperties: Properties,
-  commands: Pick<ZfsCommands, "zfs">,
-): Pick<Zfs, "findBase" | "checkSend" | "estimateSend" | "sendCommand" | "receiveCommand" | "finishReceive"> {
+  commands: Pick<ZfsCommands, "zfs" | "zpool">,
+): ZfsTransfers {
   return {
     findBase: (name, { from }) => findBase(commands, name, from),
-    // The state of the pool does not change with a key: no answer of before may serve.
-    async checkSend(name) {
+    readResumeToken: (token) => readResumeToken(commands, token),
+    sendFeatures: (name, terms, token) =>
+      featuresOf(commands, pool, name, token?.flags ?? terms?.flags ?? [], token !== undefined),
+    // The state of the pool does not change with a key: no answer of before may serve. A raw stream needs
+    // none, nor does one that a token goes on with, if that one is raw.
+    async checkSend(name, { flags = [], resume } = {}) {
+      if (flags.includes("raw") || resume !== undefined) return succeed(null);
       const end = await commands.zfs(["get", "-Hp", "-o", "value", "keystatus", datasetOf(name)]);
       if (!succeeded(end)) return failureOf(end);
       if (end.stdout.trim() !== "unavailable") return succeed(null);
@@ -32,7 +40,7 @@ export function openzfsTransfers(
       const text = succeeded(end) ? end.stdout.trim() : "";
       return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
     },
-    sendCommand: (name, terms) => [...zfsCommand, "send", ...sendFlags(terms), name],
+    sendCommand: (name, terms) => [...zfsCommand, "send", ...sendArguments(name, terms)],
     receiveCommand: (target, marks) => [
       ...zfsCommand,
       "receive",

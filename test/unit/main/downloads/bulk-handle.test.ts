@@ -10,6 +10,7 @@ const SETTINGS: Omit<BulkSettings, "firstRequest"> = {
   port: 0,
   limits: { bodyBytes: 1, bodyBytesInFlight: 1, bodyMs: 1, replyMs: 1, connections: 1 },
   stalledReaderMs: 1,
+  pace: undefined,
 };
 
 const asked: BulkRequest = {
@@ -108,7 +109,7 @@ describe("main's side of the port for bulk downloads", () => {
     open();
     handle.onEvent({ kind: "asked", request: 1, asked });
     const { reply } = first();
-    const send = reply.handOver(["zfs", "send"], PLAIN_TEXT, listener);
+    const send = reply.handOver({ command: ["zfs", "send"], headers: PLAIN_TEXT }, listener);
     expect(orders).toEqual([
       { kind: "hand", request: 1, id: send.id, headers: PLAIN_TEXT, command: ["zfs", "send"] },
     ]);
@@ -130,7 +131,7 @@ describe("main's side of the port for bulk downloads", () => {
     open();
     handle.onEvent({ kind: "asked", request: 1, asked });
     const { reply } = first();
-    const { id } = reply.handOver(["zfs"], [], listener);
+    const { id } = reply.handOver({ command: ["zfs"], headers: [] }, listener);
     handle.onEvent({ kind: "bulk-ended", id, end: { kind: "gone" }, hasBegun: false, written: undefined });
     reply.send(503, PLAIN_TEXT, "no");
     expect(orders.at(-1)).toMatchObject({ kind: "answer", request: 1, status: 503 });
@@ -141,14 +142,14 @@ describe("main's side of the port for bulk downloads", () => {
     open();
     for (const request of [1, 2]) handle.onEvent({ kind: "asked", request, asked });
     const [sending, waiting] = taken;
-    sending?.reply.handOver(["zfs"], [], listener);
+    sending?.reply.handOver({ command: ["zfs"], headers: [] }, listener);
     const before = orders.length;
     handle.onThreadEnded();
     expect(ends).toEqual([[expect.objectContaining({ kind: "failed" }), true, undefined]]);
     expect(waiting?.reply.isDisconnected).toBe(true);
     waiting?.reply.send(404, PLAIN_TEXT, "");
     // A ticket that comes late finds nobody.
-    waiting?.reply.handOver(["zfs"], [], listener).cancel();
+    waiting?.reply.handOver({ command: ["zfs"], headers: [] }, listener).cancel();
     await turn();
     expect(ends.at(-1)).toEqual([{ kind: "gone" }, false, undefined]);
     expect(orders.length).toBe(before);

@@ -12,7 +12,7 @@ function create() {
   let listener: BulkSendListener | undefined;
   const reply: BulkReply = {
     ...silentReply,
-    handOver: (_command, _headers, given) => {
+    handOver: (_stream, given) => {
       listener = given;
       return { id: 7, cancel: () => void cancelled++ };
     },

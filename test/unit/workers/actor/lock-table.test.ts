@@ -203,6 +203,9 @@ const CASES: Record<OperationName, readonly Case[]> = {
   OpenSend: [
     { when: "", given: putDataset, run: ({ handlers }) => must(handlers.OpenSend({ name: snapshot })) },
   ],
+  DescribeSend: [
+    { when: "", given: putDataset, run: ({ handlers }) => must(handlers.DescribeSend({ name: snapshot })) },
+  ],
   CloseSend: [
     {
       when: "",

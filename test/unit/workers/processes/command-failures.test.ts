@@ -64,7 +64,7 @@ const CODES: Partial<Record<FailureCode, readonly string[]>> = {
     "send-missing",
     "receive-missing-parent",
   ],
-  "request.invalid": ["send-from-newer"],
+  "request.invalid": ["send-from-newer", "send-bad-token"],
   "name.invalid": ["name-too-long", "nested-deep"],
   "dataset.exists": [
     "snapshot-exists",

@@ -3,6 +3,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { BulkEnd } from "../../../../src/protocol/threads/bulk-contract.js";
 import { createChildMemory, createChildTable } from "../../../../src/protocol/threads/child-table.js";
+import { createPace, type Pace } from "../../../../src/protocol/threads/pace.js";
 import { startBulkSend } from "../../../../src/workers/streams/bulk-send.js";
 import { createBulkWatch } from "../../../../src/workers/streams/bulk-watch.js";
 import { connectionKey } from "../../../../src/workers/streams/connection-table.js";
@@ -28,7 +29,7 @@ interface Sent {
 }
 
 /** Sends by `command` to a client that has asked for it. Without a guard: nothing here tests resets. */
-async function send(command: readonly string[], stalledReaderMs = 60_000): Promise<Sent> {
+async function send(command: readonly string[], stalledReaderMs = 60_000, pace?: Pace): Promise<Sent> {
   const server = createServer({ allowHalfOpen: true });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const accepted = new Promise<Socket>((resolve) => server.once("connection", resolve));
@@ -54,6 +55,7 @@ async function send(command: readonly string[], stalledReaderMs = 60_000): Promi
     key,
     head: HEAD,
     command,
+    pace,
     children: createChildTable(createChildMemory()),
     guard: {
       environment: {},
@@ -174,6 +176,32 @@ describe("a command that writes to a client's connection by itself", () => {
     await until("it has ended", () => stalled.end() !== undefined);
     expect(stalled.end()).toEqual({ kind: "stalled" });
     expect(stalled.written()).toBeGreaterThan(0);
+  });
+
+  test("with a pace takes no less time than that says, is whole, and its length is known", async () => {
+    const startedAt = performance.now();
+    const sent = await send(["head", "-c", String(3 * MIB), "/dev/zero"], 60_000, createPace(2 * MIB));
+    await until("it has ended", () => sent.end() !== undefined);
+    expect(sent.end()).toEqual({ kind: "complete" });
+    expect(sent.received() - HEAD.length).toBe(3 * MIB);
+    expect(sent.bytes()).toBe(3 * MIB);
+    // The last of it is not waited for: at most what a pipe gives at once.
+    expect(performance.now() - startedAt).toBeGreaterThan(1_400);
+  });
+
+  test("with a pace fails as its command does, ends with its client, and ends one that takes nothing", async () => {
+    const failed = await send(["sh", "-c", "echo x; exit 3"], 60_000, createPace(MIB));
+    await until("it has ended", () => failed.end() !== undefined);
+    expect(failed.end()).toMatchObject({ kind: "failed", failure: { code: "command.failed" } });
+    const left = await send(["cat", "/dev/zero"], 60_000, createPace(MIB));
+    await until("it runs", () => left.received() > 100_000);
+    left.client.destroy();
+    await until("it has ended", () => left.end() !== undefined, 10_000);
+    expect(left.end()).toEqual({ kind: "gone" });
+    const stalled = await send(["cat", "/dev/zero"], 1_500, createPace(1024 * MIB));
+    stalled.client.pause();
+    await until("it has ended", () => stalled.end() !== undefined);
+    expect(stalled.end()).toEqual({ kind: "stalled" });
   });
 
   test("is waited for by a client that takes the last bytes late, and not by one that takes none", async () => {
