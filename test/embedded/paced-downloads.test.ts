@@ -12,7 +12,7 @@ import { must, type Volumes } from "../support/rpc.js";
 
 const MIB = 1_048_576;
 const DISK_MIB = 12;
-const RATE = 3 * MIB;
+const RATE = 2 * MIB;
 const ID = "guests/g1/disk-0@s1";
 const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
 

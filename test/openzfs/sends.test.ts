@@ -16,7 +16,10 @@ const POOL = "sends";
 const MIB = 1024 * 1024;
 const VOLUME = `${POOL}/guests/g/disk`;
 
-describe.skipIf("skip" in vm)("what a download may ask for, on OpenZFS", () => {
+/** Each command of the VM may take seconds on a busy machine. */
+const SLOW = { timeout: 400_000 };
+
+describe.skipIf("skip" in vm)("what a download may ask for, on OpenZFS", SLOW, () => {
   const running = vm as Vm;
   const id = "guests/g/disk";
   let daemon: DaemonProcess;
@@ -94,8 +97,7 @@ describe.skipIf("skip" in vm)("what a download may ask for, on OpenZFS", () => {
     return sha256(stdout);
   }
 
-  test("increments from a snapshot, a bookmark and with those between are what zfs send writes, and are received", async () => {
-    const full = await streamOf(`id=${id}@a`);
+  test("increments from a snapshot, a bookmark and with those between are what zfs send writes", async () => {
     const byQuery = {
       [`from=@b`]: ["-i", "@b"],
       [`from=%23mark`]: ["-i", "#mark"],
@@ -104,13 +106,16 @@ describe.skipIf("skip" in vm)("what a download may ask for, on OpenZFS", () => {
     for (const [query, args] of Object.entries(byQuery)) {
       expect(sha256(await streamOf(`id=${id}@c&${query}`)), query).toBe(sendOf(...args, `${VOLUME}@c`));
     }
+  });
+
+  test("increments are received, and make what the volume had", async () => {
+    const full = await streamOf(`id=${id}@a`);
     expect(receive(full, `${POOL}/one`)).toBe(0);
     expect(receive(await streamOf(`id=${id}@c&from=%23mark`), `${POOL}/one`)).toBe(0);
     expect(receive(full, `${POOL}/all`)).toBe(0);
     expect(receive(await streamOf(`id=${id}@c&from=@a&intermediates=1`), `${POOL}/all`)).toBe(0);
     const wanted = contentOf(`${VOLUME}@c`);
     expect([contentOf(`${POOL}/one@c`), contentOf(`${POOL}/all@c`)]).toEqual([wanted, wanted]);
-    expect(contentOf(`${POOL}/all@b`)).toBe(contentOf(`${VOLUME}@b`));
   });
 
   test("flags are those of zfs send, and HEAD tells of a stream what its begin says", async () => {
@@ -154,7 +159,11 @@ describe.skipIf("skip" in vm)("what a download may ask for, on OpenZFS", () => {
       [`id=${id}@b&from=@a&resume=${token}`, 403, `resume: the token is not of ${VOLUME}@b`],
       [`id=${id}@c&from=@b&resume=${token}`, 403, "resume: the token's base is not from"],
       [`id=${id}@c&resume=${token}`, 400, "resume: the token is of an increment, so from must name its base"],
-      [`id=${id}@c&from=@a&resume=${token}00`, 400, "cannot resume send: resume token is corrupt"],
+      [
+        `id=${id}@c&from=@a&resume=${token.replace(/-[0-9a-f]+-/, "-1-")}`,
+        400,
+        "cannot resume send: resume token is corrupt",
+      ],
       [`id=${id}@c&resume=x`, 400, "resume must be a receive_resume_token"],
     ] as const;
     for (const [refused, status, text] of refusals) {
@@ -187,7 +196,7 @@ describe.skipIf("skip" in vm)("what a download may ask for, on OpenZFS", () => {
       expect(refused.error).toContain("is held");
       const closed = new Promise((resolve) => reply.once("close", resolve));
       if (end === "client") reply.destroy();
-      else inVm("pkill -f 'zfs send -i'");
+      else inVm("ps | grep '[z]fs send -i' | while read pid rest; do kill $pid; done");
       await closed;
       expect(reply.complete).toBe(false);
       await until("both holds are released", () => holdsOf(`${VOLUME}@a`) + holdsOf(`${VOLUME}@c`) === "");
@@ -195,14 +204,20 @@ describe.skipIf("skip" in vm)("what a download may ask for, on OpenZFS", () => {
   });
 
   test("a rate is held within 5 %, by the ring and by the port for bulk downloads", async () => {
-    const rate = MIB;
+    const rate = MIB / 2;
     for (const redirect of ["", "&redirect=1"]) {
-      const startedAt = performance.now();
-      const stream = await streamOf(`id=${id}@b&rate=${rate}${redirect}`);
-      const measured = stream.length / ((performance.now() - startedAt) / 1000);
+      const reply = await fetch(urlOf(`id=${id}@b&rate=${rate}${redirect}`));
+      let bytes = 0;
+      let begunAt = 0;
+      for await (const part of reply.body as AsyncIterable<Uint8Array>) {
+        begunAt ||= performance.now();
+        bytes += part.length;
+      }
+      const measured = bytes / ((performance.now() - begunAt) / 1000);
       process.stdout.write(`rate ${rate}${redirect}: ${Math.round(measured)} bytes a second\n`);
       expect(measured / rate).toBeLessThan(1.05);
-      expect(measured / rate).toBeGreaterThan(0.8);
+      // What a read brings at once, and sockets hold, is a part of so short a stream.
+      expect(measured / rate).toBeGreaterThan(0.95);
     }
   });
 

@@ -25,6 +25,8 @@ const argv = z.array(z.string().min(1));
 const command = argv.min(1);
 const milliseconds = (defaultMs: number) => z.int().min(1).max(MAX_MS).default(defaultMs);
 const count = (defaultCount: number, max: number) => z.int().min(1).max(max).default(defaultCount);
+const LEAST_ROOM = 64 * KIB;
+const room = (defaultBytes: number, max: number) => z.int().min(LEAST_ROOM).max(max).default(defaultBytes);
 const hostPort = z
   .string()
   .regex(HOST_PORT, "must be HOST or HOST:PORT")
@@ -177,17 +179,9 @@ const limits = z.strictObject({
   /** Lists that differ, and recursive calls, in one batch. */
   batchLists: count(16, 10_000),
   /** JSON text of the answers in one reply. The default has room for 100,000 snapshots with the longest names. */
-  replyBytes: z
-    .int()
-    .min(64 * KIB)
-    .max(256 * MIB)
-    .default(32 * MIB),
+  replyBytes: room(32 * MIB, 256 * MIB),
   /** JSON text of all replies that have been made and that their clients have not taken. What several share counts once. */
-  replyBytesInFlight: z
-    .int()
-    .min(64 * KIB)
-    .max(4096 * MIB)
-    .default(256 * MIB),
+  replyBytesInFlight: room(256 * MIB, 4096 * MIB),
   /** Disks that VerifyDisks and CreateGuestDisks take. */
   disksPerGuest: count(64, 10_000),
   /** Operations that one pool's actor may have pending. It refuses more at once. */
@@ -206,19 +200,11 @@ const limits = z.strictObject({
     .refine((rate) => rate === 0 || rate >= 64 * KIB, { message: "must be 0, or at least 65536" })
     .default(0),
   /** Bytes of one download that may be in flight between the threads. */
-  streamWindowBytes: z
-    .int()
-    .min(64 * KIB)
-    .max(64 * MIB)
-    .default(MIB),
+  streamWindowBytes: room(MIB, 64 * MIB),
   /** Events that are kept for clients that come back. */
   events: count(10_000, 1_000_000),
   /** Bytes of events that may wait for one client. */
-  subscriberBytes: z
-    .int()
-    .min(64 * KIB)
-    .max(64 * MIB)
-    .default(MIB),
+  subscriberBytes: room(MIB, 64 * MIB),
 });
 
 /** A body or a reply that the one limit allows must fit into the other. */

@@ -9,7 +9,7 @@ export interface Pace {
 }
 
 /** What was not taken for so long is lost: a timer that is late makes no stream slower, an idle hour none faster. */
-const LATE_NS = 250_000_000n;
+const LATE_NS = 500_000_000n;
 const NS_PER_S = 1_000_000_000n;
 
 /** The memory of a pace, which several threads may have. */

@@ -15,7 +15,8 @@ export async function copyPaced(from: Readable, to: Socket, pace: Pace): Promise
   to.once("close", onClose);
   let bytes = 0;
   try {
-    for await (const chunk of from as AsyncIterable<Buffer>) {
+    for await (const read of from) {
+      const chunk: Buffer = read;
       const waitMs = pace.waitMs();
       if (waitMs > 0) await sleep(waitMs, undefined, closed);
       if (to.destroyed) break;

@@ -59,6 +59,8 @@ const KINDS: Readonly<Record<string, CommandKind>> = {
   get: "read",
   holds: "read",
   version: "read",
+  // Those that are run here send nothing (-n).
+  send: "read",
   hold: "hold",
   release: "hold",
   destroy: "destroy",

@@ -4,8 +4,9 @@ import {
   asksForRedirect,
   bulkLocation,
   headersOf,
+  planAllowedDownload,
 } from "../../../../src/main/downloads/download-requests.js";
-import type { SnapshotName } from "../../../../src/protocol/storage/names.js";
+import type { PoolName, SnapshotName } from "../../../../src/protocol/storage/names.js";
 import { downloadRequest } from "../../../support/download-request.js";
 
 const request = (query: string, host: string) => ({
@@ -70,5 +71,43 @@ describe("a client that asks for an estimate", () => {
       ["X-Download-Id", "d-1"],
     ]);
     expect(headersOf("d-1", { ...ticket, estimatedBytes: 5 })).toContainEqual(["X-Estimated-Bytes", "5"]);
+  });
+});
+
+describe("a download with terms", () => {
+  const POOLS = ["tank"] as PoolName[];
+  const plan = (query: string, names?: readonly string[]) =>
+    planAllowedDownload(request(query, ""), POOLS, { role: "read", pools: undefined, names });
+
+  test("is planned with them, its rate, and a wish that only the same one has", () => {
+    const planned = plan("id=v@s&from=@r&rate=65536&estimate=1");
+    expect(planned).toMatchObject({
+      ok: true,
+      value: { rate: 65_536, operation: { op: "OpenSend", name: "tank/v@s", terms: { from: "tank/v@r" } } },
+    });
+    const wishes = [
+      "id=v@s",
+      "id=v@s&rate=65536",
+      "id=v@s&from=@r",
+      "id=v@s&from=%23r",
+      "id=v@s&from=@r&flags=raw",
+      "id=v@s&from=@r&intermediates=1",
+      "id=v@s&resume=1-a-b-cc",
+    ].map((query) => {
+      const each = plan(query);
+      const again = plan(`${query}&redirect=1`);
+      expect(each).toEqual(again);
+      return each.ok && each.value.wish;
+    });
+    expect(new Set(wishes).size).toBe(wishes.length);
+  });
+
+  test("is for those who may read both ends", () => {
+    expect(plan("id=v@s&from=@r", ["v"]).ok).toBe(true);
+    expect(plan("id=v@s&from=%23r", ["v"]).ok).toBe(true);
+    for (const query of ["id=v@s&from=@r", "id=v@s&from=%23r&rate=1"]) {
+      expect(plan(query, ["w"])).toMatchObject({ ok: false, failure: { code: "access.denied" } });
+    }
+    expect(plan("id=v@s&rate=1")).toMatchObject({ ok: false, failure: { code: "request.invalid" } });
   });
 });

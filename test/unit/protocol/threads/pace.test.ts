@@ -48,11 +48,11 @@ describe("a pace", () => {
 
   test("makes nothing of an idle time but what a late timer may have lost", async () => {
     const pace = createPace(MIB);
-    await sleep(600);
+    await sleep(1_100);
     expect(pace.waitMs()).toBe(0);
     pace.take(MIB);
-    expect(pace.waitMs()).toBeGreaterThan(700);
-    expect(pace.waitMs()).toBeLessThanOrEqual(750);
+    expect(pace.waitMs()).toBeGreaterThan(450);
+    expect(pace.waitMs()).toBeLessThanOrEqual(500);
   });
 
   test("of several is the slowest, of none is none", () => {
