@@ -249,8 +249,12 @@ async function receiveEmbedded(
       await using file = await openFile(device, "r+");
       await file.write(data, 0, data.length, at);
     };
-    const streamOf = async (query: string) =>
-      Buffer.from(await (await fetch(`${daemon.url}/snapshots/download?${query}`)).arrayBuffer());
+    // `receive` keeps this process busy for so long that the daemon would close a connection that is kept.
+    const headers = { connection: "close" };
+    const streamOf = async (query: string) => {
+      const reply = await fetch(`${daemon.url}/snapshots/download?${query}`, { headers });
+      return Buffer.from(await reply.arrayBuffer());
+    };
     await write(0, Buffer.alloc(3 * MIB, 1));
     await must(daemon.url, "CreateSnapshot", { id, dest: "a" });
     await must(daemon.url, "CreateBookmark", { id: `${id}@a`, dest: "mark" });
