@@ -99,8 +99,8 @@ describe.skipIf("skip" in vm)("what a download may ask for, on OpenZFS", SLOW, (
 
   test("increments from a snapshot, a bookmark and with those between are what zfs send writes", async () => {
     const byQuery = {
-      [`from=@b`]: ["-i", "@b"],
-      [`from=%23mark`]: ["-i", "#mark"],
+      "from=@b": ["-i", "@b"],
+      "from=%23mark": ["-i", "#mark"],
       [`from=${id}@a&intermediates=1`]: ["-I", "@a"],
     };
     for (const [query, args] of Object.entries(byQuery)) {
