@@ -147,29 +147,27 @@ export function createDownloadPump(options: DownloadPumpOptions): DownloadPump {
 
   const wake = () => scheduler.add(stepOrFail);
 
-  /** Whether its pace lets it go on. If not, it is woken when it may. */
-  const mayGoOn = (): boolean => {
-    const ms = pace?.waitMs() ?? 0;
-    if (ms > 0) {
-      paceTimer ??= setTimeout(() => {
-        paceTimer = undefined;
-        movedAt = performance.now();
-        wake();
-      }, ms);
-    }
-    return ms === 0;
+  /** Has it wait until these bytes are due. */
+  const keepPace = (bytes: number) => {
+    const ms = pace?.take(bytes) ?? 0;
+    if (ms === 0) return;
+    paceTimer = setTimeout(() => {
+      paceTimer = undefined;
+      movedAt = performance.now();
+      wake();
+    }, ms);
   };
 
   /** Writes up to STEP_BYTES. @returns how many; 0 when there are none, or when it must wait. */
   const step = (): number => {
     if (phase !== "waiting" && phase !== "streaming" && phase !== "draining") return 0;
-    if (sink?.isBlocked || paceTimer !== undefined || !mayGoOn()) return 0;
+    if (sink?.isBlocked || paceTimer !== undefined) return 0;
     if (send.available > 0) sink ??= openSink();
     let bytes = 0;
     for (let piece = 1; piece > 0 && bytes < STEP_BYTES; bytes += piece) piece = sink?.pump() ?? 0;
     if (bytes > 0) {
       movedAt = performance.now();
-      pace?.take(bytes);
+      keepPace(bytes);
       tell(taken);
     }
     if (sink?.isBlocked) startStallTimer();

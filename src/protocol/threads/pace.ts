@@ -1,39 +1,39 @@
 /**
- * Holds what several take of something, bytes of streams for example, to a rate. It is taken first and waited
- * for then: whoever has taken much waits for as long as that would have needed.
+ * Holds what several take of something, bytes of streams for example, to a rate. Each takes first, and waits
+ * then until what it has taken is due: so whoever waits is not overtaken by those who take after it.
  */
 export interface Pace {
-  take(bytes: number): void;
-  /** How long nobody may take anything, in ms; 0: more may be taken now. */
-  waitMs(): number;
+  /** @returns how long to wait before more is taken, in ms. */
+  take(bytes: number): number;
 }
 
 /** What was not taken for so long is lost: a timer that is late makes no stream slower, an idle hour none faster. */
 const LATE_NS = 500_000_000n;
 const NS_PER_S = 1_000_000_000n;
+/** Of a pace that nobody has taken from. */
+const NOT_BEGUN = 0n;
 
 /** The memory of a pace, which several threads may have. */
 export function createPaceMemory(): SharedArrayBuffer {
-  const memory = new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT);
-  new BigInt64Array(memory)[0] = process.hrtime.bigint();
-  return memory;
+  return new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT);
 }
 
-/** @param memory says when all that was taken will have been in time; the clock is that of all threads. */
+/** @param memory says when all that was taken is due; the clock is that of all threads. */
 export function createPace(bytesPerSecond: number, memory = createPaceMemory()): Pace {
-  const freeAt = new BigInt64Array(memory);
+  const dueAt = new BigInt64Array(memory);
   const rate = BigInt(bytesPerSecond);
   return {
     take: (bytes) => {
       const needs = (BigInt(bytes) * NS_PER_S) / rate;
       for (;;) {
-        const before = Atomics.load(freeAt, 0);
-        const earliest = process.hrtime.bigint() - LATE_NS;
+        const now = process.hrtime.bigint();
+        const before = Atomics.load(dueAt, 0);
+        const earliest = before === NOT_BEGUN ? now : now - LATE_NS;
         const after = (before < earliest ? earliest : before) + needs;
-        if (Atomics.compareExchange(freeAt, 0, before, after) === before) return;
+        if (Atomics.compareExchange(dueAt, 0, before, after) !== before) continue;
+        return Math.max(0, Number(after - now) / 1e6);
       }
     },
-    waitMs: () => Math.max(0, Number(Atomics.load(freeAt, 0) - process.hrtime.bigint()) / 1e6),
   };
 }
 
@@ -41,10 +41,5 @@ export function createPace(bytesPerSecond: number, memory = createPaceMemory()):
 export function joinPaces(paces: readonly (Pace | undefined)[]): Pace | undefined {
   const given = paces.filter((pace) => pace !== undefined);
   if (given.length < 2) return given[0];
-  return {
-    take: (bytes) => {
-      for (const pace of given) pace.take(bytes);
-    },
-    waitMs: () => Math.max(...given.map((pace) => pace.waitMs())),
-  };
+  return { take: (bytes) => Math.max(...given.map((pace) => pace.take(bytes))) };
 }

@@ -17,12 +17,11 @@ export async function copyPaced(from: Readable, to: Socket, pace: Pace): Promise
   try {
     for await (const read of from) {
       const chunk: Buffer = read;
-      const waitMs = pace.waitMs();
-      if (waitMs > 0) await sleep(waitMs, undefined, closed);
       if (to.destroyed) break;
-      pace.take(chunk.length);
       bytes += chunk.length;
       if (!to.write(chunk)) await once(to, "drain", closed);
+      const waitMs = pace.take(chunk.length);
+      if (waitMs > 0) await sleep(waitMs, undefined, closed);
     }
   } catch (error) {
     if (!closed.signal.aborted && !to.destroyed && !from.destroyed) throw error;
