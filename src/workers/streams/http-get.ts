@@ -60,13 +60,16 @@ class Exchange {
   private left = 0;
   /** Whether the socket is not read, for want of somebody who takes more. */
   private isPaused = false;
+  /** Of a coded body. */
   private reply: IncomingMessage | undefined;
+  /** Bytes of it that its reader has not given back. */
+  private waiting = 0;
   /** Whether node:http knows that no more bytes come. */
   private hasEnded = false;
   private isOver = false;
   private connecting: NodeJS.Timeout | undefined;
   private readonly memory = new PieceMemory(() => this.goOn());
-  private readonly body = new BodyPieces(() => this.goOn());
+  private readonly body = new BodyPieces(() => this.onWanted());
   private readonly socket: Socket;
   /** The connection as node:http sees it. */
   private readonly wire: Duplex;
@@ -172,7 +175,6 @@ class Exchange {
   }
 
   private onResponse(reply: IncomingMessage): void {
-    this.reply = reply;
     reply.on("error", (error) => this.fail(error));
     const { statusCode = 0, headers } = reply;
     const length = headers["content-length"];
@@ -211,16 +213,21 @@ class Exchange {
 
   /** Hands on a body that node:http reads. */
   private passOn(reply: IncomingMessage): void {
-    let waiting = 0;
+    this.reply = reply;
     reply.on("data", (piece: Buffer) => {
-      waiting += piece.length;
+      this.waiting += piece.length;
       const isWanted = this.body.push(piece, () => {
-        waiting -= piece.length;
-        if (waiting < WAITING_BYTES) reply.resume();
+        this.waiting -= piece.length;
+        this.onWanted();
       });
-      if (!isWanted || waiting >= WAITING_BYTES) reply.pause();
+      if (!isWanted || this.waiting >= WAITING_BYTES) reply.pause();
     });
     reply.once("end", () => this.body.end());
+  }
+
+  private onWanted(): void {
+    if (this.waiting < WAITING_BYTES) this.reply?.resume();
+    this.goOn();
   }
 
   private pause(): void {
@@ -230,9 +237,7 @@ class Exchange {
 
   /** Reads on, after a pause. */
   private goOn(): void {
-    if (this.stage === "headRead" || this.isOver) return;
-    this.reply?.resume();
-    if (!this.isPaused) return;
+    if (!this.isPaused || this.stage === "headRead" || this.isOver) return;
     this.isPaused = false;
     this.socket.setTimeout(this.options.idleMs);
     this.socket.resume();

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { getReply, type Reply } from "../../../../src/workers/streams/http-get.js";
 import { createTestCa, type TestCa } from "../../../support/certificates.js";
 import { CLI } from "../../../support/daemon.js";
+import { until } from "../../../support/until.js";
 
 const BODY = randomBytes(24 * 1024 * 1024);
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
@@ -94,6 +95,32 @@ describe.each(["plain", "coded"])("a %s body", (kind) => {
     const { digest, mostHeld } = await read(reply, delayOf);
     expect(digest).toBe(OF_BODY);
     expect(mostHeld).toBeLessThan(2 * 1024 * 1024);
+    reply.destroy();
+  });
+
+  test("waits for a reader who gives nothing back, with little in memory", async () => {
+    const reply = await get(`http://127.0.0.1:${portOf(server)}/${kind}`);
+    const held: (() => void)[] = [];
+    let bytes = 0;
+    let isSlow = true;
+    const ended = new Promise<void>((resolve, reject) => {
+      reply.body.pour({
+        onPiece: (piece, done) => {
+          bytes += piece.length;
+          if (isSlow) held.push(done);
+          else done();
+        },
+        onEnd: resolve,
+        onError: reject,
+      });
+    });
+    await until("something comes", () => bytes > 512 * 1024);
+    await new Promise((wait) => setTimeout(wait, 500));
+    expect(bytes).toBeLessThan(1.5 * 1024 * 1024);
+    isSlow = false;
+    for (const done of held) done();
+    await ended;
+    expect(bytes).toBe(BODY.length);
     reply.destroy();
   });
 
