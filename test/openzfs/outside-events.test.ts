@@ -301,8 +301,11 @@ describe.skipIf("skip" in vm)("events of changes that no call made", () => {
     const left = follower() as number;
     daemon.process.kill("SIGKILL");
     await until("it has ended", () => !isAlive(left));
-    // That of the VM finds out when it next writes.
-    byHand("zfs snapshot P/d@last");
-    await until("none runs in the VM", () => !byHand("ps").includes("zpool events"));
+    // That of the VM finds out when it next writes, and its ssh has noticed by then that nobody reads.
+    let turn = 0;
+    await until("none runs in the VM", () => {
+      byHand(`zfs set note:turn=${turn++} P/d`);
+      return !byHand("ps").includes("zpool events");
+    });
   });
 });
