@@ -4,6 +4,7 @@
 # a root of its packages. Installs nothing.
 #   OPENZFS_VM_SUITE   whose OpenZFS: bookworm 2.1, bookworm-backports 2.3 (default), trixie-backports 2.4
 #   OPENZFS_VM_CACHE   folder to build in, with one folder a suite  (default ~/.cache/imagestore/openzfs-vm)
+#   OPENZFS_VM_CONFIGURE  not empty: configure asks the kernel, also where its answers are known
 #   OPENZFS_VM_MIRROR  Debian mirror                                (default: the one in apt's sources)
 # Exit status: 0 made or up to date, 3 this machine lacks something, 1 anything else.
 set -euo pipefail
@@ -26,7 +27,7 @@ lacking() {
 
 # --- what the host must have ----------------------------------------------------
 declare -A package_of=([apt-get]=apt [dpkg-deb]=dpkg [strip]=binutils [xz]=xz-utils [zstd]=zstd
-  [flock]=util-linux [ssh]=openssh-client [unshare]=util-linux [sha256sum]=coreutils)
+  [flock]=util-linux [ssh]=openssh-client [unshare]=util-linux [sha256sum]=coreutils [node]=nodejs)
 absent=()
 for tool in "${!package_of[@]}"; do
   command -v "$tool" >/dev/null || absent+=("${package_of[$tool]}")
@@ -129,6 +130,47 @@ mapfile -t target_packages < <(needed_by "${from_nothing[@]}" "zfsutils-linux/$S
 unpack "$target" "${target_packages[@]}" "linux-image-$kernel"
 
 # --- the modules, kept by kernel and version: the only slow part -------------------
+# shellcheck disable=SC2016
+configure='./configure --with-config=kernel --disable-dependency-tracking \
+  --with-linux=$(echo /usr/src/linux-headers-*-common) --with-linux-obj=/usr/src/linux-headers-$KERNEL'
+# shellcheck disable=SC2016
+list_objects='cd module; for file in $(ls -d Kbuild */Makefile 2>/dev/null); do
+  make -s -f - FILE=$file >&3 <<"END"
+KBUILD_EXTMOD := .
+CONFIG_X86 := y
+CONFIG_X86_64 := y
+include $(FILE)
+$(foreach each,$(or $(MODULE),spl zfs),$(if $($(each)-objs),$(info $(FILE) $(each) $($(each)-objs) $($(each)-y))))
+listed:
+.DEFAULT_GOAL := listed
+END
+done'
+# shellcheck disable=SC2016
+compile='make -C /usr/src/linux-headers-$KERNEL "M=$PWD/module" CONFIG_ZFS=m "-j$(nproc)" modules'
+
+in_builder() { # SCRIPT: runs it where the sources of OpenZFS are
+  # shellcheck disable=SC2016
+  BUILDER=$builder unshare --mount --propagation private sh -ec '
+    mount --rbind /dev "$BUILDER/dev"
+    mount -t proc proc "$BUILDER/proc"
+    exec chroot "$BUILDER" /usr/bin/env -i PATH=/usr/bin:/usr/sbin KCFLAGS=-g0 "KERNEL=$1" sh -ec "
+      cd /usr/src/zfs-*
+      $2"
+  ' - "$kernel" "$1" >>"$CACHE/modules.log" 2>&1
+}
+
+use_answers() { # FILE: writes what configure would write of what compiles here
+  local file folder inside=/${sources#"$builder/"}
+  sed 's/^/#define /' "$1" >"$sources/zfs_config.h"
+  for file in "$sources"/module/{Kbuild.in,*/Makefile.in,os/linux/*/Makefile.in}; do
+    [[ -f $file ]] || continue
+    folder=/$(dirname "${file#"$builder/"}")
+    sed -e "s,@abs_top_\(src\|build\)dir@,$inside,g; s,@abs_\(src\|build\)dir@,$folder,g; s,@CONFIG_QAT_TRUE@,#," \
+      -e "s,@KERNEL_DEBUG_CFLAGS@,,; s,@KERNEL_DEBUG_CPPFLAGS@,-UDEBUG -DNDEBUG,; s,@\(KERNEL_\)\?NO_FORMAT_ZERO_LENGTH@,-Wno-format-zero-length," \
+      "$file" >"${file%.in}"
+  done
+}
+
 zfs=$(apt-cache "${apt_options[@]}" show "zfs-dkms/$SUITE" | sed -n '0,/^Version: /s/^Version: //p')
 modules=$CACHE/modules-$kernel-zfs-$zfs
 if [[ ! -f $modules/zfs.ko ]]; then
@@ -142,20 +184,28 @@ if [[ ! -f $modules/zfs.ko ]]; then
   rm -f "$builder/usr/src/linux-headers-$kernel/vmlinux"
   mkdir -p "$builder"/{dev,proc,tmp}
   say "compiling OpenZFS $zfs; log: $CACHE/modules.log"
-  # shellcheck disable=SC2016
-  BUILDER=$builder KERNEL=$kernel unshare --mount --propagation private sh -ec '
-    mount --rbind /dev "$BUILDER/dev"
-    mount -t proc proc "$BUILDER/proc"
-    exec chroot "$BUILDER" /usr/bin/env -i PATH=/usr/bin:/usr/sbin KCFLAGS=-g0 KERNEL="$KERNEL" sh -ec "
-      cd /usr/src/zfs-*
-      ./configure --with-config=kernel --disable-dependency-tracking \
-        --with-linux=\$(echo /usr/src/linux-headers-*-common) --with-linux-obj=/usr/src/linux-headers-\$KERNEL
-      make -j\$(nproc)
-    "
-  ' >"$CACHE/modules.log" 2>&1 || fail "OpenZFS does not compile, see $CACHE/modules.log"
+  sources=$(echo "$builder"/usr/src/zfs-*)
+  : >"$CACHE/modules.log"
+  answers=kernel-answers/$kernel-zfs-$zfs
+  if [[ -f $SCRIPTS/$answers && ! ${OPENZFS_VM_CONFIGURE:-} ]]; then
+    use_answers "$SCRIPTS/$answers"
+  else
+    say "configure asks what kernel $kernel has, for minutes: test/openzfs-vm/$answers is not used"
+    in_builder "$configure" || fail "OpenZFS can't be configured, see $CACHE/modules.log"
+    mkdir -p "$CACHE/kernel-answers"
+    sed -n 's/^#define //p' "$sources/zfs_config.h" | sort >"$CACHE/$answers"
+    say "the answers are in $CACHE/$answers"
+  fi
+  in_builder "$list_objects" 3>"$work/objects" || fail "the makefiles of OpenZFS have no objects, see $CACHE/modules.log"
+  node "$SCRIPTS/join-sources.mjs" "$sources/module" <"$work/objects"
+  if ! in_builder "$compile"; then
+    say "some sources do not compile when they are joined: each is compiled alone"
+    node "$SCRIPTS/join-sources.mjs" --undo "$sources/module" <"$work/objects"
+    in_builder "$compile" || fail "OpenZFS does not compile, see $CACHE/modules.log"
+  fi
   rm -rf "$work/modules" "$CACHE"/modules-*/
   mkdir "$work/modules"
-  find "$builder"/usr/src/zfs-*/module -name '*.ko' -exec strip --strip-debug {} + -exec cp -t "$work/modules" {} +
+  find "$sources/module" -name '*.ko' -exec strip --strip-debug {} + -exec cp -t "$work/modules" {} +
   mv "$work/modules" "$modules"
 fi
 
