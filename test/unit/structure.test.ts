@@ -189,7 +189,9 @@ describe("who imports whom", () => {
     }
     const { output } = run(folder, "biome", "lint", "--max-diagnostics=none", "--colors=off", ".");
     checked = /^Checked .*$/m.exec(output)?.[0] ?? output;
-    const parts = output.split(/^(?=src\/\S+:\d+:\d+ )/m).map((part) => [part.split(":", 1)[0] ?? "", part] as const);
+    const parts = output
+      .split(/^(?=src\/\S+:\d+:\d+ )/m)
+      .map((part) => [part.split(":", 1)[0] ?? "", part] as const);
     said = new Map(parts);
   });
 
