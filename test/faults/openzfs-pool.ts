@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { vmPool } from "../support/daemon.js";
 import { until } from "../support/until.js";
-import { createPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
 import { readDatabase } from "./embedded-pool.js";
 import type { SeenDataset } from "./ledger.js";
 import { PARTIAL, type PoolUnderTest, type PoolView } from "./pool-under-test.js";
@@ -51,7 +51,7 @@ export function createOpenZfsPool(vm: Vm, name: string, disk: string, commandMs:
     settle: () => until("no command runs in the VM", () => running() === "", 60_000),
     view,
     remove: () => {
-      vmExec(vm, ["zpool", "destroy", name]);
+      destroyPool(vm, name);
       rmSync(parent, { recursive: true, force: true });
     },
   };

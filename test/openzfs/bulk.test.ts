@@ -6,7 +6,7 @@ import { bulkCases, bulkConfig, downloadByRing } from "../support/bulk-cases.js"
 import { startDaemonProcess, vmPool } from "../support/daemon.js";
 import { childrenOf } from "../support/processes.js";
 import { must, type Snapshots, type Volumes } from "../support/rpc.js";
-import { createPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "bulk";
@@ -36,7 +36,7 @@ describe.skipIf("skip" in vm)("bulk downloads of OpenZFS", () => {
     expect(await daemon.stop()).toBe(0);
   });
   afterAll(() => {
-    vmExec(running, ["zpool", "destroy", POOL]);
+    destroyPool(running, POOL);
     rmSync(folder, { recursive: true, force: true });
   });
 

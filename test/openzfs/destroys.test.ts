@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemon.js";
 import { call, must, type Volumes } from "../support/rpc.js";
-import { createPool, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "destroys";
@@ -21,7 +21,7 @@ describe.skipIf("skip" in vm)("what destroys many datasets", () => {
   });
   afterAll(async () => {
     await daemon?.stop();
-    vmExec(running, ["zpool", "destroy", POOL]);
+    destroyPool(running, POOL);
   });
 
   test("a rollback behind a snapshot that somebody holds is refused, names it and changes nothing", async () => {

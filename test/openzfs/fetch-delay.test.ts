@@ -1,7 +1,7 @@
 import { describe, inject } from "vitest";
 import { startDaemonProcess, vmPool } from "../support/daemon.js";
 import { describeFetchDelay } from "../support/fetch-delay.js";
-import { createPool, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, type Vm } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOLS = ["delay", "calm"] as const;
@@ -24,7 +24,7 @@ describe.skipIf("skip" in vm)("changes of a pool of OpenZFS beside a long fetch"
       );
     },
     remove: () => {
-      for (const name of POOLS) vmExec(running, ["zpool", "destroy", name]);
+      for (const name of POOLS) destroyPool(running, name);
     },
   });
 });

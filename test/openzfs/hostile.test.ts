@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemon.js";
 import { transportNames } from "../support/transports.js";
-import { createPool, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, type Vm } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "hostile";
@@ -87,7 +87,15 @@ describe.skipIf("skip" in vm).each(transportNames)("bad input over %s", (transpo
     daemon = await startDaemonProcess(
       {
         listen: { port: 0, transport },
-        pools: [{ ...vmPool(running, POOL), zfsCommand: counted("zfs"), zpoolCommand: counted("zpool") }],
+        // What others change is not followed: that starts commands by itself.
+        pools: [
+          {
+            ...vmPool(running, POOL),
+            zfsCommand: counted("zfs"),
+            zpoolCommand: counted("zpool"),
+            outsideEvents: "off",
+          },
+        ],
         log: { level: "error" },
       },
       { OPENZFS_VM_RUN: running.run },
@@ -96,7 +104,7 @@ describe.skipIf("skip" in vm).each(transportNames)("bad input over %s", (transpo
   afterAll(async () => {
     expect(daemon.log()).toBe("");
     expect(await daemon.stop()).toBe(0);
-    vmExec(running, ["zpool", "destroy", POOL]);
+    destroyPool(running, POOL);
     rmSync(folder, { recursive: true, force: true });
   });
 

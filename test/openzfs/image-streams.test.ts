@@ -4,7 +4,7 @@ import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemon.js";
 import { call, type Images, must } from "../support/rpc.js";
-import { createPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "imgstreams";
@@ -66,7 +66,7 @@ describe.skipIf("skip" in vm)("images of unusual streams", () => {
     await daemon?.stop();
     service.closeAllConnections();
     service.close();
-    vmExec(running, ["zpool", "destroy", POOL]);
+    destroyPool(running, POOL);
   });
 
   test("a package brings its data, and none of its maker's properties and holds", async () => {

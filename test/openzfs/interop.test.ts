@@ -11,7 +11,7 @@ import { bytes as sizeInBytes } from "../../src/protocol/storage/units.js";
 import { createActorLog } from "../../src/protocol/threads/actor-log.js";
 import type { Zfs } from "../../src/workers/drivers/driver.js";
 import { CLI } from "../support/daemon.js";
-import { createPool, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, type Vm, vmExec } from "../support/vm.js";
 
 type EmbeddedModule = typeof import("../../src/workers/drivers/embedded/embedded-driver.js");
 
@@ -120,7 +120,7 @@ describe.skipIf("skip" in vm)("streams between OpenZFS and embedded pools", () =
   }, 300_000);
   afterAll(async () => {
     await zfs?.close();
-    vmExec(running, ["zpool", "destroy", POOL]);
+    destroyPool(running, POOL);
     rmSync(folder, { recursive: true, force: true });
   });
 

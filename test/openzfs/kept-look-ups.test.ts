@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { beforeChanges, changesByHand, type LookUpMethod, tellLookUp } from "../support/changes-by-hand.js";
 import { type InsideDaemon, startInsideVm } from "../support/inside-daemon.js";
-import { createPool, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "kept";
@@ -22,7 +22,7 @@ describe.skipIf("skip" in vm)("beside a daemon on the machine of the pool", () =
   });
   afterAll(async () => {
     await server?.stop();
-    vmExec(running, ["zpool", "destroy", POOL]);
+    destroyPool(running, POOL);
   });
 
   test("main knows where to read that", () => {

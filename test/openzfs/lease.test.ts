@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemon.js";
 import { call } from "../support/rpc.js";
-import { createPool, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "lease";
@@ -25,7 +25,7 @@ describe.skipIf("skip" in vm)("two daemons, each with a dataDir of its own, on o
   afterEach(async () => {
     for (const daemon of started.splice(0)) await daemon.stop();
   });
-  afterAll(() => void vmExec(running, ["zpool", "destroy", POOL]));
+  afterAll(() => void destroyPool(running, POOL));
 
   test("the second is refused and told who the first is, and disturbs nothing", async () => {
     const first = await start();

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { CLI } from "../support/daemon.js";
-import { createPool, linkLibraries, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, linkLibraries, type Vm } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "library";
@@ -18,7 +18,7 @@ describe.skipIf("skip" in vm)("the way by libzfs_core, inside the VM", () => {
     missing = linkLibraries(running);
   });
   afterAll(() => {
-    vmExec(running, ["zpool", "destroy", POOL]);
+    destroyPool(running, POOL);
   });
 
   test("gives the answers, failures and properties that the commands give", (context) => {

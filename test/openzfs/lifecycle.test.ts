@@ -12,7 +12,7 @@ import { call, type Images, must, type Snapshots, type Volumes } from "../suppor
 import { sql } from "../support/sql.js";
 import { transportNames } from "../support/transports.js";
 import { until } from "../support/until.js";
-import { createPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "life";
@@ -73,7 +73,7 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
   afterAll(() => {
     images?.closeAllConnections();
     images?.close();
-    vmExec(running, ["zpool", "destroy", POOL]);
+    destroyPool(running, POOL);
     rmSync(folder, { recursive: true, force: true });
   });
 

@@ -2,7 +2,7 @@ import { describe, inject } from "vitest";
 import { vmPool } from "../support/daemon.js";
 import { startInProcess } from "../support/in-process.js";
 import { DATASETS, describeLoad, REQUESTS } from "../support/load.js";
-import { createPool, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "load";
@@ -16,7 +16,7 @@ describe.skipIf("skip" in vm)(`${REQUESTS} concurrent mixed requests on ${DATASE
       process.env.OPENZFS_VM_RUN = running.run;
       return startInProcess({ pools: [vmPool(running, POOL)] });
     },
-    remove: () => void vmExec(running, ["zpool", "destroy", POOL]),
+    remove: () => void destroyPool(running, POOL),
     snapshots: async () =>
       vmExec(running, ["zfs", "list", "-Hp", "-t", "snapshot", "-r", "-o", "name", POOL]).split("\n"),
   });

@@ -7,7 +7,7 @@ import { beforeChanges, changesByHand, type LookUpMethod, tellLookUp } from "../
 import { vmPool } from "../support/daemon.js";
 import { type InProcessDaemon, startInProcess } from "../support/in-process.js";
 import { must, type Snapshots } from "../support/rpc.js";
-import { createPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "looked";
@@ -53,7 +53,7 @@ describe.skipIf("skip" in vm)("on a pool whose changes the kernel tells", () => 
   });
   afterAll(async () => {
     await server?.stop();
-    vmExec(running, ["zpool", "destroy", POOL]);
+    destroyPool(running, POOL);
     rmSync(folder, { recursive: true, force: true });
   });
 

@@ -7,11 +7,13 @@ import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemo
 import { type FollowedEvents, followEvents } from "../support/event-client.js";
 import { type Images, must } from "../support/rpc.js";
 import { isAlive, until } from "../support/until.js";
-import { createPool, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "byhand";
 const DISK = "/dev/vdk";
+/** A name of zpool in the VM, by which the followers of this daemon are told from those of others. */
+const ZPOOL = "/tmp/zpool-byhand";
 /** All but jobs, of which a slow machine has more. */
 const TOPICS = "image,volume,snapshot,guest,pool,download";
 /** How soon a change by hand is told. */
@@ -74,10 +76,16 @@ describe.skipIf("skip" in vm)("events of changes that no call made", () => {
 
   beforeAll(async () => {
     createPool(running, POOL, DISK);
+    byHand(`ln -sf "$(command -v zpool)" ${ZPOOL}`);
     await once(service.listen(0, "127.0.0.1"), "listening");
     const imageService = `127.0.0.1:${(service.address() as AddressInfo).port}`;
     daemon = await startDaemonProcess(
-      { listen: { port: 0 }, pools: [vmPool(running, POOL)], imageService, log: { level: "info" } },
+      {
+        listen: { port: 0 },
+        pools: [{ ...vmPool(running, POOL), zpoolCommand: [running.exec, ZPOOL] }],
+        imageService,
+        log: { level: "info" },
+      },
       { OPENZFS_VM_RUN: running.run },
     );
     events = await followEvents(daemon.url, TOPICS);
@@ -87,7 +95,7 @@ describe.skipIf("skip" in vm)("events of changes that no call made", () => {
     events?.stop();
     service.close();
     if (daemon?.process.exitCode === null && daemon.process.signalCode === null) await daemon.stop();
-    vmExec(running, ["zpool", "destroy", POOL]);
+    destroyPool(running, POOL);
   });
 
   async function isFollowed(): Promise<boolean> {
@@ -100,7 +108,10 @@ describe.skipIf("skip" in vm)("events of changes that no call made", () => {
     const { stdout } = spawnSync("ps", ["-eo", "pid=,args="], { encoding: "utf8" });
     const line = stdout
       .split("\n")
-      .find((each) => each.includes(`ControlPath=${running.run}/ssh`) && each.includes("'events' '-v' '-f'"));
+      .find(
+        (each) =>
+          each.includes(`ControlPath=${running.run}/ssh`) && each.includes(`'${ZPOOL}' 'events' '-v' '-f'`),
+      );
     return line === undefined ? undefined : Number(line.trim().split(" ")[0]);
   }
 
@@ -254,9 +265,9 @@ describe.skipIf("skip" in vm)("events of changes that no call made", () => {
     const from = events.told().length;
     await until("one follows", () => follower() !== undefined);
     const replaced = follower() as number;
-    const inVm = byHand("ps -o pid,args | grep 'zpool events -v -[f]' | tail -n 1").trim().split(/\s+/)[0];
-    byHand(`kill -STOP ${inVm}; zfs snapshot P/d@unseen`);
+    const inVm = byHand(`ps -o pid,args | grep '${ZPOOL} events -v -[f]' | tail -n 1`).trim().split(/\s+/)[0];
     try {
+      byHand(`kill -STOP ${inVm}; zfs snapshot P/d@unseen`);
       await must(daemon.url, "CreateSnapshot", { id: "d", dest: "own" });
       await untilTold([`snapshot created ${POOL}/d@unseen`], from);
     } finally {
@@ -305,7 +316,7 @@ describe.skipIf("skip" in vm)("events of changes that no call made", () => {
     let turn = 0;
     await until("none runs in the VM", () => {
       byHand(`zfs set note:turn=${turn++} P/d`);
-      return !byHand("ps").includes("zpool events");
+      return !byHand("ps").includes(`${ZPOOL} events`);
     });
   });
 });

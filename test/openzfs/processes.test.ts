@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { vmPool } from "../support/daemon.js";
 import { type InProcessDaemon, startInProcess } from "../support/in-process.js";
 import { call, must, type Snapshots } from "../support/rpc.js";
-import { createPool, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "counted";
@@ -37,7 +37,7 @@ describe.skipIf("skip" in vm)("processes started for many requests at once", () 
   });
   afterAll(async () => {
     await server?.stop();
-    vmExec(running, ["zpool", "destroy", POOL]);
+    destroyPool(running, POOL);
   });
 
   /** How many commands the actor ran for `work`. */

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type DaemonProcess, freePort, startDaemonProcess, vmPool } from "../support/daemon.js";
-import { createPool, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, type Vm } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "readme";
@@ -32,7 +32,7 @@ describe.skipIf("skip" in vm)("the README's lines", () => {
   });
   afterAll(async () => {
     expect(await daemon.stop()).toBe(0);
-    vmExec(running, ["zpool", "destroy", POOL]);
+    destroyPool(running, POOL);
     rmSync(folder, { recursive: true, force: true });
   });
 

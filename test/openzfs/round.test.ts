@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { CLI } from "../support/daemon.js";
-import { createPool, linkLibraries, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, linkLibraries, type Vm } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "round";
@@ -16,7 +16,7 @@ describe.skipIf("skip" in vm)("the whole round inside the VM", () => {
     linkLibraries(running);
   });
   afterAll(() => {
-    vmExec(running, ["zpool", "destroy", POOL]);
+    destroyPool(running, POOL);
   });
 
   test("volume, device, snapshot, curl, image, guest, rollback, deletion", () => {

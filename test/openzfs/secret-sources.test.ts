@@ -2,7 +2,7 @@ import { expect, inject, onTestFinished, test } from "vitest";
 import { startDaemonProcess, vmPool } from "../support/daemon.js";
 import { must } from "../support/rpc.js";
 import { openSecretSources, requestSecretSources, SECRETS } from "../support/secret-sources.js";
-import { createPool, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "secrets";
@@ -22,7 +22,7 @@ test.skipIf("skip" in vm)(
     onTestFinished(async () => {
       await daemon.stop();
       await sources.close();
-      vmExec(running, ["zpool", "destroy", POOL]);
+      destroyPool(running, POOL);
     });
 
     const shown = await requestSecretSources(daemon, sources, "whole");

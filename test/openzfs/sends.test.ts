@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemon.js";
 import { call, must } from "../support/rpc.js";
 import { until } from "../support/until.js";
-import { createPool, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "sends";
@@ -56,7 +56,7 @@ describe.skipIf("skip" in vm)("what a download may ask for, on OpenZFS", SLOW, (
   });
   afterAll(async () => {
     const status = await daemon?.stop();
-    vmExec(running, ["zpool", "destroy", POOL]);
+    destroyPool(running, POOL);
     expect(status).toBe(0);
   });
 

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemon.js";
 import { call, type Images, must, type Volumes } from "../support/rpc.js";
 import { until } from "../support/until.js";
-import { createPool, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "b c";
@@ -43,7 +43,7 @@ describe.skipIf("skip" in vm)("a pool whose name has a space, with volumes of la
   afterAll(async () => {
     await daemon?.stop();
     service?.close();
-    vmExec(running, ["zpool", "destroy", POOL]);
+    destroyPool(running, POOL);
   });
 
   test("a new volume is rounded up to whole blocks and answered so, again too", async () => {

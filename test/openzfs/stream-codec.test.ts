@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { StreamFailure } from "../../src/protocol/zfs-stream/stream-failure.js";
 import { createVolumeReader, type VolumeEvent } from "../../src/protocol/zfs-stream/volume-reader.js";
 import { createVolumeWriter, type VolumeStreamOptions } from "../../src/protocol/zfs-stream/volume-writer.js";
-import { createPool, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "codec";
@@ -129,7 +129,7 @@ describe.skipIf("skip" in vm)("streams of volumes and OpenZFS", () => {
     snapshot("v@b");
   });
   afterAll(() => {
-    vmExec(running, ["zpool", "destroy", POOL]);
+    destroyPool(running, POOL);
   });
 
   describe("reading what zfs send writes", () => {

@@ -7,7 +7,7 @@ import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemo
 import { call, must, type Snapshots, type Volumes } from "../support/rpc.js";
 import { transportNames } from "../support/transports.js";
 import { until } from "../support/until.js";
-import { createPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
+import { createPool, destroyPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "streams";
@@ -99,7 +99,7 @@ describe.skipIf("skip" in vm).each(transportNames)("downloads over %s", (transpo
   });
   afterAll(async () => {
     const status = await daemon?.stop();
-    vmExec(running, ["zpool", "destroy", POOL]);
+    destroyPool(running, POOL);
     expect(daemon.log()).toBe("");
     expect(status).toBe(0);
   });

@@ -118,6 +118,19 @@ export function createPool(vm: Vm, name: string, disk: string): void {
   vmExec(vm, ["zpool", "create", "-f", "-O", "mountpoint=none", name, disk]);
 }
 
+/** For so long a pool may be busy whose daemon has stopped: udev looks at the devices of volumes. */
+const BUSY_S = 20;
+
+/** Destroys a pool that nobody uses any more. */
+export function destroyPool(vm: Vm, name: string): void {
+  const isBusy = 'case "$said" in *"pool is busy"*) ;; *) false ;; esac';
+  const wait = `until said=$(zpool destroy "$1" 2>&1); do
+    ${isBusy} && [ $((turn += 1)) -le ${BUSY_S} ] || { echo "$said" >&2; exit 1; }
+    sleep 1
+  done`;
+  vmExec(vm, ["sh", "-c", wait, "sh", name]);
+}
+
 /** Where Debian has its libraries, in the VM and here. */
 const LIBRARIES = "/lib/x86_64-linux-gnu";
 
