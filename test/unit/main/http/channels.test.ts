@@ -177,7 +177,10 @@ describe.each(transports)("channels on $name", (transport) => {
       const lines = ["GET /rpc HTTP/1.1", ...host, `${name}: a`, `${name}: b`, ...UPGRADE, "", ""];
       socket.write(lines.join("\r\n"));
       await once(socket, "close");
-      expect(text).toMatch(new RegExp(`^HTTP/1.1 400 .*bad request: more than one ${name}\n$`, "s"));
+      // Newer versions of the module see two Host themselves, and answer with a page of their own.
+      const own = transport.name === "uws" && name === "Host" ? "|<h1>Bad Request</h1>.*" : "";
+      const words = `(bad request: more than one ${name}\n${own})`;
+      expect(text).toMatch(new RegExp(`^HTTP/1.1 400 .*\r\n\r\n${words}$`, "s"));
       expect([asked, channels]).toEqual([0, []]);
     },
   );
