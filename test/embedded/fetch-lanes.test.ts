@@ -86,8 +86,9 @@ describe("fetches at the same time", () => {
     expect(streaming.fetches).toBe(names.length);
     expect(streaming.listFetches().map(({ order }) => order.url.slice(-2))).toEqual(names);
     // Each of them has its process, whichever thread runs it.
-    const { pids } = await streaming.report();
-    expect([...pids.keys()].sort()).toEqual(streaming.listFetches().map(({ id }) => id));
+    const ids = streaming.listFetches().map(({ id }) => id);
+    await until("all have one", async () => (await streaming.report()).pids.size === names.length);
+    expect([...(await streaming.report()).pids.keys()].sort()).toEqual(ids);
     finish();
     for (const outcome of await Promise.all([...two, ...others]))
       expect(outcome).toMatchObject({ ok: true, value: { receivedBytes: image.length } });
