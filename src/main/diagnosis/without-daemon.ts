@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Outcome } from "../../protocol/storage/failures.js";
+import { hostOf, portOf } from "../../protocol/storage/url-place.js";
 import type { Config } from "../config/schema.js";
 import { listProcesses } from "../threads/process-list.js";
 import { configText } from "./config-text.js";
@@ -26,8 +27,8 @@ export interface SilentDaemon {
 export async function diagnoseWithoutDaemon(silent: SilentDaemon): Promise<string> {
   const { asked, port: url, why, config } = silent;
   const files = config.ok ? await Promise.all(lockedFilesOf(config.value).map(findLockHolders)) : [];
-  const port = url && Number(url.port || (url.protocol === "https:" ? 443 : 80));
-  const host = url?.hostname.replace(/^\[(.*)\]$/, "$1") ?? "";
+  const port = url && portOf(url);
+  const host = url ? hostOf(url) : "";
   const listeners = port === undefined ? undefined : await ask(() => findListeners(port));
   const pids = new Set([
     ...files.flatMap((file) => file.pids ?? []),

@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { hostOf, portOf } from "./url-place.js";
 
 /** The hosts that images may come from, as the configuration names them: `HOST` or `HOST:PORT`. */
 export interface ImageHosts {
@@ -8,16 +9,10 @@ export interface ImageHosts {
   readonly sources: readonly string[];
 }
 
-/** The host of a URL as it is looked up: an IPv6 address without its brackets. */
-function hostOf({ hostname }: URL): string {
-  return hostname.replace(/^\[(.*)\]$/, "$1");
-}
-
 /** Whether `entry` names the host of `url`. Without a port it names every port. */
 function names(entry: string, url: URL): boolean {
-  const port = url.port || (url.protocol === "https:" ? "443" : "80");
   const wanted = entry.toLowerCase();
-  return wanted === url.hostname || wanted === `${url.hostname}:${port}`;
+  return wanted === url.hostname || wanted === `${url.hostname}:${portOf(url)}`;
 }
 
 /** Whether images may be fetched from `url`: an http or https URL of one of these hosts. */

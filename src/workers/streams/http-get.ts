@@ -3,6 +3,7 @@ import { connect, isIP, type LookupFunction, type OnReadOpts, type Socket } from
 import { Duplex } from "node:stream";
 import { connect as connectTls } from "node:tls";
 import { urlToHttpOptions } from "node:url";
+import { hostOf, portOf } from "../../protocol/storage/url-place.js";
 import { PieceMemory } from "./piece-memory.js";
 import { BodyPieces, type ReplyBody } from "./reply-body.js";
 
@@ -64,8 +65,6 @@ class Exchange {
   private reply: IncomingMessage | undefined;
   /** Bytes of it that its reader has not given back. */
   private waiting = 0;
-  /** Whether node:http knows that no more bytes come. */
-  private hasEnded = false;
   private isOver = false;
   private connecting: NodeJS.Timeout | undefined;
   private readonly memory = new PieceMemory(() => this.goOn());
@@ -97,7 +96,7 @@ class Exchange {
     if (signal.aborted) return this.fail(signal.reason);
     signal.addEventListener("abort", this.onAbort);
     this.connecting = setTimeout(() => this.fail(silent(`no connection within ${connectMs} ms`)), connectMs);
-    socket.once(url.protocol === "https:" ? "secureConnect" : "connect", () => clearTimeout(this.connecting));
+    socket.once(this.isTls ? "secureConnect" : "connect", () => clearTimeout(this.connecting));
     socket.setTimeout(idleMs, () => {
       // Bytes that wait here show that the receiver is slow, not the service.
       if (this.isPaused) socket.setTimeout(idleMs);
@@ -111,8 +110,7 @@ class Exchange {
     const request = sendRequest({
       ...urlToHttpOptions(url),
       protocol: "http:",
-      defaultPort: url.protocol === "https:" ? 443 : 80,
-      headers: { accept: "*/*", connection: "close" },
+      headers: { host: url.host, accept: "*/*", connection: "close" },
       createConnection: () => wire,
     });
     request.on("error", (error) => this.fail(error));
@@ -121,12 +119,14 @@ class Exchange {
     request.end();
   }
 
+  private get isTls(): boolean {
+    return this.url.protocol === "https:";
+  }
+
   private readonly onAbort = () => this.fail(this.options.signal.reason);
 
   private open(): Socket {
-    const { url } = this;
-    const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
-    const isTls = url.protocol === "https:";
+    const host = hostOf(this.url);
     const onread: OnReadOpts & { readonly buffer: () => Buffer } = {
       buffer: () => this.memory.next(),
       callback: (count, buffer) => {
@@ -136,8 +136,8 @@ class Exchange {
       },
     };
     const { lookup } = this.options;
-    const to = { host, port: Number(url.port) || (isTls ? 443 : 80), onread, ...(lookup && { lookup }) };
-    if (!isTls) return connect(to);
+    const to = { host, port: portOf(this.url), onread, ...(lookup && { lookup }) };
+    if (!this.isTls) return connect(to);
     return connectTls({ ...to, ALPNProtocols: ["http/1.1"], ...(isIP(host) === 0 && { servername: host }) });
   }
 
@@ -246,10 +246,8 @@ class Exchange {
   /** No more bytes come. */
   private onEnd(): void {
     if (this.isOver) return;
-    if (this.stage !== "plain") {
-      if (!this.hasEnded) this.wire.push(null);
-      this.hasEnded = true;
-    } else if (this.left > 0) this.fail(Object.assign(new Error("aborted"), { code: "ECONNRESET" }));
+    if (this.stage !== "plain") this.wire.push(null);
+    else if (this.left > 0) this.fail(Object.assign(new Error("aborted"), { code: "ECONNRESET" }));
   }
 
   private fail(error: unknown): void {

@@ -525,6 +525,14 @@ describe("an image that does not come whole", () => {
     expect(outcome).toMatchObject({ ok: false, failure: { code: "image.unreachable" } });
   });
 
+  test("because its URL names port 0 is unreachable: no other port is asked", async () => {
+    const outcome = await fetch(() => {}, { url: "http://127.0.0.1:0/x" });
+    expect(outcome).toMatchObject({
+      ok: false,
+      failure: { code: "image.unreachable", message: expect.stringContaining("127.0.0.1:0") },
+    });
+  });
+
   test("because the server never replies is unreachable after the idle time", async () => {
     const outcome = await fetch(() => {}, { idleMs: 1_200 });
     expect(outcome).toMatchObject({
