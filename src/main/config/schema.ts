@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { type PoolName, poolNameProblem } from "../../protocol/storage/names.js";
 import type { EmbeddedSettings, OpenZfsSettings } from "../../protocol/storage/pool-settings.js";
+import { MAX_SEND_RATE, MIN_SEND_RATE } from "../../protocol/storage/send-terms.js";
 import { isLoopback } from "../http/loopback.js";
 import { findFolderClashes } from "./folder-clashes.js";
 import { clientCertificates, listenTls } from "./listen-tls.js";
@@ -196,8 +197,10 @@ const limits = z.strictObject({
   sendBytesPerSecond: z
     .int()
     .min(0)
-    .max(2 ** 40)
-    .refine((rate) => rate === 0 || rate >= 64 * KIB, { message: "must be 0, or at least 65536" })
+    .max(MAX_SEND_RATE)
+    .refine((rate) => rate === 0 || rate >= MIN_SEND_RATE, {
+      message: `must be 0, or at least ${MIN_SEND_RATE}`,
+    })
     .default(0),
   /** Bytes of one download that may be in flight between the threads. */
   streamWindowBytes: room(MIB, 64 * MIB),

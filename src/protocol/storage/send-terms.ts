@@ -19,6 +19,10 @@ export interface SendTerms {
   readonly resume?: string;
 }
 
+/** The least and the most that streams may be held to, bytes a second. Less looks like one that hangs. */
+export const MIN_SEND_RATE = 64 * 1024;
+export const MAX_SEND_RATE = 2 ** 40;
+
 export function isBookmarkName(name: SendFrom): name is BookmarkName {
   return name.includes("#");
 }

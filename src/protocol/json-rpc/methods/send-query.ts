@@ -2,6 +2,8 @@ import { type FailedOutcome, fail, type Outcome, succeed, tellAbout } from "../.
 import { bookmarkOf, datasetOf, type PoolName, type SnapshotName } from "../../storage/names.js";
 import {
   isBookmarkName,
+  MAX_SEND_RATE,
+  MIN_SEND_RATE,
   SEND_FLAGS,
   type SendFlag,
   type SendFrom,
@@ -107,10 +109,6 @@ export function readSendTerms(
   };
   return checkTogether(terms) ?? succeed(Object.keys(terms).length > 0 ? terms : undefined);
 }
-
-/** The least that a stream may be slowed to, bytes a second: less looks like one that hangs. */
-export const MIN_SEND_RATE = 64 * 1024;
-const MAX_SEND_RATE = 2 ** 40;
 
 /** Reads how many bytes a second a download may have. Undefined: as many as it can. Fails: request.invalid. */
 export function readSendRate(field: QueryField): Outcome<number | undefined> {
