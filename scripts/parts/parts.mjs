@@ -26,17 +26,29 @@ const WITHOUT_ZFS = ["unit", "conformance-embedded", "embedded"];
 /** Of that, what another release of Node has not broken so far: reckoning, texts, terminals, and tools of the build. */
 const ALIKE_ON_EVERY_NODE = [
   "test/unit/*.test.ts",
-  ...["protocol/json-rpc", "protocol/raw-disk", "protocol/storage", "protocol/zfs-stream"].map(
-    (folder) => `test/unit/${folder}/**`,
-  ),
-  ...["scripts", "packaging", "main/commands/image", "main/commands/top"].map(
-    (folder) => `test/unit/${folder}/**`,
-  ),
+  ...[
+    "scripts",
+    "packaging",
+    "protocol/json-rpc",
+    "protocol/raw-disk",
+    "protocol/storage",
+    "protocol/zfs-stream",
+    "main/commands/image",
+    "main/commands/top",
+  ].map((folder) => `test/unit/${folder}/**`),
   "test/unit/workers/drivers/embedded/damaged-catalog.test.ts",
-  ...["tokens", "diagnose", "damaged-pools", "full-disk", "long-strings", "many-clients", "many-lists"].map(
-    (name) => `test/embedded/${name}.test.ts`,
-  ),
-  ...["client-commands", "terminal-client", "top"].map((name) => `test/embedded/${name}.test.ts`),
+  ...[
+    "tokens",
+    "diagnose",
+    "damaged-pools",
+    "full-disk",
+    "long-strings",
+    "many-clients",
+    "many-lists",
+    "client-commands",
+    "terminal-client",
+    "top",
+  ].map((name) => `test/embedded/${name}.test.ts`),
 ];
 
 /** Besides, what only another SQLite, HTTP of its own or new globals of a release of Node could break. */

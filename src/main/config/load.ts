@@ -63,17 +63,17 @@ export function unknownVariables(env: NodeJS.ProcessEnv): readonly string[] {
 
 /** The keys that a pool may have, whatever its driver. */
 const POOL_KEYS: readonly string[] = [
-  ...[
-    "name",
-    "driver",
-    "zfsCommand",
-    "zpoolCommand",
-    "kstatCommand",
-    "deviceWaitMs",
-    "library",
-    "outsideEvents",
-  ],
-  ...["folder", "quotaBytes", "recover"],
+  "name",
+  "driver",
+  "zfsCommand",
+  "zpoolCommand",
+  "kstatCommand",
+  "deviceWaitMs",
+  "library",
+  "outsideEvents",
+  "folder",
+  "quotaBytes",
+  "recover",
 ];
 
 function withoutUndefined(settings: JsonObject): JsonObject {
