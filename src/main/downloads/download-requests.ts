@@ -3,7 +3,7 @@ import { PLAIN_TEXT, RETRY_AFTER } from "../../protocol/http/headers.js";
 import type { Headers, HttpRequest, WholeReply } from "../../protocol/http/transport.js";
 import { messageOf20 } from "../../protocol/json-rpc/failure-text.js";
 import type { Routed } from "../../protocol/json-rpc/methods/method.js";
-import { readSendRate } from "../../protocol/json-rpc/methods/send-query.js";
+import { type QueryField, readSendRate } from "../../protocol/json-rpc/methods/send-query.js";
 import { type DownloadRequest, planDownload } from "../../protocol/json-rpc/methods/snapshots.js";
 import { FAILURES, type Failure, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { PoolName } from "../../protocol/storage/names.js";
@@ -12,10 +12,9 @@ import { admitToPool, lacksRole } from "../access/admission.js";
 import type { DownloadPath } from "./running-download.js";
 
 /** What a download asks for: `?id=…`, or a body that is a bare SnapshotRequest. */
-function downloadRequest({ query, body }: HttpRequest): DownloadRequest {
-  const fields = new URLSearchParams(query);
-  const id = fields.get("id");
-  return id === null ? { body } : { id, pool: fields.get("pool") ?? "" };
+function downloadRequest(field: QueryField, body: string): DownloadRequest {
+  const id = field("id");
+  return id === null ? { body } : { id, pool: field("pool") ?? "" };
 }
 
 /** A download that its caller may make. */
@@ -33,8 +32,8 @@ export function planAllowedDownload(
   grant: Grant,
 ): Outcome<PlannedDownload> {
   const fields = new URLSearchParams(request.query);
-  const field = (name: string) => fields.get(name);
-  const planned = planDownload(downloadRequest(request), pools, field);
+  const field: QueryField = (name) => fields.get(name);
+  const planned = planDownload(downloadRequest(field, request.body), pools, field);
   const admitted = lacksRole("read", grant) ?? (planned.ok ? admitToPool(planned.value, grant) : planned);
   if (!admitted.ok) return admitted;
   const rate = readSendRate(field);
