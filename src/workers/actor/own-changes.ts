@@ -91,29 +91,30 @@ export function createOwnChanges(
     for (const change of held.values()) tell(change);
   }
 
+  async function runChange<T>(operation: Operation, work: () => Promise<Outcome<T>>): Promise<Outcome<T>> {
+    const claimant: Claimant = { endedAt: undefined, held: new Map() };
+    const kept = claimsOf(operation, pool).map((claim) => ({ claim, claimant, isDropped: false }));
+    for (const each of kept) {
+      const key = keyOf(each.claim);
+      claims.set(key, (claims.get(key) ?? new Set()).add(each));
+    }
+    let isDone = false;
+    try {
+      const outcome = await work();
+      isDone = outcome.ok;
+      return outcome;
+    } finally {
+      claimant.endedAt = performance.now();
+      if (isDone) ended.push(...kept.filter(({ isDropped }) => !isDropped));
+      else {
+        kept.forEach(drop);
+        release(claimant);
+      }
+    }
+  }
+
   return {
-    run: async (operation, work) => {
-      if (isRead(operation)) return work();
-      const claimant: Claimant = { endedAt: undefined, held: new Map() };
-      const kept = claimsOf(operation, pool).map((claim) => ({ claim, claimant, isDropped: false }));
-      for (const each of kept) {
-        const key = keyOf(each.claim);
-        claims.set(key, (claims.get(key) ?? new Set()).add(each));
-      }
-      let isDone = false;
-      try {
-        const outcome = await work();
-        isDone = outcome.ok;
-        return outcome;
-      } finally {
-        claimant.endedAt = performance.now();
-        if (isDone) ended.push(...kept.filter(({ isDropped }) => !isDropped));
-        else {
-          kept.forEach(drop);
-          release(claimant);
-        }
-      }
-    },
+    run: (operation, work) => (isRead(operation) ? work() : runChange(operation, work)),
     isOwn: ({ kind, name, changes, madeAt }) => {
       const all = [...near(name)];
       const isBefore = ({ claimant: { endedAt } }: Kept) =>
