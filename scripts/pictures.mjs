@@ -9,7 +9,6 @@ import { createServer } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
-import { smallerPng } from "./parts/smaller-png.mjs";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const CLI = `${ROOT}/dist/main/cli.js`;
@@ -104,7 +103,7 @@ async function work() {
 
 /** @param {import("playwright-core").Page} page @param {string} name */
 async function keepPicture(page, name) {
-  writeFileSync(`${ROOT}/docs/pictures/${name}.png`, smallerPng(await page.screenshot()));
+  await page.screenshot({ path: `${ROOT}/docs/pictures/${name}.png` });
 }
 
 /** @param {import("playwright-core").Browser} browser @param {"light" | "dark"} colorScheme @param {string} hash */
