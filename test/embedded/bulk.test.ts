@@ -1,6 +1,4 @@
-import { randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +7,8 @@ import { bulkCases, bulkConfig, downloadByRing } from "../support/bulk-cases.js"
 import { curl, field, RESET } from "../support/curl.js";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
 import { childrenOf } from "../support/processes.js";
-import { must, type Volumes } from "../support/rpc.js";
+import { createRandomSnapshot } from "../support/random-snapshot.js";
+import { must } from "../support/rpc.js";
 import { ROOT } from "../support/source-tree.js";
 import { isAlive, until } from "../support/until.js";
 
@@ -30,13 +29,7 @@ const start = (settings: Record<string, unknown>, env: NodeJS.ProcessEnv = {}) =
 
 beforeAll(async () => {
   const daemon = await start({});
-  await must(daemon.url, "CreateVolume", { id: "v", size: DISK_MIB });
-  const { volumes } = await must<Volumes>(daemon.url, "GetVolume", { id: "v" });
-  {
-    await using file = await open(volumes[0]?.device ?? "", "r+");
-    await file.write(randomBytes(DISK_MIB * MIB));
-  }
-  await must(daemon.url, "CreateSnapshot", { id: "v", dest: "s" });
+  await createRandomSnapshot(daemon.url, "v@s", DISK_MIB);
   reference = await downloadByRing(daemon.url, ID);
   await daemon.stop();
 });

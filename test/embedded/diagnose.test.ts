@@ -1,14 +1,13 @@
 import { spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { createServer, get, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { CLI, type DaemonProcess, freePort, startDaemonProcess } from "../support/daemon.js";
-import { call, must, type Volumes } from "../support/rpc.js";
+import { createRandomSnapshot } from "../support/random-snapshot.js";
+import { call } from "../support/rpc.js";
 import { standInPool } from "../support/stand-in-zfs.js";
 import { until } from "../support/until.js";
 
@@ -85,13 +84,7 @@ afterAll(async () => {
 
 /** Makes `seed@s`, whose stream is as long as its disk. */
 async function createSeed(url: string, pool: string): Promise<void> {
-  await must(url, "CreateVolume", { id: `${pool}/seed`, size: DISK_MIB });
-  const { volumes } = await must<Volumes>(url, "GetVolume", { id: `${pool}/seed` });
-  {
-    await using file = await open(volumes[0]?.device ?? "", "r+");
-    await file.write(randomBytes(DISK_MIB * MIB));
-  }
-  await must(url, "CreateSnapshot", { id: `${pool}/seed`, dest: "s" });
+  await createRandomSnapshot(url, `${pool}/seed@s`, DISK_MIB);
 }
 
 describe("the diagnosis of a daemon at work", () => {

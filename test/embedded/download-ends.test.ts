@@ -1,17 +1,15 @@
-import { randomBytes } from "node:crypto";
 import { mkdtempSync, renameSync, rmSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
 import { childrenOf } from "../support/processes.js";
-import { call, must, type Volumes } from "../support/rpc.js";
+import { createRandomSnapshot } from "../support/random-snapshot.js";
+import { call } from "../support/rpc.js";
 import { transportNames } from "../support/transports.js";
 import { until } from "../support/until.js";
 
-const MIB = 1_048_576;
 /** More than the sockets and the ring hold, so that a client that takes nothing stalls its send. */
 const DISK_MIB = 64;
 
@@ -136,13 +134,7 @@ async function setUp(
     await daemon.stop();
     rmSync(folder, { recursive: true, force: true });
   });
-  await must(daemon.url, "CreateVolume", { id: "v", size: DISK_MIB });
-  const { volumes } = await must<Volumes>(daemon.url, "GetVolume", { id: "v" });
-  {
-    await using file = await open(volumes[0]?.device ?? "", "r+");
-    await file.write(randomBytes(DISK_MIB * MIB));
-  }
-  await must(daemon.url, "CreateSnapshot", { id: "v", dest: "s" });
+  await createRandomSnapshot(daemon.url, "v@s", DISK_MIB);
   return {
     daemon,
     poolFolder,

@@ -1,6 +1,4 @@
-import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,7 +6,7 @@ import { connect } from "../../src/client/client.js";
 import { bulkConfig, downloadByRing } from "../support/bulk-cases.js";
 import { curl } from "../support/curl.js";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
-import { must, type Volumes } from "../support/rpc.js";
+import { createRandomSnapshot } from "../support/random-snapshot.js";
 
 const MIB = 1_048_576;
 const DISK_MIB = 12;
@@ -24,13 +22,7 @@ let reference = { sha256: "", bytes: 0 };
 
 beforeAll(async () => {
   const daemon = await start();
-  await must(daemon.url, "CreateVolume", { id: "guests/g1/disk-0", size: DISK_MIB });
-  const { volumes } = await must<Volumes>(daemon.url, "GetVolume", { id: "guests/g1/disk-0" });
-  {
-    await using file = await open(volumes[0]?.device ?? "", "r+");
-    await file.write(randomBytes(DISK_MIB * MIB));
-  }
-  await must(daemon.url, "CreateSnapshot", { id: "guests/g1/disk-0", dest: "s1" });
+  await createRandomSnapshot(daemon.url, "guests/g1/disk-0@s1", DISK_MIB);
   reference = await downloadByRing(daemon.url, ID);
   await daemon.stop();
 });

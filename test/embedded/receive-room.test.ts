@@ -1,13 +1,12 @@
 import { execFileSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bytes, type ImageService, openImageService } from "../conformance/image-service.js";
 import { type DaemonProcess, freePort, startDaemonProcess } from "../support/daemon.js";
-import { call, type Images, must, type Volumes } from "../support/rpc.js";
+import { createRandomSnapshot } from "../support/random-snapshot.js";
+import { call, type Images, must } from "../support/rpc.js";
 import { until } from "../support/until.js";
 
 const MIB = 1_048_576;
@@ -41,13 +40,7 @@ describe("a fetch into a pool with little room", () => {
       imageService: `127.0.0.1:${port}`,
       dataDir: join(folder, "records"),
     });
-    await must(daemon.url, "CreateVolume", { id: "source/seed", size: IMAGE_MIB });
-    const { volumes } = await must<Volumes>(daemon.url, "GetVolume", { id: "source/seed" });
-    {
-      await using file = await open(volumes[0]?.device ?? "", "r+");
-      await file.write(randomBytes(IMAGE_MIB * MIB));
-    }
-    await must(daemon.url, "CreateSnapshot", { id: "source/seed", dest: "s" });
+    await createRandomSnapshot(daemon.url, "source/seed@s", IMAGE_MIB);
     const sent = await fetch(`${daemon.url}/snapshots/download?id=source/seed@s`);
     stream = Buffer.from(await sent.arrayBuffer());
     service.serve("whole", bytes(stream));

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { createHash, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import {
   chmodSync,
@@ -12,7 +12,6 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { open } from "node:fs/promises";
 import { createServer, get, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -21,11 +20,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFin
 import { bulkConfig, downloadByRing } from "../support/bulk-cases.js";
 import { CLI, type DaemonProcess, freePort, startDaemonProcess } from "../support/daemon.js";
 import { childrenOf } from "../support/processes.js";
-import { must, type Volumes } from "../support/rpc.js";
+import { createRandomSnapshot } from "../support/random-snapshot.js";
+import { must } from "../support/rpc.js";
 import { mountSmallDisk } from "../support/small-disk.js";
 import { until } from "../support/until.js";
 
-const MIB = 1_048_576;
 const DISK_MIB = 64;
 const ID = "guests/g1/disk-0@s1";
 const SENDER = "embedded/send-process.js";
@@ -42,13 +41,7 @@ const start = (settings: Record<string, unknown> = {}) =>
 
 beforeAll(async () => {
   const daemon = await start();
-  await must(daemon.url, "CreateVolume", { id: "guests/g1/disk-0", size: DISK_MIB });
-  const { volumes } = await must<Volumes>(daemon.url, "GetVolume", { id: "guests/g1/disk-0" });
-  {
-    await using file = await open(volumes[0]?.device ?? "", "r+");
-    await file.write(randomBytes(DISK_MIB * MIB));
-  }
-  await must(daemon.url, "CreateSnapshot", { id: "guests/g1/disk-0", dest: "s1" });
+  await createRandomSnapshot(daemon.url, "guests/g1/disk-0@s1", DISK_MIB);
   reference = await downloadByRing(daemon.url, ID);
   await daemon.stop();
 });

@@ -1,6 +1,4 @@
-import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,10 +6,10 @@ import type { WorkReport } from "../../src/protocol/threads/work-report.js";
 import { bytes, type ImageService, openImageService } from "../conformance/image-service.js";
 import { type DaemonProcess, freePort, startDaemonProcess } from "../support/daemon.js";
 import { childrenOf } from "../support/processes.js";
-import { call, type Images, must, type Volumes } from "../support/rpc.js";
+import { createRandomSnapshot } from "../support/random-snapshot.js";
+import { call, type Images } from "../support/rpc.js";
 import { until } from "../support/until.js";
 
-const MIB = 1_048_576;
 /** More than the pipes and the ring hold. */
 const DISK_MIB = 48;
 
@@ -59,13 +57,7 @@ describe("a stream whose process is stopped", () => {
       dataDir: join(folder, "records"),
       timeouts: { commandMs: 1_000, lateMs: 1_000 },
     });
-    await must(daemon.url, "CreateVolume", { id: "seed", size: DISK_MIB });
-    const { volumes } = await must<Volumes>(daemon.url, "GetVolume", { id: "seed" });
-    {
-      await using file = await open(volumes[0]?.device ?? "", "r+");
-      await file.write(randomBytes(DISK_MIB * MIB));
-    }
-    await must(daemon.url, "CreateSnapshot", { id: "seed", dest: "golden" });
+    await createRandomSnapshot(daemon.url, "seed@golden", DISK_MIB);
     stream = Buffer.from(await (await download()).arrayBuffer());
   }, 60_000);
   afterAll(async () => {

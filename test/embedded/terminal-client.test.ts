@@ -1,13 +1,12 @@
-import { randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { createServer, get, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
-import { type Images, must, type Volumes } from "../support/rpc.js";
+import { createRandomSnapshot } from "../support/random-snapshot.js";
+import { type Images, must } from "../support/rpc.js";
 import { imagestoreOnTerminal, noTerminal } from "../support/terminal.js";
 import { until } from "../support/until.js";
 
@@ -121,13 +120,7 @@ describe.skipIf(noTerminal !== undefined)("on a terminal", () => {
   });
 
   test("a download shows about how far it is; Ctrl-C ends it and leaves nothing", async () => {
-    await must(daemon.url, "CreateVolume", { id: "large", size: 64 });
-    const { volumes } = await must<Volumes>(daemon.url, "GetVolume", { id: "large" });
-    {
-      await using file = await open(volumes[0]?.device ?? "", "r+");
-      await file.write(randomBytes(64 * 1_048_576));
-    }
-    await must(daemon.url, "CreateSnapshot", { id: "large", dest: "s" });
+    await createRandomSnapshot(daemon.url, "large@s", 64);
     const whole = await fetch(`${daemon.url}/snapshots/download?id=large@s&estimate=1`);
     const estimate = Number(whole.headers.get("x-estimated-bytes"));
     const { byteLength } = await whole.arrayBuffer();
