@@ -26,6 +26,8 @@ export async function startInside(tools, vm, pool) {
     { pools: [{ ...pool, deviceWaitMs: 0 }], listen: { port } },
     { env: vm.env, wrap: (argv) => [vm.exec, "-H", ...argv] },
   );
+  // A killed exec.sh leaves it running, and the connection to the VM keeps its output open.
+  tools.defer(() => vm.run("sh", "-c", "pkill -f '[c]li.js serve' || true"));
   const to = `127.0.0.1:${port}:127.0.0.1:${port}`;
   const socket = join(String(vm.env.OPENZFS_VM_RUN), "ssh");
   await runCommand(["ssh", "-F", "none", "-S", socket, "-O", "forward", "-L", to, "root@127.0.0.1"]);
