@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { bulkCases, bulkConfig, downloadByRing } from "../support/bulk-cases.js";
 import { curl, field, RESET } from "../support/curl.js";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
-import { childrenOf } from "../support/processes.js";
+import { childrenOf, descendantsOf } from "../support/processes.js";
 import { createRandomSnapshot } from "../support/random-snapshot.js";
 import { must } from "../support/rpc.js";
 import { ROOT } from "../support/source-tree.js";
@@ -44,7 +44,7 @@ describe("bulk downloads of an embedded pool", () => {
         daemon,
         id: ID,
         ...reference,
-        senders: () => childrenOf(daemon.pid, "embedded/send-process.js"),
+        senders: () => descendantsOf(daemon.pid, "embedded/send-process.js"),
         isHeld: async () =>
           (await (await fetch(`${daemon.url}/diagnose`)).text()).includes("tank/v@s  imagestore:"),
       };
@@ -202,7 +202,7 @@ describe("the port for bulk downloads", () => {
     client.pause();
     let sender = 0;
     await until("it sends", () => {
-      [sender = 0] = childrenOf(pid, "embedded/send-process.js");
+      [sender = 0] = descendantsOf(pid, "embedded/send-process.js");
       return sender !== 0;
     });
     const diagnosis = async () => (await fetch(`${url}/diagnose`)).text();
@@ -229,7 +229,7 @@ describe("the port for bulk downloads", () => {
     client.pause();
     let sender = 0;
     await until("it sends", () => {
-      [sender = 0] = childrenOf(pid, "embedded/send-process.js");
+      [sender = 0] = descendantsOf(pid, "embedded/send-process.js");
       return client.hasHead() && sender !== 0;
     });
     process.kill(sender, "SIGKILL");

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
-import { childrenOf } from "../support/processes.js";
+import { descendantsOf } from "../support/processes.js";
 import { createRandomSnapshot } from "../support/random-snapshot.js";
 import { call } from "../support/rpc.js";
 import { transportNames } from "../support/transports.js";
@@ -138,7 +138,7 @@ async function setUp(
   return {
     daemon,
     poolFolder,
-    sender: () => childrenOf(daemon.pid, "embedded/send-process.js")[0] ?? 0,
+    sender: () => descendantsOf(daemon.pid, "embedded/send-process.js")[0] ?? 0,
     download: () =>
       new Promise((resolve, reject) => {
         const headers = { "x-request-id": "the-download" };

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject } from "vitest";
 import { bulkCases, bulkConfig, downloadByRing } from "../support/bulk-cases.js";
 import { startDaemonProcess, vmPool } from "../support/daemon.js";
-import { childrenOf } from "../support/processes.js";
+import { descendantsOf } from "../support/processes.js";
 import { must, type Snapshots, type Volumes } from "../support/rpc.js";
 import { createPool, destroyPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
 
@@ -48,7 +48,7 @@ describe.skipIf("skip" in vm)("bulk downloads of OpenZFS", () => {
         daemon,
         id: ID,
         ...reference,
-        senders: () => childrenOf(daemon.pid, " '?send'? "),
+        senders: () => descendantsOf(daemon.pid, " '?send'? "),
         isHeld: async () => vmExec(running, ["zfs", "holds", "-H", `${POOL}/${ID}`]).trim() !== "",
       };
     },

@@ -28,3 +28,9 @@ export function childrenOf(pid: number, pattern: string): number[] {
     .map(Number)
     .sort((a, b) => a - b);
 }
+
+/** The same for the children of its children too, and theirs. */
+export function descendantsOf(pid: number, pattern: string): number[] {
+  const below = childrenOf(pid, "").flatMap((child) => descendantsOf(child, pattern));
+  return [...childrenOf(pid, pattern), ...below].sort((a, b) => a - b);
+}

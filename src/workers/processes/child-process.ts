@@ -63,6 +63,12 @@ function signalGroup(group: number | undefined, signal: NodeJS.Signals): void {
   } catch {}
 }
 
+/** Ends a process group: by SIGTERM, and what is left of it a second later. */
+export function endGroup(group: number): void {
+  signalGroup(group, "SIGTERM");
+  setTimeout(() => signalGroup(group, "SIGKILL"), TERM_MS).unref();
+}
+
 /** Starts `argv` and notes it in `children` until it has ended. */
 export function startProcess(
   argv: readonly string[],

@@ -3,11 +3,12 @@ import { internalFailure } from "../../protocol/storage/failures.js";
 import type { BulkEnd, BulkProgress } from "../../protocol/threads/bulk-contract.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
 import type { Pace } from "../../protocol/threads/pace.js";
-import { type CommandProcess, startProcess } from "../processes/child-process.js";
+import { startProcess } from "../processes/child-process.js";
 import { failureOf } from "../processes/command-failures.js";
 import { succeeded } from "../processes/run-command.js";
-import { type BulkWatch, type Look, readWrittenNow } from "./bulk-watch.js";
+import type { BulkWatch, Look } from "./bulk-watch.js";
 import { type ConnectionKey, type ConnectionRow, readConnections } from "./connection-table.js";
+import type { SendProcess } from "./guarded-sends.js";
 import { copyPaced } from "./paced-copy.js";
 import type { ResetGuard } from "./reset-guard.js";
 
@@ -29,7 +30,7 @@ interface BulkSendOptions {
   /** What the stream is held to: then it passes through here. Undefined: the command gets the connection. */
   readonly pace: Pace | undefined;
   readonly children: ChildTable;
-  readonly guard: Pick<ResetGuard, "endWithUs" | "countSent" | "environment">;
+  readonly guard: Pick<ResetGuard, "start" | "endWithUs" | "countSent" | "environment">;
   readonly watch: BulkWatch;
   /** A client that takes nothing for this long is cut off. */
   readonly stalledReaderMs: number;
@@ -61,13 +62,14 @@ const STALLED: BulkEnd = { kind: "stalled" };
  * and must not read twice in a row: the second read would hold up the thread. A client that sends
  * anything after its request is cut off in the event of the first read.
  *
- * A stream with a pace is copied here instead, from a pipe: the command can't be slowed otherwise.
+ * A stream with a pace is copied here instead, from a pipe: the command can't be slowed otherwise. All others are started
+ * by the reset process: a fork of the daemon holds up its threads, for 100 ms in all where eight begin at once.
  */
 export function startBulkSend(options: BulkSendOptions): BulkSend {
   const { socket, key, watch, command: argv } = options;
   const startedAt = performance.now();
   /** Undefined until the command is started. */
-  let command: CommandProcess | undefined;
+  let command: SendProcess | undefined;
   /** Set when the command has ended well: the client has yet to take the rest, and to close. */
   let isWritten = false;
   /** Set when the command has ended. */
@@ -131,38 +133,42 @@ export function startBulkSend(options: BulkSendOptions): BulkSend {
   async function run(): Promise<void> {
     await new Promise((resolve) => socket.write(options.head, resolve));
     if (cut) return end(cut);
-    const { children, guard, pace } = options;
-    const { environment: env } = guard;
-    const stdout = pace ? true : socket;
-    const started = startProcess(argv, { stdin: false, stdout, isGroup: true, env }, children);
+    const { guard, pace } = options;
+    const copying = pace && startPaced(pace);
+    const started = copying?.process ?? guard.start(argv, socket);
     command = started;
-    const copied = pace && started.stdout ? copyPaced(started.stdout, socket, pace) : undefined;
-    copied?.catch(() => {});
     // Node pauses what it gives to a child.
     socket.resume();
-    const { pid } = started;
+    await started.begun;
     options.onBegun();
-    if (pid !== undefined) {
-      void started.exited.then(guard.endWithUs(pid));
-      void started.stderrEnd.then(() => {
-        written = readWrittenNow(pid) ?? written;
-      });
-    }
-    const exit = await started.exited;
+    const { exit, stderr, written: counted } = await started.ended;
     hasExited = true;
+    written = counted ?? written;
     if (cut) return end(cut);
     const ms = performance.now() - startedAt;
     if (!succeeded({ exit })) {
-      const stderr = started.stderrText();
       if (await hasClientGone()) return end(GONE);
       return end({ kind: "failed", ...failureOf({ argv, stdout: "", stderr, exit, ms }) });
     }
-    const bytes = copied ? await copied : await countStream();
+    const bytes = await (copying ? copying.copied : countStream());
     if (cut || hasEnded) return;
     isWritten = true;
     movedAt = performance.now();
     options.onWritten(bytes);
     socket.end();
+  }
+
+  /** Starts the command here, with a pipe, and copies what comes from it. */
+  function startPaced(pace: Pace): { readonly process: SendProcess; readonly copied: Promise<number> } {
+    const { children, guard } = options;
+    const settings = { stdin: false, stdout: true, isGroup: true, env: guard.environment };
+    const started = startProcess(argv, settings, children);
+    const { pid } = started;
+    if (pid !== undefined) void started.exited.then(guard.endWithUs(pid));
+    const copied = started.stdout ? copyPaced(started.stdout, socket, pace) : Promise.resolve(0);
+    copied.catch(() => {});
+    const ended = started.exited.then((exit) => ({ exit, stderr: started.stderrText(), written: undefined }));
+    return { process: { pid, begun: Promise.resolve(), ended, kill: started.kill }, copied };
   }
 
   /** The end must not be sent yet: a client that has it may close, and then the kernel forgets the connection. */

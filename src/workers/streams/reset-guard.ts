@@ -3,9 +3,11 @@ import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
+import { endGroup } from "../processes/child-process.js";
 import type { ConnectionEnds } from "./connection-table.js";
-import { type GuardAnswer, type GuardOrder, parseGuardAnswer } from "./guard-order.js";
-import { markedEnvironment } from "./marked-processes.js";
+import { type GuardAnswer, type GuardOrder, parseGuardAnswer, parseGuardedEnd } from "./guard-order.js";
+import { createGuardedSends, type SendProcess } from "./guarded-sends.js";
+import { findMarked, markedEnvironment } from "./marked-processes.js";
 
 /** Sees to it that connections end by a reset unless they are shut down in order. */
 export interface ResetGuard {
@@ -14,7 +16,9 @@ export interface ResetGuard {
    * unless it was shut down and its client has closed it too. @returns whether that is so now.
    */
   guard(socket: Socket): Promise<boolean>;
-  /** What commands must have that are to end with this thread before `endWithUs` knows them. */
+  /** Starts a command whose stdout is the connection, and which ends when this thread ends, however it does. */
+  start(argv: readonly string[], socket: Socket): SendProcess;
+  /** What other commands must have that are to end with this thread before `endWithUs` knows them. */
   readonly environment: NodeJS.ProcessEnv;
   /**
    * Has a process group ended when this thread ends, however it does. Call the returned function
@@ -40,15 +44,22 @@ const LIMIT_MS = 5_000;
  * that crashed, a daemon and a `zfs send` that were killed together. Then the kernel closes the
  * connection, and its way is a clean end, unless SO_LINGER is set with no time. Node can set that
  * only in closing a socket. So a process of ours closes a copy of it (docs/decisions/bulk.md). It
- * serves all bulk downloads, and ends with this thread, whose sends it ends then: they write to
- * nobody who would tell them. One that has died is started again.
+ * serves all bulk downloads, runs their sends, and ends with this thread, whose sends it ends then: they write to
+ * nobody who would tell them. One that has died is started again. The sends that it ran end with it.
  */
 export function createResetGuard(children: ChildTable): ResetGuard {
-  /** By which the reset process finds commands of which it was not told: the daemon was killed in between. */
+  /** By which commands are found whose pid was not told: who knew it was killed in between. */
   const mark = `${process.pid}-${randomBytes(8).toString("hex")}`;
   /** What settles the calls that the newest process has not answered. */
   const pending = new Map<number, (value: GuardAnswer["value"]) => void>();
-  /** Process groups that have not ended. */
+  const sends = createGuardedSends({
+    children,
+    ask,
+    tell: (order) => {
+      if (helper) tell(helper, order);
+    },
+  });
+  /** Process groups of this thread's own that have not ended. */
   const groups = new Set<number>();
   let lastId = 0;
   /** Once true, no process is started. */
@@ -58,16 +69,22 @@ export function createResetGuard(children: ChildTable): ResetGuard {
     if (helper !== ended) return;
     helper = undefined;
     for (const settle of pending.values()) settle(null);
+    const isUnknownLeft = sends.lose();
+    if (isUnknownLeft) for (const pid of findMarked(mark)) if (!groups.has(pid)) endGroup(pid);
+  }
+
+  function onMessage(message: unknown): void {
+    const end = parseGuardedEnd(message);
+    if (end) return sends.onEnd(end);
+    const answer = parseGuardAnswer(message);
+    if (answer) pending.get(answer.id)?.(answer.value);
   }
 
   function start(): ChildProcess {
     const script = fileURLToPath(new URL("./reset-process.js", import.meta.url));
     const started = fork(script, [mark], { execArgv: [], stdio: ["ignore", "ignore", "inherit", "ipc"] });
     const release = children.add(started.pid);
-    started.on("message", (message) => {
-      const answer = parseGuardAnswer(message);
-      if (answer) pending.get(answer.id)?.(answer.value);
-    });
+    started.on("message", onMessage);
     started.once("error", () => giveUp(started));
     for (const group of groups) tell(started, { kind: "end-with-us", group });
     started.once("exit", () => {
@@ -82,7 +99,11 @@ export function createResetGuard(children: ChildTable): ResetGuard {
   let helper: ChildProcess | undefined = start();
 
   /** Null: it was not answered. */
-  function ask(orderOf: (id: number) => GuardOrder, socket?: Socket): Promise<GuardAnswer["value"]> {
+  function ask(
+    orderOf: (id: number) => GuardOrder,
+    socket?: Socket,
+    limitMs = LIMIT_MS,
+  ): Promise<GuardAnswer["value"]> {
     if (isStopped) return Promise.resolve(null);
     helper ??= start();
     const asked = helper;
@@ -98,7 +119,7 @@ export function createResetGuard(children: ChildTable): ResetGuard {
         // It hangs: the next call starts another one.
         asked.kill("SIGKILL");
         giveUp(asked);
-      }, LIMIT_MS);
+      }, limitMs);
       pending.set(id, settle);
       asked.send(orderOf(id), socket, { keepOpen: true }, (error) => {
         if (error) settle(null);
@@ -108,6 +129,7 @@ export function createResetGuard(children: ChildTable): ResetGuard {
 
   return {
     environment: markedEnvironment(mark),
+    start: sends.start,
     guard: async (socket) => (await ask((id) => ({ kind: "reset", id }), socket)) === true,
     countSent: async ({ localAddress, localPort, remoteAddress, remotePort }) => {
       if (localAddress === undefined || localPort === undefined) return undefined;

@@ -2,25 +2,34 @@
  * The reset process of src/workers/streams/reset-guard.ts, which says what it is for. It gets
  * connections by its channel, and closes its copy of each by a reset. That sends nothing, since others
  * have the connection too. But it leaves SO_LINGER with no time set on the connection, for all who
- * have it. And it gets process groups, which it ends when the thread that sent them has gone, with what
- * has its mark: the thread may have gone before it could tell. It is small, so it also starts the
- * command that counts what was sent: a fork of the daemon would stop a thread of it.
+ * have it. It is small, so it also starts the sends, and the command that counts what was sent: a fork of
+ * the daemon would stop all of its threads. When the thread that it belongs to has gone, it ends what it has started,
+ * the process groups that it was told of, and what has its mark: the thread may have gone before it could tell.
  */
 import { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type GuardAnswer, parseGuardOrder } from "./guard-order.js";
-import { findMarked } from "./marked-processes.js";
+import { createChildMemory, createChildTable } from "../../protocol/threads/child-table.js";
+import { type CommandProcess, startProcess } from "../processes/child-process.js";
+import { readWrittenNow } from "./bulk-watch.js";
+import { type GuardAnswer, type GuardedEnd, type GuardOrder, parseGuardOrder } from "./guard-order.js";
+import { findMarked, markedEnvironment } from "./marked-processes.js";
 import { countSentBytes } from "./sent-bytes.js";
 
 /** As for a cancelled send. */
 const TERM_MS = 1_000;
 
+// Nobody reads this table.
+const children = createChildTable(createChildMemory());
+
 function serve(mark: string): void {
   const groups = new Set<number>();
+  /** The sends that run here, by the id of their orders. */
+  const sends = new Map<number, CommandProcess>();
 
   /** @returns how many it has reached. */
   function signalAll(signal: NodeJS.Signals): number {
-    const targets = [...Array.from(groups, (group) => -group), ...findMarked(mark)];
+    const own = [...sends.values()].flatMap(({ pid }) => (pid === undefined ? [] : [-pid]));
+    const targets = [...own, ...Array.from(groups, (group) => -group), ...findMarked(mark)];
     return targets.filter((target) => {
       try {
         return process.kill(target, signal);
@@ -31,21 +40,57 @@ function serve(mark: string): void {
     }).length;
   }
 
-  function answer(id: number, value: GuardAnswer["value"]): void {
-    if (process.connected) process.send?.({ id, value } satisfies GuardAnswer);
+  function tell(message: GuardAnswer | GuardedEnd): void {
+    if (process.connected) process.send?.(message);
   }
 
-  process.on("message", (message, socket) => {
+  async function start({ id, argv }: Extract<GuardOrder, { kind: "start" }>, socket: Socket | undefined) {
+    if (!socket) {
+      // The connection was gone before it came here: what a command would have met.
+      tell({ id, value: null });
+      return tell({ id, exit: { kind: "signalled", signal: "SIGPIPE" }, stderr: "", written: null });
+    }
+    const options = { stdin: false, stdout: socket, isGroup: true, env: markedEnvironment(mark) };
+    const send = startProcess(argv, options, children);
+    sends.set(id, send);
+    const { pid = null } = send;
+    tell({ id, value: pid });
+    let written: number | null = null;
+    void send.stderrEnd.then(() => {
+      written = (pid === null ? undefined : readWrittenNow(pid)) ?? null;
+    });
+    const exit = await send.exited;
+    sends.delete(id);
+    tell({ id, exit, stderr: send.stderrText(), written });
+  }
+
+  process.on("message", (message, handle) => {
     const order = parseGuardOrder(message);
-    if (order?.kind === "end-with-us") groups.add(order.group);
-    if (order?.kind === "ended") groups.delete(order.group);
-    if (order?.kind === "count")
-      void countSentBytes(order.ends).then((sent) => answer(order.id, sent ?? null));
-    if (order?.kind !== "reset") return;
-    const hasCome = socket instanceof Socket;
-    if (hasCome) socket.on("error", () => {}).resetAndDestroy();
-    // Without one: the connection was gone before it came here.
-    answer(order.id, hasCome);
+    const socket = handle instanceof Socket ? handle : undefined;
+    switch (order?.kind) {
+      case "end-with-us":
+        groups.add(order.group);
+        break;
+      case "ended":
+        groups.delete(order.group);
+        break;
+      case "count":
+        void countSentBytes(order.ends).then((sent) => tell({ id: order.id, value: sent ?? null }));
+        break;
+      case "ping":
+        tell({ id: order.id, value: true });
+        break;
+      case "kill":
+        sends.get(order.id)?.kill();
+        break;
+      case "start":
+        void start(order, socket);
+        break;
+      case "reset":
+        // Without one: the connection was gone before it came here.
+        tell({ id: order.id, value: socket !== undefined });
+    }
+    socket?.on("error", () => {}).resetAndDestroy();
   });
   process.once("disconnect", async () => {
     if (signalAll("SIGTERM") > 0) await sleep(TERM_MS);

@@ -1,13 +1,16 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import type { BulkEnd } from "../../../../src/protocol/threads/bulk-contract.js";
 import { createChildMemory, createChildTable } from "../../../../src/protocol/threads/child-table.js";
 import { createPace, type Pace } from "../../../../src/protocol/threads/pace.js";
 import { startBulkSend } from "../../../../src/workers/streams/bulk-send.js";
 import { createBulkWatch } from "../../../../src/workers/streams/bulk-watch.js";
 import { connectionKey } from "../../../../src/workers/streams/connection-table.js";
+import type { ResetGuard } from "../../../../src/workers/streams/reset-guard.js";
 import { countSentBytes } from "../../../../src/workers/streams/sent-bytes.js";
+import { compiled } from "../../../support/in-process.js";
+import { childrenOf } from "../../../support/processes.js";
 import { hasSs } from "../../../support/socket-statistics.js";
 import { isAlive, turn, until } from "../../../support/until.js";
 
@@ -28,7 +31,19 @@ interface Sent {
   pid(): number | undefined;
 }
 
-/** Sends by `command` to a client that has asked for it. Without a guard: nothing here tests resets. */
+type GuardModule = typeof import("../../../../src/workers/streams/reset-guard.js");
+
+let guard: ResetGuard;
+beforeAll(async () => {
+  const { createResetGuard } = await compiled<GuardModule>("workers/streams/reset-guard.js");
+  guard = createResetGuard(createChildTable(createChildMemory()));
+});
+afterAll(() => guard.stop());
+
+/** The process that runs the sends. */
+const guardProcess = () => childrenOf(process.pid, "reset-process.js")[0] as number;
+
+/** Sends by `command` to a client that has asked for it. Its connection is not guarded: nothing here tests resets. */
 async function send(command: readonly string[], stalledReaderMs = 60_000, pace?: Pace): Promise<Sent> {
   const server = createServer({ allowHalfOpen: true });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -58,6 +73,7 @@ async function send(command: readonly string[], stalledReaderMs = 60_000, pace?:
     pace,
     children: createChildTable(createChildMemory()),
     guard: {
+      start: guard.start,
       environment: {},
       endWithUs: () => {
         events.push("guarded");
@@ -124,7 +140,7 @@ describe("a command that writes to a client's connection by itself", () => {
     expect(sent.written()).toBeGreaterThanOrEqual(bytes);
     expect(sent.written()).toBeLessThan(bytes + 64);
     expect(sent.bytes()).toBe(hasSs() ? bytes : undefined);
-    expect(sent.events).toEqual(["begun", "guarded", "released", "written", "ended"]);
+    expect(sent.events).toEqual(["begun", "written", "ended"]);
   });
 
   test("that fails ends with what it says, and one that can't be started with why", async () => {
@@ -146,6 +162,47 @@ describe("a command that writes to a client's connection by itself", () => {
     await until("it has ended", () => sent.end() !== undefined, 5_000);
     expect(sent.end()).toEqual({ kind: "gone" });
     await until("nothing of it is left", () => membersOf(group).length === 0, 5_000);
+  });
+
+  test("is a child of the reset process, and not of this one", async () => {
+    const sent = await send(["sleep", "600"]);
+    await until("it runs", () => sent.pid() !== undefined);
+    expect(childrenOf(guardProcess(), "sleep 600")).toEqual([sent.pid()]);
+    sent.cancel();
+    await until("it has ended", () => sent.end() !== undefined);
+  });
+
+  test("ends with the process that runs it, and the next one is run by another", async () => {
+    const sent = await send(["sleep", "600"]);
+    await until("it runs", () => sent.pid() !== undefined);
+    const pid = sent.pid() as number;
+    process.kill(guardProcess(), "SIGKILL");
+    await until("it has ended", () => sent.end() !== undefined);
+    expect(sent.end()).toMatchObject({ kind: "failed", failure: { code: "service.interrupted" } });
+    await until("nothing of it is left", () => !isAlive(pid), 5_000);
+    const next = await send(["echo", "whole"]);
+    await until("it has ended", () => next.end() !== undefined);
+    expect(next.end()).toEqual({ kind: "complete" });
+  });
+
+  test("fails if the process that is to run it hangs, and does not run later", async () => {
+    const hung = guardProcess();
+    process.kill(hung, "SIGSTOP");
+    const sent = await send(["sh", "-c", "echo late; sleep 600"]);
+    await until("it has ended", () => sent.end() !== undefined);
+    expect(sent.end()).toMatchObject({ kind: "failed", failure: { code: "service.interrupted" } });
+    expect(isAlive(hung)).toBe(false);
+    expect(sent.received()).toBe(HEAD.length);
+  });
+
+  test("ends if the process that runs it hangs meanwhile", async () => {
+    const sent = await send(["sleep", "600"]);
+    await until("it runs", () => sent.pid() !== undefined);
+    const pid = sent.pid() as number;
+    process.kill(guardProcess(), "SIGSTOP");
+    await until("it has ended", () => sent.end() !== undefined, 40_000);
+    expect(sent.end()).toMatchObject({ kind: "failed", failure: { code: "service.interrupted" } });
+    await until("nothing of it is left", () => !isAlive(pid), 5_000);
   });
 
   test("ends when it is cancelled, even if it takes no SIGTERM", async () => {
@@ -185,6 +242,7 @@ describe("a command that writes to a client's connection by itself", () => {
     expect(sent.end()).toEqual({ kind: "complete" });
     expect(sent.received() - HEAD.length).toBe(3 * MIB);
     expect(sent.bytes()).toBe(3 * MIB);
+    expect(sent.events).toEqual(["guarded", "begun", "released", "written", "ended"]);
     // The last of it is not waited for: at most what a pipe gives at once.
     expect(performance.now() - startedAt).toBeGreaterThan(1_400);
   });
