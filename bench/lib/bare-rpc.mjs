@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * The reference of `rpc`: a uWebSockets.js server that reads the body, answers with fixed bytes, and does
- * nothing else. Usage: node bare-rpc.mjs BODY HEADERS-AS-JSON-PAIRS
+ * The reference of `rpc` and `websocket`: a uWebSockets.js server that reads the body, answers with fixed bytes, and does
+ * nothing else. A text on a WebSocket at /rpc is answered with the body too, without its last line feed.
+ * Usage: node bare-rpc.mjs BODY HEADERS-AS-JSON-PAIRS
  */
 import { loadUws } from "./load-uws.mjs";
 
@@ -23,6 +24,8 @@ const app = uWS.App().any("/*", (response) => {
     });
   });
 });
+const message = body.trimEnd();
+app.ws("/rpc", { message: (socket) => void socket.send(message, false) });
 /** @type {Listen} */ (app.listen.bind(app))("127.0.0.1", 0, (socket) => {
   if (!socket) process.exit(1);
   process.stdout.write(`http://127.0.0.1:${uWS.us_socket_local_port(socket)}\n`);
