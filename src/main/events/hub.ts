@@ -66,10 +66,15 @@ interface Group {
   pending: NumberedEvent[];
 }
 
+/** What takes less holds up nobody. */
+const LONG_MS = 2;
+const LONGEST_REST_MS = 100;
+
 /**
  * Numbers events from 1 on without gaps, and gives them to their subscribers in this order. An event is
  * written once, and looked at once for each group of subscribers that may and want to know the same. Those of
- * one turn of the event loop go out together at its end.
+ * one turn of the event loop go out together at its end. Where that takes long, those that come next wait as long: so
+ * thousands of subscribers leave half of the thread to calls, and get more events at once.
  * @param most how many events are kept for those who come back.
  */
 export function createEventHub(epoch: string, most: number): EventHub {
@@ -77,20 +82,37 @@ export function createEventHub(epoch: string, most: number): EventHub {
   const groups = new Map<string, Group>();
   /** Of the newest event. */
   let seq = 0;
-  /** Set while some group has pending events: those after `given`. */
-  let flushing: NodeJS.Immediate | undefined;
+  /** Set while some group has pending events, those after `given`: keeps them from being given in time. */
+  let unplan: (() => void) | undefined;
+  /** By performance.now(): nothing is given before. */
+  let restsUntil = 0;
   let given = 0;
   let isClosed = false;
 
+  function plan(): void {
+    const restMs = restsUntil - performance.now();
+    if (restMs > 0) {
+      const timer = setTimeout(flush, restMs);
+      unplan = () => clearTimeout(timer);
+    } else {
+      const immediate = setImmediate(flush);
+      unplan = () => clearImmediate(immediate);
+    }
+  }
+
   function flush(): void {
-    clearImmediate(flushing);
-    flushing = undefined;
+    unplan?.();
+    unplan = undefined;
+    const startedAt = performance.now();
     for (const group of groups.values()) {
       if (group.pending.length === 0) continue;
       const batch = new EventBatch(epoch, group.pending);
       group.pending = [];
       for (const member of group.members) member.take(batch);
     }
+    const endedAt = performance.now();
+    const tookMs = endedAt - startedAt;
+    if (tookMs >= LONG_MS) restsUntil = endedAt + Math.min(tookMs, LONGEST_REST_MS);
   }
 
   function groupOf({ topics, grant }: Wanted): Group {
@@ -139,14 +161,14 @@ export function createEventHub(epoch: string, most: number): EventHub {
       for (const group of groups.values()) {
         if (!concerns(group, event.topic, asSeen)) continue;
         group.pending.push(event);
-        if (flushing) continue;
+        if (unplan) continue;
         given = seq - 1;
-        flushing = setImmediate(flush);
+        plan();
       }
     },
     subscribe,
     get place() {
-      return { epoch, seq: flushing ? given : seq };
+      return { epoch, seq: unplan ? given : seq };
     },
     subscribers: (kind) => {
       const all = [...groups.values()].flatMap(({ members }) => [...members]);

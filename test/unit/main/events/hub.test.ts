@@ -7,7 +7,7 @@ import { createEventHub, type EventHub, type Wanted } from "../../../../src/main
 import { createView, type SeenEvent, seen } from "../../../../src/main/events/visible-events.js";
 import { coversName } from "../../../../src/protocol/access/name-patterns.js";
 import type { Grant } from "../../../../src/protocol/access/roles.js";
-import { turn } from "../../../support/until.js";
+import { turn, until } from "../../../support/until.js";
 
 const ALL: Grant = { role: "read" };
 const mayKnowOf = (grant: Grant, event: SeenEvent["event"]) => createView(grant)(seen(event));
@@ -89,6 +89,34 @@ describe("the hub", () => {
       method: "event",
       params: { seq: 2 },
     });
+  });
+
+  test("after a turn that took long, the next events wait as long, and go out together", async () => {
+    const hub = createEventHub("run", 10);
+    const { batches } = watch(hub);
+    hub.subscribe(wantAll, {
+      kind: "sse",
+      take: () => {
+        const end = performance.now() + 30;
+        while (performance.now() < end);
+      },
+      end: async () => {},
+    });
+    hub.publish(happening);
+    await turn();
+    await turn();
+    expect(batches).toHaveLength(1);
+    const longAt = performance.now();
+    hub.publish(happening);
+    for (let count = 0; count < 3; count++) await turn();
+    hub.publish(happening);
+    await until("they are there", () => batches.length === 2);
+    expect(performance.now() - longAt).toBeGreaterThanOrEqual(25);
+    expect(batches[1]?.events.map(({ seq }) => seq)).toEqual([2, 3]);
+    // Nobody who subscribes meanwhile gets what was before, or waits for it.
+    hub.publish(happening);
+    expect(watch(hub).subscription.seq).toBe(4);
+    expect(batches).toHaveLength(3);
   });
 
   test("a subscriber that has gone gets nothing more, and counts no more", async () => {
