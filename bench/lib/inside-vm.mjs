@@ -11,6 +11,11 @@ const LINK_LIBRARIES = `for file in /lib/x86_64-linux-gnu/*.so*; do
   [ -e /mnt/host/usr$file ] || ln -sf /.vm$file /mnt/host/usr$file
 done`;
 
+/** Ends all daemons in the VM, which has no pkill. The shell that runs this has no text of this form among its arguments. */
+const END_DAEMONS = `for process in /proc/[0-9]*; do
+  case $(tr '\\0' ' ' <$process/cmdline) in *cli.js\\ serve*) kill \${process#/proc/} ;; esac
+done 2>/dev/null || true`;
+
 /**
  * Starts a daemon in the VM, beside its pools. It ends with the VM.
  * @param {import("../run.mjs").Tools} tools
@@ -27,7 +32,7 @@ export async function startInside(tools, vm, pool) {
     { env: vm.env, wrap: (argv) => [vm.exec, "-H", ...argv] },
   );
   // A killed exec.sh leaves it running, and the connection to the VM keeps its output open.
-  tools.defer(() => vm.run("sh", "-c", "pkill -f '[c]li.js serve' || true"));
+  tools.defer(() => vm.run("sh", "-c", END_DAEMONS));
   const to = `127.0.0.1:${port}:127.0.0.1:${port}`;
   const socket = join(String(vm.env.OPENZFS_VM_RUN), "ssh");
   await runCommand(["ssh", "-F", "none", "-S", socket, "-O", "forward", "-L", to, "root@127.0.0.1"]);
