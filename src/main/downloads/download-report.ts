@@ -26,7 +26,7 @@ export function reportDownload(
       code: failure?.code ?? "ok",
       ms: performance.now() - startedAt,
       requestId,
-      peer,
+      client: { peer },
       caller: caller.id,
       operation,
       path,

@@ -19,7 +19,8 @@ export interface AuditFile {
 const NO_AUDIT: AuditFile = { write: () => {}, reopen: () => {}, close: () => {} };
 
 function lineOf(call: CallReport): string {
-  const { caller, peer, method, pool, operation, code, message, requestId } = call;
+  const { caller, client, method, pool, operation, code, message, requestId } = call;
+  const { peer } = client;
   const datasets = operation ? subjectsOf(operation) : [];
   const time = new Date().toISOString();
   const line: AuditRecord = { time, caller, peer, method, pool, datasets, code, message, requestId };

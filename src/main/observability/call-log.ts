@@ -10,10 +10,10 @@ export function logCall(log: Logger, call: CallReport): void {
   const isFailedChange = call.code !== "ok" && isChange(call);
   const level = isFailedChange ? "warn" : "info";
   if (!log.isLevelEnabled(level)) return;
-  const { operation, ms, ...told } = call;
+  const { operation, ms, client, ...told } = call;
   const datasets = operation ? subjectsOf(operation) : [];
   log[level](
-    { ...told, datasets, ms: Math.round(ms * 100) / 100 },
+    { ...told, peer: client.peer, datasets, ms: Math.round(ms * 100) / 100 },
     isFailedChange ? "a change failed" : "call",
   );
 }

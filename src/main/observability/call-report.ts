@@ -12,8 +12,8 @@ export interface CallReport {
   readonly ms: number;
   /** Of the request. Calls of a batch share it. */
   readonly requestId: string;
-  /** The client's address; "" if that is not known. */
-  readonly peer: string;
+  /** `peer`: its address; "" if that is not known. To ask for it may cost a call of the kernel. */
+  readonly client: { readonly peer: string };
   /** The id of its token; undefined where the daemon asks for none. */
   readonly caller?: string | undefined;
   /** Of its trace; undefined unless it is traced. */

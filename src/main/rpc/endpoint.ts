@@ -111,15 +111,15 @@ function refuse10({ reply }: HttpClient, message: string): void {
 }
 
 function answer10(options: RpcOptions, request: Request | InvalidRequest, client: HttpClient): Soon<void> {
-  const { requestId, peer } = client.reply;
   const refuse = (message: string) => {
+    const { requestId } = client.reply;
     options.report({
       method: "",
       pool: "",
       code: "request.malformed",
       ms: 0,
       requestId,
-      peer,
+      client: client.reply,
       detail: message,
     });
     refuse10(client, message);

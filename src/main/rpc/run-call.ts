@@ -66,7 +66,7 @@ export function runCall(
   const pool = planned.ok ? poolOf(planned.value) : "";
   const { client } = context;
   // Later its client may have gone, and a change must be known by it all the same.
-  const peer = planned.ok && !isRead(planned.value.operation) ? client.peer : "";
+  const asked = planned.ok && !isRead(planned.value.operation) ? { peer: client.peer } : client;
   const span = client.span?.child(method.name, "internal", callAttributes(method, planned), startedAt);
   const report = (outcome: Outcome<JsonText>, answer?: unknown) => {
     const failure = outcome.ok ? undefined : outcome.failure;
@@ -77,7 +77,7 @@ export function runCall(
       code: failure?.code ?? "ok",
       ms,
       requestId: client.requestId,
-      peer: peer || client.peer,
+      client: asked,
       caller: caller.id,
       traceId: span?.traceId,
       operation: planned.ok ? planned.value.operation : undefined,

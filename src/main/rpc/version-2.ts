@@ -119,11 +119,12 @@ function reportOwn(
   method: string,
   outcome: Outcome<JsonText>,
   startedAt: number,
-  { client: { requestId, peer }, caller }: Asker,
+  { client, caller }: Asker,
 ): void {
   const ms = performance.now() - startedAt;
   const { code, message } = outcome.ok ? { code: "ok", message: undefined } : outcome.failure;
-  options.report({ method, pool: "", code, ms, requestId, peer, caller: caller.id, message });
+  const { requestId } = client;
+  options.report({ method, pool: "", code, ms, requestId, client, caller: caller.id, message });
 }
 
 /** It has no parameters. */

@@ -4,7 +4,14 @@ import type { Happening } from "../../../../src/main/events/event.js";
 import type { DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
 import type { Operation } from "../../../../src/protocol/storage/operations.js";
 
-const call = { method: "M", pool: "tank", ms: 1, requestId: "r1", peer: "p", caller: "t1" } as const;
+const call = {
+  method: "M",
+  pool: "tank",
+  ms: 1,
+  requestId: "r1",
+  client: { peer: "p" },
+  caller: "t1",
+} as const;
 
 /** What is told of a call: its topic, action and id. */
 function told(operation: Operation | undefined, answer: unknown, code = "ok"): string[] {

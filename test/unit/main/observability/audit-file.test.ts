@@ -19,7 +19,7 @@ const change: CallReport = {
   code: "ok",
   ms: 1,
   requestId: "r1",
-  peer: "192.0.2.1",
+  client: { peer: "192.0.2.1" },
   caller: "0123456789ab",
   operation: { op: "DeleteDataset", name },
 };

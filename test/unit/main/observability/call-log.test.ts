@@ -8,7 +8,8 @@ import { bytes } from "../../../../src/protocol/storage/units.js";
 const name = "tank/guests/g1/disk-0" as DatasetName;
 const snapshot = `${name}@s1` as SnapshotName;
 const create = { op: "CreateVolume", name, size: bytes(1n) } as const;
-const client = { requestId: "r1", peer: "192.0.2.1" };
+const client = { requestId: "r1", client: { peer: "192.0.2.1" } };
+const shownClient = { requestId: "r1", peer: "192.0.2.1" };
 const busy = {
   ...client,
   pool: "tank",
@@ -30,8 +31,10 @@ function linesOf(level: string, call: CallReport): unknown[] {
 
 test("a change that failed is in the log at warn, with what it was about and why", () => {
   const call = { method: "CreateVolume", ...busy, operation: create };
+  const { client: _, ...shown } = busy;
   const line = {
-    ...busy,
+    ...shown,
+    ...shownClient,
     level: 40,
     method: "CreateVolume",
     datasets: [name],
@@ -60,7 +63,7 @@ test.each<[string, CallReport]>([
       level: 30,
       msg: "call",
       method: call.method,
-      ...client,
+      ...shownClient,
       datasets: call.operation && "name" in call.operation ? [call.operation.name] : [],
     },
   ]);

@@ -36,7 +36,7 @@ function open(options: Partial<ChannelOptions> = {}, caller: Caller = ANYONE) {
     run: () => succeed([]),
     runOnTerms: async () => ({ outcome: succeed("null") }),
     runOnNode: () => succeed([]),
-    report: ({ method, requestId, peer }) => told.push(`${method} ${requestId} ${peer}`),
+    report: ({ method, requestId, client }) => told.push(`${method} ${requestId} ${client.peer}`),
     onBug: (error) => bugs.push(error),
     openExtras: () => ({
       own: () => undefined,
