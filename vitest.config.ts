@@ -6,7 +6,7 @@ const retry = process.env.CI ? 1 : 0;
 
 /**
  * - unit: needs no ZFS.
- * - conformance-embedded, -uws, -node: HTTP only, against a daemon. Its pools are on OpenZFS (uws) or in
+ * - conformance-embedded, -token, -uws, -node: HTTP only, against a daemon. Its pools are on OpenZFS (uws) or in
  *   folders (the others; node with CONFORMANCE_NODE_ON=openzfs on OpenZFS). IMAGESTORE_URL makes
  *   the last two test the server that it names.
  * - embedded: faults and streams of embedded pools.
@@ -60,6 +60,16 @@ export default defineConfig({
           sequence: { groupOrder: 1 },
           include: ["test/conformance/**/*.test.ts"],
           globalSetup: ["test/support/conformance-embedded.ts"],
+        },
+      },
+      {
+        test: {
+          name: "conformance-token",
+          ...onBusyMachines,
+          fileParallelism: false,
+          sequence: { groupOrder: 9 },
+          include: ["test/conformance/**/*.test.ts"],
+          globalSetup: ["test/support/conformance-token.ts"],
         },
       },
       {

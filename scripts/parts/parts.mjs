@@ -104,6 +104,7 @@ const TOGETHER = [
   "embedded",
   "conformance-uws",
   "conformance-node",
+  "conformance-token",
   "openzfs",
 ];
 const APART = ["browser", "faults", "fuzz"];

@@ -184,8 +184,10 @@ export function sendTo(url: string, message: Message): Promise<Reply> {
   });
 }
 
-export function createServer(url: string): Server {
-  const send: Server["send"] = (message) => sendTo(url, message);
+/** @param always headers of every request, unless it has its own. */
+export function createServer(url: string, always: Message["headers"] = {}): Server {
+  const send: Server["send"] = (message) =>
+    sendTo(url, { ...message, headers: { ...always, ...message.headers } });
   const post: Server["post"] = (body, headers = {}) =>
     send({ path: RPC_PATH, body, headers: { "Content-Type": "application/json", ...headers } });
   const call: Server["call"] = async (method, params) => {

@@ -7,11 +7,12 @@ import { conformance } from "./suite.js";
 
 conformance("Clients that others wrote", "clients", ({ server, target, own }) => {
   const { hostname, port } = new URL(target.url);
+  const { headers } = target;
   /** What 2.0 says; 1.0 says the first two words alone. */
   const missing = `not found: image ${own}-no-such`;
 
   test("jayson speaks 2.0", async () => {
-    const client = jayson.Client.http({ hostname, port, path: "/rpc" });
+    const client = jayson.Client.http({ hostname, port, path: "/rpc", headers });
     expect(await client.request("DeleteGuestsDisks", { guest: { id: own } })).toMatchObject({
       jsonrpc: "2.0",
       result: { guest: { id: own, disks: [] } },
@@ -28,7 +29,7 @@ conformance("Clients that others wrote", "clients", ({ server, target, own }) =>
   });
 
   test("jayson speaks 1.0", async () => {
-    const client = jayson.Client.http({ hostname, port, path: RPC_PATH, version: 1 });
+    const client = jayson.Client.http({ hostname, port, path: RPC_PATH, version: 1, headers });
     const answered = await client.request("ImageStore.DeleteGuestsDisks", [{ guest: { id: own } }]);
     expect(answered).toMatchObject({ result: { guest: { id: own, disks: [] } }, error: null });
     const refused = await client.request("ImageStore.GetImage", [{ id: `${own}-no-such` }]);
@@ -39,7 +40,7 @@ conformance("Clients that others wrote", "clients", ({ server, target, own }) =>
     const client = new JSONRPCClient(async (request) => {
       const response = await fetch(`${target.url}/rpc`, {
         method: "POST",
-        headers: { "Content-Type": "application/json" },
+        headers: { ...headers, "Content-Type": "application/json" },
         body: JSON.stringify(request),
       });
       if (response.status === 200) client.receive((await response.json()) as JSONRPCResponse);
@@ -66,12 +67,12 @@ conformance("Clients that others wrote", "clients", ({ server, target, own }) =>
   test("fetch reads a compressed reply and a download", async () => {
     const response = await fetch(`${target.url}${RPC_PATH}`, {
       method: "POST",
-      headers: { "Content-Type": "application/json", "Accept-Encoding": "gzip, deflate" },
+      headers: { ...headers, "Content-Type": "application/json", "Accept-Encoding": "gzip, deflate" },
       body: '{"method":"GetImage","params":[{}],"id":1}',
     });
     expect(response.headers.get("content-encoding")).toBe("gzip");
     expect(await response.text()).toBe('{"result":null,"error":"not found","id":1}\n');
-    const download = await fetch(`${target.url}/snapshots/download?id=${own}@no-such`);
+    const download = await fetch(`${target.url}/snapshots/download?id=${own}@no-such`, { headers });
     expect([download.status, await download.text()]).toEqual([404, "not found\n"]);
   });
 
@@ -79,7 +80,7 @@ conformance("Clients that others wrote", "clients", ({ server, target, own }) =>
     const result = await autocannon({
       url: `${target.url}${RPC_PATH}`,
       method: "POST",
-      headers: { "content-type": "application/json" },
+      headers: { ...headers, "content-type": "application/json" },
       body: `{"method":"ImageStore.GetImage","params":[{"id":"${own}-no-such"}],"id":1}`,
       expectBody: '{"result":null,"error":"not found","id":1}\n',
       amount: 2000,

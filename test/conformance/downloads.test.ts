@@ -32,7 +32,7 @@ conformance("Downloads", "downloads", (subject) => {
   function begin(id: string): Promise<{ request: ClientRequest; response: IncomingMessage }> {
     return new Promise((resolve, reject) => {
       const { hostname, port } = new URL(target.url);
-      const request = open({ hostname, port, path: encoded(id), agent: false });
+      const request = open({ hostname, port, path: encoded(id), agent: false, headers: target.headers });
       request.on("error", reject);
       request.on("response", (response) => {
         response.on("error", () => {});

@@ -274,7 +274,7 @@ conformance("Fetching images", "fetches", (subject) => {
     const asked = ids.map((id) =>
       fetch(`${target.url}/rpc`, {
         method: "POST",
-        headers: { "content-type": "application/json" },
+        headers: { ...target.headers, "content-type": "application/json" },
         body: JSON.stringify({ jsonrpc: "2.0", method: "RequestImage", params: { id, type: "kvm" }, id: 1 }),
         signal: gone.signal,
       }).then(

@@ -172,7 +172,8 @@ conformance("Hostile input", "hostile", ({ server, target, pool, own }) => {
   test("a request with two different lengths is answered 400 and runs nothing", async () => {
     const { hostname, port } = new URL(target.url);
     const body = `{"method":"CreateVolume","params":[{"id":"${own}/two-lengths","size":8}],"id":1}`;
-    const head = `POST ${RPC_PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n`;
+    const fields = Object.entries(target.headers).map(([field, value]) => `${field}: ${value}\r\n`);
+    const head = `POST ${RPC_PATH} HTTP/1.1\r\nHost: localhost\r\n${fields.join("")}Content-Type: application/json\r\n`;
     const lengths = `Content-Length: ${body.length}\r\nContent-Length: 3\r\n\r\n`;
     const answer = await new Promise<string>((resolve) => {
       let text = "";

@@ -337,7 +337,7 @@ conformance("JSON-RPC 1.0 over HTTP", "http", ({ server, target, pool }) => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     const ask = () =>
       new Promise<{ text: string; reused: boolean }>((resolve, reject) => {
-        const headers = { ...JSON_TYPE, "Content-Length": NO_IMAGE.length };
+        const headers = { ...target.headers, ...JSON_TYPE, "Content-Length": NO_IMAGE.length };
         const outgoing = open(new URL(RPC_PATH, target.url), { method: "POST", agent, headers });
         outgoing.on("error", reject);
         outgoing.on("response", (incoming) => {

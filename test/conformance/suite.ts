@@ -35,7 +35,14 @@ export function conformance(title: string, file: string, define: (subject: Subje
     const [devices, others] = target.devices;
     return `${volume.startsWith(`${pool}/`) ? devices : others}/${volume}`;
   };
-  const subject = { target, server: createServer(target.url), pool, otherPool, own, deviceOf };
+  const subject = {
+    target,
+    server: createServer(target.url, target.headers),
+    pool,
+    otherPool,
+    own,
+    deviceOf,
+  };
   describe(title, () => {
     afterAll(() => removeOwn(subject));
     define(subject);

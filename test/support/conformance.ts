@@ -1,13 +1,16 @@
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
 import { ZVOL_DEVICES } from "../../src/protocol/storage/names.js";
-import { type DaemonProcess, freePort, startDaemonProcess, vmPool } from "./daemon.js";
+import { CLI, type DaemonProcess, freePort, startDaemonProcess, vmPool } from "./daemon.js";
 import type { Target } from "./target.js";
 import { acquireVm, createPool } from "./vm.js";
 
 const LIMITS = { numFetchers: 2, maxPending: 2, bodyLimitBytes: 1024 * 1024, batchLength: 100 };
+
+const bearer = (token: string) => ({ Authorization: `Bearer ${token}` });
 
 /** A server that runs already. The environment describes it. */
 function targetFromEnvironment(url: string): Target {
@@ -15,6 +18,7 @@ function targetFromEnvironment(url: string): Target {
     IMAGESTORE_POOLS_UNDER_TEST: pools = "",
     IMAGESTORE_IMAGE_PORT,
     IMAGESTORE_SOURCE_PORT,
+    IMAGESTORE_TOKEN,
     IMAGESTORE_DEVICES = `${ZVOL_DEVICES},${ZVOL_DEVICES}`,
   } = process.env;
   const [first, second] = pools.split(",");
@@ -26,6 +30,7 @@ function targetFromEnvironment(url: string): Target {
     imageServicePort: Number(IMAGESTORE_IMAGE_PORT),
     sourcePort: Number(IMAGESTORE_SOURCE_PORT),
     devices: [devices, others],
+    headers: IMAGESTORE_TOKEN ? bearer(IMAGESTORE_TOKEN) : {},
     ...LIMITS,
   };
 }
@@ -36,6 +41,7 @@ async function startTarget(
   transport: "auto" | "uws" | "node",
   devices: readonly [string, string],
   env: NodeJS.ProcessEnv,
+  identity?: Identity,
 ): Promise<{ target: Target; daemon: DaemonProcess }> {
   const [port, imageServicePort, sourcePort] = [await freePort(), await freePort(), await freePort()];
   const daemon = await startDaemonProcess(
@@ -49,12 +55,26 @@ async function startTarget(
       limits: { bodyBytes: LIMITS.bodyLimitBytes, batchLength: LIMITS.batchLength },
       timeouts: { fetchIdleMs: 5_000 },
       log: { level: process.env.IMAGESTORE_TEST_LOG ?? "warn" },
+      ...(identity && { auth: { tokens: identity.file } }),
     },
     env,
   );
   const names = [pools[0].name, pools[1].name] as const;
-  const target = { url: daemon.url, pools: names, imageServicePort, sourcePort, devices, ...LIMITS };
+  const headers = identity ? bearer(identity.token) : {};
+  const target = { url: daemon.url, pools: names, imageServicePort, sourcePort, devices, headers, ...LIMITS };
   return { target, daemon };
+}
+
+/** A file of tokens, and one of them, which may do everything. */
+interface Identity {
+  readonly file: string;
+  readonly token: string;
+}
+
+function createIdentity(folder: string): Identity {
+  const file = join(folder, "tokens.json");
+  const argv = [CLI, "token", "create", "--tokens", file, "--label", "conformance", "--role", "admin"];
+  return { file, token: execFileSync(process.execPath, argv, { encoding: "utf8" }).trim() };
 }
 
 type PoolConfiguration = Readonly<Record<string, unknown>> & { readonly name: string };
@@ -105,6 +125,7 @@ const EMBEDDED_QUOTA_BYTES = 4 * 1024 ** 3;
 export async function setUpEmbedded(
   project: TestProject,
   transport: "auto" | "uws" | "node",
+  { withToken = false } = {},
 ): Promise<() => Promise<void>> {
   const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
   const pool = (name: string) => ({
@@ -115,7 +136,13 @@ export async function setUpEmbedded(
   });
   const pools = [pool("tank"), pool("dozer")] as const;
   const devices = [join(pools[0].folder, "zvol"), join(pools[1].folder, "zvol")] as const;
-  const { target, daemon } = await startTarget(pools, transport, devices, {});
+  const { target, daemon } = await startTarget(
+    pools,
+    transport,
+    devices,
+    {},
+    withToken ? createIdentity(folder) : undefined,
+  );
   project.provide("target", target);
   return () => stopTarget(daemon, "embedded").finally(() => rmSync(folder, { recursive: true, force: true }));
 }

@@ -19,6 +19,8 @@ export interface Target {
   readonly devices: readonly [string, string];
   readonly bodyLimitBytes: number;
   readonly batchLength: number;
+  /** Sent with every request: by whom it is, where the server asks. */
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 /** Why there is no server to test. */
