@@ -19,7 +19,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { bulkConfig, downloadByRing } from "../support/bulk-cases.js";
 import { CLI, type DaemonProcess, freePort, startDaemonProcess } from "../support/daemon.js";
-import { childrenOf } from "../support/processes.js";
+import { descendantsOf } from "../support/processes.js";
 import { createRandomSnapshot } from "../support/random-snapshot.js";
 import { must } from "../support/rpc.js";
 import { mountSmallDisk } from "../support/small-disk.js";
@@ -165,8 +165,8 @@ describe("imagestore snapshot download", () => {
     const dest = `standing-${++lastStanding}`;
     await must(daemon.url, "CreateSnapshot", { id: "guests/g1/disk-0", dest });
     const begun = begin(daemon.url, `guests/g1/disk-0@${dest}`);
-    await until("it sends", () => childrenOf(daemon.pid, SENDER).length === 1);
-    const [sender = 0] = childrenOf(daemon.pid, SENDER);
+    await until("it sends", () => descendantsOf(daemon.pid, SENDER).length === 1);
+    const [sender = 0] = descendantsOf(daemon.pid, SENDER);
     process.kill(sender, "SIGSTOP");
     await until("the partial file is there", () => readdirSync(own).length === 1);
     return { ...begun, sender };
@@ -186,7 +186,7 @@ describe("imagestore snapshot download", () => {
     child.kill("SIGINT");
     expect(await ended).toMatchObject({ signal: "SIGINT", stderr: "" });
     expect(readdirSync(own)).toEqual([]);
-    await until("the sender is gone", () => childrenOf(daemon.pid, SENDER).length === 0);
+    await until("the sender is gone", () => descendantsOf(daemon.pid, SENDER).length === 0);
   });
 
   const disk = mountSmallDisk(mkdtempSync(join(folder, "small-")), 24);
@@ -199,7 +199,7 @@ describe("imagestore snapshot download", () => {
       stderr: expect.stringMatching(/^imagestore: .*x: ENOSPC: .+\n$/),
     });
     expect(readdirSync(disk.path)).toEqual([]);
-    await until("the sender is gone", () => childrenOf(daemon.pid, SENDER).length === 0);
+    await until("the sender is gone", () => descendantsOf(daemon.pid, SENDER).length === 0);
   });
 
   test("goes on by the main port where the other can't be reached", async () => {
@@ -235,8 +235,8 @@ describe("imagestore snapshot download, of a daemon of its own,", () => {
   ])("that is killed during a %s download ends with 3, and leaves nothing", async (_, settings) => {
     const daemon = await start(settings);
     const { ended } = begin(daemon.url, ID);
-    await until("it sends", () => childrenOf(daemon.pid, SENDER).length === 1);
-    const [sender = 0] = childrenOf(daemon.pid, SENDER);
+    await until("it sends", () => descendantsOf(daemon.pid, SENDER).length === 1);
+    const [sender = 0] = descendantsOf(daemon.pid, SENDER);
     process.kill(sender, "SIGSTOP");
     await until("the partial file is there", () => readdirSync(own).length === 1);
     daemon.process.kill("SIGKILL");

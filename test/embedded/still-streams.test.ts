@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { WorkReport } from "../../src/protocol/threads/work-report.js";
 import { bytes, type ImageService, openImageService } from "../conformance/image-service.js";
 import { type DaemonProcess, freePort, startDaemonProcess } from "../support/daemon.js";
-import { childrenOf } from "../support/processes.js";
+import { descendantsOf } from "../support/processes.js";
 import { createRandomSnapshot } from "../support/random-snapshot.js";
 import { call, type Images } from "../support/rpc.js";
 import { until } from "../support/until.js";
@@ -40,7 +40,7 @@ describe("a stream whose process is stopped", () => {
   const stop = async (script: "send" | "receive"): Promise<number> => {
     let pid: number | undefined;
     await until(`it ${script}s`, () => {
-      [pid] = childrenOf(daemon.pid, `embedded/${script}-process.js`);
+      [pid] = descendantsOf(daemon.pid, `embedded/${script}-process.js`);
       return pid !== undefined;
     });
     process.kill(pid as number, "SIGSTOP");

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bytes, type ImageService, openImageService } from "../conformance/image-service.js";
 import { asCompressed } from "../conformance/zfs-stream.js";
 import { CLI, type DaemonProcess, freePort, startDaemonProcess } from "../support/daemon.js";
-import { childrenOf } from "../support/processes.js";
+import { descendantsOf } from "../support/processes.js";
 import { call, type Images, must, type Snapshots, type Volumes } from "../support/rpc.js";
 import { isAlive, until } from "../support/until.js";
 
@@ -46,7 +46,7 @@ describe("streams of an embedded pool", () => {
   };
   /** pids of the processes that the daemon has running for `script`. */
   const processes = (script: "send" | "receive"): number[] =>
-    childrenOf(daemon.pid, `embedded/${script}-process.js`);
+    descendantsOf(daemon.pid, `embedded/${script}-process.js`);
   const device = async (id: string): Promise<string> => {
     const { volumes } = await must<Volumes>(daemon.url, "GetVolume", { id });
     return volumes[0]?.device ?? "";
