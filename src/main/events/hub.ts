@@ -69,6 +69,8 @@ interface Group {
 /** What takes less holds up nobody. */
 const LONG_MS = 2;
 const LONGEST_REST_MS = 100;
+/** So many are not kept waiting: together they must be much less than what may wait for a subscriber. */
+const MOST_WAITING = 200;
 
 /**
  * Numbers events from 1 on without gaps, and gives them to their subscribers in this order. An event is
@@ -89,8 +91,7 @@ export function createEventHub(epoch: string, most: number): EventHub {
   let given = 0;
   let isClosed = false;
 
-  function plan(): void {
-    const restMs = restsUntil - performance.now();
+  function plan(restMs: number): void {
     if (restMs > 0) {
       const timer = setTimeout(flush, restMs);
       unplan = () => clearTimeout(timer);
@@ -98,6 +99,11 @@ export function createEventHub(epoch: string, most: number): EventHub {
       const immediate = setImmediate(flush);
       unplan = () => clearImmediate(immediate);
     }
+  }
+
+  function hurry(): void {
+    unplan?.();
+    plan(0);
   }
 
   function flush(): void {
@@ -161,9 +167,12 @@ export function createEventHub(epoch: string, most: number): EventHub {
       for (const group of groups.values()) {
         if (!concerns(group, event.topic, asSeen)) continue;
         group.pending.push(event);
-        if (unplan) continue;
+        if (unplan) {
+          if (group.pending.length === MOST_WAITING) hurry();
+          continue;
+        }
         given = seq - 1;
-        plan();
+        plan(restsUntil - performance.now());
       }
     },
     subscribe,
