@@ -3,22 +3,15 @@ import { ANYONE } from "../../../../src/main/access/caller.js";
 import type { CallReport } from "../../../../src/main/observability/call-report.js";
 import { createRpcEndpoint } from "../../../../src/main/rpc/endpoint.js";
 import type { Headers, HttpReply, HttpRequest, WholeReply } from "../../../../src/protocol/http/transport.js";
-import { createMethodTable } from "../../../../src/protocol/json-rpc/methods/table.js";
 import { succeed } from "../../../../src/protocol/storage/failures.js";
-import type { PoolName } from "../../../../src/protocol/storage/names.js";
+import { rpcOptions } from "../../../support/rpc-options.js";
 import { silentReply } from "../../../support/silent-reply.js";
 
 const options = {
-  pools: ["tank" as PoolName],
-  methods: createMethodTable(),
-  discover: () => Buffer.from("{}"),
-  batchLength: 10,
-  batchLists: 10,
+  ...rpcOptions,
   bodyBytes: 1_000,
   replyBytes: 1_000,
   replyBytesInFlight: 1_000,
-  runOnTerms: async () => ({ outcome: succeed("") }),
-  runOnNode: () => succeed([]),
   onBug: () => {},
 };
 

@@ -2,9 +2,8 @@ import { expect, test } from "vitest";
 import { ANYONE, type Caller } from "../../../../src/main/access/caller.js";
 import { type ChannelOptions, createRpcChannels } from "../../../../src/main/rpc/rpc-channels.js";
 import type { Channel } from "../../../../src/protocol/http/channel.js";
-import { createMethodTable } from "../../../../src/protocol/json-rpc/methods/table.js";
 import { succeed } from "../../../../src/protocol/storage/failures.js";
-import type { PoolName } from "../../../../src/protocol/storage/names.js";
+import { rpcOptions } from "../../../support/rpc-options.js";
 import { turn } from "../../../support/until.js";
 
 /** A channel with a daemon behind it, whose client takes what was sent when the test says so. */
@@ -25,17 +24,10 @@ function open(options: Partial<ChannelOptions> = {}, caller: Caller = ANYONE) {
     close: (code) => closes.push(code),
   };
   const channels = createRpcChannels({
-    pools: ["tank" as PoolName],
-    methods: createMethodTable(),
-    discover: () => Buffer.from("{}"),
-    batchLength: 10,
-    batchLists: 10,
+    ...rpcOptions,
     bodyBytesInFlight: 10_000,
     replyBytes: 100_000,
     replyBytesInFlight: 100_000,
-    run: () => succeed([]),
-    runOnTerms: async () => ({ outcome: succeed("null") }),
-    runOnNode: () => succeed([]),
     report: ({ method, requestId, client }) => told.push(`${method} ${requestId} ${client.peer}`),
     onBug: (error) => bugs.push(error),
     openExtras: () => ({
