@@ -25,7 +25,7 @@ describe.skipIf("skip" in vm)("two daemons, each with a dataDir of its own, on o
   afterEach(async () => {
     for (const daemon of started.splice(0)) await daemon.stop();
   });
-  afterAll(() => void destroyPool(running, POOL));
+  afterAll(() => destroyPool(running, POOL));
 
   test("the second is refused and told who the first is, and disturbs nothing", async () => {
     const first = await start();

@@ -16,7 +16,7 @@ describe.skipIf("skip" in vm)(`${REQUESTS} concurrent mixed requests on ${DATASE
       process.env.OPENZFS_VM_RUN = running.run;
       return startInProcess({ pools: [vmPool(running, POOL)] });
     },
-    remove: () => void destroyPool(running, POOL),
+    remove: () => destroyPool(running, POOL),
     snapshots: async () =>
       vmExec(running, ["zfs", "list", "-Hp", "-t", "snapshot", "-r", "-o", "name", POOL]).split("\n"),
   });

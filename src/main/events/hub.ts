@@ -86,7 +86,7 @@ export function createEventHub(epoch: string, most: number): EventHub {
   let seq = 0;
   /** Set while some group has pending events, those after `given`: keeps them from being given in time. */
   let unplan: (() => void) | undefined;
-  /** By performance.now(): nothing is given before. */
+  /** By performance.now(): nothing is given before, unless many wait or somebody subscribes. */
   let restsUntil = 0;
   let given = 0;
   let isClosed = false;

@@ -63,10 +63,11 @@ function signalGroup(group: number | undefined, signal: NodeJS.Signals): void {
   } catch {}
 }
 
-/** Ends a process group: by SIGTERM, and what is left of it a second later. */
-export function endGroup(group: number): void {
+/** Ends a process group: by SIGTERM, and what is left of it a second later. Call the returned function if nothing is. */
+export function endGroup(group: number | undefined): () => void {
   signalGroup(group, "SIGTERM");
-  setTimeout(() => signalGroup(group, "SIGKILL"), TERM_MS).unref();
+  const timer = setTimeout(() => signalGroup(group, "SIGKILL"), TERM_MS);
+  return () => clearTimeout(timer);
 }
 
 /** Starts `argv` and notes it in `children` until it has ended. */
@@ -122,9 +123,7 @@ export function startProcess(
     kill: () => {
       if (!isGroup) child.kill("SIGKILL");
       else if (child.exitCode === null && child.signalCode === null) {
-        signalGroup(child.pid, "SIGTERM");
-        const timer = setTimeout(() => signalGroup(child.pid, "SIGKILL"), TERM_MS);
-        child.once("exit", () => clearTimeout(timer));
+        child.once("exit", endGroup(child.pid));
       }
       child.stdin?.destroy();
       child.stdout?.destroy();

@@ -3,7 +3,6 @@ import { internalFailure } from "../../protocol/storage/failures.js";
 import type { BulkEnd, BulkProgress } from "../../protocol/threads/bulk-contract.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
 import type { Pace } from "../../protocol/threads/pace.js";
-import { startProcess } from "../processes/child-process.js";
 import { failureOf } from "../processes/command-failures.js";
 import { succeeded } from "../processes/run-command.js";
 import type { BulkWatch, Look } from "./bulk-watch.js";
@@ -11,6 +10,7 @@ import { type ConnectionKey, type ConnectionRow, readConnections } from "./conne
 import type { SendProcess } from "./guarded-sends.js";
 import { copyPaced } from "./paced-copy.js";
 import type { ResetGuard } from "./reset-guard.js";
+import { startSend } from "./started-send.js";
 
 /** A command that writes to a client's connection by itself. */
 export interface BulkSend {
@@ -63,7 +63,7 @@ const STALLED: BulkEnd = { kind: "stalled" };
  * anything after its request is cut off in the event of the first read.
  *
  * A stream with a pace is copied here instead, from a pipe: the command can't be slowed otherwise. All others are started
- * by the reset process: a fork of the daemon holds up its threads, for 100 ms in all where eight begin at once.
+ * by the reset process: a fork of the daemon holds up its threads.
  */
 export function startBulkSend(options: BulkSendOptions): BulkSend {
   const { socket, key, watch, command: argv } = options;
@@ -161,13 +161,11 @@ export function startBulkSend(options: BulkSendOptions): BulkSend {
   /** Starts the command here, with a pipe, and copies what comes from it. */
   function startPaced(pace: Pace): { readonly process: SendProcess; readonly copied: Promise<number> } {
     const { children, guard } = options;
-    const settings = { stdin: false, stdout: true, isGroup: true, env: guard.environment };
-    const started = startProcess(argv, settings, children);
+    const { command: started, ended } = startSend(argv, true, guard.environment, children);
     const { pid } = started;
     if (pid !== undefined) void started.exited.then(guard.endWithUs(pid));
     const copied = started.stdout ? copyPaced(started.stdout, socket, pace) : Promise.resolve(0);
     copied.catch(() => {});
-    const ended = started.exited.then((exit) => ({ exit, stderr: started.stderrText(), written: undefined }));
     return { process: { pid, begun: Promise.resolve(), ended, kill: started.kill }, copied };
   }
 

@@ -35,7 +35,7 @@ export interface GuardedSends {
 
 interface GuardedSendsOptions {
   readonly children: ChildTable;
-  /** Null: it was not answered. Only while something is asked for, `orderOf` is called. */
+  /** Null: it was not answered. `orderOf` is not called once nothing is asked any more. */
   ask(orderOf: (id: number) => GuardOrder, socket?: Socket, limitMs?: number): Promise<GuardAnswer["value"]>;
   tell(order: GuardOrder): void;
 }

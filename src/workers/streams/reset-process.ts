@@ -9,11 +9,11 @@
 import { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createChildMemory, createChildTable } from "../../protocol/threads/child-table.js";
-import { type CommandProcess, startProcess } from "../processes/child-process.js";
-import { readWrittenNow } from "./bulk-watch.js";
+import type { CommandProcess } from "../processes/child-process.js";
 import { type GuardAnswer, type GuardedEnd, type GuardOrder, parseGuardOrder } from "./guard-order.js";
 import { findMarked, markedEnvironment } from "./marked-processes.js";
 import { countSentBytes } from "./sent-bytes.js";
+import { startSend } from "./started-send.js";
 
 /** As for a cancelled send. */
 const TERM_MS = 1_000;
@@ -50,18 +50,12 @@ function serve(mark: string): void {
       tell({ id, value: null });
       return tell({ id, exit: { kind: "signalled", signal: "SIGPIPE" }, stderr: "", written: null });
     }
-    const options = { stdin: false, stdout: socket, isGroup: true, env: markedEnvironment(mark) };
-    const send = startProcess(argv, options, children);
-    sends.set(id, send);
-    const { pid = null } = send;
-    tell({ id, value: pid });
-    let written: number | null = null;
-    void send.stderrEnd.then(() => {
-      written = (pid === null ? undefined : readWrittenNow(pid)) ?? null;
-    });
-    const exit = await send.exited;
+    const { command, ended } = startSend(argv, socket, markedEnvironment(mark), children);
+    sends.set(id, command);
+    tell({ id, value: command.pid ?? null });
+    const { exit, stderr, written = null } = await ended;
     sends.delete(id);
-    tell({ id, exit, stderr: send.stderrText(), written });
+    tell({ id, exit, stderr, written });
   }
 
   process.on("message", (message, handle) => {

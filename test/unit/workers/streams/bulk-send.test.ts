@@ -242,6 +242,7 @@ describe("a command that writes to a client's connection by itself", () => {
     expect(sent.end()).toEqual({ kind: "complete" });
     expect(sent.received() - HEAD.length).toBe(3 * MIB);
     expect(sent.bytes()).toBe(3 * MIB);
+    expect(sent.written()).toBeGreaterThanOrEqual(3 * MIB);
     expect(sent.events).toEqual(["guarded", "begun", "released", "written", "ended"]);
     // The last of it is not waited for: at most what a pipe gives at once.
     expect(performance.now() - startedAt).toBeGreaterThan(1_400);
