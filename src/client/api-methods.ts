@@ -1,6 +1,7 @@
 /** Made from the definitions of the methods by `npm run docs:api`: not to be changed by hand. */
 
 import type {
+  AbandonReceiveParams,
   CancelJobParams,
   CloneImageParams,
   CloneSnapshotParams,
@@ -16,6 +17,7 @@ import type {
   GetImageParams,
   GetJobParams,
   GetPoolParams,
+  GetSendPlanParams,
   GetSnapshotParams,
   GetVolumeParams,
   GetVolumePropertiesParams,
@@ -26,6 +28,7 @@ import type {
   ListSnapshotsParams,
   ListVolumesParams,
   PromoteVolumeParams,
+  PullVolumeParams,
   RenameVolumeParams,
   RequestImageParams,
   ResizeVolumeParams,
@@ -64,6 +67,32 @@ export interface Methods {
   CreateBookmark: { params: CreateBookmarkParams; result: { readonly bookmarks: readonly [Bookmark] } };
   ListBookmarks: { params: ListBookmarksParams; result: { readonly bookmarks: readonly Bookmark[] } };
   DeleteBookmark: { params: DeleteBookmarkParams; result: { readonly bookmarks: readonly [Bookmark] } };
+  GetSendPlan: {
+    params: GetSendPlanParams;
+    result: {
+      readonly plans: readonly [
+        {
+          readonly id: string;
+          readonly guid: string;
+          readonly isThere: boolean;
+          readonly base: { readonly id: string; readonly guid: string } | null;
+        },
+      ];
+    };
+  };
+  PullVolume: {
+    params: PullVolumeParams;
+    result: {
+      readonly volumes: readonly [Volume];
+      readonly pulled: {
+        readonly snapshot: string;
+        readonly guid: string;
+        readonly bytes: number;
+        readonly full: boolean;
+      };
+    };
+  };
+  AbandonReceive: { params: AbandonReceiveParams; result: { readonly volumes: readonly [Volume] } };
   VerifyDisks: { params: VerifyDisksParams; result: { readonly guest: Guest } };
   CreateGuestDisks: { params: CreateGuestDisksParams; result: { readonly guest: Guest } };
   DeleteGuestsDisks: { params: DeleteGuestsDisksParams; result: { readonly guest: Guest } };
@@ -104,6 +133,9 @@ export const EFFECTS: Readonly<Record<keyof Methods, "read" | "repeatable" | "on
   CreateBookmark: "repeatable",
   ListBookmarks: "read",
   DeleteBookmark: "once",
+  GetSendPlan: "read",
+  PullVolume: "repeatable",
+  AbandonReceive: "once",
   VerifyDisks: "read",
   CreateGuestDisks: "repeatable",
   DeleteGuestsDisks: "repeatable",
@@ -190,6 +222,13 @@ export function methodsOf(call: Call) {
     /** Deletes a bookmark, and answers what was deleted. */
     deleteBookmark: (params: DeleteBookmarkParams, options?: CallOptions) =>
       call("DeleteBookmark", params, options),
+    /** Tells what a receiver needs that is to have a volume's newest snapshot, or the one that is named. A peer asks this before it pulls. The stream can build on `base`, a snapshot or a bookmark that the receiver has as a snapshot: `/snapshots/download?id=ID&from=BASE`. */
+    getSendPlan: (params: GetSendPlanParams, options?: CallOptions) => call("GetSendPlan", params, options),
+    /** Makes a copy of a volume of another daemon, or brings it up to date. The first time everything comes, later only what has changed. The copy is read-only until SetVolume says otherwise. It has its name once it is whole. A transfer that breaks goes on where it broke, on OpenZFS, when the call is repeated. The source keeps a bookmark for each copy: its snapshots may be deleted. See docs/replication.md. */
+    pullVolume: (params: PullVolumeParams, options?: CallOptions) => call("PullVolume", params, options),
+    /** Gives up the receive of a volume that has broken and could go on. What has come of it goes. A volume that was there before stays as it was. It is answered as it is then, with the size 0 if there is none. */
+    abandonReceive: (params: AbandonReceiveParams, options?: CallOptions) =>
+      call("AbandonReceive", params, options),
     /** Tells whether a pool has room for the disks of a guest, and fills in the sizes of images. */
     verifyDisks: (params: VerifyDisksParams, options?: CallOptions) => call("VerifyDisks", params, options),
     /** Makes the disks of a guest, all of them or none. Disks are `guests/ID/disk-N`, clones of images or new volumes, at most `limits.disksPerGuest`. Those that are there are kept, so that a repeat is a success. */

@@ -4,7 +4,7 @@ import { failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { ImageChange } from "../protocol/storage/known-images.js";
 import type { FetchOrder, FetchReport, Operation } from "../protocol/storage/operations.js";
 import type { OutsideNotice } from "../protocol/storage/outside-change.js";
-import type { CompleteImage } from "../protocol/storage/records.js";
+import type { CompleteImage, PulledVolume } from "../protocol/storage/records.js";
 import type {
   ActorControl,
   ActorSettings,
@@ -29,7 +29,7 @@ import { createActorMeasuring } from "./actor/actor-measuring.js";
 import type { ActorSpans } from "./actor/actor-spans.js";
 import { createDatasetLocks } from "./actor/dataset-locks.js";
 import { diagnoseActor } from "./actor/diagnose-actor.js";
-import { createFetchQueue } from "./actor/fetch-queue.js";
+import { callerLeft, createFetchQueue } from "./actor/fetch-queue.js";
 import { writeLongList } from "./actor/list-text.js";
 import { createMailbox } from "./actor/mailbox.js";
 import { measuredLocks } from "./actor/measured-locks.js";
@@ -115,8 +115,7 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
     failed.interrupted,
     (notice: CallerLeft | FetchMoved) => {
       if ("moved" in notice) moves.get(notice.moved)?.();
-      else if (notice.cancels) fetches.cancel(notice.id, notice.caller);
-      else fetches.leave(notice.id, notice.caller);
+      else for (const queue of [fetches, pulls]) callerLeft(queue, notice);
     },
   );
   /** What hears of the bytes of each fetch that runs, by its number. */
@@ -126,6 +125,7 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
   const fetches = createFetchQueue<CompleteImage>(node.numFetchers, node.maxPending, (id, isUnderWay) =>
     announce(isUnderWay ? { fetching: id } : { settled: id }),
   );
+  const pulls = createFetchQueue<PulledVolume>(node.numFetchers, node.maxPending);
   /** What `closeFiles` must close. Each member is set once, as soon as it is open. */
   const open: {
     runner?: Runner;
@@ -181,7 +181,8 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
   async function openDriver({ pool }: ActorSettings): Promise<Outcome<Zfs>> {
     if (pool.driver === "embedded") return openEmbeddedZfs(pool, log, openChangeCounter(task.changes), trace);
     const { volumeProperties, timeouts } = node;
-    const silentMs = Math.max(timeouts.commandMs, SHORTEST_SILENCE_MS);
+    const { commandMs: timeoutMs } = timeouts;
+    const silentMs = Math.max(timeoutMs, SHORTEST_SILENCE_MS);
     const callThreads = Object.values(slots).reduce((sum, count) => sum + count, 0);
     open.runner = startRunner({
       script: RUNNER,
@@ -193,7 +194,6 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
     const inSlot = createKindSlots(slots, commands);
     const run = limitCommands(inSlot, open.runner.run, reportCommand);
     const call = limitCalls(inSlot, open.runner.call, reportCall);
-    const { commandMs: timeoutMs } = timeouts;
     return succeed(openOpenZfs({ settings: pool, volumeProperties, timeoutMs, log, call }, run));
   }
 
@@ -208,6 +208,7 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
       locks,
       board,
       fetches,
+      pulls,
       log,
       liveTags,
       trace,
@@ -240,8 +241,8 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
     open.pool?.end();
     // The driver gives the pool back by a command, so the runner ends after it.
     const released = open.zfs?.close();
-    const timeLimit = new Promise((resolve) => setTimeout(resolve, RELEASE_LIMIT_MS).unref());
-    const ended = Promise.race([released, timeLimit]).then(() => open.runner?.close());
+    const limit = new Promise((resolve) => setTimeout(resolve, RELEASE_LIMIT_MS).unref());
+    const ended = Promise.race([released, limit]).then(() => open.runner?.close());
     await Promise.all([open.records?.close(), released, ended]);
     spans?.flush();
   }
@@ -261,11 +262,8 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
     work: () => board.list(WORK_LISTED, []),
     diagnose: () =>
       diagnoseActor({
-        board,
-        fetches,
-        commands,
+        ...{ board, fetches, commands, slots },
         runner: open.runner,
-        slots,
         holds: open.pool?.holds() ?? [],
       }),
     async drain(graceMs) {

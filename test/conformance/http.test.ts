@@ -356,6 +356,22 @@ conformance("JSON-RPC 1.0 over HTTP", "http", ({ server, target, pool }) => {
     expect(second).toEqual({ text: NOT_FOUND, reused: true });
   });
 
+  test("a reply to a client that wants its connection closed says that it is", async () => {
+    // Without the header, node:http gives the connection to its next request, which fails.
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const ask = (): Promise<string | undefined> =>
+      new Promise((resolve, reject) => {
+        const headers = { ...target.headers, ...JSON_TYPE, connection: "close" };
+        const asked = open(`${target.url}${RPC_PATH}`, { agent, method: "POST", headers }, (reply) => {
+          reply.resume().on("end", () => resolve(reply.headers.connection));
+        });
+        asked.on("error", reject);
+        asked.end(NO_IMAGE);
+      });
+    expect([await ask(), await ask(), await ask()]).toEqual(["close", "close", "close"]);
+    agent.destroy();
+  });
+
   test("a connection serves a HEAD request and one after it", async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     const ask = (method: string) =>

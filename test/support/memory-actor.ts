@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { type Outcome, succeed } from "../../src/protocol/storage/failures.js";
 import { childOf, type DatasetName, type PoolName } from "../../src/protocol/storage/names.js";
 import type { FetchOrder, FetchReport, OperationHandlers } from "../../src/protocol/storage/operations.js";
-import type { CompleteImage } from "../../src/protocol/storage/records.js";
+import type { NodeSettings } from "../../src/protocol/storage/pool-settings.js";
+import type { CompleteImage, PulledVolume } from "../../src/protocol/storage/records.js";
 import type { ActorLog, LogFields, LogLevel } from "../../src/protocol/threads/actor-log.js";
 import {
   createDatasetLocks,
@@ -17,6 +18,7 @@ import { guestOperations } from "../../src/workers/actor/operations/guests.js";
 import { createHolds } from "../../src/workers/actor/operations/holds.js";
 import { imageOperations } from "../../src/workers/actor/operations/images.js";
 import { poolOperations } from "../../src/workers/actor/operations/pools.js";
+import { pullOperations } from "../../src/workers/actor/operations/pulls.js";
 import { sendOperations } from "../../src/workers/actor/operations/sends.js";
 import { snapshotOperations } from "../../src/workers/actor/operations/snapshots.js";
 import { createSpaceReservations } from "../../src/workers/actor/operations/space-reservations.js";
@@ -84,6 +86,7 @@ export function createMemoryRecords(known: Iterable<CompleteImage> = []): Record
     markRun: async (runId) => {
       lastRun = runId;
     },
+    nodeId: async () => "0123456789abcdef",
     importDone: async () => done,
     markImportDone: async () => {
       done = true;
@@ -115,6 +118,7 @@ export function createMemoryActor(
   fetch: (order: FetchOrder) => Promise<Outcome<FetchReport>>,
   around?: Parameters<typeof createDatasetLocks>[0],
   onLocks: (requests: readonly LockRequest[]) => void = () => {},
+  peers: NodeSettings["peers"] = {},
 ): MemoryActor {
   const made = createDatasetLocks(around);
   const locks: DatasetLocks = {
@@ -152,6 +156,7 @@ export function createMemoryActor(
       createSpaceReservations(() => zfs.space(childOf(POOL, "guests"))),
     ),
     ...poolOperations(context),
+    ...pullOperations(context, createFetchQueue<PulledVolume>(2, 2), { peers }, new Map()),
   };
   return { zfs, records, locks, log, handlers, unreleased };
 }

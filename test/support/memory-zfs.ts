@@ -513,6 +513,8 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     estimateSend: async () => 4096,
     sendCommand: (name, { from } = {}) => ["send", ...(from === undefined ? [] : ["-i", from]), name],
     receiveCommand: (target, marks) => ["receive", target, JSON.stringify(marks)],
+    receiveToken: async () => succeed(undefined),
+    abandonReceive: async () => succeed(null),
     finishReceive: async () => succeed(null),
     devices: ZVOL_DEVICES,
     close: async () => {},

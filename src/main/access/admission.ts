@@ -96,6 +96,7 @@ export function datasetsOf(operation: Operation, pool: PoolName): readonly strin
     case "DeleteImage":
       return [`${pool}/images/${operation.id}`];
     case "CloneImage":
+    case "PullVolume":
       return [operation.target];
     case "DescribeSend":
     case "OpenSend": {

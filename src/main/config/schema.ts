@@ -7,6 +7,7 @@ import { MAX_SEND_RATE, MIN_SEND_RATE } from "../../protocol/storage/send-terms.
 import { isLoopback } from "../http/loopback.js";
 import { findFolderClashes } from "./folder-clashes.js";
 import { clientCertificates, listenTls } from "./listen-tls.js";
+import { peers } from "./peer-settings.js";
 import { tracing } from "./tracing-settings.js";
 
 const LOG_LEVELS = ["debug", "info", "warn", "error", "fatal", "silent"] as const;
@@ -250,6 +251,7 @@ export const configSchema = z
     pools: pools.prefault([{ name: "mistify" }]),
     imageService: hostPort.default("image.services.lochness.local"),
     imageSources: z.array(hostPort).default([]),
+    peers: peers.default({}),
     dnsServers: z.array(z.string().min(1)).default([]),
     numFetchers: z.int().min(1).max(1024).default(availableParallelism()),
     maxPending: z.int().min(0).max(100_000).default(256),

@@ -52,6 +52,8 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
       return [{ topic: "volume", action: "created", id: operation.name }];
     case "CloneSnapshot":
       return [{ topic: "volume", action: "created", id: operation.target }];
+    case "PullVolume":
+      return [{ topic: "volume", action: "changed", id: operation.target }];
     case "PromoteVolume":
     case "ResizeVolume":
     case "SetVolume":
@@ -87,6 +89,8 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
     case "VerifyDisks":
     case "GetPool":
     case "Refuse":
+    case "GetSendPlan":
+    case "AbandonReceive":
     case "OpenSend":
     case "DescribeSend":
     case "CloseSend":

@@ -98,6 +98,8 @@ export class UwsReply implements ClosableReply, StreamedReply {
   /** The client disconnected, or the reply is complete as far as its caller is concerned. */
   isClosed = false;
   closeAfter = false;
+  /** The client wants its connection closed: the module does that without a word, and some clients then use it again. */
+  isLast = false;
   span: Span | undefined = undefined;
   /** Released when the request is answered, or its client has gone. */
   onDone: { release(): void } | undefined;
@@ -220,6 +222,7 @@ export class UwsReply implements ClosableReply, StreamedReply {
     const [name, rest] = this.context.headerBlock(headers);
     if (name !== "") this.response.writeHeader(name, rest);
     this.response.writeHeader("X-Request-Id", this.requestId);
+    if (this.isLast) this.response.writeHeader("Connection", "close");
   }
 }
 

@@ -173,6 +173,7 @@ function receive(
   const received = new ReceivedRequest(request, method);
   const requestId = shared.requestIds(received.header("x-request-id"));
   const reply = new UwsReply(response, method === "HEAD", shared.context, requestId);
+  reply.isLast = received.isLast;
   if (received.problem !== undefined) {
     reply.closeAfter = true;
     return reply.send(400, PLAIN_TEXT, `${received.problem}\n`);

@@ -3,7 +3,7 @@ import { DEFINITIONS } from "../../protocol/api/definitions.js";
 import type { Routed } from "../../protocol/json-rpc/methods/method.js";
 import type { JobProgress } from "../../protocol/storage/job-record.js";
 import type { PoolName } from "../../protocol/storage/names.js";
-import { partialOf } from "../../protocol/storage/partial-name.js";
+import { incomingOf, partialOf } from "../../protocol/storage/partial-name.js";
 import { datasetsOf } from "../access/admission.js";
 import type { FetchState } from "../downloads/pending-fetch.js";
 import type { Asker } from "../rpc/node-handlers.js";
@@ -16,9 +16,16 @@ export function mayLast({ operation }: Routed): boolean {
 
 /** The job that the call of a change is. Most end before anybody asks, so it says little until then. */
 export function jobOfCall(routed: Routed, asker: Asker, listFetches: () => readonly FetchState[]): JobStart {
-  const { pool, operation } = routed;
-  if (operation.op !== "RequestImage") return new JobOfCall(routed, asker);
-  return new JobOfCall(routed, asker, createFetchProgress(listFetches, pool, operation.id));
+  const targets = targetsOf(routed);
+  if (targets.length === 0) return new JobOfCall(routed, asker);
+  return new JobOfCall(routed, asker, createFetchProgress(listFetches, routed.pool, targets));
+}
+
+/** What the fetches of an operation may receive into; none where it fetches nothing. */
+function targetsOf({ pool, operation }: Routed): readonly string[] {
+  if (operation.op === "RequestImage") return [partialOf(pool, operation.id)];
+  if (operation.op !== "PullVolume") return [];
+  return [operation.target, incomingOf(pool, operation.target)];
 }
 
 class JobOfCall implements JobStart {
@@ -56,17 +63,16 @@ class JobOfCall implements JobStart {
   }
 }
 
-/** How far the fetch of an image has come. Undefined until it has begun. */
+/** How far a fetch has come. Undefined until it has begun. */
 function createFetchProgress(
   listFetches: () => readonly FetchState[],
   pool: PoolName,
-  id: string,
+  targets: readonly string[],
 ): () => JobProgress | undefined {
-  const target = partialOf(pool, id);
   /** The fetch, once it was seen. */
   let seen: FetchState | undefined;
   return () => {
-    const fetch = listFetches().find((each) => each.owner === pool && each.order.target === target);
+    const fetch = listFetches().find((each) => each.owner === pool && targets.includes(each.order.target));
     seen = fetch ?? seen;
     if (!seen) return undefined;
     const { receivedBytes: bytes, lastByteAt, totalBytes = null } = seen.latest();

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fail, failed, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import { getImage, listImages } from "../../protocol/storage/known-images.js";
 import type { PoolName } from "../../protocol/storage/names.js";
-import { isRead } from "../../protocol/storage/operation-kinds.js";
+import { flightOf, isRead } from "../../protocol/storage/operation-kinds.js";
 import type { Operation } from "../../protocol/storage/operations.js";
 import type { ActorStats, CallerLeft, OpenedActor } from "../../protocol/threads/actor-contract.js";
 import type { ActorDiagnosis } from "../../protocol/threads/actor-diagnosis.js";
@@ -214,9 +214,9 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     // Reads run no command whose log line would be written, unless the log has all.
     if (isRead(operation) && !logsAll) return kept.ask(operation, () => link.call<T>(traced ?? operation));
     const told = traced ?? { ...operation, requestId };
-    if (operation.op !== "RequestImage") return link.call<T>(told);
+    const id = flightOf(operation);
+    if (id === undefined) return link.call<T>(told);
     const caller = ++lastCaller;
-    const { id } = operation;
     client.onDisconnect(() => link.notify({ id, caller } satisfies CallerLeft));
     client.onCancel?.(() => link.notify({ id, caller, cancels: true } satisfies CallerLeft));
     return link.call<T>({ ...told, caller });

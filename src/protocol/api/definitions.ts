@@ -6,6 +6,7 @@ import { IMAGE_DEFINITIONS } from "./image-definitions.js";
 import { JOB_DEFINITIONS } from "./job-definitions.js";
 import { POOL_DEFINITIONS } from "./pool-definitions.js";
 import { SNAPSHOT_DEFINITIONS } from "./snapshot-definitions.js";
+import { TRANSFER_DEFINITIONS } from "./transfer-definitions.js";
 import { VOLUME_DEFINITIONS } from "./volume-definitions.js";
 import { VOLUME_VERB_DEFINITIONS } from "./volume-verb-definitions.js";
 
@@ -16,6 +17,7 @@ export const DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
   ...VOLUME_VERB_DEFINITIONS,
   ...SNAPSHOT_DEFINITIONS,
   ...BOOKMARK_DEFINITIONS,
+  ...TRANSFER_DEFINITIONS,
   ...GUEST_DEFINITIONS,
   ...POOL_DEFINITIONS,
   ...JOB_DEFINITIONS,

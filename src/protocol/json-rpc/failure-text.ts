@@ -15,6 +15,8 @@ function objectOf(operation: AnyOperation, { code }: Failure): string | undefine
   }
   if (operation.op === "CloneSnapshot" && code !== "dataset.not_found") return operation.target;
   if (operation.op === "RenameVolume" && code === "dataset.exists") return operation.target;
+  if (operation.op === "PullVolume")
+    return code === "dataset.not_found" ? operation.source : operation.target;
   if ("root" in operation) return operation.root;
   if ("name" in operation) return operation.name;
   if ("guest" in operation) return `guest ${operation.guest.id}`;

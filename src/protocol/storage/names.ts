@@ -188,6 +188,16 @@ export function renamedSnapshot(snapshot: SnapshotName, dataset: DatasetName): S
   return `${dataset}@${tagOf(snapshot)}` as SnapshotName;
 }
 
+/** The name of what is known to be a snapshot. */
+export function snapshotNameOf({
+  name,
+}: {
+  readonly name: PoolName | DatasetName | SnapshotName;
+}): SnapshotName {
+  if (isSnapshotName(name)) return name;
+  throw new Error(`${name} is no snapshot`);
+}
+
 export function isSnapshotName(name: PoolName | DatasetName | SnapshotName): name is SnapshotName {
   return name.includes("@");
 }

@@ -1,5 +1,5 @@
 import type { AnyOperation, NodeOperationName } from "./node-operations.js";
-import type { OperationName } from "./operations.js";
+import type { Operation, OperationName } from "./operations.js";
 
 /**
  * What an operation does to its pool, or to the jobs of the node:
@@ -37,6 +37,9 @@ const KINDS = {
   CreateBookmark: "change",
   ListBookmarks: "list",
   DeleteBookmark: "change",
+  GetSendPlan: "read",
+  PullVolume: "change",
+  AbandonReceive: "change",
   VerifyDisks: "read",
   CreateGuestDisks: "change",
   DeleteGuestsDisks: "change",
@@ -71,4 +74,10 @@ export function isRead({ op }: Pick<AnyOperation, "op">): boolean {
 /** Whether an operation answers with as many records as the pool has. */
 export function isList(operation: AnyOperation): boolean {
   return KINDS[operation.op] === "list" || ("recursive" in operation && operation.recursive);
+}
+
+/** What the callers of an operation may leave: the fetch of an image, or the pull of a volume. No two are named alike. */
+export function flightOf(operation: Operation): string | undefined {
+  if (operation.op === "RequestImage") return operation.id;
+  return operation.op === "PullVolume" ? operation.target : undefined;
 }

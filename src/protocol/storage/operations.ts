@@ -7,10 +7,11 @@ import type {
   GuestRecord,
   ImageRecord,
   PoolRecord,
+  PulledVolume,
   SnapshotRecord,
   VolumeRecord,
 } from "./records.js";
-import type { SendDescription, SendTerms } from "./send-terms.js";
+import type { SendDescription, SendPlan, SendTerms } from "./send-terms.js";
 import type { Bytes } from "./units.js";
 import type { NewVolumeSettings, SettingChanges } from "./volume-settings.js";
 
@@ -79,6 +80,21 @@ export interface Operations {
   /** Of a dataset and of all below it. */
   ListBookmarks: { ask: { root: DatasetName | PoolName } & Page; answer: readonly BookmarkRecord[] };
   DeleteBookmark: { ask: { dataset: DatasetName; name: BookmarkName }; answer: BookmarkRecord };
+  /**
+   * What a receiver needs of a volume's newest snapshot, or of the one that is named. `have`: the guids of the
+   * snapshots that it has, newest first.
+   */
+  GetSendPlan: { ask: { name: DatasetName | SnapshotName; have: readonly string[] }; answer: SendPlan };
+  /**
+   * Makes or updates a copy of a volume of another daemon. `source`: that volume, or a snapshot of it, as the peer
+   * names it. `force`: what the copy has and its source has not is destroyed. `caller`: as of RequestImage.
+   */
+  PullVolume: {
+    ask: { target: DatasetName; peer: string; source: string; force: boolean; caller?: number };
+    answer: PulledVolume;
+  };
+  /** Gives up a receive into a volume that has broken and could go on: what has come of it goes. */
+  AbandonReceive: { ask: { name: DatasetName }; answer: VolumeRecord };
   VerifyDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
   CreateGuestDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
   DeleteGuestsDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
@@ -154,6 +170,18 @@ export interface FetchOrder {
   readonly command: readonly string[];
   /** The SHA-256 that the body as transferred must have, in hex, if it is known. */
   readonly digest?: string;
+  /** Of the request, beside its own; they go along a redirect to the same host. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** What the stream may be beside a full one of a single snapshot. */
+  readonly allows?: StreamAllowance;
+}
+
+/** Kinds of streams that a receiver takes beside full ones. */
+export interface StreamAllowance {
+  /** It builds on a snapshot that the receiver has. */
+  readonly increments?: boolean;
+  /** It goes on where an earlier one broke. */
+  readonly resumed?: boolean;
 }
 
 export interface FetchReport {

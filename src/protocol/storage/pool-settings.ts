@@ -51,6 +51,18 @@ export interface EmbeddedSettings extends CommonSettings {
 
 export type PoolSettings = OpenZfsSettings | EmbeddedSettings;
 
+/** Another daemon, whose volumes are pulled. */
+export interface PeerSettings {
+  /** `http://HOST:PORT` or `https://HOST:PORT`. */
+  readonly url: string;
+  /** The path of a file with a token of the peer, whose role is `operate`. */
+  readonly tokenFile?: string | undefined;
+  /** The path of the certificates that sign the peer's, in PEM. */
+  readonly caFile?: string | undefined;
+  /** What one stream of it is held to. */
+  readonly bytesPerSecond?: number | undefined;
+}
+
 /** The settings that all pools of a node share. The whole configuration has more. */
 export interface NodeSettings {
   readonly dataDir: string;
@@ -58,6 +70,8 @@ export interface NodeSettings {
   readonly imageService: string;
   /** Hosts (`HOST` or `HOST:PORT`) that a request's `source` may name. */
   readonly imageSources: readonly string[];
+  /** By the names that PullVolume takes. */
+  readonly peers: Readonly<Record<string, PeerSettings>>;
   /** Name servers, `ADDRESS` or `ADDRESS:PORT`. Empty: those of the system. */
   readonly dnsServers: readonly string[];
   /** Image fetches of one pool that run at once. */

@@ -31,6 +31,18 @@ export interface VolumeRecord {
   readonly settings?: VolumeSettings;
 }
 
+/** A copy of another daemon's volume. */
+export interface PulledVolume {
+  readonly volume: VolumeRecord;
+  /** Its newest snapshot, which the source has too. */
+  readonly snapshot: SnapshotName;
+  readonly guid: string;
+  /** Bytes of the streams that came; zero if it had all. */
+  readonly received: number;
+  /** Whether a stream came that built on nothing. */
+  readonly wasFull: boolean;
+}
+
 export interface SnapshotRecord {
   readonly name: SnapshotName;
   /** Bytes written since the previous snapshot. */

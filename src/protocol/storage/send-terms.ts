@@ -38,3 +38,14 @@ export interface SendDescription {
   /** Those that a receiver must know, by the names that zfs uses. The stream may do without some. */
   readonly features: readonly string[];
 }
+
+/** What a receiver that has some snapshots of a volume needs, to have another one of them too. */
+export interface SendPlan {
+  /** The snapshot that is to be sent. */
+  readonly name: SnapshotName;
+  readonly guid: string;
+  /** The receiver has that snapshot. */
+  readonly isThere: boolean;
+  /** What the stream can build on, as the receiver has it; undefined: nothing, so it must be full. */
+  readonly base?: { readonly name: SendFrom; readonly guid: string } | undefined;
+}

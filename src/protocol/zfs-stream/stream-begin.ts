@@ -46,8 +46,9 @@ const FEATURE_NAMES: ReadonlyMap<number, Feature> = new Map(
 );
 
 /** Why a stream with these features in its drr_versioninfo is refused; undefined if it is not. */
-export function refusedFeatureOf(version: bigint): string | undefined {
+export function refusedFeatureOf(version: bigint, mayBeResumed = false): string | undefined {
   for (const [bit, feature] of FEATURE_NAMES) {
+    if (mayBeResumed && feature === "resuming") continue;
     const isSet = ((version >> (FEATURES_SHIFT + BigInt(bit))) & 1n) !== 0n;
     if (isSet && REFUSED_FEATURES[feature] !== undefined) return REFUSED_FEATURES[feature];
   }

@@ -1,3 +1,4 @@
+import type { StreamAllowance } from "../storage/operations.js";
 import { readRecordName, readUint64 } from "./read-record.js";
 import { mayBeStream, refusedFeatureOf } from "./stream-begin.js";
 import { StreamFailure } from "./stream-failure.js";
@@ -75,18 +76,22 @@ function datasetIn(header: DataView): string {
 }
 
 /** Checks each BEGIN of a stream. @returns whether it is the head of a package. Throws StreamFailure. */
-function createBeginCheck(): (header: DataView, littleEndian: boolean, offset: number) => boolean {
+function createBeginCheck({
+  increments = false,
+  resumed = false,
+}: StreamAllowance): (header: DataView, littleEndian: boolean, offset: number) => boolean {
   let first: string | undefined;
   return (header, littleEndian, offset) => {
     const refuse = (reason: string) => new StreamFailure("unsupported", offset, reason);
     const version = header.getBigUint64(PLACE.beginVersion, littleEndian);
-    const feature = refusedFeatureOf(version);
+    const feature = refusedFeatureOf(version, resumed);
     if (feature !== undefined) throw refuse(feature);
     const kind = Number(version & 3n);
     if (kind === HEADER_COMPOUND) return true;
     if (kind !== HEADER_SUBSTREAM)
       throw new StreamFailure("corrupt", offset, `a stream header of type ${kind}`);
-    if (header.getUint32(PLACE.payloadBytes, littleEndian) !== 0) {
+    // The list of a resumed stream says where it goes on.
+    if (!resumed && header.getUint32(PLACE.payloadBytes, littleEndian) !== 0) {
       throw refuse("its header carries a list, as only kinds of streams do that are no image");
     }
     const objset = header.getUint32(PLACE.beginObjsetType, littleEndian);
@@ -98,7 +103,7 @@ function createBeginCheck(): (header: DataView, littleEndian: boolean, offset: n
       throw refuse(`it has ${what}; send one snapshot of one volume, without -R and -I`);
     }
     first = name;
-    if (header.getBigUint64(PLACE.beginFromGuid, littleEndian) !== 0n) {
+    if (!increments && header.getBigUint64(PLACE.beginFromGuid, littleEndian) !== 0n) {
       throw refuse("it is incremental (zfs send -i), an image must be whole");
     }
     return false;
@@ -109,13 +114,14 @@ function createBeginCheck(): (header: DataView, littleEndian: boolean, offset: n
  * Looks at the header of every record of a stream before it is passed on, and at no payload.
  * Refused, by StreamFailure, is what must not reach `zfs receive` as an image: a stream that is
  * redacted (OpenZFS 2.3.2 panics on one without its list of redactions), raw, resumed,
- * deduplicated or incremental, of a filesystem, of several snapshots or volumes, and unknown records.
+ * deduplicated or incremental, of a filesystem, of several snapshots or volumes, and unknown records. `allows`
+ * lets resumed and incremental ones pass.
  * Of a package (zfs send -p, -R) with one snapshot only that snapshot's own stream is passed on: a
  * package's list has properties and holds of whoever made it.
  * What does not begin as a stream at all passes: the receiver refuses it.
  */
-export function createStreamGuard(): StreamGuard {
-  const checkBegin = createBeginCheck();
+export function createStreamGuard(allows: StreamAllowance = {}): StreamGuard {
+  const checkBegin = createBeginCheck(allows);
   const gathered = new Uint8Array(RECORD_BYTES);
   const header = new DataView(gathered.buffer);
   /** How many bytes of a header that spans chunks are there. */

@@ -1,4 +1,5 @@
 import { fail, failed, limitReached, type Outcome } from "../../protocol/storage/failures.js";
+import type { CallerLeft } from "../../protocol/threads/actor-contract.js";
 
 /** Fetches an image. `cancelled` is aborted once nobody wants it any more. */
 type Fetch<T> = (cancelled: AbortSignal) => Promise<Outcome<T>>;
@@ -136,4 +137,13 @@ export function createFetchQueue<T>(
       if (!drop(flight, failed.cancelled)) flight.cancelling.abort();
     },
   };
+}
+
+/** Tells a queue of a client that has gone, or that does not want any more what it asked for. */
+export function callerLeft(
+  queue: Pick<FetchQueue<unknown>, "leave" | "cancel">,
+  { id, caller, cancels }: CallerLeft,
+): void {
+  if (cancels) queue.cancel(id, caller);
+  else queue.leave(id, caller);
 }

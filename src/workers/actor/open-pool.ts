@@ -3,7 +3,7 @@ import type { ImageChange } from "../../protocol/storage/known-images.js";
 import { childOf } from "../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../protocol/storage/operations.js";
 import type { PoolSettings } from "../../protocol/storage/pool-settings.js";
-import type { CompleteImage } from "../../protocol/storage/records.js";
+import type { CompleteImage, PulledVolume } from "../../protocol/storage/records.js";
 import type { ActorSettings } from "../../protocol/threads/actor-contract.js";
 import type { HoldReport } from "../../protocol/threads/actor-diagnosis.js";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
@@ -20,6 +20,7 @@ import { guestOperations } from "./operations/guests.js";
 import { createHolds, releaseHold } from "./operations/holds.js";
 import { imageOperations } from "./operations/images.js";
 import { poolOperations } from "./operations/pools.js";
+import { pullOperations } from "./operations/pulls.js";
 import { sendOperations } from "./operations/sends.js";
 import { snapshotOperations } from "./operations/snapshots.js";
 import { createSpaceReservations } from "./operations/space-reservations.js";
@@ -38,6 +39,7 @@ export interface OpenPoolOptions {
   readonly locks: DatasetLocks;
   readonly board: WorkBoard;
   readonly fetches: FetchQueue<CompleteImage>;
+  readonly pulls: FetchQueue<PulledVolume>;
   readonly log: ActorLog;
   /** Tags of holds of downloads that started before this actor did and still run. */
   readonly liveTags: readonly string[];
@@ -148,7 +150,7 @@ function createHandlers(
   records: Records,
   releaseLater: (hold: HoldRecord) => void,
 ): Pick<OpenedPool, "handlersFor" | "holds"> {
-  const { settings, zfs, locks, fetches, log, liveTags, fetch, announce } = options;
+  const { settings, zfs, locks, fetches, pulls, log, liveTags, fetch, announce } = options;
   const { pool, node, runId } = settings;
   const context: ActorContext = {
     pool: pool.name,
@@ -161,11 +163,14 @@ function createHandlers(
   };
   const holds = createHolds(context, liveTags, releaseLater);
   const guestsRoot = childOf(pool.name, "guests");
+  /** The sources of the pulls that run or wait, by their targets. */
+  const sources = new Map<string, string>();
   const reservations = createSpaceReservations((neededBytes) => zfs.space(guestsRoot, neededBytes));
   const handlersIn = (
     used: ActorContext,
     track: <T extends object>(inner: T, kind: "holds" | "space") => T,
     queue: FetchQueue<CompleteImage>,
+    pullQueue: FetchQueue<PulledVolume>,
   ): OperationHandlers => ({
     ...imageOperations(used, queue, node),
     ...volumeOperations(used),
@@ -175,9 +180,10 @@ function createHandlers(
     ...sendOperations(used, track(holds, "holds")),
     ...guestOperations(used, queue, track(reservations, "space")),
     ...poolOperations(used),
+    ...pullOperations(used, pullQueue, node, sources),
   });
   // Reads share their handlers: they are many, and what they wait for is not noted unless they are traced.
-  const forReads = handlersIn(context, (inner) => inner, fetches);
+  const forReads = handlersIn(context, (inner) => inner, fetches, pulls);
   const handlersFor = (work: Work) =>
     isReadWork(work.name) && !work.spans
       ? forReads
@@ -185,6 +191,7 @@ function createHandlers(
           trackedContext(context, work),
           (inner, kind) => trackedCalls(inner, kind, work),
           trackedFetches(fetches, work),
+          trackedFetches(pulls, work),
         );
   return { handlersFor, holds: holds.list };
 }

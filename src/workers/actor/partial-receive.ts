@@ -1,5 +1,5 @@
 import type { PoolName } from "../../protocol/storage/names.js";
-import { PARTIAL_PREFIX, partialOf } from "../../protocol/storage/partial-name.js";
+import { isOfReceive, partialOf } from "../../protocol/storage/partial-name.js";
 import type { MarkedVolume } from "../drivers/driver.js";
 
 /** Whether we may destroy a dataset as a partial receive: it has such a name and carries our mark. */
@@ -10,5 +10,5 @@ export function isOurPartial(info: MarkedVolume, pool: PoolName): boolean {
 
 /** Whether clients may see a dataset, snapshot or bookmark: partial receives are hidden. */
 export function isPublished({ name }: { readonly name: string }): boolean {
-  return !name.includes(`/images/${PARTIAL_PREFIX}`);
+  return !isOfReceive(name);
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { mkdirSync, renameSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { codeOf, messageOf } from "../../protocol/storage/caught-error.js";
@@ -38,6 +39,8 @@ export interface Records {
   /** The run of the daemon that has last claimed the pool with these records. */
   lastRun(): Promise<string | undefined>;
   markRun(runId: string): Promise<void>;
+  /** Names this daemon to its peers: made once, and the same as long as these records are. */
+  nodeId(): Promise<string>;
   /** Whether the database of mistify-agent-image has been imported. */
   importDone(): Promise<boolean>;
   markImportDone(): Promise<void>;
@@ -58,6 +61,7 @@ const TABLES: readonly string[] = [
 const IMPORT_DONE = "original_imported";
 const HOLDS_SWEPT_BY = "holds_swept_by";
 const LAST_RUN = "last_run";
+const NODE_ID = "node_id";
 
 function imageFromRow(row: SqlRow): CompleteImage {
   return {
@@ -189,6 +193,13 @@ async function openFile(path: string, log: ActorLog): Promise<Records> {
     markHoldsSwept: (runId) => putFact(HOLDS_SWEPT_BY, runId),
     lastRun: () => fact(LAST_RUN),
     markRun: (runId) => putFact(LAST_RUN, runId),
+    async nodeId() {
+      const known = await fact(NODE_ID);
+      if (known !== undefined) return known;
+      const made = randomBytes(8).toString("hex");
+      await putFact(NODE_ID, made);
+      return made;
+    },
     importDone: async () => (await fact(IMPORT_DONE)) !== undefined,
     markImportDone: () => putFact(IMPORT_DONE, new Date().toISOString()),
     close: () => database.close(),

@@ -18,6 +18,8 @@ const READ: Steps = { commands: 2 };
 
 const STEPS: Readonly<Record<Exclude<WorkName, ReadName>, Steps>> = {
   RequestImage: { commands: 8, destroys: 1 },
+  PullVolume: { commands: 40, destroys: 2 },
+  AbandonReceive: { commands: 8, destroys: 1 },
   DeleteImage: { commands: 1, destroys: 1 },
   CloneImage: { commands: 4 },
   CreateVolume: { commands: 5 },

@@ -55,8 +55,20 @@ export interface ZfsTransfers {
   estimateSend(name: SnapshotName, terms?: SendTerms): Promise<number | undefined>;
   /** The argv of a command that writes the stream of a snapshot to its stdout. */
   sendCommand(name: SnapshotName, terms?: SendTerms): readonly string[];
-  /** The argv of a command that creates `target` from the stream on its stdin, with `marks` as user properties. */
-  receiveCommand(target: DatasetName, marks: Readonly<Record<string, string>>): readonly string[];
+  /**
+   * The argv of a command that creates `target` from the stream on its stdin, with `marks` as user properties, or
+   * adds an increment to it. `isResumable`: what has come of a stream that breaks is kept where the driver can,
+   * see `receiveToken`.
+   */
+  receiveCommand(
+    target: DatasetName,
+    marks: Readonly<Record<string, string>>,
+    isResumable?: boolean,
+  ): readonly string[];
+  /** Of a receive into `target` that broke, and that a stream of its token goes on with. Undefined: there is none. */
+  receiveToken(target: DatasetName): Promise<Outcome<string | undefined>>;
+  /** Gives up such a receive: what has come of it goes, and `target` too if it was to be created. */
+  abandonReceive(target: DatasetName): Promise<Outcome<null>>;
   /** Must follow a receiveCommand that exited with 0. Reads find `target` when this has succeeded. */
   finishReceive(target: DatasetName): Promise<Outcome<null>>;
 }

@@ -24,6 +24,8 @@ export interface GetOptions {
   readonly idleMs: number;
   readonly signal: AbortSignal;
   readonly lookup: LookupFunction | undefined;
+  /** Beside its own. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   /** The error of a service that was silent for one of these times. */
   silent(message: string): Error;
 }
@@ -92,7 +94,7 @@ class Exchange {
 
   begin(): void {
     const { url, options, socket, wire } = this;
-    const { connectMs, idleMs, signal, silent } = options;
+    const { connectMs, idleMs, signal, silent, headers } = options;
     if (signal.aborted) return this.fail(signal.reason);
     signal.addEventListener("abort", this.onAbort);
     this.connecting = setTimeout(() => this.fail(silent(`no connection within ${connectMs} ms`)), connectMs);
@@ -110,7 +112,7 @@ class Exchange {
     const request = sendRequest({
       ...urlToHttpOptions(url),
       protocol: "http:",
-      headers: { host: url.host, accept: "*/*", connection: "close" },
+      headers: { ...headers, host: url.host, accept: "*/*", connection: "close" },
       createConnection: () => wire,
     });
     request.on("error", (error) => this.fail(error));

@@ -19,7 +19,7 @@ export class SourceFailure extends Error {
   }
 }
 
-export interface SourceOptions extends Pick<GetOptions, "connectMs" | "idleMs" | "signal"> {
+export interface SourceOptions extends Pick<GetOptions, "connectMs" | "idleMs" | "signal" | "headers"> {
   readonly hosts: ImageHosts;
 }
 
@@ -57,6 +57,11 @@ function checkedLookup(url: URL): LookupFunction {
     });
 }
 
+/** Whether headers for one place, which may be secrets, may go to another: the same host, not less protected. */
+function mayKnow(url: URL, first: URL): boolean {
+  return url.hostname === first.hostname && (url.protocol === "https:" || first.protocol !== "https:");
+}
+
 /**
  * Asks an image source, and follows its redirects. Each hop must be of an allowed host, and no name
  * of a source may lead to this machine or its link.
@@ -74,6 +79,7 @@ export async function openSource(
       throw refuse(url, "the configuration's imageSources does not allow it");
     const reply = await getReply(url, {
       ...options,
+      headers: mayKnow(url, new URL(start)) ? options.headers : undefined,
       lookup: mayBeLocal(options.hosts, url) ? undefined : checkedLookup(url),
       silent: (message) => new SourceFailure("silent", message),
     });

@@ -5,7 +5,7 @@ import { createGunzip } from "node:zlib";
 import { codeOf } from "../../protocol/storage/caught-error.js";
 import { type FailedOutcome, fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import { shownUrl } from "../../protocol/storage/image-hosts.js";
-import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
+import type { FetchOrder, FetchReport, StreamAllowance } from "../../protocol/storage/operations.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
 import { GZIP_HEAD_BYTES, isGzip } from "../../protocol/zfs-stream/gzip.js";
 import { StreamFailure } from "../../protocol/zfs-stream/stream-failure.js";
@@ -85,8 +85,12 @@ interface WayListener {
  * `zfs receive` ends with the last record. Its stdin is gone then, and all that was written has been
  * taken: an end that can't be told is no failure, and its callback would never be called.
  */
-function guardedWayInto(stdin: Writable, { onTaken, onPassed }: WayListener): Writable {
-  const guard = createStreamGuard();
+function guardedWayInto(
+  stdin: Writable,
+  allows: StreamAllowance | undefined,
+  { onTaken, onPassed }: WayListener,
+): Writable {
+  const guard = createStreamGuard(allows);
   let streamBytes = 0;
   /** `done` is called once the command has the bytes: only then others may be in their memory. */
   const pass = (parts: readonly Uint8Array[], done: (error?: Error | null) => void) => {
@@ -128,7 +132,7 @@ function guardedWayInto(stdin: Writable, { onTaken, onPassed }: WayListener): Wr
  * process has ended.
  */
 async function receive(
-  argv: readonly string[],
+  { command: argv, allows }: Pick<FetchOrder, "command" | "allows">,
   children: ChildTable,
   feed: (way: Writable) => Promise<void>,
   { onStart, ...listener }: { readonly onStart: FetchOptions["onStart"] } & WayListener,
@@ -138,7 +142,7 @@ async function receive(
   onStart?.(command.pid);
   let feeding: Feeding = { kind: "complete" };
   if (command.stdin) {
-    const way = guardedWayInto(command.stdin, listener);
+    const way = guardedWayInto(command.stdin, allows, listener);
     // Without this a command's failure would show only with the next byte of a slow image service.
     void command.exited.then((exit) => {
       if (!succeeded({ exit })) way.destroy(new CommandGone("the command has failed"));
@@ -210,7 +214,11 @@ const INTERRUPTED = fail("service.interrupted", "the fetch was given up");
 export async function fetchImage(options: FetchOptions): Promise<Outcome<FetchReport>> {
   const { order, signal } = options;
   try {
-    const { reply, url } = await openSource(order.url, { hosts: order.hosts, ...options });
+    const { reply, url } = await openSource(order.url, {
+      hosts: order.hosts,
+      headers: order.headers,
+      ...options,
+    });
     try {
       if (reply.statusCode !== 200) return statusFailure(reply, shownUrl(url));
       const { "content-length": length } = reply.headers;
@@ -263,7 +271,7 @@ async function receiveBody(
     pourInto(body, gunzip, onIncoming);
     return pipeline(gunzip, way, { signal });
   };
-  const { end, feeding } = await receive(order.command, children, feed, {
+  const { end, feeding } = await receive(order, children, feed, {
     onStart: options.onStart,
     onTaken: () => onMoved?.(),
     onPassed: (passed) => {

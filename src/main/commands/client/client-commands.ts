@@ -14,8 +14,9 @@ import {
 import type { DaemonAddress } from "./daemon-address.js";
 import type { DownloadOptions } from "./download-snapshot.js";
 import { recordLines } from "./record-tables.js";
+import type { Verb } from "./verb.js";
 import type { VerbAnswer } from "./verb-call.js";
-import { VERBS, type Verb } from "./verbs.js";
+import { VERBS } from "./verbs.js";
 
 const DEFAULT_WATCH_S = 2;
 

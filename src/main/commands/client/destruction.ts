@@ -1,8 +1,9 @@
 import { sizeText } from "../../diagnosis/text-layout.js";
 import type { DaemonAddress } from "./daemon-address.js";
 import type { ShownRecord } from "./record-tables.js";
+import type { Verb } from "./verb.js";
 import { callVerb } from "./verb-call.js";
-import { VERBS, type Verb } from "./verbs.js";
+import { VERBS } from "./verbs.js";
 
 type Params = Readonly<Record<string, unknown>>;
 

@@ -2,8 +2,9 @@ import { nearestName } from "../../../protocol/storage/nearest-name.js";
 import { CallFailure, EXIT } from "./call-failure.js";
 import type { DaemonAddress } from "./daemon-address.js";
 import type { ShownRecord } from "./record-tables.js";
+import type { Verb } from "./verb.js";
 import { callVerb } from "./verb-call.js";
-import { VERBS, type Verb } from "./verbs.js";
+import { VERBS } from "./verbs.js";
 
 type Params = Readonly<Record<string, unknown>>;
 

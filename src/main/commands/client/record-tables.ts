@@ -17,6 +17,7 @@ export type RecordKind =
   | "jobs"
   | "properties"
   | "bookmarks"
+  | "plans"
   | "lines";
 
 const text = (value: unknown) =>
@@ -132,6 +133,12 @@ const COLUMNS: Readonly<Record<RecordKind, readonly Column<ShownRecord>[]>> = {
     plain("NAME", "id"),
     plain("GUID", "guid", { goes: 1, isNumber: true }),
     plain("CREATED", "created", { goes: 2, isNumber: true }),
+  ],
+  plans: [
+    plain("SNAPSHOT", "id"),
+    plain("GUID", "guid", { goes: 1, isNumber: true }),
+    { heading: "BASE", cell: ({ base }) => text(Object(base).id) },
+    plain("THERE", "isThere", { goes: 2 }),
   ],
   properties: [
     plain("NAME", "id"),

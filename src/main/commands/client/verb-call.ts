@@ -2,7 +2,7 @@ import { readJson, tokenOf } from "../../../protocol/json-rpc/json.js";
 import type { DaemonAddress } from "./daemon-address.js";
 import { callDaemon } from "./daemon-client.js";
 import type { ShownRecord } from "./record-tables.js";
-import type { Verb } from "./verbs.js";
+import type { Verb } from "./verb.js";
 
 /** So many records of a list are asked for at once. */
 const PAGE = 1_000;

@@ -59,3 +59,8 @@ export function parseTag(value: string, before: unknown): object {
   if (at <= 0) throw new InvalidArgumentError("must be NAME=VALUE");
   return { ...Object(before), [value.slice(0, at)]: value.slice(at + 1) };
 }
+
+/** Texts with commas between them. */
+export function parseList(value: string): readonly string[] {
+  return value.split(",").map((each) => each.trim());
+}

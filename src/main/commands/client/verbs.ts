@@ -1,4 +1,5 @@
-import type { RecordKind } from "./record-tables.js";
+import { TRANSFER_VERBS } from "./transfer-verbs.js";
+import { type Verb, verbsOf } from "./verb.js";
 import {
   blockSize,
   disk,
@@ -7,7 +8,6 @@ import {
   image,
   job,
   needed,
-  type Parameter,
   provisioning,
   size,
   snapshot,
@@ -17,30 +17,7 @@ import {
 } from "./verb-parameters.js";
 import { parseCount, parseMoment, parseSwitch } from "./verb-parsers.js";
 
-/** A command that calls one method of the daemon. */
-export interface Verb {
-  readonly group: "image" | "volume" | "snapshot" | "bookmark" | "guest" | "pool" | "job" | "audit";
-  readonly name: string;
-  readonly method: string;
-  readonly summary: string;
-  readonly arguments: readonly Parameter[];
-  readonly options: readonly Parameter[];
-  /** What the answer holds. `disks`: those of its guest. */
-  readonly records: RecordKind;
-  /** What is gone for good afterwards: a person is asked first. */
-  readonly destroys?: "dataset" | "image" | "disks" | "newer snapshots";
-  /** It may last: a terminal is shown how far it is, and Ctrl-C there cancels it. */
-  readonly lasts?: true;
-  /** Its answer comes in pages. */
-  readonly isList: boolean;
-}
-
 const type = "kvm or container, or what the image service says";
-
-type Row = Partial<Verb> & Pick<Verb, "name" | "method" | "summary">;
-
-const verbsOf = (group: Verb["group"], records: RecordKind, rows: readonly Row[]): Verb[] =>
-  rows.map((row) => ({ group, records, arguments: [], options: [], isList: false, ...row }));
 
 /** Every method of the daemon, as a command. `imagestore call` calls any by its name. */
 export const VERBS: readonly Verb[] = [
@@ -187,6 +164,7 @@ export const VERBS: readonly Verb[] = [
       destroys: "newer snapshots",
     },
   ]),
+  ...TRANSFER_VERBS,
   ...verbsOf("bookmark", "bookmarks", [
     {
       name: "list",

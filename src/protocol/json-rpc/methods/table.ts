@@ -6,6 +6,7 @@ import { jobMethods } from "./jobs.js";
 import type { Method } from "./method.js";
 import { poolMethods } from "./pools.js";
 import { snapshotMethods } from "./snapshots.js";
+import { transferMethods } from "./volume-pulls.js";
 import { volumeVerbs } from "./volume-verbs.js";
 import { volumeMethods } from "./volumes.js";
 
@@ -36,6 +37,7 @@ export function createMethodTable({ disksPerGuest } = { disksPerGuest: 64 }): Me
     ...volumeVerbs,
     ...snapshotMethods,
     ...bookmarkMethods,
+    ...transferMethods,
     ...guestMethods(disksPerGuest),
     ...poolMethods,
     ...jobMethods,

@@ -11,7 +11,7 @@ import { encodeOneVolume, tooLarge } from "./volumes.js";
 const fields = { id: string, pool: string };
 
 /** The volume that a request means, which may be neither an image nor one of imagestore's own folders. */
-function ownVolume(
+export function ownVolume(
   pool: PoolName,
   { dataset, snapshot }: { readonly dataset: DatasetName; readonly snapshot?: string | undefined },
 ): Outcome<DatasetName> {

@@ -8,6 +8,7 @@ import {
   MAX_NAME_BYTES,
   renamedSnapshot,
   type SnapshotName,
+  snapshotNameOf,
 } from "../../../protocol/storage/names.js";
 import type { Ask, OperationHandlers } from "../../../protocol/storage/operations.js";
 import { partialOf } from "../../../protocol/storage/partial-name.js";
@@ -27,8 +28,8 @@ type ImageOperations = Pick<
 >;
 
 /** The name of a snapshot once it is one of `volume`. */
-function snapshotIn(volume: DatasetName, { name }: DatasetInfo): SnapshotName {
-  return renamedSnapshot(name as SnapshotName, volume);
+function snapshotIn(volume: DatasetName, snapshot: DatasetInfo): SnapshotName {
+  return renamedSnapshot(snapshotNameOf(snapshot), volume);
 }
 
 export function imageOperations(

@@ -12,8 +12,9 @@ import type { SendFrom, SendTerms } from "../../../protocol/storage/send-terms.j
 import type { KnownSnapshot, ResumeToken, SendBase } from "../../drivers/transfers-of-driver.js";
 import type { ActorContext } from "./context.js";
 import type { Holds } from "./holds.js";
+import { getSendPlan } from "./send-plan.js";
 
-type SendOperations = Pick<OperationHandlers, "OpenSend" | "DescribeSend" | "CloseSend">;
+type SendOperations = Pick<OperationHandlers, "OpenSend" | "DescribeSend" | "CloseSend" | "GetSendPlan">;
 
 function aboutFrom(code: "dataset.not_found" | "request.invalid", from: SendFrom, what: string) {
   return tellAbout(fail(code, `from: ${from} ${what}`), { object: from, field: "from" });
@@ -126,6 +127,8 @@ export function sendOperations({ zfs, locks }: ActorContext, holds: Holds): Send
       const estimatedBytes = await estimate(parts.value, terms);
       return succeed({ toGuid: to.guid, fromGuid: base?.guid, estimatedBytes, features: features.value });
     },
+
+    GetSendPlan: ({ name, have }) => getSendPlan(zfs, name, have),
 
     CloseSend: ({ name, tag }) => holds.release(name, tag),
   };

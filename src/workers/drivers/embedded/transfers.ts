@@ -174,6 +174,9 @@ export function embeddedTransfers(pool: EmbeddedPool): EmbeddedTransfers {
         receiveRequest(pool, target, files.incomingPath(folder), marks),
       );
     },
+    // What has come of a stream that breaks goes with its process.
+    receiveToken: async () => succeed(undefined),
+    abandonReceive: async () => failed.notFound,
 
     finishReceive: (target) =>
       catchStorageErrors(`cannot receive '${target}'`, async () => {

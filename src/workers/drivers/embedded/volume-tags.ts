@@ -11,6 +11,7 @@ import type { Properties, Zfs } from "../driver.js";
 import type { Catalog, CatalogChange, CatalogView } from "./catalog.js";
 import type { Volume } from "./dataset.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
+import { takeCopy } from "./prepared-copies.js";
 import { catchStorageErrors } from "./storage-errors.js";
 
 /** The properties with these tags; those with "" go. */
@@ -28,10 +29,10 @@ async function findObstacle(
   { catalog, files, accounting }: EmbeddedPool,
   { name, reserved, file, volsize }: Volume,
   { isThick, readonly }: SettingChanges,
+  copied: string | undefined,
 ): Promise<FailedOutcome | undefined> {
-  // What is written to it would be in the snapshot too.
-  if (readonly === false && catalog.countUsers(file) > 1) {
-    return fail("dataset.read_only", `${name} shares its data with a snapshot: it stays read-only`);
+  if (readonly === false && catalog.countUsers(file) > 1 && copied !== file) {
+    return fail("dataset.busy", `${name} was received anew while its data was copied: try again`);
   }
   if (isThick !== true || reserved) return undefined;
   const unwritten = volsize - files.allocatedNow(file);
@@ -56,18 +57,42 @@ export function changeSettings(
     if (foreign) {
       return fail("request.invalid", `${foreign}: an embedded pool leaves this to the file system below it`);
     }
+    const own = changes.readonly === false ? await copyOfShared(pool, name) : succeed(undefined);
+    if (!own.ok) return own;
+    const copy = own.value;
     const decide = async (staged: CatalogView): Promise<Outcome<CatalogChange>> => {
       const volume = staged.find(name);
       if (volume?.type !== "volume") return failed.notFound;
-      const obstacle = await findObstacle(pool, volume, changes);
+      const obstacle = await findObstacle(pool, volume, changes, copy?.of);
       if (obstacle) return obstacle;
       const { readonly = volume.readonly, isThick: reserved = volume.reserved, tags } = changes;
       const properties = withTags(volume.properties, tags);
-      return succeed({ put: [{ ...volume, readonly, reserved, properties }] });
+      const file = copy && copy.of === volume.file ? copy.file : volume.file;
+      return succeed({ put: [{ ...volume, readonly, reserved, properties, file }] });
     };
-    const changed = await pool.transactions.run({ messagePrefix, decide });
-    return changed.ok ? succeed(null) : changed;
+    const newFiles = copy ? [copy.file] : [];
+    const changed = await pool.transactions.run({ messagePrefix, decide, newFiles });
+    if (!changed.ok) return changed;
+    if (copy) {
+      await pool.files.link(name, pool.catalog.find(name)?.file ?? copy.file);
+      await pool.transactions.removeUnusedFiles([copy.file]);
+    }
+    return succeed(null);
   });
+}
+
+/**
+ * A received volume has the same file as its snapshot: what is written to the one would be in the other too. So before
+ * it is writable it gets a copy. Undefined: its file is its own. Fails: pool.no_space.
+ */
+async function copyOfShared(
+  pool: EmbeddedPool,
+  name: DatasetName,
+): Promise<Outcome<{ readonly of: string; readonly file: string } | undefined>> {
+  const volume = pool.catalog.find(name);
+  if (!volume || pool.catalog.countUsers(volume.file) < 2) return succeed(undefined);
+  const copy = await takeCopy(pool, volume, undefined);
+  return copy.ok ? succeed({ of: volume.file, file: copy.value.file }) : copy;
 }
 
 /** The settings of an embedded pool's volumes, from the catalog's memory. */

@@ -1,7 +1,7 @@
 import { fail, succeed } from "../../../protocol/storage/failures.js";
 import { datasetOf } from "../../../protocol/storage/names.js";
 import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
-import { failureOf } from "../../processes/command-failures.js";
+import { failureOf, onlyMissing } from "../../processes/command-failures.js";
 import { succeeded } from "../../processes/run-command.js";
 import type { Properties } from "../driver.js";
 import type { ZfsTransfers } from "../transfers-of-driver.js";
@@ -16,7 +16,7 @@ import { propertyFlags, type ZfsCommands } from "./zfs-commands.js";
 export function openzfsTransfers(
   { name: pool, zfsCommand }: Pick<OpenZfsSettings, "name" | "zfsCommand">,
   volumeProperties: Properties,
-  commands: Pick<ZfsCommands, "zfs" | "zpool">,
+  commands: Pick<ZfsCommands, "zfs" | "zpool" | "change">,
 ): ZfsTransfers {
   return {
     findBase: (name, { from }) => findBase(commands, name, from),
@@ -41,13 +41,21 @@ export function openzfsTransfers(
       return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
     },
     sendCommand: (name, terms) => [...zfsCommand, "send", ...sendArguments(name, terms)],
-    receiveCommand: (target, marks) => [
+    receiveCommand: (target, marks, isResumable = false) => [
       ...zfsCommand,
       "receive",
+      ...(isResumable ? ["-s"] : []),
       "-u",
       ...propertyFlags({ ...volumeProperties, readonly: "on", ...marks }),
       target,
     ],
+    async receiveToken(target) {
+      const end = await commands.zfs(["get", "-Hp", "-o", "value", "receive_resume_token", target]);
+      if (!succeeded(end)) return onlyMissing(end.stderr) ? succeed(undefined) : failureOf(end);
+      const token = end.stdout.trim();
+      return succeed(token === "" || token === "-" ? undefined : token);
+    },
+    abandonReceive: (target) => commands.change(["receive", "-A", target]),
     // `zfs receive` has made the dataset visible when it ends.
     finishReceive: async () => succeed(null),
   };

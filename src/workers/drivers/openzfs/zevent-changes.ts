@@ -1,5 +1,5 @@
 import type { OutsideChange } from "../../../protocol/storage/outside-change.js";
-import { PARTIAL_PREFIX } from "../../../protocol/storage/partial-name.js";
+import { isOfReceive } from "../../../protocol/storage/partial-name.js";
 import type { SeenChange } from "../seen-changes.js";
 import type { Zevent } from "./zevent-text.js";
 
@@ -68,7 +68,7 @@ function datasetChanges(pool: string, name: string, kind: string, text: string):
 
 /** What an image fetch receives has such a name until it is complete. */
 function isPartial(pool: string, name: string): boolean {
-  return name.startsWith(`${pool}/images/${PARTIAL_PREFIX}`);
+  return name.startsWith(`${pool}/`) && isOfReceive(name);
 }
 
 function topicOf(pool: string, name: string): OutsideChange["topic"] {

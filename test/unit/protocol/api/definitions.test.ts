@@ -104,6 +104,7 @@ describe("a definition", () => {
 
   /** What the row says it wants where it gets something else. */
   const EXPECTED: Readonly<Record<string, string>> = {
+    array: "expected array",
     string: "expected string",
     boolean: "expected boolean",
     integer: "expected unsigned 64-bit integer",
@@ -115,7 +116,10 @@ describe("a definition", () => {
     (name, { params, examples }) => {
       for (const [param, { schema }] of Object.entries(params)) {
         const type = schema.$ref ? "object" : String(schema.type);
-        expect(plan(name, { ...examples[0].params, [param]: [] }), param).toMatchObject({
+        expect(
+          plan(name, { ...examples[0].params, [param]: type === "array" ? {} : [] }),
+          param,
+        ).toMatchObject({
           failure: {
             code: "request.malformed",
             message: expect.stringContaining(`${param}: ${EXPECTED[type]}`),

@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { failed, succeed } from "../../../../src/protocol/storage/failures.js";
 import type { ComponentId, DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
 import { isRead } from "../../../../src/protocol/storage/operation-kinds.js";
 import type { OperationName } from "../../../../src/protocol/storage/operations.js";
+import { incomingOf } from "../../../../src/protocol/storage/partial-name.js";
 import { bytes } from "../../../../src/protocol/storage/units.js";
 import type { LockRequest } from "../../../../src/workers/actor/dataset-locks.js";
 import {
@@ -11,9 +12,11 @@ import {
   createMemoryRecords,
   type MemoryActor,
   POOL,
+  receiveOf,
 } from "../../../support/memory-actor.js";
 import { createMemoryZfs } from "../../../support/memory-zfs.js";
 import { mustSucceed as must } from "../../../support/outcomes.js";
+import { startStandInPeer } from "../../../support/stand-in-peer.js";
 
 const SIZE = bytes(1_048_576);
 const id = "ID" as ComponentId;
@@ -183,6 +186,31 @@ const CASES: Record<OperationName, readonly Case[]> = {
       run: ({ handlers }) => must(handlers.DeleteBookmark({ dataset, name: bookmark })),
     },
   ],
+  GetSendPlan: [
+    {
+      when: "",
+      given: ({ zfs }) => {
+        zfs.put(dataset, { type: "volume", volsize: SIZE });
+        zfs.put(snapshot, { volsize: SIZE });
+      },
+      run: ({ handlers }) => must(handlers.GetSendPlan({ name: dataset, have: [] })),
+    },
+  ],
+  PullVolume: [
+    {
+      when: "the first time",
+      run: ({ handlers }) =>
+        must(handlers.PullVolume({ target: dataset, peer: "peer", source: "disk", force: false })),
+    },
+  ],
+  AbandonReceive: [
+    {
+      when: "",
+      given: ({ zfs }) =>
+        zfs.receive(incomingOf(POOL, dataset), { type: "volume", size: SIZE, snapshots: [] }, {}),
+      run: ({ handlers }) => must(handlers.AbandonReceive({ name: dataset })),
+    },
+  ],
   VerifyDisks: [{ when: "", given: request, run: ({ handlers }) => must(handlers.VerifyDisks({ guest })) }],
   CreateGuestDisks: [
     {
@@ -215,6 +243,12 @@ const CASES: Record<OperationName, readonly Case[]> = {
   ],
 };
 
+let peer: Awaited<ReturnType<typeof startStandInPeer>>;
+beforeAll(async () => {
+  peer = await startStandInPeer();
+});
+afterAll(() => peer.close());
+
 /** The locks of each `with` that the case calls, in order. */
 async function locksOf({ given, run }: Case): Promise<string> {
   const zfs = createMemoryZfs(POOL, bytes(2n ** 50n));
@@ -223,20 +257,23 @@ async function locksOf({ given, run }: Case): Promise<string> {
   const actor = createMemoryActor(
     zfs,
     createMemoryRecords(),
-    async () => {
-      const partial = `${POOL}/images/.partial-${id}` as DatasetName;
+    async (order) => {
+      const partial = receiveOf(order).target;
       zfs.receive(partial, { type: "volume", size: SIZE, snapshots: ["s"] }, {});
       return succeed({ receivedBytes: 1, streamBytes: 1 });
     },
     undefined,
     (requests) => void taken.push(requests),
+    { peer: { url: peer.url } },
   );
   await given?.(actor);
   taken.length = 0;
   await run(actor);
   if (taken.length === 0) return "none";
+  const shown = (name: string) =>
+    name.replace(POOL, "POOL").replace(/incoming-[0-9a-f]{32}/, "incoming-HASH");
   const text = (requests: readonly LockRequest[]) =>
-    requests.map(({ name, mode }) => `\`${name.replace(POOL, "POOL")}\` ${mode}`).join(" and ");
+    requests.map(({ name, mode }) => `\`${shown(name)}\` ${mode}`).join(" and ");
   return taken.map(text).join(", then ");
 }
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
 import type { ComponentId, DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
 import type { FetchReport, Operation } from "../../../../src/protocol/storage/operations.js";
-import type { CompleteImage } from "../../../../src/protocol/storage/records.js";
+import type { CompleteImage, PulledVolume } from "../../../../src/protocol/storage/records.js";
 import { bytes } from "../../../../src/protocol/storage/units.js";
 import type { CommandReport, WorkReport } from "../../../../src/protocol/threads/work-report.js";
 import { createDatasetLocks } from "../../../../src/workers/actor/dataset-locks.js";
@@ -51,6 +51,7 @@ async function openActor(
         dataDir: folder.path,
         imageService: "127.0.0.1:1",
         imageSources: [],
+        peers: {},
         dnsServers: [],
         numFetchers: 1,
         maxPending: 4,
@@ -65,6 +66,7 @@ async function openActor(
     locks: createDatasetLocks(),
     board,
     fetches: createFetchQueue<CompleteImage>(1, 4),
+    pulls: createFetchQueue<PulledVolume>(1, 4),
     log,
     liveTags: [],
     fetch,

@@ -1,0 +1,144 @@
+import { type MethodDefinition, optional, pool, required } from "./definition.js";
+import { count, flag, listOf, object, oneOf, orNull, record, text } from "./json-schema.js";
+import { termsParams } from "./terms-params.js";
+
+const guid = "3638339086458732932";
+const volume = { id: "tank/guests/g1/disk-0", size: 10240, device: "/dev/zvol/tank/guests/g1/disk-0" };
+
+export const TRANSFER_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
+  GetSendPlan: {
+    summary:
+      "Tells what a receiver needs that is to have a volume's newest snapshot, or the one that is named",
+    description:
+      "A peer asks this before it pulls. The stream can build on `base`, a snapshot or a bookmark that the receiver has as a snapshot: `/snapshots/download?id=ID&from=BASE`.",
+    params: {
+      id: required(text("The volume, or the snapshot, without the pool or with it.")),
+      have: optional(
+        listOf({ type: "string" }, "The guids of the snapshots that the receiver has, newest first."),
+      ),
+      pool,
+    },
+    result: object({
+      plans: oneOf(
+        object({
+          id: text("The snapshot to send, by its full name."),
+          guid: text("Its guid."),
+          isThere: flag("Whether the receiver has it."),
+          base: orNull(
+            object({
+              id: text("The snapshot, or the bookmark, that the stream can build on."),
+              guid: text("Its guid."),
+            }),
+          ),
+        }),
+      ),
+    }),
+    effect: "read",
+    answeredBy: "pool",
+    failures: {
+      "request.missing_field": "`need an id`",
+      "request.invalid": "`have` holds what is no guid",
+      "dataset.not_found": "`not found`, or it has no snapshot",
+      "dataset.wrong_type": "`not a volume`",
+      "name.invalid": "`not a valid dataset`",
+    },
+    since: "0.1.0",
+    examples: [
+      {
+        name: "for a receiver that has none",
+        params: { id: "guests/g1/disk-0" },
+        result: { plans: [{ id: "tank/guests/g1/disk-0@monday", guid, isThere: false, base: null }] },
+      },
+    ],
+  },
+  PullVolume: {
+    summary: "Makes a copy of a volume of another daemon, or brings it up to date",
+    description:
+      "The first time everything comes, later only what has changed. The copy is read-only until SetVolume says otherwise. It has its name once it is whole. A transfer that breaks goes on where it broke, on OpenZFS, when the call is repeated. The source keeps a bookmark for each copy: its snapshots may be deleted. See docs/replication.md.",
+    params: {
+      id: required(text("The copy, without the pool or with it.")),
+      peer: required(text("The other daemon, by its name in `peers` of the configuration.")),
+      source: required(
+        text("Its volume, whose newest snapshot comes, or one of its snapshots, by the names that it knows."),
+      ),
+      force: optional(
+        flag(
+          "Destroys what the copy has and its source has not: newer snapshots, and what was written to it.",
+        ),
+      ),
+      pool,
+      ...termsParams,
+    },
+    result: object({
+      volumes: oneOf(record("Volume")),
+      pulled: object(
+        {
+          snapshot: text("The newest snapshot that both have, by its full name here."),
+          guid: text("Its guid."),
+          bytes: count("Of the streams that came; 0 where it had all.", "bytes"),
+          full: flag("Whether a stream came that built on nothing."),
+        },
+        [],
+        "What came.",
+      ),
+    }),
+    effect: "repeatable",
+    mayLast: true,
+    answeredBy: "pool",
+    failures: {
+      "request.missing_field": "`need an id`, `need a peer` or `need a source`",
+      "peer.unknown": "the configuration has no such peer",
+      "peer.unreachable": "the peer can't be reached, or has no time",
+      "peer.refused": "the peer refuses: its words follow",
+      "dataset.not_found": "the peer has no such volume or snapshot",
+      "dataset.diverged":
+        "the copy is no copy any more: it is writable, has newer snapshots, or none in common with its source",
+      "dataset.wrong_type": "`not a volume`",
+      "dataset.protected": "it is an image's, the pool's, or `guests`",
+      "dataset.exists": "`dataset already exists`",
+      "dataset.has_clones": "with `force`, a snapshot that must go has clones",
+      "snapshot.held": "with `force`, a snapshot that must go is held",
+      "dataset.busy": "it is in use, or received from elsewhere",
+      "name.invalid": "`not a valid dataset: …`",
+      "stream.cut_short": "the transfer broke: a repeat goes on",
+      "stream.invalid": "the stream can't be received here",
+      "pool.no_space": "`no space left on device`",
+      "job.cancelled": "a client cancelled it",
+    },
+    since: "0.1.0",
+    examples: [
+      {
+        name: "a disk of another node",
+        params: { id: "guests/g1/disk-0", peer: "node2", source: "guests/g1/disk-0" },
+        result: {
+          volumes: [volume],
+          pulled: { snapshot: "tank/guests/g1/disk-0@monday", guid, bytes: 73400320, full: true },
+        },
+      },
+    ],
+  },
+  AbandonReceive: {
+    summary: "Gives up the receive of a volume that has broken and could go on",
+    description:
+      "What has come of it goes. A volume that was there before stays as it was. It is answered as it is then, with the size 0 if there is none.",
+    params: { id: required(text("The volume, without the pool or with it.")), pool, ...termsParams },
+    result: object({ volumes: oneOf(record("Volume")) }),
+    effect: "once",
+    answeredBy: "pool",
+    failures: {
+      "request.missing_field": "`need an id`",
+      "dataset.not_found": "`not found`: nothing of it is left",
+      "dataset.wrong_type": "`not a volume`",
+      "dataset.busy": "it is being received",
+      "name.invalid": "`not a valid dataset: …`",
+    },
+    since: "0.1.0",
+    examples: [
+      {
+        name: "of a new copy",
+        params: { id: "guests/g1/disk-0" },
+        result: { volumes: [{ ...volume, size: 0 }] },
+      },
+    ],
+  },
+};

@@ -1,0 +1,79 @@
+import { fail, failed, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
+import type { PulledVolume } from "../../storage/records.js";
+import type { SendPlan } from "../../storage/send-terms.js";
+import { quote } from "../json-text.js";
+import { arrayOf, boolean, string, struct } from "../params.js";
+import { change, type Method, method } from "./method.js";
+import { onName, onNameExplained } from "./routing.js";
+import { wrongField } from "./send-query.js";
+import { termsFields } from "./terms.js";
+import { ownVolume } from "./volume-verbs.js";
+import { encodeOneVolume } from "./volumes.js";
+
+const fields = { id: string, pool: string };
+
+/** More than any receiver has of one volume. */
+const MOST_GUIDS = 10_000;
+const LONGEST_SOURCE = 512;
+
+const need = (field: string, wanted: string) =>
+  tellAbout(fail("request.missing_field", `need a ${field}`), { field, wanted });
+
+function encodePlan({ name, guid, isThere, base }: SendPlan): string {
+  const from = base ? `{"id":${quote(base.name)},"guid":${quote(base.guid)}}` : "null";
+  return `{"plans":[{"id":${quote(name)},"guid":${quote(guid)},"isThere":${isThere},"base":${from}}]}`;
+}
+
+function encodePulled({ volume, snapshot, guid, received, wasFull }: PulledVolume): string {
+  const pulled = `{"snapshot":${quote(snapshot)},"guid":${quote(guid)},"bytes":${received},"full":${wasFull}}`;
+  return `${encodeOneVolume(volume).slice(0, -1)},"pulled":${pulled}}`;
+}
+
+function checkGuids(have: readonly string[]): Outcome<null> {
+  if (have.length <= MOST_GUIDS && have.every((guid) => /^\d{1,20}$/.test(guid))) return succeed(null);
+  return wrongField("have", `${have.length} texts`, `at most ${MOST_GUIDS} guids, in decimal digits`);
+}
+
+/** Methods that bring volumes from one daemon to another. */
+export const transferMethods: readonly Method[] = [
+  method({
+    struct: "PlanRequest",
+    request: struct({ ...fields, have: arrayOf(string) }),
+    operation: "GetSendPlan",
+    role: "read",
+    plan: ({ have, ...request }, pools) =>
+      onName(pools, request, ({ dataset, snapshot }) => {
+        const checked = checkGuids(have);
+        return checked.ok ? succeed({ op: "GetSendPlan", name: snapshot ?? dataset, have }) : checked;
+      }),
+    encode: encodePlan,
+  }),
+  change({
+    struct: "PullRequest",
+    request: struct({ ...fields, peer: string, source: string, force: boolean, ...termsFields }),
+    operation: "PullVolume",
+    role: "operate",
+    plan: ({ peer, source, force, ...request }, pools) =>
+      onNameExplained(pools, request, (resolved) => {
+        if (peer === "") return need("peer", "a name of the configuration's peers");
+        if (source === "") return need("source", "the volume of the peer, or a snapshot of it");
+        if (source.length > LONGEST_SOURCE || source.startsWith("@")) {
+          return wrongField("source", source.slice(0, 64), "the name of a volume, or of a snapshot of one");
+        }
+        const target = ownVolume(resolved.pool, resolved);
+        return target.ok ? succeed({ op: "PullVolume", target: target.value, peer, source, force }) : target;
+      }),
+    encode: encodePulled,
+  }),
+  change({
+    struct: "VolumeRequest",
+    request: struct({ ...fields, ...termsFields }),
+    operation: "AbandonReceive",
+    role: "operate",
+    plan: (request, pools) =>
+      onNameExplained(pools, request, ({ dataset, snapshot }) =>
+        snapshot === undefined ? succeed({ op: "AbandonReceive", name: dataset }) : failed.notVolume,
+      ),
+    encode: encodeOneVolume,
+  }),
+];

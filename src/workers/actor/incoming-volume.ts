@@ -1,0 +1,79 @@
+import { fail, failed, type Outcome, succeed } from "../../protocol/storage/failures.js";
+import { type DatasetName, renamedSnapshot, snapshotNameOf } from "../../protocol/storage/names.js";
+import { incomingOf } from "../../protocol/storage/partial-name.js";
+import type { DatasetInfo } from "../drivers/driver.js";
+import type { ActorContext } from "./operations/context.js";
+
+/** Where the streams of a volume go, and what has come of them. */
+export interface IncomingVolume {
+  /** The volume itself; until it is complete, a name that no request can name. */
+  readonly into: DatasetName;
+  readonly isPublished: boolean;
+  /** Newest first. */
+  readonly snapshots: readonly DatasetInfo[];
+  /** Of a stream that broke, and can go on. */
+  readonly token: string | undefined;
+}
+
+type Used = Pick<ActorContext, "pool" | "zfs" | "locks">;
+
+async function lookInto(
+  { zfs }: Used,
+  into: DatasetName,
+  isPublished: boolean,
+): Promise<Outcome<IncomingVolume>> {
+  const [snapshots, token] = await Promise.all([zfs.snapshotsOf(into), zfs.receiveToken(into)]);
+  if (!snapshots.ok) return snapshots;
+  if (!token.ok) return token;
+  return succeed({ into, isPublished, snapshots: snapshots.value.toReversed(), token: token.value });
+}
+
+/** Fails: dataset.wrong_type (`target` is no volume), and as the driver's reads do. */
+export async function findIncoming(context: Used, target: DatasetName): Promise<Outcome<IncomingVolume>> {
+  const { pool, zfs } = context;
+  const into = incomingOf(pool, target);
+  const [present, begun] = await Promise.all([zfs.find(target), zfs.find(into)]);
+  if (!present.ok) return present;
+  if (!begun.ok) return begun;
+  if (present.value) {
+    if (present.value.type !== "volume") return failed.notVolume;
+    return lookInto(context, target, true);
+  }
+  if (begun.value) return lookInto(context, into, false);
+  return succeed({ into, isPublished: false, snapshots: [], token: undefined });
+}
+
+/**
+ * Gives up what a stream that broke has left. What was complete before it stays.
+ * Fails: dataset.not_found (there is nothing of that kind), and as destroys do.
+ */
+export async function abandonIncoming(context: Used, target: DatasetName): Promise<Outcome<null>> {
+  const { zfs, locks } = context;
+  const found = await findIncoming(context, target);
+  if (!found.ok) return found;
+  const { into, isPublished, snapshots, token } = found.value;
+  return locks.with([{ name: into, mode: "tree" }], async () => {
+    if (token !== undefined) {
+      const abandoned = await zfs.abandonReceive(into);
+      if (!abandoned.ok || isPublished || snapshots.length === 0) return abandoned;
+    }
+    return isPublished ? failed.notFound : zfs.destroy(into, true);
+  });
+}
+
+/** Gives a volume that is complete its own name. Fails: dataset.exists, and as a rename does. */
+export async function publishIncoming(
+  { zfs, locks }: Used,
+  { into, snapshots: [newest] }: IncomingVolume,
+  target: DatasetName,
+): Promise<Outcome<null>> {
+  if (!newest) return fail("internal", `${into} has no snapshot`);
+  const both = [into, target].map((name) => ({ name, mode: "tree" }) as const);
+  return locks.with(both, async () => {
+    const renamed = await zfs.rename(into, target, true);
+    if (renamed.ok) return renamed;
+    // A command without a clear end may have renamed it all the same.
+    const found = await zfs.find(renamedSnapshot(snapshotNameOf(newest), target));
+    return found.ok && found.value?.guid === newest.guid ? succeed(null) : renamed;
+  });
+}

@@ -1,0 +1,175 @@
+import { createHash } from "node:crypto";
+import { fail, failed, type Outcome, succeed, tellAbout } from "../../../protocol/storage/failures.js";
+import { snapshotNameOf } from "../../../protocol/storage/names.js";
+import type { Ask, OperationHandlers } from "../../../protocol/storage/operations.js";
+import type { NodeSettings } from "../../../protocol/storage/pool-settings.js";
+import type { PulledVolume } from "../../../protocol/storage/records.js";
+import { bytes } from "../../../protocol/storage/units.js";
+import type { FetchQueue } from "../fetch-queue.js";
+import { abandonIncoming, findIncoming, type IncomingVolume, publishIncoming } from "../incoming-volume.js";
+import { openPeer, type Peer } from "../peer-client.js";
+import { keepSourceBookmark, planAtPeer, type SourcePlan } from "../pull-plan.js";
+import { readyForIncrement } from "../ready-for-increment.js";
+import { receiveFromPeer } from "../receive-from-peer.js";
+import type { ActorContext } from "./context.js";
+import { awaitDevice, volumeRecord } from "./volumes.js";
+
+type PullOperations = Pick<OperationHandlers, "PullVolume" | "AbandonReceive">;
+
+/** A source that gets snapshot after snapshot meanwhile is not followed for ever. */
+const MOST_STREAMS = 8;
+
+/**
+ * Copies of volumes of other daemons: made whole once, and then by what has changed. `sources`: of the pulls that
+ * run or wait, by their targets; all operations of a pool share it.
+ */
+export function pullOperations(
+  context: ActorContext,
+  pulls: FetchQueue<PulledVolume>,
+  { peers }: Pick<NodeSettings, "peers">,
+  sources: Map<string, string>,
+): PullOperations {
+  const { pool, zfs, records, log } = context;
+
+  /** What of its source the bookmark of this copy is called there: the same in every run. */
+  async function bookmarkPrefix(target: string): Promise<string> {
+    const copy = `${await records.nodeId()}/${target}`;
+    return `replica-${createHash("sha256").update(copy).digest("hex").slice(0, 16)}-`;
+  }
+
+  /** Receives what the copy lacks of its source. */
+  async function bringUpToDate(
+    ask: Ask<"PullVolume">,
+    peer: Peer,
+    cancelled: AbortSignal,
+  ): Promise<Outcome<Omit<PulledVolume, "volume" | "snapshot">>> {
+    let received = 0;
+    let wasFull = false;
+    for (let streams = 0; streams <= MOST_STREAMS; streams++) {
+      const found = await findIncoming(context, ask.target);
+      if (!found.ok) return found;
+      const planned = await planAtPeer(context, peer, ask.source, found.value, cancelled);
+      if (!planned.ok) return planned;
+      if (planned.value === "token is of no use") {
+        log.info("what a broken receive has left is given up: its source has changed", {
+          volume: ask.target,
+        });
+        const abandoned = await abandonIncoming(context, ask.target);
+        if (!abandoned.ok) return abandoned;
+        continue;
+      }
+      const plan = planned.value;
+      if (plan.isThere) {
+        const kept = await finish(ask, peer, found.value, plan, cancelled);
+        return kept.ok ? succeed({ guid: plan.guid, received, wasFull }) : kept;
+      }
+      const step = await receiveStep(ask, peer, found.value, plan, cancelled);
+      if (!step.ok && step.failure.code === "stream.invalid" && (await hasMoved(found.value, plan))) continue;
+      if (!step.ok) return step;
+      received += step.value;
+      wasFull ||= plan.base === undefined;
+    }
+    return fail("dataset.busy", `${ask.source} of ${peer.name} gets new snapshots faster than they come`);
+  }
+
+  /**
+   * Whether what a broken stream had left is more than when it was asked for the rest: a receive that was killed on
+   * another machine, behind a prefix such as ssh, takes a moment to end.
+   */
+  async function hasMoved({ into }: IncomingVolume, { token }: SourcePlan): Promise<boolean> {
+    if (token === undefined) return false;
+    const now = await zfs.receiveToken(into);
+    return now.ok && now.value !== undefined && now.value !== token;
+  }
+
+  /** Has one stream received. @returns its bytes. */
+  async function receiveStep(
+    { target, force }: Ask<"PullVolume">,
+    peer: Peer,
+    incoming: IncomingVolume,
+    plan: SourcePlan,
+    cancelled: AbortSignal,
+  ): Promise<Outcome<number>> {
+    const ready = await readyForIncrement(context, target, incoming, plan, force);
+    if (!ready.ok) return ready;
+    const received = await receiveFromPeer(context, peer, incoming, plan, cancelled);
+    if (received.ok || incoming.isPublished || incoming.snapshots.length > 0) return received;
+    // Nothing was complete before: what can't go on is of no use.
+    const token = await zfs.receiveToken(incoming.into);
+    if (token.ok && token.value === undefined) await removeUseless(target);
+    return received;
+  }
+
+  async function removeUseless(target: Ask<"PullVolume">["target"]): Promise<void> {
+    const removed = await abandonIncoming(context, target);
+    if (removed.ok || removed.failure.code === "dataset.not_found") return;
+    log.warn("what a broken receive has left could not be removed; the next one tries again", {
+      volume: target,
+      ...removed.failure,
+    });
+  }
+
+  /** Gives a copy that has all its own name. Only then the source may forget what came before. */
+  async function finish(
+    { target, source }: Ask<"PullVolume">,
+    peer: Peer,
+    incoming: IncomingVolume,
+    { guid, id }: SourcePlan,
+    cancelled: AbortSignal,
+  ): Promise<Outcome<null>> {
+    const published = incoming.isPublished ? succeed(null) : await publishIncoming(context, incoming, target);
+    if (!published.ok) return published;
+    const prefix = await bookmarkPrefix(target);
+    const kept = await keepSourceBookmark(peer, { source, id, prefix, guid }, cancelled);
+    if (!kept.ok) {
+      // The copy is whole. Without the bookmark its source must keep the snapshot for the next increment.
+      log.warn("the source of a copy could not keep a bookmark for it", { volume: target, ...kept.failure });
+    }
+    return succeed(null);
+  }
+
+  async function pull(ask: Ask<"PullVolume">, cancelled: AbortSignal): Promise<Outcome<PulledVolume>> {
+    const { target } = ask;
+    const peer = await openPeer(peers, ask.peer);
+    if (!peer.ok) return peer;
+    const done = await bringUpToDate(ask, peer.value, cancelled);
+    if (!done.ok) return done;
+    await awaitDevice(context, target);
+    const [volume, snapshots] = await Promise.all([zfs.find(target), zfs.snapshotsOf(target)]);
+    if (!volume.ok) return volume;
+    if (!snapshots.ok) return snapshots;
+    const snapshot = snapshots.value.find(({ guid }) => guid === done.value.guid);
+    if (!volume.value || !snapshot) return failed.notFound;
+    return succeed({
+      ...done.value,
+      volume: volumeRecord(context, volume.value),
+      snapshot: snapshotNameOf(snapshot),
+    });
+  }
+
+  return {
+    PullVolume: (ask) => {
+      const { target } = ask;
+      const source = JSON.stringify([ask.peer, ask.source, ask.force]);
+      if ((sources.get(target) ?? source) !== source) {
+        const busy = fail("dataset.busy", `${target} is being received from elsewhere`);
+        return Promise.resolve(tellAbout(busy, { object: target }));
+      }
+      sources.set(target, source);
+      const flight = pulls.request(target, (cancelled) => pull(ask, cancelled), ask.caller);
+      return flight.finally(() => {
+        if (!pulls.has(target)) sources.delete(target);
+      });
+    },
+
+    async AbandonReceive({ name }) {
+      if (pulls.has(name))
+        return tellAbout(fail("dataset.busy", `${name} is being received`), { object: name });
+      const abandoned = await abandonIncoming({ pool, zfs, locks: context.locks }, name);
+      if (!abandoned.ok) return abandoned;
+      const left = await zfs.find(name);
+      if (!left.ok) return left;
+      return succeed(volumeRecord(context, left.value ?? { name, volsize: bytes(0) }));
+    },
+  };
+}

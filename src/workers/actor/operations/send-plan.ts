@@ -1,0 +1,61 @@
+import { fail, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import {
+  type DatasetName,
+  datasetOf,
+  isSnapshotName,
+  type SnapshotName,
+  snapshotNameOf,
+} from "../../../protocol/storage/names.js";
+import type { SendPlan } from "../../../protocol/storage/send-terms.js";
+import type { DatasetInfo, Zfs } from "../../drivers/driver.js";
+
+type Base = NonNullable<SendPlan["base"]>;
+
+/** The newest of the receiver's snapshots of which `older` or a bookmark is left. */
+function baseAmong(
+  have: readonly string[],
+  older: readonly DatasetInfo[],
+  bookmarks: readonly Base[],
+): Base | undefined {
+  for (const guid of have) {
+    const snapshot = older.find((each) => each.guid === guid);
+    // A snapshot is held while it is sent from; a bookmark can't be.
+    if (snapshot) return { name: snapshotNameOf(snapshot), guid };
+    const bookmark = bookmarks.find((each) => each.guid === guid);
+    if (bookmark) return bookmark;
+  }
+  return undefined;
+}
+
+/** As GetSendPlan says. Fails: dataset.not_found, dataset.wrong_type (no volume), and as the driver's reads do. */
+export async function getSendPlan(
+  zfs: Pick<Zfs, "find" | "snapshotsOf" | "listBookmarks">,
+  name: DatasetName | SnapshotName,
+  have: readonly string[],
+): Promise<Outcome<SendPlan>> {
+  const volume = isSnapshotName(name) ? datasetOf(name) : name;
+  const found = await zfs.find(volume);
+  if (!found.ok) return found;
+  if (found.value === undefined) return failed.notFound;
+  if (found.value.type !== "volume") return failed.notVolume;
+  const [snapshots, bookmarks] = await Promise.all([zfs.snapshotsOf(volume), zfs.listBookmarks(volume)]);
+  if (!snapshots.ok) return snapshots;
+  if (!bookmarks.ok) return bookmarks;
+  const at = isSnapshotName(name)
+    ? snapshots.value.findIndex((each) => each.name === name)
+    : snapshots.value.length - 1;
+  const to = snapshots.value[at];
+  if (!to)
+    return isSnapshotName(name) ? failed.notFound : fail("dataset.not_found", `${volume} has no snapshot`);
+  const { guid } = to;
+  const older = snapshots.value.slice(0, at);
+  // A bookmark may be of a snapshot that is newer than the one that is named.
+  const newer = new Set(snapshots.value.slice(at).map((each) => each.guid));
+  const usable = bookmarks.value.filter((each) => !newer.has(each.guid));
+  return succeed({
+    name: snapshotNameOf(to),
+    guid,
+    isThere: have.includes(guid),
+    base: baseAmong(have, older, usable),
+  });
+}

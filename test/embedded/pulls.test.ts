@@ -1,0 +1,57 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { open, readFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe } from "vitest";
+import { bulkConfig } from "../support/bulk-cases.js";
+import { type DaemonProcess, freePort, startDaemonProcess } from "../support/daemon.js";
+import { morePullCases, type PullScene, pullCases, sha256 } from "../support/pull-cases.js";
+import { must, type Volumes } from "../support/rpc.js";
+
+const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
+let scene: PullScene;
+
+async function deviceOf({ url }: DaemonProcess, id: string): Promise<string> {
+  const { volumes } = await must<Volumes>(url, "GetVolume", { id });
+  return volumes[0]?.device ?? "";
+}
+
+/** The data of a snapshot, by a clone of it. */
+async function digest(daemon: DaemonProcess, snapshot: string): Promise<string> {
+  const dest = "guests/looked-at";
+  await must(daemon.url, "CloneSnapshot", { id: snapshot, dest });
+  const data = await readFile(await deviceOf(daemon, dest));
+  await must(daemon.url, "DeleteDataset", { id: dest });
+  return sha256(data);
+}
+
+beforeAll(async () => {
+  const start = (node: string, more: object) =>
+    startDaemonProcess({
+      ...bulkConfig(
+        join(folder, node),
+        { name: node, driver: "embedded", folder: join(folder, node, "pool") },
+        {},
+      ),
+      ...more,
+    });
+  const source = await start("one", {});
+  const target = await start("two", {
+    peers: { source: { url: source.url }, gone: { url: `http://127.0.0.1:${await freePort()}` } },
+  });
+  const write: PullScene["write"] = async (id, at, data) => {
+    await using file = await open(await deviceOf(source, id), "r+");
+    await file.write(data, 0, data.length, at);
+  };
+  scene = { source, target, write, digest };
+});
+afterAll(async () => {
+  await scene.target.stop();
+  await scene.source.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe("a pull between two embedded pools", () => {
+  pullCases(() => scene);
+  morePullCases(() => scene);
+});

@@ -1,0 +1,202 @@
+import { createHash, randomBytes } from "node:crypto";
+import { expect, test } from "vitest";
+import type { DaemonProcess } from "./daemon.js";
+import { must, type Snapshots } from "./rpc.js";
+
+const MIB = 1024 * 1024;
+
+interface Pulled {
+  readonly volumes: readonly { readonly id: string; readonly size: number }[];
+  readonly pulled: {
+    readonly snapshot: string;
+    readonly guid: string;
+    readonly bytes: number;
+    readonly full: boolean;
+  };
+}
+
+/** Two nodes, of which one pulls from the other, which it calls `source`. */
+export interface PullScene {
+  readonly source: DaemonProcess;
+  readonly target: DaemonProcess;
+  /** Writes into a volume of the source. */
+  write(id: string, at: number, data: Buffer): Promise<void>;
+  /** The SHA-256 of a snapshot's data, of either node. */
+  digest(daemon: DaemonProcess, snapshot: string): Promise<string>;
+}
+
+export const sha256 = (data: Buffer) => createHash("sha256").update(data).digest("hex");
+
+/** Calls a method as a 2.0 client does. @returns its result, or its error. */
+export async function call20(
+  { url }: Pick<DaemonProcess, "url">,
+  method: string,
+  params: object,
+): Promise<{
+  readonly result?: unknown;
+  readonly error?: { readonly message: string; readonly data: { readonly reason: string } };
+}> {
+  const reply = await fetch(`${url}/rpc`, {
+    method: "POST",
+    headers: { "content-type": "application/json", connection: "close" },
+    body: JSON.stringify({ jsonrpc: "2.0", method, params, id: 1 }),
+  });
+  return (await reply.json()) as Awaited<ReturnType<typeof call20>>;
+}
+
+export const pull = (daemon: DaemonProcess, id: string, more: object = {}) =>
+  must<Pulled>(daemon.url, "PullVolume", { id, peer: "source", source: id, ...more });
+
+async function snapshotsOf(daemon: DaemonProcess, id: string): Promise<readonly string[]> {
+  const { snapshots } = await must<Snapshots>(daemon.url, "ListSnapshots", { id });
+  return snapshots.map((each) => each.id.slice(each.id.indexOf("@") + 1)).sort();
+}
+
+async function bookmarksOf({ url }: DaemonProcess, id: string): Promise<readonly string[]> {
+  const { bookmarks } = await must<{ bookmarks: readonly { id: string }[] }>(url, "ListBookmarks", { id });
+  return bookmarks.map((each) => each.id);
+}
+
+/** A volume of the source with a snapshot `s1` of random data. */
+async function volumeWithSnapshot({ source, write }: PullScene): Promise<string> {
+  const id = `guests/${randomBytes(4).toString("hex")}/disk`;
+  await must(source.url, "CreateVolume", { id, size: 16 });
+  await write(id, 0, randomBytes(4 * MIB));
+  await must(source.url, "CreateSnapshot", { id, dest: "s1" });
+  return id;
+}
+
+/** What pulls do where the pools make a difference. */
+export function pullCases(scene: () => PullScene): void {
+  let id = "";
+
+  async function expectEqual(tag: string): Promise<void> {
+    const { source, target, digest } = scene();
+    expect(await digest(target, `${id}@${tag}`)).toBe(await digest(source, `${id}@${tag}`));
+  }
+
+  test("the first pull brings all, the next ones what has changed, and a third nothing", async () => {
+    id = await volumeWithSnapshot(scene());
+    const { source, target, write } = scene();
+    const first = await pull(target, id);
+    expect(first.pulled).toMatchObject({ snapshot: expect.stringContaining(`${id}@s1`), full: true });
+    expect(first.volumes[0]).toMatchObject({ size: 16 });
+    expect(first.pulled.bytes).toBeGreaterThan(4 * MIB);
+    await expectEqual("s1");
+
+    await write(id, 8 * MIB, randomBytes(MIB));
+    await must(source.url, "CreateSnapshot", { id, dest: "s2" });
+    const second = await pull(target, id);
+    expect(second.pulled).toMatchObject({ snapshot: expect.stringContaining(`${id}@s2`), full: false });
+    expect(second.pulled.bytes).toBeGreaterThan(MIB);
+    expect(second.pulled.bytes).toBeLessThan(1.2 * MIB);
+    await expectEqual("s2");
+
+    const third = await pull(target, id);
+    expect(third.pulled).toEqual({ ...second.pulled, bytes: 0 });
+    expect(await snapshotsOf(target, id)).toEqual(["s1", "s2"]);
+  });
+
+  test("the source keeps one bookmark for a copy, so that its snapshots may go", async () => {
+    id = await volumeWithSnapshot(scene());
+    const { source, target, write } = scene();
+    await pull(target, id);
+    const [first, ...others] = await bookmarksOf(source, id);
+    expect(others).toEqual([]);
+    expect(first).toMatch(/#replica-[0-9a-f]{16}-\d+$/);
+    await must(source.url, "DeleteSnapshot", { id: `${id}@s1` });
+
+    await write(id, 0, randomBytes(MIB));
+    await must(source.url, "CreateSnapshot", { id, dest: "s2" });
+    const { pulled } = await pull(target, id);
+    expect(pulled.full).toBe(false);
+    await expectEqual("s2");
+    const after = await bookmarksOf(source, id);
+    expect(after).toHaveLength(1);
+    expect(after).not.toContain(first);
+  });
+
+  test("a copy that was written to, or has snapshots of its own, is refused, and made equal by force", async () => {
+    id = await volumeWithSnapshot(scene());
+    const { source, target, write } = scene();
+    await pull(target, id);
+    await must(target.url, "SetVolume", { id, readonly: false });
+    await must(target.url, "CreateSnapshot", { id, dest: "own" });
+    await write(id, 0, randomBytes(MIB));
+    await must(source.url, "CreateSnapshot", { id, dest: "s2" });
+
+    const refused = await call20(target, "PullVolume", { id, peer: "source", source: id });
+    expect(refused.error).toMatchObject({
+      message: expect.stringContaining("has newer snapshots than"),
+      data: { reason: "dataset.diverged" },
+    });
+    expect(await snapshotsOf(target, id)).toEqual(["own", "s1"]);
+    await must(target.url, "DeleteSnapshot", { id: `${id}@own` });
+    const writable = await call20(target, "PullVolume", { id, peer: "source", source: id });
+    expect(writable.error).toMatchObject({
+      message: expect.stringContaining("is writable"),
+      data: { reason: "dataset.diverged" },
+    });
+
+    await must(target.url, "CreateSnapshot", { id, dest: "own" });
+    const { pulled } = await pull(target, id, { force: true });
+    expect(pulled.full).toBe(false);
+    expect(await snapshotsOf(target, id)).toEqual(["s1", "s2"]);
+    await expectEqual("s2");
+  });
+}
+
+/** What pulls do on any two nodes. */
+export function morePullCases(scene: () => PullScene): void {
+  let id = "";
+
+  test("a snapshot that is named is pulled, and no later one", async () => {
+    id = await volumeWithSnapshot(scene());
+    const { source, target } = scene();
+    await must(source.url, "CreateSnapshot", { id, dest: "s2" });
+    const { pulled } = await pull(target, id, { source: `${id}@s1` });
+    expect(pulled.snapshot).toMatch(/@s1$/);
+    expect(await snapshotsOf(target, id)).toEqual(["s1"]);
+  });
+
+  test("a volume that is no copy is refused, whatever is forced", async () => {
+    id = await volumeWithSnapshot(scene());
+    const { target } = scene();
+    await must(target.url, "CreateVolume", { id, size: 16 });
+    for (const force of [false, true]) {
+      const refused = await call20(target, "PullVolume", { id, peer: "source", source: id, force });
+      expect(refused.error).toMatchObject({
+        message: expect.stringContaining("has no snapshot in common with its source"),
+        data: { reason: "dataset.diverged" },
+      });
+    }
+    expect(await snapshotsOf(target, id)).toEqual([]);
+  });
+
+  test("what the peer has not, or the configuration, is told", async () => {
+    id = await volumeWithSnapshot(scene());
+    const { source, target } = scene();
+    const asked = async (params: object) => (await call20(target, "PullVolume", { id, ...params })).error;
+    expect(await asked({ peer: "nobody", source: id })).toMatchObject({
+      message: expect.stringContaining("no such peer is configured"),
+      data: { reason: "peer.unknown", wanted: expect.stringMatching(/^source, gone/) },
+    });
+    expect(await asked({ peer: "source", source: "guests/none" })).toMatchObject({
+      message: expect.stringContaining("the peer source: not found"),
+      data: { reason: "dataset.not_found" },
+    });
+    expect(await asked({ peer: "source", source: `${id}@none` })).toMatchObject({
+      data: { reason: "dataset.not_found" },
+    });
+    expect(await asked({ peer: "gone", source: id })).toMatchObject({
+      data: { reason: "peer.unreachable", retryable: true },
+    });
+    await must(source.url, "CreateVolume", { id: `${id}-bare`, size: 16 });
+    expect(await asked({ peer: "source", source: `${id}-bare` })).toMatchObject({
+      message: expect.stringContaining("has no snapshot"),
+      data: { reason: "dataset.not_found" },
+    });
+    const { volumes } = await must<{ volumes: readonly { id: string }[] }>(target.url, "ListVolumes", {});
+    expect(volumes.filter((each) => each.id.includes(id) || each.id.includes("incoming"))).toEqual([]);
+  });
+}
