@@ -14,6 +14,8 @@ import type {
   DeleteGuestsDisksParams,
   DeleteImageParams,
   DeleteSnapshotParams,
+  FenceVolumeParams,
+  FinishMigrationParams,
   GetImageParams,
   GetJobParams,
   GetPoolParams,
@@ -27,6 +29,7 @@ import type {
   ListJobsParams,
   ListSnapshotsParams,
   ListVolumesParams,
+  MigrateVolumeParams,
   PromoteVolumeParams,
   PullVolumeParams,
   RenameVolumeParams,
@@ -35,6 +38,7 @@ import type {
   RollbackSnapshotParams,
   SetVolumeParams,
   SnapshotGuestParams,
+  UnfenceVolumeParams,
   VerifyDisksParams,
   WaitJobParams,
 } from "./api-params.js";
@@ -92,6 +96,32 @@ export interface Methods {
       };
     };
   };
+  MigrateVolume: {
+    params: MigrateVolumeParams;
+    result: {
+      readonly volumes: readonly [Volume];
+      readonly pulled: {
+        readonly snapshot: string;
+        readonly guid: string;
+        readonly bytes: number;
+        readonly full: boolean;
+      };
+    };
+  };
+  FinishMigration: {
+    params: FinishMigrationParams;
+    result: {
+      readonly volumes: readonly [Volume];
+      readonly pulled: {
+        readonly snapshot: string;
+        readonly guid: string;
+        readonly bytes: number;
+        readonly full: boolean;
+      };
+    };
+  };
+  FenceVolume: { params: FenceVolumeParams; result: { readonly snapshots: readonly [Snapshot] } };
+  UnfenceVolume: { params: UnfenceVolumeParams; result: { readonly volumes: readonly [Volume] } };
   AbandonReceive: { params: AbandonReceiveParams; result: { readonly volumes: readonly [Volume] } };
   VerifyDisks: { params: VerifyDisksParams; result: { readonly guest: Guest } };
   CreateGuestDisks: { params: CreateGuestDisksParams; result: { readonly guest: Guest } };
@@ -135,7 +165,11 @@ export const EFFECTS: Readonly<Record<keyof Methods, "read" | "repeatable" | "on
   DeleteBookmark: "once",
   GetSendPlan: "read",
   PullVolume: "repeatable",
-  AbandonReceive: "once",
+  MigrateVolume: "repeatable",
+  FinishMigration: "repeatable",
+  FenceVolume: "repeatable",
+  UnfenceVolume: "repeatable",
+  AbandonReceive: "repeatable",
   VerifyDisks: "read",
   CreateGuestDisks: "repeatable",
   DeleteGuestsDisks: "repeatable",
@@ -226,7 +260,18 @@ export function methodsOf(call: Call) {
     getSendPlan: (params: GetSendPlanParams, options?: CallOptions) => call("GetSendPlan", params, options),
     /** Makes a copy of a volume of another daemon, or brings it up to date. The first time everything comes, later only what has changed. The copy is read-only until SetVolume says otherwise. It has its name once it is whole. A transfer that breaks goes on where it broke, on OpenZFS, when the call is repeated. The source keeps a bookmark for each copy: its snapshots may be deleted. See docs/replication.md. */
     pullVolume: (params: PullVolumeParams, options?: CallOptions) => call("PullVolume", params, options),
-    /** Gives up the receive of a volume that has broken and could go on. What has come of it goes. A volume that was there before stays as it was. It is answered as it is then, with the size 0 if there is none. */
+    /** Brings a volume of another daemon here while its guest goes on writing, until little is left to come. It takes snapshots of the source, named `migrate-…`, and pulls them: each time what was written meanwhile. It ends when the last one was 32 MiB or less, or no smaller than the one before. Then stop the guest and call FinishMigration. See docs/replication.md. */
+    migrateVolume: (params: MigrateVolumeParams, options?: CallOptions) =>
+      call("MigrateVolume", params, options),
+    /** Fences the source of a migration, brings what is left, and makes the volume here writable. From the fence on nothing changes the source: whoever had it open can't write to it any more. If it fails after that, neither is writable: repeat it, or UnfenceVolume the source to go on there. */
+    finishMigration: (params: FinishMigrationParams, options?: CallOptions) =>
+      call("FinishMigration", params, options),
+    /** Lets nothing change a volume any more, and answers its last snapshot. It becomes read-only and gets a snapshot. Until UnfenceVolume every method that would change it is refused with `dataset.fenced`, also after a restart; it can be read, sent, and have bookmarks. The mark is its tag `imagestore.fence`. Of one that is fenced the snapshot of then is answered. An embedded pool can't keep a program from writing that has its file open. */
+    fenceVolume: (params: FenceVolumeParams, options?: CallOptions) => call("FenceVolume", params, options),
+    /** Takes the fence from a volume, which is then as writable as it was before. Make sure first that no copy of it is in use: two owners that both write are worse than none. */
+    unfenceVolume: (params: UnfenceVolumeParams, options?: CallOptions) =>
+      call("UnfenceVolume", params, options),
+    /** Gives up the receive of a volume that has broken and could go on. What has come of it goes. A volume that was there before stays as it was. It is answered as it is then, with the size 0 if there is none; also where nothing was left. */
     abandonReceive: (params: AbandonReceiveParams, options?: CallOptions) =>
       call("AbandonReceive", params, options),
     /** Tells whether a pool has room for the disks of a guest, and fills in the sizes of images. */

@@ -348,6 +348,68 @@ export interface PullVolumeParams {
   readonly idempotencyKey?: string | undefined;
 }
 
+/** The parameters of MigrateVolume. */
+export interface MigrateVolumeParams {
+  /** The copy, without the pool or with it. */
+  readonly id: string;
+  /** The other daemon, by its name in `peers` of the configuration. */
+  readonly peer: string;
+  /** Its volume, whose newest snapshot comes, or one of its snapshots, by the names that it knows. */
+  readonly source: string;
+  /** Destroys what the copy has and its source has not: newer snapshots, and what was written to it. */
+  readonly force?: boolean | undefined;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
+}
+
+/** The parameters of FinishMigration. */
+export interface FinishMigrationParams {
+  /** The copy, without the pool or with it. */
+  readonly id: string;
+  /** The other daemon, by its name in `peers` of the configuration. */
+  readonly peer: string;
+  /** Its volume, whose newest snapshot comes, or one of its snapshots, by the names that it knows. */
+  readonly source: string;
+  /** Destroys what the copy has and its source has not: newer snapshots, and what was written to it. */
+  readonly force?: boolean | undefined;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
+}
+
+/** The parameters of FenceVolume. */
+export interface FenceVolumeParams {
+  /** The volume, without the pool or with it. */
+  readonly id: string;
+  /** The name of the snapshot: what follows the `@`. */
+  readonly dest: string;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
+}
+
+/** The parameters of UnfenceVolume. */
+export interface UnfenceVolumeParams {
+  /** The volume, without the pool or with it. */
+  readonly id: string;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
+}
+
 /** The parameters of AbandonReceive. */
 export interface AbandonReceiveParams {
   /** The volume, without the pool or with it. */

@@ -311,6 +311,7 @@ export type Reason =
   | "stream.cut_short"
   | "stream.invalid"
   | "dataset.diverged"
+  | "dataset.fenced"
   | "service.overloaded"
   | "service.interrupted"
   | "service.stopping"

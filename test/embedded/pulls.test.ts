@@ -2,10 +2,17 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bulkConfig } from "../support/bulk-cases.js";
 import { type DaemonProcess, freePort, startDaemonProcess } from "../support/daemon.js";
-import { morePullCases, type PullScene, pullCases, sha256 } from "../support/pull-cases.js";
+import {
+  call20,
+  migrationCases,
+  morePullCases,
+  type PullScene,
+  pullCases,
+  sha256,
+} from "../support/pull-cases.js";
 import { must, type Volumes } from "../support/rpc.js";
 
 const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
@@ -25,18 +32,19 @@ async function digest(daemon: DaemonProcess, snapshot: string): Promise<string> 
   return sha256(data);
 }
 
+const startNode = (node: string, more: object) =>
+  startDaemonProcess({
+    ...bulkConfig(
+      join(folder, node),
+      { name: node, driver: "embedded", folder: join(folder, node, "pool") },
+      {},
+    ),
+    ...more,
+  });
+
 beforeAll(async () => {
-  const start = (node: string, more: object) =>
-    startDaemonProcess({
-      ...bulkConfig(
-        join(folder, node),
-        { name: node, driver: "embedded", folder: join(folder, node, "pool") },
-        {},
-      ),
-      ...more,
-    });
-  const source = await start("one", {});
-  const target = await start("two", {
+  const source = await startNode("one", {});
+  const target = await startNode("two", {
     peers: { source: { url: source.url }, gone: { url: `http://127.0.0.1:${await freePort()}` } },
   });
   const write: PullScene["write"] = async (id, at, data) => {
@@ -54,4 +62,16 @@ afterAll(async () => {
 describe("a pull between two embedded pools", () => {
   pullCases(() => scene);
   morePullCases(() => scene);
+  migrationCases(() => scene);
+
+  test("a fence outlives the daemon", async () => {
+    const id = "guests/fenced/disk";
+    await must(scene.source.url, "CreateVolume", { id, size: 8 });
+    await must(scene.source.url, "FenceVolume", { id, dest: "last" });
+    process.kill(scene.source.pid, "SIGKILL");
+    await scene.source.exited;
+    scene = { ...scene, source: await startNode("one", {}) };
+    const refused = await call20(scene.source, "DeleteDataset", { id });
+    expect(refused.error).toMatchObject({ data: { reason: "dataset.fenced" } });
+  });
 });

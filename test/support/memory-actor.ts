@@ -12,11 +12,14 @@ import {
   type DatasetLocks,
   type LockRequest,
 } from "../../src/workers/actor/dataset-locks.js";
+import { createFences } from "../../src/workers/actor/fences.js";
 import { createFetchQueue } from "../../src/workers/actor/fetch-queue.js";
 import { bookmarkOperations } from "../../src/workers/actor/operations/bookmarks.js";
+import { fenceOperations } from "../../src/workers/actor/operations/fencing.js";
 import { guestOperations } from "../../src/workers/actor/operations/guests.js";
 import { createHolds } from "../../src/workers/actor/operations/holds.js";
 import { imageOperations } from "../../src/workers/actor/operations/images.js";
+import { migrationOperations } from "../../src/workers/actor/operations/migrations.js";
 import { poolOperations } from "../../src/workers/actor/operations/pools.js";
 import { pullOperations } from "../../src/workers/actor/operations/pulls.js";
 import { sendOperations } from "../../src/workers/actor/operations/sends.js";
@@ -140,6 +143,7 @@ export function createMemoryActor(
     timeouts: { dnsMs: 1 },
   };
   const unreleased: HoldRecord[] = [];
+  const pulling = pullOperations(context, createFetchQueue<PulledVolume>(2, 2), { peers }, new Map());
   const handlers: OperationHandlers = {
     ...imageOperations(context, fetches, service),
     ...volumeOperations(context),
@@ -156,7 +160,9 @@ export function createMemoryActor(
       createSpaceReservations(() => zfs.space(childOf(POOL, "guests"))),
     ),
     ...poolOperations(context),
-    ...pullOperations(context, createFetchQueue<PulledVolume>(2, 2), { peers }, new Map()),
+    ...pulling,
+    ...migrationOperations(context, { peers }, pulling.PullVolume),
+    ...fenceOperations(context, createFences()),
   };
   return { zfs, records, locks, log, handlers, unreleased };
 }

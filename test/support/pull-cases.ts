@@ -146,6 +146,70 @@ export function pullCases(scene: () => PullScene): void {
   });
 }
 
+/** What a migration does where the pools make a difference. */
+export function migrationCases(scene: () => PullScene): void {
+  test("a volume moves while it is written to, its source is fenced, and the move can be undone", async () => {
+    const { source, target, write, digest } = scene();
+    const id = await volumeWithSnapshot(scene());
+    const ask = { id, peer: "source", source: id };
+    const { pulled } = await must<Pulled>(target.url, "MigrateVolume", ask);
+    expect(pulled.full).toBe(true);
+    await write(id, 5 * MIB, randomBytes(MIB));
+    const last = await must<Pulled>(target.url, "FinishMigration", ask);
+    expect(last.pulled).toMatchObject({ full: false });
+    expect(last.pulled.bytes).toBeGreaterThan(MIB);
+    const tag = last.pulled.snapshot.slice(last.pulled.snapshot.indexOf("@") + 1);
+    expect(await digest(target, `${id}@${tag}`)).toBe(await digest(source, `${id}@${tag}`));
+    // Of the snapshots that were made for it the last one is left, on both sides.
+    expect(await snapshotsOf(target, id)).toEqual([tag]);
+    expect(await snapshotsOf(source, id)).toEqual([tag, "s1"].sort());
+    expect(await isReadonly(target, id)).toBe(false);
+    expect(await isReadonly(source, id)).toBe(true);
+
+    const again = await must<Pulled>(target.url, "FinishMigration", ask);
+    expect(again.pulled).toMatchObject({ snapshot: last.pulled.snapshot, bytes: 0 });
+    await expectFenced(source, id);
+
+    await must(source.url, "UnfenceVolume", { id });
+    expect(await isReadonly(source, id)).toBe(false);
+    await must(source.url, "CreateSnapshot", { id, dest: "again" });
+  });
+}
+
+async function isReadonly({ url }: DaemonProcess, id: string): Promise<boolean | undefined> {
+  const { volumes } = await must<{ volumes: readonly { properties: { readonly: boolean } }[] }>(
+    url,
+    "GetVolumeProperties",
+    { id },
+  );
+  return volumes[0]?.properties.readonly;
+}
+
+/** Each method that would change a volume, or one that holds it. */
+async function expectFenced(daemon: DaemonProcess, id: string): Promise<void> {
+  const [, guest = ""] = id.split("/");
+  const changes: readonly (readonly [string, object])[] = [
+    ["ResizeVolume", { id, size: 64 }],
+    ["RenameVolume", { id, dest: `${id}-2` }],
+    ["SetVolume", { id, readonly: false }],
+    ["SetVolume", { id, tags: { owner: "ada" } }],
+    ["CreateSnapshot", { id, dest: "late" }],
+    ["CreateSnapshot", { id: `guests/${guest}`, dest: "late", recursive: true }],
+    ["SnapshotGuest", { id: guest, dest: "late" }],
+    ["RollbackSnapshot", { id: `${id}@s1`, destroyMoreRecent: true }],
+    ["DeleteSnapshot", { id: `${id}@s1` }],
+    ["DeleteDataset", { id: `${id}@s1` }],
+    ["DeleteDataset", { id }],
+    ["DeleteDataset", { id: `guests/${guest}` }],
+    ["DeleteGuestsDisks", { guest: { id: guest } }],
+  ];
+  for (const [method, params] of changes) {
+    const { error } = await call20(daemon, method, params);
+    expect([method, error?.data.reason]).toEqual([method, "dataset.fenced"]);
+  }
+  expect((await call20(daemon, "SetVolume", { id, tags: { "imagestore.fence": "" } })).error).toBeDefined();
+}
+
 /** What pulls do on any two nodes. */
 export function morePullCases(scene: () => PullScene): void {
   let id = "";

@@ -6,6 +6,8 @@ export async function startStandInPeer(): Promise<{ readonly url: string; close(
     GetSendPlan: ({ id, have = [] }) => ({
       plans: [{ id: `peer/${id}@s`, guid: have[0] ?? "1", isThere: have.length > 0, base: null }],
     }),
+    CreateSnapshot: ({ id }) => ({ snapshots: [{ id: `peer/${id}@s`, size: 0 }] }),
+    FenceVolume: ({ id }) => ({ snapshots: [{ id: `peer/${id}@s`, size: 0 }] }),
     CreateBookmark: ({ id }) => ({ bookmarks: [{ id: id.replace(/@.*/, "#replica"), guid: "1" }] }),
     ListBookmarks: () => ({ bookmarks: [] }),
   };

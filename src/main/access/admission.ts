@@ -97,6 +97,8 @@ export function datasetsOf(operation: Operation, pool: PoolName): readonly strin
       return [`${pool}/images/${operation.id}`];
     case "CloneImage":
     case "PullVolume":
+    case "MigrateVolume":
+    case "FinishMigration":
       return [operation.target];
     case "DescribeSend":
     case "OpenSend": {

@@ -53,8 +53,12 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
     case "CloneSnapshot":
       return [{ topic: "volume", action: "created", id: operation.target }];
     case "PullVolume":
+    case "MigrateVolume":
+    case "FinishMigration":
       return [{ topic: "volume", action: "changed", id: operation.target }];
     case "PromoteVolume":
+    case "FenceVolume":
+    case "UnfenceVolume":
     case "ResizeVolume":
     case "SetVolume":
       return [{ topic: "volume", action: "changed", id: operation.name }];

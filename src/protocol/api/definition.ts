@@ -98,6 +98,8 @@ const CHANGE_OF_A_POOL = [
   ...READ_OF_A_POOL,
   "pool.read_only",
   "records.unavailable",
+  // Of a volume that has moved to another node.
+  "dataset.fenced",
   // Of an idempotencyKey that is none, or of another request.
   "request.invalid",
   // Of a repeat whose first request has no job any more.

@@ -1,5 +1,6 @@
 import { type Failure, type FailureAbout, tellAbout } from "../storage/failures.js";
 import type { AnyOperation } from "../storage/node-operations.js";
+import { isPull } from "../storage/operation-kinds.js";
 import { quote } from "./json-text.js";
 
 /** What an operation is about, as far as its failure doesn't say so itself. */
@@ -15,8 +16,7 @@ function objectOf(operation: AnyOperation, { code }: Failure): string | undefine
   }
   if (operation.op === "CloneSnapshot" && code !== "dataset.not_found") return operation.target;
   if (operation.op === "RenameVolume" && code === "dataset.exists") return operation.target;
-  if (operation.op === "PullVolume")
-    return code === "dataset.not_found" ? operation.source : operation.target;
+  if (isPull(operation)) return code === "dataset.not_found" ? operation.source : operation.target;
   if ("root" in operation) return operation.root;
   if ("name" in operation) return operation.name;
   if ("guest" in operation) return `guest ${operation.guest.id}`;

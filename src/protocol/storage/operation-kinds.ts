@@ -39,6 +39,10 @@ const KINDS = {
   DeleteBookmark: "change",
   GetSendPlan: "read",
   PullVolume: "change",
+  MigrateVolume: "change",
+  FinishMigration: "change",
+  FenceVolume: "change",
+  UnfenceVolume: "change",
   AbandonReceive: "change",
   VerifyDisks: "read",
   CreateGuestDisks: "change",
@@ -79,5 +83,14 @@ export function isList(operation: AnyOperation): boolean {
 /** What the callers of an operation may leave: the fetch of an image, or the pull of a volume. No two are named alike. */
 export function flightOf(operation: Operation): string | undefined {
   if (operation.op === "RequestImage") return operation.id;
-  return operation.op === "PullVolume" ? operation.target : undefined;
+  return isPull(operation) ? operation.target : undefined;
+}
+
+/** What receives a volume of a peer. */
+type Pull = Extract<Operation, { readonly op: "PullVolume" | "MigrateVolume" | "FinishMigration" }>;
+
+export function isPull(operation: AnyOperation): operation is Pull {
+  return (
+    operation.op === "PullVolume" || operation.op === "MigrateVolume" || operation.op === "FinishMigration"
+  );
 }

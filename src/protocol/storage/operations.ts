@@ -93,6 +93,13 @@ export interface Operations {
     ask: { target: DatasetName; peer: string; source: string; force: boolean; caller?: number };
     answer: PulledVolume;
   };
+  /** As PullVolume, again and again, of snapshots that are made for it, until little is left to come. */
+  MigrateVolume: { ask: Operations["PullVolume"]["ask"]; answer: PulledVolume };
+  /** Fences the source, pulls what is left, and makes the copy writable. */
+  FinishMigration: { ask: Operations["PullVolume"]["ask"]; answer: PulledVolume };
+  /** Lets nothing change a volume any more, and answers its last snapshot, which is `snapshot` the first time. */
+  FenceVolume: { ask: { name: DatasetName; snapshot: SnapshotName }; answer: SnapshotRecord };
+  UnfenceVolume: { ask: { name: DatasetName }; answer: VolumeRecord };
   /** Gives up a receive into a volume that has broken and could go on: what has come of it goes. */
   AbandonReceive: { ask: { name: DatasetName }; answer: VolumeRecord };
   VerifyDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };

@@ -1,6 +1,11 @@
 /** How the user properties begin that keep a volume's tags. */
 export const TAG_PREFIX = "tag:";
 
+/** How the tags begin that no request may set. */
+export const OWN_TAGS = "imagestore.";
+/** The tag of a volume that has moved to another node. */
+export const FENCE_TAG = `${OWN_TAGS}fence`;
+
 /** When writes to a volume are on the disk, as zfs(8) calls it. */
 export const SYNC_WORDS = ["standard", "always", "disabled"] as const;
 

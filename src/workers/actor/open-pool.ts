@@ -10,15 +10,18 @@ import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import { type Trace, traced } from "../../protocol/threads/trace-points.js";
 import type { CheckedPool, Zfs } from "../drivers/driver.js";
 import type { DatasetLocks } from "./dataset-locks.js";
+import { type Fences, fencedLocks, readFences } from "./fences.js";
 import type { FetchQueue } from "./fetch-queue.js";
 
 import { startImageLooks } from "./image-looks.js";
 import { createLateReleases } from "./late-releases.js";
 import { bookmarkOperations } from "./operations/bookmarks.js";
 import type { ActorContext } from "./operations/context.js";
+import { fenceOperations } from "./operations/fencing.js";
 import { guestOperations } from "./operations/guests.js";
 import { createHolds, releaseHold } from "./operations/holds.js";
 import { imageOperations } from "./operations/images.js";
+import { migrationOperations } from "./operations/migrations.js";
 import { poolOperations } from "./operations/pools.js";
 import { pullOperations } from "./operations/pulls.js";
 import { sendOperations } from "./operations/sends.js";
@@ -120,7 +123,12 @@ async function openBy(options: OpenPoolOptions, zfs: Zfs): Promise<Outcome<Opene
     late.end();
     return reconciled;
   }
-  const { handlersFor, holds } = createHandlers(options, records, late.add);
+  const fences = await readFences(zfs);
+  if (!fences.ok) {
+    late.end();
+    return fences;
+  }
+  const { handlersFor, holds } = createHandlers(options, records, late.add, fences.value);
   options.announce({ all: [...records.images.values()] });
   const everyMs = settings.node.timeouts.imageLookMs;
   const announced = announcing(records, options.announce);
@@ -149,6 +157,7 @@ function createHandlers(
   options: OpenPoolOptions,
   records: Records,
   releaseLater: (hold: HoldRecord) => void,
+  fences: Fences,
 ): Pick<OpenedPool, "handlersFor" | "holds"> {
   const { settings, zfs, locks, fetches, pulls, log, liveTags, fetch, announce } = options;
   const { pool, node, runId } = settings;
@@ -167,21 +176,28 @@ function createHandlers(
   const sources = new Map<string, string>();
   const reservations = createSpaceReservations((neededBytes) => zfs.space(guestsRoot, neededBytes));
   const handlersIn = (
-    used: ActorContext,
+    unfenced: ActorContext,
     track: <T extends object>(inner: T, kind: "holds" | "space") => T,
     queue: FetchQueue<CompleteImage>,
     pullQueue: FetchQueue<PulledVolume>,
-  ): OperationHandlers => ({
-    ...imageOperations(used, queue, node),
-    ...volumeOperations(used),
-    ...volumeChanges(used),
-    ...bookmarkOperations(used),
-    ...snapshotOperations(used),
-    ...sendOperations(used, track(holds, "holds")),
-    ...guestOperations(used, queue, track(reservations, "space")),
-    ...poolOperations(used),
-    ...pullOperations(used, pullQueue, node, sources),
-  });
+  ): OperationHandlers => {
+    const used = { ...unfenced, locks: fencedLocks(unfenced.locks, fences) };
+    const pulling = pullOperations(used, pullQueue, node, sources);
+    return {
+      ...imageOperations(used, queue, node),
+      ...volumeOperations(used),
+      ...volumeChanges(used),
+      ...snapshotOperations(used),
+      ...guestOperations(used, queue, track(reservations, "space")),
+      ...poolOperations(used),
+      ...pulling,
+      ...migrationOperations(used, node, pulling.PullVolume),
+      // What leaves a volume as it is, or is about the fence itself.
+      ...bookmarkOperations(unfenced),
+      ...sendOperations(unfenced, track(holds, "holds")),
+      ...fenceOperations(unfenced, fences),
+    };
+  };
   // Reads share their handlers: they are many, and what they wait for is not noted unless they are traced.
   const forReads = handlersIn(context, (inner) => inner, fetches, pulls);
   const handlersFor = (work: Work) =>

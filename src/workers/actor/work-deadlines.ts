@@ -19,6 +19,10 @@ const READ: Steps = { commands: 2 };
 const STEPS: Readonly<Record<Exclude<WorkName, ReadName>, Steps>> = {
   RequestImage: { commands: 8, destroys: 1 },
   PullVolume: { commands: 40, destroys: 2 },
+  MigrateVolume: { commands: 400, destroys: 20 },
+  FinishMigration: { commands: 60, destroys: 4 },
+  FenceVolume: { commands: 45 },
+  UnfenceVolume: { commands: 45 },
   AbandonReceive: { commands: 8, destroys: 1 },
   DeleteImage: { commands: 1, destroys: 1 },
   CloneImage: { commands: 4 },

@@ -2,6 +2,12 @@ import { type Verb, verbsOf } from "./verb.js";
 import { flag, needed, text, volume } from "./verb-parameters.js";
 import { parseList } from "./verb-parsers.js";
 
+const ofPeer = (source: string) => [
+  needed(text("peer", "--peer <peer>", "the other daemon, by its name in the configuration")),
+  needed(text("source", "--source <volume>", source)),
+  flag("force", "--force", "destroy what the copy has and its source has not"),
+];
+
 /** Commands that bring volumes from one daemon to another. */
 export const TRANSFER_VERBS: readonly Verb[] = [
   ...verbsOf("volume", "volumes", [
@@ -10,12 +16,38 @@ export const TRANSFER_VERBS: readonly Verb[] = [
       method: "PullVolume",
       summary: "make a copy of another daemon's volume, or bring it up to date",
       arguments: [volume],
-      options: [
-        needed(text("peer", "--peer <peer>", "the other daemon, by its name in the configuration")),
-        needed(text("source", "--source <volume>", "its volume, or a snapshot of it")),
-        flag("force", "--force", "destroy what the copy has and its source has not"),
-      ],
+      options: [...ofPeer("its volume, or a snapshot of it")],
       lasts: true,
+    },
+    {
+      name: "migrate",
+      method: "MigrateVolume",
+      summary: "bring another daemon's volume here while its guest goes on",
+      arguments: [volume],
+      options: [...ofPeer("its volume")],
+      lasts: true,
+    },
+    {
+      name: "finish-migration",
+      method: "FinishMigration",
+      summary: "fence the source, bring the rest, and make the volume here writable",
+      arguments: [volume],
+      options: [...ofPeer("its volume")],
+      lasts: true,
+    },
+    {
+      name: "fence",
+      method: "FenceVolume",
+      summary: "let nothing change a volume any more, after a last snapshot",
+      arguments: [volume, text("dest", "<snapshot>", "the snapshot's name, what follows the @")],
+      records: "snapshots",
+    },
+    {
+      name: "unfence",
+      method: "UnfenceVolume",
+      summary: "take the fence from a volume that stays here after all",
+      arguments: [volume],
+      records: "properties",
     },
     {
       name: "abandon-receive",

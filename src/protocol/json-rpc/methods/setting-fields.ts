@@ -4,6 +4,7 @@ import {
   isPropertyText,
   MAX_PROPERTY_CHARACTERS,
   type NewVolumeSettings,
+  OWN_TAGS,
   type SettingChanges,
   SYNC_WORDS,
 } from "../../storage/volume-settings.js";
@@ -52,6 +53,7 @@ function readTags(tags: TagFields["tags"]): Outcome<Readonly<Record<string, stri
   if (tags === undefined) return succeed(undefined);
   if (tags.size > MOST_TAGS) return invalid("tags", `at most ${MOST_TAGS} tags in a request`);
   for (const [name, value] of tags) {
+    if (name.startsWith(OWN_TAGS)) return invalid("tags", `names that do not begin with ${OWN_TAGS}`);
     const problem = tagProblem(name, value);
     if (problem) return problem;
   }

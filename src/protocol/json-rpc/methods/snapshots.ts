@@ -33,7 +33,8 @@ export function encodeSnapshots(snapshots: readonly SnapshotRecord[], mostBytes:
   return joined === undefined ? undefined : `{"snapshots":[${joined}]}`;
 }
 
-const encodeOne = (snapshot: SnapshotRecord) => `{"snapshots":[${encodeSnapshot(snapshot)}]}`;
+/** An answer that is one snapshot. */
+export const encodeOneSnapshot = (snapshot: SnapshotRecord) => `{"snapshots":[${encodeSnapshot(snapshot)}]}`;
 
 export const snapshotMethods: readonly Method[] = [
   method({
@@ -58,7 +59,7 @@ export const snapshotMethods: readonly Method[] = [
     operation: "GetSnapshot",
     role: "read",
     plan: (request, pools) => onSnapshot(pools, request, (name) => ({ op: "GetSnapshot", name })),
-    encode: encodeOne,
+    encode: encodeOneSnapshot,
   }),
   change({
     ...changeShape,
@@ -104,7 +105,7 @@ export const snapshotMethods: readonly Method[] = [
     role: "operate",
     plan: ({ destroyMoreRecent, ...request }, pools) =>
       onSnapshot(pools, request, (name) => ({ op: "RollbackSnapshot", name, destroyMoreRecent })),
-    encode: encodeOne,
+    encode: encodeOneSnapshot,
   }),
 ];
 

@@ -1,4 +1,5 @@
 import { fail, failed, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
+import { snapshotOf } from "../../storage/names.js";
 import type { PulledVolume } from "../../storage/records.js";
 import type { SendPlan } from "../../storage/send-terms.js";
 import { quote } from "../json-text.js";
@@ -6,6 +7,7 @@ import { arrayOf, boolean, string, struct } from "../params.js";
 import { change, type Method, method } from "./method.js";
 import { onName, onNameExplained } from "./routing.js";
 import { wrongField } from "./send-query.js";
+import { encodeOneSnapshot } from "./snapshots.js";
 import { termsFields } from "./terms.js";
 import { ownVolume } from "./volume-verbs.js";
 import { encodeOneVolume } from "./volumes.js";
@@ -34,6 +36,29 @@ function checkGuids(have: readonly string[]): Outcome<null> {
   return wrongField("have", `${have.length} texts`, `at most ${MOST_GUIDS} guids, in decimal digits`);
 }
 
+/** A method that has this daemon receive a volume of a peer. */
+function pullMethod(op: "PullVolume" | "MigrateVolume" | "FinishMigration"): Method {
+  return change({
+    struct: "PullRequest",
+    request: struct({ ...fields, peer: string, source: string, force: boolean, ...termsFields }),
+    operation: op,
+    role: "operate",
+    plan: ({ peer, source, force, ...request }, pools) =>
+      onNameExplained(pools, request, (resolved) => {
+        if (peer === "") return need("peer", "a name of the configuration's peers");
+        if (source === "") return need("source", "the volume of the peer, or a snapshot of it");
+        const isMove = op !== "PullVolume";
+        if (source.length > LONGEST_SOURCE || (isMove ? source.includes("@") : source.startsWith("@"))) {
+          const wanted = isMove ? "the name of a volume" : "the name of a volume, or of a snapshot of one";
+          return wrongField("source", source.slice(0, 64), wanted);
+        }
+        const target = ownVolume(resolved.pool, resolved);
+        return target.ok ? succeed({ op, target: target.value, peer, source, force }) : target;
+      }),
+    encode: encodePulled,
+  });
+}
+
 /** Methods that bring volumes from one daemon to another. */
 export const transferMethods: readonly Method[] = [
   method({
@@ -48,22 +73,37 @@ export const transferMethods: readonly Method[] = [
       }),
     encode: encodePlan,
   }),
+  pullMethod("PullVolume"),
+  pullMethod("MigrateVolume"),
+  pullMethod("FinishMigration"),
   change({
-    struct: "PullRequest",
-    request: struct({ ...fields, peer: string, source: string, force: boolean, ...termsFields }),
-    operation: "PullVolume",
+    struct: "SnapshotRequest",
+    request: struct({ ...fields, dest: string, ...termsFields }),
+    operation: "FenceVolume",
     role: "operate",
-    plan: ({ peer, source, force, ...request }, pools) =>
+    plan: ({ dest, ...request }, pools) =>
       onNameExplained(pools, request, (resolved) => {
-        if (peer === "") return need("peer", "a name of the configuration's peers");
-        if (source === "") return need("source", "the volume of the peer, or a snapshot of it");
-        if (source.length > LONGEST_SOURCE || source.startsWith("@")) {
-          return wrongField("source", source.slice(0, 64), "the name of a volume, or of a snapshot of one");
-        }
-        const target = ownVolume(resolved.pool, resolved);
-        return target.ok ? succeed({ op: "PullVolume", target: target.value, peer, source, force }) : target;
+        const name = ownVolume(resolved.pool, resolved);
+        if (!name.ok) return name;
+        if (dest === "") return failed.needSnapshotDest;
+        const snapshot = snapshotOf(name.value, dest);
+        return snapshot.ok
+          ? succeed({ op: "FenceVolume", name: name.value, snapshot: snapshot.value })
+          : snapshot;
       }),
-    encode: encodePulled,
+    encode: encodeOneSnapshot,
+  }),
+  change({
+    struct: "VolumeRequest",
+    request: struct({ ...fields, ...termsFields }),
+    operation: "UnfenceVolume",
+    role: "operate",
+    plan: (request, pools) =>
+      onNameExplained(pools, request, (resolved) => {
+        const name = ownVolume(resolved.pool, resolved);
+        return name.ok ? succeed({ op: "UnfenceVolume", name: name.value }) : name;
+      }),
+    encode: encodeOneVolume,
   }),
   change({
     struct: "VolumeRequest",

@@ -166,7 +166,7 @@ export function pullOperations(
       if (pulls.has(name))
         return tellAbout(fail("dataset.busy", `${name} is being received`), { object: name });
       const abandoned = await abandonIncoming({ pool, zfs, locks: context.locks }, name);
-      if (!abandoned.ok) return abandoned;
+      if (!abandoned.ok && abandoned.failure.code !== "dataset.not_found") return abandoned;
       const left = await zfs.find(name);
       if (!left.ok) return left;
       return succeed(volumeRecord(context, left.value ?? { name, volsize: bytes(0) }));

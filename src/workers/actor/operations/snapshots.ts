@@ -1,5 +1,10 @@
 import { type FailedOutcome, failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
-import { datasetOf, isSnapshotName, type SnapshotName } from "../../../protocol/storage/names.js";
+import {
+  datasetOf,
+  isSnapshotName,
+  type SnapshotName,
+  snapshotNameOf,
+} from "../../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
 import { pageOf } from "../../../protocol/storage/page.js";
 import type { SnapshotRecord } from "../../../protocol/storage/records.js";
@@ -21,8 +26,8 @@ type SnapshotOperations = Pick<
   | "Refuse"
 >;
 
-function snapshotRecord({ name, written }: Pick<DatasetInfo, "name" | "written">): SnapshotRecord {
-  return { name: name as SnapshotName, written };
+function snapshotRecord(found: Pick<DatasetInfo, "name" | "written">): SnapshotRecord {
+  return { name: snapshotNameOf(found), written: found.written };
 }
 
 export function snapshotOperations(context: ActorContext): SnapshotOperations {

@@ -203,6 +203,34 @@ const CASES: Record<OperationName, readonly Case[]> = {
         must(handlers.PullVolume({ target: dataset, peer: "peer", source: "disk", force: false })),
     },
   ],
+  MigrateVolume: [
+    {
+      when: "",
+      run: ({ handlers }) =>
+        must(handlers.MigrateVolume({ target: dataset, peer: "peer", source: "disk", force: false })),
+    },
+  ],
+  FinishMigration: [
+    {
+      when: "",
+      run: ({ handlers }) =>
+        must(handlers.FinishMigration({ target: dataset, peer: "peer", source: "disk", force: false })),
+    },
+  ],
+  FenceVolume: [
+    {
+      when: "",
+      given: ({ zfs }) => zfs.put(dataset, { type: "volume", volsize: SIZE }),
+      run: ({ handlers }) => must(handlers.FenceVolume({ name: dataset, snapshot })),
+    },
+  ],
+  UnfenceVolume: [
+    {
+      when: "",
+      given: ({ zfs }) => zfs.put(dataset, { type: "volume", volsize: SIZE }),
+      run: ({ handlers }) => must(handlers.UnfenceVolume({ name: dataset })),
+    },
+  ],
   AbandonReceive: [
     {
       when: "",

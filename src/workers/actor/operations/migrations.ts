@@ -1,0 +1,135 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import {
+  type DatasetName,
+  datasetOf,
+  type SnapshotName,
+  snapshotNameOf,
+  tagOf,
+} from "../../../protocol/storage/names.js";
+import type { Ask, OperationHandlers } from "../../../protocol/storage/operations.js";
+import type { NodeSettings } from "../../../protocol/storage/pool-settings.js";
+import type { PulledVolume } from "../../../protocol/storage/records.js";
+import type { LockRequest } from "../dataset-locks.js";
+import { callPeer, openPeer, type Peer } from "../peer-client.js";
+import type { ActorContext } from "./context.js";
+import { awaitDevice } from "./volumes.js";
+
+type Migrations = Pick<OperationHandlers, "MigrateVolume" | "FinishMigration">;
+type Moving = Ask<"MigrateVolume">;
+
+/** How the snapshots of a migration begin. No other may: those of earlier rounds are destroyed. */
+const PREFIX = "migrate-";
+/** A rest of so many bytes moves while its guest stands still. */
+const SMALL_BYTES = 32 * 1024 * 1024;
+/** A writer that is as fast as the way between the nodes is not chased for ever. */
+const MOST_ROUNDS = 8;
+
+/** `pull`: as PullVolume. */
+export function migrationOperations(
+  context: ActorContext,
+  { peers }: Pick<NodeSettings, "peers">,
+  pull: OperationHandlers["PullVolume"],
+): Migrations {
+  const { zfs, locks, log } = context;
+  const forEver = new AbortController().signal;
+
+  async function pullSnapshot(move: Moving, tag: string): Promise<Outcome<PulledVolume>> {
+    const { target, peer, source, force, caller } = move;
+    const asked = { target, peer, source: `${source}@${tag}`, force };
+    return pull(caller === undefined ? asked : { ...asked, caller });
+  }
+
+  /** The snapshots that earlier rounds have left in the copy. */
+  async function earlierRounds(target: DatasetName, newest: string): Promise<readonly SnapshotName[]> {
+    const kept = await zfs.snapshotsOf(target);
+    const names = (kept.ok ? kept.value : []).map(snapshotNameOf);
+    return names.filter((each) => tagOf(each).startsWith(PREFIX) && tagOf(each) !== newest);
+  }
+
+  function warn(snapshot: string, ended: Outcome<unknown>): void {
+    if (ended.ok || ended.failure.code === "dataset.not_found") return;
+    log.warn("a snapshot of an earlier round of a migration is left", { snapshot, ...ended.failure });
+  }
+
+  async function dropHere(snapshots: readonly SnapshotName[]): Promise<void> {
+    for (const each of snapshots) {
+      const request: LockRequest = { name: datasetOf(each), mode: "one" };
+      warn(each, await locks.with([request], () => zfs.destroy(each, false)));
+    }
+  }
+
+  /** At the source a bookmark stands for them. */
+  async function dropThere(peer: Peer, source: string, snapshots: readonly SnapshotName[]): Promise<void> {
+    for (const each of snapshots) {
+      const id = `${source}@${tagOf(each)}`;
+      let ended = await callPeer(peer, "DeleteSnapshot", { id }, forEver);
+      // The hold of its download may take a moment to go.
+      for (let turn = 0; turn < 5 && !ended.ok && ended.failure.code === "peer.unreachable"; turn++) {
+        await sleep(200);
+        ended = await callPeer(peer, "DeleteSnapshot", { id }, forEver);
+      }
+      warn(id, ended);
+    }
+  }
+
+  /** Whether the source can go on from the newest snapshot of the copy without that snapshot. */
+  async function hasBookmarkOf(peer: Peer, { source, target }: Moving): Promise<boolean> {
+    const listed = await callPeer(peer, "ListBookmarks", { id: source }, forEver);
+    const kept = await zfs.snapshotsOf(target);
+    const guid = kept.ok ? kept.value.at(-1)?.guid : undefined;
+    const bookmarks = listed.ok && Array.isArray(listed.value.bookmarks) ? listed.value.bookmarks : [];
+    return bookmarks.some((each) => Object(each).guid === guid);
+  }
+
+  async function snapshotAt(peer: Peer, source: string): Promise<Outcome<string>> {
+    const tag = `${PREFIX}${Date.now().toString(36)}`;
+    const made = await callPeer(peer, "CreateSnapshot", { id: source, dest: tag }, forEver);
+    return made.ok ? succeed(tag) : made;
+  }
+
+  return {
+    async MigrateVolume(move) {
+      const peer = await openPeer(peers, move.peer);
+      if (!peer.ok) return peer;
+      let before = Number.POSITIVE_INFINITY;
+      for (let round = 1; ; round++) {
+        const tag = await snapshotAt(peer.value, move.source);
+        if (!tag.ok) return tag;
+        const pulled = await pullSnapshot(move, tag.value);
+        if (!pulled.ok) return pulled;
+        const earlier = await earlierRounds(move.target, tag.value);
+        await dropThere(peer.value, move.source, earlier);
+        await dropHere(earlier);
+        const { received } = pulled.value;
+        const isSlower = received > 0.9 * before && round > 1;
+        if (received <= SMALL_BYTES || isSlower || round === MOST_ROUNDS) return pulled;
+        before = received;
+      }
+    },
+
+    async FinishMigration(move) {
+      const peer = await openPeer(peers, move.peer);
+      if (!peer.ok) return peer;
+      // Behind the fence no snapshot can go.
+      const earlier = await earlierRounds(move.target, "");
+      if (await hasBookmarkOf(peer.value, move)) await dropThere(peer.value, move.source, earlier);
+      const dest = `${PREFIX}${Date.now().toString(36)}`;
+      const fenced = await callPeer(peer.value, "FenceVolume", { id: move.source, dest }, forEver);
+      if (!fenced.ok) return fenced;
+      const [last] = Array.isArray(fenced.value.snapshots) ? fenced.value.snapshots : [];
+      const id = String(Object(last).id);
+      const tag = id.slice(id.indexOf("@") + 1);
+      const pulled = await pullSnapshot(move, tag);
+      if (!pulled.ok) return pulled;
+      const { target } = move;
+      await dropHere(await earlierRounds(target, tag));
+      const opened = await locks.with([{ name: target, mode: "one" }], () =>
+        zfs.setProperties(target, { readonly: false }),
+      );
+      if (!opened.ok) return opened;
+      await awaitDevice(context, target);
+      return pulled;
+    },
+  };
+}
