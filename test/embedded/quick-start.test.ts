@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -74,5 +74,19 @@ describe("the quick start", () => {
     expect(status, stderr + stdout).toBe(0);
     expect(stdout).toContain("the same bytes\n");
     expect(stdout).toMatch(/\ntank\/guests\/g1\/disk-0@s1 +0 B\n/);
+  });
+
+  test("has lines in the README by which a second node goes on with the disk", async () => {
+    const port = await freePort();
+    const config = join(folder, "second.json");
+    const written = readFileSync(new URL("../../config/second.json", import.meta.url), "utf8");
+    writeFileSync(config, written.replace("19989", String(port)).replace("127.0.0.1:19999", host));
+    const lines = blockBelow("A second node")
+      .replaceAll("dist/main/cli.js", CLI)
+      .replaceAll("127.0.0.1:19989", `127.0.0.1:${port}`)
+      .replace("config/second.json", config);
+    const { status, stdout, stderr } = paste(`imagestore() { node ${CLI} "$@"; }\n${lines}\nwait`);
+    expect(status, stderr + stdout).toBe(0);
+    expect(stdout).toMatch(/disk-0@after +0 B\n.*disk-0@s1 .*\n.*disk-0@s2 /);
   });
 });
