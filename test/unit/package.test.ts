@@ -25,7 +25,7 @@ describe("the package", () => {
       /^dist\/client\/[\w-]+\.d\.ts$/,
       /^dist\/ui\/(?:index\.html|assets\/[\w-]+\.(?:js|css|svg))(?:\.(?:br|gz))?$/,
       /^dist\/ui\/licenses\.md$/,
-      /^config\/(?:default|embedded)\.json$/,
+      /^config\/(?:default|embedded|second)\.json$/,
       /^config\/samples\/[\w-]+\.json$/,
       /^examples\/[\w/-]+\.(?:md|mjs|py|sh|ts)$/,
       /^docs\/(?:decisions\/)?[\w-]+\.md$/,
