@@ -10,10 +10,11 @@ import {
   migrationCases,
   morePullCases,
   type PullScene,
+  pull,
   pullCases,
   sha256,
 } from "../support/pull-cases.js";
-import { must, type Volumes } from "../support/rpc.js";
+import { must, type Snapshots, type Volumes } from "../support/rpc.js";
 
 const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
 let scene: PullScene;
@@ -63,6 +64,23 @@ describe("a pull between two embedded pools", () => {
   pullCases(() => scene);
   morePullCases(() => scene);
   migrationCases(() => scene);
+
+  test("nothing is received into a volume that is fenced", async () => {
+    const { source, target, write } = scene;
+    const id = "guests/fenced-copy/disk";
+    await must(source.url, "CreateVolume", { id, size: 8 });
+    await must(source.url, "CreateSnapshot", { id, dest: "s1" });
+    await pull(target, id);
+    await must(target.url, "FenceVolume", { id, dest: "last" });
+    await write(id, 0, Buffer.alloc(4096, 1));
+    await must(source.url, "CreateSnapshot", { id, dest: "s2" });
+    for (const force of [false, true]) {
+      const refused = await call20(target, "PullVolume", { id, peer: "source", source: id, force });
+      expect(refused.error).toMatchObject({ data: { reason: "dataset.fenced" } });
+    }
+    const { snapshots } = await must<Snapshots>(target.url, "ListSnapshots", { id });
+    expect(snapshots.map((each) => each.id.replace(/.*@/, "")).sort()).toEqual(["last", "s1"]);
+  });
 
   test("a fence outlives the daemon", async () => {
     const id = "guests/fenced/disk";

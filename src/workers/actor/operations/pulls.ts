@@ -90,6 +90,9 @@ export function pullOperations(
     plan: SourcePlan,
     cancelled: AbortSignal,
   ): Promise<Outcome<number>> {
+    // A fence is looked at behind the lock, and no lock is held while bytes come.
+    const open = await context.locks.with([{ name: target, mode: "tree" }], async () => succeed(null));
+    if (!open.ok) return open;
     const ready = await readyForIncrement(context, target, incoming, plan, force);
     if (!ready.ok) return ready;
     const received = await receiveFromPeer(context, peer, incoming, plan, cancelled);
