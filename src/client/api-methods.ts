@@ -27,6 +27,7 @@ import type {
   ListBookmarksParams,
   ListImagesParams,
   ListJobsParams,
+  ListReplicationsParams,
   ListSnapshotsParams,
   ListVolumesParams,
   MigrateVolumeParams,
@@ -42,7 +43,17 @@ import type {
   VerifyDisksParams,
   WaitJobParams,
 } from "./api-params.js";
-import type { AuditLine, Bookmark, Guest, Image, Job, Pool, Snapshot, Volume } from "./api-records.js";
+import type {
+  AuditLine,
+  Bookmark,
+  Guest,
+  Image,
+  Job,
+  Pool,
+  Replication,
+  Snapshot,
+  Volume,
+} from "./api-records.js";
 import type { CallOptions } from "./options.js";
 
 /** What each method takes and answers. */
@@ -83,6 +94,10 @@ export interface Methods {
         },
       ];
     };
+  };
+  ListReplications: {
+    params: ListReplicationsParams;
+    result: { readonly replications: readonly Replication[] };
   };
   PullVolume: {
     params: PullVolumeParams;
@@ -164,6 +179,7 @@ export const EFFECTS: Readonly<Record<keyof Methods, "read" | "repeatable" | "on
   ListBookmarks: "read",
   DeleteBookmark: "once",
   GetSendPlan: "read",
+  ListReplications: "read",
   PullVolume: "repeatable",
   MigrateVolume: "repeatable",
   FinishMigration: "repeatable",
@@ -258,6 +274,9 @@ export function methodsOf(call: Call) {
       call("DeleteBookmark", params, options),
     /** Tells what a receiver needs that is to have a volume's newest snapshot, or the one that is named. A peer asks this before it pulls. The stream can build on `base`, a snapshot or a bookmark that the receiver has as a snapshot: `/snapshots/download?id=ID&from=BASE`. */
     getSendPlan: (params: GetSendPlanParams, options?: CallOptions) => call("GetSendPlan", params, options),
+    /** Lists the volumes that are pulled by a schedule, and how that goes. The schedules are in `replication` of the configuration. A caller sees those of the pools and names that its token is for. What is told of earlier pulls begins with the daemon's start. */
+    listReplications: (params: ListReplicationsParams = {}, options?: CallOptions) =>
+      call("ListReplications", params, options),
     /** Makes a copy of a volume of another daemon, or brings it up to date. The first time everything comes, later only what has changed. The copy is read-only until SetVolume says otherwise. It has its name once it is whole. A transfer that breaks goes on where it broke, on OpenZFS, when the call is repeated. The source keeps a bookmark for each copy: its snapshots may be deleted. See docs/replication.md. */
     pullVolume: (params: PullVolumeParams, options?: CallOptions) => call("PullVolume", params, options),
     /** Brings a volume of another daemon here while its guest goes on writing, until little is left to come. It takes snapshots of the source, named `migrate-…`, and pulls them: each time what was written meanwhile. It ends when the last one was 32 MiB or less, or no smaller than the one before. Then stop the guest and call FinishMigration. See docs/replication.md. */

@@ -330,6 +330,12 @@ export interface GetSendPlanParams {
   readonly pool?: string | undefined;
 }
 
+/** The parameters of ListReplications. */
+export interface ListReplicationsParams {
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+}
+
 /** The parameters of PullVolume. */
 export interface PullVolumeParams {
   /** The copy, without the pool or with it. */

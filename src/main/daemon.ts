@@ -18,7 +18,7 @@ import type { AuditFile } from "./observability/audit-file.js";
 import { logCall } from "./observability/call-log.js";
 import type { CallReport } from "./observability/call-report.js";
 import type { Metrics } from "./observability/metrics.js";
-import { openJobs } from "./open-jobs.js";
+import { type Jobs, openJobs } from "./open-jobs.js";
 import { openPools } from "./open-pools.js";
 import { type BulkPort, createDoors, openStreaming } from "./open-streaming.js";
 import { openTracing, tracedDoors } from "./open-tracing.js";
@@ -26,6 +26,7 @@ import type { Actor } from "./pools/actor-handle.js";
 import { type ActorWatch, watchActors } from "./pools/actor-watch.js";
 import { askReadiness, type Readiness } from "./pools/readiness.js";
 import { createReleaseStack } from "./release-stack.js";
+import { type Replication, startReplication } from "./replication/replication.js";
 import { createStartingRoutes } from "./routes.js";
 import { serveCalls } from "./serve-calls.js";
 import { BUILT_PAGE, createWebPage } from "./web-page.js";
@@ -156,7 +157,9 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
 
   jobs.restore();
   const answering = { actorOf, report, metrics, downloads, events, jobs, readiness, tracing };
-  serveCalls({ config, log, always, openDoors, actors: everyActor, ...answering });
+  const replication = beginReplication(config, { pools, report, log, actorOf, jobs });
+  releases.push(async () => replication.stop());
+  serveCalls({ config, log, always, openDoors, actors: everyActor, replication, ...answering });
 
   async function stop(): Promise<void> {
     stopping = true;
@@ -172,6 +175,25 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
     reopenFiles: () => {
       audit.reopen();
       void tls?.renew();
+    },
+  });
+}
+
+interface ReplicationParts extends Pick<Parameters<typeof startReplication>[0], "pools" | "report" | "log"> {
+  actorOf(pool: PoolName): Actor | undefined;
+  readonly jobs: Jobs;
+}
+
+function beginReplication(
+  { replication }: Config,
+  { actorOf, jobs, ...parts }: ReplicationParts,
+): Replication {
+  return startReplication({
+    ...parts,
+    entries: replication,
+    run: (routed, asker) => {
+      const actor = actorOf(routed.pool);
+      return actor && jobs.calls.run(actor, routed, asker);
     },
   });
 }

@@ -17,6 +17,7 @@ import type { OpenDoors } from "./open-streaming.js";
 import { ownVersion } from "./own-version.js";
 import type { Actor } from "./pools/actor-handle.js";
 import type { Readiness } from "./pools/readiness.js";
+import type { Replication } from "./replication/replication.js";
 import { createBulkRoutes, createRoutes, type OpenRoutes } from "./routes.js";
 import { createDiscovery } from "./rpc/discovery.js";
 import { createRpcEndpoint, type RpcOptions } from "./rpc/endpoint.js";
@@ -33,6 +34,7 @@ interface Served {
   readonly metrics: Pick<Metrics, "render">;
   readonly downloads: Downloads;
   readonly jobs: Pick<Jobs, "registry" | "calls">;
+  readonly replication: Pick<Replication, "handlers">;
   readonly events: Pick<Events, "serve" | "openOn">;
   readiness(limitMs: number): Promise<Readiness>;
   readonly tracing: Pick<Tracing, "beginMessage"> | undefined;
@@ -54,7 +56,11 @@ export function serveCalls({
   ...parts
 }: Served): void {
   const { limits, timeouts } = config;
-  const handlers: NodeHandlers = { ...jobHandlers(jobs.registry), ...auditHandlers(config.audit.file) };
+  const handlers: NodeHandlers = {
+    ...jobHandlers(jobs.registry),
+    ...auditHandlers(config.audit.file),
+    ...parts.replication.handlers,
+  };
   const methods = createMethodTable(limits);
   const answers: RpcOptions = {
     pools: config.pools.map(({ name }) => name),

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,7 +15,9 @@ import {
   sha256,
 } from "../support/pull-cases.js";
 import { must, type Snapshots, type Volumes } from "../support/rpc.js";
+import { until } from "../support/until.js";
 
+const MIB = 1024 * 1024;
 const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
 let scene: PullScene;
 
@@ -80,6 +82,44 @@ describe("a pull between two embedded pools", () => {
     }
     const { snapshots } = await must<Snapshots>(target.url, "ListSnapshots", { id });
     expect(snapshots.map((each) => each.id.replace(/.*@/, "")).sort()).toEqual(["last", "s1"]);
+  });
+
+  test("a volume is pulled by a schedule, and what fails is told and repeated", async () => {
+    const id = "guests/scheduled/disk";
+    const { source, write } = scene;
+    await must(source.url, "CreateVolume", { id, size: 8 });
+    await must(source.url, "CreateSnapshot", { id, dest: "s1" });
+    const peers = { source: { url: source.url } };
+    const line = { peer: "source", schedule: "* * * * * *" };
+    const third = await startNode("three", {
+      peers,
+      replication: [
+        { ...line, volume: id, source: id },
+        { ...line, volume: "guests/none", source: "guests/none" },
+      ],
+      audit: { file: join(folder, "three-audit.log") },
+    });
+    const look = async (name: string) => {
+      const { replications } = await must<{ replications: readonly Record<string, unknown>[] }>(
+        third.url,
+        "ListReplications",
+        {},
+      );
+      return replications.find((each) => each.id === `three/${name}`);
+    };
+    await until("the copy is there", async () => (await look(id))?.upToDateAt !== null);
+    await write(id, 0, Buffer.alloc(MIB, 7));
+    await must(source.url, "CreateSnapshot", { id, dest: "s2" });
+    await until("the increment came", async () => Number((await look(id))?.bytes) > MIB);
+    expect(await look(id)).toMatchObject({ peer: "source", failures: 0, failure: null });
+    expect(await digest(third, `${id}@s2`)).toBe(await digest(source, `${id}@s2`));
+    await until("the other one failed", async () => Number((await look("guests/none"))?.failures) > 1);
+    expect(await look("guests/none")).toMatchObject({
+      failure: { code: "dataset.not_found" },
+      upToDateAt: null,
+    });
+    expect(readFileSync(join(folder, "three-audit.log"), "utf8")).toContain('"caller":"replication"');
+    expect(await third.stop()).toBe(0);
   });
 
   test("a fence outlives the daemon", async () => {

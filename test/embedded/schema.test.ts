@@ -80,6 +80,7 @@ const CALLS: readonly (readonly [string, Params])[] = [
   ["DeleteBookmark", { id: "guests/m@s" }],
   ["DeleteBookmark", { id: "guests/m#b" }],
   ["DeleteBookmark", { id: "guests/m#b" }],
+  ["ListReplications", {}],
   ["GetSendPlan", { id: "guests/m" }],
   ["GetSendPlan", { id: "guests/m@s", have: ["1"] }],
   ["GetSendPlan", { id: "guests/m@s", have: ["one"] }],

@@ -8,6 +8,8 @@ import { isLoopback } from "../http/loopback.js";
 import { findFolderClashes } from "./folder-clashes.js";
 import { clientCertificates, listenTls } from "./listen-tls.js";
 import { peers } from "./peer-settings.js";
+import { findStrayReplications, replication } from "./replication-settings.js";
+import { socket } from "./socket-settings.js";
 import { tracing } from "./tracing-settings.js";
 
 const LOG_LEVELS = ["debug", "info", "warn", "error", "fatal", "silent"] as const;
@@ -101,26 +103,6 @@ const bulk = z.strictObject({
   /** That of the main port by default. */
   host: z.string().min(1).optional(),
   port: z.int().min(0).max(MAX_PORT),
-});
-
-/** The kernel takes 107 bytes. The daemon listens under a longer name first. */
-const MOST_SOCKET_PATH_BYTES = 96;
-
-/** A unix socket beside the port. Who may write to it may do everything. */
-const socket = z.strictObject({
-  path: z
-    .string()
-    .min(1)
-    .refine(
-      (path) => Buffer.byteLength(path) <= MOST_SOCKET_PATH_BYTES,
-      `must have at most ${MOST_SOCKET_PATH_BYTES} bytes`,
-    ),
-  mode: z
-    .string()
-    .regex(/^0?[0-7]{3}$/, "must be three octal digits, as in 0660")
-    .default("0600"),
-  /** A name in /etc/group, or a number. Without it, the group of the daemon. */
-  group: z.string().min(1).optional(),
 });
 
 const listen = z.strictObject({
@@ -252,6 +234,7 @@ export const configSchema = z
     imageService: hostPort.default("image.services.lochness.local"),
     imageSources: z.array(hostPort).default([]),
     peers: peers.default({}),
+    replication: replication.default([]),
     dnsServers: z.array(z.string().min(1)).default([]),
     numFetchers: z.int().min(1).max(1024).default(availableParallelism()),
     maxPending: z.int().min(0).max(100_000).default(256),
@@ -264,6 +247,11 @@ export const configSchema = z
     tracing: tracing.optional(),
     limits: checkedLimits.prefault({}),
     timeouts: timeouts.prefault({}),
+  })
+  .superRefine(({ peers, replication, pools }, context) => {
+    for (const { path, message } of findStrayReplications(replication, peers, pools)) {
+      context.addIssue({ code: "custom", path: [...path], message });
+    }
   })
   .superRefine(({ dataDir, pools, auth, listen: { host, port, bulk, tls } }, context) => {
     for (const [path, address] of [

@@ -98,6 +98,7 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
     case "OpenSend":
     case "DescribeSend":
     case "CloseSend":
+    case "ListReplications":
     case "ListAudit":
     case "ListJobs":
     case "GetJob":

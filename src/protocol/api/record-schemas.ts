@@ -201,6 +201,32 @@ export const RECORDS: Readonly<Record<string, JsonSchema>> = {
     ["caller", "message"],
     "A change, or a call that its token was not for.",
   ),
+  Replication: object(
+    {
+      id: text("The copy, by its full name."),
+      pool: text("Its pool."),
+      peer: text("The daemon that has its source."),
+      source: text("Its source, by the name that the peer knows it by."),
+      schedule: text("When it is pulled, as cron has it."),
+      state: word(["waiting", "running"], "Whether it is pulled now."),
+      startedAt: orNull(time("When the newest pull began; null before the first one.")),
+      upToDateAt: orNull(
+        time("When the newest pull that succeeded began: the copy is at least as new; null before that."),
+      ),
+      bytes: orNull(count("Of the streams of that pull; null before it.", "bytes")),
+      failures: count("Pulls that have failed since one succeeded."),
+      failure: orNull(
+        object(
+          { code: text("The reason, as failures have it."), message: text("What happened, in words.") },
+          [],
+          "Why the newest pull failed; null if it did not.",
+        ),
+      ),
+      nextAt: orNull(time("When the schedule pulls it again; null if it never does.")),
+    },
+    [],
+    "A volume that is pulled by a schedule.",
+  ),
   Pool: object(
     {
       name: text("Its name."),

@@ -203,6 +203,41 @@ export const TRANSFER_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = 
     since: "0.1.0",
     examples: [{ name: "a disk", params: { id: "guests/g1/disk-0" }, result: { volumes: [volume] } }],
   },
+  ListReplications: {
+    summary: "Lists the volumes that are pulled by a schedule, and how that goes",
+    description:
+      "The schedules are in `replication` of the configuration. A caller sees those of the pools and names that its token is for. What is told of earlier pulls begins with the daemon's start.",
+    params: { pool },
+    result: object({ replications: listOf(record("Replication")) }),
+    effect: "read",
+    answeredBy: "daemon",
+    failures: {},
+    since: "0.1.0",
+    examples: [
+      {
+        name: "one that is up to date",
+        params: {},
+        result: {
+          replications: [
+            {
+              id: "tank/guests/g1/disk-0",
+              pool: "tank",
+              peer: "node2",
+              source: "guests/g1/disk-0",
+              schedule: "*/15 * * * *",
+              state: "waiting",
+              startedAt: "2026-01-02T03:00:00.000Z",
+              upToDateAt: "2026-01-02T03:00:00.000Z",
+              bytes: 1048576,
+              failures: 0,
+              failure: null,
+              nextAt: "2026-01-02T03:15:00.000Z",
+            },
+          ],
+        },
+      },
+    ],
+  },
   AbandonReceive: {
     summary: "Gives up the receive of a volume that has broken and could go on",
     description:

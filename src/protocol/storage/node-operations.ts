@@ -2,6 +2,7 @@ import type { AuditFilter, AuditPage } from "./audit-record.js";
 import type { JobAnswer, JobRecord, JobState } from "./job-record.js";
 import type { Operation } from "./operations.js";
 import type { Page } from "./page.js";
+import type { ReplicationRecord } from "./replication-record.js";
 
 /**
  * The operations that main answers itself, because they are about the node and not about one pool:
@@ -17,6 +18,7 @@ export interface NodeOperations {
   /** `timeoutMs`: 0 for none. */
   WaitJob: { ask: { id: string; timeoutMs: number }; answer: JobAnswer };
   CancelJob: { ask: { id: string }; answer: JobAnswer };
+  ListReplications: { ask: object; answer: readonly ReplicationRecord[] };
   /** `after`: the `next` of the page before, or "". */
   ListAudit: { ask: { filter: AuditFilter; limit: number; after: string }; answer: AuditPage };
 }

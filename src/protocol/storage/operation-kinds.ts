@@ -56,6 +56,7 @@ const KINDS = {
   GetJob: "read",
   WaitJob: "read",
   CancelJob: "change",
+  ListReplications: "list",
   ListAudit: "list",
 } as const satisfies Readonly<Record<OperationName | NodeOperationName, Kind>>;
 

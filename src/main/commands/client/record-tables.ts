@@ -18,6 +18,7 @@ export type RecordKind =
   | "properties"
   | "bookmarks"
   | "plans"
+  | "replications"
   | "lines";
 
 const text = (value: unknown) =>
@@ -133,6 +134,15 @@ const COLUMNS: Readonly<Record<RecordKind, readonly Column<ShownRecord>[]>> = {
     plain("NAME", "id"),
     plain("GUID", "guid", { goes: 1, isNumber: true }),
     plain("CREATED", "created", { goes: 2, isNumber: true }),
+  ],
+  replications: [
+    plain("NAME", "id"),
+    plain("PEER", "peer", { goes: 2 }),
+    plain("SOURCE", "source", { goes: 3 }),
+    plain("SCHEDULE", "schedule", { goes: 4 }),
+    plain("STATE", "state", { look: (cell) => LOOKS_OF_STATES[cell] }),
+    plain("UPTODATE", "upToDateAt"),
+    { heading: "FAILURE", cell: ({ failure }) => text(Object(failure).code), look: () => "red", goes: 1 },
   ],
   plans: [
     plain("SNAPSHOT", "id"),

@@ -56,6 +56,14 @@ export const TRANSFER_VERBS: readonly Verb[] = [
       arguments: [volume],
     },
   ]),
+  ...verbsOf("volume", "replications", [
+    {
+      name: "replications",
+      method: "ListReplications",
+      summary: "show the volumes that are pulled by a schedule, and how that goes",
+      isList: false,
+    },
+  ]),
   ...verbsOf("snapshot", "plans", [
     {
       name: "plan-send",

@@ -1,10 +1,12 @@
 import { fail, failed, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
 import { snapshotOf } from "../../storage/names.js";
 import type { PulledVolume } from "../../storage/records.js";
+import type { ReplicationRecord } from "../../storage/replication-record.js";
 import type { SendPlan } from "../../storage/send-terms.js";
+import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
 import { arrayOf, boolean, string, struct } from "../params.js";
-import { change, type Method, method } from "./method.js";
+import { change, type Method, method, methodOnNode } from "./method.js";
 import { onName, onNameExplained } from "./routing.js";
 import { wrongField } from "./send-query.js";
 import { encodeOneSnapshot } from "./snapshots.js";
@@ -59,6 +61,11 @@ function pullMethod(op: "PullVolume" | "MigrateVolume" | "FinishMigration"): Met
   });
 }
 
+function encodeReplications(found: readonly ReplicationRecord[], mostBytes: number): string | undefined {
+  const joined = joinWithin(found, (each) => JSON.stringify(each), mostBytes);
+  return joined === undefined ? undefined : `{"replications":[${joined}]}`;
+}
+
 /** Methods that bring volumes from one daemon to another. */
 export const transferMethods: readonly Method[] = [
   method({
@@ -72,6 +79,14 @@ export const transferMethods: readonly Method[] = [
         return checked.ok ? succeed({ op: "GetSendPlan", name: snapshot ?? dataset, have }) : checked;
       }),
     encode: encodePlan,
+  }),
+  methodOnNode({
+    operation: "ListReplications",
+    role: "read",
+    struct: "ReplicationRequest",
+    request: struct({ pool: string }),
+    plan: () => succeed({ op: "ListReplications" }),
+    encode: encodeReplications,
   }),
   pullMethod("PullVolume"),
   pullMethod("MigrateVolume"),

@@ -178,6 +178,11 @@ const BROKEN: Readonly<Record<string, RegExp>> = {
   "command-empty-word.json": /^pools\[0\]\.zfsCommand\[1\] = "": .*>=1/,
   "library-word.json": /^pools\[0\]\.library = "on": /,
   "kstat-command-text.json": /^pools\[0\]\.kstatCommand = "cat": .*expected array/,
+  "peer-path.json":
+    /^peers\.two\.url = "http:\/\/two:19999\/rpc": must be http:\/\/HOST:PORT or https:\/\/HOST:PORT$/,
+  "replication-peer.json": /^replication\[0\]\.peer = "two": is none of peers$/,
+  "replication-schedule.json":
+    /^replication\[0\]\.schedule = "now and then": must be a schedule as cron has it/,
   "image-service-url.json": /^imageService = "http:\/\/images\.example\/": must be HOST or HOST:PORT$/,
   "image-service-port.json": /^imageService = "images\.example:port": must be HOST or HOST:PORT$/,
   "image-source-space.json": /^imageSources\[1\] = "mir ror": must be HOST or HOST:PORT$/,
