@@ -42,6 +42,8 @@ export interface RequestImageParams {
 export interface DeleteImageParams {
   /** The image's id. */
   readonly id: string;
+  /** Changes nothing: answers at once, whatever `background` says, what the call would answer now, or its failure, and in `destroys` what would be destroyed. */
+  readonly dryRun?: boolean | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
   /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
@@ -110,6 +112,8 @@ export interface GetVolumeParams {
 export interface DeleteDatasetParams {
   /** The name of the dataset, without the pool or with it. */
   readonly id: string;
+  /** Changes nothing: answers at once, whatever `background` says, what the call would answer now, or its failure, and in `destroys` what would be destroyed. */
+  readonly dryRun?: boolean | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
   /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
@@ -260,6 +264,8 @@ export interface DeleteSnapshotParams {
   readonly id: string;
   /** The snapshots of the same name of everything below its dataset too. */
   readonly recursive?: boolean | undefined;
+  /** Changes nothing: answers at once, whatever `background` says, what the call would answer now, or its failure, and in `destroys` what would be destroyed. */
+  readonly dryRun?: boolean | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
   /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
@@ -274,6 +280,8 @@ export interface RollbackSnapshotParams {
   readonly id: string;
   /** Destroys the newer snapshots that are in the way. Without it the method fails and names them. */
   readonly destroyMoreRecent?: boolean | undefined;
+  /** Changes nothing: answers at once, whatever `background` says, what the call would answer now, or its failure, and in `destroys` what would be destroyed. */
+  readonly dryRun?: boolean | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
   /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
@@ -312,6 +320,8 @@ export interface ListBookmarksParams {
 export interface DeleteBookmarkParams {
   /** The bookmark, `NAME#BOOKMARK`, without the pool or with it. */
   readonly id: string;
+  /** Changes nothing: answers at once, whatever `background` says, what the call would answer now, or its failure, and in `destroys` what would be destroyed. */
+  readonly dryRun?: boolean | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
   /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
@@ -463,6 +473,8 @@ export interface DeleteGuestsDisksParams {
   readonly args?: Readonly<Record<string, string>> | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Changes nothing: answers at once, whatever `background` says, what the call would answer now, or its failure, and in `destroys` what would be destroyed. */
+  readonly dryRun?: boolean | undefined;
   /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
   readonly background?: boolean | undefined;
   /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */

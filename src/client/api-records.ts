@@ -54,6 +54,14 @@ export interface Bookmark {
   readonly created: string;
 }
 
+/** What a call would destroy. */
+export interface Doomed {
+  /** The full name of a dataset, a snapshot or a bookmark. */
+  readonly id: string;
+  /** What it takes alone and would give back; null where that is not known. What it shares with others is in none of them. In bytes. */
+  readonly bytes: number | null;
+}
+
 /** A snapshot. */
 export interface Snapshot {
   /** The full name, `POOL/NAME@SNAPSHOT`. */

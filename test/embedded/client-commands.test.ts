@@ -73,6 +73,9 @@ describe("imagestore volume, snapshot, guest, image, pool and call", () => {
     expect(await shown("guest create-disks g1 --disk size=1G --disk size=2G -H")).toMatch(
       /^tank\/guests\/g1\/disk-0\t1\.0 GiB\t\/\S+\t-\ntank\/guests\/g1\/disk-1\t2\.0 GiB\t\/\S+\t-\n$/,
     );
+    expect(await shown("guest delete-disks g1 --dry-run -Hp")).toMatch(
+      /^tank\/guests\/g1\t0\ntank\/guests\/g1\/disk-0\t\d+\n/,
+    );
     await shown("guest delete-disks g1");
     expect(JSON.parse(await shown("volume delete g --json"))).toMatchObject({ volumes: [{ id: "tank/g" }] });
     expect(await shown("volume list")).toBe("no volumes\n");

@@ -52,7 +52,7 @@ describe.skipIf(noTerminal !== undefined)("on a terminal", () => {
     const refused = start("volume delete g");
     await refused.sees("Go on? [y/N] ");
     expect(refused.text()).toBe(
-      "This deletes g, with all below it:\n  tank/g/a  64.0 MiB\n  tank/g/b  64.0 MiB\n  tank/g/a@s1\nGo on? [y/N] ",
+      "This deletes g, with all below it:\n  tank/g\n  tank/g/a\n  tank/g/a@s1\n  tank/g/b\nGo on? [y/N] ",
     );
     refused.type("n\n");
     expect(await refused.ended).toBe(1);

@@ -24,6 +24,37 @@ describe.skipIf("skip" in vm)("what destroys many datasets", () => {
     destroyPool(running, POOL);
   });
 
+  test("a dry run meets what the call would: a hold, a device that is open, clones; it names all and changes nothing", async () => {
+    for (const id of ["t/one", "t/two"]) await must<Volumes>(daemon.url, "CreateVolume", { id, size: 8 });
+    const device = `/dev/zvol/${POOL}/t/one`;
+    const filled = `until [ -b ${device} ]; do sleep 0.1; done; dd if=/dev/urandom of=${device} bs=1M count=4`;
+    vmExec(running, ["sh", "-c", `${filled} && sync && zpool sync ${POOL}`]);
+    zfs("snapshot", `${POOL}/t/two@s`);
+    zfs("bookmark", `${POOL}/t/two@s`, `${POOL}/t/two#b`);
+    const before = zfs("list", "-Hr", "-t", "all", "-o", "name,guid", POOL);
+    const dryRun = (method: string, params: object) => call(daemon.url, method, { ...params, dryRun: true });
+    const { result } = await dryRun("DeleteDataset", { id: "t" });
+    const { destroys } = result as { destroys: { id: string; bytes: number | null }[] };
+    const names = ["t", "t/one", "t/two", "t/two#b", "t/two@s"].map((name) => `${POOL}/${name}`);
+    expect(destroys.map(({ id }) => id).sort()).toEqual(names);
+    expect(destroys.find(({ id }) => id.endsWith("/one"))?.bytes).toBeGreaterThanOrEqual(4 * 2 ** 20);
+    zfs("hold", "somebody", `${POOL}/t/two@s`);
+    for (const [method, id] of [
+      ["DeleteDataset", "t"],
+      ["DeleteSnapshot", "t/two@s"],
+    ] as const) {
+      expect((await dryRun(method, { id })).error).toContain("t/two@s is held by others");
+      expect((await dryRun(method, { id })).error).toBe((await call(daemon.url, method, { id })).error);
+    }
+    zfs("release", "somebody", `${POOL}/t/two@s`);
+    const pid = vmExec(running, ["sh", "-c", `sleep 600 <${device} >/dev/null 2>&1 & echo $!`]).trim();
+    expect((await dryRun("DeleteDataset", { id: "t/one" })).error).toContain(`${POOL}/t/one is in use`);
+    vmExec(running, ["kill", pid]);
+    expect((await dryRun("DeleteDataset", { id: "t/one" })).error).toBeNull();
+    expect(zfs("list", "-Hr", "-t", "all", "-o", "name,guid", POOL)).toBe(before);
+    expect((await call(daemon.url, "DeleteDataset", { id: "t" })).error).toBeNull();
+  });
+
   test("a rollback behind a snapshot that somebody holds is refused, names it and changes nothing", async () => {
     await must<Volumes>(daemon.url, "CreateVolume", { id: "guests/r", size: 8 });
     for (const tag of ["a", "b", "c", "d", "e"]) zfs("snapshot", `${POOL}/guests/r@${tag}`);

@@ -15,6 +15,8 @@ import {
 import { createFences } from "../../src/workers/actor/fences.js";
 import { createFetchQueue } from "../../src/workers/actor/fetch-queue.js";
 import { bookmarkOperations } from "../../src/workers/actor/operations/bookmarks.js";
+import type { ActorContext } from "../../src/workers/actor/operations/context.js";
+import { dryRunOperations } from "../../src/workers/actor/operations/dry-runs.js";
 import { fenceOperations } from "../../src/workers/actor/operations/fencing.js";
 import { guestOperations } from "../../src/workers/actor/operations/guests.js";
 import { createHolds } from "../../src/workers/actor/operations/holds.js";
@@ -144,20 +146,24 @@ export function createMemoryActor(
   };
   const unreleased: HoldRecord[] = [];
   const pulling = pullOperations(context, createFetchQueue<PulledVolume>(2, 2), { peers }, new Map());
+  const destroyingIn = (within: ActorContext) => ({
+    ...imageOperations(within, fetches, service),
+    ...volumeOperations(within),
+    ...bookmarkOperations(within),
+    ...snapshotOperations(within),
+    ...guestOperations(
+      within,
+      fetches,
+      createSpaceReservations(() => zfs.space(childOf(POOL, "guests"))),
+    ),
+  });
   const handlers: OperationHandlers = {
-    ...imageOperations(context, fetches, service),
-    ...volumeOperations(context),
+    ...destroyingIn(context),
+    ...dryRunOperations(context, destroyingIn),
     ...volumeChanges(context),
-    ...bookmarkOperations(context),
-    ...snapshotOperations(context),
     ...sendOperations(
       context,
       createHolds(context, [], (hold) => void unreleased.push(hold)),
-    ),
-    ...guestOperations(
-      context,
-      fetches,
-      createSpaceReservations(() => zfs.space(childOf(POOL, "guests"))),
     ),
     ...poolOperations(context),
     ...pulling,

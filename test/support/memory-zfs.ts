@@ -162,28 +162,45 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     return held === undefined ? undefined : fail("snapshot.held", `${held} is held by a download of it`);
   }
 
-  function destroySnapshot(name: SnapshotName, recursive: boolean): Outcome<null> {
-    const tag = tagOf(name);
-    const doomed = recursive
-      ? within(datasetOf(name)).filter((each) => each.type === "snapshot" && each.name.endsWith(`@${tag}`))
-      : within(name);
-    if (doomed.length === 0) return failed.notFound;
-    const names = doomed.map((each) => each.name);
-    const refused = obstacle(names, `${name} has`);
-    if (refused) return refused;
-    remove(names);
+  /** What is destroyed with a name. */
+  function doomedBy(name: DatasetName | SnapshotName, recursive: boolean): Outcome<readonly string[]> {
+    const isTag = isSnapshotName(name) && recursive;
+    const tag = isSnapshotName(name) ? tagOf(name) : "";
+    const names = (
+      isTag
+        ? within(datasetOf(name)).filter((each) => each.type === "snapshot" && each.name.endsWith(`@${tag}`))
+        : within(name)
+    ).map((each) => each.name);
+    if (names.length === 0) return failed.notFound;
+    if (!recursive && names.length > 1) return hasChildren(name);
+    return obstacle(names, `${name} has`) ?? succeed(names);
+  }
+
+  function destroyNow(name: DatasetName | SnapshotName, recursive: boolean): Outcome<null> {
+    const doomed = doomedBy(name, recursive);
+    if (!doomed.ok) return doomed;
+    remove(doomed.value);
     return succeed(null);
   }
 
-  function destroyDataset(name: string, recursive: boolean): Outcome<null> {
-    if (!entries.has(name)) return failed.notFound;
-    const names = within(name).map((each) => each.name);
-    if (!recursive && names.length > 1) return hasChildren(name);
-    const refused = obstacle(names, `${name} has`);
-    if (refused) return refused;
-    remove(names);
-    return succeed(null);
+  /** The snapshots and bookmarks that a rollback destroys. */
+  function newerThan(name: SnapshotName, destroyMoreRecent: boolean) {
+    const target = entries.get(name);
+    if (!target) return failed.notFound;
+    const newer = snapshotsOn(datasetOf(name)).filter(({ createtxg }) => createtxg > target.createtxg);
+    const names = newer.map((each) => each.name);
+    const marks = bookmarksOn(datasetOf(name)).filter(({ createtxg }) => createtxg > target.createtxg);
+    if (names.length + marks.length > 0 && !destroyMoreRecent) {
+      const all = [...names, ...marks.map((each) => each.name)].join(", ");
+      return fail(
+        "snapshot.newer_exist",
+        `newer snapshots than ${name} exist: ${all}; destroyMoreRecent removes them`,
+      );
+    }
+    return obstacle(names, `snapshots newer than ${name} have`) ?? succeed({ names, marks });
   }
+
+  const doomedRecords = (names: readonly string[]) => names.map((name) => ({ name, used: bytes(4096) }));
 
   /** Runs a call. It takes effect at one moment between the call and its outcome. */
   async function call<T>(what: string, name: string, act: () => Outcome<T>): Promise<Outcome<T>> {
@@ -432,29 +449,24 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
         entries.set(volume, { ...entry, volsize: size, used: isThick ? size : 0n });
         return succeed(null);
       }),
-    destroy: (name, recursive) =>
-      call("destroy", name, () =>
-        isSnapshotName(name) ? destroySnapshot(name, recursive) : destroyDataset(name, recursive),
-      ),
+    destroy: (name, recursive) => call("destroy", name, () => destroyNow(name, recursive)),
     rollback: (name, destroyMoreRecent) =>
       call("rollback", name, () => {
-        const target = entries.get(name);
-        if (!target) return failed.notFound;
-        const newer = snapshotsOn(datasetOf(name)).filter(({ createtxg }) => createtxg > target.createtxg);
-        const names = newer.map((each) => each.name);
-        const marks = bookmarksOn(datasetOf(name)).filter(({ createtxg }) => createtxg > target.createtxg);
-        if (names.length + marks.length > 0 && !destroyMoreRecent) {
-          const all = [...names, ...marks.map((each) => each.name)].join(", ");
-          return fail(
-            "snapshot.newer_exist",
-            `newer snapshots than ${name} exist: ${all}; destroyMoreRecent removes them`,
-          );
-        }
-        const refused = obstacle(names, `snapshots newer than ${name} have`);
-        if (refused) return refused;
-        for (const each of marks) bookmarks.delete(each.name);
-        remove(names);
+        const newer = newerThan(name, destroyMoreRecent);
+        if (!newer.ok) return newer;
+        for (const each of newer.value.marks) bookmarks.delete(each.name);
+        remove(newer.value.names);
         return succeed(null);
+      }),
+    findDoomed: (change) =>
+      call("findDoomed", "destroy" in change ? change.destroy : change.rollback, () => {
+        if ("destroy" in change) {
+          const doomed = doomedBy(change.destroy, change.recursive);
+          return doomed.ok ? succeed(doomedRecords(doomed.value)) : doomed;
+        }
+        const newer = newerThan(change.rollback, change.destroyMoreRecent);
+        if (!newer.ok) return newer;
+        return succeed(doomedRecords([...newer.value.names, ...newer.value.marks.map(({ name }) => name)]));
       }),
     bookmark: (snapshot, name) =>
       call("bookmark", name, () => {

@@ -83,6 +83,8 @@ export function datasetsOf(operation: Operation, pool: PoolName): readonly strin
     case "GetImage":
     case "GetPool":
       return [];
+    case "DryRun":
+      return datasetsOf(operation.of, pool);
     case "ListVolumes":
       return [pool];
     case "CreateBookmark":

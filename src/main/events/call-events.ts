@@ -92,6 +92,7 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
     case "GetSnapshot":
     case "VerifyDisks":
     case "GetPool":
+    case "DryRun":
     case "Refuse":
     case "GetSendPlan":
     case "AbandonReceive":

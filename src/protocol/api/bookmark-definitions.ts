@@ -1,4 +1,5 @@
 import { type MethodDefinition, optional, pool, required } from "./definition.js";
+import { destroyingResult, dryRunParam } from "./dry-run-params.js";
 import { listOf, object, oneOf, record, text } from "./json-schema.js";
 import { pageParams } from "./page-params.js";
 import { termsParams } from "./terms-params.js";
@@ -64,10 +65,11 @@ export const BOOKMARK_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = 
     summary: "Deletes a bookmark, and answers what was deleted",
     params: {
       id: required(text("The bookmark, `NAME#BOOKMARK`, without the pool or with it.")),
+      ...dryRunParam,
       pool,
       ...termsParams,
     },
-    result: oneBookmark,
+    result: destroyingResult({ bookmarks: oneOf(record("Bookmark")) }),
     effect: "once",
     answeredBy: "pool",
     failures: {

@@ -1,4 +1,5 @@
 import { type MethodDefinition, optional, pool, required } from "./definition.js";
+import { destroyingResult, dryRunParam } from "./dry-run-params.js";
 import { object, record, text, texts } from "./json-schema.js";
 import { termsParams } from "./terms-params.js";
 
@@ -68,8 +69,8 @@ export const GUEST_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
   DeleteGuestsDisks: {
     summary: "Deletes the disks of a guest, with their snapshots",
     description: "A guest without disks is a success.",
-    params: { ...params, ...termsParams },
-    result: guest,
+    params: { ...params, ...dryRunParam, ...termsParams },
+    result: destroyingResult({ guest: record("Guest") }),
     effect: "repeatable",
     mayLast: true,
     answeredBy: "pool",

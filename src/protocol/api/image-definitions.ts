@@ -1,4 +1,5 @@
 import { type MethodDefinition, optional, pool, required } from "./definition.js";
+import { destroyingResult, dryRunParam } from "./dry-run-params.js";
 import { listOf, object, oneOf, orNull, record, text } from "./json-schema.js";
 import { pageParams } from "./page-params.js";
 import { termsParams } from "./terms-params.js";
@@ -90,8 +91,8 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
   },
   DeleteImage: {
     summary: "Deletes an image, its snapshots and its volume",
-    params: { id, pool, ...termsParams },
-    result: oneImage,
+    params: { id, ...dryRunParam, pool, ...termsParams },
+    result: destroyingResult({ images: oneOf(record("Image")) }),
     effect: "once",
     mayLast: true,
     answeredBy: "pool",

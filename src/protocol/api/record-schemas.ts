@@ -106,6 +106,19 @@ export const RECORDS: Readonly<Record<string, JsonSchema>> = {
     [],
     "A bookmark: what is left of a snapshot, to send increments from.",
   ),
+  Doomed: object(
+    {
+      id: text("The full name of a dataset, a snapshot or a bookmark."),
+      bytes: orNull(
+        count(
+          "What it takes alone and would give back; null where that is not known. What it shares with others is in none of them.",
+          "bytes",
+        ),
+      ),
+    },
+    [],
+    "What a call would destroy.",
+  ),
   Snapshot: object(
     {
       id: text("The full name, `POOL/NAME@SNAPSHOT`."),

@@ -1,4 +1,5 @@
 import { type MethodDefinition, optional, pool, required } from "./definition.js";
+import { destroyingResult, dryRunParam } from "./dry-run-params.js";
 import { flag, listOf, object, oneOf, record, text } from "./json-schema.js";
 import { pageParams } from "./page-params.js";
 import { termsParams } from "./terms-params.js";
@@ -107,10 +108,11 @@ export const SNAPSHOT_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = 
     params: {
       id,
       recursive: optional(flag("The snapshots of the same name of everything below its dataset too.")),
+      ...dryRunParam,
       pool,
       ...termsParams,
     },
-    result: snapshots,
+    result: destroyingResult({ snapshots: listOf(record("Snapshot")) }),
     effect: "once",
     mayLast: true,
     answeredBy: "pool",
@@ -132,10 +134,11 @@ export const SNAPSHOT_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = 
       destroyMoreRecent: optional(
         flag("Destroys the newer snapshots that are in the way. Without it the method fails and names them."),
       ),
+      ...dryRunParam,
       pool,
       ...termsParams,
     },
-    result: oneSnapshot,
+    result: destroyingResult({ snapshots: oneOf(record("Snapshot")) }),
     effect: "repeatable",
     mayLast: true,
     repeatLoses: "what was written since",

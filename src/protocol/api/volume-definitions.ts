@@ -1,4 +1,5 @@
 import { type MethodDefinition, optional, pool, required } from "./definition.js";
+import { destroyingResult, dryRunParam } from "./dry-run-params.js";
 import { count, listOf, mebibytes, object, oneOf, record, text, texts } from "./json-schema.js";
 import { pageParams } from "./page-params.js";
 import { termsParams } from "./terms-params.js";
@@ -84,10 +85,11 @@ export const VOLUME_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
       "Nothing is deleted while a hold, a clone or a user of any of it is in the way. The pool itself, `images` and `guests` are protected.",
     params: {
       id: required(text("The name of the dataset, without the pool or with it.")),
+      ...dryRunParam,
       pool,
       ...termsParams,
     },
-    result: oneVolume,
+    result: destroyingResult({ volumes: oneOf(record("Volume")) }),
     effect: "once",
     mayLast: true,
     answeredBy: "pool",

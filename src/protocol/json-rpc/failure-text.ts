@@ -28,6 +28,7 @@ const ABOUT_ITS_OBJECT = /^(?:dataset|snapshot|image|job|pool|command|name)\./;
 
 /** The failure of an operation, with what it is about. Clients compare its message: that stays. */
 export function aboutOperation(failure: Failure, operation: AnyOperation): Failure {
+  if (operation.op === "DryRun") return aboutOperation(failure, operation.of);
   if (failure.about?.object !== undefined || !ABOUT_ITS_OBJECT.test(failure.code)) return failure;
   const object = objectOf(operation, failure);
   return object === undefined ? failure : tellAbout({ ok: false, failure }, { object }).failure;

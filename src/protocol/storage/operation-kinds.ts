@@ -7,9 +7,10 @@ import type { Operation, OperationName } from "./operations.js";
  * - `read`: it leaves the pool as it is and takes no lock, so that callers who wait at once may share
  *   its answer, and it may be repeated.
  * - `list`: a read whose answer has as many records as the pool.
+ * - `trial`: it leaves the pool as it is, but takes the locks of a change.
  * - `change`: anything else, holds too.
  */
-type Kind = "read" | "list" | "change";
+type Kind = "read" | "list" | "trial" | "change";
 
 /** Every operation: a new one does not compile until it is here. */
 const KINDS = {
@@ -48,6 +49,7 @@ const KINDS = {
   CreateGuestDisks: "change",
   DeleteGuestsDisks: "change",
   GetPool: "read",
+  DryRun: "trial",
   Refuse: "read",
   OpenSend: "change",
   DescribeSend: "read",

@@ -4,6 +4,7 @@ import type { BookmarkName, ComponentId, DatasetName, PoolName, SnapshotName } f
 import type { Page } from "./page.js";
 import type {
   BookmarkRecord,
+  DoomedRecord,
   GuestRecord,
   ImageRecord,
   PoolRecord,
@@ -106,6 +107,8 @@ export interface Operations {
   CreateGuestDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
   DeleteGuestsDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
   GetPool: { ask: object; answer: PoolRecord };
+  /** What a change would answer now, and what it would destroy. It changes nothing. Fails as the change would. */
+  DryRun: { ask: { of: DestroyingOperation }; answer: DryRunAnswer };
   /**
    * A request about `name` that must be refused for `failure`. What does not exist is told first:
    * agents turn the words `not found` into a 404, and all others into a 500.
@@ -124,6 +127,27 @@ export interface Operations {
   DescribeSend: { ask: { name: SnapshotName; terms?: SendTerms }; answer: SendDescription };
   /** Ends a download, complete or not: releases one of its holds. */
   CloseSend: { ask: { name: SnapshotName; tag: string }; answer: null };
+}
+
+/** The operations that destroy something, and can be tried without that. */
+export const DESTROYING = [
+  "DeleteImage",
+  "DeleteDataset",
+  "DeleteSnapshot",
+  "RollbackSnapshot",
+  "DeleteBookmark",
+  "DeleteGuestsDisks",
+] as const satisfies readonly OperationName[];
+
+export type DestroyingName = (typeof DESTROYING)[number];
+export type DestroyingOperation = {
+  [K in DestroyingName]: { readonly op: K } & Ask<K>;
+}[DestroyingName];
+
+export interface DryRunAnswer<K extends DestroyingName = DestroyingName> {
+  /** What the change itself would answer. */
+  readonly answer: Answer<K>;
+  readonly destroys: readonly DoomedRecord[];
 }
 
 /** A tag that volumes must have. */

@@ -58,6 +58,14 @@ export interface BookmarkRecord {
   readonly created: number;
 }
 
+/** What a destroying change destroys, told by a dry run. */
+export interface DoomedRecord {
+  /** Of a dataset, a snapshot or a bookmark, in full. */
+  readonly name: string;
+  /** Bytes. What it takes alone, and gives back; undefined where that is not known. */
+  readonly used: Bytes | undefined;
+}
+
 /** A disk of a guest. */
 export interface DiskRecord {
   readonly bus: string;

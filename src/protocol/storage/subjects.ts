@@ -9,6 +9,7 @@ export function subjectsOf(operation: AnyOperation): string[] {
   for (const [key, value] of Object.entries(ask)) {
     if (SUBJECTS.has(key) && typeof value === "string") subjects.push(value);
   }
+  if ("of" in operation) return subjectsOf(operation.of);
   if ("guest" in operation) subjects.push(operation.guest.id);
   return subjects;
 }

@@ -17,6 +17,7 @@ import { startImageLooks } from "./image-looks.js";
 import { createLateReleases } from "./late-releases.js";
 import { bookmarkOperations } from "./operations/bookmarks.js";
 import type { ActorContext } from "./operations/context.js";
+import { dryRunOperations } from "./operations/dry-runs.js";
 import { fenceOperations } from "./operations/fencing.js";
 import { guestOperations } from "./operations/guests.js";
 import { createHolds, releaseHold } from "./operations/holds.js";
@@ -183,17 +184,22 @@ function createHandlers(
   ): OperationHandlers => {
     const used = { ...unfenced, locks: fencedLocks(unfenced.locks, fences) };
     const pulling = pullOperations(used, pullQueue, node, sources);
+    const destroyingIn = (within: ActorContext) => ({
+      ...imageOperations(within, queue, node),
+      ...volumeOperations(within),
+      ...snapshotOperations(within),
+      ...guestOperations(within, queue, track(reservations, "space")),
+      // What leaves a volume as it is.
+      ...bookmarkOperations({ ...within, locks: unfenced.locks }),
+    });
     return {
-      ...imageOperations(used, queue, node),
-      ...volumeOperations(used),
+      ...destroyingIn(used),
+      ...dryRunOperations(used, destroyingIn),
       ...volumeChanges(used),
-      ...snapshotOperations(used),
-      ...guestOperations(used, queue, track(reservations, "space")),
       ...poolOperations(used),
       ...pulling,
       ...migrationOperations(used, node, pulling.PullVolume),
       // What leaves a volume as it is, or is about the fence itself.
-      ...bookmarkOperations(unfenced),
       ...sendOperations(unfenced, track(holds, "holds")),
       ...fenceOperations(unfenced, fences),
     };

@@ -11,7 +11,7 @@ interface Steps {
 
 /** `open` is the work of a start: the checks of the pool, and reconcile. `look` looks for images that were destroyed. */
 export type WorkName = OperationName | "open" | "look";
-type ReadName = Exclude<OperationName, ChangeName>;
+type ReadName = Exclude<OperationName, ChangeName | "DryRun">;
 
 /** Of every read. There are many of them, so nothing more is noted of one than when it began. */
 const READ: Steps = { commands: 2 };
@@ -42,6 +42,7 @@ const STEPS: Readonly<Record<Exclude<WorkName, ReadName>, Steps>> = {
   DeleteBookmark: { commands: 2, destroys: 1 },
   CreateGuestDisks: { commands: 4, destroys: 1 },
   DeleteGuestsDisks: { commands: 1, destroys: 1 },
+  DryRun: { commands: 8 },
   OpenSend: { commands: 8 },
   CloseSend: { commands: 5 },
   look: { commands: 4 },
@@ -49,7 +50,7 @@ const STEPS: Readonly<Record<Exclude<WorkName, ReadName>, Steps>> = {
 };
 
 export function isReadWork(name: WorkName): name is ReadName {
-  return name !== "open" && name !== "look" && !isChange(name);
+  return name !== "open" && name !== "look" && name !== "DryRun" && !isChange(name);
 }
 
 /** For each disk of a guest: its look-up, its creation with its parents, and its removal if that fails. */

@@ -2,7 +2,7 @@ import { type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { BookmarkName, DatasetName, PoolName, SnapshotName } from "../../protocol/storage/names.js";
 import { type Page, pageOf } from "../../protocol/storage/page.js";
 import type { PoolSettings } from "../../protocol/storage/pool-settings.js";
-import type { BookmarkRecord } from "../../protocol/storage/records.js";
+import type { BookmarkRecord, DoomedRecord } from "../../protocol/storage/records.js";
 import type { Bytes } from "../../protocol/storage/units.js";
 import type {
   NewVolumeSettings,
@@ -79,6 +79,11 @@ export interface Space {
 export type CopyingChange =
   | { readonly snapshot: SnapshotName; readonly recursive: boolean }
   | { readonly clone: SnapshotName; readonly target: DatasetName }
+  | { readonly rollback: SnapshotName; readonly destroyMoreRecent: boolean };
+
+/** A change that destroys datasets, as `destroy` and `rollback` make it. */
+export type Destruction =
+  | { readonly destroy: DatasetName | SnapshotName; readonly recursive: boolean }
   | { readonly rollback: SnapshotName; readonly destroyMoreRecent: boolean };
 
 /** A copy of a volume's data that no dataset has yet. */
@@ -162,6 +167,11 @@ export interface Zfs extends ZfsTransfers {
   volumesWithTag(tag: string): Promise<Outcome<ReadonlyMap<string, string>>>;
   /** The bookmarks of `root` and of everything below it. Fails: dataset.not_found. */
   listBookmarks(root: PoolName | DatasetName): Promise<Outcome<readonly BookmarkRecord[]>>;
+  /**
+   * What a change would destroy now, without bookmarks that go with their dataset. Fails as the change would,
+   * as far as a look can tell; `dataset.not_found` also of a rollback's snapshot.
+   */
+  findDoomed(change: Destruction): Promise<Outcome<readonly DoomedRecord[]>>;
   /** Everything below POOL/images, snapshots included. */
   listImages(): Promise<Outcome<readonly MarkedVolume[]>>;
   /**

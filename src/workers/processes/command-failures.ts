@@ -83,11 +83,7 @@ const PATTERNS: readonly Pattern[] = [
   },
   {
     match: /^cannot rollback to '(.*)': more recent snapshots or bookmarks exist$/m,
-    toFailure: (match, stderr) =>
-      fail(
-        "snapshot.newer_exist",
-        `newer snapshots than ${match[1]} exist: ${namesBelow(stderr, "snapshots and bookmarks:")}; destroyMoreRecent removes them`,
-      ),
+    toFailure: ([, name = ""], stderr) => newerExist(name, namesBelow(stderr, "snapshots and bookmarks:")),
   },
   {
     match: /^cannot destroy snapshot (.*): it's being held\b/m,
@@ -162,6 +158,14 @@ const PATTERNS: readonly Pattern[] = [
       ),
   },
 ];
+
+/** The failure to roll back to a snapshot that others are newer than. */
+export function newerExist(name: string, newer: string): FailedOutcome {
+  return fail(
+    "snapshot.newer_exist",
+    `newer snapshots than ${name} exist: ${newer}; destroyMoreRecent removes them`,
+  );
+}
 
 /** The failure to destroy a snapshot that is held, by whom is not known yet. */
 export function snapshotHeld(name: string): FailedOutcome {

@@ -13,7 +13,7 @@ import {
 } from "./client-flags.js";
 import type { DaemonAddress } from "./daemon-address.js";
 import type { DownloadOptions } from "./download-snapshot.js";
-import { recordLines } from "./record-tables.js";
+import { recordLines, shownKind } from "./record-tables.js";
 import type { Verb } from "./verb.js";
 import type { VerbAnswer } from "./verb-call.js";
 import { VERBS } from "./verbs.js";
@@ -27,7 +27,7 @@ async function answerOf(address: DaemonAddress, verb: Verb, params: Params): Pro
   // Loaded here: node:http brings much along, which the commands of images run without.
   const { callVerb } = await import("./verb-call.js");
   try {
-    if (verb.lasts && process.stderr.isTTY) {
+    if (verb.lasts && params.dryRun !== true && process.stderr.isTTY) {
       const { callShown } = await import("./shown-job.js");
       return await callVerb(address, verb, params, callShown);
     }
@@ -52,11 +52,12 @@ async function askFirst(address: DaemonAddress, verb: Verb, params: Params): Pro
 
 async function run(verb: Verb, given: Params, flags: ClientFlags): Promise<void> {
   const address = await addressOf(flags);
-  const params = { ...given, pool: flags.pool };
-  if (verb.destroys !== undefined && !flags.yes) await askFirst(address, verb, params);
+  const params: Params = { ...given, pool: flags.pool };
+  if (verb.destroys !== undefined && !flags.yes && params.dryRun !== true)
+    await askFirst(address, verb, params);
   const lines = async () => {
     const { text, records } = await answerOf(address, verb, params);
-    return flags.json ? [text] : recordLines(verb.records, records, tableStyle(flags));
+    return flags.json ? [text] : recordLines(shownKind(verb, params), records, tableStyle(flags));
   };
   if (flags.watch === undefined) {
     process.stdout.write((await lines()).map((line) => `${line}\n`).join(""));

@@ -19,7 +19,16 @@ export type RecordKind =
   | "bookmarks"
   | "plans"
   | "replications"
+  | "destroys"
   | "lines";
+
+/** What of a verb's answer is shown: of a dry run, what would be destroyed. */
+export function shownKind(
+  { records }: { readonly records: RecordKind },
+  { dryRun }: Readonly<Record<string, unknown>>,
+): RecordKind {
+  return dryRun === true ? "destroys" : records;
+}
 
 const text = (value: unknown) =>
   value === undefined || value === null || value === "" ? "-" : String(value);
@@ -88,6 +97,14 @@ const moved: Column<ShownRecord> = {
   isNumber: true,
 };
 
+/** Of what would be destroyed: the bytes that it gives back. */
+const freed: Column<ShownRecord> = {
+  heading: "FREES",
+  cell: ({ bytes }) => (typeof bytes === "number" ? sizeText(bytes) : "-"),
+  exact: ({ bytes }) => text(bytes),
+  isNumber: true,
+};
+
 const LOOKS_OF_STATES: Readonly<Record<string, Look>> = { done: "green", running: "cyan", failed: "red" };
 
 const lookOfOutcome = (cell: string): Look => (cell === "ok" ? "green" : "red");
@@ -130,6 +147,7 @@ const COLUMNS: Readonly<Record<RecordKind, readonly Column<ShownRecord>[]>> = {
     plain("PHASE", "phase", { goes: 1 }),
     moved,
   ],
+  destroys: [plain("WOULD BE DESTROYED", "id"), freed],
   bookmarks: [
     plain("NAME", "id"),
     plain("GUID", "guid", { goes: 1, isNumber: true }),
@@ -185,6 +203,8 @@ export function recordLines(
   records: readonly ShownRecord[],
   style: TableStyle,
 ): readonly string[] {
-  if (records.length === 0 && !style.isBare) return [`no ${kind}`];
+  if (records.length === 0 && !style.isBare) {
+    return [kind === "destroys" ? "nothing would be destroyed" : `no ${kind}`];
+  }
   return tableLines(COLUMNS[kind], records, style);
 }

@@ -1,7 +1,7 @@
 import { readJson, tokenOf } from "../../../protocol/json-rpc/json.js";
 import type { DaemonAddress } from "./daemon-address.js";
 import { callDaemon } from "./daemon-client.js";
-import type { ShownRecord } from "./record-tables.js";
+import { type ShownRecord, shownKind } from "./record-tables.js";
 import type { Verb } from "./verb.js";
 
 /** So many records of a list are asked for at once. */
@@ -24,7 +24,7 @@ function isRecord(value: unknown): value is ShownRecord {
 /** The records below a member of an answer; of a guest, its disks. */
 function recordsIn(value: unknown, member: string): readonly ShownRecord[] {
   if (!isRecord(value)) return [];
-  if (isRecord(value.guest)) return recordsIn(value.guest, member);
+  if (isRecord(value.guest) && !(member in value)) return recordsIn(value.guest, member);
   const records = value[member];
   return Array.isArray(records) ? records.filter(isRecord) : [];
 }
@@ -40,8 +40,8 @@ function tokensIn(answer: string, member: string): readonly string[] {
 /** Where the answer has a guest, its members are in an object of their own. */
 function requestOf({ records }: Verb, params: Params): Params {
   if (records !== "disks") return params;
-  const { pool, ...guest } = params;
-  return { guest, pool };
+  const { pool, dryRun, ...guest } = params;
+  return { guest, pool, dryRun };
 }
 
 /** Asks for lines of the audit file, until there are as many as are wanted. */
@@ -76,7 +76,8 @@ export async function callVerb(
   params: Params,
   call = callDaemon,
 ): Promise<VerbAnswer> {
-  const { method, records: kind, isList } = verb;
+  const { method, isList } = verb;
+  const kind = shownKind(verb, params);
   const member = kind === "properties" ? "volumes" : kind;
   const request = requestOf(verb, params);
   if (!isList) {

@@ -21,6 +21,7 @@ export const flag = (member: string, flags: string, description: string): Parame
   ...{ member, flags, description },
   parse: () => true,
 });
+export const dryRun = flag("dryRun", "-n, --dry-run", "change nothing, and show what would be destroyed");
 export const needed = (parameter: Parameter): Parameter => ({ ...parameter, isRequired: true });
 
 export const image = text("id", "<image>", "the image's name");

@@ -5,7 +5,8 @@ import type { BookmarkRecord } from "../../storage/records.js";
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
 import { string, struct } from "../params.js";
-import { change, type Method, method } from "./method.js";
+import { dryRunField } from "./dry-run.js";
+import { change, destroying, type Method, method } from "./method.js";
 import { pageFields, pageOfNames } from "./paging.js";
 import { inPool, onName, onNameExplained, refuse } from "./routing.js";
 import { termsFields } from "./terms.js";
@@ -77,9 +78,9 @@ export const bookmarkMethods: readonly Method[] = [
       return joined === undefined ? undefined : `{"bookmarks":[${joined}]}`;
     },
   }),
-  change({
+  destroying({
     struct: "BookmarkRequest",
-    request: struct({ ...fields, ...termsFields }),
+    request: struct({ ...fields, ...dryRunField, ...termsFields }),
     operation: "DeleteBookmark",
     role: "operate",
     plan: ({ pool, ...request }, pools) => {

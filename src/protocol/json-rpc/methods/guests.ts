@@ -4,8 +4,9 @@ import type { DiskRecord, GuestRecord } from "../../storage/records.js";
 import { bytesFromMib, MAX_VOLUME_BYTES, mib, mibFromBytes } from "../../storage/units.js";
 import { quote } from "../json-text.js";
 import { arrayOf, type FieldType, mapOf, optional, string, struct, uint64 } from "../params.js";
+import { dryRunField } from "./dry-run.js";
 import { AFTER_DISKS, BEFORE_DISKS, encodeMembers, memberTypes } from "./guest-members.js";
-import { change, type Method, method } from "./method.js";
+import { change, destroying, type Method, method } from "./method.js";
 import { inPool } from "./routing.js";
 import { termsFields } from "./terms.js";
 import { tooLarge } from "./volumes.js";
@@ -23,6 +24,7 @@ const guest = struct({ id: string, ...memberTypes, disks: arrayOf(disk) });
 const fields = { guest: optional(guest), action: string, args: mapOf(string), pool: string };
 const requestType = struct(fields);
 const changeType = struct({ ...fields, ...termsFields });
+const destroyingType = struct({ ...fields, ...dryRunField, ...termsFields });
 
 type WireGuest = typeof guest extends FieldType<infer T> ? T : never;
 
@@ -93,9 +95,14 @@ function guestMethod(
       }),
     encode: (record: GuestRecord) => encodeGuest(record, keepEmptyDisks),
   };
-  return operation === "VerifyDisks"
-    ? method({ ...row, operation, role: "read", request: requestType })
-    : change({ ...row, operation, role: "operate", request: changeType });
+  switch (operation) {
+    case "VerifyDisks":
+      return method({ ...row, operation, role: "read", request: requestType });
+    case "CreateGuestDisks":
+      return change({ ...row, operation, role: "operate", request: changeType });
+    case "DeleteGuestsDisks":
+      return destroying({ ...row, operation, role: "operate", request: destroyingType });
+  }
 }
 
 /** `disksPerGuest`: how many disks a guest may ask for. */

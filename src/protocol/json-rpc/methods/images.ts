@@ -8,7 +8,8 @@ import { isPropertyText, MAX_PROPERTY_CHARACTERS } from "../../storage/volume-se
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
 import { string, struct } from "../params.js";
-import { change, type Method, method } from "./method.js";
+import { dryRunField } from "./dry-run.js";
+import { change, destroying, type Method, method } from "./method.js";
 import { pageFields } from "./paging.js";
 import { explain, inPool, resolveIn } from "./routing.js";
 import { termsFields } from "./terms.js";
@@ -97,8 +98,9 @@ export function imageMethods(): readonly Method[] {
       plan: (request, pools) => inPool(pools, request, () => planRequest(request)),
       encode: encodeOne,
     }),
-    change({
+    destroying({
       ...changeShape,
+      request: struct({ ...fields, ...dryRunField, ...termsFields }),
       operation: "DeleteImage",
       role: "admin",
       plan: planKnown("DeleteImage"),

@@ -2,10 +2,17 @@ import type { Role } from "../../access/roles.js";
 import { type Outcome, succeed } from "../../storage/failures.js";
 import type { PoolName } from "../../storage/names.js";
 import type { NodeAnswer, NodeOperation, NodeOperationName } from "../../storage/node-operations.js";
-import type { Answer, Operation, OperationName } from "../../storage/operations.js";
+import type {
+  Answer,
+  DestroyingName,
+  DryRunAnswer,
+  Operation,
+  OperationName,
+} from "../../storage/operations.js";
 import type { JsonValue } from "../json.js";
 import { type FieldType, readParams, type Shape } from "../params.js";
 import { byteLength, type JsonText } from "../reply-text.js";
+import { type dryRunField, dryRunOf, isDryRun, withDoomed } from "./dry-run.js";
 import { type CallTerms, readTerms, type termsFields } from "./terms.js";
 
 /** An operation with the pool whose actor is to run it. */
@@ -69,12 +76,40 @@ export function method<R, K extends OperationName>(row: Row<R, K, Answer<K>, Rou
   return fromRow(row);
 }
 
+type FieldsOf<S> = S extends Shape<infer T> ? T : never;
 /** What every request for a change has. */
-type Terms = typeof termsFields extends Shape<infer T> ? T : never;
+type Terms = FieldsOf<typeof termsFields>;
+type DryRunMember = FieldsOf<typeof dryRunField>;
 
 /** Creates a method that changes one pool, whose request has `termsFields` too. */
 export function change<R, K extends OperationName>(row: Row<R & Terms, K, Answer<K>, Routed>): Method {
-  return fromRow({
+  return fromRow(onTerms(row));
+}
+
+/** Creates a method that destroys something in one pool, whose request has `dryRunField` and `termsFields` too. */
+export function destroying<R, K extends DestroyingName>(
+  row: Row<R & Terms & DryRunMember, K, Answer<K>, Routed>,
+): Method {
+  return fromRow(
+    onTerms<R & DryRunMember, K, Answer<K> | DryRunAnswer<K>>({
+      ...row,
+      plan: (request, pools) => {
+        const planned = row.plan(request, pools);
+        if (!planned.ok || !request.dryRun) return planned;
+        return succeed({ ...planned.value, operation: dryRunOf(planned.value.operation) });
+      },
+      encode: (answer, mostBytes) =>
+        isDryRun(answer)
+          ? withDoomed(row.encode(answer.answer, mostBytes), answer.destroys, mostBytes)
+          : row.encode(answer, mostBytes),
+    }),
+  );
+}
+
+function onTerms<R, K extends OperationName, A>(
+  row: Row<R & Terms, K, A, Routed>,
+): Row<R & Terms, K, A, Routed> {
+  return {
     ...row,
     plan: (request, pools): Outcome<Routed> => {
       const terms = readTerms(request);
@@ -83,7 +118,7 @@ export function change<R, K extends OperationName>(row: Row<R & Terms, K, Answer
       if (!planned.ok || terms.value === undefined) return planned;
       return succeed({ ...planned.value, terms: terms.value });
     },
-  });
+  };
 }
 
 /** Creates a method on several pools. `encode` gets the answers of all. */

@@ -6,7 +6,8 @@ import { mibFromBytes } from "../../storage/units.js";
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
 import { boolean, readObject, string, struct } from "../params.js";
-import { change, type Method, method, type Routed } from "./method.js";
+import { dryRunField } from "./dry-run.js";
+import { change, destroying, type Method, method, type Routed } from "./method.js";
 import { pageFields, pageOfNames } from "./paging.js";
 import { inPool, onName, onNameExplained, onSnapshot, refuse } from "./routing.js";
 import { type QueryField, readSendTerms } from "./send-query.js";
@@ -22,6 +23,7 @@ const fields = {
 const requestType = struct(fields);
 const shape = { struct: "SnapshotRequest", request: requestType } as const;
 const changeShape = { ...shape, request: struct({ ...fields, ...termsFields }) } as const;
+const destroyingShape = { ...shape, request: struct({ ...fields, ...dryRunField, ...termsFields }) } as const;
 
 function encodeSnapshot(snapshot: SnapshotRecord): string {
   return `{"id":${quote(snapshot.name)},"size":${mibFromBytes(snapshot.written)}}`;
@@ -91,16 +93,16 @@ export const snapshotMethods: readonly Method[] = [
       }),
     encode: encodeSnapshots,
   }),
-  change({
-    ...changeShape,
+  destroying({
+    ...destroyingShape,
     operation: "DeleteSnapshot",
     role: "operate",
     plan: ({ recursive, ...request }, pools) =>
       onSnapshot(pools, request, (name) => ({ op: "DeleteSnapshot", name, recursive })),
     encode: encodeSnapshots,
   }),
-  change({
-    ...changeShape,
+  destroying({
+    ...destroyingShape,
     operation: "RollbackSnapshot",
     role: "operate",
     plan: ({ destroyMoreRecent, ...request }, pools) =>

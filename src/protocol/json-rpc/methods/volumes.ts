@@ -5,7 +5,8 @@ import type { VolumeSettings } from "../../storage/volume-settings.js";
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
 import { string, struct, uint64 } from "../params.js";
-import { change, type Method, method } from "./method.js";
+import { dryRunField } from "./dry-run.js";
+import { change, destroying, type Method, method } from "./method.js";
 import { pageFields, pageOfNames } from "./paging.js";
 import { inPool, onName, onNameExplained, resolveField } from "./routing.js";
 import { newVolumeFields, readNewVolume, readTagFilter } from "./setting-fields.js";
@@ -15,7 +16,6 @@ const fields = { id: string, size: uint64, pool: string };
 /** Bytes. */
 const MIB = 1_048_576n;
 const shape = { struct: "VolumeRequest", request: struct(fields) } as const;
-const changeShape = { ...shape, request: struct({ ...fields, ...termsFields }) } as const;
 
 function encodeSettings({
   compression,
@@ -115,8 +115,9 @@ export const volumeMethods: readonly Method[] = [
       ),
     encode: encodeOneVolume,
   }),
-  change({
-    ...changeShape,
+  destroying({
+    ...shape,
+    request: struct({ ...fields, ...dryRunField, ...termsFields }),
     operation: "DeleteDataset",
     role: "operate",
     plan: (request, pools) =>

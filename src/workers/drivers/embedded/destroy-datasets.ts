@@ -6,6 +6,8 @@ import {
   type SnapshotName,
   tagOf,
 } from "../../../protocol/storage/names.js";
+import type { DoomedRecord } from "../../../protocol/storage/records.js";
+import { bytes } from "../../../protocol/storage/units.js";
 import type { CatalogView } from "./catalog.js";
 import type { Dataset } from "./dataset.js";
 import { findDestroyFailure } from "./dataset-rules.js";
@@ -36,6 +38,30 @@ function decideDestroy(
     return fail("command.failed", `cannot destroy '${name}': it has children`);
   }
   return findDestroyFailure(catalog, remove, `${name} has`) ?? succeed({ remove });
+}
+
+/** What these take in files that no other dataset uses. A file is counted at the first that has its data in it. */
+export function doomedRecords(
+  { catalog, files }: Pick<EmbeddedPool, "catalog" | "files">,
+  datasets: readonly Dataset[],
+): readonly DoomedRecord[] {
+  const users = new Map<string, number>();
+  for (const { file } of datasets) users.set(file, (users.get(file) ?? 0) + 1);
+  return datasets.map(({ name, file }) => {
+    const goes = file !== "" && users.get(file) === catalog.countUsers(file);
+    users.delete(file);
+    return { name, used: goes ? files.allocatedNow(file) : bytes(0) };
+  });
+}
+
+/** What destroyDatasets would destroy now. Fails as it does. */
+export function findDoomedDatasets(
+  pool: Pick<EmbeddedPool, "catalog" | "files">,
+  name: DatasetName | SnapshotName,
+  recursive: boolean,
+): Outcome<readonly DoomedRecord[]> {
+  const decided = decideDestroy(pool.catalog, name, recursive);
+  return decided.ok ? succeed(doomedRecords(pool, decided.value.remove)) : decided;
 }
 
 /**

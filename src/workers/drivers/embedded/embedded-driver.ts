@@ -7,10 +7,12 @@ import type { ChangeCounter } from "../../../protocol/threads/change-counter.js"
 import type { Trace } from "../../../protocol/threads/trace-points.js";
 import type { Zfs } from "../driver.js";
 import { embeddedChanges } from "./changes.js";
+import { findDoomedDatasets } from "./destroy-datasets.js";
 import { type EmbeddedPool, noticesOf, openEmbeddedPool } from "./embedded-pool.js";
 import { embeddedBookmarks } from "./kept-bookmarks.js";
 import { prepareCopies } from "./prepared-copies.js";
 import { embeddedReads } from "./reads.js";
+import { findNewerThan } from "./roll-back-dataset.js";
 import { catchStorageErrors } from "./storage-errors.js";
 import { embeddedTransfers } from "./transfers.js";
 import { embeddedSettings } from "./volume-tags.js";
@@ -56,6 +58,12 @@ function createEmbeddedZfs(pool: EmbeddedPool): Zfs {
       }
       return changes.destroy(name, recursive);
     },
+    findDoomed: (change) =>
+      catchStorageErrors("what would be destroyed can't be told", async () =>
+        "destroy" in change
+          ? findDoomedDatasets(pool, change.destroy, change.recursive)
+          : findNewerThan(pool, change.rollback, change.destroyMoreRecent),
+      ),
     poolUsage: () =>
       catchStorageErrors("the pool's usage can't be told", async () => {
         const { allocated, free } = await accounting.usage();

@@ -6,10 +6,13 @@ import {
   succeed,
 } from "../../../protocol/storage/failures.js";
 import { datasetOf, type SnapshotName } from "../../../protocol/storage/names.js";
+import type { DoomedRecord } from "../../../protocol/storage/records.js";
+import { bytes } from "../../../protocol/storage/units.js";
 import type { PreparedCopies } from "../driver.js";
 import type { CatalogView } from "./catalog.js";
 import type { Dataset, Snapshot } from "./dataset.js";
 import { findDestroyFailure } from "./dataset-rules.js";
+import { doomedRecords } from "./destroy-datasets.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
 import { bookmarksIn, type KeptBookmark, withoutBookmarks } from "./kept-bookmarks.js";
 import { takeCopy } from "./prepared-copies.js";
@@ -40,6 +43,23 @@ function findRollbackFailure(
     );
   }
   return findDestroyFailure(catalog, newer, `snapshots newer than ${target.name} have`);
+}
+
+/** What rollBackDataset would destroy now, but for the content of the dataset. Fails as it does. */
+export function findNewerThan(
+  pool: EmbeddedPool,
+  name: SnapshotName,
+  destroyMoreRecent: boolean,
+): Outcome<readonly DoomedRecord[]> {
+  const { catalog } = pool;
+  const target = catalog.find(name);
+  if (target?.type !== "snapshot") return failed.notFound;
+  const failure = findRollbackFailure(catalog, target, destroyMoreRecent);
+  if (failure) return failure;
+  const marks = bookmarksNewerThan(catalog, target).map(
+    ({ tag }): DoomedRecord => ({ name: `${datasetOf(name)}#${tag}`, used: bytes(0) }),
+  );
+  return succeed([...doomedRecords(pool, snapshotsNewerThan(catalog, target)), ...marks]);
 }
 
 /** `file`: a copy of the target's data. */

@@ -41,7 +41,7 @@ export function openzfsChanges(
   library: LibraryWay,
   byLibrary: LibraryCreates & LibraryChanges,
   find: Zfs["find"],
-): Omit<ZfsChanges, "setProperties"> {
+): Omit<ZfsChanges, "setProperties"> & Pick<Zfs, "findDoomed"> {
   const { change } = commands;
   const destroyLimits = { timeoutMs: destroyTimeoutMs };
   const guarded = createGuardedDestroys(settings.name, commands, library, destroyLimits);
@@ -105,6 +105,7 @@ export function openzfsChanges(
       if (destroyMoreRecent) return guarded.rollBackTo(name);
       return (await rollBackByLibrary(library, find, name)) ?? change(["rollback", name]);
     },
+    findDoomed: guarded.findDoomed,
     bookmark: (snapshot, name) => change(["bookmark", snapshot, name]),
     destroyBookmark: (name) => change(["destroy", name], destroyLimits),
     hold: (tag, name) => hold({ tag, name }),

@@ -2,12 +2,22 @@ import {
   type FailedOutcome,
   type Failure,
   fail,
+  failed,
   type Outcome,
   succeed,
 } from "../../../protocol/storage/failures.js";
-import { type DatasetName, datasetOf, type SnapshotName } from "../../../protocol/storage/names.js";
-import { failureOf, snapshotHeld } from "../../processes/command-failures.js";
+import {
+  type DatasetName,
+  datasetOf,
+  isSnapshotName,
+  type SnapshotName,
+  tagOf,
+} from "../../../protocol/storage/names.js";
+import type { DoomedRecord } from "../../../protocol/storage/records.js";
+import { bytes } from "../../../protocol/storage/units.js";
+import { failureOf, newerExist, snapshotHeld } from "../../processes/command-failures.js";
 import { type CommandLimits, succeeded } from "../../processes/run-command.js";
+import type { Zfs } from "../driver.js";
 import { createLibraryDestroys, type Doomed, type LibraryDestroys } from "./library-destroys.js";
 import type { LibraryWay } from "./library-way.js";
 import { numberOf, rowsOf } from "./list-rows.js";
@@ -25,6 +35,8 @@ interface GuardedDestroys {
   destroyTree(name: DatasetName): Promise<Outcome<null>>;
   /** Rolls back, and destroys the newer snapshots. Fails as destroyTree does. */
   rollBackTo(name: SnapshotName): Promise<Outcome<null>>;
+  /** What a change would destroy now, bookmarks only of a rollback. Fails as the change does, as far as a look tells. */
+  findDoomed: Zfs["findDoomed"];
   /**
    * A clone or a hold in the way of destroying a snapshot, or all of its tag, if a list shows one.
    * OpenZFS before 2.3.3 says of a held snapshot only that it is busy.
@@ -38,6 +50,8 @@ interface GuardedDestroys {
 }
 
 const DOOMED_COLUMNS = "name,userrefs,clones,createtxg,type";
+/** What a dry run tells besides: of a dataset what its own data takes, of a snapshot what it alone keeps. */
+const SPACE_COLUMNS = "used,usedbydataset";
 
 /** Most datasets of a destroy that are asked whether they are in use, the volumes first. */
 const MAX_ASKED = 3_000;
@@ -71,20 +85,29 @@ export function createGuardedDestroys(
       stdoutBytes: LIST_OUTPUT_BYTES,
     });
     if (!succeeded(end)) return failureOf(end);
-    return succeed(
-      rowsOf(end).map(([name = "", userrefs, clones = "-", createtxg, type = ""]) => ({
-        name,
-        isHeld: numberOf(userrefs) > 0n,
-        clones: clones === "-" || clones === "" ? [] : clones.split(","),
-        createtxg: numberOf(createtxg),
-        type,
-        isMountable: type === "filesystem",
-      })),
-    );
+    return succeed(rowsOf(end).map(doomedOf));
   }
 
   const listTree = async (name: DatasetName) =>
     (await byLibrary.listTree(name)) ?? listDoomed(["-t", "filesystem,volume,snapshot", "-r", name]);
+
+  /** As listDoomed, with the space that each gives back. */
+  async function listWithSpace(args: readonly string[]): Promise<Outcome<readonly SizedDoomed[]>> {
+    const end = await commands.zfs(["list", "-Hp", "-o", `${DOOMED_COLUMNS},${SPACE_COLUMNS}`, ...args], {
+      stdoutBytes: LIST_OUTPUT_BYTES,
+    });
+    if (!succeeded(end)) return failureOf(end);
+    return succeed(
+      rowsOf(end).map((row) => {
+        const [used, ofDataset] = row.slice(5);
+        const own = row[4] === "snapshot" ? used : ofDataset;
+        return {
+          ...doomedOf(row),
+          used: own === undefined || own === "-" ? undefined : bytes(numberOf(own)),
+        };
+      }),
+    );
+  }
 
   /** The first of `doomed` that is in use; undefined also where zfs refuses programs. */
   async function findUsed(doomed: readonly Doomed[]): Promise<string | undefined> {
@@ -105,12 +128,19 @@ export function createGuardedDestroys(
     return undefined;
   }
 
-  /** Refuses if anything is in the way of destroying these. `what`: whose clones they are, in the message. */
-  async function check(doomed: readonly Doomed[], what: string): Promise<Outcome<readonly Doomed[]>> {
+  /**
+   * Refuses if anything is in the way of destroying these. `what`: whose clones they are, in the message. `isTried`:
+   * nothing will be destroyed that could fail.
+   */
+  async function check<T extends Doomed>(
+    doomed: readonly T[],
+    what: string,
+    isTried = false,
+  ): Promise<Outcome<readonly T[]>> {
     const obstacle = findObstacle(doomed, what);
     if (obstacle) return obstacle;
     // One alone is destroyed or not, and zfs says why not.
-    const used = doomed.length > 1 ? await findUsed(doomed) : undefined;
+    const used = doomed.length > 1 || isTried ? await findUsed(doomed) : undefined;
     if (used === undefined) return succeed(doomed);
     return fail("dataset.busy", `${used} is in use: it is open, or being sent or received`);
   }
@@ -148,7 +178,52 @@ export function createGuardedDestroys(
     );
   }
 
+  /** What is destroyed with a name, with the space of each. */
+  async function listDestroyed(
+    name: DatasetName | SnapshotName,
+    recursive: boolean,
+  ): Promise<Outcome<readonly SizedDoomed[]>> {
+    if (isSnapshotName(name)) {
+      const tag = `@${tagOf(name)}`;
+      const scope = recursive ? ["-r", datasetOf(name)] : [name];
+      const listed = await listWithSpace(["-t", "snapshot", ...scope]);
+      return listed.ok ? succeed(listed.value.filter((each) => each.name.endsWith(tag))) : listed;
+    }
+    const listed = await listWithSpace(["-t", "filesystem,volume,snapshot", "-r", name]);
+    const hasChildren = listed.ok && listed.value.length > 1 && !recursive;
+    return hasChildren ? fail("command.failed", `cannot destroy '${name}': it has children`) : listed;
+  }
+
+  /** The snapshots and bookmarks that a rollback destroys. Fails: dataset.not_found, snapshot.newer_exist. */
+  async function listNewer(
+    name: SnapshotName,
+    destroyMoreRecent: boolean,
+  ): Promise<Outcome<readonly SizedDoomed[]>> {
+    const listed = await listWithSpace(["-t", "snapshot,bookmark", "-d", "1", datasetOf(name)]);
+    if (!listed.ok) return listed;
+    const target = listed.value.find((each) => each.name === name);
+    if (!target) return failed.notFound;
+    const newer = listed.value.filter(({ createtxg }) => createtxg > target.createtxg);
+    if (newer.length === 0 || destroyMoreRecent) return succeed(newer);
+    return newerExist(name, newer.map((each) => each.name).join(", "));
+  }
+
   return {
+    async findDoomed(change) {
+      const [what, list] =
+        "destroy" in change
+          ? [`${change.destroy} has`, () => listDestroyed(change.destroy, change.recursive)]
+          : [
+              `snapshots newer than ${change.rollback} have`,
+              () => listNewer(change.rollback, change.destroyMoreRecent),
+            ];
+      const checked = await retryWhileBusy(async () => {
+        const doomed = await list();
+        return doomed.ok ? check(doomed.value, what, true) : doomed;
+      });
+      if (!checked.ok) return withHolders(checked, commands);
+      return succeed(checked.value.map(({ name, used }) => ({ name, used })));
+    },
     findObstacle: obstacleOf,
     destroyTree: (name) =>
       guard(() => listTree(name), `${name} has`, ["destroy", "-r", name], byLibrary.destroyAll),
@@ -167,6 +242,20 @@ export function createGuardedDestroys(
       const obstacle = refused.failure.code === "dataset.busy" && (await obstacleOf(name, recursive));
       return withHolders(obstacle || refused, commands);
     },
+  };
+}
+
+type SizedDoomed = Doomed & Pick<DoomedRecord, "used">;
+
+/** Reads a row of DOOMED_COLUMNS. More may follow. */
+function doomedOf([name = "", userrefs, clones = "-", createtxg, type = ""]: readonly string[]): Doomed {
+  return {
+    name,
+    isHeld: numberOf(userrefs) > 0n,
+    clones: clones === "-" || clones === "" ? [] : clones.split(","),
+    createtxg: numberOf(createtxg),
+    type,
+    isMountable: type === "filesystem",
   };
 }
 

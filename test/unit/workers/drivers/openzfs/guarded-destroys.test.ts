@@ -9,6 +9,8 @@ interface Row {
   readonly clones?: string;
   readonly txg?: number;
   readonly type?: string;
+  /** The columns behind the others. */
+  readonly space?: string;
 }
 
 interface Answer {
@@ -27,9 +29,9 @@ interface Pool {
   readonly tags?: readonly string[] | undefined;
 }
 
-const line = ({ name, holds = 0, clones = "-", txg = 1, type }: Row) => {
+const line = ({ name, holds = 0, clones = "-", txg = 1, type, space }: Row) => {
   const kind = type ?? (name.includes("@") ? "snapshot" : "volume");
-  return `${name}\t${kind === "snapshot" ? holds : "-"}\t${clones}\t${txg}\t${kind}\n`;
+  return `${name}\t${kind === "snapshot" ? holds : "-"}\t${clones}\t${txg}\t${kind}${space === undefined ? "" : `\t${space}`}\n`;
 };
 
 /** A driver on a pool that answers as `pool` says, and the commands that it ran. */
@@ -329,5 +331,67 @@ describe("a snapshot that is busy", () => {
     expect(await zfs.destroy("ut/v@s" as SnapshotName, true)).toMatchObject({
       failure: { code: "dataset.busy" },
     });
+  });
+});
+
+describe("a look at what would be destroyed", () => {
+  test("tells the space of each, asks even of one alone whether it is in use, and runs no change", async () => {
+    const { zfs, ran, changes } = open({ lists: [[{ name: "ut/g/disk-1@s", space: "4096\t-" }]] });
+    const found = await zfs.findDoomed({ destroy: "ut/g/disk-1@s" as SnapshotName, recursive: false });
+    expect(found).toEqual({ ok: true, value: [{ name: "ut/g/disk-1@s", used: 4096n }] });
+    expect(ran).toEqual([
+      "list -Hp -o name,userrefs,clones,createtxg,type,used,usedbydataset -t snapshot ut/g/disk-1@s",
+      "program -n -j ut - ut/g/disk-1@s",
+    ]);
+    expect(changes()).toEqual([]);
+  });
+
+  test("tells of a dataset what its own data takes, and nothing where zfs tells nothing", async () => {
+    const rows = [
+      { name: "ut/g", type: "filesystem", space: "9000\t24" },
+      { name: "ut/g/disk-0", space: "5000\t-" },
+    ];
+    const { zfs } = open({ lists: [rows] });
+    expect(await zfs.findDoomed({ destroy: guest, recursive: true })).toEqual({
+      ok: true,
+      value: [
+        { name: "ut/g", used: 24n },
+        { name: "ut/g/disk-0", used: undefined },
+      ],
+    });
+  });
+
+  test("of a rollback has newer snapshots and bookmarks, or fails with their names", async () => {
+    const rows = [
+      { name: "ut/v@a", txg: 1 },
+      { name: "ut/v@b", txg: 2 },
+      { name: "ut/v#m", txg: 3, type: "bookmark" },
+    ];
+    const { zfs } = open({ lists: [rows] });
+    const rollback = "ut/v@a" as SnapshotName;
+    expect(await zfs.findDoomed({ rollback, destroyMoreRecent: true })).toMatchObject({
+      value: [{ name: "ut/v@b" }, { name: "ut/v#m" }],
+    });
+    expect(await zfs.findDoomed({ rollback, destroyMoreRecent: false })).toMatchObject({
+      failure: {
+        code: "snapshot.newer_exist",
+        message: "newer snapshots than ut/v@a exist: ut/v@b, ut/v#m; destroyMoreRecent removes them",
+      },
+    });
+    const missing = "ut/v@none" as SnapshotName;
+    expect(await zfs.findDoomed({ rollback: missing, destroyMoreRecent: true })).toMatchObject({
+      failure: { code: "dataset.not_found" },
+    });
+  });
+
+  test.each([
+    ["is held", { holds: 1 }, [], "snapshot.held"],
+    ["has a clone", { clones: "ut/x" }, [], "dataset.has_clones"],
+    ["is in use", {}, ["ut/g/disk-1@s"], "dataset.busy"],
+  ])("is refused as the destruction is: one that %s", async (_what, row, used, code) => {
+    skipPauses();
+    const { zfs } = open({ lists: [[{ name: "ut/g/disk-1@s", ...row }]], used: [used] });
+    const found = await zfs.findDoomed({ destroy: "ut/g/disk-1@s" as SnapshotName, recursive: false });
+    expect(found).toMatchObject({ failure: { code } });
   });
 });
