@@ -214,7 +214,7 @@ export function methodsOf(call: Call) {
     /** Fetches an image from the image service, and answers when it is complete. One that the pool has is answered at once. Requests for one image at the same time share a fetch. A fetch that fails leaves nothing. */
     requestImage: (params: RequestImageParams, options?: CallOptions) =>
       call("RequestImage", params, options),
-    /** Deletes an image, its snapshots and its volume. */
+    /** Deletes an image, its snapshots and its volume. With `whenInUse` an image that has clones is gone for all methods at once, and its id is free for another. Its volume gets a name that no request can have, and goes with the last of the clones. */
     deleteImage: (params: DeleteImageParams, options?: CallOptions) => call("DeleteImage", params, options),
     /** Makes a volume of an image, and the parents that it lacks. A volume of this name that is a clone of the image is a success. */
     cloneImage: (params: CloneImageParams, options?: CallOptions) => call("CloneImage", params, options),

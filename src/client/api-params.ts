@@ -6,6 +6,8 @@ import type { GuestInput } from "./api-records.js";
 export interface ListImagesParams {
   /** Only images of this type. */
   readonly type?: string | undefined;
+  /** Only those that were deleted with `whenInUse` and still have clones. Several may have had one id; a page has all of an id. */
+  readonly trash?: boolean | undefined;
   /** The most records of a page; 0 or none for a whole list. In records. */
   readonly limit?: number | undefined;
   /** Where the page begins: behind the last record of the page before, the image's id. */
@@ -42,6 +44,8 @@ export interface RequestImageParams {
 export interface DeleteImageParams {
   /** The image's id. */
   readonly id: string;
+  /** What becomes of an image with clones. Without it that is refused. */
+  readonly whenInUse?: "refuse" | "trash" | undefined;
   /** Changes nothing: answers at once, whatever `background` says, what the call would answer now, or its failure, and in `destroys` what would be destroyed. */
   readonly dryRun?: boolean | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */

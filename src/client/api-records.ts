@@ -8,12 +8,12 @@ export interface Image {
   readonly type: string;
   /** The volume, `POOL/images/ID`. Not there while it is fetched. */
   readonly volume?: string | undefined;
-  /** The snapshot that is cloned: the volume's oldest. Not there while it is fetched. */
+  /** The snapshot that is cloned: the volume's oldest. Not there while it is fetched, and in the trash. */
   readonly snapshot?: string | undefined;
   /** The size of its volume; 0 while it is fetched. In MiB. */
   readonly size: number;
-  /** `pending` while it is fetched, or waits for that. */
-  readonly status: "pending" | "complete";
+  /** `pending` while it is fetched, or waits for that; `trash` only where ListImages was asked for that. */
+  readonly status: "pending" | "complete" | "trash";
 }
 
 /** A volume. Only SetVolume and GetVolumeProperties answer with its properties. */

@@ -104,6 +104,7 @@ export interface MemoryActor {
   readonly zfs: MemoryZfs;
   readonly records: Records;
   readonly locks: DatasetLocks;
+  readonly trash: Set<DatasetName>;
   readonly log: KeptLog;
   readonly handlers: OperationHandlers;
   /** Holds that could not be released. */
@@ -136,7 +137,8 @@ export function createMemoryActor(
     },
   };
   const log = createKeptLog();
-  const context = { pool: POOL, zfs, locks, records, log, runId: "run", fetch };
+  const trash = new Set<DatasetName>();
+  const context = { pool: POOL, zfs, locks, records, trash, log, runId: "run", fetch };
   const fetches = createFetchQueue<CompleteImage>(2, 2);
   const service = {
     imageService: "127.0.0.1:1",
@@ -170,5 +172,5 @@ export function createMemoryActor(
     ...migrationOperations(context, { peers }, pulling.PullVolume),
     ...fenceOperations(context, createFences()),
   };
-  return { zfs, records, locks, log, handlers, unreleased };
+  return { zfs, records, locks, trash, log, handlers, unreleased };
 }

@@ -52,7 +52,7 @@ export interface MemoryZfs extends Zfs {
     marks: Properties,
   ): void;
   /** Creates a dataset or snapshot as another program would. */
-  put(name: string, info?: Partial<DatasetInfo> & { imageType?: string; fetchMark?: string }): void;
+  put(name: string, info?: Partial<MarkedVolume>): void;
   /** Called with the name of each call and its first argument. A failure that it returns is the outcome. */
   intercept: (call: string, name: string) => FailedOutcome | undefined;
   /** Awaited before each call takes effect and before it returns. Default: one turn of the event loop. */
@@ -96,6 +96,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
       origin: undefined,
       imageType: "",
       fetchMark: "",
+      trashMark: "",
       used: 0n,
       ...info,
     });
@@ -355,6 +356,14 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
           ),
         ),
       ),
+    mark: (name, marks) =>
+      call("mark", name, () => {
+        const entry = entries.get(name);
+        if (entry?.type !== "volume") return failed.notFound;
+        const { "imagestore:trash": trashMark = entry.trashMark } = marks;
+        entries.set(name, { ...entry, trashMark });
+        return succeed(null);
+      }),
     snapshot: (name, recursive) =>
       call("snapshot", name, () => {
         const dataset = datasetOf(name);

@@ -291,6 +291,6 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
 function readRecords({ known }: ImageMirror, operation: Operation): Outcome<unknown> | undefined {
   if (!known) return undefined;
   if (operation.op === "GetImage") return getImage(known, operation.id);
-  if (operation.op === "ListImages") return succeed(listImages(known, operation));
+  if (operation.op === "ListImages" && !operation.trash) return succeed(listImages(known, operation));
   return undefined;
 }

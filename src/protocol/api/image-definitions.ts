@@ -1,6 +1,6 @@
 import { type MethodDefinition, optional, pool, required } from "./definition.js";
 import { destroyingResult, dryRunParam } from "./dry-run-params.js";
-import { listOf, object, oneOf, orNull, record, text } from "./json-schema.js";
+import { flag, listOf, object, oneOf, orNull, record, text, word } from "./json-schema.js";
 import { pageParams } from "./page-params.js";
 import { termsParams } from "./terms-params.js";
 
@@ -20,6 +20,11 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
     summary: "Lists the images of a pool, those that are being fetched too",
     params: {
       type: optional(text("Only images of this type.")),
+      trash: optional(
+        flag(
+          "Only those that were deleted with `whenInUse` and still have clones. Several may have had one id; a page has all of an id.",
+        ),
+      ),
       ...pageParams("the image's id"),
       pool,
     },
@@ -91,7 +96,17 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
   },
   DeleteImage: {
     summary: "Deletes an image, its snapshots and its volume",
-    params: { id, ...dryRunParam, pool, ...termsParams },
+    description:
+      "With `whenInUse` an image that has clones is gone for all methods at once, and its id is free for another. Its volume gets a name that no request can have, and goes with the last of the clones.",
+    params: {
+      id,
+      whenInUse: optional(
+        word(["refuse", "trash"], "What becomes of an image with clones. Without it that is refused."),
+      ),
+      ...dryRunParam,
+      pool,
+      ...termsParams,
+    },
     result: destroyingResult({ images: oneOf(record("Image")) }),
     effect: "once",
     mayLast: true,
@@ -101,6 +116,7 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
       "dataset.busy": "it is being fetched, or in use",
       "dataset.has_clones": "disks are cloned from it: they are named",
       "snapshot.held": "a download of its snapshot runs, or somebody else holds it",
+      "request.invalid": "`whenInUse` is neither `refuse` nor `trash`",
     },
     since: "0.1.0",
     examples: [{ name: "without clones", params: { id: "golden" }, result: { images: [golden] } }],

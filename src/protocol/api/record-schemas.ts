@@ -68,9 +68,14 @@ export const RECORDS: Readonly<Record<string, JsonSchema>> = {
       id: text("The image's id."),
       type: text("What the request for it said, or the image service; often `kvm` or `container`."),
       volume: text("The volume, `POOL/images/ID`. Not there while it is fetched."),
-      snapshot: text("The snapshot that is cloned: the volume's oldest. Not there while it is fetched."),
+      snapshot: text(
+        "The snapshot that is cloned: the volume's oldest. Not there while it is fetched, and in the trash.",
+      ),
       size: mebibytes("The size of its volume; 0 while it is fetched."),
-      status: word(["pending", "complete"], "`pending` while it is fetched, or waits for that."),
+      status: word(
+        ["pending", "complete", "trash"],
+        "`pending` while it is fetched, or waits for that; `trash` only where ListImages was asked for that.",
+      ),
     },
     ["volume", "snapshot"],
     "An image: a volume whose snapshot is cloned for disks.",

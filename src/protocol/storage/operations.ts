@@ -21,14 +21,16 @@ import type { NewVolumeSettings, SettingChanges } from "./volume-settings.js";
  * operation is checked, full, and in the actor's pool.
  */
 export interface Operations {
-  ListImages: { ask: { type: string } & Page; answer: readonly ImageRecord[] };
+  /** `trash`: those that were deleted while they had clones, and no others. */
+  ListImages: { ask: { type: string; trash?: true } & Page; answer: readonly ImageRecord[] };
   GetImage: { ask: { id: string }; answer: ImageRecord };
   /** `caller`: for CallerLeft; without it the call waits whatever becomes of its client. */
   RequestImage: {
     ask: { id: ComponentId; type: string; source: string; caller?: number };
     answer: ImageRecord;
   };
-  DeleteImage: { ask: { id: string }; answer: ImageRecord };
+  /** `whenInUse`: one with clones goes into the trash. Without it that is refused. */
+  DeleteImage: { ask: { id: string; whenInUse?: "trash" }; answer: ImageRecord };
   CloneImage: { ask: { id: string; target: DatasetName }; answer: VolumeRecord };
   /**
    * `tag`: only volumes that have it; with `value`, only those that have it with that value. `origin`: only

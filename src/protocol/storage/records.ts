@@ -20,7 +20,17 @@ export interface PendingImage {
   readonly status: "pending";
 }
 
-export type ImageRecord = PendingImage | CompleteImage;
+/** An image that was deleted while it had clones. Its volume goes when the last of them is gone. */
+export interface TrashedImage {
+  /** That it had. Others in the trash may have had the same, and an image may have it now. */
+  readonly id: string;
+  readonly type: string;
+  readonly volume: DatasetName;
+  readonly size: Bytes;
+  readonly status: "trash";
+}
+
+export type ImageRecord = PendingImage | CompleteImage | TrashedImage;
 
 export interface VolumeRecord {
   readonly name: DatasetName | SnapshotName | PoolName;

@@ -1,6 +1,6 @@
 import { type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { ImageChange } from "../../protocol/storage/known-images.js";
-import { childOf } from "../../protocol/storage/names.js";
+import { childOf, type DatasetName } from "../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../protocol/storage/operations.js";
 import type { PoolSettings } from "../../protocol/storage/pool-settings.js";
 import type { CompleteImage, PulledVolume } from "../../protocol/storage/records.js";
@@ -110,6 +110,7 @@ async function openBy(options: OpenPoolOptions, zfs: Zfs): Promise<Outcome<Opene
       return released;
     },
   });
+  const trash = new Set<DatasetName>();
   const reconciled = await reconcile({
     pool,
     zfs,
@@ -117,6 +118,7 @@ async function openBy(options: OpenPoolOptions, zfs: Zfs): Promise<Outcome<Opene
     log,
     originalDatabase,
     liveTags,
+    trash,
     releaseLater: late.add,
     runId,
   });
@@ -129,7 +131,7 @@ async function openBy(options: OpenPoolOptions, zfs: Zfs): Promise<Outcome<Opene
     late.end();
     return fences;
   }
-  const { handlersFor, holds } = createHandlers(options, records, late.add, fences.value);
+  const { handlersFor, holds } = createHandlers(options, records, trash, late.add, fences.value);
   options.announce({ all: [...records.images.values()] });
   const everyMs = settings.node.timeouts.imageLookMs;
   const announced = announcing(records, options.announce);
@@ -137,6 +139,8 @@ async function openBy(options: OpenPoolOptions, zfs: Zfs): Promise<Outcome<Opene
     pool,
     zfs: options.zfs,
     records: announced,
+    locks: options.locks,
+    trash,
     log,
     everyMs,
     board: options.board,
@@ -157,6 +161,7 @@ function originalDatabaseOf({ name, driver, originalDatabase }: PoolSettings): s
 function createHandlers(
   options: OpenPoolOptions,
   records: Records,
+  trash: Set<DatasetName>,
   releaseLater: (hold: HoldRecord) => void,
   fences: Fences,
 ): Pick<OpenedPool, "handlersFor" | "holds"> {
@@ -167,6 +172,7 @@ function createHandlers(
     zfs,
     locks,
     records: announcing(records, announce),
+    trash,
     log,
     runId,
     fetch,

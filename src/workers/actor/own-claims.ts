@@ -90,8 +90,10 @@ export function claimsOf(operation: Operation, pool: PoolName): readonly Claim[]
     }
     case "DeleteGuestsDisks":
       return [destroyed(childOf(pool, `guests/${operation.guest.id}`))];
-    case "DeleteImage":
-      return [destroyed(childOf(pool, `images/${operation.id}`))];
+    case "DeleteImage": {
+      const dataset = childOf(pool, `images/${operation.id}`);
+      return [destroyed(dataset), { dataset, kinds: ["rename"], last: dataset }];
+    }
     default:
       return [];
   }

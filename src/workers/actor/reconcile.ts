@@ -11,6 +11,7 @@ import {
 import type { CompleteImage } from "../../protocol/storage/records.js";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import { HOLD_PREFIX, type MarkedVolume, type Zfs } from "../drivers/driver.js";
+import { trashNameOf } from "./operations/image-trash.js";
 import { readOriginalImages } from "./original-database.js";
 import { isOurPartial } from "./partial-receive.js";
 import type { HoldRecord, Records } from "./record-file.js";
@@ -27,6 +28,8 @@ export interface ReconcileReport {
   readonly dropped: readonly string[];
   /** Names of the datasets that were destroyed. */
   readonly partialsRemoved: readonly string[];
+  /** Names of those that were destroyed since their last clone was gone. */
+  readonly trashRemoved: readonly string[];
   readonly holdsReleased: number;
 }
 
@@ -39,6 +42,8 @@ interface ReconcileOptions {
   readonly originalDatabase: string | undefined;
   /** Tags of holds of downloads that still run: these are not released. */
   readonly liveTags: readonly string[];
+  /** Is given the volumes that stay in the trash. */
+  readonly trash: Set<DatasetName>;
   /** Is given the holds that could not be released. */
   releaseLater(hold: HoldRecord): void;
   /** Unique to this run of the daemon, and the same after a restart of its actor. */
@@ -56,6 +61,7 @@ export async function reconcile(options: ReconcileOptions): Promise<Outcome<Reco
   const listed = await zfs.listImages();
   if (!listed.ok) return listed;
   const partialsRemoved = await removePartials(options, listed.value);
+  const trashRemoved = await removeTrash(options, listed.value);
   const imported = await importOriginal(options);
   const dropped = await dropRecordsWithoutSnapshot(options);
   if (!dropped.ok) return dropped;
@@ -67,6 +73,7 @@ export async function reconcile(options: ReconcileOptions): Promise<Outcome<Reco
     adopted,
     dropped: dropped.value,
     partialsRemoved,
+    trashRemoved,
     holdsReleased,
   };
   log.info("the records agree with the pool", report);
@@ -84,6 +91,23 @@ async function removePartials(
     const destroyed = await zfs.destroy(info.name as DatasetName, true);
     if (destroyed.ok) removed.push(info.name);
     else log.warn("a partial receive could not be removed", { dataset: info.name, ...destroyed.failure });
+  }
+  return removed;
+}
+
+/** Destroys what is in the trash and has no clones any more. @returns the names. */
+async function removeTrash(
+  { pool, zfs, log, trash }: ReconcileOptions,
+  listed: readonly MarkedVolume[],
+): Promise<string[]> {
+  const removed: string[] = [];
+  for (const info of listed) {
+    const volume = trashNameOf(info, pool);
+    if (volume === undefined) continue;
+    const destroyed = await zfs.destroy(volume, true);
+    if (destroyed.ok) removed.push(volume);
+    else trash.add(volume);
+    if (!destroyed.ok) log.debug("an image stays in the trash", { volume, ...destroyed.failure });
   }
   return removed;
 }

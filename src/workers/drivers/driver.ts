@@ -57,6 +57,8 @@ export interface MarkedVolume extends DatasetInfo {
   readonly imageType: string;
   /** `imagestore:fetch`: set on what we received. With it, a dataset with a partial name is ours to remove. */
   readonly fetchMark: string;
+  /** `imagestore:trash`: the id of an image that was deleted. With it, a dataset with a name of the trash is ours to remove. */
+  readonly trashMark: string;
 }
 
 /** A pool as zpool-list(8) shows it. Sizes in bytes. */
@@ -208,6 +210,8 @@ export interface Zfs extends ZfsTransfers {
    * Fails: dataset.not_found, pool.no_space (thick), request.invalid (the driver has no such setting).
    */
   setProperties(volume: DatasetName, changes: SettingChanges): Promise<Outcome<null>>;
+  /** Sets user properties of a volume. Fails: dataset.not_found. */
+  mark(volume: DatasetName, marks: Properties): Promise<Outcome<null>>;
   /**
    * Creates a snapshot; with `recursive`, of everything below too, all at the same moment.
    * @returns what the snapshot has written; undefined if only a look-up can say.
@@ -275,6 +279,7 @@ export type ZfsChanges = Pick<
   | "promote"
   | "resize"
   | "setProperties"
+  | "mark"
   | "destroy"
   | "rollback"
   | "bookmark"

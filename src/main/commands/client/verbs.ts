@@ -1,7 +1,7 @@
 import { DATASET_VERBS } from "./dataset-verbs.js";
 import { TRANSFER_VERBS } from "./transfer-verbs.js";
 import { type Verb, verbsOf } from "./verb.js";
-import { disk, dryRun, guest, image, job, needed, text } from "./verb-parameters.js";
+import { disk, dryRun, flag, guest, image, job, needed, text } from "./verb-parameters.js";
 import { parseCount, parseMoment } from "./verb-parsers.js";
 
 const type = "kvm or container, or what the image service says";
@@ -13,7 +13,10 @@ export const VERBS: readonly Verb[] = [
       name: "list",
       method: "ListImages",
       summary: "list the images",
-      options: [text("type", "--type <type>", "only those of this type")],
+      options: [
+        text("type", "--type <type>", "only those of this type"),
+        flag("trash", "--trash", "those that were deleted and still have clones"),
+      ],
       isList: true,
     },
     { name: "show", method: "GetImage", summary: "show an image", arguments: [image] },
@@ -30,7 +33,14 @@ export const VERBS: readonly Verb[] = [
       method: "DeleteImage",
       summary: "delete an image",
       arguments: [image],
-      options: [dryRun],
+      options: [
+        text(
+          "whenInUse",
+          "--when-in-use <what>",
+          "trash: one with clones goes too, its room with the last of them",
+        ),
+        dryRun,
+      ],
       destroys: "image",
     },
     {

@@ -1,5 +1,5 @@
 import { fail, failed, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
-import { MAX_NAME_BYTES, type PoolName, parseComponentId } from "../../storage/names.js";
+import { MAX_NAME_BYTES, parseComponentId } from "../../storage/names.js";
 import type { Operation } from "../../storage/operations.js";
 import { makePage } from "../../storage/page.js";
 import type { ImageRecord } from "../../storage/records.js";
@@ -7,7 +7,7 @@ import { mibFromBytes } from "../../storage/units.js";
 import { isPropertyText, MAX_PROPERTY_CHARACTERS } from "../../storage/volume-settings.js";
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
-import { string, struct } from "../params.js";
+import { boolean, string, struct } from "../params.js";
 import { dryRunField } from "./dry-run.js";
 import { change, destroying, type Method, method } from "./method.js";
 import { pageFields } from "./paging.js";
@@ -17,6 +17,8 @@ import { encodeOneVolume } from "./volumes.js";
 
 const fields = { id: string, type: string, dest: string, source: string, pool: string };
 const shape = { struct: "ImageRequest", request: struct(fields) } as const;
+/** What becomes of an image with clones that is to be deleted: "" is as ever. */
+const WHEN_IN_USE: readonly string[] = ["", "refuse"];
 const changeShape = { ...shape, request: struct({ ...fields, ...termsFields }) } as const;
 
 /** Checks a RequestImage. `type` and `source` become properties of the image's volume. */
@@ -41,9 +43,9 @@ function onKnown(id: string, operation: Operation): Outcome<Operation> {
 }
 
 function encodeImage(image: ImageRecord): string {
-  const places =
-    image.status === "complete" ? `,"volume":${quote(image.volume)},"snapshot":${quote(image.snapshot)}` : "";
-  return `{"id":${quote(image.id)},"type":${quote(image.type)}${places},"size":${mibFromBytes(image.size)},"status":${quote(image.status)}}`;
+  const volume = image.status === "pending" ? "" : `,"volume":${quote(image.volume)}`;
+  const snapshot = image.status === "complete" ? `,"snapshot":${quote(image.snapshot)}` : "";
+  return `{"id":${quote(image.id)},"type":${quote(image.type)}${volume}${snapshot},"size":${mibFromBytes(image.size)},"status":${quote(image.status)}}`;
 }
 
 /** Keeps the text of each record, because records never change and are often sent again. */
@@ -69,26 +71,24 @@ function createImageEncoder(): (images: readonly ImageRecord[], mostBytes: numbe
 export function imageMethods(): readonly Method[] {
   const encodeImages = createImageEncoder();
   const encodeOne = (image: ImageRecord, mostBytes: number) => encodeImages([image], mostBytes);
-  const planKnown =
-    (op: "GetImage" | "DeleteImage") =>
-    (request: { readonly id: string; readonly pool: string }, pools: readonly PoolName[]) =>
-      inPool(pools, request, () => onKnown(request.id, { op, id: request.id }));
-
   return [
     method({
       struct: shape.struct,
-      request: struct({ ...fields, ...pageFields }),
+      request: struct({ ...fields, ...pageFields, trash: boolean }),
       operation: "ListImages",
       role: "read",
       plan: (request, pools) =>
-        inPool(pools, request, () => succeed({ op: "ListImages", type: request.type, ...makePage(request) })),
+        inPool(pools, request, () => {
+          const { type, trash } = request;
+          return succeed({ op: "ListImages", type, ...(trash && { trash }), ...makePage(request) });
+        }),
       encode: encodeImages,
     }),
     method({
       ...shape,
       operation: "GetImage",
       role: "read",
-      plan: planKnown("GetImage"),
+      plan: ({ id, ...request }, pools) => inPool(pools, request, () => onKnown(id, { op: "GetImage", id })),
       encode: encodeOne,
     }),
     change({
@@ -100,10 +100,17 @@ export function imageMethods(): readonly Method[] {
     }),
     destroying({
       ...changeShape,
-      request: struct({ ...fields, ...dryRunField, ...termsFields }),
+      request: struct({ ...fields, whenInUse: string, ...dryRunField, ...termsFields }),
       operation: "DeleteImage",
       role: "admin",
-      plan: planKnown("DeleteImage"),
+      plan: (request, pools) =>
+        inPool(pools, request, () => {
+          const { id, whenInUse } = request;
+          if (whenInUse === "trash") return onKnown(id, { op: "DeleteImage", id, whenInUse });
+          if (WHEN_IN_USE.includes(whenInUse)) return onKnown(id, { op: "DeleteImage", id });
+          const refused = fail("request.invalid", "whenInUse: expected refuse or trash");
+          return tellAbout(refused, { field: "whenInUse", found: whenInUse, wanted: "refuse or trash" });
+        }),
       encode: encodeOne,
     }),
     change({

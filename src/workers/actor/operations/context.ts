@@ -1,5 +1,5 @@
 import type { Outcome } from "../../../protocol/storage/failures.js";
-import type { PoolName } from "../../../protocol/storage/names.js";
+import type { DatasetName, PoolName } from "../../../protocol/storage/names.js";
 import type { FetchOrder, FetchReport } from "../../../protocol/storage/operations.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import type { Zfs } from "../../drivers/driver.js";
@@ -12,6 +12,8 @@ export interface ActorContext {
   readonly zfs: Zfs;
   readonly locks: DatasetLocks;
   readonly records: Records;
+  /** The volumes of images that were deleted, and wait for their clones to go. */
+  readonly trash: Set<DatasetName>;
   readonly log: ActorLog;
   /** Unique to this run of the daemon: part of the tags of its holds, and the mark of its receives. */
   readonly runId: string;

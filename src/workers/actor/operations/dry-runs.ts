@@ -34,6 +34,7 @@ function sparing(zfs: Zfs, doomed: DoomedRecord[]): Zfs {
     setProperties: nothing,
     snapshot: async () => succeed(undefined),
     clone: nothing,
+    mark: nothing,
     rename: nothing,
     promote: nothing,
     resize: nothing,
@@ -72,7 +73,10 @@ export function dryRunOperations(
     async DryRun({ of }): Promise<Outcome<DryRunAnswer>> {
       const destroys: DoomedRecord[] = [];
       const zfs = sparing(context.zfs, destroys);
-      const handlers = handlersIn({ ...context, zfs, records: keeping(context.records) });
+      const records = keeping(context.records);
+      // With a trash of its own, which is empty, it puts nothing into that of the pool, and empties nothing.
+      const log = { ...context.log, info: () => {} };
+      const handlers = handlersIn({ ...context, zfs, records, trash: new Set(), log });
       const outcome = await handle(handlers, of);
       return outcome.ok ? succeed({ answer: outcome.value, destroys }) : outcome;
     },

@@ -8,6 +8,7 @@ import type { LockRequest } from "../dataset-locks.js";
 import type { FetchQueue } from "../fetch-queue.js";
 import type { ActorContext } from "./context.js";
 import { withCopies } from "./copies.js";
+import { emptyTrash } from "./image-trash.js";
 import { forgetLostImages, getCompleteImage } from "./present-images.js";
 import type { SpaceReservation, SpaceReservations } from "./space-reservations.js";
 import { awaitDevice } from "./volumes.js";
@@ -188,18 +189,23 @@ export function guestOperations(
           reservation.end();
         }
       };
-      return withCopies(zfs, plans.value.flatMap(copyingChange), (copies) =>
+      const created = await withCopies(zfs, plans.value.flatMap(copyingChange), (copies) =>
         locks.with(requests, () => create(copies)),
       );
+      // Its clones are gone again.
+      if (!created.ok) await emptyTrash(context);
+      return created;
     },
 
     async DeleteGuestsDisks({ guest }) {
       const guestRoot = childOf(guestsRoot, guest.id);
-      return locks.with([{ name: guestRoot, mode: "tree" }], async () => {
+      const deleted = await locks.with([{ name: guestRoot, mode: "tree" }], async () => {
         const destroyed = await zfs.destroy(guestRoot, true);
         if (!destroyed.ok && destroyed.failure.code !== "dataset.not_found") return destroyed;
         return succeed({ ...guest, disks: [] });
       });
+      await emptyTrash(context);
+      return deleted;
     },
   };
 }

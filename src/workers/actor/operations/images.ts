@@ -20,6 +20,7 @@ import { type ImageServiceSettings, imageUrl } from "../image-url.js";
 import { isOurPartial } from "../partial-receive.js";
 import { cloneVolume } from "./cloned-volume.js";
 import type { ActorContext } from "./context.js";
+import { emptyTrash, listTrash, putInTrash } from "./image-trash.js";
 import { failPending, findImage, forgetLostImages, getCompleteImage } from "./present-images.js";
 
 type ImageOperations = Pick<
@@ -165,7 +166,8 @@ export function imageOperations(
   }
 
   return {
-    ListImages: async (ask) => succeed(listImages(known, ask)),
+    ListImages: async ({ trash, ...ask }) =>
+      trash ? listTrash(context, ask) : succeed(listImages(known, ask)),
 
     GetImage: async ({ id }) => getImage(known, id),
 
@@ -178,22 +180,30 @@ export function imageOperations(
       return fetches.request(id, (cancelled) => fetchImage(ask, cancelled), caller);
     },
 
-    async DeleteImage({ id }) {
+    async DeleteImage({ id, whenInUse }) {
       if (fetches.has(id)) return failPending(id);
       const image = records.images.get(id);
       if (!image) return failed.imageNotFound;
       const { volume } = image;
-      return locks.with([{ name: volume, mode: "tree" }], async (): Promise<Outcome<ImageRecord>> => {
-        // Another call may have deleted it while this call waited for the lock.
-        if (records.images.get(id) !== image) return failed.imageNotFound;
-        const destroyed = await zfs.destroy(volume, true);
-        if (!destroyed.ok && destroyed.failure.code !== "dataset.not_found") {
-          await forgetLostImages(context, volume);
-          return destroyed;
-        }
-        await records.dropImage(id);
-        return succeed(image);
-      });
+      const deleted = await locks.with(
+        [{ name: volume, mode: "tree" }],
+        async (): Promise<Outcome<ImageRecord>> => {
+          // Another call may have deleted it while this call waited for the lock.
+          if (records.images.get(id) !== image) return failed.imageNotFound;
+          const destroyed = await zfs.destroy(volume, true);
+          const hasClones = !destroyed.ok && destroyed.failure.code === "dataset.has_clones";
+          const gone = hasClones && whenInUse === "trash" ? await putInTrash(context, image) : destroyed;
+          if (!gone.ok && gone.failure.code !== "dataset.not_found") {
+            await forgetLostImages(context, volume);
+            return gone;
+          }
+          await records.dropImage(id);
+          return succeed(image);
+        },
+      );
+      // The last clone may have gone just before the image was in the trash.
+      if (deleted.ok && whenInUse === "trash") await emptyTrash(context);
+      return deleted;
     },
 
     async CloneImage({ id, target }) {

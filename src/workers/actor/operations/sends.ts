@@ -12,6 +12,7 @@ import type { SendFrom, SendTerms } from "../../../protocol/storage/send-terms.j
 import type { KnownSnapshot, ResumeToken, SendBase } from "../../drivers/transfers-of-driver.js";
 import type { ActorContext } from "./context.js";
 import type { Holds } from "./holds.js";
+import { emptyTrash } from "./image-trash.js";
 import { getSendPlan } from "./send-plan.js";
 
 type SendOperations = Pick<OperationHandlers, "OpenSend" | "DescribeSend" | "CloseSend" | "GetSendPlan">;
@@ -62,7 +63,9 @@ function checkToken(
   return aboutToken("dataset.not_found", `${to.name} can't be sent for this token any more`);
 }
 
-export function sendOperations({ zfs, locks }: ActorContext, holds: Holds): SendOperations {
+export function sendOperations(context: ActorContext, holds: Holds): SendOperations {
+  const { zfs, locks } = context;
+
   async function findBase(name: SnapshotName, terms: SendTerms): Promise<Outcome<SendBase | undefined>> {
     const { from } = terms;
     if (from === undefined) return succeed(undefined);
@@ -130,6 +133,10 @@ export function sendOperations({ zfs, locks }: ActorContext, holds: Holds): Send
 
     GetSendPlan: ({ name, have }) => getSendPlan(zfs, name, have),
 
-    CloseSend: ({ name, tag }) => holds.release(name, tag),
+    CloseSend: async ({ name, tag }) => {
+      const released = await holds.release(name, tag);
+      await emptyTrash(context);
+      return released;
+    },
   };
 }

@@ -2,9 +2,11 @@ import { fail, failed, type Outcome, succeed, tellAbout } from "../../../protoco
 import { childOf, type DatasetName, datasetOf, isWithin } from "../../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
 import type { VolumeRecord } from "../../../protocol/storage/records.js";
+import { trashOf } from "../../../protocol/storage/trash-name.js";
 import type { FoundDataset } from "../../drivers/driver.js";
 import { cloneVolume } from "./cloned-volume.js";
 import type { ActorContext } from "./context.js";
+import { emptyTrash } from "./image-trash.js";
 import { awaitDevice, mibText, noSpaceWith, volumeRecord } from "./volumes.js";
 
 type VolumeChanges = Pick<
@@ -42,7 +44,9 @@ export function volumeChanges(context: ActorContext): VolumeChanges {
     if (!found.ok) return found;
     const { origin } = found.value;
     if (origin === undefined) return fail("dataset.wrong_type", "not a clone");
-    if (!isWithin(origin, childOf(pool, "images"))) return succeed(datasetOf(origin));
+    // An image in the trash is nobody's any more.
+    const isImage = isWithin(origin, childOf(pool, "images")) && !origin.startsWith(trashOf(pool, ""));
+    if (!isImage) return succeed(datasetOf(origin));
     return fail("dataset.protected", `${name} is a clone of an image, which would lose ${origin}`);
   }
 
@@ -88,6 +92,8 @@ export function volumeChanges(context: ActorContext): VolumeChanges {
         const source = await getOriginVolume(name);
         if (!source.ok) return source;
         const promoted = await promoteFrom(name, source.value);
+        // What it was a clone of is a clone of it now.
+        if (promoted) await emptyTrash(context);
         if (promoted) return promoted;
       }
       return fail("dataset.busy", `the origin of ${name} is renamed again and again`);

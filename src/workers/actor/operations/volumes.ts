@@ -20,6 +20,7 @@ import { type DatasetInfo, type Selection, selectFrom } from "../../drivers/driv
 import { selectionOf } from "../listed-page.js";
 import { isPublished } from "../partial-receive.js";
 import type { ActorContext } from "./context.js";
+import { emptyTrash } from "./image-trash.js";
 import { forgetLostImages } from "./present-images.js";
 
 type VolumeOperations = Pick<
@@ -143,18 +144,23 @@ export function volumeOperations(context: ActorContext): VolumeOperations {
       return type === "volume" ? succeed(volumeRecord(context, { name, volsize: size })) : failed.notVolume;
     },
 
-    DeleteDataset: ({ name }) => {
+    DeleteDataset: async ({ name }) => {
       const root = isSnapshotName(name) ? datasetOf(name) : name;
-      return locks.with([{ name: root, mode: "tree" }], async (): Promise<Outcome<VolumeRecord>> => {
-        const found = await zfs.find(name);
-        if (!found.ok) return found;
-        if (found.value === undefined) return failed.notFound;
-        const destroyed = await zfs.destroy(name, true);
-        // Also after a failure: it may have stopped half-way.
-        await forgetLostImages(context, root);
-        if (!destroyed.ok) return destroyed;
-        return succeed(volumeRecord(context, found.value));
-      });
+      const deleted = await locks.with(
+        [{ name: root, mode: "tree" }],
+        async (): Promise<Outcome<VolumeRecord>> => {
+          const found = await zfs.find(name);
+          if (!found.ok) return found;
+          if (found.value === undefined) return failed.notFound;
+          const destroyed = await zfs.destroy(name, true);
+          // Also after a failure: it may have stopped half-way.
+          await forgetLostImages(context, root);
+          if (!destroyed.ok) return destroyed;
+          return succeed(volumeRecord(context, found.value));
+        },
+      );
+      await emptyTrash(context);
+      return deleted;
     },
   };
 }

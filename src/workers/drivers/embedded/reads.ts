@@ -42,7 +42,12 @@ export function embeddedReads(
   function markedInfoOf(dataset: Dataset): MarkedVolume {
     const volume = dataset.type === "snapshot" ? catalog.find(datasetOf(dataset.name)) : dataset;
     const mark = (property: string) => volume?.properties[property] ?? "";
-    return { ...infoOf(dataset), imageType: mark("imagestore:type"), fetchMark: mark("imagestore:fetch") };
+    return {
+      ...infoOf(dataset),
+      imageType: mark("imagestore:type"),
+      fetchMark: mark("imagestore:fetch"),
+      trashMark: mark("imagestore:trash"),
+    };
   }
 
   function listBelow(root: AnyName, wanted: Dataset["type"], select?: Selection): DatasetInfo[] {

@@ -95,6 +95,23 @@ async function copyOfShared(
   return copy.ok ? succeed({ of: volume.file, file: copy.value.file }) : copy;
 }
 
+/** Sets user properties of a volume, in one commit. Fails: dataset.not_found. */
+export async function markVolume(
+  pool: EmbeddedPool,
+  name: DatasetName,
+  marks: Properties,
+): Promise<Outcome<null>> {
+  const marked = await pool.transactions.run({
+    messagePrefix: `cannot set properties of '${name}'`,
+    decide: (staged): Outcome<CatalogChange> => {
+      const volume = staged.find(name);
+      if (volume?.type !== "volume") return failed.notFound;
+      return succeed({ put: [{ ...volume, properties: { ...volume.properties, ...marks } }] });
+    },
+  });
+  return marked.ok ? succeed(null) : marked;
+}
+
 /** The settings of an embedded pool's volumes, from the catalog's memory. */
 export function embeddedSettings(
   pool: PoolName,

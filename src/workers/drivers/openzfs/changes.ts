@@ -94,6 +94,8 @@ export function openzfsChanges(
     rename: async (from, to, makeParents = false) =>
       (await byLibrary.rename(from, to, makeParents)) ??
       (makeParents ? createWithParents(["rename", "-p", from], to) : change(["rename", from, to])),
+    mark: (volume, marks) =>
+      change(["set", ...Object.entries(marks).map(([name, value]) => `${name}=${value}`), volume]),
     promote: async (clone) => (await byLibrary.promote(clone)) ?? change(["promote", clone]),
     async resize(volume, size) {
       const block = await commands.zfs(["list", "-Hp", "-o", "volblocksize", volume]);

@@ -55,7 +55,7 @@ type HoldOf = Readonly<{ name: SnapshotName; tag: string }>;
 const HELD = /^[1-9]\d*\t(.*)$/gm;
 
 /** The marks of an image, in the columns behind COLUMNS. */
-const MARKS = "imagestore:type,imagestore:fetch";
+const MARKS = "imagestore:type,imagestore:fetch,imagestore:trash";
 
 /**
  * What is read from an OpenZFS pool, by `zfs list`, `zfs holds` and `zpool list`, and look-ups by the library.
@@ -179,7 +179,12 @@ export function openzfsReads(
       const mark = (field: string | undefined) => (field === undefined || field === "-" ? "" : field);
       return succeed(
         found.value.map(
-          (row): MarkedVolume => ({ ...infoOf(row), imageType: mark(row[7]), fetchMark: mark(row[8]) }),
+          (row): MarkedVolume => ({
+            ...infoOf(row),
+            imageType: mark(row[7]),
+            fetchMark: mark(row[8]),
+            trashMark: mark(row[9]),
+          }),
         ),
       );
     },

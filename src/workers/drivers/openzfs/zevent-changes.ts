@@ -1,5 +1,6 @@
 import type { OutsideChange } from "../../../protocol/storage/outside-change.js";
 import { isOfReceive } from "../../../protocol/storage/partial-name.js";
+import { isOfTrash } from "../../../protocol/storage/trash-name.js";
 import type { SeenChange } from "../seen-changes.js";
 import type { Zevent } from "./zevent-text.js";
 
@@ -36,7 +37,7 @@ function historyChange(pool: string, { members }: Zevent): SeenChange | undefine
   const isSetting = kind === "set" || kind === "inherit";
   if (UNTOLD.includes(kind) || (isSetting && OWN_PROPERTY.test(text))) return undefined;
   if (name === undefined || name === pool) return isSetting ? ofPool(pool, "properties") : undefined;
-  if (isPartial(pool, name)) return undefined;
+  if (isHidden(pool, name)) return undefined;
   const [dataset = "", hidden] = name.split("/%");
   if (hidden !== undefined) return swapped(pool, dataset, hidden, kind);
   if (kind === "create" && (name === `${pool}/images` || name === `${pool}/guests`)) return undefined;
@@ -45,7 +46,7 @@ function historyChange(pool: string, { members }: Zevent): SeenChange | undefine
 
 /** A rollback and an incremental receive make a clone with a hidden name, and swap it with its parent. */
 function swapped(pool: string, name: string, hidden: string, kind: string): SeenChange | undefined {
-  if (kind !== "clone swap" || isPartial(pool, name)) return undefined;
+  if (kind !== "clone swap" || isHidden(pool, name)) return undefined;
   const isRollback = hidden.startsWith("rollback");
   const action = isRollback ? "rolled-back" : "changed";
   return {
@@ -57,7 +58,7 @@ function swapped(pool: string, name: string, hidden: string, kind: string): Seen
 
 function datasetChanges(pool: string, name: string, kind: string, text: string): OutsideChange[] {
   const change = (action: OutsideChange["action"], id = name): OutsideChange[] =>
-    isPartial(pool, id) ? [] : [{ topic: topicOf(pool, id), action, id }];
+    isHidden(pool, id) ? [] : [{ topic: topicOf(pool, id), action, id }];
   if (CREATED.includes(kind)) return change("created");
   if (kind === "destroy") return change("deleted");
   const [, target] = (kind === "rename" && /^-> (.+)$/.exec(text)) || [];
@@ -66,9 +67,9 @@ function datasetChanges(pool: string, name: string, kind: string, text: string):
   return [...change("deleted"), ...change("created", id)];
 }
 
-/** What an image fetch receives has such a name until it is complete. */
-function isPartial(pool: string, name: string): boolean {
-  return name.startsWith(`${pool}/`) && isOfReceive(name);
+/** What an image fetch receives has such a name until it is complete, and an image that was deleted and has clones. */
+function isHidden(pool: string, name: string): boolean {
+  return name.startsWith(`${pool}/`) && (isOfReceive(name) || isOfTrash(name));
 }
 
 function topicOf(pool: string, name: string): OutsideChange["topic"] {

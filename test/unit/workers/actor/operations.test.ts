@@ -453,6 +453,7 @@ describe("operations at once", () => {
             log: actor.log,
             originalDatabase: `${folder.path}/none.db`,
             liveTags: [],
+            trash: new Set(),
             releaseLater: () => {},
             runId: "run",
           });

@@ -153,7 +153,7 @@ describe("an image that others have destroyed", () => {
 
 describe("the looks at all images", () => {
   function startLooks(state: () => Promise<string | undefined>) {
-    const { zfs, records } = start();
+    const { zfs, records, locks, trash } = start();
     const log = createKeptLog();
     let looks = 0;
     zfs.intercept = (call) => {
@@ -163,12 +163,14 @@ describe("the looks at all images", () => {
     const end = startImageLooks({
       board: noBoard(),
       pool: POOL,
-      zfs: { find: zfs.find, changeState: state },
+      zfs: { driver: "openzfs", find: zfs.find, changeState: state, destroy: zfs.destroy },
       records,
+      locks,
+      trash,
       log,
       everyMs: 1,
     });
-    return { zfs, records, log, end, looks: () => looks };
+    return { zfs, records, trash, log, end, looks: () => looks };
   }
 
   test("drop the record of one that others have destroyed, and say so", async () => {

@@ -47,6 +47,7 @@ async function run(
     liveTags?: string[];
     log?: KeptLog;
     runId?: string;
+    trash?: Set<DatasetName>;
     releaseLater?: (hold: HoldRecord) => void;
   } = {},
 ): Promise<ReconcileReport> {
@@ -59,6 +60,7 @@ async function run(
     log,
     originalDatabase,
     liveTags,
+    trash: options.trash ?? new Set(),
     releaseLater: options.releaseLater ?? (() => {}),
     runId,
   });
@@ -156,6 +158,7 @@ describe("reconciling", () => {
         log,
         originalDatabase: "/nonexistent",
         liveTags: [],
+        trash: new Set(),
         releaseLater: () => {},
         runId: "run",
       });
@@ -177,6 +180,7 @@ describe("reconciling", () => {
       adopted: [],
       dropped: [],
       partialsRemoved: [],
+      trashRemoved: [],
       holdsReleased: 0,
     });
     expect(zfs.state()).toEqual(before);

@@ -304,8 +304,10 @@ test("so is a look at the images", async () => {
   await using actor = await openActor();
   const end = startImageLooks({
     pool: POOL,
-    zfs: { find: never, changeState: never },
+    zfs: { driver: "openzfs", find: never, changeState: never, destroy: never },
     records: createMemoryRecords(),
+    locks: createDatasetLocks(),
+    trash: new Set(),
     log: actor.log,
     everyMs: 1,
     board: actor.board,
