@@ -56,6 +56,24 @@ export interface DeleteImageParams {
   readonly idempotencyKey?: string | undefined;
 }
 
+/** The parameters of PruneImages. */
+export interface PruneImagesParams {
+  /** Only images that came into the pool so long ago. In s. */
+  readonly olderThanSeconds?: number | undefined;
+  /** Only images that were used last so long ago. In s. */
+  readonly unusedForSeconds?: number | undefined;
+  /** Only images of this type. */
+  readonly type?: string | undefined;
+  /** Changes nothing: answers at once, whatever `background` says, what the call would answer now, or its failure, and in `destroys` what would be destroyed. */
+  readonly dryRun?: boolean | undefined;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
+}
+
 /** The parameters of CloneImage. */
 export interface CloneImageParams {
   /** The image's id. */

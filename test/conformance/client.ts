@@ -89,6 +89,7 @@ export interface Answers {
   GetImage: Images;
   RequestImage: Images;
   DeleteImage: Images;
+  PruneImages: { readonly images: readonly Image[] };
   CloneImage: Volumes;
   ListVolumes: Volumes;
   CreateVolume: Volumes;

@@ -20,6 +20,7 @@ import { dryRunOperations } from "../../src/workers/actor/operations/dry-runs.js
 import { fenceOperations } from "../../src/workers/actor/operations/fencing.js";
 import { guestOperations } from "../../src/workers/actor/operations/guests.js";
 import { createHolds } from "../../src/workers/actor/operations/holds.js";
+import { imagePruning } from "../../src/workers/actor/operations/image-pruning.js";
 import { imageOperations } from "../../src/workers/actor/operations/images.js";
 import { migrationOperations } from "../../src/workers/actor/operations/migrations.js";
 import { poolOperations } from "../../src/workers/actor/operations/pools.js";
@@ -73,9 +74,16 @@ export function createMemoryRecords(known: Iterable<CompleteImage> = []): Record
   let done = false;
   let sweptBy: string | undefined;
   let lastRun: string | undefined;
+  const uses = new Map([...images.keys()].map((id) => [id, Date.now()]));
+  const markUsed: Records["markUsed"] = async (id) => void uses.set(id, Date.now());
   return {
     images,
-    putImage: async (image) => void images.set(image.id, image),
+    lastUse: (id) => uses.get(id),
+    markUsed,
+    putImage: async (image) => {
+      if (!images.has(image.id)) await markUsed(image.id);
+      images.set(image.id, image);
+    },
     dropImage: async (id) => void images.delete(id),
     putHold: async (hold) => {
       holds.set(hold.tag, hold);
@@ -150,6 +158,7 @@ export function createMemoryActor(
   const pulling = pullOperations(context, createFetchQueue<PulledVolume>(2, 2), { peers }, new Map());
   const destroyingIn = (within: ActorContext) => ({
     ...imageOperations(within, fetches, service),
+    ...imagePruning(within),
     ...volumeOperations(within),
     ...bookmarkOperations(within),
     ...snapshotOperations(within),

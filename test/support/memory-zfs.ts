@@ -97,6 +97,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
       imageType: "",
       fetchMark: "",
       trashMark: "",
+      created: Math.floor(Date.now() / 1000),
       used: 0n,
       ...info,
     });

@@ -94,6 +94,8 @@ export function datasetsOf(operation: Operation, pool: PoolName): readonly strin
     case "ListBookmarks":
     case "ListSnapshots":
       return [operation.root];
+    case "PruneImages":
+      return [`${pool}/images`];
     case "RequestImage":
     case "DeleteImage":
       return [`${pool}/images/${operation.id}`];

@@ -46,6 +46,8 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
       return [{ topic: "image", action: "created", id: `${pool}/images/${operation.id}` }];
     case "DeleteImage":
       return [{ topic: "image", action: "deleted", id: `${pool}/images/${operation.id}` }];
+    case "PruneImages":
+      return [{ topic: "image", action: "deleted", id: `${pool}/images` }];
     case "CloneImage":
       return [{ topic: "volume", action: "created", id: operation.target }];
     case "CreateVolume":
@@ -113,11 +115,16 @@ function topicOf(name: string): Topic {
   return name.includes("@") ? "snapshot" : "volume";
 }
 
-/** The same change, once for each that the answer names; a guest's, and that of its disks. */
+/** The same change, once for each that the answer names, images below what the change is about; a guest's, and that of its disks. */
 function madeBy(change: Change, answer: unknown): readonly Change[] {
   if (change.topic === "guest") {
     const disks = membersOf(answer, "disks").flatMap((disk) => textOf(disk, "volume"));
     return [change, ...disks.map((id): Change => ({ topic: "volume", action: change.action, id }))];
+  }
+  if (change.topic === "image" && Array.isArray(answer)) {
+    return answer
+      .flatMap((each) => textOf(each, "id"))
+      .map((id) => ({ ...change, id: `${change.id}/${id}` }));
   }
   if (change.topic !== "snapshot") return [change];
   const names =

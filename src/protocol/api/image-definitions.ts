@@ -1,6 +1,6 @@
 import { type MethodDefinition, optional, pool, required } from "./definition.js";
 import { destroyingResult, dryRunParam } from "./dry-run-params.js";
-import { flag, listOf, object, oneOf, orNull, record, text, word } from "./json-schema.js";
+import { count, flag, listOf, object, oneOf, orNull, record, text, word } from "./json-schema.js";
 import { pageParams } from "./page-params.js";
 import { termsParams } from "./terms-params.js";
 
@@ -120,6 +120,28 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
     },
     since: "0.1.0",
     examples: [{ name: "without clones", params: { id: "golden" }, result: { images: [golden] } }],
+  },
+  PruneImages: {
+    summary: "Deletes the images of a pool that nothing is cloned from and that were not used for long",
+    description:
+      "At least one limit must be given; with both, both must hold. An image is used when it is requested, also where it is there, or cloned; after a restart of the daemon its last use counts as up to an hour later than it was. Images that have clones, are held, open or sent are kept. Those that are answered are deleted, or of a dry run would be.",
+    params: {
+      olderThanSeconds: optional(count("Only images that came into the pool so long ago.", "s")),
+      unusedForSeconds: optional(count("Only images that were used last so long ago.", "s")),
+      type: optional(text("Only images of this type.")),
+      ...dryRunParam,
+      pool,
+      ...termsParams,
+    },
+    result: destroyingResult({ images: listOf(record("Image")) }),
+    effect: "once",
+    mayLast: true,
+    answeredBy: "pool",
+    failures: {
+      "request.missing_field": "`need olderThanSeconds or unusedForSeconds`",
+    },
+    since: "0.1.0",
+    examples: [{ name: "of a month", params: { unusedForSeconds: 2592000 }, result: { images: [golden] } }],
   },
   CloneImage: {
     summary: "Makes a volume of an image, and the parents that it lacks",

@@ -18,6 +18,7 @@ const KINDS = {
   GetImage: "read",
   RequestImage: "change",
   DeleteImage: "change",
+  PruneImages: "change",
   CloneImage: "change",
   ListVolumes: "list",
   CreateVolume: "change",

@@ -31,6 +31,14 @@ export interface Operations {
   };
   /** `whenInUse`: one with clones goes into the trash. Without it that is refused. */
   DeleteImage: { ask: { id: string; whenInUse?: "trash" }; answer: ImageRecord };
+  /**
+   * Deletes the images without clones that are as old, and for as long not used, as is asked for. 0: any. `type`: only
+   * of that; "" for all.
+   */
+  PruneImages: {
+    ask: { olderThanSeconds: number; unusedForSeconds: number; type: string };
+    answer: readonly ImageRecord[];
+  };
   CloneImage: { ask: { id: string; target: DatasetName }; answer: VolumeRecord };
   /**
    * `tag`: only volumes that have it; with `value`, only those that have it with that value. `origin`: only
@@ -134,6 +142,7 @@ export interface Operations {
 /** The operations that destroy something, and can be tried without that. */
 export const DESTROYING = [
   "DeleteImage",
+  "PruneImages",
   "DeleteDataset",
   "DeleteSnapshot",
   "RollbackSnapshot",

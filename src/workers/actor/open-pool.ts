@@ -21,6 +21,7 @@ import { dryRunOperations } from "./operations/dry-runs.js";
 import { fenceOperations } from "./operations/fencing.js";
 import { guestOperations } from "./operations/guests.js";
 import { createHolds, releaseHold } from "./operations/holds.js";
+import { imagePruning } from "./operations/image-pruning.js";
 import { imageOperations } from "./operations/images.js";
 import { migrationOperations } from "./operations/migrations.js";
 import { poolOperations } from "./operations/pools.js";
@@ -192,6 +193,7 @@ function createHandlers(
     const pulling = pullOperations(used, pullQueue, node, sources);
     const destroyingIn = (within: ActorContext) => ({
       ...imageOperations(within, queue, node),
+      ...imagePruning(within),
       ...volumeOperations(within),
       ...snapshotOperations(within),
       ...guestOperations(within, queue, track(reservations, "space")),

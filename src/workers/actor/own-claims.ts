@@ -90,6 +90,8 @@ export function claimsOf(operation: Operation, pool: PoolName): readonly Claim[]
     }
     case "DeleteGuestsDisks":
       return [destroyed(childOf(pool, `guests/${operation.guest.id}`))];
+    case "PruneImages":
+      return [destroyed(childOf(pool, "images"))];
     case "DeleteImage": {
       const dataset = childOf(pool, `images/${operation.id}`);
       return [destroyed(dataset), { dataset, kinds: ["rename"], last: dataset }];

@@ -26,6 +26,13 @@ export interface Records {
   putImage(image: CompleteImage): Promise<void>;
   dropImage(id: string): Promise<void>;
   /**
+   * When an image was last used, by Date.now(), and never earlier than that: up to COARSE_USE_MS later after a restart,
+   * and where no use was recorded, when the daemon first had a record of the image. Undefined: there is no such image.
+   */
+  lastUse(id: string): number | undefined;
+  /** An image is used now. Writes at most once in COARSE_USE_MS. */
+  markUsed(id: string): Promise<void>;
+  /**
    * Records a hold. To be called before `zfs hold`, so that a restart knows what to release.
    * Fails, unlike the other writes: records.unavailable.
    */
@@ -47,6 +54,9 @@ export interface Records {
   close(): Promise<void>;
 }
 
+/** So seldom the use of an image is written. */
+export const COARSE_USE_MS = 60 * 60 * 1_000;
+
 /** Of the tables below. A change of them needs a new version, which must read the files of older ones. */
 const VERSION = 1;
 
@@ -62,6 +72,8 @@ const IMPORT_DONE = "original_imported";
 const HOLDS_SWEPT_BY = "holds_swept_by";
 const LAST_RUN = "last_run";
 const NODE_ID = "node_id";
+/** And how the names begin of those that tell when an image was used. */
+const USED = "used:";
 
 function imageFromRow(row: SqlRow): CompleteImage {
   return {
@@ -75,11 +87,19 @@ function imageFromRow(row: SqlRow): CompleteImage {
 }
 
 /** Opens the file and reads all images. Rejects with an SQLite error if it is damaged or in use. */
-async function openChecked(path: string): Promise<{ database: Sqlite; rows: readonly SqlRow[] }> {
+async function openChecked(
+  path: string,
+): Promise<{ database: Sqlite; rows: readonly SqlRow[]; uses: readonly SqlRow[] }> {
   // NORMAL: a power cut may lose the newest records, which the next start reads from the pool.
   const database = await openOwnSqlite({ path, synchronous: "NORMAL", version: VERSION, tables: TABLES });
   try {
-    return { database, rows: await database.all("SELECT * FROM images") };
+    const rows = await database.all("SELECT * FROM images");
+    const uses = await database.all(
+      "SELECT name, value FROM facts WHERE name >= ? AND name < ?",
+      USED,
+      "used;",
+    );
+    return { database, rows, uses };
   } catch (error) {
     await database.close();
     throw error;
@@ -157,10 +177,34 @@ async function openFile(path: string, log: ActorLog): Promise<Records> {
     return row === undefined ? undefined : String(row.value);
   }
 
+  /** By id: when it was used, as far as is known, and what of that is in the file. */
+  const uses = new Map<string, { readonly at: number; readonly written: number }>();
+  for (const { name, value } of opened.uses) {
+    const written = Number(value);
+    uses.set(String(name).slice(USED.length), { at: written + COARSE_USE_MS, written });
+  }
+
+  async function markUsed(id: string): Promise<void> {
+    const at = Date.now();
+    const written = uses.get(id)?.written ?? 0;
+    const isDue = Math.abs(at - written) >= COARSE_USE_MS;
+    uses.set(id, { at, written: isDue ? at : written });
+    if (isDue) await putFact(USED + id, String(at));
+  }
+
+  // Those of an imagestore that knew no uses.
+  for (const id of images.keys()) if (!uses.has(id)) await markUsed(id);
+
   return {
     images,
+    lastUse: (id) => (images.has(id) ? uses.get(id)?.at : undefined),
+    markUsed: async (id) => {
+      if (images.has(id)) await markUsed(id);
+    },
     async putImage(image) {
+      const isNew = !images.has(image.id);
       images.set(image.id, image);
+      if (isNew) await markUsed(image.id);
       await write(
         `image ${image.id}`,
         "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?)",
@@ -173,7 +217,9 @@ async function openFile(path: string, log: ActorLog): Promise<Records> {
     },
     async dropImage(id) {
       images.delete(id);
+      uses.delete(id);
       await write(`image ${id}`, "DELETE FROM images WHERE id = ?", id);
+      await write(`use of image ${id}`, "DELETE FROM facts WHERE name = ?", USED + id);
     },
     async putHold({ name, tag }) {
       try {

@@ -25,6 +25,8 @@ const STEPS: Readonly<Record<Exclude<WorkName, ReadName>, Steps>> = {
   UnfenceVolume: { commands: 45 },
   AbandonReceive: { commands: 8, destroys: 1 },
   DeleteImage: { commands: 4, destroys: 2 },
+  // Its clock starts anew with the lock of each image.
+  PruneImages: { commands: 4, destroys: 1 },
   CloneImage: { commands: 4 },
   CreateVolume: { commands: 5 },
   ResizeVolume: { commands: 4 },

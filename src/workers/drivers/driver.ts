@@ -59,6 +59,8 @@ export interface MarkedVolume extends DatasetInfo {
   readonly fetchMark: string;
   /** `imagestore:trash`: the id of an image that was deleted. With it, a dataset with a name of the trash is ours to remove. */
   readonly trashMark: string;
+  /** When it came into the pool, seconds since the epoch; of a snapshot, when it was made. */
+  readonly created: number;
 }
 
 /** A pool as zpool-list(8) shows it. Sizes in bytes. */

@@ -21,6 +21,8 @@ function sentenceOf({ destroys }: Verb, { id, destroyMoreRecent }: Params): stri
       return `This deletes ${id}, with all below it`;
     case "image":
       return `This deletes the image ${id}`;
+    case "old images":
+      return "This deletes the images that nothing is cloned from and that were not used for so long";
     case "disks":
       return `This deletes the disks of the guest ${id}`;
     case "newer snapshots": {

@@ -40,6 +40,14 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   w: 168 * HOUR_MS,
 };
 
+/** `90m`, `12h`, `30d`, `8w`: seconds. */
+export function parseDuration(value: string): number {
+  const [, count = "", unit = ""] = /^(\d{1,5})([mhdw])$/.exec(value) ?? [];
+  const seconds = (Number(count) * (UNIT_MS[unit] ?? 0)) / 1_000;
+  if (seconds > 0) return seconds;
+  throw new InvalidArgumentError("must be 90m, 12h, 30d or 8w");
+}
+
 /** `90m`, `12h`, `30d`, `8w` ago, or a date. @returns a time as RFC 3339 has it. */
 export function parseMoment(value: string): string {
   const [, count = "", unit = ""] = /^(\d{1,5})([mhdw])$/.exec(value) ?? [];

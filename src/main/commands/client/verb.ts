@@ -12,7 +12,7 @@ export interface Verb {
   /** What the answer holds. `disks`: those of its guest. */
   readonly records: RecordKind;
   /** What is gone for good afterwards: a person is asked first. */
-  readonly destroys?: "dataset" | "image" | "disks" | "newer snapshots";
+  readonly destroys?: "dataset" | "image" | "old images" | "disks" | "newer snapshots";
   /** It may last: a terminal is shown how far it is, and Ctrl-C there cancels it. */
   readonly lasts?: true;
   /** Its answer comes in pages. */

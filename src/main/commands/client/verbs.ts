@@ -2,7 +2,7 @@ import { DATASET_VERBS } from "./dataset-verbs.js";
 import { TRANSFER_VERBS } from "./transfer-verbs.js";
 import { type Verb, verbsOf } from "./verb.js";
 import { disk, dryRun, flag, guest, image, job, needed, text } from "./verb-parameters.js";
-import { parseCount, parseMoment } from "./verb-parsers.js";
+import { parseCount, parseDuration, parseMoment } from "./verb-parsers.js";
 
 const type = "kvm or container, or what the image service says";
 
@@ -42,6 +42,28 @@ export const VERBS: readonly Verb[] = [
         dryRun,
       ],
       destroys: "image",
+    },
+    {
+      name: "prune",
+      method: "PruneImages",
+      summary: "delete the images that nothing is cloned from and that were not used for long",
+      options: [
+        {
+          ...text(
+            "olderThanSeconds",
+            "--older-than <time>",
+            "only those that came so long ago, 12h, 30d, 8w",
+          ),
+          parse: parseDuration,
+        },
+        {
+          ...text("unusedForSeconds", "--unused-for <time>", "only those that were used so long ago"),
+          parse: parseDuration,
+        },
+        text("type", "--type <type>", "only those of this type"),
+        dryRun,
+      ],
+      destroys: "old images",
     },
     {
       name: "clone",

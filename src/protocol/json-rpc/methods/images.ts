@@ -7,7 +7,7 @@ import { mibFromBytes } from "../../storage/units.js";
 import { isPropertyText, MAX_PROPERTY_CHARACTERS } from "../../storage/volume-settings.js";
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
-import { boolean, string, struct } from "../params.js";
+import { boolean, string, struct, uint64 } from "../params.js";
 import { dryRunField } from "./dry-run.js";
 import { change, destroying, type Method, method } from "./method.js";
 import { pageFields } from "./paging.js";
@@ -17,6 +17,10 @@ import { encodeOneVolume } from "./volumes.js";
 
 const fields = { id: string, type: string, dest: string, source: string, pool: string };
 const shape = { struct: "ImageRequest", request: struct(fields) } as const;
+const needLimit = tellAbout(fail("request.missing_field", "need olderThanSeconds or unusedForSeconds"), {
+  field: "olderThanSeconds",
+  wanted: "1 second or more, of one of them or both",
+});
 /** What becomes of an image with clones that is to be deleted: "" is as ever. */
 const WHEN_IN_USE: readonly string[] = ["", "refuse"];
 const changeShape = { ...shape, request: struct({ ...fields, ...termsFields }) } as const;
@@ -112,6 +116,28 @@ export function imageMethods(): readonly Method[] {
           return tellAbout(refused, { field: "whenInUse", found: whenInUse, wanted: "refuse or trash" });
         }),
       encode: encodeOne,
+    }),
+    destroying({
+      struct: "PruneRequest",
+      request: struct({
+        ...{ olderThanSeconds: uint64, unusedForSeconds: uint64, type: string, pool: string },
+        ...dryRunField,
+        ...termsFields,
+      }),
+      operation: "PruneImages",
+      role: "admin",
+      plan: (request, pools) =>
+        inPool(pools, request, () => {
+          const { type } = request;
+          const [olderThanSeconds, unusedForSeconds] = [
+            Number(request.olderThanSeconds),
+            Number(request.unusedForSeconds),
+          ];
+          if (olderThanSeconds === 0 && unusedForSeconds === 0) return needLimit;
+          return succeed({ op: "PruneImages", olderThanSeconds, unusedForSeconds, type });
+        }),
+      encode: (images, mostBytes) =>
+        images.length === 0 ? '{"images":[]}' : encodeImages(images, mostBytes),
     }),
     change({
       ...changeShape,

@@ -58,7 +58,7 @@ function sparing(zfs: Zfs, doomed: DoomedRecord[]): Zfs {
 /** Records that stay as they are. */
 function keeping(records: Records): Records {
   const nothing = async () => {};
-  return { ...records, putImage: nothing, dropImage: nothing };
+  return { ...records, putImage: nothing, dropImage: nothing, markUsed: nothing };
 }
 
 /**
@@ -88,6 +88,8 @@ function handle(handlers: Destroying, of: DestroyingOperation): Promise<Outcome<
   switch (of.op) {
     case "DeleteImage":
       return handlers.DeleteImage(of);
+    case "PruneImages":
+      return handlers.PruneImages(of);
     case "DeleteDataset":
       return handlers.DeleteDataset(of);
     case "DeleteSnapshot":

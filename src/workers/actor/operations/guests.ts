@@ -44,7 +44,7 @@ export function guestOperations(
   fetches: FetchQueue<CompleteImage>,
   reservations: SpaceReservations,
 ): GuestOperations {
-  const { pool, zfs, locks, log } = context;
+  const { pool, zfs, locks, records, log } = context;
   const guestsRoot = childOf(pool, "guests");
 
   /** Finds the images of a guest's disks, and their sizes. Fails: image.not_found, dataset.busy. */
@@ -174,6 +174,7 @@ export function guestOperations(
       for (const { image } of plans.value) {
         if (image) requests.push({ name: datasetOf(image.snapshot), mode: "keep" });
       }
+      for (const { image } of plans.value) if (image) await records.markUsed(image.id);
       const create = async (copies: PreparedCopies) => {
         const compared = await compareWithPool(plans.value);
         if (!compared.ok) return compared;

@@ -176,7 +176,10 @@ export function imageOperations(
       // Without a record the image is pending at once, before any look.
       const image = records.images.has(id) ? await findImage(context, id) : succeed(undefined);
       if (!image.ok) return image;
-      if (image.value) return succeed(image.value);
+      if (image.value) {
+        await records.markUsed(id);
+        return succeed(image.value);
+      }
       return fetches.request(id, (cancelled) => fetchImage(ask, cancelled), caller);
     },
 
@@ -209,6 +212,7 @@ export function imageOperations(
     async CloneImage({ id, target }) {
       const image = await getCompleteImage(context, fetches, id);
       if (!image.ok) return image;
+      await records.markUsed(id);
       return cloneVolume(context, image.value.snapshot, target);
     },
   };

@@ -47,6 +47,7 @@ export function embeddedReads(
       imageType: mark("imagestore:type"),
       fetchMark: mark("imagestore:fetch"),
       trashMark: mark("imagestore:trash"),
+      created: dataset.created,
     };
   }
 

@@ -54,8 +54,8 @@ type HoldOf = Readonly<{ name: SnapshotName; tag: string }>;
  */
 const HELD = /^[1-9]\d*\t(.*)$/gm;
 
-/** The marks of an image, in the columns behind COLUMNS. */
-const MARKS = "imagestore:type,imagestore:fetch,imagestore:trash";
+/** The marks of an image and the time of its creation, in the columns behind COLUMNS. */
+const MARKS = "imagestore:type,imagestore:fetch,imagestore:trash,creation";
 
 /**
  * What is read from an OpenZFS pool, by `zfs list`, `zfs holds` and `zpool list`, and look-ups by the library.
@@ -184,6 +184,7 @@ export function openzfsReads(
             imageType: mark(row[7]),
             fetchMark: mark(row[8]),
             trashMark: mark(row[9]),
+            created: Number(numberOf(row[10])),
           }),
         ),
       );

@@ -32,6 +32,12 @@ test("each change is told by its topic, its action and a full name", () => {
   expect(told({ op: "DeleteImage", id: "golden" }, {})).toEqual(["image deleted tank/images/golden"]);
   expect(told({ op: "CloneImage", id: "golden", target: volume }, {})).toEqual([`volume created ${volume}`]);
   expect(told({ op: "DeleteDataset", name: volume }, {})).toEqual([`volume deleted ${volume}`]);
+  const pruning = { op: "PruneImages", olderThanSeconds: 1, unusedForSeconds: 0, type: "" } as const;
+  expect(told(pruning, [{ id: "a" }, { id: "b" }])).toEqual([
+    "image deleted tank/images/a",
+    "image deleted tank/images/b",
+  ]);
+  expect(told(pruning, [])).toEqual([]);
   expect(told({ op: "DryRun", of: { op: "DeleteDataset", name: volume } }, {})).toEqual([]);
   expect(told({ op: "DeleteDataset", name: snapshot }, {})).toEqual([`snapshot deleted ${snapshot}`]);
   expect(told({ op: "RollbackSnapshot", name: snapshot, destroyMoreRecent: true }, {})).toEqual([

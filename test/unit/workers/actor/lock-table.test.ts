@@ -67,6 +67,14 @@ const CASES: Record<OperationName, readonly Case[]> = {
     },
   ],
   DeleteImage: [{ when: "", given: request, run: ({ handlers }) => must(handlers.DeleteImage({ id })) }],
+  PruneImages: [
+    {
+      when: "each of those that are due",
+      given: request,
+      run: ({ handlers }) =>
+        must(handlers.PruneImages({ olderThanSeconds: -1, unusedForSeconds: 0, type: "" })),
+    },
+  ],
   CloneImage: [
     { when: "", given: request, run: ({ handlers }) => must(handlers.CloneImage({ id, target })) },
   ],

@@ -17,6 +17,7 @@ const TABLE = [
   ["GetImage", []],
   ["RequestImage", []],
   ["DeleteImage", []],
+  ["PruneImages", []],
   ["CloneImage", []],
   ["ListVolumes", []],
   ["CreateVolume", []],
@@ -350,6 +351,19 @@ describe("requests that are planned", () => {
       { op: "RequestImage", id: "i", type: "kvm", source: "u" },
     ],
     ["DeleteImage", '{"id":"i"}', "tank", { op: "DeleteImage", id: "i" }],
+    ["DeleteImage", '{"id":"i","whenInUse":"refuse"}', "tank", { op: "DeleteImage", id: "i" }],
+    [
+      "DeleteImage",
+      '{"id":"i","whenInUse":"trash","dryRun":true}',
+      "tank",
+      { op: "DryRun", of: { op: "DeleteImage", id: "i", whenInUse: "trash" } },
+    ],
+    [
+      "PruneImages",
+      '{"unusedForSeconds":5,"type":"t"}',
+      "tank",
+      { op: "PruneImages", olderThanSeconds: 0, unusedForSeconds: 5, type: "t" },
+    ],
     [
       "CloneImage",
       '{"id":"i","dest":"tank/guests/g/x"}',
