@@ -503,6 +503,20 @@ export interface DeleteGuestsDisksParams {
   readonly idempotencyKey?: string | undefined;
 }
 
+/** The parameters of SetGuestQuota. */
+export interface SetGuestQuotaParams {
+  /** The guest's id. */
+  readonly id: string;
+  /** 0, or no quota, removes it. In MiB. */
+  readonly quota?: number | undefined;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
+}
+
 /** The parameters of GetPool. */
 export interface GetPoolParams {
   /** The pool. Without it, all of them. */

@@ -113,6 +113,9 @@ export interface Answers {
   VerifyDisks: GuestAnswer;
   CreateGuestDisks: GuestAnswer;
   DeleteGuestsDisks: GuestAnswer;
+  SetGuestQuota: {
+    readonly quotas: readonly { readonly id: string; readonly quota: number; readonly used: number }[];
+  };
   GetPool: Pools;
 }
 

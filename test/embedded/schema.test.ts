@@ -26,6 +26,7 @@ const CALLS: readonly (readonly [string, Params])[] = [
   ["DeleteImage", { id: "golden", whenInUse: "trash" }],
   ["ListImages", { trash: true }],
   ["PruneImages", {}],
+  ["SetGuestQuota", { id: "g", quota: 64 }],
   ["PruneImages", { unusedForSeconds: 100 }],
   ["PruneImages", { olderThanSeconds: 1, dryRun: true }],
   ["RequestImage", { id: "golden", type: "kvm" }],

@@ -35,6 +35,7 @@ import { turn } from "./until.js";
 interface Entry extends MarkedVolume {
   /** Bytes that it uses or has reserved. */
   readonly used: bigint;
+  readonly quota?: Bytes;
   /** Of a volume, where they are not those of every new one. */
   readonly settings?: Partial<VolumeSettings>;
 }
@@ -357,6 +358,20 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
           ),
         ),
       ),
+    setQuota: (name, quota) =>
+      call("setQuota", name, () => {
+        const entry = entries.get(name);
+        if (!entry) return failed.notFound;
+        entries.set(name, { ...entry, quota });
+        return succeed(null);
+      }),
+    quotaOf: (name) =>
+      call("quotaOf", name, () => {
+        const entry = entries.get(name);
+        if (!entry) return failed.notFound;
+        const used = within(name).reduce((sum, each) => sum + each.used, 0n);
+        return succeed({ quota: entry.quota ?? bytes(0), used: bytes(used) });
+      }),
     mark: (name, marks) =>
       call("mark", name, () => {
         const entry = entries.get(name);

@@ -82,6 +82,8 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
       return [{ topic: "guest", action: "created", id: `${pool}/guests/${operation.guest.id}` }];
     case "DeleteGuestsDisks":
       return [{ topic: "guest", action: "deleted", id: `${pool}/guests/${operation.guest.id}` }];
+    case "SetGuestQuota":
+      return [{ topic: "guest", action: "changed", id: operation.name }];
     case "CreateBookmark":
     case "DeleteBookmark":
     case "ListBookmarks":

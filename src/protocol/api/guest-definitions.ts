@@ -1,6 +1,6 @@
 import { type MethodDefinition, optional, pool, required } from "./definition.js";
 import { destroyingResult, dryRunParam } from "./dry-run-params.js";
-import { object, record, text, texts } from "./json-schema.js";
+import { mebibytes, object, oneOf, record, text, texts } from "./json-schema.js";
 import { termsParams } from "./terms-params.js";
 
 const params = {
@@ -84,6 +84,35 @@ export const GUEST_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
     since: "0.1.0",
     examples: [
       { name: "by its id", params: { guest: { id: "g1" } }, result: { guest: { id: "g1", disks: [] } } },
+    ],
+  },
+  SetGuestQuota: {
+    summary: "Limits what the disks of a guest may take, with their snapshots",
+    description:
+      "It is the `quota` of `POOL/guests/ID`, which is made if it is missing, and goes with DeleteGuestsDisks. Where it is reached, writes of the guest fail. An embedded pool has no such limit.",
+    params: {
+      id: required(text("The guest's id.")),
+      quota: optional(mebibytes("0, or no quota, removes it.")),
+      pool,
+      ...termsParams,
+    },
+    result: object({ quotas: oneOf(record("Quota")) }),
+    effect: "repeatable",
+    answeredBy: "pool",
+    failures: {
+      "request.missing_field": "`need an id`",
+      "name.invalid": "the id is no component of a name",
+      "request.invalid": "the guest takes more than that, or the pool is an embedded one",
+      "dataset.wrong_type": "the guest's own name is a volume",
+      "pool.no_space": "`no space left on device`: more than any pool can have",
+    },
+    since: "0.1.0",
+    examples: [
+      {
+        name: "100 GiB",
+        params: { id: "g1", quota: 102400 },
+        result: { quotas: [{ id: "tank/guests/g1", quota: 102400, used: 12288 }] },
+      },
     ],
   },
 };

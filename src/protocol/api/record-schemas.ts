@@ -245,6 +245,15 @@ export const RECORDS: Readonly<Record<string, JsonSchema>> = {
     [],
     "A volume that is pulled by a schedule.",
   ),
+  Quota: object(
+    {
+      id: text("The guest's dataset, `POOL/guests/ID`."),
+      quota: mebibytes("How much all below it may take; 0 where there is no limit."),
+      used: mebibytes("What it takes now, with snapshots and the room that is kept for thick volumes."),
+    },
+    [],
+    "The quota of a guest.",
+  ),
   Pool: object(
     {
       name: text("Its name."),

@@ -49,6 +49,7 @@ const KINDS = {
   VerifyDisks: "read",
   CreateGuestDisks: "change",
   DeleteGuestsDisks: "change",
+  SetGuestQuota: "change",
   GetPool: "read",
   DryRun: "trial",
   Refuse: "read",

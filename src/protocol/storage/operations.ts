@@ -9,6 +9,7 @@ import type {
   ImageRecord,
   PoolRecord,
   PulledVolume,
+  QuotaRecord,
   SnapshotRecord,
   VolumeRecord,
 } from "./records.js";
@@ -116,6 +117,8 @@ export interface Operations {
   VerifyDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
   CreateGuestDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
   DeleteGuestsDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
+  /** `quota`: 0 for none. The guest's dataset is made if it is missing. */
+  SetGuestQuota: { ask: { name: DatasetName; quota: Bytes }; answer: QuotaRecord };
   GetPool: { ask: object; answer: PoolRecord };
   /** What a change would answer now, and what it would destroy. It changes nothing. Fails as the change would. */
   DryRun: { ask: { of: DestroyingOperation }; answer: DryRunAnswer };

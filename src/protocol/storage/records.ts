@@ -95,6 +95,14 @@ export interface GuestRecord {
   readonly rest: Readonly<Record<string, string>>;
 }
 
+/** How much all disks of a guest may take together, with their snapshots. Bytes. */
+export interface QuotaRecord {
+  readonly name: DatasetName;
+  /** 0: there is none. */
+  readonly quota: Bytes;
+  readonly used: Bytes;
+}
+
 /** A pool as zpool-list(8) shows it, with the space for guests' disks. Sizes in bytes. */
 export interface PoolRecord {
   readonly name: PoolName;

@@ -90,6 +90,8 @@ export function claimsOf(operation: Operation, pool: PoolName): readonly Claim[]
     }
     case "DeleteGuestsDisks":
       return [destroyed(childOf(pool, `guests/${operation.guest.id}`))];
+    case "SetGuestQuota":
+      return [{ dataset: operation.name, kinds: ["create", ...SETTINGS] }];
     case "PruneImages":
       return [destroyed(childOf(pool, "images"))];
     case "DeleteImage": {

@@ -44,6 +44,7 @@ const STEPS: Readonly<Record<Exclude<WorkName, ReadName>, Steps>> = {
   DeleteBookmark: { commands: 2, destroys: 1 },
   CreateGuestDisks: { commands: 4, destroys: 2 },
   DeleteGuestsDisks: { commands: 1, destroys: 2 },
+  SetGuestQuota: { commands: 4 },
   DryRun: { commands: 8 },
   OpenSend: { commands: 8 },
   CloseSend: { commands: 5, destroys: 1 },

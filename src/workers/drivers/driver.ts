@@ -167,6 +167,8 @@ export interface Zfs extends ZfsTransfers {
   snapshotsOf(volume: DatasetName): Promise<Outcome<readonly DatasetInfo[]>>;
   /** The settings of a volume. Fails: dataset.not_found. */
   settingsOf(volume: DatasetName): Promise<Outcome<VolumeSettings>>;
+  /** How much a dataset and all below it may take (0: no limit), and take. Fails: dataset.not_found, request.invalid. */
+  quotaOf(name: DatasetName): Promise<Outcome<{ readonly quota: Bytes; readonly used: Bytes }>>;
   /** The values of a tag, by the names of the volumes that have it themselves. */
   volumesWithTag(tag: string): Promise<Outcome<ReadonlyMap<string, string>>>;
   /** The bookmarks of `root` and of everything below it. Fails: dataset.not_found. */
@@ -212,6 +214,8 @@ export interface Zfs extends ZfsTransfers {
    * Fails: dataset.not_found, pool.no_space (thick), request.invalid (the driver has no such setting).
    */
   setProperties(volume: DatasetName, changes: SettingChanges): Promise<Outcome<null>>;
+  /** Limits what a dataset and all below it may take; 0: no limit. Fails: request.invalid (the driver has none). */
+  setQuota(name: DatasetName, quota: Bytes): Promise<Outcome<null>>;
   /** Sets user properties of a volume. Fails: dataset.not_found. */
   mark(volume: DatasetName, marks: Properties): Promise<Outcome<null>>;
   /**
@@ -281,6 +285,7 @@ export type ZfsChanges = Pick<
   | "promote"
   | "resize"
   | "setProperties"
+  | "setQuota"
   | "mark"
   | "destroy"
   | "rollback"

@@ -20,6 +20,7 @@ export type RecordKind =
   | "plans"
   | "replications"
   | "destroys"
+  | "quotas"
   | "lines";
 
 /** What of a verb's answer is shown: of a dry run, what would be destroyed. */
@@ -147,6 +148,7 @@ const COLUMNS: Readonly<Record<RecordKind, readonly Column<ShownRecord>[]>> = {
     plain("PHASE", "phase", { goes: 1 }),
     moved,
   ],
+  quotas: [plain("NAME", "id"), size("QUOTA", "quota"), size("USED", "used")],
   destroys: [plain("WOULD BE DESTROYED", "id"), freed],
   bookmarks: [
     plain("NAME", "id"),

@@ -10,6 +10,11 @@ export function parseSize(value: string): number {
   throw new InvalidArgumentError("must be a size of whole MiB, such as 512M or 10G");
 }
 
+/** As parseSize, or `none`. */
+export function parseQuota(value: string): number {
+  return value === "none" ? 0 : parseSize(value);
+}
+
 /** A disk of a guest: `10G` for an empty one, or the name of an image. */
 export function parseDisk(value: string, before: unknown): object[] {
   const disks = Array.isArray(before) ? before : [];

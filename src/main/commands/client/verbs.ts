@@ -2,7 +2,7 @@ import { DATASET_VERBS } from "./dataset-verbs.js";
 import { TRANSFER_VERBS } from "./transfer-verbs.js";
 import { type Verb, verbsOf } from "./verb.js";
 import { disk, dryRun, flag, guest, image, job, needed, text } from "./verb-parameters.js";
-import { parseCount, parseDuration, parseMoment } from "./verb-parsers.js";
+import { parseCount, parseDuration, parseMoment, parseQuota } from "./verb-parsers.js";
 
 const type = "kvm or container, or what the image service says";
 
@@ -96,6 +96,13 @@ export const VERBS: readonly Verb[] = [
       summary: "take a snapshot of all disks of a guest, at one moment",
       arguments: [guest, text("dest", "<name>", "the snapshots' name, what follows the @")],
       records: "snapshots",
+    },
+    {
+      name: "quota",
+      method: "SetGuestQuota",
+      summary: "limit what the disks of a guest may take together, with their snapshots",
+      arguments: [guest, { ...text("quota", "<size>", "such as 100G, or none"), parse: parseQuota }],
+      records: "quotas",
     },
     {
       name: "delete-disks",

@@ -1,6 +1,6 @@
 import { fail, failed, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
-import { type PoolName, parseComponentId } from "../../storage/names.js";
-import type { DiskRecord, GuestRecord } from "../../storage/records.js";
+import { childOf, type PoolName, parseComponentId } from "../../storage/names.js";
+import type { DiskRecord, GuestRecord, QuotaRecord } from "../../storage/records.js";
 import { bytesFromMib, MAX_VOLUME_BYTES, mib, mibFromBytes } from "../../storage/units.js";
 import { quote } from "../json-text.js";
 import { arrayOf, type FieldType, mapOf, optional, string, struct, uint64 } from "../params.js";
@@ -71,6 +71,10 @@ function encodeGuest(record: GuestRecord, keepEmptyDisks: boolean): string {
   return `{"guest":{"id":${quote(record.id)}${BEFORE_DISKS.map(member).join("")}${disks}${AFTER_DISKS.map(member).join("")}}}`;
 }
 
+function encodeQuota({ name, quota, used }: QuotaRecord): string {
+  return `{"quotas":[{"id":${quote(name)},"quota":${mibFromBytes(quota)},"used":${mibFromBytes(used)}}]}`;
+}
+
 interface GuestMethodOptions {
   readonly aliases?: readonly string[];
   /** A guest must have disks, at most so many, each with an image or a size. Undefined: they don't matter. */
@@ -112,5 +116,22 @@ export function guestMethods(disksPerGuest: number): readonly Method[] {
     guestMethod("VerifyDisks", { mostDisks, keepEmptyDisks: false }),
     guestMethod("CreateGuestDisks", { mostDisks, keepEmptyDisks: false }),
     guestMethod("DeleteGuestsDisks", { aliases: ["DeleteGuestDisks"], keepEmptyDisks: true }),
+    change({
+      struct: "QuotaRequest",
+      request: struct({ id: string, quota: uint64, pool: string, ...termsFields }),
+      operation: "SetGuestQuota",
+      role: "admin",
+      plan: (request, pools) =>
+        inPool(pools, request, ({ pool }) => {
+          if (request.id === "") return failed.needId;
+          const id = parseComponentId(request.id);
+          if (!id.ok) return id;
+          const quota = bytesFromMib(mib(request.quota));
+          // No pool has so much.
+          if (quota > MAX_VOLUME_BYTES) return tooLarge("quota", quota);
+          return succeed({ op: "SetGuestQuota", name: childOf(pool, `guests/${id.value}`), quota });
+        }),
+      encode: encodeQuota,
+    }),
   ];
 }

@@ -34,6 +34,7 @@ function sparing(zfs: Zfs, doomed: DoomedRecord[]): Zfs {
     setProperties: nothing,
     snapshot: async () => succeed(undefined),
     clone: nothing,
+    setQuota: nothing,
     mark: nothing,
     rename: nothing,
     promote: nothing,

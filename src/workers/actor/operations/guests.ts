@@ -1,8 +1,20 @@
-import { fail, failed, internalFailure, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import {
+  fail,
+  failed,
+  internalFailure,
+  type Outcome,
+  succeed,
+  tellAbout,
+} from "../../../protocol/storage/failures.js";
 import { childOf, type DatasetName, datasetOf, devicePath } from "../../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
-import type { CompleteImage, DiskRecord, GuestRecord } from "../../../protocol/storage/records.js";
-import { bytes } from "../../../protocol/storage/units.js";
+import type {
+  CompleteImage,
+  DiskRecord,
+  GuestRecord,
+  QuotaRecord,
+} from "../../../protocol/storage/records.js";
+import { type Bytes, bytes } from "../../../protocol/storage/units.js";
 import type { CopyingChange, PreparedCopies } from "../../drivers/driver.js";
 import type { LockRequest } from "../dataset-locks.js";
 import type { FetchQueue } from "../fetch-queue.js";
@@ -11,9 +23,12 @@ import { withCopies } from "./copies.js";
 import { emptyTrash } from "./image-trash.js";
 import { forgetLostImages, getCompleteImage } from "./present-images.js";
 import type { SpaceReservation, SpaceReservations } from "./space-reservations.js";
-import { awaitDevice } from "./volumes.js";
+import { awaitDevice, mibText } from "./volumes.js";
 
-type GuestOperations = Pick<OperationHandlers, "VerifyDisks" | "CreateGuestDisks" | "DeleteGuestsDisks">;
+type GuestOperations = Pick<
+  OperationHandlers,
+  "VerifyDisks" | "CreateGuestDisks" | "DeleteGuestsDisks" | "SetGuestQuota"
+>;
 
 /** A disk of a guest, with its volume. It becomes a clone of `image`, or without one a new volume. */
 interface DiskPlan {
@@ -154,7 +169,38 @@ export function guestOperations(
     };
   }
 
+  /** How much a guest may take, and takes. Undefined: it has no dataset. */
+  async function quotaOf(name: DatasetName): Promise<Outcome<QuotaRecord | undefined>> {
+    const found = await zfs.quotaOf(name);
+    if (found.ok) return succeed({ name, ...found.value });
+    return found.failure.code === "dataset.not_found" ? succeed(undefined) : found;
+  }
+
+  async function setQuota(name: DatasetName, quota: Bytes): Promise<Outcome<QuotaRecord>> {
+    const before = await quotaOf(name);
+    if (!before.ok) return before;
+    const used = before.value?.used ?? bytes(0);
+    if (quota > 0n && quota < used) {
+      const refused = fail("request.invalid", "quota: the guest takes more");
+      return tellAbout(refused, {
+        object: name,
+        field: "quota",
+        found: mibText(used),
+        wanted: mibText(quota),
+      });
+    }
+    if (before.value === undefined && quota === 0n) return succeed({ name, quota, used });
+    const made = before.value === undefined ? await zfs.ensureFilesystem(name) : succeed(null);
+    if (!made.ok) return made;
+    const set = await zfs.setQuota(name, quota);
+    if (!set.ok) return set;
+    const after = await quotaOf(name);
+    return after.ok ? succeed(after.value ?? { name, quota, used }) : after;
+  }
+
   return {
+    SetGuestQuota: ({ name, quota }) => locks.with([{ name, mode: "one" }], () => setQuota(name, quota)),
+
     async VerifyDisks({ guest }) {
       const plans = await planDisks(guest);
       if (!plans.ok) return plans;

@@ -9,7 +9,7 @@ import { resizeVolume } from "./resize-volume.js";
 import { rollBackDataset } from "./roll-back-dataset.js";
 import { holdSnapshot, releaseSnapshot } from "./snapshot-holds.js";
 import { takeSnapshot } from "./take-snapshot.js";
-import { changeSettings, markVolume } from "./volume-tags.js";
+import { changeSettings, markVolume, noQuota } from "./volume-tags.js";
 
 /**
  * The changes of an embedded pool. Each keeps this order: create files in `incoming/`, commit,
@@ -22,6 +22,7 @@ export function embeddedChanges(pool: EmbeddedPool): ZfsChanges {
     ensureFilesystem: (name) => ensureFilesystem(pool, name),
     createVolume: (name, volsize, settings) => createVolume(pool, name, volsize, settings),
     setProperties: (volume, changes) => changeSettings(pool, volume, changes),
+    setQuota: async () => noQuota,
     mark: (volume, marks) => markVolume(pool, volume, marks),
     snapshot: (name, recursive, copies) => takeSnapshot(pool, name, recursive, copies),
     clone: (origin, target, copies) => cloneSnapshot(pool, origin, target, copies),

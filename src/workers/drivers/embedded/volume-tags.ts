@@ -95,6 +95,12 @@ async function copyOfShared(
   return copy.ok ? succeed({ of: volume.file, file: copy.value.file }) : copy;
 }
 
+/** The room of a pool is counted as a whole. */
+export const noQuota = fail(
+  "request.invalid",
+  "quota: an embedded pool has none for a guest, only quotaBytes for all of it",
+);
+
 /** Sets user properties of a volume, in one commit. Fails: dataset.not_found. */
 export async function markVolume(
   pool: EmbeddedPool,
@@ -116,8 +122,9 @@ export async function markVolume(
 export function embeddedSettings(
   pool: PoolName,
   catalog: Catalog,
-): Pick<Zfs, "settingsOf" | "volumesWithTag"> {
+): Pick<Zfs, "settingsOf" | "volumesWithTag" | "quotaOf"> {
   return {
+    quotaOf: async () => noQuota,
     async settingsOf(name) {
       const volume = catalog.find(name);
       if (!volume) return failed.notFound;

@@ -41,7 +41,7 @@ export function openzfsChanges(
   library: LibraryWay,
   byLibrary: LibraryCreates & LibraryChanges,
   find: Zfs["find"],
-): Omit<ZfsChanges, "setProperties"> & Pick<Zfs, "findDoomed"> {
+): Omit<ZfsChanges, "setProperties" | "setQuota"> & Pick<Zfs, "findDoomed"> {
   const { change } = commands;
   const destroyLimits = { timeoutMs: destroyTimeoutMs };
   const guarded = createGuardedDestroys(settings.name, commands, library, destroyLimits);

@@ -1,5 +1,6 @@
 import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import type { DatasetName, PoolName } from "../../../protocol/storage/names.js";
+import { bytes } from "../../../protocol/storage/units.js";
 import {
   type NewVolumeSettings,
   type SettingChanges,
@@ -34,7 +35,7 @@ export function createFlags(ofNew: Properties, { volblocksize, isThick, tags }: 
 export function volumeSettings(
   pool: PoolName,
   { zfs, change }: Pick<ZfsCommands, "zfs" | "change">,
-): Pick<Zfs, "setProperties" | "settingsOf" | "volumesWithTag"> {
+): Pick<Zfs, "setProperties" | "settingsOf" | "volumesWithTag" | "quotaOf" | "setQuota"> {
   async function readRows(args: readonly string[]): Promise<Outcome<string[][]>> {
     const end = await zfs(["get", "-Hp", ...args], { stdoutBytes: LIST_OUTPUT_BYTES });
     return succeeded(end) ? succeed(rowsOf(end)) : failureOf(end);
@@ -74,6 +75,16 @@ export function volumeSettings(
         volblocksize: Number(numberOf(values.get("volblocksize"))),
         tags: tagsOf(own.map(([name = "", value = ""]) => [name, value])),
       });
+    },
+
+    setQuota: (name, quota) => change(["set", `quota=${quota === 0n ? "none" : quota}`, name]),
+
+    async quotaOf(name) {
+      const read = await readRows(["-o", "property,value", "quota,used", name]);
+      if (!read.ok) return read;
+      const values = new Map(read.value.map(([property = "", value = ""]) => [property, value]));
+      const [quota, used] = [values.get("quota"), values.get("used")].map(numberOf);
+      return succeed({ quota: bytes(quota ?? 0n), used: bytes(used ?? 0n) });
     },
 
     async volumesWithTag(tag) {

@@ -109,7 +109,7 @@ describe("a caller whose pools are narrowed", () => {
 });
 
 /** They concern all guests of the node, and the last one tells what everybody did. */
-const FOR_ADMINS: readonly string[] = ["DeleteImage", "PruneImages", "ListAudit"];
+const FOR_ADMINS: readonly string[] = ["DeleteImage", "PruneImages", "SetGuestQuota", "ListAudit"];
 
 test("every method says which role it needs, and those that change nothing need the least, but one", () => {
   for (const name of methods.names) {

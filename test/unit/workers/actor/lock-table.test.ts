@@ -256,6 +256,13 @@ const CASES: Record<OperationName, readonly Case[]> = {
     },
   ],
   DeleteGuestsDisks: [{ when: "", run: ({ handlers }) => must(handlers.DeleteGuestsDisks({ guest })) }],
+  SetGuestQuota: [
+    {
+      when: "",
+      run: ({ handlers }) =>
+        must(handlers.SetGuestQuota({ name: `${POOL}/guests/GUEST` as DatasetName, quota: SIZE })),
+    },
+  ],
   GetPool: [{ when: "", run: ({ handlers }) => must(handlers.GetPool({})) }],
   DryRun: [
     {

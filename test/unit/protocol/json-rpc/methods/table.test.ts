@@ -41,6 +41,7 @@ const TABLE = [
   ["VerifyDisks", []],
   ["CreateGuestDisks", []],
   ["DeleteGuestsDisks", ["DeleteGuestDisks"]],
+  ["SetGuestQuota", []],
   ["GetPool", []],
   ["ListJobs", []],
   ["GetJob", []],
