@@ -200,6 +200,20 @@ export interface CloneSnapshotParams {
   readonly idempotencyKey?: string | undefined;
 }
 
+/** The parameters of CopyVolume. */
+export interface CopyVolumeParams {
+  /** The volume or the snapshot, without the pool or with it. */
+  readonly id: string;
+  /** The name of the new volume in the same pool, without the pool or with it. */
+  readonly dest: string;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
+}
+
 /** The parameters of SetVolume. */
 export interface SetVolumeParams {
   /** The volume's name, without the pool or with it. */

@@ -47,7 +47,7 @@ export function measureDaemon(parts: MeasuredParts): Metrics {
     transfers: {
       pools,
       downloads: () => downloads().states(),
-      fetches: () => parts.streaming.listFetches(),
+      fetches: () => parts.streaming.listFetches().filter(({ order }) => order.sender === undefined),
     },
     jobs: parts.jobs.counts,
     events: parts.events,

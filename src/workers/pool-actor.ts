@@ -4,7 +4,6 @@ import { failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { ImageChange } from "../protocol/storage/known-images.js";
 import type { FetchOrder, FetchReport, Operation } from "../protocol/storage/operations.js";
 import type { OutsideNotice } from "../protocol/storage/outside-change.js";
-import type { CompleteImage, PulledVolume } from "../protocol/storage/records.js";
 import type {
   ActorControl,
   ActorSettings,
@@ -29,7 +28,6 @@ import { createActorMeasuring } from "./actor/actor-measuring.js";
 import type { ActorSpans } from "./actor/actor-spans.js";
 import { createDatasetLocks } from "./actor/dataset-locks.js";
 import { diagnoseActor } from "./actor/diagnose-actor.js";
-import { callerLeft, createFetchQueue } from "./actor/fetch-queue.js";
 import { writeLongList } from "./actor/list-text.js";
 import { createMailbox } from "./actor/mailbox.js";
 import { measuredLocks } from "./actor/measured-locks.js";
@@ -37,6 +35,7 @@ import { type OpenedPool, openPool } from "./actor/open-pool.js";
 import { type OutsideWatch, watchOutside } from "./actor/outside-watch.js";
 import type { Records } from "./actor/record-file.js";
 import { tracedLocks } from "./actor/traced-locks.js";
+import { createTransferQueues } from "./actor/transfer-queues.js";
 import { createWorkBoard } from "./actor/work-board.js";
 import type { Zfs } from "./drivers/driver.js";
 import { openEmbeddedZfs } from "./drivers/embedded/embedded-driver.js";
@@ -115,17 +114,14 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
     failed.interrupted,
     (notice: CallerLeft | FetchMoved) => {
       if ("moved" in notice) moves.get(notice.moved)?.();
-      else for (const queue of [fetches, pulls]) callerLeft(queue, notice);
+      else onCallerLeft(notice);
     },
   );
   /** What hears of the bytes of each fetch that runs, by its number. */
   const moves = new Map<number, () => void>();
   let lastFetch = 0;
   const announce = (change: ImageChange) => link.notify(change);
-  const fetches = createFetchQueue<CompleteImage>(node.numFetchers, node.maxPending, (id, isUnderWay) =>
-    announce(isUnderWay ? { fetching: id } : { settled: id }),
-  );
-  const pulls = createFetchQueue<PulledVolume>(node.numFetchers, node.maxPending);
+  const { fetches, pulls, copies, onCallerLeft } = createTransferQueues(node, announce);
   /** What `closeFiles` must close. Each member is set once, as soon as it is open. */
   const open: {
     runner?: Runner;
@@ -209,6 +205,7 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
       board,
       fetches,
       pulls,
+      copies,
       log,
       liveTags,
       trace,

@@ -9,6 +9,7 @@ import type {
 } from "../protocol/threads/streaming-contract.js";
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
 import { openBulkListener } from "./streams/bulk-listener.js";
+import { copyStream } from "./streams/copy-stream.js";
 import { fetchImage } from "./streams/image-fetch.js";
 import { type Send, startSend } from "./streams/snapshot-send.js";
 
@@ -62,16 +63,18 @@ export default function runStreaming(task: StreamTask): Promise<void> {
       toldAt = now;
       notify({ kind: "moved", id });
     };
-    const outcome = await fetchImage({
-      order,
-      connectMs,
-      idleMs,
+    const { sender } = order;
+    const shared = {
       children,
       signal: abort.signal,
       onMoved,
-      onStart: (pid) => receivers.set(id, pid),
+      onStart: (pid: number | undefined) => void receivers.set(id, pid),
       ...createProgressWriter(progress),
-    }).catch(internalFailure);
+    };
+    const moving = sender
+      ? copyStream({ order: { ...order, sender }, folder, ...shared })
+      : fetchImage({ order, connectMs, idleMs, ...shared });
+    const outcome = await moving.catch(internalFailure);
     fetches.delete(id);
     receivers.delete(id);
     notify({ kind: "fetched", id, outcome });

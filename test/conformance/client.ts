@@ -98,6 +98,7 @@ export interface Answers {
   ResizeVolume: Volumes;
   RenameVolume: Volumes;
   PromoteVolume: Volumes;
+  CopyVolume: Volumes;
   SetVolume: Volumes;
   GetVolumeProperties: Volumes;
   CloneSnapshot: Volumes;

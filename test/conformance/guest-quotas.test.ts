@@ -24,6 +24,11 @@ conformance("Quotas of guests", "quotas", ({ server, pool, own }) => {
       const { message, data } = await server.failure("SetGuestQuota", { id, quota: 64 });
       expect(message).toMatch(/^quota: an embedded pool has none for a guest, only quotaBytes for all of it/);
       expect(data.reason).toBe("request.invalid");
+      const none = await server.must("SetGuestQuota", { id });
+      expect(none.quotas).toEqual([{ id: dataset, quota: 0, used: 0 }]);
+      expect((await server.must("ListVolumes", {})).volumes.filter((each) => each.id.includes(id))).toEqual(
+        [],
+      );
       return;
     }
     const set = async (quota: number) => (await server.must("SetGuestQuota", { id, quota })).quotas;

@@ -5,7 +5,7 @@ import { type Outcome, succeed } from "../../src/protocol/storage/failures.js";
 import { childOf, type DatasetName, type PoolName } from "../../src/protocol/storage/names.js";
 import type { FetchOrder, FetchReport, OperationHandlers } from "../../src/protocol/storage/operations.js";
 import type { NodeSettings } from "../../src/protocol/storage/pool-settings.js";
-import type { CompleteImage, PulledVolume } from "../../src/protocol/storage/records.js";
+import type { CompleteImage, PulledVolume, VolumeRecord } from "../../src/protocol/storage/records.js";
 import type { ActorLog, LogFields, LogLevel } from "../../src/protocol/threads/actor-log.js";
 import {
   createDatasetLocks,
@@ -29,6 +29,7 @@ import { sendOperations } from "../../src/workers/actor/operations/sends.js";
 import { snapshotOperations } from "../../src/workers/actor/operations/snapshots.js";
 import { createSpaceReservations } from "../../src/workers/actor/operations/space-reservations.js";
 import { volumeChanges } from "../../src/workers/actor/operations/volume-changes.js";
+import { volumeCopies } from "../../src/workers/actor/operations/volume-copies.js";
 import { volumeOperations } from "../../src/workers/actor/operations/volumes.js";
 import { type HoldRecord, openRecords, type Records } from "../../src/workers/actor/record-file.js";
 import { Work } from "../../src/workers/actor/work.js";
@@ -172,6 +173,7 @@ export function createMemoryActor(
     ...destroyingIn(context),
     ...dryRunOperations(context, destroyingIn),
     ...volumeChanges(context),
+    ...volumeCopies(context, createFetchQueue<VolumeRecord>(2, 2)),
     ...sendOperations(
       context,
       createHolds(context, [], (hold) => void unreleased.push(hold)),

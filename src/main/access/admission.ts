@@ -109,6 +109,7 @@ export function datasetsOf(operation: Operation, pool: PoolName): readonly strin
       const from = operation.terms?.from;
       return from === undefined ? [operation.name] : [operation.name, from.replace(/#.*/, "")];
     }
+    case "CopyVolume":
     case "CloneSnapshot":
     case "RenameVolume":
       return [operation.name, operation.target];

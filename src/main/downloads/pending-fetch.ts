@@ -47,7 +47,8 @@ export function createPendingFetch(
   });
   const settle = (outcome: Outcome<FetchReport>) => {
     const { receivedBytes } = readProgress(progress);
-    onEnd({ owner, code: outcome.ok ? "ok" : outcome.failure.code, receivedBytes });
+    // Copies are no image fetches.
+    if (!order.sender) onEnd({ owner, code: outcome.ok ? "ok" : outcome.failure.code, receivedBytes });
     resolve(outcome);
   };
   return { owner, order, progress, startedAt: Date.now(), onMoved, settle, settled };

@@ -52,6 +52,7 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
       return [{ topic: "volume", action: "created", id: operation.target }];
     case "CreateVolume":
       return [{ topic: "volume", action: "created", id: operation.name }];
+    case "CopyVolume":
     case "CloneSnapshot":
       return [{ topic: "volume", action: "created", id: operation.target }];
     case "PullVolume":

@@ -4,7 +4,7 @@ import type { Routed } from "../../protocol/json-rpc/methods/method.js";
 import type { JobProgress } from "../../protocol/storage/job-record.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import { isPull } from "../../protocol/storage/operation-kinds.js";
-import { incomingOf, partialOf } from "../../protocol/storage/partial-name.js";
+import { copyPartialOf, incomingOf, partialOf } from "../../protocol/storage/partial-name.js";
 import { datasetsOf } from "../access/admission.js";
 import type { FetchState } from "../downloads/pending-fetch.js";
 import type { Asker } from "../rpc/node-handlers.js";
@@ -25,6 +25,7 @@ export function jobOfCall(routed: Routed, asker: Asker, listFetches: () => reado
 /** What the fetches of an operation may receive into; none where it fetches nothing. */
 function targetsOf({ pool, operation }: Routed): readonly string[] {
   if (operation.op === "RequestImage") return [partialOf(pool, operation.id)];
+  if (operation.op === "CopyVolume") return [copyPartialOf(pool, operation.target)];
   if (!isPull(operation)) return [];
   return [operation.target, incomingOf(pool, operation.target)];
 }

@@ -80,7 +80,7 @@ export const JOB_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
   CancelJob: {
     summary: "Ends a job, which then leaves nothing behind",
     description:
-      "Fetches and downloads can be cancelled. A fetch that others wait for goes on for them. It answers when the job has ended, or after ten seconds; a job that has ended is answered as it is.",
+      "Fetches, copies of volumes and downloads can be cancelled. A fetch that others wait for goes on for them. It answers when the job has ended, or after ten seconds; a job that has ended is answered as it is.",
     params: { id, pool: ofOtherMethods },
     result: oneJob,
     effect: "repeatable",

@@ -147,6 +147,44 @@ export const VOLUME_VERB_DEFINITIONS: Readonly<Record<string, MethodDefinition>>
       },
     ],
   },
+  CopyVolume: {
+    summary: "Makes a volume with the content of another or of a snapshot, which shares nothing with it",
+    description:
+      "Unlike a clone it takes the room of all its data, and its source can go. It can be written, and has the block size, the compression, the syncs, the provisioning and the tags of its source. Of a volume a snapshot is taken for it, `imagestore-copy-…`, which goes at its end. As long as it runs its source can't be deleted; it can be cancelled, and then leaves nothing.",
+    params: {
+      id: required(text("The volume or the snapshot, without the pool or with it.")),
+      dest: required(text("The name of the new volume in the same pool, without the pool or with it.")),
+      pool,
+      ...termsParams,
+    },
+    result: oneVolume,
+    effect: "once",
+    mayLast: true,
+    answeredBy: "pool",
+    failures: {
+      "request.missing_field": "`need an id`, or `need dest`",
+      "name.invalid": "`not a valid dataset: …`",
+      "dataset.not_found": "`not found`",
+      "dataset.wrong_type": "`not a volume`, or a parent of the new name is one",
+      "dataset.protected": "`dest` is protected",
+      "dataset.exists": "`dataset already exists`",
+      "dataset.busy": "it is in use, or another copy to `dest` is under way",
+      "dataset.key_not_loaded": "the key of its source is not loaded",
+      "image.bad_stream": "its data can't be read or received",
+      "image.cut_short": "its stream was cut short",
+      "job.cancelled": "`cancelled by a client`",
+      "pool.no_space": "`no space left on device`",
+      "service.overloaded": "`resource temporarily unavailable`: too many copies wait",
+    },
+    since: "0.1.0",
+    examples: [
+      {
+        name: "of a disk",
+        params: { id: "guests/g1/disk-0", dest: "guests/g2/disk-0" },
+        result: shown("guests/g2/disk-0"),
+      },
+    ],
+  },
   SetVolume: {
     summary: "Changes settings and tags of a volume, and answers with those that it has then",
     description:

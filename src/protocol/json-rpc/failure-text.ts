@@ -14,7 +14,8 @@ function objectOf(operation: AnyOperation, { code }: Failure): string | undefine
   if (operation.op === "GetJob" || operation.op === "WaitJob" || operation.op === "CancelJob") {
     return `job ${operation.id}`;
   }
-  if (operation.op === "CloneSnapshot" && code !== "dataset.not_found") return operation.target;
+  if ((operation.op === "CloneSnapshot" || operation.op === "CopyVolume") && code !== "dataset.not_found")
+    return operation.target;
   if (operation.op === "RenameVolume" && code === "dataset.exists") return operation.target;
   if (isPull(operation)) return code === "dataset.not_found" ? operation.source : operation.target;
   if ("root" in operation) return operation.root;

@@ -27,6 +27,7 @@ const KINDS = {
   RenameVolume: "change",
   PromoteVolume: "change",
   CloneSnapshot: "change",
+  CopyVolume: "change",
   SetVolume: "change",
   GetVolumeProperties: "read",
   DeleteDataset: "change",
@@ -85,10 +86,10 @@ export function isList(operation: AnyOperation): boolean {
   return KINDS[operation.op] === "list" || ("recursive" in operation && operation.recursive);
 }
 
-/** What the callers of an operation may leave: the fetch of an image, or the pull of a volume. No two are named alike. */
+/** What the callers of an operation may leave: the fetch of an image, the pull or the copy of a volume. Of one kind no two are named alike. */
 export function flightOf(operation: Operation): string | undefined {
   if (operation.op === "RequestImage") return operation.id;
-  return isPull(operation) ? operation.target : undefined;
+  return isPull(operation) || operation.op === "CopyVolume" ? operation.target : undefined;
 }
 
 /** What receives a volume of a peer. */

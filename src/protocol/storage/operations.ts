@@ -64,6 +64,11 @@ export interface Operations {
   PromoteVolume: { ask: { name: DatasetName }; answer: VolumeRecord };
   CloneSnapshot: { ask: { name: SnapshotName; target: DatasetName }; answer: VolumeRecord };
   SetVolume: { ask: { name: DatasetName; changes: SettingChanges }; answer: VolumeRecord };
+  /** A volume that shares nothing with its source. `caller`: for CallerLeft. */
+  CopyVolume: {
+    ask: { name: DatasetName | SnapshotName; target: DatasetName; caller?: number };
+    answer: VolumeRecord;
+  };
   GetVolumeProperties: { ask: { name: DatasetName }; answer: VolumeRecord };
   DeleteDataset: { ask: { name: DatasetName | SnapshotName }; answer: VolumeRecord };
   ListSnapshots: {
@@ -213,6 +218,8 @@ export interface FetchOrder {
   readonly target: DatasetName;
   /** The argv of the command that reads the stream from its stdin, such as `zfs receive`. */
   readonly command: readonly string[];
+  /** Where the stream comes from a command and not from `url`, which only names it then: a copy. */
+  readonly sender?: { readonly command: readonly string[]; readonly totalBytes: number | undefined };
   /** The SHA-256 that the body as transferred must have, in hex, if it is known. */
   readonly digest?: string;
   /** Of the request, beside its own; they go along a redirect to the same host. */

@@ -25,3 +25,17 @@ export function incomingOf(pool: PoolName, target: DatasetName): DatasetName {
 export function isOfReceive(name: string): boolean {
   return [PARTIAL_PREFIX, INCOMING_PREFIX].some((prefix) => name.includes(`/images/${prefix}`));
 }
+
+/** How the tag of the snapshot begins that a copy of a volume makes for itself. */
+export const COPY_TAG = "imagestore-copy-";
+
+const digestOf = (target: DatasetName) => createHash("sha256").update(target).digest("hex").slice(0, 16);
+
+/** The name under which a copy to `target` is received. No image has such an id. */
+export function copyPartialOf(pool: PoolName, target: DatasetName): DatasetName {
+  return partialOf(pool, `.copy-${digestOf(target)}`);
+}
+
+export function copyTagOf(target: DatasetName): string {
+  return COPY_TAG + digestOf(target);
+}

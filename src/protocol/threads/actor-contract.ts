@@ -82,9 +82,9 @@ export interface FetchMoved {
   readonly moved: number;
 }
 
-/** A notification to an actor: the client of a RequestImage has gone, or does not want the image any more. */
+/** A notification to an actor: the client of a RequestImage or CopyVolume has gone, or does not want it any more. */
 export interface CallerLeft {
-  /** Of the image. */
+  /** Of the image; the name of the copy. */
   readonly id: string;
   readonly caller: number;
   readonly cancels?: true;

@@ -3,7 +3,7 @@ import type { ImageChange } from "../../protocol/storage/known-images.js";
 import { childOf, type DatasetName } from "../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../protocol/storage/operations.js";
 import type { PoolSettings } from "../../protocol/storage/pool-settings.js";
-import type { CompleteImage, PulledVolume } from "../../protocol/storage/records.js";
+import type { CompleteImage, PulledVolume, VolumeRecord } from "../../protocol/storage/records.js";
 import type { ActorSettings } from "../../protocol/threads/actor-contract.js";
 import type { HoldReport } from "../../protocol/threads/actor-diagnosis.js";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
@@ -30,6 +30,7 @@ import { sendOperations } from "./operations/sends.js";
 import { snapshotOperations } from "./operations/snapshots.js";
 import { createSpaceReservations } from "./operations/space-reservations.js";
 import { volumeChanges } from "./operations/volume-changes.js";
+import { volumeCopies } from "./operations/volume-copies.js";
 import { volumeOperations } from "./operations/volumes.js";
 import { reconcile } from "./reconcile.js";
 import { type HoldRecord, openRecords, type Records } from "./record-file.js";
@@ -45,6 +46,8 @@ export interface OpenPoolOptions {
   readonly board: WorkBoard;
   readonly fetches: FetchQueue<CompleteImage>;
   readonly pulls: FetchQueue<PulledVolume>;
+  /** Copies of volumes, by the names that they get. */
+  readonly copies: FetchQueue<VolumeRecord>;
   readonly log: ActorLog;
   /** Tags of holds of downloads that started before this actor did and still run. */
   readonly liveTags: readonly string[];
@@ -166,7 +169,7 @@ function createHandlers(
   releaseLater: (hold: HoldRecord) => void,
   fences: Fences,
 ): Pick<OpenedPool, "handlersFor" | "holds"> {
-  const { settings, zfs, locks, fetches, pulls, log, liveTags, fetch, announce } = options;
+  const { settings, zfs, locks, fetches, pulls, copies, log, liveTags, fetch, announce } = options;
   const { pool, node, runId } = settings;
   const context: ActorContext = {
     pool: pool.name,
@@ -188,6 +191,7 @@ function createHandlers(
     track: <T extends object>(inner: T, kind: "holds" | "space") => T,
     queue: FetchQueue<CompleteImage>,
     pullQueue: FetchQueue<PulledVolume>,
+    copyQueue: FetchQueue<VolumeRecord>,
   ): OperationHandlers => {
     const used = { ...unfenced, locks: fencedLocks(unfenced.locks, fences) };
     const pulling = pullOperations(used, pullQueue, node, sources);
@@ -209,19 +213,21 @@ function createHandlers(
       ...migrationOperations(used, node, pulling.PullVolume),
       // What leaves a volume as it is, or is about the fence itself.
       ...sendOperations(unfenced, track(holds, "holds")),
+      ...volumeCopies(unfenced, copyQueue),
       ...fenceOperations(unfenced, fences),
     };
   };
   // Reads share their handlers: they are many, and what they wait for is not noted unless they are traced.
-  const forReads = handlersIn(context, (inner) => inner, fetches, pulls);
+  const forReads = handlersIn(context, (inner) => inner, fetches, pulls, copies);
   const handlersFor = (work: Work) =>
     isReadWork(work.name) && !work.spans
       ? forReads
       : handlersIn(
           trackedContext(context, work),
           (inner, kind) => trackedCalls(inner, kind, work),
-          trackedFetches(fetches, work),
-          trackedFetches(pulls, work),
+          trackedFetches(fetches, work, "image"),
+          trackedFetches(pulls, work, "pull into"),
+          trackedFetches(copies, work, "copy to"),
         );
   return { handlersFor, holds: holds.list };
 }

@@ -7,6 +7,7 @@ import {
   tagOf,
 } from "../../protocol/storage/names.js";
 import type { Operation } from "../../protocol/storage/operations.js";
+import { copyTagOf } from "../../protocol/storage/partial-name.js";
 
 /** What an operation may change, as the kernel will tell it. Without `snapshots`: the datasets themselves. */
 export interface Claim {
@@ -58,6 +59,14 @@ export function claimsOf(operation: Operation, pool: PoolName): readonly Claim[]
     case "CloneImage":
     case "CloneSnapshot":
       return created(operation.target, "clone");
+    case "CopyVolume": {
+      const dataset = isSnapshotName(operation.name) ? datasetOf(operation.name) : operation.name;
+      const tag = copyTagOf(operation.target);
+      return [
+        { dataset, kinds: ["snapshot", "destroy"], snapshots: { tag } },
+        ...parentsOf(operation.target),
+      ];
+    }
     case "ResizeVolume":
     case "SetVolume":
       return [{ dataset: operation.name, kinds: SETTINGS }];

@@ -11,6 +11,7 @@ import {
 import type { CompleteImage } from "../../protocol/storage/records.js";
 import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import { HOLD_PREFIX, type MarkedVolume, type Zfs } from "../drivers/driver.js";
+import { isCopySnapshot } from "./operations/copy-snapshots.js";
 import { trashNameOf } from "./operations/image-trash.js";
 import { readOriginalImages } from "./original-database.js";
 import { isOurPartial } from "./partial-receive.js";
@@ -228,6 +229,13 @@ async function releaseEarlierHolds(options: ReconcileOptions): Promise<number> {
   return first.released + second.released;
 }
 
+async function removeSnapshot(zfs: Zfs, name: SnapshotName, log: ActorLog): Promise<void> {
+  const destroyed = await zfs.destroy(name, false);
+  if (destroyed.ok) log.info("the snapshot of a copy that was cut off is removed", { name });
+  else if (destroyed.failure.code !== "dataset.not_found")
+    log.warn("the snapshot of a copy can't be removed", { name, ...destroyed.failure });
+}
+
 interface Released {
   readonly released: number;
   /** Holds that are not there under this name. */
@@ -246,6 +254,8 @@ async function releaseAll(
   const missing: HoldRecord[] = [];
   for (const hold of holds.filter(({ tag }) => !liveTags.includes(tag))) {
     const outcome = await zfs.release(hold.tag, hold.name);
+    // Made for a copy that has not ended. The name is ours, and so is the hold or its record.
+    if (outcome.ok && isCopySnapshot(hold.name)) await removeSnapshot(zfs, hold.name, log);
     if (!outcome.ok) {
       isComplete = false;
       log.warn("a hold of an earlier run can't be released; it is tried again", {

@@ -35,7 +35,7 @@ function trackedLocks(locks: DatasetLocks, work: Work): DatasetLocks {
 }
 
 /** A fetch that runs or waits is waited for without a time limit; `fetch` itself has one again. */
-export function trackedFetches<T>(fetches: FetchQueue<T>, work: Work): FetchQueue<T> {
+export function trackedFetches<T>(fetches: FetchQueue<T>, work: Work, what: string): FetchQueue<T> {
   return {
     keys: fetches.keys,
     has: fetches.has,
@@ -48,7 +48,7 @@ export function trackedFetches<T>(fetches: FetchQueue<T>, work: Work): FetchQueu
       const inQueue = new Promise<void>((resolve) => {
         leaveQueue = resolve;
       });
-      void work.during("queue", `image ${id}`, () => inQueue);
+      void work.during("queue", `${what} ${id}`, () => inQueue);
       const outcome = fetches.request(
         id,
         (cancelled) => {

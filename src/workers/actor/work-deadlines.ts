@@ -33,6 +33,7 @@ const STEPS: Readonly<Record<Exclude<WorkName, ReadName>, Steps>> = {
   RenameVolume: { commands: 4 },
   PromoteVolume: { commands: 5, destroys: 1 },
   CloneSnapshot: { commands: 4 },
+  CopyVolume: { commands: 60, destroys: 3 },
   // Each tag that goes takes a command.
   SetVolume: { commands: 40 },
   DeleteDataset: { commands: 2, destroys: 2 },

@@ -31,8 +31,8 @@ export interface CommandProcess {
 }
 
 export interface ProcessOptions {
-  /** Whether it has a pipe there; otherwise it has /dev/null. */
-  readonly stdin: boolean;
+  /** Whether it has a pipe there; otherwise it has /dev/null. A socket is its input itself. */
+  readonly stdin: boolean | Socket;
   /** The same. A socket takes the output itself. */
   readonly stdout: boolean | Socket;
   /**

@@ -72,6 +72,16 @@ export const DATASET_VERBS: readonly Verb[] = [
       arguments: [volume, text("dest", "<name>", "the new name")],
     },
     {
+      name: "copy",
+      method: "CopyVolume",
+      summary: "make a volume of all the data of a volume or a snapshot, which shares nothing with it",
+      arguments: [
+        text("id", "<source>", "VOLUME or VOLUME@SNAPSHOT"),
+        text("dest", "<volume>", "the new volume's name"),
+      ],
+      lasts: true,
+    },
+    {
       name: "promote",
       method: "PromoteVolume",
       summary: "give a clone the snapshots that it was made of, so that the volume before it can go",

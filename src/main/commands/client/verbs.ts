@@ -147,7 +147,7 @@ export const VERBS: readonly Verb[] = [
     {
       name: "cancel",
       method: "CancelJob",
-      summary: "cancel a fetch or a download, which leaves nothing behind",
+      summary: "cancel a fetch, a copy or a download, which leaves nothing behind",
       arguments: [job],
     },
   ]),

@@ -93,6 +93,20 @@ export const volumeVerbs: readonly Method[] = [
     encode: encodeOneVolume,
   }),
   change({
+    struct: "CopyRequest",
+    request: struct({ ...fields, dest: string, ...termsFields }),
+    operation: "CopyVolume",
+    role: "operate",
+    plan: ({ dest, ...request }, pools) =>
+      onNameExplained(pools, request, ({ pool, dataset, snapshot }) => {
+        const target = newName(pools, pool, dest);
+        return target.ok
+          ? succeed({ op: "CopyVolume", name: snapshot ?? dataset, target: target.value })
+          : target;
+      }),
+    encode: encodeOneVolume,
+  }),
+  change({
     struct: "SetRequest",
     request: struct({ ...fields, ...settingFields, ...termsFields }),
     operation: "SetVolume",

@@ -190,10 +190,12 @@ export function guestOperations(
       });
     }
     if (before.value === undefined && quota === 0n) return succeed({ name, quota, used });
-    const made = before.value === undefined ? await zfs.ensureFilesystem(name) : succeed(null);
-    if (!made.ok) return made;
     const set = await zfs.setQuota(name, quota);
-    if (!set.ok) return set;
+    if (!set.ok && set.failure.code === "dataset.not_found") {
+      const made = await zfs.ensureFilesystem(name);
+      const again = made.ok ? await zfs.setQuota(name, quota) : made;
+      if (!again.ok) return again;
+    } else if (!set.ok) return set;
     const after = await quotaOf(name);
     return after.ok ? succeed(after.value ?? { name, quota, used }) : after;
   }

@@ -1,3 +1,4 @@
+import { succeed } from "../../../protocol/storage/failures.js";
 import type { ZfsChanges } from "../driver.js";
 import { cloneSnapshot, createVolume, ensureFilesystem } from "./create-datasets.js";
 import { destroyDatasets } from "./destroy-datasets.js";
@@ -22,7 +23,7 @@ export function embeddedChanges(pool: EmbeddedPool): ZfsChanges {
     ensureFilesystem: (name) => ensureFilesystem(pool, name),
     createVolume: (name, volsize, settings) => createVolume(pool, name, volsize, settings),
     setProperties: (volume, changes) => changeSettings(pool, volume, changes),
-    setQuota: async () => noQuota,
+    setQuota: async (_name, quota) => (quota === 0n ? succeed(null) : noQuota),
     mark: (volume, marks) => markVolume(pool, volume, marks),
     snapshot: (name, recursive, copies) => takeSnapshot(pool, name, recursive, copies),
     clone: (origin, target, copies) => cloneSnapshot(pool, origin, target, copies),

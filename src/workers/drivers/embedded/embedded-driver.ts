@@ -1,4 +1,4 @@
-import { type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import { isSnapshotName } from "../../../protocol/storage/names.js";
 import type { EmbeddedSettings } from "../../../protocol/storage/pool-settings.js";
 import { bytes } from "../../../protocol/storage/units.js";
@@ -7,7 +7,7 @@ import type { ChangeCounter } from "../../../protocol/threads/change-counter.js"
 import type { Trace } from "../../../protocol/threads/trace-points.js";
 import type { Zfs } from "../driver.js";
 import { embeddedChanges } from "./changes.js";
-import { findDoomedDatasets } from "./destroy-datasets.js";
+import { doomedRecords, findDoomedDatasets } from "./destroy-datasets.js";
 import { type EmbeddedPool, noticesOf, openEmbeddedPool } from "./embedded-pool.js";
 import { embeddedBookmarks } from "./kept-bookmarks.js";
 import { prepareCopies } from "./prepared-copies.js";
@@ -58,6 +58,13 @@ function createEmbeddedZfs(pool: EmbeddedPool): Zfs {
       }
       return changes.destroy(name, recursive);
     },
+    quotaOf: (name) =>
+      catchStorageErrors("what a guest takes can't be told", async () => {
+        const below = catalog.subtree(name);
+        if (below.length === 0) return failed.notFound;
+        const used = doomedRecords(pool, below).reduce((sum, each) => sum + (each.used ?? 0n), 0n);
+        return succeed({ quota: bytes(0), used: bytes(used) });
+      }),
     findDoomed: (change) =>
       catchStorageErrors("what would be destroyed can't be told", async () =>
         "destroy" in change

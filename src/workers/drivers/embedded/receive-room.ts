@@ -2,7 +2,7 @@ import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { codeOf } from "../../../protocol/storage/caught-error.js";
-
+import { COPY_PARENT } from "../../processes/copy-parent.js";
 import type { ReceiveRequest } from "./child-messages.js";
 
 /*
@@ -70,6 +70,8 @@ export function createRoomGate(
   { folder, daemonPid }: Pick<ReceiveRequest, "folder" | "daemonPid">,
   refuse: (why: string) => Error,
 ): (bytes: number) => Promise<void> {
+  // A copy has a parent of its own, which ends with the daemon.
+  const parents = [daemonPid, Number(process.env[COPY_PARENT])];
   let granted = 0n;
   /** When less than this is left of the grant, more is asked for. */
   let reserve = 0n;
@@ -101,7 +103,7 @@ export function createRoomGate(
     if (asked < needed) await ask();
     for (const startedAt = performance.now(); ; await sleep(WAIT_MS)) {
       // Nobody grants anything then, and nobody wants the data.
-      if (process.ppid !== daemonPid) throw new Error("the daemon has ended");
+      if (!parents.includes(process.ppid)) throw new Error("the daemon has ended");
       const { wanted, isFull } = await look();
       if (needed <= granted) return;
       if (isFull && wanted === String(asked))

@@ -122,9 +122,8 @@ export async function markVolume(
 export function embeddedSettings(
   pool: PoolName,
   catalog: Catalog,
-): Pick<Zfs, "settingsOf" | "volumesWithTag" | "quotaOf"> {
+): Pick<Zfs, "settingsOf" | "volumesWithTag"> {
   return {
-    quotaOf: async () => noQuota,
     async settingsOf(name) {
       const volume = catalog.find(name);
       if (!volume) return failed.notFound;

@@ -12,7 +12,6 @@ import {
   createMemoryRecords,
   type MemoryActor,
   POOL,
-  receiveOf,
 } from "../../../support/memory-actor.js";
 import { createMemoryZfs } from "../../../support/memory-zfs.js";
 import { mustSucceed as must } from "../../../support/outcomes.js";
@@ -118,6 +117,13 @@ const CASES: Record<OperationName, readonly Case[]> = {
         zfs.put(snapshot, { volsize: SIZE });
       },
       run: ({ handlers }) => must(handlers.CloneSnapshot({ name: snapshot, target })),
+    },
+  ],
+  CopyVolume: [
+    {
+      when: "of a volume",
+      given: putDataset,
+      run: ({ handlers }) => must(handlers.CopyVolume({ name: dataset, target })),
     },
   ],
   SetVolume: [
@@ -308,8 +314,7 @@ async function locksOf({ given, run }: Case): Promise<string> {
     zfs,
     createMemoryRecords(),
     async (order) => {
-      const partial = receiveOf(order).target;
-      zfs.receive(partial, { type: "volume", size: SIZE, snapshots: ["s"] }, {});
+      zfs.receive(order.target, { type: "volume", size: SIZE, snapshots: ["s"] }, {});
       return succeed({ receivedBytes: 1, streamBytes: 1 });
     },
     undefined,
@@ -320,8 +325,7 @@ async function locksOf({ given, run }: Case): Promise<string> {
   taken.length = 0;
   await run(actor);
   if (taken.length === 0) return "none";
-  const shown = (name: string) =>
-    name.replace(POOL, "POOL").replace(/incoming-[0-9a-f]{32}/, "incoming-HASH");
+  const shown = (name: string) => name.replace(POOL, "POOL").replace(/(incoming|copy)-[0-9a-f]+/, "$1-HASH");
   const text = (requests: readonly LockRequest[]) =>
     requests.map(({ name, mode }) => `\`${shown(name)}\` ${mode}`).join(" and ");
   return taken.map(text).join(", then ");

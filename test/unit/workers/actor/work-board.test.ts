@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
 import type { ComponentId, DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
 import type { FetchReport, Operation } from "../../../../src/protocol/storage/operations.js";
-import type { CompleteImage, PulledVolume } from "../../../../src/protocol/storage/records.js";
+import type { CompleteImage, PulledVolume, VolumeRecord } from "../../../../src/protocol/storage/records.js";
 import { bytes } from "../../../../src/protocol/storage/units.js";
 import type { CommandReport, WorkReport } from "../../../../src/protocol/threads/work-report.js";
 import { createDatasetLocks } from "../../../../src/workers/actor/dataset-locks.js";
@@ -67,6 +67,7 @@ async function openActor(
     board,
     fetches: createFetchQueue<CompleteImage>(1, 4),
     pulls: createFetchQueue<PulledVolume>(1, 4),
+    copies: createFetchQueue<VolumeRecord>(1, 4),
     log,
     liveTags: [],
     fetch,

@@ -27,6 +27,7 @@ const TABLE = [
   ["RenameVolume", []],
   ["PromoteVolume", []],
   ["CloneSnapshot", []],
+  ["CopyVolume", []],
   ["SetVolume", []],
   ["GetVolumeProperties", []],
   ["ListSnapshots", ["ListSnapshot"]],
