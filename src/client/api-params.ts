@@ -30,6 +30,10 @@ export interface RequestImageParams {
   readonly type?: string | undefined;
   /** The URL to fetch it from, where the configuration allows its host. Else the image service has it. */
   readonly source?: string | undefined;
+  /** The SHA-256 that its bytes must have as they are transferred, gzipped or not: `sha256:` and 64 hexadecimal digits, or these alone. Not looked at where the pool has the image. */
+  readonly digest?: string | undefined;
+  /** How many bytes must be transferred; 0 or none for any number. Not looked at where the pool has the image. In bytes. */
+  readonly size?: number | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
   /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */

@@ -1,5 +1,5 @@
 import { type MethodDefinition, optional, pool, required } from "./definition.js";
-import { listOf, object, oneOf, orNull, record, text } from "./json-schema.js";
+import { count, listOf, object, oneOf, orNull, record, text } from "./json-schema.js";
 import { pageParams } from "./page-params.js";
 import { termsParams } from "./terms-params.js";
 
@@ -61,6 +61,17 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
           "The URL to fetch it from, where the configuration allows its host. Else the image service has it.",
         ),
       ),
+      digest: optional(
+        text(
+          "The SHA-256 that its bytes must have as they are transferred, gzipped or not: `sha256:` and 64 hexadecimal digits, or these alone. Not looked at where the pool has the image.",
+        ),
+      ),
+      size: optional(
+        count(
+          "How many bytes must be transferred; 0 or none for any number. Not looked at where the pool has the image.",
+          "bytes",
+        ),
+      ),
       pool,
       ...termsParams,
     },
@@ -70,9 +81,11 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
     answeredBy: "pool",
     failures: {
       "request.missing_field": "`need id`",
-      "request.invalid": "`type` or `source` is too long, or has a control character",
+      "request.invalid":
+        "`type` or `source` is too long, or has a control character; `digest` or `size` is none",
       "name.invalid": "the id is no component of a name, or too long for the pool",
-      "dataset.exists": "a dataset of this name is no image",
+      "dataset.exists":
+        "a dataset of this name is no image; `… is being fetched with another digest`, or size",
       "pool.no_space": "`no space left on device`",
       "image.source_refused": "the host of the URL, or of a redirect, is not allowed",
       "image.source_not_found": "`unexpected http response code: …`, 404 or 410",
@@ -81,7 +94,8 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
       "image.unreachable": "nobody answers there",
       "image.cut_short": "the connection ended before the image did",
       "image.bad_stream": "what came is no stream of a volume with a snapshot",
-      "image.digest_mismatch": "what came is not what the service has announced",
+      "image.digest_mismatch":
+        "what came is not what `digest` and `size` say, or what the service has announced",
       "job.cancelled": "`cancelled by a client`",
       "service.overloaded": "`resource temporarily unavailable`: too many fetches wait",
     },

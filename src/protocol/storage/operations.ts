@@ -24,7 +24,7 @@ export interface Operations {
   GetImage: { ask: { id: string }; answer: ImageRecord };
   /** `caller`: for CallerLeft; without it the call waits whatever becomes of its client. */
   RequestImage: {
-    ask: { id: ComponentId; type: string; source: string; caller?: number };
+    ask: { id: ComponentId; type: string; source: string; caller?: number } & ImageExpectation;
     answer: ImageRecord;
   };
   DeleteImage: { ask: { id: string }; answer: ImageRecord };
@@ -126,6 +126,14 @@ export interface Operations {
   CloseSend: { ask: { name: SnapshotName; tag: string }; answer: null };
 }
 
+/** What an image's bytes must be, as they are transferred, gzipped or not. What is left out is not asked for. */
+export interface ImageExpectation {
+  /** Their SHA-256, in hex. */
+  readonly digest?: string;
+  /** How many there are. */
+  readonly size?: number;
+}
+
 /** A tag that volumes must have. */
 export interface TagFilter {
   readonly name: string;
@@ -166,7 +174,7 @@ export interface SendTicket extends SendHold {
 }
 
 /** An image fetch, from an actor by way of main to the streaming worker. */
-export interface FetchOrder {
+export interface FetchOrder extends ImageExpectation {
   /** May have a password or a signature: for errors and logs see `shownUrl`. */
   readonly url: string;
   /** The hosts that `url` and its redirects may name. */
@@ -175,8 +183,6 @@ export interface FetchOrder {
   readonly target: DatasetName;
   /** The argv of the command that reads the stream from its stdin, such as `zfs receive`. */
   readonly command: readonly string[];
-  /** The SHA-256 that the body as transferred must have, in hex, if it is known. */
-  readonly digest?: string;
   /** Of the request, beside its own; they go along a redirect to the same host. */
   readonly headers?: Readonly<Record<string, string>>;
   /** What the stream may be beside a full one of a single snapshot. */

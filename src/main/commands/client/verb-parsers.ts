@@ -53,6 +53,12 @@ export function parseCount(value: string): number {
   throw new InvalidArgumentError("must be a number from 1 on");
 }
 
+export function parseByteCount(value: string): number {
+  const bytes = /^[1-9]\d{0,15}$/.test(value) ? Number(value) : Number.NaN;
+  if (Number.isSafeInteger(bytes)) return bytes;
+  throw new InvalidArgumentError("must be a number of bytes");
+}
+
 /** A tag beside those before it. */
 export function parseTag(value: string, before: unknown): object {
   const at = value.indexOf("=");

@@ -6,6 +6,7 @@ import {
   flag,
   guest,
   image,
+  imageRequest,
   job,
   needed,
   provisioning,
@@ -17,7 +18,6 @@ import {
 } from "./verb-parameters.js";
 import { parseCount, parseMoment, parseSwitch } from "./verb-parsers.js";
 
-const type = "kvm or container, or what the image service says";
 
 /** Every method of the daemon, as a command. `imagestore call` calls any by its name. */
 export const VERBS: readonly Verb[] = [
@@ -36,7 +36,7 @@ export const VERBS: readonly Verb[] = [
       summary: "fetch an image from the image service, and wait until it is complete",
       arguments: [image],
       lasts: true,
-      options: [text("type", "--type <type>", type), text("source", "--source <url>", "fetch it from there")],
+      options: imageRequest,
     },
     {
       name: "delete",

@@ -10,7 +10,7 @@ import {
   type SnapshotName,
   snapshotNameOf,
 } from "../../../protocol/storage/names.js";
-import type { Ask, OperationHandlers } from "../../../protocol/storage/operations.js";
+import type { Ask, ImageExpectation, OperationHandlers } from "../../../protocol/storage/operations.js";
 import { partialOf } from "../../../protocol/storage/partial-name.js";
 import type { CompleteImage, ImageRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
@@ -30,6 +30,10 @@ type ImageOperations = Pick<
 /** The name of a snapshot once it is one of `volume`. */
 function snapshotIn(volume: DatasetName, snapshot: DatasetInfo): SnapshotName {
   return renamedSnapshot(snapshotNameOf(snapshot), volume);
+}
+
+function expectationOf({ digest, size }: ImageExpectation): ImageExpectation {
+  return { ...(digest !== undefined && { digest }), ...(size !== undefined && { size }) };
 }
 
 export function imageOperations(
@@ -104,6 +108,7 @@ export function imageOperations(
 
   async function fetchImage(
     { id, type, source }: Ask<"RequestImage">,
+    expected: ImageExpectation,
     cancelled: AbortSignal,
   ): Promise<Outcome<CompleteImage>> {
     const partial = partialOf(pool, id);
@@ -122,6 +127,7 @@ export function imageOperations(
       "imagestore:fetch": runId,
       "imagestore:type": type,
       "imagestore:source": shownUrl(from.value.url),
+      ...(expected.digest === undefined ? {} : { "imagestore:digest": `sha256:${expected.digest}` }),
     };
     const partialTree: LockRequest = { name: partial, mode: "tree" };
     if (leftover.value) {
@@ -131,7 +137,7 @@ export function imageOperations(
     // No lock during the transfer, which may take hours: all changes above it would wait. The
     // queue lets one fetch of an image run at a time, and no request can name the partial.
     const command = zfs.receiveCommand(partial, marks);
-    const order = { ...from.value, target: partial, command };
+    const order = { ...from.value, ...expected, target: partial, command };
     const fetched = await context.fetch(order, cancelled).catch(internalFailure);
     return locks.with([partialTree, { name: volume, mode: "tree" }], async () => {
       const publishing = fetched.ok ? publish(id, type, partial, volume) : Promise.resolve(fetched);
@@ -175,7 +181,8 @@ export function imageOperations(
       const image = records.images.has(id) ? await findImage(context, id) : succeed(undefined);
       if (!image.ok) return image;
       if (image.value) return succeed(image.value);
-      return fetches.request(id, (cancelled) => fetchImage(ask, cancelled), caller);
+      const expected = expectationOf(ask);
+      return fetches.request(id, (cancelled) => fetchImage(ask, expected, cancelled), caller, expected);
     },
 
     async DeleteImage({ id }) {

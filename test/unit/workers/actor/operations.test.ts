@@ -810,6 +810,20 @@ describe("requesting an image", () => {
     expect(fetches).toBe(1);
   });
 
+  test("asks for the bytes of a digest, and notes that with the image", async () => {
+    const orders: FetchOrder[] = [];
+    const { handlers } = start({
+      fetch: (zfs) => (order) => {
+        orders.push(order);
+        return goodFetch(zfs)(order);
+      },
+    });
+    const digest = "ab".repeat(32);
+    expect(await handlers.RequestImage({ ...request, digest, size: 5 })).toMatchObject({ ok: true });
+    expect(orders).toMatchObject([{ digest, size: 5 }]);
+    expect(orders.map(receiveOf)).toMatchObject([{ marks: { "imagestore:digest": `sha256:${digest}` } }]);
+  });
+
   test("shows it as pending meanwhile, and neither deletes nor clones it", async () => {
     const landings: (() => void)[] = [];
     const { handlers } = start({

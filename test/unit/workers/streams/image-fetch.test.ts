@@ -12,7 +12,8 @@ import type { ImageHosts } from "../../../../src/protocol/storage/image-hosts.js
 import type { DatasetName } from "../../../../src/protocol/storage/names.js";
 import type { FetchReport } from "../../../../src/protocol/storage/operations.js";
 import { createChildMemory, createChildTable } from "../../../../src/protocol/threads/child-table.js";
-import { fetchImage, statedSha256 } from "../../../../src/workers/streams/image-fetch.js";
+import { fetchImage } from "../../../../src/workers/streams/image-fetch.js";
+import { statedSha256 } from "../../../../src/workers/streams/stated-digest.js";
 import { freePort } from "../../../support/daemon.js";
 import { until } from "../../../support/until.js";
 
@@ -53,6 +54,7 @@ const keep = () => ["dd", `of=${received}`, "bs=64k", "status=none"];
 interface Asked {
   readonly command?: readonly string[];
   readonly digest?: string;
+  readonly size?: number;
   readonly url?: string;
   readonly hosts?: ImageHosts;
   readonly idleMs?: number;
@@ -64,9 +66,11 @@ function fetch(respond: Handler, asked: Asked = {}): Promise<Outcome<FetchReport
   handler = respond;
   const hosts = asked.hosts ?? { service: new URL(asked.url ?? url).host, sources: [] };
   const target = "tank/images/fetched" as DatasetName;
-  const order = { url: asked.url ?? url, target, command: asked.command ?? keep(), hosts };
+  const { digest, size } = asked;
+  const expected = { ...(digest !== undefined && { digest }), ...(size !== undefined && { size }) };
+  const order = { url: asked.url ?? url, target, command: asked.command ?? keep(), hosts, ...expected };
   return fetchImage({
-    order: asked.digest === undefined ? order : { ...order, digest: asked.digest },
+    order,
     connectMs: asked.connectMs ?? 5_000,
     idleMs: asked.idleMs ?? 5_000,
     children,
@@ -240,6 +244,17 @@ describe("digests", () => {
     });
   });
 
+  test("a digest that nobody but the order states is looked at", async () => {
+    expect(await fetch(body(zipped), { digest: right.toString("hex") })).toMatchObject({ ok: true });
+    const wrong = sha256(data).toString("hex");
+    expect(await fetch(body(zipped), { digest: wrong })).toMatchObject({
+      failure: {
+        code: "image.digest_mismatch",
+        message: `the image's SHA-256 is ${right.toString("hex")}, expected ${wrong}, url: ${url}`,
+      },
+    });
+  });
+
   test.each([
     [{}, undefined],
     [{ digest: "md5=abc" }, undefined],
@@ -249,6 +264,56 @@ describe("digests", () => {
     [{ digest: [`sha-256=${right.toString("base64")}`] }, right.toString("hex")],
   ])("of headers %j the SHA-256 is %s", (headers, digest) => {
     expect(statedSha256(headers)).toBe(digest);
+  });
+});
+
+describe("the size that an image must have", () => {
+  const chunked: Handler = (_request, response) => {
+    response.write(zipped.subarray(0, 1_000));
+    setImmediate(() => response.end(zipped.subarray(1_000)));
+  };
+  const size = zipped.length;
+
+  test.each([
+    ["with a length", body(zipped)],
+    ["in chunks", chunked],
+  ])("is that of its bytes as they are transferred, %s", async (_how, respond) => {
+    const outcome = await fetch(respond, { size });
+    expect(outcome).toEqual({ ok: true, value: { receivedBytes: size, streamBytes: data.length } });
+  });
+
+  test.each([
+    ["a length that is another", body(zipped), size - 1, String(size)],
+    ["fewer bytes in chunks", chunked, size + 1, String(size)],
+    ["more bytes in chunks", chunked, size - 1, `more than ${size - 1}`],
+  ])("is not that of %s", async (_what, respond, expected, found) => {
+    const outcome = await fetch(respond, { size: expected });
+    expect(outcome).toMatchObject({
+      failure: {
+        code: "image.digest_mismatch",
+        message: `the image has ${found} bytes, expected ${expected}, url: ${url}`,
+      },
+    });
+  });
+
+  test("is looked at before the receiving command is started, where the service says its length", async () => {
+    const note = join(scratch, "was-started");
+    await fetch(body(zipped), { size: 1, command: shell(`echo yes > ${note}; cat >/dev/null`) });
+    expect(existsSync(note)).toBe(false);
+  });
+
+  test("ends an endless body", async () => {
+    const outcome = await fetch(
+      (_request, response) => {
+        const more = () => {
+          while (response.write(data));
+          response.once("drain", more);
+        };
+        more();
+      },
+      { size: 1_000_000 },
+    );
+    expect(outcome).toMatchObject({ failure: { code: "image.digest_mismatch" } });
   });
 });
 

@@ -287,6 +287,10 @@ describe("requests that are refused before any process starts", () => {
 
   test.each([
     ["RequestImage", '{"id":"../x"}', "name.invalid"],
+    ["RequestImage", '{"id":"i","digest":"sha256:12"}', "request.invalid"],
+    ["RequestImage", `{"id":"i","digest":"sha512:${"1".repeat(64)}"}`, "request.invalid"],
+    ["RequestImage", `{"id":"i","digest":"sha256:${"g".repeat(64)}"}`, "request.invalid"],
+    ["RequestImage", '{"id":"i","size":9007199254740992}', "request.invalid"],
     ["RequestImage", '{"id":".partial-x"}', "name.invalid"],
     ["CloneImage", '{"id":"i","dest":"x@s"}', "name.invalid"],
     ["CloneImage", '{"id":"i","dest":"../x"}', "name.invalid"],
@@ -348,6 +352,18 @@ describe("requests that are planned", () => {
       '{"id":"i","type":"kvm","source":"u"}',
       "tank",
       { op: "RequestImage", id: "i", type: "kvm", source: "u" },
+    ],
+    [
+      "RequestImage",
+      `{"id":"i","digest":"sha256:${"0aF".repeat(21)}0","size":17}`,
+      "tank",
+      { op: "RequestImage", id: "i", type: "", source: "", digest: `${"0af".repeat(21)}0`, size: 17 },
+    ],
+    [
+      "RequestImage",
+      `{"id":"i","digest":"${"7".repeat(64)}","size":0}`,
+      "tank",
+      { op: "RequestImage", id: "i", type: "", source: "", digest: "7".repeat(64) },
     ],
     ["DeleteImage", '{"id":"i"}', "tank", { op: "DeleteImage", id: "i" }],
     [
