@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import { type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { PaceSettings } from "../protocol/threads/bulk-contract.js";
 import { createPace, createPaceMemory, type Pace } from "../protocol/threads/pace.js";
+import type { StreamSettings } from "../protocol/threads/streaming-contract.js";
 import { type Trace, traced } from "../protocol/threads/trace-points.js";
 import type { Config } from "./config/schema.js";
 import type { BulkDoor, BulkReply } from "./downloads/bulk-handle.js";
@@ -43,7 +44,7 @@ export async function openStreaming(
   const pace = shared && createPace(shared.bytesPerSecond, shared.memory);
   const settings = bulkSettings(config, connections, shared);
   const handle = startStreamingLanes({
-    settings: config.timeouts,
+    settings: fetchSettings(config),
     windowBytes: config.limits.streamWindowBytes,
     folder: config.dataDir,
     bulk: settings,
@@ -62,6 +63,16 @@ export async function openStreaming(
   await handle.stop();
   const error = Object.assign(new Error(listening.message), { code: listening.code });
   return listenFailure(error, host, port, "choose another in listen.bulk.port");
+}
+
+/** Before a fetch is repeated: of the first repeat, and of any. */
+const FIRST_DELAY_MS = 500;
+const MOST_DELAY_MS = 30_000;
+
+function fetchSettings({ timeouts, images }: Config): StreamSettings {
+  const { fetchConnectMs, fetchIdleMs } = timeouts;
+  const delays = { firstDelayMs: FIRST_DELAY_MS, mostDelayMs: MOST_DELAY_MS };
+  return { fetchConnectMs, fetchIdleMs, repeats: { attempts: images.attempts, ...delays } };
 }
 
 /** Its connections are downloads, and as many that wait to be answered. */

@@ -54,7 +54,7 @@ export default function runStreaming(task: StreamTask): Promise<void> {
   async function fetch({ id, order, progress }: Extract<StreamOrder, { kind: "fetch" }>): Promise<void> {
     const abort = new AbortController();
     fetches.set(id, abort);
-    const { fetchConnectMs: connectMs, fetchIdleMs: idleMs } = settings;
+    const { fetchConnectMs: connectMs, fetchIdleMs: idleMs, repeats } = settings;
     let toldAt = 0;
     const onMoved = () => {
       const now = performance.now();
@@ -66,6 +66,7 @@ export default function runStreaming(task: StreamTask): Promise<void> {
       order,
       connectMs,
       idleMs,
+      repeats,
       children,
       signal: abort.signal,
       onMoved,

@@ -37,7 +37,10 @@ describe("fetches at the same time", () => {
     const { startStreamingLanes } = await compiled<Lanes>("main/downloads/streaming-lanes.js");
     streaming = startStreamingLanes(
       {
-        settings: { fetchConnectMs: 5_000, fetchIdleMs: 20_000 },
+        settings: {
+          ...{ fetchConnectMs: 5_000, fetchIdleMs: 20_000 },
+          repeats: { attempts: 1, firstDelayMs: 1, mostDelayMs: 1 },
+        },
         windowBytes: 1024 * 1024,
         folder,
         bulk: undefined,

@@ -18,7 +18,7 @@ export interface FetchState extends FetchProgress {
 }
 
 /** How an image fetch has ended. */
-export interface FetchEnd extends Pick<FetchProgress, "receivedBytes"> {
+export interface FetchEnd extends Pick<FetchProgress, "receivedBytes" | "requests" | "repeatedBytes"> {
   readonly owner: string;
   /** "ok", or the failure's code. */
   readonly code: string;
@@ -46,8 +46,9 @@ export function createPendingFetch(
     resolve = settle;
   });
   const settle = (outcome: Outcome<FetchReport>) => {
-    const { receivedBytes } = readProgress(progress);
-    onEnd({ owner, code: outcome.ok ? "ok" : outcome.failure.code, receivedBytes });
+    const { receivedBytes, requests, repeatedBytes } = readProgress(progress);
+    const code = outcome.ok ? "ok" : outcome.failure.code;
+    onEnd({ owner, code, receivedBytes, requests, repeatedBytes });
     resolve(outcome);
   };
   return { owner, order, progress, startedAt: Date.now(), onMoved, settle, settled };

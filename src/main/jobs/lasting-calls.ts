@@ -1,6 +1,7 @@
 import { isRepeatSafe } from "../../protocol/api/definition.js";
 import { DEFINITIONS } from "../../protocol/api/definitions.js";
 import type { Routed } from "../../protocol/json-rpc/methods/method.js";
+import { shownUrl } from "../../protocol/storage/image-hosts.js";
 import type { JobProgress } from "../../protocol/storage/job-record.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import { isPull } from "../../protocol/storage/operation-kinds.js";
@@ -76,8 +77,9 @@ function createFetchProgress(
     const fetch = listFetches().find((each) => each.owner === pool && targets.includes(each.order.target));
     seen = fetch ?? seen;
     if (!seen) return undefined;
-    const { receivedBytes: bytes, lastByteAt, totalBytes = null } = seen.latest();
-    if (!fetch) return { phase: "finishing", bytes, totalBytes };
-    return { phase: lastByteAt === 0 ? "connecting" : "receiving", bytes, totalBytes };
+    const { receivedBytes: bytes, lastByteAt, totalBytes = null, requests, repeatedBytes } = seen.latest();
+    const moved = { bytes, totalBytes, fetch: { source: shownUrl(seen.order.url), requests, repeatedBytes } };
+    if (!fetch) return { phase: "finishing", ...moved };
+    return { phase: lastByteAt === 0 ? "connecting" : "receiving", ...moved };
   };
 }

@@ -93,6 +93,7 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
       "image.http_status": "`unexpected http response code: …`, 408, 429 or 5xx",
       "image.unreachable": "nobody answers there",
       "image.cut_short": "the connection ended before the image did",
+      "image.source_changed": "the fetch broke, and the service has another image now",
       "image.bad_stream": "what came is no stream of a volume with a snapshot",
       "image.digest_mismatch":
         "what came is not what `digest` and `size` say, or what the service has announced",

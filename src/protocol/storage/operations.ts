@@ -185,6 +185,8 @@ export interface FetchOrder extends ImageExpectation {
   readonly command: readonly string[];
   /** Of the request, beside its own; they go along a redirect to the same host. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** It is not repeated where it breaks: whoever orders it goes on in another way. */
+  readonly isOnce?: boolean;
   /** What the stream may be beside a full one of a single snapshot. */
   readonly allows?: StreamAllowance;
 }

@@ -3,10 +3,20 @@ import type { Failure, Outcome } from "../storage/failures.js";
 import type { FetchOrder, FetchReport } from "../storage/operations.js";
 import type { BulkEvent, BulkOrder, BulkSettings } from "./bulk-contract.js";
 
+/** How a fetch that breaks is repeated. */
+export interface FetchRepeats {
+  /** Requests in a row that bring no byte, until the fetch is given up. 1: it is never repeated. */
+  readonly attempts: number;
+  /** Before each repeat it waits for a random part of this, which doubles with each that brought nothing. */
+  readonly firstDelayMs: number;
+  readonly mostDelayMs: number;
+}
+
 export interface StreamSettings {
   readonly fetchConnectMs: number;
   /** A fetch that receives no byte for this long fails. */
   readonly fetchIdleMs: number;
+  readonly repeats: FetchRepeats;
 }
 
 /** The only task of a streaming thread. It ends when `port` closes. */

@@ -21,6 +21,8 @@ export class SourceFailure extends Error {
 
 export interface SourceOptions extends Pick<GetOptions, "connectMs" | "idleMs" | "signal" | "headers"> {
   readonly hosts: ImageHosts;
+  /** Headers that are no secret: they go along every redirect. */
+  readonly openHeaders?: Readonly<Record<string, string>>;
 }
 
 const MAX_REDIRECTS = 10;
@@ -79,7 +81,7 @@ export async function openSource(
       throw refuse(url, "the configuration's imageSources does not allow it");
     const reply = await getReply(url, {
       ...options,
-      headers: mayKnow(url, new URL(start)) ? options.headers : undefined,
+      headers: { ...(mayKnow(url, new URL(start)) && options.headers), ...options.openHeaders },
       lookup: mayBeLocal(options.hosts, url) ? undefined : checkedLookup(url),
       silent: (message) => new SourceFailure("silent", message),
     });

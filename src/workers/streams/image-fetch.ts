@@ -6,14 +6,13 @@ import { type FailedOutcome, fail, type Outcome, succeed } from "../../protocol/
 import { shownUrl } from "../../protocol/storage/image-hosts.js";
 import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
+import type { FetchRepeats } from "../../protocol/threads/streaming-contract.js";
 import { GZIP_HEAD_BYTES, isGzip } from "../../protocol/zfs-stream/gzip.js";
 import { failureOf } from "../processes/command-failures.js";
 import { succeeded } from "../processes/run-command.js";
-import { FetchFailure, statusFailure, transferFailure, wrongSize } from "./fetch-failures.js";
-import { openSource } from "./http-source.js";
+import { FetchFailure, transferFailure, wrongSize } from "./fetch-failures.js";
 import { receive } from "./receive-command.js";
-import type { ReplyBody } from "./reply-body.js";
-import { statedSha256 } from "./stated-digest.js";
+import { type Begun, RepeatedGet } from "./repeated-get.js";
 
 interface FetchOptions {
   readonly order: FetchOrder;
@@ -21,6 +20,7 @@ interface FetchOptions {
   readonly connectMs: number;
   /** The fetch fails if no byte arrives for this long. */
   readonly idleMs: number;
+  readonly repeats: FetchRepeats;
   readonly children: ChildTable;
   /** Called when the receiver has taken bytes. */
   onMoved?(): void;
@@ -32,6 +32,10 @@ interface FetchOptions {
   onProgress?(receivedBytes: number, streamBytes: number): void;
   /** Called with the length of the body as transferred, if the service says it. */
   onLength?(totalBytes: number): void;
+  /** Called before each request, with how many there have been. */
+  onRequest?(requests: number): void;
+  /** Called when bytes have come that had come before, with how many did so far. */
+  onRepeated?(repeatedBytes: number): void;
 }
 
 /** How much zlib gives at once: with its default, 16 KiB, handing it over costs more than inflating it. */
@@ -46,32 +50,30 @@ const INTERRUPTED = fail("service.interrupted", "the fetch was given up");
  */
 export async function fetchImage(options: FetchOptions): Promise<Outcome<FetchReport>> {
   const { order, signal } = options;
+  const get = new RepeatedGet({
+    ...options,
+    ...(order.isOnce && { repeats: { ...options.repeats, attempts: 1 } }),
+    headers: order.headers,
+    ...{ url: order.url, hosts: order.hosts, isChecked: order.digest !== undefined, size: order.size },
+  });
   try {
-    const { reply, url } = await openSource(order.url, {
-      hosts: order.hosts,
-      headers: order.headers,
-      ...options,
-    });
-    try {
-      if (reply.statusCode !== 200) return statusFailure(reply, shownUrl(url));
-      const { "content-length": length } = reply.headers;
-      if (length !== undefined) {
-        if (order.size !== undefined && Number(length) !== order.size)
-          return wrongSize(length, order.size, shownUrl(url));
-        options.onLength?.(Number(length));
-      }
-      return await receiveBody(options, reply.body, order.digest ?? statedSha256(reply.headers));
-    } finally {
-      reply.destroy();
-    }
+    // Resolves with the first bytes: no process starts before the service sends something.
+    const begun = await get.begin(GZIP_HEAD_BYTES);
+    const { length } = begun.facts;
+    if (length !== undefined) options.onLength?.(length);
+    return await receiveBody(options, get, begun);
   } catch (error) {
     return signal.aborted ? INTERRUPTED : transferFailure(error, shownUrl(order.url));
+  } finally {
+    get.close();
   }
 }
 
+type Pourable = Pick<RepeatedGet, "pour">;
+
 /** Writes a body to `way`, and ends it with the body or destroys it. `onIncoming` says why to take no more. */
 function pourInto(
-  body: ReplyBody,
+  body: Pourable,
   way: Writable,
   onIncoming: (piece: Buffer) => FailedOutcome | undefined,
 ): void {
@@ -86,13 +88,14 @@ function pourInto(
   });
 }
 
-/** `digest`: the SHA-256 that the body must have, in hex; undefined if nobody stated one. */
 async function receiveBody(
   options: FetchOptions,
-  body: ReplyBody,
-  digest: string | undefined,
+  body: Pourable,
+  { head, facts }: Begun,
 ): Promise<Outcome<FetchReport>> {
   const { order, children, signal, onMoved, onProgress } = options;
+  /** The SHA-256 that the body must have, in hex; undefined if nobody stated one. */
+  const digest = order.digest ?? facts.digest;
   const url = shownUrl(order.url);
   let receivedBytes = 0;
   let streamBytes = 0;
@@ -104,8 +107,6 @@ async function receiveBody(
     if (order.size === undefined || receivedBytes <= order.size) return undefined;
     return wrongSize(`more than ${order.size}`, order.size, url);
   };
-  // Resolves with the first bytes: no process starts before the service sends something.
-  const head = await body.first(GZIP_HEAD_BYTES);
   const feed = (way: Writable) => {
     if (!isGzip(head)) {
       pourInto(body, way, onIncoming);

@@ -73,6 +73,7 @@ function fetch(respond: Handler, asked: Asked = {}): Promise<Outcome<FetchReport
     order,
     connectMs: asked.connectMs ?? 5_000,
     idleMs: asked.idleMs ?? 5_000,
+    repeats: { attempts: 4, firstDelayMs: 2, mostDelayMs: 20 },
     children,
     signal: asked.signal ?? new AbortController().signal,
   });

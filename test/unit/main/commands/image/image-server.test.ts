@@ -134,6 +134,7 @@ describe("an image", () => {
         },
         connectMs: 5_000,
         idleMs: 5_000,
+        repeats: { attempts: 1, firstDelayMs: 1, mostDelayMs: 1 },
         children: createChildTable(createChildMemory()),
         signal: new AbortController().signal,
       });
