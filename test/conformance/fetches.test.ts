@@ -239,6 +239,33 @@ conformance("Fetching images", "fetches", (subject) => {
     await expectNothingOf(`${own}-digest-wrong`, `${own}-loop`, `${own}-silent`);
   });
 
+  test("of several sources the first that has the image gives it, and all must be allowed", async () => {
+    const source = await openImageService(target.sourcePort);
+    try {
+      const [missing, cut, whole] = ["missing", "cut", "whole"].map((name) => `${own}-sources-${name}`);
+      const urlOf = (id = "") => `${sourceUrl}/images/${id}/download`;
+      source.serve(cut ?? "", broken(stream, stream.length >>> 1));
+      source.serve(whole ?? "", bytes(stream));
+      const id = `${own}-sources`;
+      const all = [urlOf(missing), urlOf(cut), urlOf(whole)];
+      const failure = await server.failure("RequestImage", { id, sources: all.slice(0, 2) });
+      expect(failure.data).toMatchObject({ reason: "image.cut_short", retryable: true });
+      await expectNothingOf(id);
+      const refused = [...all, "http://example.invalid/x"];
+      const refusal = await server.failure("RequestImage", { id, sources: refused });
+      expect(refusal.data).toMatchObject({ reason: "image.source_refused" });
+      const asked = source.requests(missing ?? "");
+      expect(await server.must("RequestImage", { id, type: "kvm", sources: all })).toEqual({
+        images: [complete(id)],
+      });
+      expect(source.requests(missing ?? "")).toBe(asked + 1);
+      const both = await server.failure("RequestImage", { id, source: urlOf(whole), sources: all });
+      expect(both.data).toMatchObject({ reason: "request.invalid", errno: "EINVAL" });
+    } finally {
+      await source.close();
+    }
+  });
+
   const sha256 = (body: Buffer) => createHash("sha256").update(body).digest("hex");
 
   test("digest and size of the bytes as transferred are checked, and with others nothing is left", async () => {

@@ -32,6 +32,8 @@ describe("a fetch whose connection breaks again and again", () => {
   const data = randomBytes(DISK_MIB * MIB);
   let service: BreakingService;
   let daemon: DaemonProcess;
+  /** A second source. */
+  let other: BreakingService;
   let plain = Buffer.alloc(0);
 
   const deviceOf = async (id: string): Promise<string> => {
@@ -41,7 +43,9 @@ describe("a fetch whose connection breaks again and again", () => {
 
   beforeAll(async () => {
     service = await openBreakingService(plain);
+    other = await openBreakingService(plain);
     daemon = await startDaemonProcess({
+      imageSources: [service.host, other.host],
       listen: { port: 0 },
       pools: [{ name: "tank", driver: "embedded", folder: join(folder, "tank") }],
       imageService: service.host,
@@ -59,6 +63,7 @@ describe("a fetch whose connection breaks again and again", () => {
   afterAll(async () => {
     await daemon?.stop();
     await service?.close();
+    await other?.close();
     rmSync(folder, { recursive: true, force: true });
   });
 
@@ -102,6 +107,28 @@ describe("a fetch whose connection breaks again and again", () => {
       expect(await jobOf(id)).toMatchObject({
         ...{ state: "done", bytes: body.length, totalBytes: isChunked ? null : body.length },
         fetch: { source: `http://${service.host}/images/${id}/download`, requests: asked, repeatedBytes: 0 },
+      });
+    },
+  );
+
+  test.each([true, false])(
+    "goes on at the next source, with a digest where it broke and else from the start: digest %s",
+    async (hasDigest) => {
+      const half = plain.length / 2;
+      // The first source breaks, and does not come back.
+      Object.assign(service.served, { body: plain, isChunked: false, breaks: [half, 0, 0, 0, 0, 0] });
+      other.served.body = plain;
+      const sentBefore = other.sentBytes();
+      const id = `moved-${hasDigest}`;
+      const digest = createHash("sha256").update(plain).digest("hex");
+      const sources = [`http://${service.host}/a?key=se-cret`, `http://${other.host}/b?key=se-cret`];
+      await must(daemon.url, "RequestImage", { id, sources, ...(hasDigest && { digest }) });
+      expect(readFileSync(await deviceOf(`images/${id}`)).equals(data)).toBe(true);
+      expect(other.sentBytes() - sentBefore).toBe(hasDigest ? plain.length - half : plain.length);
+      const job = await jobOf(id);
+      expect(job?.fetch).toEqual({
+        source: `http://${other.host}/b?…`,
+        ...{ requests: 6, repeatedBytes: hasDigest ? 0 : half },
       });
     },
   );

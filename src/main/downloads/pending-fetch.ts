@@ -1,5 +1,5 @@
 import type { Outcome } from "../../protocol/storage/failures.js";
-import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
+import type { FetchOrder, FetchOutcome, FetchReport } from "../../protocol/storage/operations.js";
 import {
   createProgressMemory,
   type FetchProgress,
@@ -30,7 +30,7 @@ export interface PendingFetch extends Omit<FetchState, "id" | "latest" | keyof F
   onMoved(): void;
   /** To be called once. */
   settle(outcome: Outcome<FetchReport>): void;
-  readonly settled: Promise<Outcome<FetchReport>>;
+  readonly settled: Promise<FetchOutcome>;
 }
 
 /** `onEnd` is called once, before what waits for `settled` goes on. */
@@ -41,15 +41,15 @@ export function createPendingFetch(
   onEnd: (end: FetchEnd) => void,
 ): PendingFetch {
   const progress = createProgressMemory();
-  let resolve: (outcome: Outcome<FetchReport>) => void = () => {};
-  const settled = new Promise<Outcome<FetchReport>>((settle) => {
+  let resolve: (outcome: FetchOutcome) => void = () => {};
+  const settled = new Promise<FetchOutcome>((settle) => {
     resolve = settle;
   });
   const settle = (outcome: Outcome<FetchReport>) => {
     const { receivedBytes, requests, repeatedBytes } = readProgress(progress);
     const code = outcome.ok ? "ok" : outcome.failure.code;
     onEnd({ owner, code, receivedBytes, requests, repeatedBytes });
-    resolve(outcome);
+    resolve(outcome.ok ? outcome : { ...outcome, spent: { requests, bytes: receivedBytes + repeatedBytes } });
   };
   return { owner, order, progress, startedAt: Date.now(), onMoved, settle, settled };
 }

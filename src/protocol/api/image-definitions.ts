@@ -61,6 +61,12 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
           "The URL to fetch it from, where the configuration allows its host. Else the image service has it.",
         ),
       ),
+      sources: optional(
+        listOf(
+          { type: "string" },
+          "Instead of `source`: up to 16 URLs that are tried in order. One that fails for good is left for the next. With a `digest` the next one goes on where it broke, else it begins anew.",
+        ),
+      ),
       digest: optional(
         text(
           "The SHA-256 that its bytes must have as they are transferred, gzipped or not: `sha256:` and 64 hexadecimal digits, or these alone. Not looked at where the pool has the image.",
@@ -82,7 +88,7 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
     failures: {
       "request.missing_field": "`need id`",
       "request.invalid":
-        "`type` or `source` is too long, or has a control character; `digest` or `size` is none",
+        "`type` or `source` is too long, or has a control character; `sources` are too many, or beside a `source`; `digest` or `size` is none",
       "name.invalid": "the id is no component of a name, or too long for the pool",
       "dataset.exists":
         "a dataset of this name is no image; `… is being fetched with another digest`, or size",

@@ -175,8 +175,14 @@ export const RECORDS: Readonly<Record<string, JsonSchema>> = {
       fetch: object(
         {
           source: text("The URL that it is fetched from, without password and query."),
-          requests: count("How often that was asked: once, and each time that the fetch broke.", "requests"),
-          repeatedBytes: count("What came again. It is not counted in `bytes`.", "bytes"),
+          requests: count(
+            "How often a source was asked: once, and each time that the fetch broke.",
+            "requests",
+          ),
+          repeatedBytes: count(
+            "What came again, or came before it began anew at another source. It is not counted in `bytes`.",
+            "bytes",
+          ),
         },
         [],
         "Of a RequestImage whose fetch has begun.",

@@ -19,11 +19,11 @@ export interface JobProgress {
 
 /** Where a fetch gets an image from. */
 export interface JobFetch {
-  /** The URL that it was begun at, without password and query. */
+  /** The URL that it gets it from now, without password and query. */
   readonly source: string;
-  /** How often it has asked there: 1, and the repeats. */
+  /** How often it has asked: 1, and the repeats, and those of other sources. */
   readonly requests: number;
-  /** Bytes that came again. They are not among those that it has moved. */
+  /** Bytes that came again, or before it began anew. They are not among those that it has moved. */
   readonly repeatedBytes: number;
 }
 

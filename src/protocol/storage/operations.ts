@@ -1,4 +1,4 @@
-import type { Failure, Outcome } from "./failures.js";
+import type { FailedOutcome, Failure, Outcome } from "./failures.js";
 import type { ImageHosts } from "./image-hosts.js";
 import type { BookmarkName, ComponentId, DatasetName, PoolName, SnapshotName } from "./names.js";
 import type { Page } from "./page.js";
@@ -24,7 +24,14 @@ export interface Operations {
   GetImage: { ask: { id: string }; answer: ImageRecord };
   /** `caller`: for CallerLeft; without it the call waits whatever becomes of its client. */
   RequestImage: {
-    ask: { id: ComponentId; type: string; source: string; caller?: number } & ImageExpectation;
+    ask: {
+      id: ComponentId;
+      type: string;
+      source: string;
+      /** Instead of `source`: several, in the order in which they are tried. */
+      sources?: readonly string[];
+      caller?: number;
+    } & ImageExpectation;
     answer: ImageRecord;
   };
   DeleteImage: { ask: { id: string }; answer: ImageRecord };
@@ -173,12 +180,30 @@ export interface SendTicket extends SendHold {
   readonly estimatedBytes?: number | undefined;
 }
 
-/** An image fetch, from an actor by way of main to the streaming worker. */
-export interface FetchOrder extends ImageExpectation {
+/** Where an image may be fetched from. */
+export interface ImageSource {
   /** May have a password or a signature: for errors and logs see `shownUrl`. */
   readonly url: string;
   /** The hosts that `url` and its redirects may name. */
   readonly hosts: ImageHosts;
+}
+
+/** What fetches have cost that failed. */
+export interface FetchSpent {
+  readonly requests: number;
+  /** Those that came again included. */
+  readonly bytes: number;
+}
+
+/** An image fetch, from an actor by way of main to the streaming worker. */
+export interface FetchOrder extends ImageSource, ImageExpectation {
+  /**
+   * Where it goes on if its own source fails when the receiver has bytes already, in order. Only with a digest,
+   * which proves that they have the same object.
+   */
+  readonly alternates?: readonly ImageSource[];
+  /** By fetches of the same request from other sources. */
+  readonly spent?: FetchSpent;
   /** The dataset that the stream becomes. */
   readonly target: DatasetName;
   /** The argv of the command that reads the stream from its stdin, such as `zfs receive`. */
@@ -205,6 +230,11 @@ export interface FetchReport {
   /** Bytes of the stream that the command has read. */
   readonly streamBytes: number;
 }
+
+/** How a fetch has ended. `spent`: what one that failed has cost, where that is known. */
+export type FetchOutcome =
+  | { readonly ok: true; readonly value: FetchReport }
+  | (FailedOutcome & { readonly spent?: FetchSpent });
 
 export type OperationHandlers = {
   readonly [K in OperationName]: (ask: Ask<K>) => Promise<Outcome<Answer<K>>>;

@@ -15,6 +15,8 @@ export interface FetchProgress {
   readonly requests: number;
   /** Bytes that came again and were not given on: they are beside `receivedBytes`. */
   readonly repeatedBytes: number;
+  /** Which of its alternates it has gone on with, from 1 on; 0: none. */
+  readonly alternate: number;
 }
 
 /** Indexes into a Float64Array: a number of bytes is whole up to 2^53. */
@@ -25,7 +27,8 @@ const LAST_BYTE = 2;
 const TOTAL = 3;
 const REQUESTS = 4;
 const REPEATED = 5;
-const CELLS = 6;
+const ALTERNATE = 6;
+const CELLS = 7;
 
 /** The memory of a fetch that has not begun. */
 export function createProgressMemory(): SharedArrayBuffer {
@@ -40,6 +43,7 @@ export interface ProgressWriter {
   onProgress(receivedBytes: number, streamBytes: number): void;
   onRequest(requests: number): void;
   onRepeated(repeatedBytes: number): void;
+  onAlternate(alternate: number): void;
 }
 
 export function createProgressWriter(memory: SharedArrayBuffer): ProgressWriter {
@@ -59,14 +63,17 @@ export function createProgressWriter(memory: SharedArrayBuffer): ProgressWriter 
     onRepeated: (repeatedBytes) => {
       cells[REPEATED] = repeatedBytes;
     },
+    onAlternate: (alternate) => {
+      cells[ALTERNATE] = alternate;
+    },
   };
 }
 
 /** For main. The members may be of two moments that follow each other. */
 export function readProgress(memory: SharedArrayBuffer): FetchProgress {
   const cells = new Float64Array(memory);
-  const [receivedBytes = 0, streamBytes = 0, lastByteAt = 0, total = 0, requests = 0, repeatedBytes = 0] =
-    cells;
+  const [receivedBytes = 0, streamBytes = 0, lastByteAt = 0, total = 0] = cells;
+  const [requests = 0, repeatedBytes = 0, alternate = 0] = cells.subarray(REQUESTS);
   const totalBytes = total === 0 ? undefined : total;
-  return { receivedBytes, streamBytes, lastByteAt, totalBytes, requests, repeatedBytes };
+  return { receivedBytes, streamBytes, lastByteAt, totalBytes, requests, repeatedBytes, alternate };
 }

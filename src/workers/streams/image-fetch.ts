@@ -36,6 +36,8 @@ interface FetchOptions {
   onRequest?(requests: number): void;
   /** Called when bytes have come that had come before, with how many did so far. */
   onRepeated?(repeatedBytes: number): void;
+  /** Called when it goes on with an alternate of the order, with which one, from 1 on. */
+  onAlternate?(alternate: number): void;
 }
 
 /** How much zlib gives at once: with its default, 16 KiB, handing it over costs more than inflating it. */
@@ -54,7 +56,8 @@ export async function fetchImage(options: FetchOptions): Promise<Outcome<FetchRe
     ...options,
     ...(order.isOnce && { repeats: { ...options.repeats, attempts: 1 } }),
     headers: order.headers,
-    ...{ url: order.url, hosts: order.hosts, isChecked: order.digest !== undefined, size: order.size },
+    ...{ source: order, alternates: order.alternates ?? [] },
+    ...{ isChecked: order.digest !== undefined, size: order.size },
   });
   try {
     // Resolves with the first bytes: no process starts before the service sends something.

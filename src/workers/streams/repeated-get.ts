@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { codeOf } from "../../protocol/storage/caught-error.js";
 import { fail } from "../../protocol/storage/failures.js";
 import { shownUrl } from "../../protocol/storage/image-hosts.js";
+import type { ImageSource } from "../../protocol/storage/operations.js";
 import type { FetchRepeats } from "../../protocol/threads/streaming-contract.js";
 import { FetchFailure, statusFailure, transferFailure, wrongSize } from "./fetch-failures.js";
 import type { Reply } from "./http-get.js";
@@ -9,8 +10,10 @@ import { openSource, SourceFailure, type SourceOptions } from "./http-source.js"
 import { differenceOf, factsOf, type ObjectFacts, statedRange } from "./object-facts.js";
 import type { BodyTaker } from "./reply-body.js";
 
-export interface RepeatedGetOptions extends SourceOptions {
-  readonly url: string;
+export interface RepeatedGetOptions extends Omit<SourceOptions, "hosts"> {
+  readonly source: ImageSource;
+  /** Where to go on when the source has failed. Only where `isChecked`. */
+  readonly alternates: readonly ImageSource[];
   readonly repeats: FetchRepeats;
   /** Whether its reader compares all bytes with a digest that it has: then no validator is needed to go on. */
   readonly isChecked: boolean;
@@ -20,6 +23,8 @@ export interface RepeatedGetOptions extends SourceOptions {
   onRequest?(count: number): void;
   /** Called when bytes have come that had come before, with how many did so far. */
   onRepeated?(bytes: number): void;
+  /** Called when it goes on with an alternate, with which one, from 1 on. */
+  onAlternate?(alternate: number): void;
 }
 
 /** The first bytes of an object, and what its service says of it. */
@@ -63,9 +68,13 @@ export class RepeatedGet {
   /** Bytes that come again, and are not given to the reader. */
   private toSkip = 0;
   private repeatedBytes = 0;
+  private source: ImageSource;
+  /** How many of the alternates were tried. */
+  private tried = 0;
   private readonly closing = new AbortController();
 
   constructor(private readonly options: RepeatedGetOptions) {
+    this.source = options.source;
     if (options.signal.aborted) this.closing.abort(options.signal.reason);
     options.signal.addEventListener("abort", this.onAbort);
   }
@@ -111,9 +120,10 @@ export class RepeatedGet {
     this.requests++;
     this.barren++;
     options.onRequest?.(this.requests);
-    const opened = await openSource(options.url, {
+    const { url: start, hosts } = this.source;
+    const opened = await openSource(start, {
       ...options,
-      ...{ openHeaders: headers, signal: this.closing.signal },
+      ...{ hosts, openHeaders: headers, signal: this.closing.signal },
     });
     const { reply } = opened;
     this.reply = reply;
@@ -155,7 +165,7 @@ export class RepeatedGet {
   private async goOn(broken: unknown, into: BodyTaker): Promise<void> {
     let error = broken;
     try {
-      while (this.known && this.isProven(this.known) && (await this.pause(error))) {
+      while (this.known && this.isProven(this.known) && ((await this.pause(error)) || this.changeSource())) {
         try {
           return await this.askForRest(this.known, into);
         } catch (failure) {
@@ -166,6 +176,19 @@ export class RepeatedGet {
       error = bug;
     }
     into.onError(this.toldOfRequests(error));
+  }
+
+  /** @returns false if there is no other source. */
+  private changeSource(): boolean {
+    const next = this.options.alternates[this.tried];
+    if (!next || this.closing.signal.aborted) return false;
+    this.tried++;
+    this.barren = 0;
+    this.source = next;
+    // The validators of another service are others, also those of the same object.
+    if (this.known) this.known = { ...this.known, etag: undefined, validator: undefined };
+    this.options.onAlternate?.(this.tried);
+    return true;
   }
 
   private isProven({ validator, digest }: ObjectFacts): boolean {
@@ -232,7 +255,7 @@ export class RepeatedGet {
 
   private toldOfRequests(error: unknown): unknown {
     if (this.requests === 1) return error;
-    const { failure } = transferFailure(error, shownUrl(this.options.url));
+    const { failure } = transferFailure(error, shownUrl(this.source.url));
     const of = this.known?.length === undefined ? "" : ` of ${this.known.length}`;
     const detail = `${this.given}${of} bytes came by ${this.requests} requests`;
     const text = failure.detail === undefined ? detail : `${failure.detail}; ${detail}`;

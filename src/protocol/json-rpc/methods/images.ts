@@ -7,7 +7,7 @@ import { mibFromBytes } from "../../storage/units.js";
 import { isPropertyText, MAX_PROPERTY_CHARACTERS } from "../../storage/volume-settings.js";
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
-import { string, struct, uint64 } from "../params.js";
+import { arrayOf, string, struct, uint64 } from "../params.js";
 import { change, type Method, method } from "./method.js";
 import { pageFields } from "./paging.js";
 import { explain, inPool, resolveIn } from "./routing.js";
@@ -22,9 +22,12 @@ interface ImageRequest {
   readonly id: string;
   readonly type: string;
   readonly source: string;
+  readonly sources: readonly string[];
   readonly digest: string;
   readonly size: bigint;
 }
+
+const MOST_SOURCES = 16;
 
 function invalid(field: string, wanted: string): Outcome<never> {
   return tellAbout(fail("request.invalid", `${field}: expected ${wanted}`), { field, wanted });
@@ -43,7 +46,7 @@ function readExpectation({ digest, size }: ImageRequest): Outcome<ImageExpectati
 
 /** Checks a RequestImage. `type` and `source` become properties of the image's volume. */
 function planRequest(request: ImageRequest): Outcome<Operation> {
-  const { id, type, source } = request;
+  const { id, type, source, sources } = request;
   if (id === "") return failed.needImageId;
   const checked = parseComponentId(id);
   if (!checked.ok) return checked;
@@ -54,9 +57,20 @@ function planRequest(request: ImageRequest): Outcome<Operation> {
       `${field}: expected at most ${MAX_PROPERTY_CHARACTERS} printable characters`,
     );
   }
+  const isBoth = source !== "" && sources.length > 0;
+  if (
+    isBoth ||
+    sources.length > MOST_SOURCES ||
+    !sources.every((each) => each !== "" && isPropertyText(each))
+  )
+    return invalid(
+      "sources",
+      `at most ${MOST_SOURCES} URLs of ${MAX_PROPERTY_CHARACTERS} printable characters, and no source beside them`,
+    );
   const expected = readExpectation(request);
   if (!expected.ok) return expected;
-  return succeed({ op: "RequestImage", id: checked.value, type, source, ...expected.value });
+  const several = sources.length > 0 && { sources };
+  return succeed({ op: "RequestImage", id: checked.value, type, source, ...several, ...expected.value });
 }
 
 /** Plans an operation on an image that there may be. A longer text than a name is not carried on. */
@@ -118,7 +132,7 @@ export function imageMethods(): readonly Method[] {
     }),
     change({
       struct: shape.struct,
-      request: struct({ ...fields, ...termsFields, digest: string, size: uint64 }),
+      request: struct({ ...fields, ...termsFields, sources: arrayOf(string), digest: string, size: uint64 }),
       operation: "RequestImage",
       role: "operate",
       plan: (request, pools) => inPool(pools, request, () => planRequest(request)),

@@ -109,6 +109,7 @@ describe("a definition", () => {
     boolean: "expected boolean",
     integer: "expected unsigned 64-bit integer",
     object: "expected object",
+    array: "expected array",
   };
 
   test.each(defined)(

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import type { Outcome } from "../../../../src/protocol/storage/failures.js";
 import type { DatasetName } from "../../../../src/protocol/storage/names.js";
 import type { FetchReport } from "../../../../src/protocol/storage/operations.js";
@@ -23,10 +23,11 @@ const zipped = gzipSync(data, { level: 1 });
 let service: BreakingService;
 let requests = 0;
 let repeatedBytes = 0;
+let alternates: number[] = [];
 
 beforeEach(async () => {
   service = await openBreakingService(data);
-  [requests, repeatedBytes] = [0, 0];
+  [requests, repeatedBytes, alternates] = [0, 0, []];
 });
 afterEach(async () => {
   expect([...new Int32Array(shared)].filter((pid) => pid !== 0)).toEqual([]);
@@ -41,7 +42,10 @@ interface Asking {
   readonly signal?: AbortSignal;
   readonly command?: readonly string[];
   readonly firstDelayMs?: number;
+  readonly alternates?: readonly BreakingService[];
 }
+
+const sourceAt = ({ url, host }: BreakingService) => ({ url, hosts: { service: host, sources: [] } });
 
 function fetch(asking: Asking = {}): Promise<Outcome<FetchReport>> {
   const { digest, command = ["dd", `of=${received}`, "bs=64k", "status=none"] } = asking;
@@ -49,6 +53,7 @@ function fetch(asking: Asking = {}): Promise<Outcome<FetchReport>> {
     order: {
       ...{ url: service.url, target: "tank/images/i" as DatasetName, command },
       hosts: { service: service.host, sources: [] },
+      alternates: (asking.alternates ?? []).map(sourceAt),
       ...(digest !== undefined && { digest }),
     },
     ...{ connectMs: 5_000, idleMs: asking.idleMs ?? 5_000, children },
@@ -59,6 +64,9 @@ function fetch(asking: Asking = {}): Promise<Outcome<FetchReport>> {
     },
     onRepeated: (bytes) => {
       repeatedBytes = bytes;
+    },
+    onAlternate: (alternate) => {
+      alternates.push(alternate);
     },
   });
 }
@@ -223,6 +231,54 @@ describe("a body that breaks is given up", () => {
     await until("the first reply breaks", () => service.asked.length === 1);
     service.served.refusals.push({ status: 503, headers: { "retry-after": "30" } });
     expect(await fetched).toMatchObject({ ok: false, failure: { code: "pool.no_space" } });
+  });
+});
+
+describe("a body whose source has failed for good", () => {
+  const digest = sha256(data);
+
+  async function openOthers(count: number): Promise<readonly BreakingService[]> {
+    const others = await Promise.all(Array.from({ length: count }, () => openBreakingService(data)));
+    onTestFinished(async () => void (await Promise.all(others.map(({ close }) => close()))));
+    return others;
+  }
+
+  test("goes on from the next one that has the same bytes", async () => {
+    const [missing, other, changed, last] = await openOthers(4);
+    if (!missing || !other || !changed || !last) throw new Error("four were opened");
+    Object.assign(service.served, { breaks: [1_000_000, 0, 0, 0] });
+    missing.served.refusals.push({ status: 404 });
+    Object.assign(other.served, { breaks: [2_000_000, 0, 0, 0] });
+    Object.assign(changed.served, { body: data.subarray(0, 2_900_000) });
+    const outcome = await fetch({ digest, alternates: [missing, other, changed, last] });
+    expect(outcome).toEqual(whole(data.length));
+    expectWhole();
+    expect(alternates).toEqual([1, 2, 3, 4]);
+    // The ETag of one service says nothing to another.
+    const places = [other, changed, last].map(({ asked }) => asked[0]);
+    expect(places.map((ask) => ask?.ifRange)).toEqual([undefined, undefined, undefined]);
+    expect(last.sentBytes() + other.sentBytes()).toBeLessThanOrEqual(2_000_000 + 64 * 1024);
+  });
+
+  test("is refused when the next one has others, though as many", async () => {
+    const [other] = await openOthers(1);
+    if (!other) throw new Error("one was opened");
+    Object.assign(service.served, { breaks: [1_000_000, 0, 0, 0] });
+    other.served.body = randomBytes(data.length);
+    const command = ["sh", "-c", "cat >/dev/null"];
+    expect(await fetch({ digest, command, alternates: [other] })).toMatchObject({
+      failure: { code: "image.digest_mismatch" },
+    });
+  });
+
+  test("fails when none can go on", async () => {
+    const [other] = await openOthers(1);
+    if (!other) throw new Error("one was opened");
+    Object.assign(service.served, { breaks: [1_000_000, 0, 0, 0] });
+    other.served.refusals.push({ status: 403 });
+    expect(await fetch({ digest, alternates: [other] })).toMatchObject({
+      failure: { code: "image.source_error", message: expect.stringContaining(other.url) },
+    });
   });
 });
 

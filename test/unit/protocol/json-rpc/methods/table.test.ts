@@ -291,6 +291,10 @@ describe("requests that are refused before any process starts", () => {
     ["RequestImage", `{"id":"i","digest":"sha512:${"1".repeat(64)}"}`, "request.invalid"],
     ["RequestImage", `{"id":"i","digest":"sha256:${"g".repeat(64)}"}`, "request.invalid"],
     ["RequestImage", '{"id":"i","size":9007199254740992}', "request.invalid"],
+    ["RequestImage", '{"id":"i","source":"u","sources":["v"]}', "request.invalid"],
+    ["RequestImage", '{"id":"i","sources":["v",""]}', "request.invalid"],
+    ["RequestImage", `{"id":"i","sources":["v","${"u".repeat(1_025)}"]}`, "request.invalid"],
+    ["RequestImage", `{"id":"i","sources":[${Array(17).fill('"u"').join(",")}]}`, "request.invalid"],
     ["RequestImage", '{"id":".partial-x"}', "name.invalid"],
     ["CloneImage", '{"id":"i","dest":"x@s"}', "name.invalid"],
     ["CloneImage", '{"id":"i","dest":"../x"}', "name.invalid"],
@@ -358,6 +362,12 @@ describe("requests that are planned", () => {
       `{"id":"i","digest":"sha256:${"0aF".repeat(21)}0","size":17}`,
       "tank",
       { op: "RequestImage", id: "i", type: "", source: "", digest: `${"0af".repeat(21)}0`, size: 17 },
+    ],
+    [
+      "RequestImage",
+      '{"id":"i","sources":["u","v"]}',
+      "tank",
+      { op: "RequestImage", id: "i", type: "", source: "", sources: ["u", "v"] },
     ],
     [
       "RequestImage",
