@@ -4,6 +4,7 @@ import type { PaceSettings } from "../protocol/threads/bulk-contract.js";
 import { createPace, createPaceMemory, type Pace } from "../protocol/threads/pace.js";
 import type { StreamSettings } from "../protocol/threads/streaming-contract.js";
 import { type Trace, traced } from "../protocol/threads/trace-points.js";
+import { readImageCa } from "./config/image-ca.js";
 import type { Config } from "./config/schema.js";
 import type { BulkDoor, BulkReply } from "./downloads/bulk-handle.js";
 import type { FetchEnd } from "./downloads/pending-fetch.js";
@@ -31,7 +32,8 @@ interface OpenedStreaming {
 
 /**
  * Starts the streaming worker, whose orders from here are trace points, and waits until it listens for
- * bulk downloads, if it is to. Fails as takePort does, and leaves nothing then.
+ * bulk downloads, if it is to. Fails as takePort and readImageCa do, and leaves nothing
+ * then.
  */
 export async function openStreaming(
   config: Config,
@@ -43,8 +45,10 @@ export async function openStreaming(
   const shared = paceSettings(config);
   const pace = shared && createPace(shared.bytesPerSecond, shared.memory);
   const settings = bulkSettings(config, connections, shared);
+  const ca = readImageCa(config.images.caFile);
+  if (!ca.ok) return ca;
   const handle = startStreamingLanes({
-    settings: fetchSettings(config),
+    settings: fetchSettings(config, ca.value),
     windowBytes: config.limits.streamWindowBytes,
     folder: config.dataDir,
     bulk: settings,
@@ -69,10 +73,10 @@ export async function openStreaming(
 const FIRST_DELAY_MS = 500;
 const MOST_DELAY_MS = 30_000;
 
-function fetchSettings({ timeouts, images }: Config): StreamSettings {
+function fetchSettings({ timeouts, images }: Config, ca: StreamSettings["ca"]): StreamSettings {
   const { fetchConnectMs, fetchIdleMs } = timeouts;
   const delays = { firstDelayMs: FIRST_DELAY_MS, mostDelayMs: MOST_DELAY_MS };
-  return { fetchConnectMs, fetchIdleMs, repeats: { attempts: images.attempts, ...delays } };
+  return { fetchConnectMs, fetchIdleMs, ca, repeats: { attempts: images.attempts, ...delays } };
 }
 
 /** Its connections are downloads, and as many that wait to be answered. */

@@ -9,6 +9,7 @@ import type {
 } from "../protocol/threads/streaming-contract.js";
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
 import { openBulkListener } from "./streams/bulk-listener.js";
+import { sourceTrust } from "./streams/http-source.js";
 import { fetchImage } from "./streams/image-fetch.js";
 import { type Send, startSend } from "./streams/snapshot-send.js";
 
@@ -29,6 +30,8 @@ export default function runStreaming(task: StreamTask): Promise<void> {
   const fetches = new Map<number, AbortController>();
   /** The process of each fetch that has started one, by the id of the fetch. */
   const receivers = new Map<number, number | undefined>();
+
+  const secureContext = sourceTrust(settings.ca);
 
   const notify = (event: StreamEvent) => {
     trace?.(`event.${event.kind}`);
@@ -67,6 +70,7 @@ export default function runStreaming(task: StreamTask): Promise<void> {
       connectMs,
       idleMs,
       repeats,
+      secureContext,
       children,
       signal: abort.signal,
       onMoved,

@@ -39,6 +39,7 @@ describe("fetches at the same time", () => {
       {
         settings: {
           ...{ fetchConnectMs: 5_000, fetchIdleMs: 20_000 },
+          ca: undefined,
           repeats: { attempts: 1, firstDelayMs: 1, mostDelayMs: 1 },
         },
         windowBytes: 1024 * 1024,

@@ -17,6 +17,8 @@ export interface StreamSettings {
   /** A fetch that receives no byte for this long fails. */
   readonly fetchIdleMs: number;
   readonly repeats: FetchRepeats;
+  /** Certificates, PEM, of those that sign for https sources, beside those that Node knows. */
+  readonly ca: readonly string[] | undefined;
 }
 
 /** The only task of a streaming thread. It ends when `port` closes. */

@@ -4,6 +4,12 @@ import { StreamFailure } from "../../protocol/zfs-stream/stream-failure.js";
 import type { Reply } from "./http-get.js";
 import { SourceFailure } from "./http-source.js";
 
+/** Of a certificate that nobody known has signed. */
+const UNTRUSTED: ReadonlySet<string> = new Set([
+  ...["SELF_SIGNED_CERT_IN_CHAIN", "DEPTH_ZERO_SELF_SIGNED_CERT"],
+  ...["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "UNABLE_TO_VERIFY_LEAF_SIGNATURE"],
+]);
+
 /** Ends a transfer with a failure that is known. */
 export class FetchFailure extends Error {
   override readonly name = "FetchFailure";
@@ -42,7 +48,8 @@ export function transferFailure(error: unknown, url: string): FailedOutcome {
   if (code === "ECONNRESET") {
     return fail("image.cut_short", `the image is cut short: the connection broke, url: ${url}`, message);
   }
-  return fail("image.unreachable", `the image can't be fetched: ${message || code}, url: ${url}`);
+  const advice = UNTRUSTED.has(code) ? "; images.caFile can name who has signed it" : "";
+  return fail("image.unreachable", `the image can't be fetched: ${message || code}${advice}, url: ${url}`);
 }
 
 /** RFC 9110, section 10.2.3: seconds, or a date. @returns seconds from now; undefined if it says neither. */

@@ -1,7 +1,7 @@
 import { type IncomingHttpHeaders, type IncomingMessage, request as sendRequest } from "node:http";
 import { connect, isIP, type LookupFunction, type OnReadOpts, type Socket } from "node:net";
 import { Duplex } from "node:stream";
-import { connect as connectTls } from "node:tls";
+import { connect as connectTls, type SecureContext } from "node:tls";
 import { urlToHttpOptions } from "node:url";
 import { hostOf, portOf } from "../../protocol/storage/url-place.js";
 import { type BodyFraming, framingOf } from "./body-framing.js";
@@ -25,6 +25,8 @@ export interface GetOptions {
   readonly idleMs: number;
   readonly signal: AbortSignal;
   readonly lookup: LookupFunction | undefined;
+  /** What the other side's certificate is checked with; undefined: what Node knows. */
+  readonly secureContext?: SecureContext | undefined;
   /** Beside its own. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** The error of a service that was silent for one of these times. */
@@ -131,10 +133,12 @@ class Exchange {
         return true;
       },
     };
-    const { lookup } = this.options;
+    const { lookup, secureContext } = this.options;
     const to = { host, port: portOf(this.url), onread, ...(lookup && { lookup }) };
     if (!this.isTls) return connect(to);
-    return connectTls({ ...to, ALPNProtocols: ["http/1.1"], ...(isIP(host) === 0 && { servername: host }) });
+    const trust = secureContext && { secureContext };
+    const name = isIP(host) === 0 && { servername: host };
+    return connectTls({ ...to, ALPNProtocols: ["http/1.1"], ...trust, ...name });
   }
 
   /** Takes what has come; its memory is used again. @returns whether more can be taken. */

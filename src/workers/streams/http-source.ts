@@ -1,5 +1,6 @@
 import { lookup } from "node:dns";
 import { BlockList, isIP, type LookupFunction } from "node:net";
+import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
 import { type ImageHosts, isAllowed, mayBeLocal, shownUrl } from "../../protocol/storage/image-hosts.js";
 import { type GetOptions, getReply, type Reply } from "./http-get.js";
 
@@ -19,10 +20,16 @@ export class SourceFailure extends Error {
   }
 }
 
-export interface SourceOptions extends Pick<GetOptions, "connectMs" | "idleMs" | "signal" | "headers"> {
+export interface SourceOptions
+  extends Pick<GetOptions, "connectMs" | "idleMs" | "signal" | "headers" | "secureContext"> {
   readonly hosts: ImageHosts;
   /** Headers that are no secret: they go along every redirect. */
   readonly openHeaders?: Readonly<Record<string, string>>;
+}
+
+/** What https sources are trusted by: `ca`, beside what Node knows. Undefined: that alone. It takes some ms to make. */
+export function sourceTrust(ca: readonly string[] | undefined): SecureContext | undefined {
+  return ca && createSecureContext({ ca: [...rootCertificates, ...ca] });
 }
 
 const MAX_REDIRECTS = 10;

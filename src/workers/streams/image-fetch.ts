@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { addAbortSignal, type Writable } from "node:stream";
 import { finished, pipeline } from "node:stream/promises";
+import type { SecureContext } from "node:tls";
 import { createGunzip } from "node:zlib";
 import { type FailedOutcome, fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import { shownUrl } from "../../protocol/storage/image-hosts.js";
@@ -21,6 +22,7 @@ interface FetchOptions {
   /** The fetch fails if no byte arrives for this long. */
   readonly idleMs: number;
   readonly repeats: FetchRepeats;
+  readonly secureContext?: SecureContext | undefined;
   readonly children: ChildTable;
   /** Called when the receiver has taken bytes. */
   onMoved?(): void;
