@@ -104,6 +104,7 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
       "image.digest_mismatch":
         "what came is not what `digest` and `size` say, or what the service has announced",
       "job.cancelled": "`cancelled by a client`",
+      "command.missing": "the image is packed by zstd, which nothing here can unpack",
       "service.overloaded": "`resource temporarily unavailable`: too many fetches wait",
     },
     since: "0.1.0",

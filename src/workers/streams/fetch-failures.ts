@@ -32,10 +32,11 @@ export function transferFailure(error: unknown, url: string): FailedOutcome {
   if (error instanceof StreamFailure) {
     return fail("image.bad_stream", `no usable image: ${message}, url: ${url}`);
   }
-  if (code.startsWith("Z_") || code === "ERR_Z") {
+  if (code.startsWith("Z_") || code === "ERR_Z" || code.startsWith("ZSTD_")) {
+    const kind = code.startsWith("ZSTD_") ? "zstd" : "gzip";
     return code === "Z_BUF_ERROR"
       ? fail("image.cut_short", `the image is cut short: ${message}, url: ${url}`)
-      : fail("image.bad_stream", `no usable image: damaged gzip data (${message}), url: ${url}`);
+      : fail("image.bad_stream", `no usable image: damaged ${kind} data (${message}), url: ${url}`);
   }
   if (error instanceof SourceFailure) {
     if (error.kind === "refused") return fail("image.source_refused", message);

@@ -2,18 +2,17 @@ import { createHash } from "node:crypto";
 import { addAbortSignal, type Writable } from "node:stream";
 import { finished, pipeline } from "node:stream/promises";
 import type { SecureContext } from "node:tls";
-import { createGunzip } from "node:zlib";
 import { type FailedOutcome, fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import { shownUrl } from "../../protocol/storage/image-hosts.js";
 import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
 import type { FetchRepeats } from "../../protocol/threads/streaming-contract.js";
-import { GZIP_HEAD_BYTES, isGzip } from "../../protocol/zfs-stream/gzip.js";
 import { failureOf } from "../processes/command-failures.js";
 import { succeeded } from "../processes/run-command.js";
 import { FetchFailure, transferFailure, wrongSize } from "./fetch-failures.js";
 import { receive } from "./receive-command.js";
 import { type Begun, RepeatedGet } from "./repeated-get.js";
+import { openUnpacker, PACKED_HEAD_BYTES } from "./unpacker.js";
 
 interface FetchOptions {
   readonly order: FetchOrder;
@@ -42,14 +41,11 @@ interface FetchOptions {
   onAlternate?(alternate: number): void;
 }
 
-/** How much zlib gives at once: with its default, 16 KiB, handing it over costs more than inflating it. */
-const INFLATED_BYTES = 256 * 1024;
-
 const INTERRUPTED = fail("service.interrupted", "the fetch was given up");
 
 /**
- * Downloads an image and pipes it into the receiving command, gunzipped if its first bytes say
- * gzip. Nothing is stored in between. Fails if the body is no stream, is cut short or differs
+ * Downloads an image and pipes it into the receiving command, unpacked if its first bytes say
+ * gzip or zstd. Nothing is stored in between. Fails if the body is no stream, is cut short or differs
  * from the digest of the order or of the service; the caller removes what was received by then.
  */
 export async function fetchImage(options: FetchOptions): Promise<Outcome<FetchReport>> {
@@ -63,7 +59,7 @@ export async function fetchImage(options: FetchOptions): Promise<Outcome<FetchRe
   });
   try {
     // Resolves with the first bytes: no process starts before the service sends something.
-    const begun = await get.begin(GZIP_HEAD_BYTES);
+    const begun = await get.begin(PACKED_HEAD_BYTES);
     const { length } = begun.facts;
     if (length !== undefined) options.onLength?.(length);
     return await receiveBody(options, get, begun);
@@ -113,13 +109,13 @@ async function receiveBody(
     return wrongSize(`more than ${order.size}`, order.size, url);
   };
   const feed = (way: Writable) => {
-    if (!isGzip(head)) {
+    const unpacker = openUnpacker(head, children);
+    if (!unpacker) {
       pourInto(body, way, onIncoming);
       return finished(addAbortSignal(signal, way));
     }
-    const gunzip = createGunzip({ chunkSize: INFLATED_BYTES });
-    pourInto(body, gunzip, onIncoming);
-    return pipeline(gunzip, way, { signal });
+    pourInto(body, unpacker.stream, onIncoming);
+    return pipeline(unpacker.stream, way, { signal }).finally(() => unpacker.ended);
   };
   const { end, feeding } = await receive(order, children, feed, {
     onStart: options.onStart,

@@ -1,3 +1,4 @@
+import { execFileSync, spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -5,6 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTcpServer } from "node:net";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
 import { deflateRawSync, gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { FAILURES, type Outcome } from "../../../../src/protocol/storage/failures.js";
@@ -14,6 +16,7 @@ import type { FetchReport } from "../../../../src/protocol/storage/operations.js
 import { createChildMemory, createChildTable } from "../../../../src/protocol/threads/child-table.js";
 import { fetchImage } from "../../../../src/workers/streams/image-fetch.js";
 import { statedSha256 } from "../../../../src/workers/streams/stated-digest.js";
+import { startZstd } from "../../../../src/workers/streams/unpacker.js";
 import { freePort } from "../../../support/daemon.js";
 import { until } from "../../../support/until.js";
 
@@ -214,6 +217,73 @@ describe("an image that comes whole", () => {
     expect(sent).toBeLessThan(50_000_000);
     writeFileSync(flag, "");
     expect(await outcome).toMatchObject({ ok: true, value: { streamBytes: 100_000_000 } });
+  });
+});
+
+/** Packs by the program zstd. */
+function zstd(bytes: Buffer): Buffer {
+  return execFileSync("zstd", ["-qc", "-3"], { input: bytes, maxBuffer: 2 ** 30 });
+}
+const hasZstd = spawnSync("zstd", ["--version"]).status === 0;
+if (!hasZstd) console.info("skipped: images packed by zstd, since there is no program zstd");
+
+describe.skipIf(!hasZstd)("an image that is zstd by content", () => {
+  const packed = hasZstd ? zstd(data) : Buffer.alloc(0);
+
+  test("is unpacked", async () => {
+    const outcome = await fetch(body(packed));
+    expect(outcome).toEqual({ ok: true, value: { receivedBytes: packed.length, streamBytes: data.length } });
+    expect(readFileSync(received).equals(data)).toBe(true);
+  });
+
+  test("may be several frames after another, and come byte by byte at first", async () => {
+    const outcome = await fetch((_request, response) => {
+      response.write(packed.subarray(0, 1));
+      setImmediate(() => response.end(Buffer.concat([packed.subarray(1), packed])));
+    });
+    expect(outcome).toMatchObject({ ok: true, value: { streamBytes: 2 * data.length } });
+  });
+
+  test("is cut short when its data end early, though the reply ends well", async () => {
+    const outcome = await fetch(body(packed.subarray(0, packed.length - 1_000)));
+    expect(outcome).toMatchObject({ ok: false, failure: { code: "image.cut_short" } });
+  });
+
+  test("is no usable stream when its data are damaged", async () => {
+    const damaged = Buffer.from(packed);
+    damaged.fill(7, 1_000, 200_000);
+    const outcome = await fetch(body(damaged));
+    expect(outcome).toMatchObject({
+      failure: { code: "image.bad_stream", message: expect.stringContaining("damaged zstd data") },
+    });
+  });
+
+  test("fails as its receiving command does", async () => {
+    const bad = "cannot receive: invalid stream (bad magic number)";
+    const outcome = await fetch(body(zstd(randomBytes(20_000_000))), {
+      command: shell(`head -c 10 >/dev/null; echo "${bad}" >&2; exit 1`),
+    });
+    expect(outcome).toMatchObject({
+      failure: { code: "image.bad_stream", message: expect.stringContaining("bad magic number") },
+    });
+  });
+
+  test("is given up with its processes", async () => {
+    const abort = new AbortController();
+    const outcome = fetch((_request, response) => void response.write(packed), { signal: abort.signal });
+    await until("the command runs", () => pids().length > 0);
+    abort.abort();
+    expect(await outcome).toMatchObject({ failure: { code: "service.interrupted" } });
+  });
+
+  test("is unpacked by the program where Node can't do it, which must be installed", async () => {
+    const unpacker = startZstd(["zstd", "-dcq"], children);
+    unpacker.stream.end(packed);
+    expect((await buffer(unpacker.stream)).equals(data)).toBe(true);
+    await unpacker.ended;
+
+    const missing = startZstd(["no-such-zstd", "-dcq"], children);
+    await expect(buffer(missing.stream)).rejects.toThrow("the program zstd (Debian: zstd)");
   });
 });
 
