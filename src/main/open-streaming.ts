@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import { type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { PaceSettings } from "../protocol/threads/bulk-contract.js";
+import { createHostMemory } from "../protocol/threads/host-slots.js";
 import { createPace, createPaceMemory, type Pace } from "../protocol/threads/pace.js";
 import type { StreamSettings } from "../protocol/threads/streaming-contract.js";
 import { type Trace, traced } from "../protocol/threads/trace-points.js";
@@ -76,7 +77,9 @@ const MOST_DELAY_MS = 30_000;
 function fetchSettings({ timeouts, images }: Config, ca: StreamSettings["ca"]): StreamSettings {
   const { fetchConnectMs, fetchIdleMs } = timeouts;
   const delays = { firstDelayMs: FIRST_DELAY_MS, mostDelayMs: MOST_DELAY_MS };
-  return { fetchConnectMs, fetchIdleMs, ca, repeats: { attempts: images.attempts, ...delays } };
+  const { attempts, ranges, requestsPerHost } = images;
+  const atHost = { limit: requestsPerHost, taken: createHostMemory() };
+  return { fetchConnectMs, fetchIdleMs, ca, ranges, atHost, repeats: { attempts, ...delays } };
 }
 
 /** Its connections are downloads, and as many that wait to be answered. */

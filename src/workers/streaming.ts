@@ -1,6 +1,7 @@
 import { internalFailure } from "../protocol/storage/failures.js";
 import { createChildTable } from "../protocol/threads/child-table.js";
 import { createProgressWriter } from "../protocol/threads/fetch-progress.js";
+import { openHostSlots } from "../protocol/threads/host-slots.js";
 import type {
   StreamEvent,
   StreamingReport,
@@ -32,6 +33,7 @@ export default function runStreaming(task: StreamTask): Promise<void> {
   const receivers = new Map<number, number | undefined>();
 
   const secureContext = sourceTrust(settings.ca);
+  const hostSlots = openHostSlots(settings.atHost.taken, task.atHost, settings.atHost.limit);
 
   const notify = (event: StreamEvent) => {
     trace?.(`event.${event.kind}`);
@@ -57,7 +59,7 @@ export default function runStreaming(task: StreamTask): Promise<void> {
   async function fetch({ id, order, progress }: Extract<StreamOrder, { kind: "fetch" }>): Promise<void> {
     const abort = new AbortController();
     fetches.set(id, abort);
-    const { fetchConnectMs: connectMs, fetchIdleMs: idleMs, repeats } = settings;
+    const { fetchConnectMs: connectMs, fetchIdleMs: idleMs, repeats, ranges } = settings;
     let toldAt = 0;
     const onMoved = () => {
       const now = performance.now();
@@ -70,6 +72,8 @@ export default function runStreaming(task: StreamTask): Promise<void> {
       connectMs,
       idleMs,
       repeats,
+      ranges,
+      hostSlots,
       secureContext,
       children,
       signal: abort.signal,

@@ -5,7 +5,7 @@ import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { type BreakingService, openBreakingService } from "../support/breaking-service.js";
 import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
 import { must, type Volumes } from "../support/rpc.js";
@@ -120,6 +120,30 @@ describe("a fetch whose connection breaks again and again", () => {
     },
   );
 
+  test(`in parts, ${RESETS} times, is complete, and its host has no more requests than may be`, async () => {
+    const parted = await startDaemonProcess({
+      listen: { port: 0 },
+      pools: [{ name: "tank", driver: "embedded", folder: join(folder, "parted") }],
+      imageService: service.host,
+      dataDir: join(folder, "parted-data"),
+      images: { ranges: 4, requestsPerHost: 3 },
+    });
+    onTestFinished(async () => void (await parted.stop()));
+    const breaks = Array.from({ length: RESETS }, () => randomInt(1, plain.length)).sort((a, b) => a - b);
+    console.info(`resets at ${breaks.join(", ")}`);
+    Object.assign(service.served, { body: plain, isChunked: false, breaks: [...breaks], mostAtOnce: 0 });
+    const sentBefore = service.sentBytes();
+    await must(parted.url, "RequestImage", { id: "parted" });
+    const { volumes } = await must<Volumes>(parted.url, "GetVolume", { id: "images/parted" });
+    expect(readFileSync(volumes[0]?.device ?? "").equals(data)).toBe(true);
+    expect((service.sentBytes() - sentBefore) / plain.length).toBeLessThanOrEqual(MOST_SHARE);
+    expect(service.served.mostAtOnce).toBe(3);
+    const { jobs } = await must<Jobs>(parted.url, "ListJobs", { method: "RequestImage" });
+    expect(jobs[0]?.fetch).toMatchObject({ requests: 5 + RESETS, repeatedBytes: 0 });
+    const text = await (await fetch(`${parted.url}/metrics`)).text();
+    expect(text).toContain(`imagestore_fetch_repeats_total{pool="tank"} ${RESETS}`);
+  });
+
   test.each([true, false])(
     "goes on at the next source, with a digest where it broke and else from the start: digest %s",
     async (hasDigest) => {
@@ -153,9 +177,9 @@ describe("a fetch whose connection breaks again and again", () => {
     // The second request meets another object.
     const { breaks } = service.served;
     service.served.breaks = Object.assign(breaks, {
-      shift: () => {
+      splice: () => {
         service.served.body = Buffer.from(randomBytes(1_000));
-        return Array.prototype.shift.call(breaks);
+        breaks.length = 0;
       },
     });
     const { error } = (await (await requested).json()) as { error: { message: string; data: object } };

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { DatasetName } from "../../src/protocol/storage/names.js";
+import { createHostMemory } from "../../src/protocol/threads/host-slots.js";
 import { compiled } from "../support/in-process.js";
 import { until } from "../support/until.js";
 
@@ -39,7 +40,7 @@ describe("fetches at the same time", () => {
       {
         settings: {
           ...{ fetchConnectMs: 5_000, fetchIdleMs: 20_000 },
-          ca: undefined,
+          ...{ ca: undefined, ranges: 1, atHost: { limit: 100, taken: createHostMemory() } },
           repeats: { attempts: 1, firstDelayMs: 1, mostDelayMs: 1 },
         },
         windowBytes: 1024 * 1024,

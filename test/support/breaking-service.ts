@@ -13,10 +13,12 @@ export interface ServedObject {
   isChunked: boolean;
   /** Whether it answers a Range with 206. */
   hasRanges: boolean;
-  /** A reply breaks where it comes to the first of them, which is then taken away. */
+  /** A reply breaks where it comes to one of them, which is then taken away. 0: at its beginning, wherever that is. */
   breaks: number[];
   /** By a reset, by an end that comes early, or by silence. */
   how: "reset" | "end" | "silence";
+  /** How many replies have been at work at the same time. */
+  mostAtOnce: number;
   /** Answers so many requests with this status instead. */
   refusals: { status: number; headers?: Record<string, string> }[];
 }
@@ -46,13 +48,24 @@ const PIECE_BYTES = 64 * 1024;
 function unsentBytes({ localPort = 0, remotePort = 0 }: Socket): number {
   const hex = (port: number) => port.toString(16).toUpperCase().padStart(4, "0");
   const ends = new RegExp(`:${hex(localPort)} \\w+:${hex(remotePort)} \\w\\w (\\w+):`);
-  return Number.parseInt(ends.exec(readFileSync("/proc/net/tcp", "latin1"))?.[1] ?? "0", 16);
+  const found = ends.exec(readFileSync("/proc/net/tcp", "latin1"))?.[1];
+  // A row may be left out of one look, as others come and go.
+  return found === undefined ? Number.POSITIVE_INFINITY : Number.parseInt(found, 16);
 }
 
 /** A service of one object, whatever its path, whose replies break in the middle. */
 export async function openBreakingService(body: Buffer): Promise<BreakingService> {
   const served: ServedObject = {
-    ...{ body, validator: "etag", isChunked: false, hasRanges: true, breaks: [], how: "reset", refusals: [] },
+    ...{
+      body,
+      validator: "etag",
+      isChunked: false,
+      hasRanges: true,
+      breaks: [],
+      how: "reset",
+      refusals: [],
+      mostAtOnce: 0,
+    },
   };
   const asked: Asked[] = [];
   let sent = 0;
@@ -64,17 +77,19 @@ export async function openBreakingService(body: Buffer): Promise<BreakingService
     return served.validator === "modified" ? { "last-modified": MODIFIED } : {};
   }
 
-  /** Where a request wants the object to begin, if it may have a part of it. */
-  function startOf({ range, ifRange }: Asked): number | undefined {
-    const [, first] = /^bytes=(\d+)-$/.exec(range ?? "") ?? [];
+  /** The part that a request wants, if it may have one. */
+  function partOf({ range, ifRange }: Asked): { start: number; end: number } | undefined {
+    const [, first, last = ""] = /^bytes=(\d+)-(\d*)$/.exec(range ?? "") ?? [];
     const own = Object.values(validatorHeaders());
     if (first === undefined || !served.hasRanges) return undefined;
-    return ifRange === undefined || own.includes(ifRange) ? Number(first) : undefined;
+    if (ifRange !== undefined && !own.includes(ifRange)) return undefined;
+    const total = served.body.length;
+    return { start: Number(first), end: last === "" ? total : Math.min(total, Number(last) + 1) };
   }
 
-  async function send(response: ServerResponse, start: number): Promise<void> {
-    const [next] = served.breaks;
-    const end = next === undefined ? served.body.length : Math.max(start, next);
+  async function send(response: ServerResponse, start: number, wanted: number): Promise<void> {
+    const next = served.breaks.find((at) => at === 0 || (at >= start && at <= wanted));
+    const end = next === undefined ? wanted : Math.max(start, next);
     for (let at = start; at < end; ) {
       const piece = served.body.subarray(at, Math.min(end, at + PIECE_BYTES));
       await new Promise<void>((resolve) => response.write(piece, () => resolve()));
@@ -86,28 +101,32 @@ export async function openBreakingService(body: Buffer): Promise<BreakingService
     const { socket } = response;
     // A reset takes back what has not left this system: that was not fetched.
     if (socket) await until("all has been sent", () => socket.destroyed || unsentBytes(socket) === 0);
-    served.breaks.shift();
+    served.breaks.splice(served.breaks.indexOf(next), 1);
     if (served.how === "reset") response.socket?.resetAndDestroy();
     else if (served.how === "end") response.socket?.destroy();
   }
 
+  let atOnce = 0;
   function answer(request: IncomingMessage, response: ServerResponse): void {
     response.on("error", () => {});
+    served.mostAtOnce = Math.max(served.mostAtOnce, ++atOnce);
+    response.once("close", () => atOnce--);
     const { range, "if-range": ifRange } = request.headers;
     const ask = { range, ifRange: ifRange?.toString() };
     asked.push(ask);
     const refusal = served.refusals.shift();
     if (refusal) return void response.writeHead(refusal.status, refusal.headers).end("not now\n");
-    const start = startOf(ask);
+    const asksFor = partOf(ask);
     const total = served.body.length;
-    if (start !== undefined && start >= total) {
+    const { start, end } = asksFor ?? { start: 0, end: total };
+    if (asksFor && start >= total) {
       response.writeHead(416, { ...validatorHeaders(), "content-range": `bytes */${total}` }).end();
       return;
     }
-    const part = start === undefined ? {} : { "content-range": `bytes ${start}-${total - 1}/${total}` };
-    const length = served.isChunked ? {} : { "content-length": String(total - (start ?? 0)) };
-    response.writeHead(start === undefined ? 200 : 206, { ...validatorHeaders(), ...part, ...length });
-    void send(response, start ?? 0);
+    const part = asksFor && { "content-range": `bytes ${start}-${end - 1}/${total}` };
+    const length = served.isChunked ? {} : { "content-length": String(end - start) };
+    response.writeHead(asksFor ? 206 : 200, { ...validatorHeaders(), ...part, ...length });
+    void send(response, start, end);
   }
 
   const server = createServer(answer);

@@ -18,7 +18,7 @@ export interface FetchState extends FetchProgress {
 }
 
 /** How an image fetch has ended. */
-export interface FetchEnd extends Pick<FetchProgress, "receivedBytes" | "requests" | "repeatedBytes"> {
+export interface FetchEnd extends Pick<FetchProgress, "receivedBytes" | "repeats" | "repeatedBytes"> {
   readonly owner: string;
   /** "ok", or the failure's code. */
   readonly code: string;
@@ -46,9 +46,9 @@ export function createPendingFetch(
     resolve = settle;
   });
   const settle = (outcome: Outcome<FetchReport>) => {
-    const { receivedBytes, requests, repeatedBytes } = readProgress(progress);
+    const { receivedBytes, requests, repeats, repeatedBytes } = readProgress(progress);
     const code = outcome.ok ? "ok" : outcome.failure.code;
-    onEnd({ owner, code, receivedBytes, requests, repeatedBytes });
+    onEnd({ owner, code, receivedBytes, repeats, repeatedBytes });
     resolve(outcome.ok ? outcome : { ...outcome, spent: { requests, bytes: receivedBytes + repeatedBytes } });
   };
   return { owner, order, progress, startedAt: Date.now(), onMoved, settle, settled };

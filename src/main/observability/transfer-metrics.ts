@@ -17,7 +17,7 @@ interface MeasuredFetch {
   /** Its pool. */
   readonly owner: string;
   readonly receivedBytes: number;
-  readonly requests: number;
+  readonly repeats: number;
   readonly repeatedBytes: number;
   readonly startedAt: number;
   readonly lastByteAt: number;
@@ -29,12 +29,12 @@ export interface EndedFetch {
   readonly owner: string;
   readonly code: string;
   readonly receivedBytes: number;
-  readonly requests: number;
+  readonly repeats: number;
   readonly repeatedBytes: number;
 }
 
 /** What all fetches of a pool add up to, those that have ended and those under way. */
-type Summed = (fetch: Pick<MeasuredFetch, "receivedBytes" | "requests" | "repeatedBytes">) => number;
+type Summed = (fetch: Pick<MeasuredFetch, "receivedBytes" | "repeats" | "repeatedBytes">) => number;
 
 const SUMS: readonly (readonly [name: string, help: string, measure: Summed])[] = [
   [
@@ -45,7 +45,7 @@ const SUMS: readonly (readonly [name: string, help: string, measure: Summed])[] 
   [
     "imagestore_fetch_repeats_total",
     "Requests by which image fetches that broke went on, or began anew.",
-    ({ requests }) => Math.max(0, requests - 1),
+    ({ repeats }) => repeats,
   ],
   [
     "imagestore_fetch_repeated_bytes_total",

@@ -11,8 +11,10 @@ export interface FetchProgress {
   readonly lastByteAt: number;
   /** How many bytes the body has as the service says; undefined if it says nothing, and until it does. */
   readonly totalBytes: number | undefined;
-  /** How often the service was asked. */
+  /** How often the service was asked, for all of it or for a part. */
   readonly requests: number;
+  /** How often because an earlier request broke. */
+  readonly repeats: number;
   /** Bytes that came again and were not given on: they are beside `receivedBytes`. */
   readonly repeatedBytes: number;
   /** Which of its alternates it has gone on with, from 1 on; 0: none. */
@@ -28,7 +30,8 @@ const TOTAL = 3;
 const REQUESTS = 4;
 const REPEATED = 5;
 const ALTERNATE = 6;
-const CELLS = 7;
+const REPEATS = 7;
+const CELLS = 8;
 
 /** The memory of a fetch that has not begun. */
 export function createProgressMemory(): SharedArrayBuffer {
@@ -41,7 +44,7 @@ export interface ProgressWriter {
   onLength(totalBytes: number): void;
   /** To be called whenever bytes have come or were given on. */
   onProgress(receivedBytes: number, streamBytes: number): void;
-  onRequest(requests: number): void;
+  onRequest(requests: number, repeats: number): void;
   onRepeated(repeatedBytes: number): void;
   onAlternate(alternate: number): void;
 }
@@ -57,8 +60,9 @@ export function createProgressWriter(memory: SharedArrayBuffer): ProgressWriter 
       cells[RECEIVED] = receivedBytes;
       cells[STREAM] = streamBytes;
     },
-    onRequest: (requests) => {
+    onRequest: (requests, repeats) => {
       cells[REQUESTS] = requests;
+      cells[REPEATS] = repeats;
     },
     onRepeated: (repeatedBytes) => {
       cells[REPEATED] = repeatedBytes;
@@ -73,7 +77,7 @@ export function createProgressWriter(memory: SharedArrayBuffer): ProgressWriter 
 export function readProgress(memory: SharedArrayBuffer): FetchProgress {
   const cells = new Float64Array(memory);
   const [receivedBytes = 0, streamBytes = 0, lastByteAt = 0, total = 0] = cells;
-  const [requests = 0, repeatedBytes = 0, alternate = 0] = cells.subarray(REQUESTS);
+  const [requests = 0, repeatedBytes = 0, alternate = 0, repeats = 0] = cells.subarray(REQUESTS);
   const totalBytes = total === 0 ? undefined : total;
-  return { receivedBytes, streamBytes, lastByteAt, totalBytes, requests, repeatedBytes, alternate };
+  return { receivedBytes, streamBytes, lastByteAt, totalBytes, requests, repeats, repeatedBytes, alternate };
 }

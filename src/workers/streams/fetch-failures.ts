@@ -70,3 +70,16 @@ export function statusFailure({ statusCode, headers }: Reply, url: string): Fail
   const retryAfter = retryAfterOf(headers["retry-after"]);
   return { ok: false, failure: retryAfter === undefined ? failure : { ...failure, retryAfter } };
 }
+
+/** What a service that works may meet now and then. */
+const TRANSIENT: ReadonlySet<string> = new Set([
+  ...["ECONNRESET", "ECONNREFUSED", "EPIPE", "ETIMEDOUT"],
+  ...["EHOSTUNREACH", "ENETUNREACH", "ENETDOWN", "EAI_AGAIN"],
+]);
+
+/** `hasBegun`: bytes came from there before. A service that has never answered is not waited for again and again. */
+export function isTransient(error: unknown, hasBegun: boolean): boolean {
+  if (error instanceof FetchFailure) return error.outcome.failure.code === "image.http_status";
+  if (error instanceof SourceFailure) return error.kind === "silent" && hasBegun;
+  return TRANSIENT.has(codeOf(error));
+}

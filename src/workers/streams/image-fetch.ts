@@ -6,12 +6,14 @@ import { type FailedOutcome, fail, type Outcome, succeed } from "../../protocol/
 import { shownUrl } from "../../protocol/storage/image-hosts.js";
 import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
+import type { HostSlots } from "../../protocol/threads/host-slots.js";
 import type { FetchRepeats } from "../../protocol/threads/streaming-contract.js";
 import { failureOf } from "../processes/command-failures.js";
 import { succeeded } from "../processes/run-command.js";
 import { FetchFailure, transferFailure, wrongSize } from "./fetch-failures.js";
+import { PartedGet } from "./parted-get.js";
 import { receive } from "./receive-command.js";
-import { type Begun, RepeatedGet } from "./repeated-get.js";
+import type { Begun } from "./repeated-get.js";
 import { openUnpacker, PACKED_HEAD_BYTES } from "./unpacker.js";
 
 interface FetchOptions {
@@ -21,6 +23,10 @@ interface FetchOptions {
   /** The fetch fails if no byte arrives for this long. */
   readonly idleMs: number;
   readonly repeats: FetchRepeats;
+  /** How many parts of it are fetched at once; 1: it is fetched as a whole. */
+  readonly ranges: number;
+  /** What limits the requests at one host. */
+  readonly hostSlots?: HostSlots;
   readonly secureContext?: SecureContext | undefined;
   readonly children: ChildTable;
   /** Called when the receiver has taken bytes. */
@@ -33,8 +39,8 @@ interface FetchOptions {
   onProgress?(receivedBytes: number, streamBytes: number): void;
   /** Called with the length of the body as transferred, if the service says it. */
   onLength?(totalBytes: number): void;
-  /** Called before each request, with how many there have been. */
-  onRequest?(requests: number): void;
+  /** Called before each request, with how many there have been, and how many of them because another one broke. */
+  onRequest?(requests: number, repeats: number): void;
   /** Called when bytes have come that had come before, with how many did so far. */
   onRepeated?(repeatedBytes: number): void;
   /** Called when it goes on with an alternate of the order, with which one, from 1 on. */
@@ -50,10 +56,16 @@ const INTERRUPTED = fail("service.interrupted", "the fetch was given up");
  */
 export async function fetchImage(options: FetchOptions): Promise<Outcome<FetchReport>> {
   const { order, signal } = options;
-  const get = new RepeatedGet({
+  let [requests, repeats] = [0, 0];
+  const get = new PartedGet({
     ...options,
-    ...(order.isOnce && { repeats: { ...options.repeats, attempts: 1 } }),
+    ...(order.isOnce && { repeats: { ...options.repeats, attempts: 1 }, ranges: 1 }),
     headers: order.headers,
+    onRequest: (isRepeat) => {
+      requests++;
+      if (isRepeat) repeats++;
+      options.onRequest?.(requests, repeats);
+    },
     ...{ source: order, alternates: order.alternates ?? [] },
     ...{ isChecked: order.digest !== undefined, size: order.size },
   });
@@ -70,7 +82,7 @@ export async function fetchImage(options: FetchOptions): Promise<Outcome<FetchRe
   }
 }
 
-type Pourable = Pick<RepeatedGet, "pour">;
+type Pourable = Pick<PartedGet, "pour">;
 
 /** Writes a body to `way`, and ends it with the body or destroys it. `onIncoming` says why to take no more. */
 function pourInto(

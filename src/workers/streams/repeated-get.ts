@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { codeOf } from "../../protocol/storage/caught-error.js";
-import { fail } from "../../protocol/storage/failures.js";
+import { type FailedOutcome, fail } from "../../protocol/storage/failures.js";
 import { shownUrl } from "../../protocol/storage/image-hosts.js";
 import type { ImageSource } from "../../protocol/storage/operations.js";
 import type { FetchRepeats } from "../../protocol/threads/streaming-contract.js";
-import { FetchFailure, statusFailure, transferFailure, wrongSize } from "./fetch-failures.js";
+import { FetchFailure, isTransient, statusFailure, transferFailure, wrongSize } from "./fetch-failures.js";
 import type { Reply } from "./http-get.js";
-import { openSource, SourceFailure, type SourceOptions } from "./http-source.js";
+import { openSource, type SourceOptions } from "./http-source.js";
 import { differenceOf, factsOf, type ObjectFacts, statedRange } from "./object-facts.js";
 import type { BodyTaker } from "./reply-body.js";
 
@@ -19,8 +18,12 @@ export interface RepeatedGetOptions extends Omit<SourceOptions, "hosts"> {
   readonly isChecked: boolean;
   /** How many bytes the object must have; undefined: any number. */
   readonly size: number | undefined;
-  /** Called before each request, with how many there have been. */
-  onRequest?(count: number): void;
+  /** The only part that is wanted; undefined: all of it. A service without ranges may send all in place of the first. */
+  readonly part?: { readonly start: number; readonly end: number } | undefined;
+  /** What is known of the object before it is asked for: then there is nothing to begin. */
+  readonly known?: ObjectFacts | undefined;
+  /** Called before each request. */
+  onRequest?(isRepeat: boolean): void;
   /** Called when bytes have come that had come before, with how many did so far. */
   onRepeated?(bytes: number): void;
   /** Called when it goes on with an alternate, with which one, from 1 on. */
@@ -37,19 +40,6 @@ export interface Begun {
 const MOST_REQUESTS = 1_000;
 /** A service that wants to be asked later than this is not asked again: the client is told when. */
 const MOST_RETRY_AFTER_S = 60;
-
-/** What a service that works may meet now and then. */
-const TRANSIENT: ReadonlySet<string> = new Set([
-  ...["ECONNRESET", "ECONNREFUSED", "EPIPE", "ETIMEDOUT"],
-  ...["EHOSTUNREACH", "ENETUNREACH", "ENETDOWN", "EAI_AGAIN"],
-]);
-
-/** `hasBegun`: bytes came from there before. A service that has never answered is not waited for again and again. */
-function isTransient(error: unknown, hasBegun: boolean): boolean {
-  if (error instanceof FetchFailure) return error.outcome.failure.code === "image.http_status";
-  if (error instanceof SourceFailure) return error.kind === "silent" && hasBegun;
-  return TRANSIENT.has(codeOf(error));
-}
 
 /**
  * A GET that is repeated where it breaks, and goes on behind the last byte that its reader was given. To
@@ -69,12 +59,15 @@ export class RepeatedGet {
   private toSkip = 0;
   private repeatedBytes = 0;
   private source: ImageSource;
+  private part: RepeatedGetOptions["part"];
   /** How many of the alternates were tried. */
   private tried = 0;
   private readonly closing = new AbortController();
 
   constructor(private readonly options: RepeatedGetOptions) {
     this.source = options.source;
+    this.known = options.known;
+    this.part = options.part;
     if (options.signal.aborted) this.closing.abort(options.signal.reason);
     options.signal.addEventListener("abort", this.onAbort);
   }
@@ -88,11 +81,14 @@ export class RepeatedGet {
   async begin(count: number): Promise<Begun> {
     for (;;) {
       try {
-        const { reply, url } = await this.ask({});
+        const { reply, url } = await this.ask(this.part ? this.rangeOf(this.part) : {});
         const facts = factsOf(reply.statusCode, reply.headers);
         const { size } = this.options;
         if (size !== undefined && facts.length !== undefined && facts.length !== size)
           throw new FetchFailure(wrongSize(String(facts.length), size, url));
+        if (reply.statusCode === 200) this.part = undefined;
+        else if (reply.statusCode !== 206 || statedRange(reply.headers)?.part?.start !== this.start)
+          throw new FetchFailure(fail("image.source_error", `the service sends another part, url: ${url}`));
         const head = await reply.body.first(count);
         this.known = facts;
         return { head, facts };
@@ -102,9 +98,15 @@ export class RepeatedGet {
     }
   }
 
+  /** Whether the service sends a part of the object, as it was asked to. */
+  get isPart(): boolean {
+    return this.part !== undefined;
+  }
+
   /** Hands all of it over, what `begin` has seen included. */
   pour(into: BodyTaker): void {
     if (this.reply) this.attach(this.reply, into);
+    else if (this.known) void this.askForRest(this.known, into).catch((error) => this.goOn(error, into));
   }
 
   close(): void {
@@ -119,7 +121,7 @@ export class RepeatedGet {
     this.reply?.destroy();
     this.requests++;
     this.barren++;
-    options.onRequest?.(this.requests);
+    options.onRequest?.(this.requests > 1);
     const { url: start, hosts } = this.source;
     const opened = await openSource(start, {
       ...options,
@@ -142,11 +144,14 @@ export class RepeatedGet {
         if (rest.length === 0) return done();
         this.barren = 0;
         this.given += rest.length;
+        if (this.given > (this.wanted ?? this.given)) {
+          this.reply?.destroy();
+          return into.onError(new FetchFailure(this.changed("it is longer than it was", this.source.url)));
+        }
         into.onPiece(rest, done);
       },
       onEnd: () => {
-        const length = this.known?.length;
-        if (length === undefined || this.given === length) into.onEnd();
+        if (this.given === (this.wanted ?? this.given)) into.onEnd();
         else void this.goOn(Object.assign(new Error("a part ended early"), { code: "ECONNRESET" }), into);
       },
       onError: (error) => void this.goOn(error, into),
@@ -178,6 +183,22 @@ export class RepeatedGet {
     into.onError(this.toldOfRequests(error));
   }
 
+  private get start(): number {
+    return this.part?.start ?? 0;
+  }
+
+  /** How many bytes the reader is to be given; undefined if that is not known. */
+  private get wanted(): number | undefined {
+    const { part, known } = this;
+    if (!part) return known?.length;
+    return Math.min(part.end, known?.length ?? part.end) - part.start;
+  }
+
+  /** The headers that ask for what is left of a part, or of all. */
+  private rangeOf(part: RepeatedGetOptions["part"]): Readonly<Record<string, string>> {
+    return { range: `bytes=${this.start + this.given}-${part ? part.end - 1 : ""}` };
+  }
+
   /** @returns false if there is no other source. */
   private changeSource(): boolean {
     const next = this.options.alternates[this.tried];
@@ -196,27 +217,30 @@ export class RepeatedGet {
   }
 
   private async askForRest(known: ObjectFacts, into: BodyTaker): Promise<void> {
-    const { given } = this;
+    const at = this.start + this.given;
     const ifRange = known.validator === undefined ? {} : { "if-range": known.validator };
-    const { reply, url } = await this.ask({ range: `bytes=${given}-`, ...ifRange });
+    const { reply, url } = await this.ask({ ...this.rangeOf(this.part), ...ifRange });
     const { statusCode, headers } = reply;
     const facts = factsOf(statusCode, headers);
     const range = statedRange(headers);
-    if (statusCode === 416 && range?.total === given && differenceOf(known, facts) === undefined) {
+    if (statusCode === 416 && range?.total === at && differenceOf(known, facts) === undefined) {
       reply.destroy();
       return into.onEnd();
     }
     const changed = this.changeIn(reply, known, facts);
     if (changed !== undefined) {
       reply.destroy();
-      const where = `at byte ${given}`;
-      throw new FetchFailure(
-        fail("image.source_changed", `the image can't be gone on with ${where}: ${changed}, url: ${url}`),
-      );
+      throw new FetchFailure(this.changed(changed, url));
     }
-    this.toSkip = statusCode === 200 ? given : 0;
+    this.toSkip = statusCode === 200 ? at : 0;
     this.known = { ...known, length: known.length ?? facts.length };
     this.attach(reply, into);
+  }
+
+  private changed(how: string, url: string): FailedOutcome {
+    const where = `at byte ${this.start + this.given}`;
+    const text = `the image can't be gone on with ${where}: ${how}, url: ${shownUrl(url)}`;
+    return fail("image.source_changed", text);
   }
 
   /** Why a reply does not go on with the object; undefined if it does. */
@@ -226,8 +250,11 @@ export class RepeatedGet {
     if (statusCode === 416) return "it has no byte there";
     if (statusCode === 206) {
       const start = statedRange(headers)?.part?.start;
-      return start === this.given ? undefined : `the service sends byte ${start ?? "nobody knows which"}`;
+      return start === this.start + this.given
+        ? undefined
+        : `the service sends byte ${start ?? "nobody knows which"}`;
     }
+    if (this.part) return "the service has no parts of it any more";
     const isSame = known.validator !== undefined && known.validator === now.validator;
     const isChecked = this.options.isChecked || known.digest !== undefined;
     return isSame || isChecked

@@ -15,7 +15,7 @@ import type { DatasetName, PoolName, SnapshotName } from "../../../../src/protoc
 
 const NOTHING_CAME = {
   ...{ receivedBytes: 0, streamBytes: 0, lastByteAt: 0, totalBytes: undefined },
-  ...{ requests: 1, repeatedBytes: 0, alternate: 0 },
+  ...{ requests: 1, repeats: 0, repeatedBytes: 0, alternate: 0 },
 };
 const AT = Date.parse("2026-03-01T12:00:00Z");
 const SECOND = 1_000;

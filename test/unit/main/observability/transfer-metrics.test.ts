@@ -54,7 +54,7 @@ test("bytes of fetches only grow: those of one that ends are counted on, failed 
   const now = Date.now();
   let running = [
     {
-      ...{ owner: "tank", receivedBytes: 500, requests: 1, repeatedBytes: 0 },
+      ...{ owner: "tank", receivedBytes: 500, repeats: 0, repeatedBytes: 0 },
       ...{ startedAt: now - STILL_MS, lastByteAt: 0 },
     },
   ];
@@ -66,8 +66,8 @@ test("bytes of fetches only grow: those of one that ends are counted on, failed 
   const [age = ""] = await values("imagestore_fetch_oldest_seconds");
   expect(Number(age.split(" ")[1])).toBeGreaterThanOrEqual(STILL_MS / 1000);
   running = [];
-  fetched({ owner: "tank", code: "image.unreachable", receivedBytes: 600, requests: 3, repeatedBytes: 7 });
-  fetched({ owner: "tank", code: "ok", receivedBytes: 50, requests: 1, repeatedBytes: 0 });
+  fetched({ owner: "tank", code: "image.unreachable", receivedBytes: 600, repeats: 2, repeatedBytes: 7 });
+  fetched({ owner: "tank", code: "ok", receivedBytes: 50, repeats: 0, repeatedBytes: 0 });
   expect(await bytes()).toEqual(['imagestore_fetched_bytes_total{pool="tank"} 657']);
   expect(await values("imagestore_fetch_repeats_total")).toEqual([
     'imagestore_fetch_repeats_total{pool="tank"} 2',

@@ -77,6 +77,7 @@ function fetch(respond: Handler, asked: Asked = {}): Promise<Outcome<FetchReport
     connectMs: asked.connectMs ?? 5_000,
     idleMs: asked.idleMs ?? 5_000,
     repeats: { attempts: 4, firstDelayMs: 2, mostDelayMs: 20 },
+    ranges: 1,
     children,
     signal: asked.signal ?? new AbortController().signal,
   });

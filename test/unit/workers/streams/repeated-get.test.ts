@@ -8,6 +8,7 @@ import type { Outcome } from "../../../../src/protocol/storage/failures.js";
 import type { DatasetName } from "../../../../src/protocol/storage/names.js";
 import type { FetchReport } from "../../../../src/protocol/storage/operations.js";
 import { createChildMemory, createChildTable } from "../../../../src/protocol/threads/child-table.js";
+import type { HostSlots } from "../../../../src/protocol/threads/host-slots.js";
 import { fetchImage } from "../../../../src/workers/streams/image-fetch.js";
 import { type BreakingService, openBreakingService } from "../../../support/breaking-service.js";
 import { until } from "../../../support/until.js";
@@ -43,6 +44,8 @@ interface Asking {
   readonly command?: readonly string[];
   readonly firstDelayMs?: number;
   readonly alternates?: readonly BreakingService[];
+  readonly ranges?: number;
+  readonly hostSlots?: HostSlots;
 }
 
 const sourceAt = ({ url, host }: BreakingService) => ({ url, hosts: { service: host, sources: [] } });
@@ -57,6 +60,8 @@ function fetch(asking: Asking = {}): Promise<Outcome<FetchReport>> {
       ...(digest !== undefined && { digest }),
     },
     ...{ connectMs: 5_000, idleMs: asking.idleMs ?? 5_000, children },
+    ranges: asking.ranges ?? 1,
+    ...(asking.hostSlots && { hostSlots: asking.hostSlots }),
     repeats: { attempts: asking.attempts ?? 3, firstDelayMs: asking.firstDelayMs ?? 2, mostDelayMs: 50 },
     signal: asking.signal ?? new AbortController().signal,
     onRequest: (count) => {

@@ -135,6 +135,7 @@ describe("an image", () => {
         connectMs: 5_000,
         idleMs: 5_000,
         repeats: { attempts: 1, firstDelayMs: 1, mostDelayMs: 1 },
+        ranges: 1,
         children: createChildTable(createChildMemory()),
         signal: new AbortController().signal,
       });
