@@ -18,7 +18,6 @@ import {
 } from "./verb-parameters.js";
 import { parseCount, parseMoment, parseSwitch } from "./verb-parsers.js";
 
-
 /** Every method of the daemon, as a command. `imagestore call` calls any by its name. */
 export const VERBS: readonly Verb[] = [
   ...verbsOf("image", "images", [

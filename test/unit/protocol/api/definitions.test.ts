@@ -109,7 +109,6 @@ describe("a definition", () => {
     boolean: "expected boolean",
     integer: "expected unsigned 64-bit integer",
     object: "expected object",
-    array: "expected array",
   };
 
   test.each(defined)(
