@@ -224,7 +224,7 @@ export interface Job {
   readonly failure: { readonly code: string; readonly message: string; readonly retryable: boolean } | null;
   /** Whether the same call may be made again without looking first. */
   readonly repeatSafe: boolean;
-  /** Of a RequestImage whose fetch has begun. */
+  /** Of a call that fetches, such as RequestImage, once it has begun. */
   readonly fetch?:
     | { readonly source: string; readonly requests: number; readonly repeatedBytes: number }
     | undefined;

@@ -185,7 +185,7 @@ export const RECORDS: Readonly<Record<string, JsonSchema>> = {
           ),
         },
         [],
-        "Of a RequestImage whose fetch has begun.",
+        "Of a call that fetches, such as RequestImage, once it has begun.",
       ),
       result: {
         type: "object",

@@ -13,11 +13,11 @@ export interface JobProgress {
   readonly bytes: number;
   /** How many there will be; null where that is not known. */
   readonly totalBytes: number | null;
-  /** Of an image fetch that has begun. */
+  /** Of a fetch that has begun. */
   readonly fetch?: JobFetch | undefined;
 }
 
-/** Where a fetch gets an image from. */
+/** Where a fetch gets its bytes from. */
 export interface JobFetch {
   /** The URL that it gets it from now, without password and query. */
   readonly source: string;
