@@ -129,6 +129,8 @@ export class RepeatedGet {
     });
     const { reply } = opened;
     this.reply = reply;
+    // It may have been closed while the reply was on its way here.
+    if (this.closing.signal.aborted) reply.destroy();
     const url = shownUrl(opened.url);
     const { statusCode } = reply;
     if (statusCode === 200 || ("range" in headers && (statusCode === 206 || statusCode === 416)))
