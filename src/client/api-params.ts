@@ -32,6 +32,12 @@ export interface RequestImageParams {
   readonly type?: string | undefined;
   /** The URL to fetch it from, where the configuration allows its host. Else the image service has it. */
   readonly source?: string | undefined;
+  /** Instead of `source`: up to 16 URLs that are tried in order. One that fails for good is left for the next. With a `digest` the next one goes on where it broke, else it begins anew. */
+  readonly sources?: readonly string[] | undefined;
+  /** The SHA-256 that its bytes must have as they are transferred, gzipped or not: `sha256:` and 64 hexadecimal digits, or these alone. Not looked at where the pool has the image. */
+  readonly digest?: string | undefined;
+  /** How many bytes must be transferred; 0 or none for any number. Not looked at where the pool has the image. In bytes. */
+  readonly size?: number | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
   /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */

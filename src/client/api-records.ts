@@ -232,6 +232,10 @@ export interface Job {
   readonly failure: { readonly code: string; readonly message: string; readonly retryable: boolean } | null;
   /** Whether the same call may be made again without looking first. */
   readonly repeatSafe: boolean;
+  /** Of a call that fetches, such as RequestImage, once it has begun. */
+  readonly fetch?:
+    | { readonly source: string; readonly requests: number; readonly repeatedBytes: number }
+    | undefined;
   /** In the answers of GetJob, WaitJob and CancelJob: what its method has answered, if it was asked for with `background` or a key, and is short enough to be kept. */
   readonly result?: Readonly<Record<string, string>> | undefined;
 }
@@ -320,6 +324,7 @@ export type Reason =
   | "image.bad_stream"
   | "image.source_refused"
   | "image.digest_mismatch"
+  | "image.source_changed"
   | "job.not_found"
   | "job.cancelled"
   | "job.not_cancellable"

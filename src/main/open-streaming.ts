@@ -1,8 +1,11 @@
 import type { Logger } from "pino";
 import { type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { PaceSettings } from "../protocol/threads/bulk-contract.js";
+import { createHostMemory } from "../protocol/threads/host-slots.js";
 import { createPace, createPaceMemory, type Pace } from "../protocol/threads/pace.js";
+import type { StreamSettings } from "../protocol/threads/streaming-contract.js";
 import { type Trace, traced } from "../protocol/threads/trace-points.js";
+import { readImageCa } from "./config/image-ca.js";
 import type { Config } from "./config/schema.js";
 import type { BulkDoor, BulkReply } from "./downloads/bulk-handle.js";
 import type { FetchEnd } from "./downloads/pending-fetch.js";
@@ -30,7 +33,8 @@ interface OpenedStreaming {
 
 /**
  * Starts the streaming worker, whose orders from here are trace points, and waits until it listens for
- * bulk downloads, if it is to. Fails as takePort does, and leaves nothing then.
+ * bulk downloads, if it is to. Fails as takePort and readImageCa do, and leaves nothing
+ * then.
  */
 export async function openStreaming(
   config: Config,
@@ -42,8 +46,10 @@ export async function openStreaming(
   const shared = paceSettings(config);
   const pace = shared && createPace(shared.bytesPerSecond, shared.memory);
   const settings = bulkSettings(config, connections, shared);
+  const ca = readImageCa(config.images.caFile);
+  if (!ca.ok) return ca;
   const handle = startStreamingLanes({
-    settings: config.timeouts,
+    settings: fetchSettings(config, ca.value),
     windowBytes: config.limits.streamWindowBytes,
     folder: config.dataDir,
     bulk: settings,
@@ -62,6 +68,18 @@ export async function openStreaming(
   await handle.stop();
   const error = Object.assign(new Error(listening.message), { code: listening.code });
   return listenFailure(error, host, port, "choose another in listen.bulk.port");
+}
+
+/** Before a fetch is repeated: of the first repeat, and of any. */
+const FIRST_DELAY_MS = 500;
+const MOST_DELAY_MS = 30_000;
+
+function fetchSettings({ timeouts, images }: Config, ca: StreamSettings["ca"]): StreamSettings {
+  const { fetchConnectMs, fetchIdleMs } = timeouts;
+  const delays = { firstDelayMs: FIRST_DELAY_MS, mostDelayMs: MOST_DELAY_MS };
+  const { attempts, ranges, requestsPerHost } = images;
+  const atHost = { limit: requestsPerHost, taken: createHostMemory() };
+  return { fetchConnectMs, fetchIdleMs, ca, ranges, atHost, repeats: { attempts, ...delays } };
 }
 
 /** Its connections are downloads, and as many that wait to be answered. */

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import * as comlink from "comlink";
 import { failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { ImageChange } from "../protocol/storage/known-images.js";
-import type { FetchOrder, FetchReport, Operation } from "../protocol/storage/operations.js";
+import type { FetchOrder, FetchOutcome, FetchReport, Operation } from "../protocol/storage/operations.js";
 import type { OutsideNotice } from "../protocol/storage/outside-change.js";
 import type {
   ActorControl,
@@ -161,7 +161,7 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
     order: FetchOrder,
     cancelled: AbortSignal,
     onMoved: () => void = () => {},
-  ): Promise<Outcome<FetchReport>> {
+  ): Promise<FetchOutcome> {
     if (cancelled.aborted) return failed.cancelled;
     const number = ++lastFetch;
     moves.set(number, onMoved);

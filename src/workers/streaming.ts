@@ -1,6 +1,7 @@
 import { internalFailure } from "../protocol/storage/failures.js";
 import { createChildTable } from "../protocol/threads/child-table.js";
 import { createProgressWriter } from "../protocol/threads/fetch-progress.js";
+import { openHostSlots } from "../protocol/threads/host-slots.js";
 import type {
   StreamEvent,
   StreamingReport,
@@ -10,6 +11,7 @@ import type {
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
 import { openBulkListener } from "./streams/bulk-listener.js";
 import { copyStream } from "./streams/copy-stream.js";
+import { sourceTrust } from "./streams/http-source.js";
 import { fetchImage } from "./streams/image-fetch.js";
 import { type Send, startSend } from "./streams/snapshot-send.js";
 
@@ -30,6 +32,9 @@ export default function runStreaming(task: StreamTask): Promise<void> {
   const fetches = new Map<number, AbortController>();
   /** The process of each fetch that has started one, by the id of the fetch. */
   const receivers = new Map<number, number | undefined>();
+
+  const secureContext = sourceTrust(settings.ca);
+  const hostSlots = openHostSlots(settings.atHost.taken, task.atHost, settings.atHost.limit);
 
   const notify = (event: StreamEvent) => {
     trace?.(`event.${event.kind}`);
@@ -55,7 +60,7 @@ export default function runStreaming(task: StreamTask): Promise<void> {
   async function fetch({ id, order, progress }: Extract<StreamOrder, { kind: "fetch" }>): Promise<void> {
     const abort = new AbortController();
     fetches.set(id, abort);
-    const { fetchConnectMs: connectMs, fetchIdleMs: idleMs } = settings;
+    const { fetchConnectMs: connectMs, fetchIdleMs: idleMs, repeats, ranges } = settings;
     let toldAt = 0;
     const onMoved = () => {
       const now = performance.now();
@@ -73,7 +78,7 @@ export default function runStreaming(task: StreamTask): Promise<void> {
     };
     const moving = sender
       ? copyStream({ order: { ...order, sender }, folder, ...shared })
-      : fetchImage({ order, connectMs, idleMs, ...shared });
+      : fetchImage({ order, connectMs, idleMs, repeats, ranges, hostSlots, secureContext, ...shared });
     const outcome = await moving.catch(internalFailure);
     fetches.delete(id);
     receivers.delete(id);

@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { until } from "../support/until.js";
@@ -237,6 +237,88 @@ conformance("Fetching images", "fetches", (subject) => {
       retryable: true,
     });
     await expectNothingOf(`${own}-digest-wrong`, `${own}-loop`, `${own}-silent`);
+  });
+
+  test("of several sources the first that has the image gives it, and all must be allowed", async () => {
+    const source = await openImageService(target.sourcePort);
+    try {
+      const [missing, cut, whole] = ["missing", "cut", "whole"].map((name) => `${own}-sources-${name}`);
+      const urlOf = (id = "") => `${sourceUrl}/images/${id}/download`;
+      source.serve(cut ?? "", broken(stream, stream.length >>> 1));
+      source.serve(whole ?? "", bytes(stream));
+      const id = `${own}-sources`;
+      const all = [urlOf(missing), urlOf(cut), urlOf(whole)];
+      const failure = await server.failure("RequestImage", { id, sources: all.slice(0, 2) });
+      expect(failure.data).toMatchObject({ reason: "image.cut_short", retryable: true });
+      await expectNothingOf(id);
+      const refused = [...all, "http://example.invalid/x"];
+      const refusal = await server.failure("RequestImage", { id, sources: refused });
+      expect(refusal.data).toMatchObject({ reason: "image.source_refused" });
+      const asked = source.requests(missing ?? "");
+      expect(await server.must("RequestImage", { id, type: "kvm", sources: all })).toEqual({
+        images: [complete(id)],
+      });
+      expect(source.requests(missing ?? "")).toBe(asked + 1);
+      const both = await server.failure("RequestImage", { id, source: urlOf(whole), sources: all });
+      expect(both.data).toMatchObject({ reason: "request.invalid", errno: "EINVAL" });
+    } finally {
+      await source.close();
+    }
+  });
+
+  const sha256 = (body: Buffer) => createHash("sha256").update(body).digest("hex");
+
+  test("digest and size of the bytes as transferred are checked, and with others nothing is left", async () => {
+    const gzipped = gzipSync(stream);
+    const digest = sha256(gzipped);
+    const size = gzipped.length;
+    const id = `${own}-expected`;
+    service.serve(id, bytes(gzipped));
+    const wrong = [
+      { digest: sha256(stream) },
+      { digest: `sha256:${sha256(stream)}`, size },
+      { size: size + 1 },
+      { digest, size: stream.length },
+    ];
+    for (const expected of wrong) {
+      const { data } = await server.failure("RequestImage", { id, type: "kvm", ...expected });
+      expect(data).toMatchObject({ reason: "image.digest_mismatch", errno: "EBADMSG", retryable: true });
+    }
+    await expectNothingOf(id);
+    const right = { digest: `sha256:${digest.toUpperCase()}`, size };
+    expect(await server.must("RequestImage", { id, type: "kvm", ...right })).toEqual({
+      images: [complete(id)],
+    });
+    // One that is there is answered as it is.
+    const again = await server.must("RequestImage", { id, type: "kvm", digest: sha256(stream) });
+    expect(again).toEqual({ images: [complete(id)] });
+  });
+
+  test("who asks for an image with another digest while it is fetched is refused", async () => {
+    const id = `${own}-two-digests`;
+    const gate = createGate();
+    service.serve(id, gate.hold(bytes(stream)));
+    const ask = { id, type: "kvm", digest: sha256(stream) };
+    const first = server.must("RequestImage", ask);
+    await until("the fetch begins", () => service.requests(id) > 0);
+    const other = await server.failure("RequestImage", { ...ask, digest: sha256(Buffer.from("other")) });
+    expect(other.message).toContain(`image ${id} is being fetched with another digest`);
+    expect(other.data).toMatchObject({ reason: "dataset.exists", retryable: false });
+    const joined = [server.must("RequestImage", ask), server.must("RequestImage", { id, type: "kvm" })];
+    gate.open();
+    for (const answer of await Promise.all([first, ...joined])) {
+      expect(answer).toEqual({ images: [complete(id)] });
+    }
+    expect(service.requests(id)).toBe(1);
+  });
+
+  test.each([
+    { digest: "sha256:12" },
+    { digest: `sha1:${"1".repeat(64)}` },
+    { size: Number.MAX_SAFE_INTEGER + 1 },
+  ])("what is no digest or size is refused: %j", async (expected) => {
+    const { data } = await server.failure("RequestImage", { id: `${own}-none`, ...expected });
+    expect(data).toMatchObject({ reason: "request.invalid", errno: "EINVAL" });
   });
 
   test("concurrent requests for one image share one fetch", async () => {

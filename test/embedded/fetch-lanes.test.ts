@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { DatasetName } from "../../src/protocol/storage/names.js";
+import { createHostMemory } from "../../src/protocol/threads/host-slots.js";
 import { compiled } from "../support/in-process.js";
 import { until } from "../support/until.js";
 
@@ -37,7 +38,11 @@ describe("fetches at the same time", () => {
     const { startStreamingLanes } = await compiled<Lanes>("main/downloads/streaming-lanes.js");
     streaming = startStreamingLanes(
       {
-        settings: { fetchConnectMs: 5_000, fetchIdleMs: 20_000 },
+        settings: {
+          ...{ fetchConnectMs: 5_000, fetchIdleMs: 20_000 },
+          ...{ ca: undefined, ranges: 1, atHost: { limit: 100, taken: createHostMemory() } },
+          repeats: { attempts: 1, firstDelayMs: 1, mostDelayMs: 1 },
+        },
         windowBytes: 1024 * 1024,
         folder,
         bulk: undefined,

@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Outcome, succeed } from "../../src/protocol/storage/failures.js";
+import { succeed } from "../../src/protocol/storage/failures.js";
 import { childOf, type DatasetName, type PoolName } from "../../src/protocol/storage/names.js";
-import type { FetchOrder, FetchReport, OperationHandlers } from "../../src/protocol/storage/operations.js";
+import type { FetchOrder, FetchOutcome, OperationHandlers } from "../../src/protocol/storage/operations.js";
 import type { NodeSettings } from "../../src/protocol/storage/pool-settings.js";
 import type { CompleteImage, PulledVolume, VolumeRecord } from "../../src/protocol/storage/records.js";
 import type { ActorLog, LogFields, LogLevel } from "../../src/protocol/threads/actor-log.js";
@@ -130,7 +130,7 @@ export function receiveOf(order: FetchOrder): { target: DatasetName; marks: Reco
 export function createMemoryActor(
   zfs: MemoryZfs,
   records: Records,
-  fetch: (order: FetchOrder) => Promise<Outcome<FetchReport>>,
+  fetch: (order: FetchOrder) => Promise<FetchOutcome>,
   around?: Parameters<typeof createDatasetLocks>[0],
   onLocks: (requests: readonly LockRequest[]) => void = () => {},
   peers: NodeSettings["peers"] = {},

@@ -14,6 +14,12 @@ export function checkConfigCommand(): Command {
         const files = readTlsFiles(tls);
         if (!files.ok) exitWithReason(files.failure.message);
       }
+      const { caFile } = config.images;
+      if (caFile !== undefined) {
+        const { readImageCa } = await import("../config/image-ca.js");
+        const ca = readImageCa(caFile);
+        if (!ca.ok) exitWithReason(ca.failure.message);
+      }
       process.stdout.write(`${JSON.stringify(config, null, 2)}\n`);
     });
 }

@@ -6,6 +6,7 @@ import type { EmbeddedSettings, OpenZfsSettings } from "../../protocol/storage/p
 import { MAX_SEND_RATE, MIN_SEND_RATE } from "../../protocol/storage/send-terms.js";
 import { isLoopback } from "../http/loopback.js";
 import { findFolderClashes } from "./folder-clashes.js";
+import { imageSettings } from "./image-settings.js";
 import { clientCertificates, listenTls } from "./listen-tls.js";
 import { peers } from "./peer-settings.js";
 import { findStrayReplications, replication } from "./replication-settings.js";
@@ -233,6 +234,7 @@ export const configSchema = z
     pools: pools.prefault([{ name: "mistify" }]),
     imageService: hostPort.default("image.services.lochness.local"),
     imageSources: z.array(hostPort).default([]),
+    images: imageSettings.prefault({}),
     peers: peers.default({}),
     replication: replication.default([]),
     dnsServers: z.array(z.string().min(1)).default([]),

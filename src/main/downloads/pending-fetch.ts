@@ -1,5 +1,5 @@
 import type { Outcome } from "../../protocol/storage/failures.js";
-import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
+import type { FetchOrder, FetchOutcome, FetchReport } from "../../protocol/storage/operations.js";
 import {
   createProgressMemory,
   type FetchProgress,
@@ -18,7 +18,7 @@ export interface FetchState extends FetchProgress {
 }
 
 /** How an image fetch has ended. */
-export interface FetchEnd extends Pick<FetchProgress, "receivedBytes"> {
+export interface FetchEnd extends Pick<FetchProgress, "receivedBytes" | "repeats" | "repeatedBytes"> {
   readonly owner: string;
   /** "ok", or the failure's code. */
   readonly code: string;
@@ -30,7 +30,7 @@ export interface PendingFetch extends Omit<FetchState, "id" | "latest" | keyof F
   onMoved(): void;
   /** To be called once. */
   settle(outcome: Outcome<FetchReport>): void;
-  readonly settled: Promise<Outcome<FetchReport>>;
+  readonly settled: Promise<FetchOutcome>;
 }
 
 /** `onEnd` is called once, before what waits for `settled` goes on. */
@@ -41,15 +41,16 @@ export function createPendingFetch(
   onEnd: (end: FetchEnd) => void,
 ): PendingFetch {
   const progress = createProgressMemory();
-  let resolve: (outcome: Outcome<FetchReport>) => void = () => {};
-  const settled = new Promise<Outcome<FetchReport>>((settle) => {
+  let resolve: (outcome: FetchOutcome) => void = () => {};
+  const settled = new Promise<FetchOutcome>((settle) => {
     resolve = settle;
   });
   const settle = (outcome: Outcome<FetchReport>) => {
-    const { receivedBytes } = readProgress(progress);
+    const { receivedBytes, requests, repeats, repeatedBytes } = readProgress(progress);
+    const code = outcome.ok ? "ok" : outcome.failure.code;
     // Copies are no image fetches.
-    if (!order.sender) onEnd({ owner, code: outcome.ok ? "ok" : outcome.failure.code, receivedBytes });
-    resolve(outcome);
+    if (!order.sender) onEnd({ owner, code, receivedBytes, repeats, repeatedBytes });
+    resolve(outcome.ok ? outcome : { ...outcome, spent: { requests, bytes: receivedBytes + repeatedBytes } });
   };
   return { owner, order, progress, startedAt: Date.now(), onMoved, settle, settled };
 }

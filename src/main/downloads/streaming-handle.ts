@@ -6,6 +6,7 @@ import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.
 import type { BulkSettings } from "../../protocol/threads/bulk-contract.js";
 import { clearRing, createRingMemory, createRingReader } from "../../protocol/threads/byte-ring.js";
 import { createChildMemory } from "../../protocol/threads/child-table.js";
+import { createHostMemory, giveBackSlots } from "../../protocol/threads/host-slots.js";
 import type {
   StreamEvent,
   StreamingReport,
@@ -113,6 +114,7 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
   const pings = new Map<number, (said: StreamingReport) => void>();
   let restarts = 0;
   const children = createChildMemory();
+  const atHost = createHostMemory();
   /** Kept for reuse: shared memory is freed late, once both threads have collected their garbage. */
   const freeRings: SharedArrayBuffer[] = [];
   /** Set once, by `stop`: a thread that ends afterwards is not replaced. */
@@ -135,7 +137,7 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
     const piscina = createSoloThread("streaming");
     const { port1, port2 } = new MessageChannel();
     port1.on("message", onEvent);
-    const task: StreamTask = { settings, bulk: bulk?.settings(), folder, port: port2, children };
+    const task: StreamTask = { settings, bulk: bulk?.settings(), folder, port: port2, children, atHost };
     const ended = piscina.run(task, { transferList: [port2] }).then(
       () => undefined,
       (error: unknown) => error,
@@ -150,6 +152,7 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
     error: unknown,
   ): Promise<void> {
     ended.port.close();
+    giveBackSlots(settings.atHost.taken, atHost);
     if (stopped) return;
     restarts++;
     // Nobody waits for these answers for long.

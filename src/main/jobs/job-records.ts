@@ -23,7 +23,7 @@ export interface JobFacts {
 const timeText = (at: number | undefined) => (at === undefined ? null : new Date(at).toISOString());
 
 export function runningRecord(job: JobFacts): JobRecord {
-  const { bytes = 0, totalBytes = null, phase = null } = job.lastProgress ?? {};
+  const { bytes = 0, totalBytes = null, phase = null, fetch } = job.lastProgress ?? {};
   const { perSecond } = job;
   const left = totalBytes === null ? undefined : Math.max(0, totalBytes - bytes);
   const hasEta = left !== undefined && perSecond !== undefined && perSecond > 0;
@@ -32,17 +32,18 @@ export function runningRecord(job: JobFacts): JobRecord {
     ...{ phase, bytes, totalBytes },
     bytesPerSecond: perSecond === undefined ? null : Math.round(perSecond),
     etaSeconds: hasEta ? Math.ceil(left / perSecond) : null,
-    ...{ endedAt: null, failure: null },
+    ...{ endedAt: null, failure: null, ...(fetch && { fetch }) },
   });
 }
 
 export function endedRecord(job: JobFacts, failure: Failure | undefined, now: number): JobRecord {
-  const { bytes = 0, totalBytes = null } = job.lastProgress ?? {};
+  const { bytes = 0, totalBytes = null, fetch } = job.lastProgress ?? {};
   return recordOf(job, {
     state: stateAfter(failure),
     ...{ phase: null, bytes, totalBytes, bytesPerSecond: null, etaSeconds: null },
     endedAt: timeText(now),
     failure: failure ? toldFailure(failure) : null,
+    ...(fetch && { fetch }),
   });
 }
 
@@ -73,7 +74,15 @@ function stateAfter(failure: Failure | undefined): JobState {
 
 type Told = Pick<
   JobRecord,
-  "state" | "phase" | "bytes" | "totalBytes" | "bytesPerSecond" | "etaSeconds" | "endedAt" | "failure"
+  | "state"
+  | "phase"
+  | "bytes"
+  | "totalBytes"
+  | "bytesPerSecond"
+  | "etaSeconds"
+  | "endedAt"
+  | "failure"
+  | "fetch"
 >;
 
 /** With its members in the order of docs/api.md. */
@@ -87,5 +96,6 @@ function recordOf({ id, start, createdAt, startedAt }: JobFacts, told: Told): Jo
     createdAt: new Date(createdAt).toISOString(),
     startedAt: timeText(startedAt),
     ...{ endedAt: told.endedAt, failure: told.failure, repeatSafe },
+    ...(told.fetch && { fetch: told.fetch }),
   };
 }

@@ -40,6 +40,7 @@ const jobLine = z.object({
       })
       .nullable(),
     repeatSafe: z.boolean(),
+    fetch: z.object({ source: z.string(), requests: number, repeatedBytes: number }).optional(),
   }),
   result: z.string().optional(),
 });

@@ -1,10 +1,13 @@
 import { isRepeatSafe } from "../../protocol/api/definition.js";
 import { DEFINITIONS } from "../../protocol/api/definitions.js";
 import type { Routed } from "../../protocol/json-rpc/methods/method.js";
-import type { JobProgress } from "../../protocol/storage/job-record.js";
+import { shownUrl } from "../../protocol/storage/image-hosts.js";
+import type { JobFetch, JobProgress } from "../../protocol/storage/job-record.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import { isPull } from "../../protocol/storage/operation-kinds.js";
+import type { FetchOrder } from "../../protocol/storage/operations.js";
 import { copyPartialOf, incomingOf, partialOf } from "../../protocol/storage/partial-name.js";
+import type { FetchProgress } from "../../protocol/threads/fetch-progress.js";
 import { datasetsOf } from "../access/admission.js";
 import type { FetchState } from "../downloads/pending-fetch.js";
 import type { Asker } from "../rpc/node-handlers.js";
@@ -65,6 +68,17 @@ class JobOfCall implements JobStart {
   }
 }
 
+function fetchOf(
+  { url, alternates = [], spent }: FetchOrder,
+  { requests, repeatedBytes, alternate }: FetchProgress,
+): JobFetch {
+  return {
+    source: shownUrl(alternates[alternate - 1]?.url ?? url),
+    requests: requests + (spent?.requests ?? 0),
+    repeatedBytes: repeatedBytes + (spent?.bytes ?? 0),
+  };
+}
+
 /** How far a fetch has come. Undefined until it has begun. */
 function createFetchProgress(
   listFetches: () => readonly FetchState[],
@@ -77,8 +91,10 @@ function createFetchProgress(
     const fetch = listFetches().find((each) => each.owner === pool && targets.includes(each.order.target));
     seen = fetch ?? seen;
     if (!seen) return undefined;
-    const { receivedBytes: bytes, lastByteAt, totalBytes = null } = seen.latest();
-    if (!fetch) return { phase: "finishing", bytes, totalBytes };
-    return { phase: lastByteAt === 0 ? "connecting" : "receiving", bytes, totalBytes };
+    const latest = seen.latest();
+    const { receivedBytes: bytes, lastByteAt, totalBytes = null } = latest;
+    const moved = { bytes, totalBytes, fetch: fetchOf(seen.order, latest) };
+    if (!fetch) return { phase: "finishing", ...moved };
+    return { phase: lastByteAt === 0 ? "connecting" : "receiving", ...moved };
   };
 }

@@ -17,6 +17,8 @@ interface MeasuredFetch {
   /** Its pool. */
   readonly owner: string;
   readonly receivedBytes: number;
+  readonly repeats: number;
+  readonly repeatedBytes: number;
   readonly startedAt: number;
   readonly lastByteAt: number;
 }
@@ -27,7 +29,30 @@ export interface EndedFetch {
   readonly owner: string;
   readonly code: string;
   readonly receivedBytes: number;
+  readonly repeats: number;
+  readonly repeatedBytes: number;
 }
+
+/** What all fetches of a pool add up to, those that have ended and those under way. */
+type Summed = (fetch: Pick<MeasuredFetch, "receivedBytes" | "repeats" | "repeatedBytes">) => number;
+
+const SUMS: readonly (readonly [name: string, help: string, measure: Summed])[] = [
+  [
+    "imagestore_fetched_bytes_total",
+    "Bytes of images that came from their services, those of fetches that failed too.",
+    ({ receivedBytes, repeatedBytes }) => receivedBytes + repeatedBytes,
+  ],
+  [
+    "imagestore_fetch_repeats_total",
+    "Requests by which image fetches that broke went on, or began anew.",
+    ({ repeats }) => repeats,
+  ],
+  [
+    "imagestore_fetch_repeated_bytes_total",
+    "Those of the fetched bytes that had come before.",
+    ({ repeatedBytes }) => repeatedBytes,
+  ],
+];
 
 export interface TransferSources {
   readonly pools: readonly string[];
@@ -88,22 +113,23 @@ export function addTransferMetrics(
     labelNames: ["pool", "code"],
     registers,
   });
-  /** Bytes of the fetches that have ended. */
-  const endedBytes = new Map(pools.map((pool) => [pool, 0]));
-  new Counter({
-    name: "imagestore_fetched_bytes_total",
-    help: "Bytes of images that came from their services, those of fetches that failed too.",
-    labelNames: ["pool"],
-    registers,
-    collect() {
-      this.reset();
-      for (const [pool, bytes] of endedBytes) this.inc({ pool }, bytes);
-      for (const { owner: pool, receivedBytes } of fetches()) this.inc({ pool }, receivedBytes);
-    },
+  const sums = SUMS.map(([name, help, measure]) => {
+    /** Of the fetches that have ended. */
+    const ofEnded = new Map(pools.map((pool) => [pool, 0]));
+    new Counter({
+      ...{ name, help, registers },
+      labelNames: ["pool"],
+      collect() {
+        this.reset();
+        for (const [pool, value] of ofEnded) this.inc({ pool }, value);
+        for (const fetch of fetches()) this.inc({ pool: fetch.owner }, measure(fetch));
+      },
+    });
+    return (fetch: EndedFetch) => ofEnded.set(fetch.owner, (ofEnded.get(fetch.owner) ?? 0) + measure(fetch));
   });
-  return ({ owner: pool, code, receivedBytes }) => {
-    ended.inc({ pool, code });
-    endedBytes.set(pool, (endedBytes.get(pool) ?? 0) + receivedBytes);
+  return (fetch) => {
+    ended.inc({ pool: fetch.owner, code: fetch.code });
+    for (const add of sums) add(fetch);
   };
 }
 

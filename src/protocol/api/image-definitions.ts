@@ -67,6 +67,23 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
           "The URL to fetch it from, where the configuration allows its host. Else the image service has it.",
         ),
       ),
+      sources: optional(
+        listOf(
+          { type: "string" },
+          "Instead of `source`: up to 16 URLs that are tried in order. One that fails for good is left for the next. With a `digest` the next one goes on where it broke, else it begins anew.",
+        ),
+      ),
+      digest: optional(
+        text(
+          "The SHA-256 that its bytes must have as they are transferred, gzipped or not: `sha256:` and 64 hexadecimal digits, or these alone. Not looked at where the pool has the image.",
+        ),
+      ),
+      size: optional(
+        count(
+          "How many bytes must be transferred; 0 or none for any number. Not looked at where the pool has the image.",
+          "bytes",
+        ),
+      ),
       pool,
       ...termsParams,
     },
@@ -76,9 +93,11 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
     answeredBy: "pool",
     failures: {
       "request.missing_field": "`need id`",
-      "request.invalid": "`type` or `source` is too long, or has a control character",
+      "request.invalid":
+        "`type` or `source` is too long, or has a control character; `sources` are too many, or beside a `source`; `digest` or `size` is none",
       "name.invalid": "the id is no component of a name, or too long for the pool",
-      "dataset.exists": "a dataset of this name is no image",
+      "dataset.exists":
+        "a dataset of this name is no image; `… is being fetched with another digest`, or size",
       "pool.no_space": "`no space left on device`",
       "image.source_refused": "the host of the URL, or of a redirect, is not allowed",
       "image.source_not_found": "`unexpected http response code: …`, 404 or 410",
@@ -86,9 +105,12 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
       "image.http_status": "`unexpected http response code: …`, 408, 429 or 5xx",
       "image.unreachable": "nobody answers there",
       "image.cut_short": "the connection ended before the image did",
+      "image.source_changed": "the fetch broke, and the service has another image now",
       "image.bad_stream": "what came is no stream of a volume with a snapshot",
-      "image.digest_mismatch": "what came is not what the service has announced",
+      "image.digest_mismatch":
+        "what came is not what `digest` and `size` say, or what the service has announced",
       "job.cancelled": "`cancelled by a client`",
+      "command.missing": "the image is packed by zstd, which nothing here can unpack",
       "service.overloaded": "`resource temporarily unavailable`: too many fetches wait",
     },
     since: "0.1.0",

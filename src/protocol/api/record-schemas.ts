@@ -190,13 +190,28 @@ export const RECORDS: Readonly<Record<string, JsonSchema>> = {
         ),
       ),
       repeatSafe: flag("Whether the same call may be made again without looking first."),
+      fetch: object(
+        {
+          source: text("The URL that it is fetched from, without password and query."),
+          requests: count(
+            "How often a source was asked: once, and each time that the fetch broke.",
+            "requests",
+          ),
+          repeatedBytes: count(
+            "What came again, or came before it began anew at another source. It is not counted in `bytes`.",
+            "bytes",
+          ),
+        },
+        [],
+        "Of a call that fetches, such as RequestImage, once it has begun.",
+      ),
       result: {
         type: "object",
         description:
           "In the answers of GetJob, WaitJob and CancelJob: what its method has answered, if it was asked for with `background` or a key, and is short enough to be kept.",
       },
     },
-    ["result"],
+    ["fetch", "result"],
     "Work that lasts.",
   ),
   AuditLine: object(

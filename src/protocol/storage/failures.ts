@@ -34,6 +34,7 @@ export const FAILURES = {
   "image.bad_stream": { rpc: 1034, http: 502, errno: "EBADMSG", retryable: false },
   "image.source_refused": { rpc: 1035, http: 403, errno: "EACCES", retryable: false },
   "image.digest_mismatch": { rpc: 1036, http: 502, errno: "EBADMSG", retryable: true },
+  "image.source_changed": { rpc: 1039, http: 502, errno: "ESTALE", retryable: true },
   "job.not_found": { rpc: 1080, http: 404, errno: "ENOENT", retryable: false },
   "job.cancelled": { rpc: 1081, http: 409, errno: "ECANCELED", retryable: false },
   "job.not_cancellable": { rpc: 1082, http: 409, errno: "EBUSY", retryable: false },

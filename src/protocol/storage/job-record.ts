@@ -13,6 +13,18 @@ export interface JobProgress {
   readonly bytes: number;
   /** How many there will be; null where that is not known. */
   readonly totalBytes: number | null;
+  /** Of a fetch that has begun. */
+  readonly fetch?: JobFetch | undefined;
+}
+
+/** Where a fetch gets its bytes from. */
+export interface JobFetch {
+  /** The URL that it gets it from now, without password and query. */
+  readonly source: string;
+  /** How often it has asked: 1, and the repeats, and those of other sources. */
+  readonly requests: number;
+  /** Bytes that came again, or before it began anew. They are not among those that it has moved. */
+  readonly repeatedBytes: number;
 }
 
 /** Work that lasts, as clients see it. Its members are those of its JSON. Times are RFC 3339. */

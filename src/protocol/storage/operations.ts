@@ -1,4 +1,4 @@
-import type { Failure, Outcome } from "./failures.js";
+import type { FailedOutcome, Failure, Outcome } from "./failures.js";
 import type { ImageHosts } from "./image-hosts.js";
 import type { BookmarkName, ComponentId, DatasetName, PoolName, SnapshotName } from "./names.js";
 import type { Page } from "./page.js";
@@ -27,7 +27,14 @@ export interface Operations {
   GetImage: { ask: { id: string }; answer: ImageRecord };
   /** `caller`: for CallerLeft; without it the call waits whatever becomes of its client. */
   RequestImage: {
-    ask: { id: ComponentId; type: string; source: string; caller?: number };
+    ask: {
+      id: ComponentId;
+      type: string;
+      source: string;
+      /** Instead of `source`: several, in the order in which they are tried. */
+      sources?: readonly string[];
+      caller?: number;
+    } & ImageExpectation;
     answer: ImageRecord;
   };
   /** `whenInUse`: one with clones goes into the trash. Without it that is refused. */
@@ -169,6 +176,14 @@ export interface DryRunAnswer<K extends DestroyingName = DestroyingName> {
   readonly destroys: readonly DoomedRecord[];
 }
 
+/** What an image's bytes must be, as they are transferred, gzipped or not. What is left out is not asked for. */
+export interface ImageExpectation {
+  /** Their SHA-256, in hex. */
+  readonly digest?: string;
+  /** How many there are. */
+  readonly size?: number;
+}
+
 /** A tag that volumes must have. */
 export interface TagFilter {
   readonly name: string;
@@ -208,22 +223,40 @@ export interface SendTicket extends SendHold {
   readonly estimatedBytes?: number | undefined;
 }
 
-/** An image fetch, from an actor by way of main to the streaming worker. */
-export interface FetchOrder {
+/** Where an image may be fetched from. */
+export interface ImageSource {
   /** May have a password or a signature: for errors and logs see `shownUrl`. */
   readonly url: string;
   /** The hosts that `url` and its redirects may name. */
   readonly hosts: ImageHosts;
+}
+
+/** What fetches have cost that failed. */
+export interface FetchSpent {
+  readonly requests: number;
+  /** Those that came again included. */
+  readonly bytes: number;
+}
+
+/** An image fetch, from an actor by way of main to the streaming worker. */
+export interface FetchOrder extends ImageSource, ImageExpectation {
+  /**
+   * Where it goes on if its own source fails when the receiver has bytes already, in order. Only with a digest,
+   * which proves that they have the same object.
+   */
+  readonly alternates?: readonly ImageSource[];
+  /** By fetches of the same request from other sources. */
+  readonly spent?: FetchSpent;
   /** The dataset that the stream becomes. */
   readonly target: DatasetName;
   /** The argv of the command that reads the stream from its stdin, such as `zfs receive`. */
   readonly command: readonly string[];
   /** Where the stream comes from a command and not from `url`, which only names it then: a copy. */
   readonly sender?: { readonly command: readonly string[]; readonly totalBytes: number | undefined };
-  /** The SHA-256 that the body as transferred must have, in hex, if it is known. */
-  readonly digest?: string;
   /** Of the request, beside its own; they go along a redirect to the same host. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** It is not repeated where it breaks: whoever orders it goes on in another way. */
+  readonly isOnce?: boolean;
   /** What the stream may be beside a full one of a single snapshot. */
   readonly allows?: StreamAllowance;
 }
@@ -242,6 +275,11 @@ export interface FetchReport {
   /** Bytes of the stream that the command has read. */
   readonly streamBytes: number;
 }
+
+/** How a fetch has ended. `spent`: what one that failed has cost, where that is known. */
+export type FetchOutcome =
+  | { readonly ok: true; readonly value: FetchReport }
+  | (FailedOutcome & { readonly spent?: FetchSpent });
 
 export type OperationHandlers = {
   readonly [K in OperationName]: (ask: Ask<K>) => Promise<Outcome<Answer<K>>>;

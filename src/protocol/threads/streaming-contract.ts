@@ -3,10 +3,26 @@ import type { Failure, Outcome } from "../storage/failures.js";
 import type { FetchOrder, FetchReport } from "../storage/operations.js";
 import type { BulkEvent, BulkOrder, BulkSettings } from "./bulk-contract.js";
 
+/** How a fetch that breaks is repeated. */
+export interface FetchRepeats {
+  /** Requests in a row that bring no byte, until the fetch is given up. 1: it is never repeated. */
+  readonly attempts: number;
+  /** Before each repeat it waits for a random part of this, which doubles with each that brought nothing. */
+  readonly firstDelayMs: number;
+  readonly mostDelayMs: number;
+}
+
 export interface StreamSettings {
   readonly fetchConnectMs: number;
   /** A fetch that receives no byte for this long fails. */
   readonly fetchIdleMs: number;
+  readonly repeats: FetchRepeats;
+  /** How many parts of an image are fetched at once; 1: it is fetched as a whole. */
+  readonly ranges: number;
+  /** How many requests of all threads may run at one host, and the memory in which they are counted. */
+  readonly atHost: { readonly limit: number; readonly taken: SharedArrayBuffer };
+  /** Certificates, PEM, of those that sign for https sources, beside those that Node knows. */
+  readonly ca: readonly string[] | undefined;
 }
 
 /** The only task of a streaming thread. It ends when `port` closes. */
@@ -16,6 +32,8 @@ export interface StreamTask {
   readonly bulk: BulkSettings | undefined;
   /** A folder that the daemon may write to. */
   readonly folder: string;
+  /** Where it counts its own requests; see host-slots.ts. */
+  readonly atHost: SharedArrayBuffer;
   /** Carries StreamOrder to the worker and StreamEvent to main. */
   readonly port: MessagePort;
   /** The memory of a ChildTable: main kills what it lists if the thread crashes. */

@@ -1,4 +1,12 @@
-import { fail, failed, limitReached, type Outcome } from "../../protocol/storage/failures.js";
+import {
+  type FailedOutcome,
+  fail,
+  failed,
+  limitReached,
+  type Outcome,
+  tellAbout,
+} from "../../protocol/storage/failures.js";
+import type { ImageExpectation } from "../../protocol/storage/operations.js";
 import type { CallerLeft } from "../../protocol/threads/actor-contract.js";
 
 /** Fetches an image. `cancelled` is aborted once nobody wants it any more. */
@@ -7,9 +15,10 @@ type Fetch<T> = (cancelled: AbortSignal) => Promise<Outcome<T>>;
 export interface FetchQueue<T> {
   /**
    * Runs `fetch`, or joins a fetch of the same id. Fails at once if the queue is full:
-   * service.overloaded. `caller` is for `leave` and `cancel`; one without a number does neither.
+   * service.overloaded. `caller` is for `leave` and `cancel`; one without a number does neither. Fails
+   * at once if the fetch of that id was asked for without what `expected` names: dataset.exists.
    */
-  request(id: string, fetch: Fetch<T>, caller?: number): Promise<Outcome<T>>;
+  request(id: string, fetch: Fetch<T>, caller?: number, expected?: ImageExpectation): Promise<Outcome<T>>;
   /**
    * A caller has gone. A fetch that waits for its turn and has no other caller leaves the queue,
    * with service.interrupted. One that runs goes on.
@@ -34,6 +43,8 @@ const nobodyWaits = fail("service.interrupted", "the client went before its imag
 interface Flight<T> {
   readonly id: string;
   readonly fetch: Fetch<T>;
+  /** What it is checked against. */
+  readonly expected: ImageExpectation;
   readonly outcome: Promise<Outcome<T>>;
   readonly settle: (outcome: Outcome<T> | Promise<Outcome<T>>) => void;
   /** Those that want it and have a number, each with what answers it before the end. */
@@ -43,13 +54,29 @@ interface Flight<T> {
   readonly cancelling: AbortController;
 }
 
-function createFlight<T>(id: string, fetch: Fetch<T>): Flight<T> {
+function createFlight<T>(id: string, fetch: Fetch<T>, expected: ImageExpectation): Flight<T> {
   let settle: Flight<T>["settle"] = () => {};
   const outcome = new Promise<Outcome<T>>((resolve) => {
     settle = resolve;
   });
   const cancelling = new AbortController();
-  return { id, fetch, outcome, settle, callers: new Map(), isKept: false, cancelling };
+  return { id, fetch, expected, outcome, settle, callers: new Map(), isKept: false, cancelling };
+}
+
+/** Why whoever expects `wanted` can't share a flight: what it brings was not checked against that. */
+function refusalOf(
+  { id, expected }: Pick<Flight<unknown>, "id" | "expected">,
+  wanted: ImageExpectation,
+): FailedOutcome | undefined {
+  for (const field of ["digest", "size"] as const) {
+    if (wanted[field] === undefined || wanted[field] === expected[field]) continue;
+    const had = expected[field] === undefined ? `without a ${field}` : `with another ${field}`;
+    return tellAbout(fail("dataset.exists", `image ${id} is being fetched ${had}`), {
+      ...{ object: `image ${id}`, field, wanted: String(wanted[field]) },
+      found: expected[field] === undefined ? undefined : String(expected[field]),
+    });
+  }
+  return undefined;
 }
 
 /**
@@ -102,10 +129,12 @@ export function createFetchQueue<T>(
     keys: () => flights.keys(),
     has: (id) => flights.has(id),
     counts: () => ({ running, waiting: waiting.size }),
-    request: (id, fetch, caller) => {
+    request: (id, fetch, caller, expected = {}) => {
       const known = flights.get(id);
+      const refusal = known && refusalOf(known, expected);
+      if (refusal) return Promise.resolve(refusal);
       if (!known && running >= maxRunning && waiting.size >= maxWaiting) return Promise.resolve(full);
-      const flight = known ?? createFlight(id, fetch);
+      const flight = known ?? createFlight(id, fetch, expected);
       if (!known) {
         flights.set(id, flight);
         onChange(id, true);

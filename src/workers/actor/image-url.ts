@@ -2,7 +2,7 @@ import { Resolver } from "node:dns/promises";
 import { codeOf, messageOf } from "../../protocol/storage/caught-error.js";
 import { type FailedOutcome, fail, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import { isAllowed } from "../../protocol/storage/image-hosts.js";
-import type { FetchOrder } from "../../protocol/storage/operations.js";
+import type { ImageSource } from "../../protocol/storage/operations.js";
 import type { NodeSettings } from "../../protocol/storage/pool-settings.js";
 
 /** The settings that say where images are fetched from. */
@@ -50,9 +50,6 @@ async function serviceAddress(settings: ImageServiceSettings): Promise<Outcome<s
     return noPort(host, DNS_FAILURES[codeOf(error)] ?? messageOf(error));
   }
 }
-
-/** Where an image is fetched from. */
-export type ImageSource = Pick<FetchOrder, "url" | "hosts">;
 
 /**
  * The URL to fetch an image from: `source`, or `http://IMAGE-SERVICE/images/ID/download` if

@@ -62,6 +62,7 @@ export async function receiveFromPeer(
     url: downloadUrl(peer, plan, zfs.driver === "openzfs"),
     hosts: { service: peer.url.hostname, sources: [] },
     headers: peer.headers,
+    isOnce: true,
     target: into,
     command: zfs.receiveCommand(into, { "imagestore:fetch": runId }, true),
     allows: { increments: plan.base !== undefined, resumed: plan.token !== undefined },

@@ -42,7 +42,7 @@ export function trackedFetches<T>(fetches: FetchQueue<T>, work: Work, what: stri
     counts: fetches.counts,
     leave: fetches.leave,
     cancel: fetches.cancel,
-    request: (id, fetch, caller) => {
+    request: (id, fetch, caller, expected) => {
       /** Ends the wait for the queue, once the fetch of this work runs or another one has ended. */
       let leaveQueue: () => void = () => {};
       const inQueue = new Promise<void>((resolve) => {
@@ -56,6 +56,7 @@ export function trackedFetches<T>(fetches: FetchQueue<T>, work: Work, what: stri
           return fetch(cancelled);
         },
         caller,
+        expected,
       );
       return outcome.finally(leaveQueue);
     },

@@ -1,9 +1,10 @@
 import { type IncomingHttpHeaders, type IncomingMessage, request as sendRequest } from "node:http";
 import { connect, isIP, type LookupFunction, type OnReadOpts, type Socket } from "node:net";
 import { Duplex } from "node:stream";
-import { connect as connectTls } from "node:tls";
+import { connect as connectTls, type SecureContext } from "node:tls";
 import { urlToHttpOptions } from "node:url";
 import { hostOf, portOf } from "../../protocol/storage/url-place.js";
+import { type BodyFraming, framingOf } from "./body-framing.js";
 import { PieceMemory } from "./piece-memory.js";
 import { BodyPieces, type ReplyBody } from "./reply-body.js";
 
@@ -24,6 +25,8 @@ export interface GetOptions {
   readonly idleMs: number;
   readonly signal: AbortSignal;
   readonly lookup: LookupFunction | undefined;
+  /** What the other side's certificate is checked with; undefined: what Node knows. */
+  readonly secureContext?: SecureContext | undefined;
   /** Beside its own. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** The error of a service that was silent for one of these times. */
@@ -32,8 +35,6 @@ export interface GetOptions {
 
 const HEAD_END = Buffer.from("\r\n\r\n");
 const NOTHING: Buffer = Buffer.alloc(0);
-/** How much of a body that node:http reads waits for its reader. */
-const WAITING_BYTES = 1024 * 1024;
 
 /**
  * Sends a GET and follows no redirect. Rejects with what node:net, node:tls or node:http say, or with `silent`, or
@@ -46,11 +47,10 @@ export function getReply(url: URL, options: GetOptions): Promise<Reply> {
 }
 
 /**
- * What comes is the head of a reply, which node:http reads; then the body. `plain`: a body with a length
- * goes from the socket to its reader. node:http would copy each piece of it into new memory. `coded`:
- * node:http reads the body too.
+ * What comes is the head of a reply, which node:http reads; then the body, which goes from the socket to its
+ * reader. node:http would copy each piece of it into new memory, and lose what it holds as the connection breaks.
  */
-type Stage = "head" | "headRead" | "plain" | "coded";
+type Stage = "head" | "headRead" | "body";
 
 /** A request and its reply, on a connection of its own. */
 class Exchange {
@@ -59,18 +59,14 @@ class Exchange {
   private tail = NOTHING;
   /** What came behind the head, and is nobody's yet. */
   private rest = NOTHING;
-  /** Of a plain body: bytes that are still to come. */
-  private left = 0;
+  private framing: BodyFraming | undefined;
+  private isWhole = false;
   /** Whether the socket is not read, for want of somebody who takes more. */
   private isPaused = false;
-  /** Of a coded body. */
-  private reply: IncomingMessage | undefined;
-  /** Bytes of it that its reader has not given back. */
-  private waiting = 0;
   private isOver = false;
   private connecting: NodeJS.Timeout | undefined;
   private readonly memory = new PieceMemory(() => this.goOn());
-  private readonly body = new BodyPieces(() => this.onWanted());
+  private readonly body = new BodyPieces(() => this.goOn());
   private readonly socket: Socket;
   /** The connection as node:http sees it. */
   private readonly wire: Duplex;
@@ -137,10 +133,12 @@ class Exchange {
         return true;
       },
     };
-    const { lookup } = this.options;
+    const { lookup, secureContext } = this.options;
     const to = { host, port: portOf(this.url), onread, ...(lookup && { lookup }) };
     if (!this.isTls) return connect(to);
-    return connectTls({ ...to, ALPNProtocols: ["http/1.1"], ...(isIP(host) === 0 && { servername: host }) });
+    const trust = secureContext && { secureContext };
+    const name = isIP(host) === 0 && { servername: host };
+    return connectTls({ ...to, ALPNProtocols: ["http/1.1"], ...trust, ...name });
   }
 
   /** Takes what has come; its memory is used again. @returns whether more can be taken. */
@@ -151,11 +149,9 @@ class Exchange {
       case "headRead":
         this.rest = Buffer.concat([this.rest, bytes]);
         return false;
-      case "coded":
-        return this.wire.push(Buffer.from(bytes));
-      case "plain":
+      case "body":
         this.memory.hold(bytes);
-        return this.takePlain(bytes, () => this.memory.release(bytes)) && !this.memory.isLow;
+        return this.takeBody(bytes, () => this.memory.release(bytes)) && !this.memory.isLow;
     }
   }
 
@@ -179,12 +175,9 @@ class Exchange {
   private onResponse(reply: IncomingMessage): void {
     reply.on("error", (error) => this.fail(error));
     const { statusCode = 0, headers } = reply;
-    const length = headers["content-length"];
-    const isPlain = statusCode === 200 && length !== undefined && !("transfer-encoding" in headers);
-    if (isPlain) this.left = Number(length);
-    else this.passOn(reply);
+    this.framing = framingOf(headers);
     this.resolve({ statusCode, headers, body: this.body, destroy: () => this.close() });
-    this.afterHead(isPlain ? "plain" : "coded");
+    this.afterHead("body");
   }
 
   /** Once node:http has returned: it must not be given bytes while it tells of others. */
@@ -199,37 +192,33 @@ class Exchange {
 
   /** What came behind the head is in memory of its own. @returns whether more can be taken. */
   private takeRest(rest: Buffer): boolean {
-    if (this.stage === "plain") return this.takePlain(rest, () => {});
+    if (this.stage === "body") return this.takeBody(rest, () => {});
     return rest.length === 0 || this.onBytes(rest);
   }
 
-  /** @returns whether more can be taken. */
-  private takePlain(bytes: Buffer, done: () => void): boolean {
-    const { body } = this;
-    const piece = bytes.subarray(0, this.left);
-    this.left -= piece.length;
-    const isWanted = body.push(piece, done);
-    if (this.left === 0) body.end();
-    return this.left > 0 && isWanted;
-  }
-
-  /** Hands on a body that node:http reads. */
-  private passOn(reply: IncomingMessage): void {
-    this.reply = reply;
-    reply.on("data", (piece: Buffer) => {
-      this.waiting += piece.length;
-      const isWanted = this.body.push(piece, () => {
-        this.waiting -= piece.length;
-        this.onWanted();
+  /** `done` is called once the reader has given back all that is in `bytes`. @returns whether more can be taken. */
+  private takeBody(bytes: Buffer, done: () => void): boolean {
+    if (this.isWhole || !this.framing) {
+      done();
+      return false;
+    }
+    let isWanted = true;
+    /** Pieces that the reader has, and 1 while there may be more of them. */
+    let pieces = 1;
+    const release = () => {
+      if (--pieces === 0) done();
+    };
+    try {
+      this.isWhole = this.framing.take(bytes, (piece) => {
+        pieces++;
+        isWanted = this.body.push(piece, release);
       });
-      if (!isWanted || this.waiting >= WAITING_BYTES) reply.pause();
-    });
-    reply.once("end", () => this.body.end());
-  }
-
-  private onWanted(): void {
-    if (this.waiting < WAITING_BYTES) this.reply?.resume();
-    this.goOn();
+    } catch (error) {
+      this.fail(error);
+    }
+    release();
+    if (this.isWhole) this.body.end();
+    return !this.isWhole && isWanted;
   }
 
   private pause(): void {
@@ -248,8 +237,12 @@ class Exchange {
   /** No more bytes come. */
   private onEnd(): void {
     if (this.isOver) return;
-    if (this.stage !== "plain") this.wire.push(null);
-    else if (this.left > 0) this.fail(Object.assign(new Error("aborted"), { code: "ECONNRESET" }));
+    if (this.stage !== "body") this.wire.push(null);
+    else if (this.isWhole) return;
+    else if (this.framing?.endsWithConnection) {
+      this.isWhole = true;
+      this.body.end();
+    } else this.fail(Object.assign(new Error("aborted"), { code: "ECONNRESET" }));
   }
 
   private fail(error: unknown): void {

@@ -1,6 +1,9 @@
 import { lookup } from "node:dns";
 import { BlockList, isIP, type LookupFunction } from "node:net";
+import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
 import { type ImageHosts, isAllowed, mayBeLocal, shownUrl } from "../../protocol/storage/image-hosts.js";
+import { hostOf, portOf } from "../../protocol/storage/url-place.js";
+import type { HostSlots } from "../../protocol/threads/host-slots.js";
 import { type GetOptions, getReply, type Reply } from "./http-get.js";
 
 /** Why the reply of an image service can't be had. The message is for the client, and has no secret. */
@@ -19,8 +22,18 @@ export class SourceFailure extends Error {
   }
 }
 
-export interface SourceOptions extends Pick<GetOptions, "connectMs" | "idleMs" | "signal" | "headers"> {
+export interface SourceOptions
+  extends Pick<GetOptions, "connectMs" | "idleMs" | "signal" | "headers" | "secureContext"> {
   readonly hosts: ImageHosts;
+  /** Headers that are no secret: they go along every redirect. */
+  readonly openHeaders?: Readonly<Record<string, string>>;
+  /** What limits the requests at one host. */
+  readonly hostSlots?: HostSlots;
+}
+
+/** What https sources are trusted by: `ca`, beside what Node knows. Undefined: that alone. It takes some ms to make. */
+export function sourceTrust(ca: readonly string[] | undefined): SecureContext | undefined {
+  return ca && createSecureContext({ ca: [...rootCertificates, ...ca] });
 }
 
 const MAX_REDIRECTS = 10;
@@ -62,6 +75,22 @@ function mayKnow(url: URL, first: URL): boolean {
   return url.hostname === first.hostname && (url.protocol === "https:" || first.protocol !== "https:");
 }
 
+/** A GET that takes a place at its host until it is destroyed. */
+async function getInTurn(url: URL, options: GetOptions & Pick<SourceOptions, "hostSlots">): Promise<Reply> {
+  const release = await options.hostSlots?.take(`${hostOf(url)}:${portOf(url)}`, options.signal);
+  try {
+    const reply = await getReply(url, options);
+    const destroy = () => {
+      reply.destroy();
+      release?.();
+    };
+    return { ...reply, destroy };
+  } catch (error) {
+    release?.();
+    throw error;
+  }
+}
+
 /**
  * Asks an image source, and follows its redirects. Each hop must be of an allowed host, and no name
  * of a source may lead to this machine or its link.
@@ -77,9 +106,9 @@ export async function openSource(
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
     if (!isAllowed(options.hosts, url))
       throw refuse(url, "the configuration's imageSources does not allow it");
-    const reply = await getReply(url, {
+    const reply = await getInTurn(url, {
       ...options,
-      headers: mayKnow(url, new URL(start)) ? options.headers : undefined,
+      headers: { ...(mayKnow(url, new URL(start)) && options.headers), ...options.openHeaders },
       lookup: mayBeLocal(options.hosts, url) ? undefined : checkedLookup(url),
       silent: (message) => new SourceFailure("silent", message),
     });

@@ -1,5 +1,5 @@
 import { notEmpty } from "../option-parsers.js";
-import { parseBlockSize, parseDisk, parseSize, parseTag } from "./verb-parsers.js";
+import { parseBlockSize, parseByteCount, parseDisk, parseEach, parseSize, parseTag } from "./verb-parsers.js";
 
 /** A part of a command that fills a member of the request. */
 export interface Parameter {
@@ -46,4 +46,15 @@ export const disk: Parameter = {
   ...text("disks", "--disk <disk>", "size=SIZE or image=IMAGE; once for each disk, in their order"),
   parse: parseDisk,
 };
+/** What a RequestImage may say of its image. */
+export const imageRequest: readonly Parameter[] = [
+  text("type", "--type <type>", "kvm or container, or what the image service says"),
+  text("source", "--source <url>", "fetch it from there"),
+  {
+    ...text("sources", "--sources <url>", "instead of --source: once for each, tried in order"),
+    parse: parseEach,
+  },
+  text("digest", "--digest <sha256>", "of its bytes as they are transferred: else it is refused"),
+  { ...text("size", "--size <bytes>", "how many bytes must be transferred"), parse: parseByteCount },
+];
 export const job = text("id", "<job>", "the job's id");

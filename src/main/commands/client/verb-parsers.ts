@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from "commander";
+import { notEmpty } from "../option-parsers.js";
 
 const UNIT_MIB: Readonly<Record<string, number>> = { m: 1, g: 1024, t: 1024 ** 2, p: 1024 ** 3 };
 
@@ -64,6 +65,18 @@ export function parseMoment(value: string): string {
 export function parseCount(value: string): number {
   if (/^[1-9]\d{0,8}$/.test(value)) return Number(value);
   throw new InvalidArgumentError("must be a number from 1 on");
+}
+
+/** A text beside those before it. */
+export function parseEach(value: string, before: unknown): string[] {
+  const texts: string[] = Array.isArray(before) ? before : [];
+  return [...texts, notEmpty(value)];
+}
+
+export function parseByteCount(value: string): number {
+  const bytes = /^[1-9]\d{0,15}$/.test(value) ? Number(value) : Number.NaN;
+  if (Number.isSafeInteger(bytes)) return bytes;
+  throw new InvalidArgumentError("must be a number of bytes");
 }
 
 /** A tag beside those before it. */

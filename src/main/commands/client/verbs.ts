@@ -1,10 +1,8 @@
 import { DATASET_VERBS } from "./dataset-verbs.js";
 import { TRANSFER_VERBS } from "./transfer-verbs.js";
 import { type Verb, verbsOf } from "./verb.js";
-import { disk, dryRun, flag, guest, image, job, needed, text } from "./verb-parameters.js";
+import { disk, dryRun, flag, guest, image, imageRequest, job, needed, text } from "./verb-parameters.js";
 import { parseCount, parseDuration, parseMoment, parseQuota } from "./verb-parsers.js";
-
-const type = "kvm or container, or what the image service says";
 
 /** Every method of the daemon, as a command. `imagestore call` calls any by its name. */
 export const VERBS: readonly Verb[] = [
@@ -26,7 +24,7 @@ export const VERBS: readonly Verb[] = [
       summary: "fetch an image from the image service, and wait until it is complete",
       arguments: [image],
       lasts: true,
-      options: [text("type", "--type <type>", type), text("source", "--source <url>", "fetch it from there")],
+      options: imageRequest,
     },
     {
       name: "delete",

@@ -1,13 +1,13 @@
 import { fail, failed, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
 import { MAX_NAME_BYTES, parseComponentId } from "../../storage/names.js";
-import type { Operation } from "../../storage/operations.js";
+import type { ImageExpectation, Operation } from "../../storage/operations.js";
 import { makePage } from "../../storage/page.js";
 import type { ImageRecord } from "../../storage/records.js";
 import { mibFromBytes } from "../../storage/units.js";
 import { isPropertyText, MAX_PROPERTY_CHARACTERS } from "../../storage/volume-settings.js";
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
-import { boolean, string, struct, uint64 } from "../params.js";
+import { arrayOf, boolean, string, struct, uint64 } from "../params.js";
 import { dryRunField } from "./dry-run.js";
 import { change, destroying, type Method, method } from "./method.js";
 import { pageFields } from "./paging.js";
@@ -25,8 +25,35 @@ const needLimit = tellAbout(fail("request.missing_field", "need olderThanSeconds
 const WHEN_IN_USE: readonly string[] = ["", "refuse"];
 const changeShape = { ...shape, request: struct({ ...fields, ...termsFields }) } as const;
 
+interface ImageRequest {
+  readonly id: string;
+  readonly type: string;
+  readonly source: string;
+  readonly sources: readonly string[];
+  readonly digest: string;
+  readonly size: bigint;
+}
+
+const MOST_SOURCES = 16;
+
+function invalid(field: string, wanted: string): Outcome<never> {
+  return tellAbout(fail("request.invalid", `${field}: expected ${wanted}`), { field, wanted });
+}
+
+/** What the bytes must be. An empty digest and a size of 0 ask for nothing. */
+function readExpectation({ digest, size }: ImageRequest): Outcome<ImageExpectation> {
+  const [, hex] = /^(?:sha256:)?([0-9a-f]{64})$/i.exec(digest) ?? [];
+  if (digest !== "" && hex === undefined) return invalid("digest", "sha256: and 64 hexadecimal digits");
+  if (size > Number.MAX_SAFE_INTEGER) return invalid("size", `at most ${Number.MAX_SAFE_INTEGER} bytes`);
+  return succeed({
+    ...(hex !== undefined && { digest: hex.toLowerCase() }),
+    ...(size > 0n && { size: Number(size) }),
+  });
+}
+
 /** Checks a RequestImage. `type` and `source` become properties of the image's volume. */
-function planRequest({ id, type, source }: { id: string; type: string; source: string }): Outcome<Operation> {
+function planRequest(request: ImageRequest): Outcome<Operation> {
+  const { id, type, source, sources } = request;
   if (id === "") return failed.needImageId;
   const checked = parseComponentId(id);
   if (!checked.ok) return checked;
@@ -37,7 +64,20 @@ function planRequest({ id, type, source }: { id: string; type: string; source: s
       `${field}: expected at most ${MAX_PROPERTY_CHARACTERS} printable characters`,
     );
   }
-  return succeed({ op: "RequestImage", id: checked.value, type, source });
+  const isBoth = source !== "" && sources.length > 0;
+  if (
+    isBoth ||
+    sources.length > MOST_SOURCES ||
+    !sources.every((each) => each !== "" && isPropertyText(each))
+  )
+    return invalid(
+      "sources",
+      `at most ${MOST_SOURCES} URLs of ${MAX_PROPERTY_CHARACTERS} printable characters, and no source beside them`,
+    );
+  const expected = readExpectation(request);
+  if (!expected.ok) return expected;
+  const several = sources.length > 0 && { sources };
+  return succeed({ op: "RequestImage", id: checked.value, type, source, ...several, ...expected.value });
 }
 
 /** Plans an operation on an image that there may be. A longer text than a name is not carried on. */
@@ -96,7 +136,8 @@ export function imageMethods(): readonly Method[] {
       encode: encodeOne,
     }),
     change({
-      ...changeShape,
+      struct: shape.struct,
+      request: struct({ ...fields, ...termsFields, sources: arrayOf(string), digest: string, size: uint64 }),
       operation: "RequestImage",
       role: "operate",
       plan: (request, pools) => inPool(pools, request, () => planRequest(request)),

@@ -1,6 +1,5 @@
-import type { Outcome } from "../../../protocol/storage/failures.js";
 import type { DatasetName, PoolName } from "../../../protocol/storage/names.js";
-import type { FetchOrder, FetchReport } from "../../../protocol/storage/operations.js";
+import type { FetchOrder, FetchOutcome } from "../../../protocol/storage/operations.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
 import type { Zfs } from "../../drivers/driver.js";
 import type { DatasetLocks } from "../dataset-locks.js";
@@ -21,5 +20,5 @@ export interface ActorContext {
    * Lets the streaming worker fetch an image, until `cancelled` is aborted. `onMoved` is called now and
    * then while bytes move.
    */
-  fetch(order: FetchOrder, cancelled: AbortSignal, onMoved?: () => void): Promise<Outcome<FetchReport>>;
+  fetch(order: FetchOrder, cancelled: AbortSignal, onMoved?: () => void): Promise<FetchOutcome>;
 }

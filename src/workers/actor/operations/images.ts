@@ -1,4 +1,12 @@
-import { fail, failed, internalFailure, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import {
+  FAILURES,
+  type Failure,
+  fail,
+  failed,
+  internalFailure,
+  type Outcome,
+  succeed,
+} from "../../../protocol/storage/failures.js";
 import { shownUrl } from "../../../protocol/storage/image-hosts.js";
 import { getImage, listImages } from "../../../protocol/storage/known-images.js";
 import {
@@ -10,7 +18,15 @@ import {
   type SnapshotName,
   snapshotNameOf,
 } from "../../../protocol/storage/names.js";
-import type { Ask, OperationHandlers } from "../../../protocol/storage/operations.js";
+import type {
+  Ask,
+  FetchOrder,
+  FetchOutcome,
+  FetchSpent,
+  ImageExpectation,
+  ImageSource,
+  OperationHandlers,
+} from "../../../protocol/storage/operations.js";
 import { partialOf } from "../../../protocol/storage/partial-name.js";
 import type { CompleteImage, ImageRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
@@ -31,6 +47,26 @@ type ImageOperations = Pick<
 /** The name of a snapshot once it is one of `volume`. */
 function snapshotIn(volume: DatasetName, snapshot: DatasetInfo): SnapshotName {
   return renamedSnapshot(snapshotNameOf(snapshot), volume);
+}
+
+function expectationOf({ digest, size }: ImageExpectation): ImageExpectation {
+  return { ...(digest !== undefined && { digest }), ...(size !== undefined && { size }) };
+}
+
+function added({ requests, bytes }: FetchSpent, fetched: FetchOutcome): FetchSpent {
+  const more = fetched.ok
+    ? { requests: 1, bytes: fetched.value.receivedBytes }
+    : (fetched.spent ?? { requests: 1, bytes: 0 });
+  return { requests: requests + more.requests, bytes: bytes + more.bytes };
+}
+
+/** Why no source had the image: one reason that a repeat may mend, if there is any, and all of them as its detail. */
+function failureOfAll(failures: readonly Failure[]): Failure {
+  const failure = failures.find(({ code }) => FAILURES[code].retryable) ?? failures.at(-1);
+  if (!failure) return internalFailure(new Error("no source")).failure;
+  if (failures.length === 1) return failure;
+  const reasons = failures.map(({ code, message }) => `${code}: ${message}`);
+  return { ...failure, detail: `none of ${failures.length} sources: ${reasons.join("; ")}` };
 }
 
 export function imageOperations(
@@ -104,9 +140,11 @@ export function imageOperations(
   }
 
   async function fetchImage(
-    { id, type, source }: Ask<"RequestImage">,
+    ask: Ask<"RequestImage">,
+    expected: ImageExpectation,
     cancelled: AbortSignal,
   ): Promise<Outcome<CompleteImage>> {
+    const { id, type } = ask;
     const partial = partialOf(pool, id);
     if (partial.length > MAX_NAME_BYTES) return fail("name.invalid", "invalid id: too long for this pool");
     const volume = childOf(pool, `images/${id}`);
@@ -117,30 +155,55 @@ export function imageOperations(
     const adopted = existing.value ? await adopt(id, type, volume) : succeed(undefined);
     if (!adopted.ok) return adopted;
     if (adopted.value) return succeed(adopted.value);
-    const from = await imageUrl(service, id, source);
-    if (!from.ok) return from;
-    const marks = {
-      "imagestore:fetch": runId,
-      "imagestore:type": type,
-      "imagestore:source": shownUrl(from.value.url),
-    };
+    const sources = await sourcesOf(ask);
+    if (!sources.ok) return sources;
     const partialTree: LockRequest = { name: partial, mode: "tree" };
     if (leftover.value) {
       const removed = await locks.with([partialTree], () => removeLeftover(partial));
       if (!removed.ok) return removed;
     }
-    // No lock during the transfer, which may take hours: all changes above it would wait. The
-    // queue lets one fetch of an image run at a time, and no request can name the partial.
-    const command = zfs.receiveCommand(partial, marks);
-    const order = { ...from.value, target: partial, command };
-    const fetched = await context.fetch(order, cancelled).catch(internalFailure);
-    return locks.with([partialTree, { name: volume, mode: "tree" }], async () => {
-      const publishing = fetched.ok ? publish(id, type, partial, volume) : Promise.resolve(fetched);
-      // An exception leaves a partial as a failure does.
-      const published = await publishing.catch(internalFailure);
-      if (!published.ok) await removePartial(partial);
-      return published;
-    });
+    const failures: Failure[] = [];
+    let spent: FetchSpent = { requests: 0, bytes: 0 };
+    for (const [at, source] of sources.value.entries()) {
+      const marks = {
+        "imagestore:fetch": runId,
+        "imagestore:type": type,
+        "imagestore:source": shownUrl(source.url),
+        ...(expected.digest === undefined ? {} : { "imagestore:digest": `sha256:${expected.digest}` }),
+      };
+      // No lock during the transfer, which may take hours: all changes above it would wait. The
+      // queue lets one fetch of an image run at a time, and no request can name the partial.
+      const command = zfs.receiveCommand(partial, marks);
+      const others = expected.digest === undefined ? [] : sources.value.slice(at + 1);
+      const order: FetchOrder = {
+        ...{ ...source, ...expected, target: partial, command },
+        ...(others.length > 0 && { alternates: others }),
+        ...(at > 0 && { spent }),
+      };
+      const fetched: FetchOutcome = await context.fetch(order, cancelled).catch(internalFailure);
+      const published = await locks.with([partialTree, { name: volume, mode: "tree" }], async () => {
+        const publishing = fetched.ok ? publish(id, type, partial, volume) : Promise.resolve(fetched);
+        // An exception leaves a partial as a failure does.
+        const outcome = await publishing.catch(internalFailure);
+        if (!outcome.ok) await removePartial(partial);
+        return outcome;
+      });
+      if (published.ok || !published.failure.code.startsWith("image.")) return published;
+      failures.push(published.failure);
+      spent = added(spent, fetched);
+    }
+    return { ok: false, failure: failureOfAll(failures) };
+  }
+
+  /** Where a request wants its image from. Fails as imageUrl does, for any of several sources. */
+  async function sourcesOf({ id, source, sources }: Ask<"RequestImage">): Promise<Outcome<ImageSource[]>> {
+    const found: ImageSource[] = [];
+    for (const each of sources ?? [source]) {
+      const from = await imageUrl(service, id, each);
+      if (!from.ok) return from;
+      found.push(from.value);
+    }
+    return succeed(found);
   }
 
   /** Destroys what an earlier fetch has left. Fails: dataset.exists if it has no mark of ours. */
@@ -180,7 +243,8 @@ export function imageOperations(
         await records.markUsed(id);
         return succeed(image.value);
       }
-      return fetches.request(id, (cancelled) => fetchImage(ask, cancelled), caller);
+      const expected = expectationOf(ask);
+      return fetches.request(id, (cancelled) => fetchImage(ask, expected, cancelled), caller, expected);
     },
 
     async DeleteImage({ id, whenInUse }) {

@@ -13,6 +13,10 @@ import {
 } from "../../../../src/main/diagnosis/text-layout.js";
 import type { DatasetName, PoolName, SnapshotName } from "../../../../src/protocol/storage/names.js";
 
+const NOTHING_CAME = {
+  ...{ receivedBytes: 0, streamBytes: 0, lastByteAt: 0, totalBytes: undefined },
+  ...{ requests: 1, repeats: 0, repeatedBytes: 0, alternate: 0 },
+};
 const AT = Date.parse("2026-03-01T12:00:00Z");
 const SECOND = 1_000;
 const MIB = 1_048_576;
@@ -135,11 +139,8 @@ const full: Diagnosis = {
         id: 5,
         owner: "tank",
         startedAt: AT - 20 * SECOND,
-        totalBytes: undefined,
-        receivedBytes: 0,
-        streamBytes: 0,
-        lastByteAt: 0,
-        latest: () => ({ receivedBytes: 0, streamBytes: 0, lastByteAt: 0, totalBytes: undefined }),
+        ...NOTHING_CAME,
+        latest: () => NOTHING_CAME,
       },
       order: {
         url: "https://agent:image-secret@images.example/golden?signature=query-secret",

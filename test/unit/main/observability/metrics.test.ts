@@ -33,7 +33,7 @@ test("docs/operations.md has all metrics with their labels, and no others", asyn
   });
   metrics.observe({ method: "GetImage", pool: "tank", code: "ok", ms: 1 });
   metrics.spawned("tank", 1);
-  metrics.fetched({ owner: "tank", code: "ok", receivedBytes: 1 });
+  metrics.fetched({ owner: "tank", code: "ok", receivedBytes: 1, repeats: 0, repeatedBytes: 0 });
   const { text } = await metrics.render();
   const told = new Map<string, Set<string>>();
   const names = [...text.matchAll(/^# TYPE (imagestore_\w+)/gm)].map(([, name = ""]) => name);

@@ -52,7 +52,12 @@ test("downloads are told by path and phase, and those that stand still by what t
 
 test("bytes of fetches only grow: those of one that ends are counted on, failed or not", async () => {
   const now = Date.now();
-  let running = [{ owner: "tank", receivedBytes: 500, startedAt: now - STILL_MS, lastByteAt: 0 }];
+  let running = [
+    {
+      ...{ owner: "tank", receivedBytes: 500, repeats: 0, repeatedBytes: 0 },
+      ...{ startedAt: now - STILL_MS, lastByteAt: 0 },
+    },
+  ];
   const { fetched, values } = metricsOf({ fetches: () => running });
   const bytes = () => values("imagestore_fetched_bytes_total");
   expect(await bytes()).toEqual(['imagestore_fetched_bytes_total{pool="tank"} 500']);
@@ -61,9 +66,15 @@ test("bytes of fetches only grow: those of one that ends are counted on, failed 
   const [age = ""] = await values("imagestore_fetch_oldest_seconds");
   expect(Number(age.split(" ")[1])).toBeGreaterThanOrEqual(STILL_MS / 1000);
   running = [];
-  fetched({ owner: "tank", code: "image.unreachable", receivedBytes: 600 });
-  fetched({ owner: "tank", code: "ok", receivedBytes: 50 });
-  expect(await bytes()).toEqual(['imagestore_fetched_bytes_total{pool="tank"} 650']);
+  fetched({ owner: "tank", code: "image.unreachable", receivedBytes: 600, repeats: 2, repeatedBytes: 7 });
+  fetched({ owner: "tank", code: "ok", receivedBytes: 50, repeats: 0, repeatedBytes: 0 });
+  expect(await bytes()).toEqual(['imagestore_fetched_bytes_total{pool="tank"} 657']);
+  expect(await values("imagestore_fetch_repeats_total")).toEqual([
+    'imagestore_fetch_repeats_total{pool="tank"} 2',
+  ]);
+  expect(await values("imagestore_fetch_repeated_bytes_total")).toEqual([
+    'imagestore_fetch_repeated_bytes_total{pool="tank"} 7',
+  ]);
   expect(await values("imagestore_fetches_ended_total")).toEqual([
     'imagestore_fetches_ended_total{pool="tank",code="image.unreachable"} 1',
     'imagestore_fetches_ended_total{pool="tank",code="ok"} 1',

@@ -103,6 +103,31 @@ describe("the queue of fetches", () => {
     await expect(second).resolves.toEqual(succeed("b"));
   });
 
+  test("who expects other bytes than the fetch was asked for is refused at once, and others join it", async () => {
+    const queue = createFetchQueue<string>(1, 1);
+    const landings: ((outcome: Outcome<string>) => void)[] = [];
+    const request = (id: string, expected: { digest?: string; size?: number }) =>
+      queue.request(id, () => new Promise((land) => landings.push(land)), undefined, expected);
+    const joining = [request("a", { digest: "1", size: 5 }), request("a", {}), request("a", { digest: "1" })];
+    joining.push(request("a", { size: 5 }));
+    const refused = [request("a", { digest: "2" }), request("a", { digest: "1", size: 6 })];
+    for (const [at, field] of ["digest", "size"].entries()) {
+      await expect(refused[at]).resolves.toMatchObject({
+        failure: { code: "dataset.exists", message: `image a is being fetched with another ${field}` },
+      });
+    }
+    // The same for one that waits, and was asked for without a digest.
+    joining.push(request("b", {}));
+    await expect(request("b", { digest: "1" })).resolves.toMatchObject({
+      failure: { code: "dataset.exists", message: "image b is being fetched without a digest" },
+    });
+    for (let landed = 0; landed < 2; landed++) {
+      await turn();
+      landings.shift()?.(succeed("landed"));
+    }
+    expect(await Promise.all(joining)).toEqual(joining.map(() => succeed("landed")));
+  });
+
   test("those who wait start in the order they came", async () => {
     const { flights, request } = controlled(1, 10);
     const answers = ["a", "b", "c", "d"].map(request);

@@ -4,6 +4,7 @@ import { fail, type Outcome, succeed } from "../../../../src/protocol/storage/fa
 import type { ComponentId, DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
 import type {
   FetchOrder,
+  FetchOutcome,
   FetchReport,
   Operation,
   OperationHandlers,
@@ -45,7 +46,7 @@ const goodFetch =
 interface Options {
   readonly capacity?: bigint;
   readonly images?: readonly string[];
-  readonly fetch?: (zfs: MemoryZfs) => (order: FetchOrder) => Promise<Outcome<FetchReport>>;
+  readonly fetch?: (zfs: MemoryZfs) => (order: FetchOrder) => Promise<FetchOutcome>;
 }
 
 function image(id: string): CompleteImage {
@@ -809,6 +810,90 @@ describe("requesting an image", () => {
     expect(Object.keys(actor.zfs.state()).filter((name) => name.includes(".partial"))).toEqual([]);
     expect(await actor.handlers.RequestImage(request)).toEqual(succeed(image("new")));
     expect(fetches).toBe(1);
+  });
+
+  test("asks for the bytes of a digest, and notes that with the image", async () => {
+    const orders: FetchOrder[] = [];
+    const { handlers } = start({
+      fetch: (zfs) => (order) => {
+        orders.push(order);
+        return goodFetch(zfs)(order);
+      },
+    });
+    const digest = "ab".repeat(32);
+    expect(await handlers.RequestImage({ ...request, digest, size: 5 })).toMatchObject({ ok: true });
+    expect(orders).toMatchObject([{ digest, size: 5 }]);
+    expect(orders.map(receiveOf)).toMatchObject([{ marks: { "imagestore:digest": `sha256:${digest}` } }]);
+  });
+
+  describe("with several sources", () => {
+    const sources = ["http://mirror.example/a", "http://mirror.example/b?key=1", "http://mirror.example/c"];
+    const asked = { ...request, sources };
+
+    function startWith(fetchFrom: (order: FetchOrder, zfs: MemoryZfs) => Promise<FetchOutcome>) {
+      const orders: FetchOrder[] = [];
+      const actor = start({
+        fetch: (zfs) => (order) => {
+          orders.push(order);
+          return fetchFrom(order, zfs);
+        },
+      });
+      return { ...actor, orders };
+    }
+
+    test("is taken from the first that has it, and that is noted", async () => {
+      const { handlers, zfs, orders } = startWith(async (order, pool) => {
+        if (order.url.endsWith("/b?key=1")) return goodFetch(pool)(order);
+        pool.receive(receiveOf(order).target, { type: "volume", size: IMAGE_BYTES, snapshots: [] }, {});
+        return { ...fail("image.cut_short", "cut short"), spent: { requests: 4, bytes: 70 } };
+      });
+      expect(await handlers.RequestImage(asked)).toEqual(succeed(image("new")));
+      expect(orders.map(({ url }) => url)).toEqual(sources.slice(0, 2));
+      expect(orders.map(({ spent }) => spent)).toEqual([undefined, { requests: 4, bytes: 70 }]);
+      expect(orders.map(({ alternates }) => alternates)).toEqual([undefined, undefined]);
+      expect(receiveOf(orders[1] as FetchOrder).marks["imagestore:source"]).toBe("http://mirror.example/b?…");
+      expect(Object.keys(zfs.state()).filter((name) => name.includes(".partial"))).toEqual([]);
+    });
+
+    test("may go on from those that follow where a digest proves the bytes", async () => {
+      const { handlers, orders } = startWith((order, zfs) => goodFetch(zfs)(order));
+      await handlers.RequestImage({ ...asked, digest: "ab".repeat(32) });
+      expect(orders[0]?.alternates?.map(({ url }) => url)).toEqual(sources.slice(1));
+    });
+
+    test("fails with a reason that a repeat may mend, and tells all", async () => {
+      const codes = ["image.source_not_found", "image.unreachable", "image.bad_stream"] as const;
+      const { handlers, zfs, orders } = startWith(async ({ url }) =>
+        fail(codes[sources.indexOf(url)] ?? "internal", `no luck at ${url}`),
+      );
+      const before = zfs.state();
+      const outcome = await handlers.RequestImage(asked);
+      expect(outcome).toMatchObject({ failure: { code: codes[1], message: `no luck at ${sources[1]}` } });
+      const detail = outcome.ok ? "" : outcome.failure.detail;
+      for (const [at, code] of codes.entries())
+        expect(detail).toContain(`${code}: no luck at ${sources[at]}`);
+      expect(orders).toHaveLength(3);
+      expect(zfs.state()).toEqual(before);
+    });
+
+    test.each(["pool.no_space", "service.interrupted", "command.failed"] as const)(
+      "is not looked for elsewhere after %s",
+      async (code) => {
+        const { handlers, orders } = startWith(async () => fail(code, "no luck"));
+        expect(await handlers.RequestImage(asked)).toMatchObject({ failure: { code } });
+        expect(orders).toHaveLength(1);
+      },
+    );
+
+    test("is refused before anything is fetched where one of them is not allowed", async () => {
+      const { handlers, orders } = startWith((order, zfs) => goodFetch(zfs)(order));
+      const outcome = await handlers.RequestImage({
+        ...asked,
+        sources: [...sources, "http://evil.example/x"],
+      });
+      expect(outcome).toMatchObject({ failure: { code: "image.source_refused" } });
+      expect(orders).toEqual([]);
+    });
   });
 
   test("shows it as pending meanwhile, and neither deletes nor clones it", async () => {

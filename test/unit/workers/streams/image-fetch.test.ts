@@ -1,3 +1,4 @@
+import { execFileSync, spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -5,6 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTcpServer } from "node:net";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
 import { deflateRawSync, gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { FAILURES, type Outcome } from "../../../../src/protocol/storage/failures.js";
@@ -12,7 +14,9 @@ import type { ImageHosts } from "../../../../src/protocol/storage/image-hosts.js
 import type { DatasetName } from "../../../../src/protocol/storage/names.js";
 import type { FetchReport } from "../../../../src/protocol/storage/operations.js";
 import { createChildMemory, createChildTable } from "../../../../src/protocol/threads/child-table.js";
-import { fetchImage, statedSha256 } from "../../../../src/workers/streams/image-fetch.js";
+import { fetchImage } from "../../../../src/workers/streams/image-fetch.js";
+import { statedSha256 } from "../../../../src/workers/streams/stated-digest.js";
+import { startZstd } from "../../../../src/workers/streams/unpacker.js";
 import { freePort } from "../../../support/daemon.js";
 import { until } from "../../../support/until.js";
 
@@ -53,6 +57,7 @@ const keep = () => ["dd", `of=${received}`, "bs=64k", "status=none"];
 interface Asked {
   readonly command?: readonly string[];
   readonly digest?: string;
+  readonly size?: number;
   readonly url?: string;
   readonly hosts?: ImageHosts;
   readonly idleMs?: number;
@@ -64,11 +69,15 @@ function fetch(respond: Handler, asked: Asked = {}): Promise<Outcome<FetchReport
   handler = respond;
   const hosts = asked.hosts ?? { service: new URL(asked.url ?? url).host, sources: [] };
   const target = "tank/images/fetched" as DatasetName;
-  const order = { url: asked.url ?? url, target, command: asked.command ?? keep(), hosts };
+  const { digest, size } = asked;
+  const expected = { ...(digest !== undefined && { digest }), ...(size !== undefined && { size }) };
+  const order = { url: asked.url ?? url, target, command: asked.command ?? keep(), hosts, ...expected };
   return fetchImage({
-    order: asked.digest === undefined ? order : { ...order, digest: asked.digest },
+    order,
     connectMs: asked.connectMs ?? 5_000,
     idleMs: asked.idleMs ?? 5_000,
+    repeats: { attempts: 4, firstDelayMs: 2, mostDelayMs: 20 },
+    ranges: 1,
     children,
     signal: asked.signal ?? new AbortController().signal,
   });
@@ -212,6 +221,73 @@ describe("an image that comes whole", () => {
   });
 });
 
+/** Packs by the program zstd. */
+function zstd(bytes: Buffer): Buffer {
+  return execFileSync("zstd", ["-qc", "-3"], { input: bytes, maxBuffer: 2 ** 30 });
+}
+const hasZstd = spawnSync("zstd", ["--version"]).status === 0;
+if (!hasZstd) console.info("skipped: images packed by zstd, since there is no program zstd");
+
+describe.skipIf(!hasZstd)("an image that is zstd by content", () => {
+  const packed = hasZstd ? zstd(data) : Buffer.alloc(0);
+
+  test("is unpacked", async () => {
+    const outcome = await fetch(body(packed));
+    expect(outcome).toEqual({ ok: true, value: { receivedBytes: packed.length, streamBytes: data.length } });
+    expect(readFileSync(received).equals(data)).toBe(true);
+  });
+
+  test("may be several frames after another, and come byte by byte at first", async () => {
+    const outcome = await fetch((_request, response) => {
+      response.write(packed.subarray(0, 1));
+      setImmediate(() => response.end(Buffer.concat([packed.subarray(1), packed])));
+    });
+    expect(outcome).toMatchObject({ ok: true, value: { streamBytes: 2 * data.length } });
+  });
+
+  test("is cut short when its data end early, though the reply ends well", async () => {
+    const outcome = await fetch(body(packed.subarray(0, packed.length - 1_000)));
+    expect(outcome).toMatchObject({ ok: false, failure: { code: "image.cut_short" } });
+  });
+
+  test("is no usable stream when its data are damaged", async () => {
+    const damaged = Buffer.from(packed);
+    damaged.fill(7, 1_000, 200_000);
+    const outcome = await fetch(body(damaged));
+    expect(outcome).toMatchObject({
+      failure: { code: "image.bad_stream", message: expect.stringContaining("damaged zstd data") },
+    });
+  });
+
+  test("fails as its receiving command does", async () => {
+    const bad = "cannot receive: invalid stream (bad magic number)";
+    const outcome = await fetch(body(zstd(randomBytes(20_000_000))), {
+      command: shell(`head -c 10 >/dev/null; echo "${bad}" >&2; exit 1`),
+    });
+    expect(outcome).toMatchObject({
+      failure: { code: "image.bad_stream", message: expect.stringContaining("bad magic number") },
+    });
+  });
+
+  test("is given up with its processes", async () => {
+    const abort = new AbortController();
+    const outcome = fetch((_request, response) => void response.write(packed), { signal: abort.signal });
+    await until("the command runs", () => pids().length > 0);
+    abort.abort();
+    expect(await outcome).toMatchObject({ failure: { code: "service.interrupted" } });
+  });
+
+  test("is unpacked by the program where Node can't do it, which must be installed", async () => {
+    const unpacker = startZstd(["zstd", "-dcq"], children);
+    unpacker.stream.end(packed);
+    expect((await buffer(unpacker.stream)).equals(data)).toBe(true);
+    await unpacker.ended;
+
+    const missing = startZstd(["no-such-zstd", "-dcq"], children);
+    await expect(buffer(missing.stream)).rejects.toThrow("the program zstd (Debian: zstd)");
+  });
+});
+
 describe("digests", () => {
   const right = sha256(zipped);
 
@@ -240,6 +316,17 @@ describe("digests", () => {
     });
   });
 
+  test("a digest that nobody but the order states is looked at", async () => {
+    expect(await fetch(body(zipped), { digest: right.toString("hex") })).toMatchObject({ ok: true });
+    const wrong = sha256(data).toString("hex");
+    expect(await fetch(body(zipped), { digest: wrong })).toMatchObject({
+      failure: {
+        code: "image.digest_mismatch",
+        message: `the image's SHA-256 is ${right.toString("hex")}, expected ${wrong}, url: ${url}`,
+      },
+    });
+  });
+
   test.each([
     [{}, undefined],
     [{ digest: "md5=abc" }, undefined],
@@ -249,6 +336,56 @@ describe("digests", () => {
     [{ digest: [`sha-256=${right.toString("base64")}`] }, right.toString("hex")],
   ])("of headers %j the SHA-256 is %s", (headers, digest) => {
     expect(statedSha256(headers)).toBe(digest);
+  });
+});
+
+describe("the size that an image must have", () => {
+  const chunked: Handler = (_request, response) => {
+    response.write(zipped.subarray(0, 1_000));
+    setImmediate(() => response.end(zipped.subarray(1_000)));
+  };
+  const size = zipped.length;
+
+  test.each([
+    ["with a length", body(zipped)],
+    ["in chunks", chunked],
+  ])("is that of its bytes as they are transferred, %s", async (_how, respond) => {
+    const outcome = await fetch(respond, { size });
+    expect(outcome).toEqual({ ok: true, value: { receivedBytes: size, streamBytes: data.length } });
+  });
+
+  test.each([
+    ["a length that is another", body(zipped), size - 1, String(size)],
+    ["fewer bytes in chunks", chunked, size + 1, String(size)],
+    ["more bytes in chunks", chunked, size - 1, `more than ${size - 1}`],
+  ])("is not that of %s", async (_what, respond, expected, found) => {
+    const outcome = await fetch(respond, { size: expected });
+    expect(outcome).toMatchObject({
+      failure: {
+        code: "image.digest_mismatch",
+        message: `the image has ${found} bytes, expected ${expected}, url: ${url}`,
+      },
+    });
+  });
+
+  test("is looked at before the receiving command is started, where the service says its length", async () => {
+    const note = join(scratch, "was-started");
+    await fetch(body(zipped), { size: 1, command: shell(`echo yes > ${note}; cat >/dev/null`) });
+    expect(existsSync(note)).toBe(false);
+  });
+
+  test("ends an endless body", async () => {
+    const outcome = await fetch(
+      (_request, response) => {
+        const more = () => {
+          while (response.write(data));
+          response.once("drain", more);
+        };
+        more();
+      },
+      { size: 1_000_000 },
+    );
+    expect(outcome).toMatchObject({ failure: { code: "image.digest_mismatch" } });
   });
 });
 

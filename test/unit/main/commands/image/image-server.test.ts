@@ -23,7 +23,8 @@ import { type ImageService, startImageService } from "../../../../../src/main/co
 import type { DatasetName } from "../../../../../src/protocol/storage/names.js";
 import { createChildMemory, createChildTable } from "../../../../../src/protocol/threads/child-table.js";
 import { imageUrl } from "../../../../../src/workers/actor/image-url.js";
-import { fetchImage, statedSha256 } from "../../../../../src/workers/streams/image-fetch.js";
+import { fetchImage } from "../../../../../src/workers/streams/image-fetch.js";
+import { statedSha256 } from "../../../../../src/workers/streams/stated-digest.js";
 import { until } from "../../../../support/until.js";
 
 let scratch = "";
@@ -133,6 +134,8 @@ describe("an image", () => {
         },
         connectMs: 5_000,
         idleMs: 5_000,
+        repeats: { attempts: 1, firstDelayMs: 1, mostDelayMs: 1 },
+        ranges: 1,
         children: createChildTable(createChildMemory()),
         signal: new AbortController().signal,
       });
