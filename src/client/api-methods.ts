@@ -5,6 +5,7 @@ import type {
   CancelJobParams,
   CloneImageParams,
   CloneSnapshotParams,
+  CopyVolumeParams,
   CreateBookmarkParams,
   CreateGuestDisksParams,
   CreateSnapshotParams,
@@ -32,11 +33,13 @@ import type {
   ListVolumesParams,
   MigrateVolumeParams,
   PromoteVolumeParams,
+  PruneImagesParams,
   PullVolumeParams,
   RenameVolumeParams,
   RequestImageParams,
   ResizeVolumeParams,
   RollbackSnapshotParams,
+  SetGuestQuotaParams,
   SetVolumeParams,
   SnapshotGuestParams,
   UnfenceVolumeParams,
@@ -46,10 +49,12 @@ import type {
 import type {
   AuditLine,
   Bookmark,
+  Doomed,
   Guest,
   Image,
   Job,
   Pool,
+  Quota,
   Replication,
   Snapshot,
   Volume,
@@ -61,27 +66,47 @@ export interface Methods {
   ListImages: { params: ListImagesParams; result: { readonly images: readonly Image[] | null } };
   GetImage: { params: GetImageParams; result: { readonly images: readonly [Image] } };
   RequestImage: { params: RequestImageParams; result: { readonly images: readonly [Image] } };
-  DeleteImage: { params: DeleteImageParams; result: { readonly images: readonly [Image] } };
+  DeleteImage: {
+    params: DeleteImageParams;
+    result: { readonly images: readonly [Image]; readonly destroys?: readonly Doomed[] };
+  };
+  PruneImages: {
+    params: PruneImagesParams;
+    result: { readonly images: readonly Image[]; readonly destroys?: readonly Doomed[] };
+  };
   CloneImage: { params: CloneImageParams; result: { readonly volumes: readonly [Volume] } };
   ListVolumes: { params: ListVolumesParams; result: { readonly volumes: readonly Volume[] } };
   CreateVolume: { params: CreateVolumeParams; result: { readonly volumes: readonly [Volume] } };
   GetVolume: { params: GetVolumeParams; result: { readonly volumes: readonly [Volume] } };
-  DeleteDataset: { params: DeleteDatasetParams; result: { readonly volumes: readonly [Volume] } };
+  DeleteDataset: {
+    params: DeleteDatasetParams;
+    result: { readonly volumes: readonly [Volume]; readonly destroys?: readonly Doomed[] };
+  };
   ResizeVolume: { params: ResizeVolumeParams; result: { readonly volumes: readonly [Volume] } };
   RenameVolume: { params: RenameVolumeParams; result: { readonly volumes: readonly [Volume] } };
   PromoteVolume: { params: PromoteVolumeParams; result: { readonly volumes: readonly [Volume] } };
   CloneSnapshot: { params: CloneSnapshotParams; result: { readonly volumes: readonly [Volume] } };
+  CopyVolume: { params: CopyVolumeParams; result: { readonly volumes: readonly [Volume] } };
   SetVolume: { params: SetVolumeParams; result: { readonly volumes: readonly [Volume] } };
   GetVolumeProperties: { params: GetVolumePropertiesParams; result: { readonly volumes: readonly [Volume] } };
   ListSnapshots: { params: ListSnapshotsParams; result: { readonly snapshots: readonly Snapshot[] } };
   GetSnapshot: { params: GetSnapshotParams; result: { readonly snapshots: readonly [Snapshot] } };
   CreateSnapshot: { params: CreateSnapshotParams; result: { readonly snapshots: readonly Snapshot[] } };
   SnapshotGuest: { params: SnapshotGuestParams; result: { readonly snapshots: readonly Snapshot[] } };
-  DeleteSnapshot: { params: DeleteSnapshotParams; result: { readonly snapshots: readonly Snapshot[] } };
-  RollbackSnapshot: { params: RollbackSnapshotParams; result: { readonly snapshots: readonly [Snapshot] } };
+  DeleteSnapshot: {
+    params: DeleteSnapshotParams;
+    result: { readonly snapshots: readonly Snapshot[]; readonly destroys?: readonly Doomed[] };
+  };
+  RollbackSnapshot: {
+    params: RollbackSnapshotParams;
+    result: { readonly snapshots: readonly [Snapshot]; readonly destroys?: readonly Doomed[] };
+  };
   CreateBookmark: { params: CreateBookmarkParams; result: { readonly bookmarks: readonly [Bookmark] } };
   ListBookmarks: { params: ListBookmarksParams; result: { readonly bookmarks: readonly Bookmark[] } };
-  DeleteBookmark: { params: DeleteBookmarkParams; result: { readonly bookmarks: readonly [Bookmark] } };
+  DeleteBookmark: {
+    params: DeleteBookmarkParams;
+    result: { readonly bookmarks: readonly [Bookmark]; readonly destroys?: readonly Doomed[] };
+  };
   GetSendPlan: {
     params: GetSendPlanParams;
     result: {
@@ -140,7 +165,11 @@ export interface Methods {
   AbandonReceive: { params: AbandonReceiveParams; result: { readonly volumes: readonly [Volume] } };
   VerifyDisks: { params: VerifyDisksParams; result: { readonly guest: Guest } };
   CreateGuestDisks: { params: CreateGuestDisksParams; result: { readonly guest: Guest } };
-  DeleteGuestsDisks: { params: DeleteGuestsDisksParams; result: { readonly guest: Guest } };
+  DeleteGuestsDisks: {
+    params: DeleteGuestsDisksParams;
+    result: { readonly guest: Guest; readonly destroys?: readonly Doomed[] };
+  };
+  SetGuestQuota: { params: SetGuestQuotaParams; result: { readonly quotas: readonly [Quota] } };
   GetPool: { params: GetPoolParams; result: { readonly pools: readonly Pool[] } };
   ListJobs: { params: ListJobsParams; result: { readonly jobs: readonly Job[] } };
   GetJob: { params: GetJobParams; result: { readonly jobs: readonly [Job] } };
@@ -158,6 +187,7 @@ export const EFFECTS: Readonly<Record<keyof Methods, "read" | "repeatable" | "on
   GetImage: "read",
   RequestImage: "repeatable",
   DeleteImage: "once",
+  PruneImages: "once",
   CloneImage: "repeatable",
   ListVolumes: "read",
   CreateVolume: "repeatable",
@@ -167,6 +197,7 @@ export const EFFECTS: Readonly<Record<keyof Methods, "read" | "repeatable" | "on
   RenameVolume: "once",
   PromoteVolume: "once",
   CloneSnapshot: "repeatable",
+  CopyVolume: "once",
   SetVolume: "repeatable",
   GetVolumeProperties: "read",
   ListSnapshots: "read",
@@ -189,6 +220,7 @@ export const EFFECTS: Readonly<Record<keyof Methods, "read" | "repeatable" | "on
   VerifyDisks: "read",
   CreateGuestDisks: "repeatable",
   DeleteGuestsDisks: "repeatable",
+  SetGuestQuota: "repeatable",
   GetPool: "read",
   ListJobs: "read",
   GetJob: "read",
@@ -216,6 +248,9 @@ export function methodsOf(call: Call) {
       call("RequestImage", params, options),
     /** Deletes an image, its snapshots and its volume. With `whenInUse` an image that has clones is gone for all methods at once, and its id is free for another. Its volume gets a name that no request can have, and goes with the last of the clones. */
     deleteImage: (params: DeleteImageParams, options?: CallOptions) => call("DeleteImage", params, options),
+    /** Deletes the images of a pool that nothing is cloned from and that were not used for long. At least one limit must be given; with both, both must hold. An image is used when it is requested, also where it is there, or cloned; after a restart of the daemon its last use counts as up to an hour later than it was. Images that have clones, are held, open or sent are kept. Those that are answered are deleted, or of a dry run would be. */
+    pruneImages: (params: PruneImagesParams = {}, options?: CallOptions) =>
+      call("PruneImages", params, options),
     /** Makes a volume of an image, and the parents that it lacks. A volume of this name that is a clone of the image is a success. */
     cloneImage: (params: CloneImageParams, options?: CallOptions) => call("CloneImage", params, options),
     /** Lists every volume of a pool, images and disks too. */
@@ -241,6 +276,8 @@ export function methodsOf(call: Call) {
     /** Makes a volume of a snapshot of a volume, and the parents that it lacks. It shares its blocks with the snapshot. A clone of it with this name is a success. */
     cloneSnapshot: (params: CloneSnapshotParams, options?: CallOptions) =>
       call("CloneSnapshot", params, options),
+    /** Makes a volume with the content of another or of a snapshot, which shares nothing with it. Unlike a clone it takes the room of all its data, and its source can go. It can be written, and has the block size, the compression, the syncs, the provisioning and the tags of its source. Of a volume a snapshot is taken for it, `imagestore-copy-…`, which goes at its end. As long as it runs its source can't be deleted; it can be cancelled, and then leaves nothing. */
+    copyVolume: (params: CopyVolumeParams, options?: CallOptions) => call("CopyVolume", params, options),
     /** Changes settings and tags of a volume, and answers with those that it has then. What the request leaves out stays. A change that fails half-way may be repeated. An embedded pool has neither compression nor syncs of its own: it refuses both. */
     setVolume: (params: SetVolumeParams, options?: CallOptions) => call("SetVolume", params, options),
     /** Shows the settings and the tags of a volume. */
@@ -301,6 +338,9 @@ export function methodsOf(call: Call) {
     /** Deletes the disks of a guest, with their snapshots. A guest without disks is a success. */
     deleteGuestsDisks: (params: DeleteGuestsDisksParams, options?: CallOptions) =>
       call("DeleteGuestsDisks", params, options),
+    /** Limits what the disks of a guest may take, with their snapshots. It is the `quota` of `POOL/guests/ID`, which is made if it is missing, and goes with DeleteGuestsDisks. Where it is reached, writes of the guest fail. An embedded pool has no such limit. */
+    setGuestQuota: (params: SetGuestQuotaParams, options?: CallOptions) =>
+      call("SetGuestQuota", params, options),
     /** Shows a pool, or all pools of the daemon. */
     getPool: (params: GetPoolParams = {}, options?: CallOptions) => call("GetPool", params, options),
     /** Lists what lasts: what runs, and what has ended. A caller sees the jobs of the pools and names that its token is for. */
@@ -309,7 +349,7 @@ export function methodsOf(call: Call) {
     getJob: (params: GetJobParams, options?: CallOptions) => call("GetJob", params, options),
     /** Answers with a job when it has ended, or when the time is over. The job of a request with `background` has the answer of its method as `result` then. */
     waitJob: (params: WaitJobParams, options?: CallOptions) => call("WaitJob", params, options),
-    /** Ends a job, which then leaves nothing behind. Fetches and downloads can be cancelled. A fetch that others wait for goes on for them. It answers when the job has ended, or after ten seconds; a job that has ended is answered as it is. */
+    /** Ends a job, which then leaves nothing behind. Fetches, copies of volumes and downloads can be cancelled. A fetch that others wait for goes on for them. It answers when the job has ended, or after ten seconds; a job that has ended is answered as it is. */
     cancelJob: (params: CancelJobParams, options?: CallOptions) => call("CancelJob", params, options),
     /** Lists who has changed what, newest first, as `audit.file` has it. It reads backwards from the end of the file as it is now, and not those that were moved away. A page may have fewer lines than `limit`, or none, although there are more: as long as `next` is a text, ask again with it as `after`. A page goes on in the file in which the first one began, under its new name too, while that is next to the old one and not compressed. It ends at the first line that is older than `since`. Only a token for all pools and names may ask. */
     listAudit: (params: ListAuditParams = {}, options?: CallOptions) => call("ListAudit", params, options),

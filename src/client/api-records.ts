@@ -262,6 +262,34 @@ export interface AuditLine {
   readonly requestId: string;
 }
 
+/** A volume that is pulled by a schedule. */
+export interface Replication {
+  /** The copy, by its full name. */
+  readonly id: string;
+  /** Its pool. */
+  readonly pool: string;
+  /** The daemon that has its source. */
+  readonly peer: string;
+  /** Its source, by the name that the peer knows it by. */
+  readonly source: string;
+  /** When it is pulled, as cron has it. */
+  readonly schedule: string;
+  /** Whether it is pulled now. */
+  readonly state: "waiting" | "running";
+  /** When the newest pull began; null before the first one. */
+  readonly startedAt: string | null;
+  /** When the newest pull that succeeded began: the copy is at least as new; null before that. */
+  readonly upToDateAt: string | null;
+  /** Of the streams of that pull; null before it. In bytes. */
+  readonly bytes: number | null;
+  /** Pulls that have failed since one succeeded. */
+  readonly failures: number;
+  /** Why the newest pull failed; null if it did not. */
+  readonly failure: { readonly code: string; readonly message: string } | null;
+  /** When the schedule pulls it again; null if it never does. */
+  readonly nextAt: string | null;
+}
+
 /** The quota of a guest. */
 export interface Quota {
   /** The guest's dataset, `POOL/guests/ID`. */

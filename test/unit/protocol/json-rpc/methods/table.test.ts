@@ -56,6 +56,7 @@ const TABLE = [
   ["WaitJob", []],
   ["CancelJob", []],
   ["ListAudit", []],
+  ["ListReplications", []],
 ] as const;
 
 const methods = createMethodTable();
