@@ -480,6 +480,90 @@ export interface AbandonReceiveParams {
   readonly idempotencyKey?: string | undefined;
 }
 
+/** The parameters of BackupSnapshot. */
+export interface BackupSnapshotParams {
+  /** The snapshot, `NAME@SNAPSHOT`, without the pool or with it. */
+  readonly id: string;
+  /** The name of a profile of `backups` in the configuration. */
+  readonly profile: string;
+  /** Whether it must be full. */
+  readonly full?: boolean | undefined;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
+}
+
+/** The parameters of ListBackups. */
+export interface ListBackupsParams {
+  /** The name of a profile of `backups` in the configuration. */
+  readonly profile: string;
+  /** Only backups of this volume, by the name that its newest backup has. */
+  readonly id?: string | undefined;
+  /** The most records of a page; 0 or none for a whole list. In records. */
+  readonly limit?: number | undefined;
+  /** Where the page begins: behind the last record of the page before, the backup's id. */
+  readonly after?: string | undefined;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+}
+
+/** The parameters of VerifyBackup. */
+export interface VerifyBackupParams {
+  /** The name of a profile of `backups` in the configuration. */
+  readonly profile: string;
+  /** The id of a backup, or the guid of its snapshot. Without it, all of them. */
+  readonly id?: string | undefined;
+  /** `content` or nothing: all data is read and held against its digests first. `structure`: only whether each object is there with its size. */
+  readonly verify?: string | undefined;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
+}
+
+/** The parameters of RestoreBackup. */
+export interface RestoreBackupParams {
+  /** The name of a profile of `backups` in the configuration. */
+  readonly profile: string;
+  /** The id of a backup, or the guid of its snapshot. */
+  readonly id: string;
+  /** The name of the new volume. */
+  readonly dest: string;
+  /** `content` or nothing: all data is read and held against its digests first. `structure`: only whether each object is there with its size. */
+  readonly verify?: string | undefined;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
+}
+
+/** The parameters of PruneBackups. */
+export interface PruneBackupsParams {
+  /** The name of a profile of `backups` in the configuration. */
+  readonly profile: string;
+  /** Only backups of this volume, by the name that its newest backup has. */
+  readonly id?: string | undefined;
+  /** So many of the newest of each volume are kept. In backups. */
+  readonly keepLast?: number | undefined;
+  /** Those that were taken in so many days are kept. In days. */
+  readonly keepDays?: number | undefined;
+  /** Whether to tell what would go, and remove nothing. */
+  readonly dryRun?: boolean | undefined;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
+}
+
 /** The parameters of VerifyDisks. */
 export interface VerifyDisksParams {
   readonly guest: GuestInput;

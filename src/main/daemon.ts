@@ -101,7 +101,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   const { streaming, bulk, pace } = opened.value;
   releases.push(streaming.stop);
 
-  const ofJobs = { runId, dataDir: config.dataDir, log, listFetches: streaming.listFetches, actorOf };
+  const ofJobs = { runId, dataDir: config.dataDir, log, transfers: streaming, actorOf };
   const jobs = openJobs({ ...ofJobs, onChange: events.onJob });
   releases.push(jobs.close);
 
@@ -156,7 +156,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   releases.push(watch.stop);
 
   jobs.restore();
-  const answering = { actorOf, report, metrics, downloads, events, jobs, readiness, tracing };
+  const answering = { actorOf, report, metrics, downloads, events, jobs, readiness, tracing, streaming };
   const replication = beginReplication(config, { pools, report, log, actorOf, jobs });
   releases.push(async () => replication.stop());
   serveCalls({ config, log, always, openDoors, actors: everyActor, replication, ...answering });

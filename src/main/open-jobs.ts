@@ -6,7 +6,7 @@ import { readKeptState } from "./jobs/kept-state.js";
 import { createRepeatedCalls } from "./jobs/repeated-calls.js";
 import { openStateLog, type StateLog } from "./jobs/state-log.js";
 
-interface JobsOptions extends Pick<Parameters<typeof createJobCalls>[0], "listFetches" | "actorOf"> {
+interface JobsOptions extends Pick<Parameters<typeof createJobCalls>[0], "transfers" | "actorOf"> {
   /** Of this run of the daemon. */
   readonly runId: string;
   /** Where the file of jobs is. */

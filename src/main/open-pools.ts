@@ -31,6 +31,7 @@ export async function openPools({ config, streaming, ...parts }: PoolParts): Pro
         mailbox: config.limits.mailbox,
         log,
         fetch: (...fetch) => streaming.fetch(pool.name, ...fetch),
+        store: (...store) => streaming.store(pool.name, ...store),
         onReady: (isReady) => events.onPool(pool.name, isReady),
         onOutside: (changes) => events.onOutside(pool.name, changes),
         onSpans: (spans) => tracing?.add(spans),

@@ -3,10 +3,12 @@ import { createMethodTable } from "../protocol/json-rpc/methods/table.js";
 import { failed } from "../protocol/storage/failures.js";
 import type { PoolName } from "../protocol/storage/names.js";
 import { isRead } from "../protocol/storage/operation-kinds.js";
+import { backupHandlers } from "./backups/list-backups.js";
 import { createChannelAccess } from "./channel-access.js";
 import type { Config } from "./config/schema.js";
 import { createWorkList } from "./diagnosis/work-list.js";
 import type { Downloads } from "./downloads/downloads.js";
+import type { StreamingHandle } from "./downloads/streaming-handle.js";
 import type { Events } from "./events/open-events.js";
 import { jobHandlers } from "./jobs/job-handlers.js";
 import type { CallReport } from "./observability/call-report.js";
@@ -35,6 +37,7 @@ interface Served {
   readonly downloads: Downloads;
   readonly jobs: Pick<Jobs, "registry" | "calls">;
   readonly replication: Pick<Replication, "handlers">;
+  readonly streaming: Pick<StreamingHandle, "store">;
   readonly events: Pick<Events, "serve" | "openOn">;
   readiness(limitMs: number): Promise<Readiness>;
   readonly tracing: Pick<Tracing, "beginMessage"> | undefined;
@@ -60,6 +63,7 @@ export function serveCalls({
     ...jobHandlers(jobs.registry),
     ...auditHandlers(config.audit.file),
     ...parts.replication.handlers,
+    ...backupHandlers(parts.streaming, config.backups),
   };
   const methods = createMethodTable(limits);
   const answers: RpcOptions = {

@@ -2,16 +2,14 @@ import { fileURLToPath } from "node:url";
 import * as comlink from "comlink";
 import { failed, type Outcome, succeed } from "../protocol/storage/failures.js";
 import type { ImageChange } from "../protocol/storage/known-images.js";
-import type { FetchOrder, FetchOutcome, FetchReport, Operation } from "../protocol/storage/operations.js";
+import type { Operation } from "../protocol/storage/operations.js";
 import type { OutsideNotice } from "../protocol/storage/outside-change.js";
 import type {
   ActorControl,
   ActorSettings,
   ActorTask,
   CallerLeft,
-  FetchCancelled,
   FetchMoved,
-  FetchRequest,
   LateReport,
   LogLine,
   SpanReport,
@@ -30,6 +28,7 @@ import { createDatasetLocks } from "./actor/dataset-locks.js";
 import { diagnoseActor } from "./actor/diagnose-actor.js";
 import { writeLongList } from "./actor/list-text.js";
 import { createMailbox } from "./actor/mailbox.js";
+import { createMainTransfers } from "./actor/main-transfers.js";
 import { measuredLocks } from "./actor/measured-locks.js";
 import { type OpenedPool, openPool } from "./actor/open-pool.js";
 import { type OutsideWatch, watchOutside } from "./actor/outside-watch.js";
@@ -113,15 +112,13 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
     },
     failed.interrupted,
     (notice: CallerLeft | FetchMoved) => {
-      if ("moved" in notice) moves.get(notice.moved)?.();
+      if ("moved" in notice) transfers.onMoved(notice);
       else onCallerLeft(notice);
     },
   );
-  /** What hears of the bytes of each fetch that runs, by its number. */
-  const moves = new Map<number, () => void>();
-  let lastFetch = 0;
+  const transfers = createMainTransfers(() => link);
   const announce = (change: ImageChange) => link.notify(change);
-  const { fetches, pulls, copies, onCallerLeft } = createTransferQueues(node, announce);
+  const { fetches, pulls, copies, turns, onCallerLeft } = createTransferQueues(node, announce);
   /** What `closeFiles` must close. Each member is set once, as soon as it is open. */
   const open: {
     runner?: Runner;
@@ -157,23 +154,6 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
     if (logsAll) log.debug("call", { argv, exit, ms: Math.round(ms), requestIds: board.requestsOf(argv) });
   }
 
-  async function fetchByMain(
-    order: FetchOrder,
-    cancelled: AbortSignal,
-    onMoved: () => void = () => {},
-  ): Promise<FetchOutcome> {
-    if (cancelled.aborted) return failed.cancelled;
-    const number = ++lastFetch;
-    moves.set(number, onMoved);
-    const cancel = () => link.notify({ cancelled: number } satisfies FetchCancelled);
-    cancelled.addEventListener("abort", cancel, { once: true });
-    try {
-      return await link.call<FetchReport>({ fetch: order, number } satisfies FetchRequest);
-    } finally {
-      moves.delete(number);
-    }
-  }
-
   async function openDriver({ pool }: ActorSettings): Promise<Outcome<Zfs>> {
     if (pool.driver === "embedded") return openEmbeddedZfs(pool, log, openChangeCounter(task.changes), trace);
     const { volumeProperties, timeouts } = node;
@@ -206,10 +186,11 @@ function runActor(task: ActorTask, spans: ActorSpans | undefined): Promise<void>
       fetches,
       pulls,
       copies,
+      turns,
       log,
       liveTags,
       trace,
-      fetch: fetchByMain,
+      transfers,
       announce,
       onRecords: (records) => {
         open.records = records;

@@ -29,8 +29,9 @@ export default function runStreaming(task: StreamTask): Promise<void> {
   const trace = openTrace(process.env, "streaming");
   const children = traced(trace, "children", createChildTable(task.children));
   const sends = new Map<number, Send>();
+  /** What ends each fetch, and each order for a store. */
   const fetches = new Map<number, AbortController>();
-  /** The process of each fetch that has started one, by the id of the fetch. */
+  /** The process of each of them that has started one, by the id of the fetch. */
   const receivers = new Map<number, number | undefined>();
 
   const secureContext = sourceTrust(settings.ca);
@@ -85,6 +86,32 @@ export default function runStreaming(task: StreamTask): Promise<void> {
     notify({ kind: "fetched", id, outcome });
   }
 
+  async function store({ id, order, progress }: Extract<StreamOrder, { kind: "store" }>): Promise<void> {
+    const abort = new AbortController();
+    fetches.set(id, abort);
+    const { onProgress } = createProgressWriter(progress);
+    let toldAt = 0;
+    // The client of a store is loaded with the first order: few nodes have a store.
+    const { runStoreOrder } = await import("./backups/run-store-order.js");
+    const outcome = await runStoreOrder({
+      order,
+      children,
+      signal: abort.signal,
+      idleMs: settings.fetchIdleMs,
+      onStart: (pid) => receivers.set(id, pid),
+      onProgress: (bytes) => {
+        onProgress(bytes, bytes);
+        const now = performance.now();
+        if (now - toldAt < MOVED_PERIOD_MS) return;
+        toldAt = now;
+        notify({ kind: "moved", id });
+      },
+    }).catch(internalFailure);
+    fetches.delete(id);
+    receivers.delete(id);
+    notify({ kind: "stored", id, outcome });
+  }
+
   const bulk = task.bulk && openBulkListener({ settings: task.bulk, children, notify });
 
   function report(): StreamingReport {
@@ -101,12 +128,14 @@ export default function runStreaming(task: StreamTask): Promise<void> {
         return send(order);
       case "fetch":
         return void fetch(order);
+      case "store":
+        return void store(order);
       case "room":
         return sends.get(order.id)?.resume();
       case "ping":
         return notify({ kind: "pong", id: order.id, said: report() });
       case "cancel":
-        // An id belongs to a send, to a fetch or to a bulk send.
+        // An id belongs to one transfer of any kind.
         sends.get(order.id)?.cancel();
         fetches.get(order.id)?.abort();
         bulk?.cancel(order.id);

@@ -62,6 +62,9 @@ interface Volumes {
 interface Bookmarks {
   readonly bookmarks: readonly { readonly id: string; readonly guid: string; readonly created: string }[];
 }
+interface Backups {
+  readonly backups: readonly { readonly id: string; readonly snapshot: string; readonly guid: string }[];
+}
 interface Snapshots {
   readonly snapshots: readonly Snapshot[];
 }
@@ -111,6 +114,11 @@ export interface Answers {
   CreateBookmark: Bookmarks;
   ListBookmarks: Bookmarks;
   DeleteBookmark: Bookmarks;
+  BackupSnapshot: Backups;
+  ListBackups: Backups;
+  VerifyBackup: Backups;
+  RestoreBackup: Volumes;
+  PruneBackups: Backups;
   VerifyDisks: GuestAnswer;
   CreateGuestDisks: GuestAnswer;
   DeleteGuestsDisks: GuestAnswer;

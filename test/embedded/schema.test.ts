@@ -9,6 +9,7 @@ import { bytes, type ImageService, openImageService } from "../conformance/image
 import { CLI, type DaemonProcess, freePort, startDaemonProcess } from "../support/daemon.js";
 import { compileSchema } from "../support/definition-problems.js";
 import { compiled } from "../support/in-process.js";
+import { type ObjectEngine, startObjectEngine } from "../support/object-engine.js";
 
 type Params = Readonly<Record<string, unknown>>;
 
@@ -94,6 +95,20 @@ const CALLS: readonly (readonly [string, Params])[] = [
   ["ListBookmarks", {}],
   ["ListBookmarks", { id: "guests/m@s" }],
   ["ListBookmarks", { id: "guests/none" }],
+  ["BackupSnapshot", { id: "guests/m@s", profile: "store" }],
+  ["BackupSnapshot", { id: "guests/m@t", profile: "store" }],
+  ["BackupSnapshot", { id: "guests/m@none", profile: "store" }],
+  ["BackupSnapshot", { id: "guests/m@s", profile: "none" }],
+  ["BackupSnapshot", { id: "guests/m@s", profile: "gone" }],
+  ["ListBackups", { profile: "store", id: "guests/m", limit: 5 }],
+  ["ListBackups", {}],
+  ["VerifyBackup", { profile: "store" }],
+  ["VerifyBackup", { profile: "store", id: "1", verify: "structure" }],
+  ["VerifyBackup", { profile: "store", verify: "none" }],
+  ["RestoreBackup", { profile: "store", id: "1", dest: "guests/n" }],
+  ["RestoreBackup", { profile: "store", id: "1", dest: "guests/m" }],
+  ["PruneBackups", { profile: "store", keepLast: 1, keepDays: 1, dryRun: true }],
+  ["PruneBackups", { profile: "store" }],
   ["DeleteBookmark", { id: "guests/m@s" }],
   ["DeleteBookmark", { id: "guests/m#b" }],
   ["DeleteBookmark", { id: "guests/m#b" }],
@@ -197,6 +212,7 @@ describe.each(Object.keys(CLIENTS))("the schema that imagestore prints, by %s", 
   );
   let daemon: DaemonProcess;
   let images: ImageService;
+  let engine: ObjectEngine;
   let client: TestClient | undefined;
 
   const methodOf = (name: string) => {
@@ -225,12 +241,17 @@ describe.each(Object.keys(CLIENTS))("the schema that imagestore prints, by %s", 
     const port = await freePort();
     images = await openImageService(port);
     const own = await freePort();
+    engine = await startObjectEngine(folder);
     daemon = await startDaemonProcess({
       listen: { port: own },
       peers: { itself: { url: `http://127.0.0.1:${own}` } },
       pools: [pool("tank"), pool("dozer")],
       imageService: `127.0.0.1:${port}`,
       audit: { file: join(folder, "audit.log") },
+      backups: {
+        store: engine.profile,
+        gone: { ...engine.profile, endpoint: "http://127.0.0.1:9", bucket: "backups" },
+      },
       log: { level: "fatal" },
     });
     client = await CLIENTS[clientName]?.(daemon.url);
@@ -241,6 +262,7 @@ describe.each(Object.keys(CLIENTS))("the schema that imagestore prints, by %s", 
   });
   afterAll(async () => {
     client?.close();
+    await engine?.stop();
     await daemon?.stop();
     await images?.close();
     rmSync(folder, { recursive: true, force: true });
@@ -251,7 +273,10 @@ describe.each(Object.keys(CLIENTS))("the schema that imagestore prints, by %s", 
     const begun = await call("CreateVolume", { id: "later", size: 8, background: true });
     const { id } = Object("result" in begun ? begun.result : {}).jobs[0];
     const ofItsJob = ["WaitJob", "GetJob", "CancelJob"].map((name) => [name, { id }] as const);
-    for (const [name, params] of [...CALLS, ...ofItsJob]) {
+    const stored = await call("BackupSnapshot", { id: "made@s", profile: "store" });
+    const { guid } = Object("result" in stored ? stored.result : {}).backups[0];
+    const ofItsBackup = [["RestoreBackup", { profile: "store", id: guid, dest: "restored" }]] as const;
+    for (const [name, params] of [...CALLS, ...ofItsJob, ...ofItsBackup]) {
       const what = `${name} ${JSON.stringify(params)}`;
       const answer = await call(name, params);
       if ("reason" in answer) {

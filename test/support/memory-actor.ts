@@ -1,12 +1,14 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { succeed } from "../../src/protocol/storage/failures.js";
+import type { StoreOrder } from "../../src/protocol/backups/store-orders.js";
+import { type Outcome, succeed } from "../../src/protocol/storage/failures.js";
 import { childOf, type DatasetName, type PoolName } from "../../src/protocol/storage/names.js";
 import type { FetchOrder, FetchOutcome, OperationHandlers } from "../../src/protocol/storage/operations.js";
 import type { NodeSettings } from "../../src/protocol/storage/pool-settings.js";
 import type { CompleteImage, PulledVolume, VolumeRecord } from "../../src/protocol/storage/records.js";
 import type { ActorLog, LogFields, LogLevel } from "../../src/protocol/threads/actor-log.js";
+import type { Link } from "../../src/protocol/threads/link.js";
 import {
   createDatasetLocks,
   type DatasetLocks,
@@ -14,6 +16,8 @@ import {
 } from "../../src/workers/actor/dataset-locks.js";
 import { createFences } from "../../src/workers/actor/fences.js";
 import { createFetchQueue } from "../../src/workers/actor/fetch-queue.js";
+import { createMainTransfers } from "../../src/workers/actor/main-transfers.js";
+import { backupOperations } from "../../src/workers/actor/operations/backups.js";
 import { bookmarkOperations } from "../../src/workers/actor/operations/bookmarks.js";
 import type { ActorContext } from "../../src/workers/actor/operations/context.js";
 import { dryRunOperations } from "../../src/workers/actor/operations/dry-runs.js";
@@ -25,15 +29,18 @@ import { imageOperations } from "../../src/workers/actor/operations/images.js";
 import { migrationOperations } from "../../src/workers/actor/operations/migrations.js";
 import { poolOperations } from "../../src/workers/actor/operations/pools.js";
 import { pullOperations } from "../../src/workers/actor/operations/pulls.js";
+import { restoreOperations } from "../../src/workers/actor/operations/restores.js";
 import { sendOperations } from "../../src/workers/actor/operations/sends.js";
 import { snapshotOperations } from "../../src/workers/actor/operations/snapshots.js";
 import { createSpaceReservations } from "../../src/workers/actor/operations/space-reservations.js";
+import { storedBackupOperations } from "../../src/workers/actor/operations/stored-backups.js";
 import { volumeChanges } from "../../src/workers/actor/operations/volume-changes.js";
 import { volumeCopies } from "../../src/workers/actor/operations/volume-copies.js";
 import { volumeOperations } from "../../src/workers/actor/operations/volumes.js";
 import { type HoldRecord, openRecords, type Records } from "../../src/workers/actor/record-file.js";
 import { Work } from "../../src/workers/actor/work.js";
 import type { WorkBoard } from "../../src/workers/actor/work-board.js";
+import { createMemoryStore, type MemoryStore, PROFILE } from "./memory-store.js";
 import type { MemoryZfs } from "./memory-zfs.js";
 
 export const POOL = "tank" as PoolName;
@@ -116,6 +123,8 @@ export interface MemoryActor {
   readonly trash: Set<DatasetName>;
   readonly log: KeptLog;
   readonly handlers: OperationHandlers;
+  /** That of the profile `store`. */
+  readonly store: MemoryStore;
   /** Holds that could not be released. */
   readonly unreleased: readonly HoldRecord[];
 }
@@ -124,6 +133,17 @@ export interface MemoryActor {
 export function receiveOf(order: FetchOrder): { target: DatasetName; marks: Record<string, string> } {
   const [, target = "", marks = "{}"] = order.command;
   return { target: target as DatasetName, marks: JSON.parse(marks) as Record<string, string> };
+}
+
+/** A link of which only orders for a store are answered. */
+function linkTo(store: MemoryStore): Pick<Link, "call" | "notify"> {
+  return {
+    call: async (ask) => {
+      const { store: order } = ask as { readonly store: StoreOrder };
+      return (await store.run(order)) as Outcome<never>;
+    },
+    notify: () => {},
+  };
 }
 
 /** The operations of a pool in memory, combined as the actor combines them. `onLocks` sees each `with`. */
@@ -147,7 +167,19 @@ export function createMemoryActor(
   };
   const log = createKeptLog();
   const trash = new Set<DatasetName>();
-  const context = { pool: POOL, zfs, locks, records, trash, log, runId: "run", fetch };
+  const store = createMemoryStore();
+  const transfers = createMainTransfers(() => linkTo(store));
+  const context = {
+    pool: POOL,
+    zfs,
+    locks,
+    records,
+    trash,
+    log,
+    runId: "run",
+    fetch,
+    store: transfers.store,
+  };
   const fetches = createFetchQueue<CompleteImage>(2, 2);
   const service = {
     imageService: "127.0.0.1:1",
@@ -169,19 +201,23 @@ export function createMemoryActor(
       createSpaceReservations(() => zfs.space(childOf(POOL, "guests"))),
     ),
   });
+  const releaseLater = (hold: HoldRecord) => void unreleased.push(hold);
+  const sends = sendOperations(context, createHolds(context, [], releaseLater));
+  const turns = createFetchQueue<null>(2, 2);
+  const backups = { profiles: { store: PROFILE }, turns, sends, releaseLater, running: new Set<string>() };
   const handlers: OperationHandlers = {
     ...destroyingIn(context),
     ...dryRunOperations(context, destroyingIn),
     ...volumeChanges(context),
     ...volumeCopies(context, createFetchQueue<VolumeRecord>(2, 2)),
-    ...sendOperations(
-      context,
-      createHolds(context, [], (hold) => void unreleased.push(hold)),
-    ),
+    ...sends,
+    ...backupOperations(context, backups),
+    ...storedBackupOperations(context, backups),
+    ...restoreOperations(context, backups),
     ...poolOperations(context),
     ...pulling,
     ...migrationOperations(context, { peers }, pulling.PullVolume),
     ...fenceOperations(context, createFences()),
   };
-  return { zfs, records, locks, trash, log, handlers, unreleased };
+  return { zfs, records, locks, trash, log, handlers, unreleased, store };
 }

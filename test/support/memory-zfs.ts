@@ -537,7 +537,8 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
       call("findBase", name, () => {
         const [found, sent] = [entries.get(from), entries.get(name)];
         const mark = [...bookmarks.values()].find((each) => each.name === from);
-        if (mark) return succeed({ guid: mark.guid, isOlder: mark.createtxg < (sent?.createtxg ?? 0n), needs: [] });
+        if (mark)
+          return succeed({ guid: mark.guid, isOlder: mark.createtxg < (sent?.createtxg ?? 0n), needs: [] });
         if (!found || !sent) return succeed(undefined);
         const { guid, createtxg } = found;
         const needs = [{ name: from as SnapshotName, guid }];

@@ -20,6 +20,7 @@ const SHARED_NAMES: Readonly<Record<string, string>> = {
   images: "a noun's methods and its operations",
   volumes: "a noun's methods and its operations",
   snapshots: "a noun's methods and its operations",
+  backups: "a noun's methods and its operations",
   bookmarks: "a noun's methods and its operations",
   guests: "a noun's methods and its operations",
   pools: "a noun's methods and its operations",
@@ -142,6 +143,7 @@ const FORBIDDEN = [
   ["src/workers/drivers/embedded/x.ts", "../openzfs/look-ups.js", "nothing else"],
   ["src/workers/processes/x.ts", "../drivers/driver.js", "serve actors and drivers"],
   ["src/workers/streams/x.ts", "../actor/fetch-queue.js", "serve actors and drivers"],
+  ["src/workers/backups/x.ts", "../actor/fetch-queue.js", "serve actors and drivers"],
   ["src/workers/processes/x.ts", "../libzfs/libzfs-core.js", "in the runner only"],
   ["src/workers/drivers/openzfs/x.ts", "../../libzfs/native-functions.js", "in the runner only"],
   ["src/workers/libzfs/x.ts", "../processes/slots.js", "nothing but its calls"],
@@ -163,6 +165,8 @@ const ALLOWED = [
   ["src/workers/drivers/openzfs/x.ts", "../../processes/run-command.js"],
   ["src/workers/drivers/openzfs/x.ts", "../../libzfs/library-call.js"],
   ["src/workers/streams/x.ts", "../processes/child-process.js"],
+  ["src/workers/backups/x.ts", "../streams/receive-command.js"],
+  ["src/protocol/backups/x.ts", "../storage/failures.js"],
 ] as const;
 
 describe("who imports whom", () => {

@@ -34,11 +34,21 @@ export function admit(planned: Outcome<Planned>, grant: Grant): Outcome<Planned>
 export function admitToPool(planned: Routed, grant: Grant): Outcome<Routed> {
   const { pool, operation } = planned;
   if (grant.pools?.includes(pool) === false) return deniedBy("pools", pool, grant.pools);
-  const { names } = grant;
+  const { names, pools } = grant;
+  // What is in a store has names too, which only a look there shows.
+  if ("sight" in operation)
+    return admitToStore({ ...planned, operation: { ...operation, sight: { names, pools } } }, grant);
   if (names === undefined) return succeed(planned);
   if (isListOf(operation, pool, names)) return succeed({ ...planned, operation: { ...operation, names } });
   const outside = datasetsOf(operation, pool).find((name) => !coversName(names, name));
   return outside === undefined ? succeed(planned) : deniedBy("names", outside, names);
+}
+
+/** The names of the request must be covered; what is found in a store is looked at with the grant in hand. */
+function admitToStore(planned: Routed, { names }: Grant): Outcome<Routed> {
+  const outside =
+    names && datasetsOf(planned.operation, planned.pool).find((name) => !coversName(names, name));
+  return names && outside !== undefined ? deniedBy("names", outside, names) : succeed(planned);
 }
 
 /** What is asked of several pools is asked of those that the caller may see. */
@@ -103,7 +113,12 @@ export function datasetsOf(operation: Operation, pool: PoolName): readonly strin
     case "PullVolume":
     case "MigrateVolume":
     case "FinishMigration":
+    case "RestoreBackup":
       return [operation.target];
+    case "VerifyBackup":
+      return [];
+    case "PruneBackups":
+      return operation.dataset === undefined ? [] : [operation.dataset];
     case "DescribeSend":
     case "OpenSend": {
       const from = operation.terms?.from;

@@ -36,6 +36,11 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     "imagestore guest delete-disks web1",
   ],
   "imagestore pool": ["imagestore pool status", "imagestore pool status tank -H -p"],
+  "imagestore backup": [
+    "imagestore backup create guests/db/data@monday --profile offsite",
+    "imagestore backup list guests/db/data --profile offsite",
+    "imagestore backup restore 7311029383465519301 guests/db/data-old --profile offsite",
+  ],
   "imagestore bookmark": [
     "imagestore bookmark create guests/db/data@before-upgrade kept",
     "imagestore bookmark list",

@@ -32,6 +32,7 @@ function groups(version: string): readonly (readonly [heading: string, commands:
           downloadCommand(),
         ),
         group("bookmark", "list, make and delete bookmarks of snapshots"),
+        group("backup", "keep snapshots in an object store, and restore them"),
       ],
     ],
     [

@@ -5,6 +5,7 @@ import { type PoolName, poolNameProblem } from "../../protocol/storage/names.js"
 import type { EmbeddedSettings, OpenZfsSettings } from "../../protocol/storage/pool-settings.js";
 import { MAX_SEND_RATE, MIN_SEND_RATE } from "../../protocol/storage/send-terms.js";
 import { isLoopback } from "../http/loopback.js";
+import { backupProfiles } from "./backup-profiles.js";
 import { findFolderClashes } from "./folder-clashes.js";
 import { imageSettings } from "./image-settings.js";
 import { clientCertificates, listenTls } from "./listen-tls.js";
@@ -247,6 +248,7 @@ export const configSchema = z
     log: log.prefault({}),
     audit: audit.prefault({}),
     tracing: tracing.optional(),
+    backups: backupProfiles.default({}),
     limits: checkedLimits.prefault({}),
     timeouts: timeouts.prefault({}),
   })

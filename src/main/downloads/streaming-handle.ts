@@ -1,6 +1,7 @@
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import type { Logger } from "pino";
 import type { Piscina } from "piscina";
+import type { StoreDone, StoreOrder } from "../../protocol/backups/store-orders.js";
 import { type Failure, fail, type Outcome } from "../../protocol/storage/failures.js";
 import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
 import type { BulkSettings } from "../../protocol/threads/bulk-contract.js";
@@ -24,6 +25,7 @@ import {
   type PendingFetch,
   stateOfFetch,
 } from "./pending-fetch.js";
+import { createPendingStores, type StoreState } from "./pending-stores.js";
 
 /** How long each step of a stop may take. Killed children end at once, unless the kernel holds them. */
 const STOP_LIMIT_MS = 2_000;
@@ -73,9 +75,18 @@ export interface StreamingHandle {
     cancelled?: AbortSignal,
     onMoved?: () => void,
   ): Promise<Outcome<FetchReport>>;
-  /** Cancels the owner's fetches; resolves when their processes are gone. */
+  /** Has an order for a store done, until `cancelled` is aborted. `owner` and `onMoved` as of a fetch. */
+  store(
+    owner: string,
+    order: StoreOrder,
+    cancelled?: AbortSignal,
+    onMoved?: () => void,
+  ): Promise<Outcome<StoreDone>>;
+  /** The orders for stores that are not answered, oldest first. */
+  listStores(): readonly StoreState[];
+  /** Cancels the owner's fetches and orders for stores; resolves when their processes are gone. */
   abandonFetches(owner: string): Promise<void>;
-  /** Fetches in flight. */
+  /** Fetches and orders for stores in flight. */
   readonly fetches: number;
   /** The same, oldest first. Known also while the thread answers nothing. */
   listFetches(): readonly FetchState[];
@@ -110,6 +121,7 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
   const { settings, windowBytes, folder, newId, log } = options;
   const sends = new Map<number, SendListener>();
   const fetches = new Map<number, PendingFetch>();
+  const stores = createPendingStores({ newId: options.newId, order: (message) => order(message) });
   /** What resolves the calls of `report` that have no answer, by the id of their ping. */
   const pings = new Map<number, (said: StreamingReport) => void>();
   let restarts = 0;
@@ -169,11 +181,13 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
     sends.clear();
     fetches.clear();
     bulk?.onThreadEnded();
+    const failStores = stores.onThreadEnded();
     try {
       if (!stopped) thread = startThread();
     } finally {
       for (const listener of brokenSends) listener.onEnd(threadEnded.failure);
       for (const each of brokenFetches) each.settle(threadEnded);
+      failStores(threadEnded);
     }
   }
 
@@ -190,6 +204,7 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
       }
       case "moved":
         fetches.get(event.id)?.onMoved();
+        stores.onMoved(event.id);
         break;
       case "fetched": {
         const fetch = fetches.get(event.id);
@@ -197,6 +212,9 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
         fetch?.settle(event.outcome);
         break;
       }
+      case "stored":
+        stores.onStored(event.id, event.outcome);
+        break;
       case "pong":
         pings.get(event.id)?.(event.said);
         pings.delete(event.id);
@@ -210,8 +228,10 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
 
   return {
     get fetches() {
-      return fetches.size;
+      return fetches.size + stores.list().length;
     },
+    store: stores.store,
+    listStores: stores.list,
     listFetches: () => Array.from(fetches, ([id, fetch]) => stateOfFetch(id, fetch)),
     get restarts() {
       return restarts;
@@ -254,13 +274,14 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
     abandonFetches: async (owner) => {
       const owned = [...fetches].filter(([, fetch]) => fetch.owner === owner);
       for (const [id] of owned) order({ kind: "cancel", id });
-      await Promise.all(owned.map(([, fetch]) => fetch.settled));
+      await Promise.all([...owned.map(([, fetch]) => fetch.settled), stores.abandon(owner)]);
     },
     stop: async () => {
       stopped = true;
       for (const id of [...sends.keys(), ...fetches.keys(), ...(bulk?.ids ?? [])])
         order({ kind: "cancel", id });
-      await waitAtMost(STOP_LIMIT_MS, Promise.all([...fetches.values()].map((fetch) => fetch.settled)));
+      const settled = [...[...fetches.values()].map((fetch) => fetch.settled), stores.abandon()];
+      await waitAtMost(STOP_LIMIT_MS, Promise.all(settled));
       thread.port.close();
       await waitAtMost(STOP_LIMIT_MS, thread.ended);
       await thread.piscina.destroy();

@@ -44,6 +44,8 @@ export function startStreamingLanes(
     send: first.send,
     bulk: first.bulk,
     fetch: (...fetch) => laneForFetch().fetch(...fetch),
+    store: (...store) => laneForFetch().store(...store),
+    listStores: () => lanes.flatMap((lane) => lane.listStores()),
     abandonFetches: async (owner) => {
       await Promise.all(lanes.map((lane) => lane.abandonFetches(owner)));
     },

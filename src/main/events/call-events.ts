@@ -85,6 +85,12 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
       return [{ topic: "guest", action: "deleted", id: `${pool}/guests/${operation.guest.id}` }];
     case "SetGuestQuota":
       return [{ topic: "guest", action: "changed", id: operation.name }];
+    case "RestoreBackup":
+      return [{ topic: "volume", action: "created", id: operation.target }];
+    case "BackupSnapshot":
+    case "VerifyBackup":
+    case "PruneBackups":
+    case "ListBackups":
     case "CreateBookmark":
     case "DeleteBookmark":
     case "ListBookmarks":

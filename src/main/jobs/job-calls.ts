@@ -5,13 +5,12 @@ import type { Routed } from "../../protocol/json-rpc/methods/method.js";
 import { type JsonText, stringOf } from "../../protocol/json-rpc/reply-text.js";
 import { fail, failed, internalFailure, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { PoolName } from "../../protocol/storage/names.js";
-import type { FetchState } from "../downloads/pending-fetch.js";
 import type { Actor, Client } from "../pools/actor-handle.js";
 import type { Asker } from "../rpc/node-handlers.js";
 import { callKey } from "../rpc/run-call.js";
 import type { CallOnTerms, RunOnTerms } from "../rpc/run-on-terms.js";
 import type { JobRegistry } from "./job-registry.js";
-import { jobOfCall, mayLast } from "./lasting-calls.js";
+import { jobOfCall, mayLast, type Transfers } from "./lasting-calls.js";
 import type { BegunCall, RepeatedCalls } from "./repeated-calls.js";
 
 export interface JobCalls {
@@ -22,9 +21,9 @@ export interface JobCalls {
 }
 
 interface JobCallOptions {
+  readonly transfers: Transfers;
   readonly registry: Pick<JobRegistry, "begin" | "find">;
   readonly repeated: Pick<RepeatedCalls, "once">;
-  listFetches(): readonly FetchState[];
   /** The actor that serves a pool; undefined while the daemon stops. */
   actorOf(pool: PoolName): Actor | undefined;
 }
@@ -34,11 +33,11 @@ const LONGEST_RESULT = 16 * 1024;
 
 const forgotten = fail("job.not_found", "what was asked for was done, and its job is no longer kept");
 
-export function createJobCalls({ registry, repeated, listFetches, actorOf }: JobCallOptions): JobCalls {
+export function createJobCalls({ registry, repeated, actorOf, transfers }: JobCallOptions): JobCalls {
   /** Begins the job of a change that nobody's leaving ends. */
   function begin(actor: Actor, { routed, terms, asker, encode }: CallOnTerms): BegunCall {
     const { operation } = routed;
-    const job = registry.begin(jobOfCall(routed, asker, listFetches), terms.background);
+    const job = registry.begin(jobOfCall(routed, asker, transfers), terms.background);
     const client: Client = { ...asker.client, onDisconnect: () => {}, onCancel: job.onCancel };
     const finish = (outcome: Outcome<unknown>): Outcome<JsonText> => {
       if (!outcome.ok) {
@@ -57,7 +56,7 @@ export function createJobCalls({ registry, repeated, listFetches, actorOf }: Job
     run: (actor, routed, asker) => {
       const { client } = asker;
       if (!mayLast(routed)) return actor.call(routed.operation, client);
-      const job = registry.begin(jobOfCall(routed, asker, listFetches));
+      const job = registry.begin(jobOfCall(routed, asker, transfers));
       const waiting: Client = {
         requestId: client.requestId,
         peer: client.peer,
@@ -82,7 +81,7 @@ export function createJobCalls({ registry, repeated, listFetches, actorOf }: Job
           : await repeated.once(
               {
                 ...{ caller: asker.caller.id ?? "", key: terms.key, fingerprint: fingerprintOf(routed) },
-                repeatSafe: jobOfCall(routed, asker, listFetches).repeatSafe,
+                repeatSafe: jobOfCall(routed, asker, transfers).repeatSafe,
               },
               start,
             );

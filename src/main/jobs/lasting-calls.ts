@@ -8,8 +8,10 @@ import { isPull } from "../../protocol/storage/operation-kinds.js";
 import type { FetchOrder } from "../../protocol/storage/operations.js";
 import { copyPartialOf, incomingOf, partialOf } from "../../protocol/storage/partial-name.js";
 import type { FetchProgress } from "../../protocol/threads/fetch-progress.js";
+import { partKeyOf } from "../../protocol/threads/transfer-turns.js";
 import { datasetsOf } from "../access/admission.js";
 import type { FetchState } from "../downloads/pending-fetch.js";
+import type { StoreState } from "../downloads/pending-stores.js";
 import type { Asker } from "../rpc/node-handlers.js";
 import type { JobStart } from "./job-records.js";
 
@@ -18,8 +20,17 @@ export function mayLast({ operation }: Routed): boolean {
   return DEFINITIONS[operation.op]?.mayLast === true;
 }
 
+/** What main knows of the transfers that run. */
+export interface Transfers {
+  listFetches(): readonly FetchState[];
+  listStores(): readonly StoreState[];
+}
+
 /** The job that the call of a change is. Most end before anybody asks, so it says little until then. */
-export function jobOfCall(routed: Routed, asker: Asker, listFetches: () => readonly FetchState[]): JobStart {
+export function jobOfCall(routed: Routed, asker: Asker, { listFetches, listStores }: Transfers): JobStart {
+  const part = partKeyOf(routed.operation);
+  if (part !== undefined)
+    return new JobOfCall(routed, asker, createStoreProgress(listStores, routed.pool, part));
   const targets = targetsOf(routed);
   if (targets.length === 0) return new JobOfCall(routed, asker);
   return new JobOfCall(routed, asker, createFetchProgress(listFetches, routed.pool, targets));
@@ -76,6 +87,23 @@ function fetchOf(
     source: shownUrl(alternates[alternate - 1]?.url ?? url),
     requests: requests + (spent?.requests ?? 0),
     repeatedBytes: repeatedBytes + (spent?.bytes ?? 0),
+  };
+}
+
+/** How far what has several orders for a store has come. Undefined until the first that moves bytes has begun. */
+function createStoreProgress(
+  listStores: () => readonly StoreState[],
+  pool: PoolName,
+  key: string,
+): () => JobProgress | undefined {
+  let last: JobProgress | undefined;
+  return () => {
+    const found = listStores().find(({ owner, order }) => owner === pool && order.part?.key === key);
+    const part = found?.order.part;
+    if (found && part) {
+      last = { phase: part.phase, bytes: part.before + found.movedBytes, totalBytes: part.total };
+    }
+    return last;
   };
 }
 

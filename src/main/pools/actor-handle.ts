@@ -8,6 +8,7 @@ import type { ActorStats, CallerLeft, OpenedActor } from "../../protocol/threads
 import type { ActorDiagnosis } from "../../protocol/threads/actor-diagnosis.js";
 import type { ActorMeasures } from "../../protocol/threads/actor-measures.js";
 import { createChildMemory } from "../../protocol/threads/child-table.js";
+import { turnFor } from "../../protocol/threads/transfer-turns.js";
 import type { WorkReport } from "../../protocol/threads/work-report.js";
 import type { Span } from "../../protocol/tracing/span.js";
 import { endOrphans } from "../threads/orphans.js";
@@ -214,9 +215,9 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
     // Reads run no command whose log line would be written, unless the log has all.
     if (isRead(operation) && !logsAll) return kept.ask(operation, () => link.call<T>(traced ?? operation));
     const told = traced ?? { ...operation, requestId };
-    const id = flightOf(operation);
-    if (id === undefined) return link.call<T>(told);
     const caller = ++lastCaller;
+    const id = flightOf(operation) ?? turnFor(operation, caller);
+    if (id === undefined) return link.call<T>(told);
     client.onDisconnect(() => link.notify({ id, caller } satisfies CallerLeft));
     client.onCancel?.(() => link.notify({ id, caller, cancels: true } satisfies CallerLeft));
     return link.call<T>({ ...told, caller });

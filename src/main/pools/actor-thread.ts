@@ -1,6 +1,7 @@
 import { MessageChannel } from "node:worker_threads";
 import * as comlink from "comlink";
 import type { Logger } from "pino";
+import type { StoreDone, StoreOrder } from "../../protocol/backups/store-orders.js";
 import { failed, type Outcome } from "../../protocol/storage/failures.js";
 import type { ImageChange } from "../../protocol/storage/known-images.js";
 import type { FetchOrder, FetchReport } from "../../protocol/storage/operations.js";
@@ -11,11 +12,11 @@ import type {
   ActorTask,
   FetchCancelled,
   FetchMoved,
-  FetchRequest,
   LateReport,
   LogLine,
   SpanReport,
   SpawnReport,
+  TransferRequest,
 } from "../../protocol/threads/actor-contract.js";
 import { createChangeMemory, openChangeCounter } from "../../protocol/threads/change-counter.js";
 import { comlinkEndpoint } from "../../protocol/threads/comlink-endpoint.js";
@@ -37,6 +38,8 @@ export interface ActorThreadOptions {
    * then while bytes move.
    */
   fetch(order: FetchOrder, cancelled: AbortSignal, onMoved: () => void): Promise<Outcome<FetchReport>>;
+  /** Has the streaming worker do what an order for a store says; as `fetch` does. */
+  store(order: StoreOrder, cancelled: AbortSignal, onMoved: () => void): Promise<Outcome<StoreDone>>;
   /** Called with spans of traced operations, soon after they have ended. */
   onSpans(spans: readonly SpanRecord[]): void;
   /** Called with what others have changed in the pool. */
@@ -86,16 +89,22 @@ export function startActorThread(options: ActorThreadOptions & ThreadEvents): Ac
   const changes = createChangeMemory();
   let kept = createKeptAnswers(openChangeCounter(changes));
   let history: PoolHistory | undefined;
-  /** What cancels each fetch that runs, by its number. */
+  /** What cancels each transfer that runs, by its number. */
   const fetches = new Map<number, AbortController>();
   const link = openLink(
     hot.port1,
     async (ask) => {
-      const { fetch, number } = ask as FetchRequest;
+      const request = ask as TransferRequest;
+      const { number } = request;
       const cancelling = new AbortController();
       fetches.set(number, cancelling);
       const onMoved = () => link.notify({ moved: number } satisfies FetchMoved);
-      return options.fetch(fetch, cancelling.signal, onMoved).finally(() => fetches.delete(number));
+      const { signal } = cancelling;
+      const done: Promise<Outcome<FetchReport | StoreDone>> =
+        "fetch" in request
+          ? options.fetch(request.fetch, signal, onMoved)
+          : options.store(request.store, signal, onMoved);
+      return done.finally(() => fetches.delete(number));
     },
     failed.interrupted,
     (notice: ImageChange | FetchCancelled | OutsideNotice) => {

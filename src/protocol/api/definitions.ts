@@ -1,4 +1,5 @@
 import { AUDIT_DEFINITIONS } from "./audit-definitions.js";
+import { BACKUP_DEFINITIONS } from "./backup-definitions.js";
 import { BOOKMARK_DEFINITIONS } from "./bookmark-definitions.js";
 import type { MethodDefinition } from "./definition.js";
 import { GUEST_DEFINITIONS } from "./guest-definitions.js";
@@ -18,6 +19,7 @@ export const DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
   ...SNAPSHOT_DEFINITIONS,
   ...BOOKMARK_DEFINITIONS,
   ...TRANSFER_DEFINITIONS,
+  ...BACKUP_DEFINITIONS,
   ...GUEST_DEFINITIONS,
   ...POOL_DEFINITIONS,
   ...JOB_DEFINITIONS,

@@ -1,4 +1,5 @@
 import { JOB_STATES } from "../storage/job-record.js";
+import { BACKUP_SCHEMAS } from "./backup-schemas.js";
 import {
   count,
   flag,
@@ -124,6 +125,7 @@ export const RECORDS: Readonly<Record<string, JsonSchema>> = {
     [],
     "What a call would destroy.",
   ),
+  ...BACKUP_SCHEMAS,
   Snapshot: object(
     {
       id: text("The full name, `POOL/NAME@SNAPSHOT`."),

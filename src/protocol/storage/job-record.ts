@@ -8,7 +8,7 @@ export type JobState = (typeof JOB_STATES)[number];
 /** How far a job that moves bytes has come. */
 export interface JobProgress {
   /** What it does now, in a word. */
-  readonly phase: "waiting" | "connecting" | "receiving" | "sending" | "finishing";
+  readonly phase: "waiting" | "connecting" | "receiving" | "sending" | "checking" | "finishing";
   /** Bytes that it has moved. */
   readonly bytes: number;
   /** How many there will be; null where that is not known. */

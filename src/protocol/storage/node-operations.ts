@@ -2,6 +2,7 @@ import type { AuditFilter, AuditPage } from "./audit-record.js";
 import type { JobAnswer, JobRecord, JobState } from "./job-record.js";
 import type { Operation } from "./operations.js";
 import type { Page } from "./page.js";
+import type { ListedBackups } from "./records.js";
 import type { ReplicationRecord } from "./replication-record.js";
 
 /**
@@ -19,6 +20,8 @@ export interface NodeOperations {
   WaitJob: { ask: { id: string; timeoutMs: number }; answer: JobAnswer };
   CancelJob: { ask: { id: string }; answer: JobAnswer };
   ListReplications: { ask: object; answer: readonly ReplicationRecord[] };
+  /** `dataset`: only its backups, or "". */
+  ListBackups: { ask: { profile: string; dataset: string } & Page; answer: ListedBackups };
   /** `after`: the `next` of the page before, or "". */
   ListAudit: { ask: { filter: AuditFilter; limit: number; after: string }; answer: AuditPage };
 }

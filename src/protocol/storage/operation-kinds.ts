@@ -47,6 +47,10 @@ const KINDS = {
   FenceVolume: "change",
   UnfenceVolume: "change",
   AbandonReceive: "change",
+  BackupSnapshot: "change",
+  VerifyBackup: "change",
+  RestoreBackup: "change",
+  PruneBackups: "change",
   VerifyDisks: "read",
   CreateGuestDisks: "change",
   DeleteGuestsDisks: "change",
@@ -63,6 +67,7 @@ const KINDS = {
   CancelJob: "change",
   ListReplications: "list",
   ListAudit: "list",
+  ListBackups: "list",
 } as const satisfies Readonly<Record<OperationName | NodeOperationName, Kind>>;
 
 /** The operations that may change their pool. */

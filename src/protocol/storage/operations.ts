@@ -1,3 +1,4 @@
+import type { BackupOperations } from "./backup-operations.js";
 import type { FailedOutcome, Failure, Outcome } from "./failures.js";
 import type { ImageHosts } from "./image-hosts.js";
 import type { BookmarkName, ComponentId, DatasetName, PoolName, SnapshotName } from "./names.js";
@@ -21,7 +22,7 @@ import type { NewVolumeSettings, SettingChanges } from "./volume-settings.js";
  * The operations of a pool's actor: the members of each (`ask`) and its answer. Every name in an
  * operation is checked, full, and in the actor's pool.
  */
-export interface Operations {
+export interface Operations extends BackupOperations {
   /** `trash`: those that were deleted while they had clones, and no others. */
   ListImages: { ask: { type: string; trash?: true } & Page; answer: readonly ImageRecord[] };
   GetImage: { ask: { id: string }; answer: ImageRecord };

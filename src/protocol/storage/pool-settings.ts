@@ -1,3 +1,4 @@
+import type { BackupProfiles } from "./backup-profile.js";
 import type { PoolName } from "./names.js";
 
 /**
@@ -80,6 +81,8 @@ export interface NodeSettings {
   readonly maxPending: number;
   /** Properties of new volumes, clones and images. */
   readonly volumeProperties: Readonly<Record<string, string>>;
+  /** Where backups go, by the names of the profiles. */
+  readonly backups: BackupProfiles;
   readonly log: { readonly level: string };
   /** Of commands: how many of one pool run at once, those that change it, and the other kinds. */
   readonly limits: {

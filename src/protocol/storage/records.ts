@@ -76,6 +76,57 @@ export interface DoomedRecord {
   readonly used: Bytes | undefined;
 }
 
+/** A backup of a snapshot, as its manifest says. Its members are those of its JSON but for the sizes. */
+export interface BackupRecord {
+  /** The name of its objects in the store, without their endings: `POOLGUID/DATASETGUID/TOGUID.full`. */
+  readonly id: string;
+  /** The snapshot, as it was called then. */
+  readonly snapshot: string;
+  readonly guid: string;
+  /** The guid of the snapshot that it builds on; null for a full one. */
+  readonly from: string | null;
+  /** Of the stream. */
+  readonly bytes: number;
+  /** Of the volume. */
+  readonly volsize: Bytes;
+  /** RFC 3339: when the snapshot was made, and when the backup was. */
+  readonly created: string;
+  readonly taken: string;
+  readonly sha256: string;
+  /** Whether all that it builds on is listed. */
+  readonly isWhole: boolean;
+}
+
+/** What a BackupSnapshot has done. */
+export interface MadeBackup {
+  readonly backup: BackupRecord;
+  /** Why it is as it is: `first`, `asked`, `fullEvery`, `baseLost`, `increment`, or `present` for one that was there. */
+  readonly why: "first" | "asked" | "fullEvery" | "baseLost" | "increment" | "present";
+  /** What somebody should know, a sentence each. */
+  readonly warnings: readonly string[];
+}
+
+export interface CheckedBackups {
+  readonly backups: readonly BackupRecord[];
+  /** Of all their data. */
+  readonly bytes: number;
+}
+
+export interface PrunedBackups {
+  /** Those that are gone, or would be. */
+  readonly backups: readonly BackupRecord[];
+  /** Objects of backups that did not end, which are gone too, or would be. */
+  readonly leftovers: readonly string[];
+  readonly dryRun: boolean;
+}
+
+/** A page of the backups of a profile. */
+export interface ListedBackups {
+  readonly backups: readonly BackupRecord[];
+  /** Ids of those whose manifests can't be used. */
+  readonly damaged: readonly string[];
+}
+
 /** A disk of a guest. */
 export interface DiskRecord {
   readonly bus: string;

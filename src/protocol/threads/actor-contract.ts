@@ -1,4 +1,5 @@
 import type { MessagePort } from "node:worker_threads";
+import type { StoreOrder } from "../backups/store-orders.js";
 import type { Outcome } from "../storage/failures.js";
 import type { FetchOrder } from "../storage/operations.js";
 import type { NodeSettings, PoolSettings } from "../storage/pool-settings.js";
@@ -69,30 +70,29 @@ export interface ActorControl {
   crash(): void;
 }
 
-/** The only call that an actor makes to main over its link: fetch an image. */
-export interface FetchRequest {
-  readonly fetch: FetchOrder;
-  /** Counts the fetches of a thread. */
+/** What an actor calls main for over its link: fetch an image, or do something with a store. */
+export type TransferRequest = ({ readonly fetch: FetchOrder } | { readonly store: StoreOrder }) & {
+  /** Counts the transfers of a thread. */
   readonly number: number;
-}
+};
 
-/** A notification to an actor: bytes of a fetch have moved. */
+/** A notification to an actor: bytes of a transfer have moved. */
 export interface FetchMoved {
-  /** The `number` of the fetch. */
+  /** The `number` of the transfer. */
   readonly moved: number;
 }
 
-/** A notification to an actor: the client of a RequestImage or CopyVolume has gone, or does not want it any more. */
+/** A notification to an actor: a client that waits for a transfer has gone, or does not want it any more. */
 export interface CallerLeft {
-  /** Of the image; the name of the copy. */
+  /** Of the image; the name of the copy; or of a transfer from or to a store: see `turnFor`. */
   readonly id: string;
   readonly caller: number;
   readonly cancels?: true;
 }
 
-/** A notification to main: a fetch is not wanted any more. It is answered all the same. */
+/** A notification to main: a transfer is not wanted any more. It is answered all the same. */
 export interface FetchCancelled {
-  /** The `number` of the fetch. */
+  /** The `number` of the transfer. */
   readonly cancelled: number;
 }
 

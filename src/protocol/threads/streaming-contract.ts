@@ -1,4 +1,5 @@
 import type { MessagePort } from "node:worker_threads";
+import type { StoreDone, StoreOrder } from "../backups/store-orders.js";
 import type { Failure, Outcome } from "../storage/failures.js";
 import type { FetchOrder, FetchReport } from "../storage/operations.js";
 import type { BulkEvent, BulkOrder, BulkSettings } from "./bulk-contract.js";
@@ -61,6 +62,13 @@ export type StreamOrder =
       /** Where the worker writes how far the fetch has come; see fetch-progress.ts. */
       readonly progress: SharedArrayBuffer;
     }
+  | {
+      readonly kind: "store";
+      readonly id: number;
+      readonly order: StoreOrder;
+      /** As of a fetch: `receivedBytes` are those that it has moved. */
+      readonly progress: SharedArrayBuffer;
+    }
   /** Asks for a `pong` with the same id. */
   | { readonly kind: "ping"; readonly id: number }
   | BulkOrder;
@@ -74,6 +82,7 @@ export type StreamEvent =
   /** The receiver of a fetch has taken bytes. Sent now and then. */
   | { readonly kind: "moved"; readonly id: number }
   | { readonly kind: "fetched"; readonly id: number; readonly outcome: Outcome<FetchReport> }
+  | { readonly kind: "stored"; readonly id: number; readonly outcome: Outcome<StoreDone> }
   /** The thread works. */
   | { readonly kind: "pong"; readonly id: number; readonly said: StreamingReport }
   | BulkEvent;

@@ -15,6 +15,7 @@ import type { FetchQueue } from "./fetch-queue.js";
 
 import { startImageLooks } from "./image-looks.js";
 import { createLateReleases } from "./late-releases.js";
+import { backupOperations } from "./operations/backups.js";
 import { bookmarkOperations } from "./operations/bookmarks.js";
 import type { ActorContext } from "./operations/context.js";
 import { dryRunOperations } from "./operations/dry-runs.js";
@@ -26,9 +27,11 @@ import { imageOperations } from "./operations/images.js";
 import { migrationOperations } from "./operations/migrations.js";
 import { poolOperations } from "./operations/pools.js";
 import { pullOperations } from "./operations/pulls.js";
+import { restoreOperations } from "./operations/restores.js";
 import { sendOperations } from "./operations/sends.js";
 import { snapshotOperations } from "./operations/snapshots.js";
 import { createSpaceReservations } from "./operations/space-reservations.js";
+import { storedBackupOperations } from "./operations/stored-backups.js";
 import { volumeChanges } from "./operations/volume-changes.js";
 import { volumeCopies } from "./operations/volume-copies.js";
 import { volumeOperations } from "./operations/volumes.js";
@@ -48,13 +51,14 @@ export interface OpenPoolOptions {
   readonly pulls: FetchQueue<PulledVolume>;
   /** Copies of volumes, by the names that they get. */
   readonly copies: FetchQueue<VolumeRecord>;
+  readonly turns: FetchQueue<null>;
   readonly log: ActorLog;
   /** Tags of holds of downloads that started before this actor did and still run. */
   readonly liveTags: readonly string[];
   /** Sees the changes of the records. */
   readonly trace?: Trace | undefined;
-  /** As ActorContext has it. */
-  readonly fetch: ActorContext["fetch"];
+  /** As ActorContext has them. */
+  readonly transfers: Pick<ActorContext, "fetch" | "store">;
   /** Sends a change of the images to main, which answers GetImage and ListImages from its copy. */
   announce(change: ImageChange): void;
   /** Called as soon as the records are open. The caller must close them, even if openPool then fails. */
@@ -169,7 +173,7 @@ function createHandlers(
   releaseLater: (hold: HoldRecord) => void,
   fences: Fences,
 ): Pick<OpenedPool, "handlersFor" | "holds"> {
-  const { settings, zfs, locks, fetches, pulls, copies, log, liveTags, fetch, announce } = options;
+  const { settings, zfs, locks, fetches, pulls, copies, turns, log, liveTags, transfers, announce } = options;
   const { pool, node, runId } = settings;
   const context: ActorContext = {
     pool: pool.name,
@@ -179,9 +183,11 @@ function createHandlers(
     trash,
     log,
     runId,
-    fetch,
+    fetch: transfers.fetch,
+    store: transfers.store,
   };
   const holds = createHolds(context, liveTags, releaseLater);
+  const running = new Set<string>();
   const guestsRoot = childOf(pool.name, "guests");
   /** The sources of the pulls that run or wait, by their targets. */
   const sources = new Map<string, string>();
@@ -192,6 +198,7 @@ function createHandlers(
     queue: FetchQueue<CompleteImage>,
     pullQueue: FetchQueue<PulledVolume>,
     copyQueue: FetchQueue<VolumeRecord>,
+    ofTurns: FetchQueue<null>,
   ): OperationHandlers => {
     const used = { ...unfenced, locks: fencedLocks(unfenced.locks, fences) };
     const pulling = pullOperations(used, pullQueue, node, sources);
@@ -204,21 +211,26 @@ function createHandlers(
       // What leaves a volume as it is.
       ...bookmarkOperations({ ...within, locks: unfenced.locks }),
     });
+    const sends = sendOperations(unfenced, track(holds, "holds"));
+    const backups = { profiles: node.backups, turns: ofTurns, sends, releaseLater, running };
     return {
       ...destroyingIn(used),
       ...dryRunOperations(used, destroyingIn),
       ...volumeChanges(used),
       ...poolOperations(used),
+      ...storedBackupOperations(used, backups),
+      ...restoreOperations(used, backups),
       ...pulling,
       ...migrationOperations(used, node, pulling.PullVolume),
       // What leaves a volume as it is, or is about the fence itself.
-      ...sendOperations(unfenced, track(holds, "holds")),
+      ...sends,
+      ...backupOperations(unfenced, backups),
       ...volumeCopies(unfenced, copyQueue),
       ...fenceOperations(unfenced, fences),
     };
   };
   // Reads share their handlers: they are many, and what they wait for is not noted unless they are traced.
-  const forReads = handlersIn(context, (inner) => inner, fetches, pulls, copies);
+  const forReads = handlersIn(context, (inner) => inner, fetches, pulls, copies, turns);
   const handlersFor = (work: Work) =>
     isReadWork(work.name) && !work.spans
       ? forReads
@@ -228,6 +240,7 @@ function createHandlers(
           trackedFetches(fetches, work, "image"),
           trackedFetches(pulls, work, "pull into"),
           trackedFetches(copies, work, "copy to"),
+          trackedFetches(turns, work, "the transfer"),
         );
   return { handlersFor, holds: holds.list };
 }

@@ -11,7 +11,7 @@ import type { Work } from "./work.js";
  * and the streaming worker. Made for each operation that changes something; reads do without it.
  */
 export function trackedContext(context: ActorContext, work: Work): ActorContext {
-  const { zfs, records, locks, fetch, log } = context;
+  const { zfs, records, locks, fetch, store, log } = context;
   const requestId = work.operation?.requestId;
   const ids = work.spans ? { requestId, traceId: work.spans.traceId } : { requestId };
   return {
@@ -22,6 +22,10 @@ export function trackedContext(context: ActorContext, work: Work): ActorContext 
     locks: trackedLocks(locks, work),
     fetch: (order, cancelled) =>
       work.during("stream", shownUrl(order.url), (moved) => fetch(order, cancelled, moved)),
+    store: (order, cancelled) =>
+      work.during("stream", `store ${order.profileName}: ${order.task}`, (moved) =>
+        store(order, cancelled, moved),
+      ),
   };
 }
 

@@ -10,8 +10,13 @@ interface TransferQueues {
   readonly pulls: FetchQueue<PulledVolume>;
   /** Of volumes, by the names that they get. */
   readonly copies: FetchQueue<VolumeRecord>;
+  /** Transfers from and to stores, each of one caller. */
+  readonly turns: FetchQueue<null>;
   onCallerLeft(notice: CallerLeft): void;
 }
+
+/** Backups, restores and checks of one pool that run at once. Each has memory for parts, and keeps a processor busy. */
+const STORE_TRANSFERS = 2;
 
 /** As many pulls, and as many copies, may run and wait as fetches. Main is told which images are being fetched. */
 export function createTransferQueues(
@@ -23,10 +28,11 @@ export function createTransferQueues(
   );
   const pulls = createFetchQueue<PulledVolume>(numFetchers, maxPending);
   const copies = createFetchQueue<VolumeRecord>(numFetchers, maxPending);
+  const turns = createFetchQueue<null>(STORE_TRANSFERS, maxPending);
   return {
-    ...{ fetches, pulls, copies },
+    ...{ fetches, pulls, copies, turns },
     onCallerLeft: (notice) => {
-      for (const queue of [fetches, pulls, copies]) callerLeft(queue, notice);
+      for (const queue of [fetches, pulls, copies, turns]) callerLeft(queue, notice);
     },
   };
 }

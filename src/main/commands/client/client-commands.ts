@@ -56,7 +56,8 @@ async function run(verb: Verb, given: Params, flags: ClientFlags): Promise<void>
   if (verb.destroys !== undefined && !flags.yes && params.dryRun !== true)
     await askFirst(address, verb, params);
   const lines = async () => {
-    const { text, records } = await answerOf(address, verb, params);
+    const { text, records, warnings } = await answerOf(address, verb, params);
+    for (const each of warnings) process.stderr.write(`warning: ${each}\n`);
     return flags.json ? [text] : recordLines(shownKind(verb, params), records, tableStyle(flags));
   };
   if (flags.watch === undefined) {

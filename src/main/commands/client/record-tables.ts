@@ -21,6 +21,7 @@ export type RecordKind =
   | "replications"
   | "destroys"
   | "quotas"
+  | "backups"
   | "lines";
 
 /** What of a verb's answer is shown: of a dry run, what would be destroyed. */
@@ -28,7 +29,8 @@ export function shownKind(
   { records }: { readonly records: RecordKind },
   { dryRun }: Readonly<Record<string, unknown>>,
 ): RecordKind {
-  return dryRun === true ? "destroys" : records;
+  // A prune of backups tells what would go as it tells what is gone.
+  return dryRun === true && records !== "backups" ? "destroys" : records;
 }
 
 const text = (value: unknown) =>
@@ -169,6 +171,14 @@ const COLUMNS: Readonly<Record<RecordKind, readonly Column<ShownRecord>[]>> = {
     plain("GUID", "guid", { goes: 1, isNumber: true }),
     { heading: "BASE", cell: ({ base }) => text(Object(base).id) },
     plain("THERE", "isThere", { goes: 2 }),
+  ],
+  backups: [
+    plain("BACKUP", "id"),
+    plain("SNAPSHOT", "snapshot"),
+    { heading: "KIND", cell: ({ from }) => (from === null ? "full" : "increment"), goes: 3 },
+    moved,
+    plain("TAKEN", "taken", { goes: 2, isNumber: true }),
+    { heading: "WHOLE", cell: ({ restorable }) => (restorable ? "yes" : "NO"), goes: 1 },
   ],
   properties: [
     plain("NAME", "id"),

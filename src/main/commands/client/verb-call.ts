@@ -13,6 +13,8 @@ const DEFAULT_LINES = 100;
 export interface VerbAnswer {
   readonly records: readonly ShownRecord[];
   readonly text: string;
+  /** What somebody should know beside them. */
+  readonly warnings: readonly string[];
 }
 
 type Params = Readonly<Record<string, unknown>>;
@@ -36,6 +38,8 @@ function tokensIn(answer: string, member: string): readonly string[] {
   const list = read.value.items[read.value.keys.indexOf(member)];
   return list?.items.map(tokenOf) ?? [];
 }
+
+const damagedText = (id: unknown) => `the manifest of the backup ${id} can't be used: it can't be restored`;
 
 /** Where the answer has a guest, its members are in an object of their own. */
 function requestOf({ records }: Verb, params: Params): Params {
@@ -63,7 +67,7 @@ async function callForLines(
     const answer = Object(value);
     skipped += Number(answer.skipped);
     if (typeof answer.next !== "string" || records.length >= most) {
-      return { records, text: `{"lines":[${texts.join(",")}],"skipped":${skipped}}` };
+      return { warnings: [], records, text: `{"lines":[${texts.join(",")}],"skipped":${skipped}}` };
     }
     after = answer.next;
   }
@@ -82,17 +86,24 @@ export async function callVerb(
   const request = requestOf(verb, params);
   if (!isList) {
     const { value, text } = await call(address, method, request);
-    return { records: recordsIn(value, member), text };
+    const { warnings = [] } = Object(value);
+    return {
+      records: recordsIn(value, member),
+      text,
+      warnings: Array.isArray(warnings) ? warnings.map(String) : [],
+    };
   }
   if (kind === "lines") return callForLines(address, verb, request, call);
   const records: ShownRecord[] = [];
   const texts: string[] = [];
+  const warnings: string[] = [];
   for (let after = ""; ; ) {
     const { value, text } = await call(address, method, { ...request, limit: PAGE, after });
     const page = recordsIn(value, member);
     records.push(...page);
     texts.push(...tokensIn(text, member));
-    if (page.length < PAGE) return { records, text: `{"${member}":[${texts.join(",")}]}` };
+    for (const id of Object(value).damaged ?? []) warnings.push(damagedText(id));
+    if (page.length < PAGE) return { records, warnings, text: `{"${member}":[${texts.join(",")}]}` };
     after = String(page.at(-1)?.id);
   }
 }

@@ -3,7 +3,16 @@ import type { Parameter } from "./verb-parameters.js";
 
 /** A command that calls one method of the daemon. */
 export interface Verb {
-  readonly group: "image" | "volume" | "snapshot" | "bookmark" | "guest" | "pool" | "job" | "audit";
+  readonly group:
+    | "image"
+    | "volume"
+    | "snapshot"
+    | "bookmark"
+    | "backup"
+    | "guest"
+    | "pool"
+    | "job"
+    | "audit";
   readonly name: string;
   readonly method: string;
   readonly summary: string;

@@ -1,8 +1,10 @@
+import { AUDIT_VERBS } from "./audit-verbs.js";
+import { BACKUP_VERBS } from "./backup-verbs.js";
 import { DATASET_VERBS } from "./dataset-verbs.js";
 import { TRANSFER_VERBS } from "./transfer-verbs.js";
 import { type Verb, verbsOf } from "./verb.js";
 import { disk, dryRun, flag, guest, image, imageRequest, job, needed, text } from "./verb-parameters.js";
-import { parseCount, parseDuration, parseMoment, parseQuota } from "./verb-parsers.js";
+import { parseDuration, parseQuota } from "./verb-parsers.js";
 
 /** Every method of the daemon, as a command. `imagestore call` calls any by its name. */
 export const VERBS: readonly Verb[] = [
@@ -73,6 +75,7 @@ export const VERBS: readonly Verb[] = [
   ]),
   ...DATASET_VERBS,
   ...TRANSFER_VERBS,
+  ...verbsOf("backup", "backups", BACKUP_VERBS),
   ...verbsOf("guest", "disks", [
     {
       name: "create-disks",
@@ -130,12 +133,7 @@ export const VERBS: readonly Verb[] = [
       ],
       isList: true,
     },
-    {
-      name: "show",
-      method: "GetJob",
-      summary: "show a job",
-      arguments: [job],
-    },
+    { name: "show", method: "GetJob", summary: "show a job", arguments: [job] },
     {
       name: "wait",
       method: "WaitJob",
@@ -149,24 +147,5 @@ export const VERBS: readonly Verb[] = [
       arguments: [job],
     },
   ]),
-  ...verbsOf("audit", "lines", [
-    {
-      name: "list",
-      method: "ListAudit",
-      summary: "show who has changed what, newest first",
-      arguments: [text("dataset", "[dataset]", "only about this name and what is below it")],
-      options: [
-        {
-          ...text("since", "--since <when>", "only from then on: 12h ago, 30d, or a date"),
-          parse: parseMoment,
-        },
-        { ...text("until", "--until <when>", "only before then"), parse: parseMoment },
-        text("caller", "--caller <caller>", "only by this token's id, or this subject of a certificate"),
-        text("method", "--method <method>", "only calls of this method, such as DeleteDataset"),
-        text("outcome", "--outcome <outcome>", "ok, failed, or a reason such as access.denied"),
-        { ...text("limit", "--limit <lines>", "the most lines (default 100)"), parse: parseCount },
-      ],
-      isList: true,
-    },
-  ]),
+  ...verbsOf("audit", "lines", AUDIT_VERBS),
 ];

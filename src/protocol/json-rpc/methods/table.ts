@@ -1,4 +1,5 @@
 import { auditMethods } from "./audit.js";
+import { backupMethods } from "./backups.js";
 import { bookmarkMethods } from "./bookmarks.js";
 import { guestMethods } from "./guests.js";
 import { imageMethods } from "./images.js";
@@ -38,6 +39,7 @@ export function createMethodTable({ disksPerGuest } = { disksPerGuest: 64 }): Me
     ...snapshotMethods,
     ...bookmarkMethods,
     ...transferMethods,
+    ...backupMethods,
     ...guestMethods(disksPerGuest),
     ...poolMethods,
     ...jobMethods,

@@ -22,7 +22,7 @@ export function ownVolume(
 }
 
 /** The name that a volume is to get, in the same pool. Fails: request.missing_field, name.invalid, dataset.protected. */
-function newName(pools: readonly PoolName[], pool: PoolName, dest: string): Outcome<DatasetName> {
+export function newName(pools: readonly PoolName[], pool: PoolName, dest: string): Outcome<DatasetName> {
   if (dest === "") return failed.needDest;
   const name = resolveField({ pools, pool }, "dest", dest);
   if (!name.ok) return name;

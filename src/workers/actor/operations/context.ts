@@ -1,3 +1,5 @@
+import type { StoreAnswer, StoreOrder, StoreTaskName } from "../../../protocol/backups/store-orders.js";
+import type { Outcome } from "../../../protocol/storage/failures.js";
 import type { DatasetName, PoolName } from "../../../protocol/storage/names.js";
 import type { FetchOrder, FetchOutcome } from "../../../protocol/storage/operations.js";
 import type { ActorLog } from "../../../protocol/threads/actor-log.js";
@@ -21,4 +23,10 @@ export interface ActorContext {
    * then while bytes move.
    */
   fetch(order: FetchOrder, cancelled: AbortSignal, onMoved?: () => void): Promise<FetchOutcome>;
+  /** Lets the streaming worker do something with a store; as `fetch` does. */
+  store<K extends StoreTaskName>(
+    order: StoreOrder & { readonly task: K },
+    cancelled: AbortSignal,
+    onMoved?: () => void,
+  ): Promise<Outcome<StoreAnswer<K>>>;
 }

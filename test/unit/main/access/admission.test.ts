@@ -109,14 +109,20 @@ describe("a caller whose pools are narrowed", () => {
 });
 
 /** They concern all guests of the node, and the last one tells what everybody did. */
-const FOR_ADMINS: readonly string[] = ["DeleteImage", "PruneImages", "SetGuestQuota", "ListAudit"];
+const FOR_ADMINS: readonly string[] = [
+  "DeleteImage",
+  "PruneImages",
+  "PruneBackups",
+  "SetGuestQuota",
+  "ListAudit",
+];
 
 test("every method says which role it needs, and those that change nothing need the least, but one", () => {
   for (const name of methods.names) {
     const lookup = methods.find(name);
     if (!("found" in lookup)) throw new Error(name);
     const { role } = lookup.found;
-    const isRead = /^(List|Get|Verify|Wait)/.test(name);
+    const isRead = /^(List|Get|VerifyDisks|Wait)/.test(name);
     const expected = FOR_ADMINS.includes(name) ? "admin" : isRead ? "read" : "operate";
     expect([name, role]).toEqual([name, expected]);
   }

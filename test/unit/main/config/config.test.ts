@@ -138,6 +138,8 @@ const BROKEN: Readonly<Record<string, RegExp>> = {
   "port-too-high.json": /^listen\.port = 65536: .*<=65535/,
   "port-negative.json": /^listen\.port = -1: .*>=0/,
   "port-fraction.json": /^listen\.port = 80\.5: .*expected int/,
+  "backup-endpoint-with-path.json":
+    /^backups\.offsite\.endpoint = "https:\/\/store\.example\/backups": must be an http or https URL of a host/,
   "bulk-port-missing.json": /^listen\.bulk\.port = undefined: .*expected number, received undefined$/,
   "bulk-port-taken.json": /^listen\.bulk\.port = 8080: must not be listen\.port$/,
   "tls-port-taken.json": /^listen\.tls\.port = 8080: must not be listen\.port$/,

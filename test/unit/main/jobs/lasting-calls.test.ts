@@ -20,7 +20,7 @@ test.each(createMethodTable().all.map((method) => [method.name, method] as const
     if (!planned.ok || !("pool" in planned.value)) return expect(name).toBe("CancelJob");
     expect(isChange(planned.value.operation.op)).toBe(true);
     expect(planned.value.terms).toEqual({ background: true, key: "" });
-    const { repeatSafe } = jobOfCall(planned.value, asker, () => []);
+    const { repeatSafe } = jobOfCall(planned.value, asker, { listFetches: () => [], listStores: () => [] });
     expect(repeatSafe).toBe(effect !== "once" && repeatLoses === undefined);
   },
 );

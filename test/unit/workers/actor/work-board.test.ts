@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
+import { failed, type Outcome, succeed } from "../../../../src/protocol/storage/failures.js";
 import type { ComponentId, DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
 import type { FetchReport, Operation } from "../../../../src/protocol/storage/operations.js";
 import type { CompleteImage, PulledVolume, VolumeRecord } from "../../../../src/protocol/storage/records.js";
@@ -55,6 +55,7 @@ async function openActor(
         dnsServers: [],
         numFetchers: 1,
         maxPending: 4,
+        backups: {},
         volumeProperties: {},
         log: { level: "warn" },
         limits: { commands: 1, destroyCommands: 1, readCommands: 1, holdCommands: 1, replyBytes: 1_000 },
@@ -70,7 +71,8 @@ async function openActor(
     copies: createFetchQueue<VolumeRecord>(1, 4),
     log,
     liveTags: [],
-    fetch,
+    turns: createFetchQueue<null>(1, 4),
+    transfers: { fetch, store: async () => failed.stopping },
     announce: () => {},
     onRecords: (records) => void closers.push(records.close),
   });
