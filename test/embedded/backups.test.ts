@@ -9,6 +9,8 @@ import { call, must } from "../support/rpc.js";
 
 const MIB = 1024 * 1024;
 const INCREMENTS = 30;
+/** On a busy machine each round may take seconds: several processes are started. */
+const SLOW = { timeout: 600_000 };
 
 describe("backups of an embedded pool", () => {
   const folder = mkdtempSync(join(tmpdir(), "imagestore-backups-"));
@@ -39,32 +41,36 @@ describe("backups of an embedded pool", () => {
     call<Backups>(daemon.url, "VerifyBackup", { profile: "store", ...more });
   const incoming = join(folder, "tank", "incoming");
 
-  test("a full backup and 30 increments restore to the same bytes, without their snapshots", async () => {
-    await must(daemon.url, "CreateVolume", { id: "disk", size: 8 });
-    const taken: Backup[] = [];
-    for (let round = 0; round <= INCREMENTS; round++) {
-      await daemon.write("disk", (round % 7) * MIB, randomBytes(20_000 + round));
-      await daemon.snapshot("disk", `s${round}`);
-      digests.push(await daemon.digest("disk"));
-      const { why, warnings, backups } = await daemon.backUp(`disk@s${round}`);
-      expect([round, why, warnings]).toEqual([round, round === 0 ? "first" : "increment", []]);
-      expect(backups[0]?.snapshot).toBe(`tank/disk@s${round}`);
-      taken.push(...backups);
-      // The bookmark is enough for the next one.
-      if (round % 2 === 1) await must(daemon.url, "DeleteSnapshot", { id: `disk@s${round}` });
-    }
-    const { backups, damaged } = await daemon.list();
-    expect(damaged).toEqual([]);
-    expect(backups.map(({ restorable }) => restorable)).toEqual(Array(INCREMENTS + 1).fill(true));
-    for (const round of [INCREMENTS, 7]) {
-      expect(await restore(taken[round]?.id, `restored-${round}`)).toMatchObject({ error: null });
-      expect(await daemon.digest(`restored-${round}`)).toBe(digests[round]);
-      // It is writable.
-      await daemon.write(`restored-${round}`, 0, Buffer.from("the guest was here"));
-      await must(daemon.url, "DeleteDataset", { id: `restored-${round}` });
-    }
-    chain = taken;
-  });
+  test(
+    "a full backup and 30 increments restore to the same bytes, without their snapshots",
+    SLOW,
+    async () => {
+      await must(daemon.url, "CreateVolume", { id: "disk", size: 8 });
+      const taken: Backup[] = [];
+      for (let round = 0; round <= INCREMENTS; round++) {
+        await daemon.write("disk", (round % 7) * MIB, randomBytes(20_000 + round));
+        await daemon.snapshot("disk", `s${round}`);
+        digests.push(await daemon.digest("disk"));
+        const { why, warnings, backups } = await daemon.backUp(`disk@s${round}`);
+        expect([round, why, warnings]).toEqual([round, round === 0 ? "first" : "increment", []]);
+        expect(backups[0]?.snapshot).toBe(`tank/disk@s${round}`);
+        taken.push(...backups);
+        // The bookmark is enough for the next one.
+        if (round % 2 === 1) await must(daemon.url, "DeleteSnapshot", { id: `disk@s${round}` });
+      }
+      const { backups, damaged } = await daemon.list();
+      expect(damaged).toEqual([]);
+      expect(backups.map(({ restorable }) => restorable)).toEqual(Array(INCREMENTS + 1).fill(true));
+      for (const round of [INCREMENTS, 7]) {
+        expect(await restore(taken[round]?.id, `restored-${round}`)).toMatchObject({ error: null });
+        expect(await daemon.digest(`restored-${round}`)).toBe(digests[round]);
+        // It is writable.
+        await daemon.write(`restored-${round}`, 0, Buffer.from("the guest was here"));
+        await must(daemon.url, "DeleteDataset", { id: `restored-${round}` });
+      }
+      chain = taken;
+    },
+  );
 
   test("a snapshot that has a backup is not stored again, and the newest bookmark stays", async () => {
     const before = await engine.names();
@@ -95,41 +101,49 @@ describe("backups of an embedded pool", () => {
     expect((await daemon.list({ id: "another" })).backups).toEqual([]);
   });
 
-  test("with any one object missing, cut or flipped a restore is refused before it changes anything, and names it", async () => {
-    const links = [0, 1, 13, 20].map((round) => chain[round]?.id ?? "");
-    const [target] = [chain[20]?.id];
-    const volumes = await daemon.volumes();
-    const touchedAt = statSync(incoming).mtimeMs;
-    const damages: Readonly<Record<string, (content: Buffer) => Buffer | undefined>> = {
-      missing: () => undefined,
-      cut: (content) => content.subarray(0, content.length - 1),
-      flipped: (content) => {
-        const changed = Buffer.from(content);
-        const at = Math.floor(content.length / 2);
-        changed[at] = (changed[at] ?? 0) ^ 1;
-        return changed;
-      },
-    };
-    for (const link of links) {
-      for (const ending of ["zfs", "json"]) {
-        const name = `node-1/${link}.${ending}`;
-        const content = await engine.read(name);
-        for (const [damage, change] of Object.entries(damages)) {
-          const changed = change(content);
-          if (changed) await engine.write(name, changed);
-          else await engine.remove(name);
-          const { error } = await restore(target, "never");
-          expect([damage, name, error]).toEqual([damage, name, expect.stringContaining(`${link}.${ending}`)]);
-          expect((await verify({ id: target })).error).toContain(`${link}.${ending}`);
-          expect(await daemon.volumes()).toEqual(volumes);
-          await engine.write(name, content);
+  test(
+    "with any one object missing, cut or flipped a restore is refused before it changes anything, and names it",
+    SLOW,
+    async () => {
+      const links = [0, 1, 13, 20].map((round) => chain[round]?.id ?? "");
+      const [target] = [chain[20]?.id];
+      const volumes = await daemon.volumes();
+      const touchedAt = statSync(incoming).mtimeMs;
+      const damages: Readonly<Record<string, (content: Buffer) => Buffer | undefined>> = {
+        missing: () => undefined,
+        cut: (content) => content.subarray(0, content.length - 1),
+        flipped: (content) => {
+          const changed = Buffer.from(content);
+          const at = Math.floor(content.length / 2);
+          changed[at] = (changed[at] ?? 0) ^ 1;
+          return changed;
+        },
+      };
+      for (const link of links) {
+        for (const ending of ["zfs", "json"]) {
+          const name = `node-1/${link}.${ending}`;
+          const content = await engine.read(name);
+          for (const [damage, change] of Object.entries(damages)) {
+            const changed = change(content);
+            if (changed) await engine.write(name, changed);
+            else await engine.remove(name);
+            const { error } = await restore(target, "never");
+            expect([damage, name, error]).toEqual([
+              damage,
+              name,
+              expect.stringContaining(`${link}.${ending}`),
+            ]);
+            expect((await verify({ id: target })).error).toContain(`${link}.${ending}`);
+            expect(await daemon.volumes()).toEqual(volumes);
+            await engine.write(name, content);
+          }
         }
       }
-    }
-    // No receive has begun: each has a folder there.
-    expect(statSync(incoming).mtimeMs).toBe(touchedAt);
-    expect(await verify()).toMatchObject({ error: null, result: { backups: { length: INCREMENTS + 1 } } });
-  });
+      // No receive has begun: each has a folder there.
+      expect(statSync(incoming).mtimeMs).toBe(touchedAt);
+      expect(await verify()).toMatchObject({ error: null, result: { backups: { length: INCREMENTS + 1 } } });
+    },
+  );
 
   test("with the structure alone looked at, what is flipped is found while it is received, and undone", async () => {
     const link = chain[3]?.id ?? "";

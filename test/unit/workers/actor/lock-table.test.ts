@@ -359,7 +359,11 @@ async function locksOf({ given, run }: Case): Promise<string> {
   taken.length = 0;
   await run(actor);
   if (taken.length === 0) return "none";
-  const shown = (name: string) => name.replace(POOL, "POOL").replace(/(incoming|copy)-[0-9a-f]+/, "$1-HASH");
+  const shown = (name: string) =>
+    name
+      .replace(POOL, "POOL")
+      .replace(/(incoming|copy)-[0-9a-f]+/, "$1-HASH")
+      .replace(/restore-run-1$/, "restore-RUN");
   const text = (requests: readonly LockRequest[]) =>
     requests.map(({ name, mode }) => `\`${shown(name)}\` ${mode}`).join(" and ");
   return taken.map(text).join(", then ");
