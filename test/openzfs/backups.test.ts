@@ -45,7 +45,7 @@ describe.skipIf("skip" in vm)("backups of a pool of OpenZFS", SLOW, () => {
         listen: { port: 0 },
         pools: [vmPool(running, POOL)],
         backups: { store: engine.profile },
-        log: { level: "error" },
+        log: { level: "warn" },
       },
       { OPENZFS_VM_RUN: running.run },
     );
@@ -114,6 +114,7 @@ describe.skipIf("skip" in vm)("backups of a pool of OpenZFS", SLOW, () => {
       ...{ profile: "store", id: ids[2], dest: "never", verify: "structure" },
     });
     expect(failed.error).toBeTruthy();
+    expect(daemon.log()).not.toContain("could not be removed");
     expect(listed("all")).toEqual(before);
     await engine.write(name, content);
     await must(daemon.url, "RestoreBackup", { profile: "store", id: ids[2], dest: "now" });

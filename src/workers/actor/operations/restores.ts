@@ -111,19 +111,18 @@ export function restoreOperations(
     });
   }
 
-  /** Destroys what was received. A command that was killed may keep it busy for a while. */
+  /** Destroys what was received. A command that was killed may still be at it for a while: that is told in several ways. */
   async function removePartial(partial: DatasetName): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       const removed = await locks.with([{ name: partial, mode: "tree" }], () => zfs.destroy(partial, true));
       if (removed.ok || removed.failure.code === "dataset.not_found") return;
-      if (attempt < REMOVALS && removed.failure.code === "dataset.busy") {
-        await sleep(REMOVAL_PAUSE_MS);
-        continue;
+      if (attempt === REMOVALS) {
+        return log.warn("what a restore has received could not be removed; the next start tries again", {
+          dataset: partial,
+          ...removed.failure,
+        });
       }
-      return log.warn("what a restore has received could not be removed; the next start tries again", {
-        dataset: partial,
-        ...removed.failure,
-      });
+      await sleep(REMOVAL_PAUSE_MS);
     }
   }
 
