@@ -1,6 +1,6 @@
 import { isNarrowed } from "../../protocol/access/roles.js";
 import { backupRecord, isInSight } from "../../protocol/backups/backup-record.js";
-import { byText, type ListedBackup, readListing } from "../../protocol/backups/chains.js";
+import { byFolder, byText, type ListedBackup, readListing } from "../../protocol/backups/chains.js";
 import type { Manifest } from "../../protocol/backups/manifest.js";
 import { folderOf, type StoredObject } from "../../protocol/backups/object-names.js";
 import type { BackupProfile, BackupProfiles } from "../../protocol/storage/backup-profile.js";
@@ -40,15 +40,13 @@ async function ofDataset(
   dataset: string,
   { read }: ReturnType<typeof createReader>,
 ): Promise<Outcome<readonly ListedBackup[]>> {
-  const newest = new Map<string, ListedBackup>();
-  for (const each of backups) {
-    const known = newest.get(folderOf(each));
-    if (!known || known.writtenAt < each.writtenAt) newest.set(folderOf(each), each);
-  }
-  const manifests = await read([...newest.values()].map(({ id }) => id));
+  const folders = [...byFolder(backups).values()];
+  const newest = folders.flatMap(([first, ...more]) =>
+    first ? [more.reduce((one, other) => (other.writtenAt > one.writtenAt ? other : one), first)] : [],
+  );
+  const manifests = await read(newest.map(({ id }) => id));
   if (!manifests.ok) return manifests;
-  const folders = [...newest.keys()].filter((_, index) => manifests.value[index]?.names.dataset === dataset);
-  return succeed(backups.filter((each) => folders.includes(folderOf(each))));
+  return succeed(folders.filter((_, index) => manifests.value[index]?.names.dataset === dataset).flat());
 }
 
 /** Answers from what is in the store alone: no pool is asked. */
@@ -67,6 +65,7 @@ export function backupHandlers(stores: Stores, profiles: BackupProfiles): Pick<N
       const { backups: all } = readListing(listed.value);
       const meant = dataset === "" ? succeed(all) : await ofDataset(all, dataset, reader);
       if (!meant.ok) return meant;
+      const folders = byFolder(all);
       const behind = meant.value.filter(({ id }) => byText(id, after) > 0);
       const backups: BackupRecord[] = [];
       const damaged: string[] = [];
@@ -74,11 +73,12 @@ export function backupHandlers(stores: Stores, profiles: BackupProfiles): Pick<N
         const page = behind.slice(at, at + Math.min(AT_ONCE, limit));
         const manifests = await reader.read(page.map(({ id }) => id));
         if (!manifests.ok) return manifests;
-        for (const [index, { id }] of page.entries()) {
+        for (const [index, each] of page.entries()) {
           const manifest = manifests.value[index];
           if (backups.length >= limit) break;
-          if (manifest && isInSight(caller.grant, manifest)) backups.push(backupRecord(manifest, all));
-          else if (!manifest && !isNarrowed(caller.grant)) damaged.push(id);
+          if (manifest && isInSight(caller.grant, manifest))
+            backups.push(backupRecord(manifest, folders.get(folderOf(each)) ?? []));
+          else if (!manifest && !isNarrowed(caller.grant)) damaged.push(each.id);
         }
       }
       return succeed({ backups, damaged });

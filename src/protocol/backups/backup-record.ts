@@ -6,7 +6,7 @@ import { chainTo, type ListedBackup } from "./chains.js";
 import { type Manifest, placeOf } from "./manifest.js";
 import { backupIdOf } from "./object-names.js";
 
-/** What a client is shown of a backup. `listed`: all that may belong to its chain. */
+/** What a client is shown of a backup. `listed`: those of its folder, which a long list is parted into first. */
 export function backupRecord(manifest: Manifest, listed: readonly ListedBackup[]): BackupRecord {
   const { guids, names, times, sha256, volsize } = manifest;
   const id = backupIdOf(placeOf(manifest));

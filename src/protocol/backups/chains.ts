@@ -45,6 +45,17 @@ export function readListing(objects: readonly StoredObject[]): Catalogue {
   return { backups: backups.sort((one, other) => byText(one.id, other.id)), leftovers };
 }
 
+/** Backups of one dataset each, by their folders. A chain never leaves its folder. */
+export function byFolder(backups: readonly ListedBackup[]): ReadonlyMap<string, readonly ListedBackup[]> {
+  const folders = new Map<string, ListedBackup[]>();
+  for (const each of backups) {
+    const folder = folders.get(folderOf(each));
+    if (folder) folder.push(each);
+    else folders.set(folderOf(each), [each]);
+  }
+  return folders;
+}
+
 /** The links from a full backup to one that is chosen, in the order in which they are received. */
 export interface Chain {
   readonly links: readonly ListedBackup[];
@@ -98,11 +109,7 @@ export function prunable(
   backups: readonly ListedBackup[],
   { last, since }: KeepRules,
 ): readonly ListedBackup[] {
-  const folders = new Map<string, ListedBackup[]>();
-  for (const each of backups) {
-    folders.set(folderOf(each), [...(folders.get(folderOf(each)) ?? []), each]);
-  }
-  return [...folders.values()].flatMap((all) => prunableIn(all, last, since));
+  return [...byFolder(backups).values()].flatMap((all) => prunableIn(all, last, since));
 }
 
 function prunableIn(all: readonly ListedBackup[], last: number, since: number): readonly ListedBackup[] {

@@ -50,6 +50,7 @@ export interface ObjectStore {
   put(name: string, content: Buffer): Promise<void>;
   beginUpload(name: string): Promise<string>;
   putPart(name: string, uploadId: string, part: number, content: Buffer): Promise<StoredPart>;
+  /** Also of one that is gone: an answer may have been lost. Whether the object is there must be looked for. */
   completeUpload(name: string, uploadId: string, parts: readonly StoredPart[]): Promise<void>;
   /** Also of one that is gone. */
   abortUpload(name: string, uploadId: string): Promise<void>;
@@ -169,8 +170,13 @@ export async function openObjectStore(profile: BackupProfile, limits: StoreLimit
         },
         content,
       ),
-    completeUpload: async (name, uploadId, parts) =>
-      void (await client.completeMultipartUpload(bucket, keyOf(name), uploadId, [...parts])),
+    completeUpload: (name, uploadId, parts) =>
+      client.completeMultipartUpload(bucket, keyOf(name), uploadId, [...parts]).then(
+        () => {},
+        (error: unknown) => {
+          if (!isGone(error)) throw error;
+        },
+      ),
     abortUpload: (name, uploadId) =>
       client.abortMultipartUpload(bucket, keyOf(name), uploadId).catch((error: unknown) => {
         if (!isGone(error)) throw error;

@@ -145,8 +145,13 @@ async function sendParts(
   const inFlight = new Set<Promise<void>>();
   let begin: StreamBegin | undefined;
   let storedBytes = 0;
+  /** Why a part could not be stored. Set once, however long ago: nothing may be made of the others then. */
+  let broken: { readonly error: unknown } | undefined;
+  const refuseBroken = () => {
+    if (broken) throw broken.error;
+  };
 
-  async function store1(part: Part): Promise<void> {
+  async function storePart(part: Part): Promise<void> {
     const { number, content, sha256 } = part;
     const stored = await repeated(signal, () => store.putPart(name, uploadId, number, content));
     parts[number - 1] = { bytes: content.length, sha256, stored };
@@ -158,11 +163,14 @@ async function sendParts(
   async function put(part: Part): Promise<void> {
     if (part.number > MOST_PARTS) throw new FailedStep(tooManyParts(part.content.length));
     if (begin === undefined) begin = checkBegin(part.content, order.manifest);
-    const storing = store1(part).finally(() => inFlight.delete(storing));
-    // It is awaited below; until then it must not count as one that nobody handles.
-    storing.catch(() => {});
+    const storing = storePart(part)
+      .catch((error: unknown) => {
+        broken ??= { error };
+      })
+      .finally(() => inFlight.delete(storing));
     inFlight.add(storing);
     while (inFlight.size >= PARTS_IN_FLIGHT) await Promise.race(inFlight);
+    refuseBroken();
   }
 
   if (command.stdout) {
@@ -184,6 +192,7 @@ async function sendParts(
   const last = cutter.take(true);
   if (last) await put(last);
   await Promise.all(inFlight);
+  refuseBroken();
   return { parts, begin, cutter };
 }
 

@@ -1,5 +1,6 @@
 import { backupRecord, isInSight } from "../../../protocol/backups/backup-record.js";
 import {
+  byFolder,
   type Catalogue,
   chainTo,
   type ListedBackup,
@@ -7,7 +8,7 @@ import {
   readListing,
 } from "../../../protocol/backups/chains.js";
 import { type Manifest, placeOf } from "../../../protocol/backups/manifest.js";
-import { backupIdOf, dataNameOf, manifestNameOf } from "../../../protocol/backups/object-names.js";
+import { backupIdOf, dataNameOf, folderOf, manifestNameOf } from "../../../protocol/backups/object-names.js";
 import type { OrderPart } from "../../../protocol/backups/store-orders.js";
 import type { Sight } from "../../../protocol/storage/backup-operations.js";
 import type { BackupProfile } from "../../../protocol/storage/backup-profile.js";
@@ -88,6 +89,7 @@ export function storedBackupOperations(
     const { backup, content, sight } = ask;
     const catalogue = await listAll(store, "", cancelled);
     if (!catalogue.ok) return catalogue;
+    const folders = byFolder(catalogue.value.backups);
     const chains: (readonly ListedBackup[])[] = [];
     const wanted = backup === "" ? undefined : findChain(catalogue.value, backup);
     if (wanted && !wanted.ok) return wanted;
@@ -97,8 +99,9 @@ export function storedBackupOperations(
     if (wanted && seen.value.length === 0) return noBackup(backup);
     if (wanted) chains.push(wanted.value);
     else {
-      for (const { id } of seen.value) {
-        const chain = findChain(catalogue.value, id);
+      for (const each of seen.value) {
+        const folder = folders.get(folderOf(each)) ?? [];
+        const chain = findChain({ ...catalogue.value, backups: folder }, each.id);
         if (!chain.ok) return chain;
         chains.push(chain.value);
       }
@@ -110,7 +113,9 @@ export function storedBackupOperations(
     const ids = chains.map((links) => links.map(({ id }) => id));
     const checked = await context.store({ ...store, task: "check", chains: ids, content, part }, cancelled);
     if (!checked.ok) return checked;
-    const backups = checked.value.manifests.map((each) => backupRecord(each, catalogue.value.backups));
+    const backups = checked.value.manifests.map((each) =>
+      backupRecord(each, folders.get(folderOf(placeOf(each))) ?? []),
+    );
     return succeed({ backups, bytes: checked.value.bytes });
   }
 
@@ -165,9 +170,10 @@ export function storedBackupOperations(
       : await context.store({ ...store, task: "clear", folder, dryRun }, cancelled);
     if (!cleared.ok) return cleared;
     const byId = new Map(manifests.map((each) => [backupIdOf(placeOf(each)), each]));
-    const backups = ids.flatMap((id) => {
-      const manifest = byId.get(id);
-      return manifest ? [backupRecord(manifest, listed)] : [];
+    const folders = byFolder(listed);
+    const backups = going.flatMap((each) => {
+      const manifest = byId.get(each.id);
+      return manifest ? [backupRecord(manifest, folders.get(folderOf(each)) ?? [])] : [];
     });
     return succeed({ backups, leftovers: cleared.value, dryRun });
   }
