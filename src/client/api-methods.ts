@@ -2,6 +2,7 @@
 
 import type {
   AbandonReceiveParams,
+  BackupSnapshotParams,
   CancelJobParams,
   CloneImageParams,
   CloneSnapshotParams,
@@ -25,6 +26,7 @@ import type {
   GetVolumeParams,
   GetVolumePropertiesParams,
   ListAuditParams,
+  ListBackupsParams,
   ListBookmarksParams,
   ListImagesParams,
   ListJobsParams,
@@ -33,21 +35,25 @@ import type {
   ListVolumesParams,
   MigrateVolumeParams,
   PromoteVolumeParams,
+  PruneBackupsParams,
   PruneImagesParams,
   PullVolumeParams,
   RenameVolumeParams,
   RequestImageParams,
   ResizeVolumeParams,
+  RestoreBackupParams,
   RollbackSnapshotParams,
   SetGuestQuotaParams,
   SetVolumeParams,
   SnapshotGuestParams,
   UnfenceVolumeParams,
+  VerifyBackupParams,
   VerifyDisksParams,
   WaitJobParams,
 } from "./api-params.js";
 import type {
   AuditLine,
+  Backup,
   Bookmark,
   Doomed,
   Guest,
@@ -163,6 +169,31 @@ export interface Methods {
   FenceVolume: { params: FenceVolumeParams; result: { readonly snapshots: readonly [Snapshot] } };
   UnfenceVolume: { params: UnfenceVolumeParams; result: { readonly volumes: readonly [Volume] } };
   AbandonReceive: { params: AbandonReceiveParams; result: { readonly volumes: readonly [Volume] } };
+  BackupSnapshot: {
+    params: BackupSnapshotParams;
+    result: {
+      readonly backups: readonly [Backup];
+      readonly why: "first" | "asked" | "fullEvery" | "baseLost" | "increment" | "present";
+      readonly warnings: readonly string[];
+    };
+  };
+  ListBackups: {
+    params: ListBackupsParams;
+    result: { readonly backups: readonly Backup[]; readonly damaged: readonly string[] };
+  };
+  VerifyBackup: {
+    params: VerifyBackupParams;
+    result: { readonly backups: readonly Backup[]; readonly bytes: number };
+  };
+  RestoreBackup: { params: RestoreBackupParams; result: { readonly volumes: readonly [Volume] } };
+  PruneBackups: {
+    params: PruneBackupsParams;
+    result: {
+      readonly backups: readonly Backup[];
+      readonly leftovers: readonly string[];
+      readonly dryRun: boolean;
+    };
+  };
   VerifyDisks: { params: VerifyDisksParams; result: { readonly guest: Guest } };
   CreateGuestDisks: { params: CreateGuestDisksParams; result: { readonly guest: Guest } };
   DeleteGuestsDisks: {
@@ -217,6 +248,11 @@ export const EFFECTS: Readonly<Record<keyof Methods, "read" | "repeatable" | "on
   FenceVolume: "repeatable",
   UnfenceVolume: "repeatable",
   AbandonReceive: "repeatable",
+  BackupSnapshot: "repeatable",
+  ListBackups: "read",
+  VerifyBackup: "repeatable",
+  RestoreBackup: "once",
+  PruneBackups: "repeatable",
   VerifyDisks: "read",
   CreateGuestDisks: "repeatable",
   DeleteGuestsDisks: "repeatable",
@@ -330,6 +366,20 @@ export function methodsOf(call: Call) {
     /** Gives up the receive of a volume that has broken and could go on. What has come of it goes. A volume that was there before stays as it was. It is answered as it is then, with the size 0 if there is none; also where nothing was left. */
     abandonReceive: (params: AbandonReceiveParams, options?: CallOptions) =>
       call("AbandonReceive", params, options),
+    /** Stores a snapshot of a volume as a backup in an object store. It is an increment of the newest earlier backup of the volume whose snapshot, or a bookmark of it, is still in the pool; else it is full, and `why` and `warnings` say so. Afterwards a bookmark stays, so the snapshot can be deleted. A snapshot with a backup that is whole is a success. */
+    backupSnapshot: (params: BackupSnapshotParams, options?: CallOptions) =>
+      call("BackupSnapshot", params, options),
+    /** Lists the backups in an object store. It reads the store alone, also for pools that are gone. `restorable` tells whether all that a backup builds on is listed; VerifyBackup tells more. */
+    listBackups: (params: ListBackupsParams, options?: CallOptions) => call("ListBackups", params, options),
+    /** Looks whether a backup, or each of them, can be restored. It looks for each object that a restore would need, at its size, its digests, each record of its stream, and whether the streams join. No pool is touched. The failure names what is damaged. */
+    verifyBackup: (params: VerifyBackupParams, options?: CallOptions) =>
+      call("VerifyBackup", params, options),
+    /** Makes a new volume of a backup. It looks at all that it needs as VerifyBackup does before it changes anything. Then it receives the full backup and the increments under a name that no request can name, and renames that at the end. The volume is writable, and has the snapshots of the chain. */
+    restoreBackup: (params: RestoreBackupParams, options?: CallOptions) =>
+      call("RestoreBackup", params, options),
+    /** Removes old backups of a pool that no kept backup builds on. The newest backup of each volume is kept, whatever the rules say, and all that a kept one builds on. What is left of backups that did not end goes too once it is old, unless `id` names a volume. */
+    pruneBackups: (params: PruneBackupsParams, options?: CallOptions) =>
+      call("PruneBackups", params, options),
     /** Tells whether a pool has room for the disks of a guest, and fills in the sizes of images. */
     verifyDisks: (params: VerifyDisksParams, options?: CallOptions) => call("VerifyDisks", params, options),
     /** Makes the disks of a guest, all of them or none. Disks are `guests/ID/disk-N`, clones of images or new volumes, at most `limits.disksPerGuest`. Those that are there are kept, so that a repeat is a success. */

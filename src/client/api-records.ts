@@ -62,6 +62,30 @@ export interface Doomed {
   readonly bytes: number | null;
 }
 
+/** A backup of a snapshot. */
+export interface Backup {
+  /** The name of its objects in the store: `POOLGUID/DATASETGUID/TOGUID.full`, or with `FROMGUID-TOGUID.inc`. */
+  readonly id: string;
+  /** The snapshot, as it was called then. */
+  readonly snapshot: string;
+  /** The guid of the snapshot, in digits. */
+  readonly guid: string;
+  /** The guid of the snapshot that it builds on; null for a full one. */
+  readonly from: string | null;
+  /** Of its stream. In bytes. */
+  readonly bytes: number;
+  /** Of the volume. In MiB. */
+  readonly size: number;
+  /** When the snapshot was made. */
+  readonly created: string;
+  /** When the backup was. */
+  readonly taken: string;
+  /** Of its stream, in hex. */
+  readonly sha256: string;
+  /** Whether all that it builds on is listed. */
+  readonly restorable: boolean;
+}
+
 /** A snapshot. */
 export interface Snapshot {
   /** The full name, `POOL/NAME@SNAPSHOT`. */
@@ -353,6 +377,10 @@ export type Reason =
   | "image.source_refused"
   | "image.digest_mismatch"
   | "image.source_changed"
+  | "backup.not_found"
+  | "backup.damaged"
+  | "backup.store_unreachable"
+  | "backup.store_refused"
   | "job.not_found"
   | "job.cancelled"
   | "job.not_cancellable"
