@@ -121,7 +121,7 @@ function createFetchProgress(
     if (!seen) return undefined;
     const latest = seen.latest();
     const { receivedBytes: bytes, lastByteAt, totalBytes = null } = latest;
-    const moved = { bytes, totalBytes, fetch: fetchOf(seen.order, latest) };
+    const moved = { bytes, totalBytes, ...(!seen.order.sender && { fetch: fetchOf(seen.order, latest) }) };
     if (!fetch) return { phase: "finishing", ...moved };
     return { phase: lastByteAt === 0 ? "connecting" : "receiving", ...moved };
   };
