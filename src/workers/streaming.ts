@@ -1,4 +1,5 @@
 import { internalFailure } from "../protocol/storage/failures.js";
+import type { FetchOrder } from "../protocol/storage/operations.js";
 import { createChildTable } from "../protocol/threads/child-table.js";
 import { createProgressWriter } from "../protocol/threads/fetch-progress.js";
 import { openHostSlots } from "../protocol/threads/host-slots.js";
@@ -36,6 +37,8 @@ export default function runStreaming(task: StreamTask): Promise<void> {
 
   const secureContext = sourceTrust(settings.ca);
   const hostSlots = openHostSlots(settings.atHost.taken, task.atHost, settings.atHost.limit);
+
+  const trustOf = ({ ca }: FetchOrder) => (ca === undefined ? secureContext : sourceTrust([ca]));
 
   const notify = (event: StreamEvent) => {
     trace?.(`event.${event.kind}`);
@@ -79,7 +82,16 @@ export default function runStreaming(task: StreamTask): Promise<void> {
     };
     const moving = sender
       ? copyStream({ order: { ...order, sender }, folder, ...shared })
-      : fetchImage({ order, connectMs, idleMs, repeats, ranges, hostSlots, secureContext, ...shared });
+      : fetchImage({
+          order,
+          connectMs,
+          idleMs,
+          repeats,
+          ranges,
+          hostSlots,
+          secureContext: trustOf(order),
+          ...shared,
+        });
     const outcome = await moving.catch(internalFailure);
     fetches.delete(id);
     receivers.delete(id);

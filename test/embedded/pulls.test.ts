@@ -1,10 +1,12 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { bulkConfig } from "../support/bulk-cases.js";
-import { type DaemonProcess, freePort, startDaemonProcess } from "../support/daemon.js";
+import { createTestCa, issueForHost } from "../support/certificates.js";
+import { CLI, type DaemonProcess, freePort, startDaemonProcess } from "../support/daemon.js";
 import {
   call20,
   migrationCases,
@@ -120,6 +122,58 @@ describe("a pull between two embedded pools", () => {
     });
     expect(readFileSync(join(folder, "three-audit.log"), "utf8")).toContain('"caller":"replication"');
     expect(await third.stop()).toBe(0);
+  });
+
+  test("a peer with TLS and tokens is asked by its own CA and with a token, and refuses others", async () => {
+    const ca = createTestCa();
+    onTestFinished(ca.remove);
+    const { cert, key } = issueForHost(ca);
+    const tokens = join(folder, "tokens.json");
+    const tokenOf = (role: string) => {
+      const argv = [CLI, "token", "create", "--role", role, "--tokens", tokens];
+      const file = join(folder, `${role}.token`);
+      writeFileSync(file, execFileSync(process.execPath, argv), { mode: 0o600 });
+      return file;
+    };
+    const [tokenFile, readerFile] = [tokenOf("operate"), tokenOf("read")];
+    const guarded = await startNode("four", {
+      listen: { port: 0, tls: { port: 0, cert, key } },
+      auth: { tokens },
+    });
+    const headers = { authorization: `Bearer ${readFileSync(tokenFile, "utf8").trim()}` };
+    const id = "guests/guarded/disk";
+    for (const [method, params] of [
+      ["CreateVolume", { id, size: 8 }],
+      ["CreateSnapshot", { id, dest: "s1" }],
+    ] as const) {
+      const body = JSON.stringify({ jsonrpc: "2.0", method, params, id: 1 });
+      const reply = await fetch(`${guarded.url}/rpc`, {
+        method: "POST",
+        headers: { ...headers, "content-type": "application/json" },
+        body,
+      });
+      expect(await reply.json()).toHaveProperty("result");
+    }
+    const url = guarded.tlsUrl;
+    const five = await startNode("five", {
+      peers: {
+        trusted: { url, caFile: ca.file, tokenFile },
+        reader: { url, caFile: ca.file, tokenFile: readerFile },
+        nobody: { url, caFile: ca.file },
+        unknown: { url, tokenFile },
+      },
+    });
+    const ask = async (peer: string) =>
+      (await call20(five, "PullVolume", { id, peer, source: id })).error?.data.reason;
+    expect(await ask("nobody")).toBe("peer.refused");
+    expect(await ask("unknown")).toBe("peer.unreachable");
+    // With a token of `read` the copy is made, and the log says that the source keeps no bookmark for it.
+    expect(await ask("reader")).toBeUndefined();
+    expect(five.log()).toContain("could not keep a bookmark");
+    expect(await ask("trusted")).toBeUndefined();
+    expect(five.log()).not.toContain(headers.authorization.slice(7));
+    await five.stop();
+    await guarded.stop();
   });
 
   test("a fence outlives the daemon", async () => {

@@ -256,6 +256,8 @@ export interface FetchOrder extends ImageSource, ImageExpectation {
   readonly sender?: { readonly command: readonly string[]; readonly totalBytes: number | undefined };
   /** Of the request, beside its own; they go along a redirect to the same host. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** What its host is trusted by beside what all are, in PEM. */
+  readonly ca?: string;
   /** It is not repeated where it breaks: whoever orders it goes on in another way. */
   readonly isOnce?: boolean;
   /** What the stream may be beside a full one of a single snapshot. */

@@ -62,6 +62,7 @@ export async function receiveFromPeer(
     url: downloadUrl(peer, plan, zfs.driver === "openzfs"),
     hosts: { service: peer.url.hostname, sources: [] },
     headers: peer.headers,
+    ...(peer.ca !== undefined && { ca: peer.ca }),
     isOnce: true,
     target: into,
     command: zfs.receiveCommand(into, { "imagestore:fetch": runId }, true),
