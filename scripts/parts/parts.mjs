@@ -48,15 +48,25 @@ const ALIKE_ON_EVERY_NODE = [
     "client-commands",
     "terminal-client",
     "top",
+    "backup-commands",
+    "backup-faults",
+    "dry-runs",
+    "image-trash",
+    "pull-kills",
+    "volume-copies",
   ].map((name) => `test/embedded/${name}.test.ts`),
 ];
 
 /** Besides, what only another SQLite, HTTP of its own or new globals of a release of Node could break. */
 const OF_EVERY_NODE = [
+  "backups",
+  "broken-fetches",
   "builtin-sqlite",
   "client",
   "events",
+  "https-sources",
   "jobs",
+  "pulls",
   "quick-start",
   "streams",
   "tls",
@@ -125,7 +135,7 @@ export const APART_PART = {
   name: "browser, faults, fuzz",
   argv: [...VITEST, ...projects(APART)],
   // A run a day makes more random requests than one of the default length.
-  env: { FUZZ_REQUESTS: "40000" },
+  env: { FUZZ_REQUESTS: "25000" },
   limitMinutes: 40,
 };
 
