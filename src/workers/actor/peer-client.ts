@@ -30,7 +30,7 @@ const LONGEST_REPLY_BYTES = 16 * 1024 * 1024;
 /** It may wait for a lock there, and for commands. */
 const REPLY_MS = 120_000;
 
-const isObject = (value: unknown): value is JsonObject =>
+export const isObject = (value: unknown): value is JsonObject =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
 function unreachable({ name }: Pick<Peer, "name">, why: string): FailedOutcome {

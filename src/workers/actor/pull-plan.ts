@@ -2,7 +2,7 @@ import { type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { ResumeToken } from "../drivers/transfers-of-driver.js";
 import type { IncomingVolume } from "./incoming-volume.js";
 import type { ActorContext } from "./operations/context.js";
-import { callPeer, type Peer, refusedByPeer } from "./peer-client.js";
+import { callPeer, isObject, type Peer, refusedByPeer } from "./peer-client.js";
 
 /** What a peer is to send. */
 export interface SourcePlan {
@@ -20,10 +20,6 @@ export interface SourcePlan {
 /** More guids than any receiver needs to name: only the newest matter. */
 const MOST_GUIDS = 1000;
 
-type JsonObject = Readonly<Record<string, unknown>>;
-
-const isObject = (value: unknown): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 const isGuid = (value: unknown): value is string => typeof value === "string" && /^\d{1,20}$/.test(value);
 
 /** Reads `id` and `guid` of what a peer names. */
