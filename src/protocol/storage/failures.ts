@@ -48,7 +48,7 @@ export const FAILURES = {
   "stream.cut_short": { rpc: 1093, http: 502, errno: "EPIPE", retryable: true },
   "stream.invalid": { rpc: 1094, http: 502, errno: "EBADMSG", retryable: false },
   "dataset.diverged": { rpc: 1012, http: 409, errno: "EEXIST", retryable: false },
-  "dataset.fenced": { rpc: 1013, http: 409, errno: "EROFS", retryable: false },
+  "dataset.fenced": { rpc: 1013, http: 409, errno: "EBUSY", retryable: false },
   "service.overloaded": { rpc: 1040, http: 503, errno: "EAGAIN", retryable: true },
   "service.interrupted": { rpc: 1041, http: 503, errno: "EINTR", retryable: true },
   "service.stopping": { rpc: 1042, http: 503, errno: "ESHUTDOWN", retryable: true },
