@@ -39,7 +39,9 @@ describe.skipIf("skip" in vm)("an encrypted pool whose key is unloaded while it 
       if (refused && refused[0] !== "dataset.busy") throw new Error(refused.join(": "));
       return refused === undefined;
     });
-  const download = (id: string) => fetch(`${daemon.url}/snapshots/download?id=${id}`);
+  // A command in the VM may take so long that the daemon closes a connection that is kept.
+  const close = { headers: { connection: "close" } };
+  const download = (id: string) => fetch(`${daemon.url}/snapshots/download?id=${id}`, close);
   /** udev and blkid open a new volume for a moment. */
   const unloadKey = () =>
     until("the key is unloaded", () => inVm(`zfs unload-key ${POOL} 2>/dev/null || echo busy`) === "");
@@ -109,7 +111,7 @@ describe.skipIf("skip" in vm)("an encrypted pool whose key is unloaded while it 
 
   test("a download is refused with 409 before its first byte, on both ports, and leaves no hold", async () => {
     for (const url of [daemon.url, daemon.bulkUrl]) {
-      const response = await fetch(`${url}/snapshots/download?id=v@s`);
+      const response = await fetch(`${url}/snapshots/download?id=v@s`, close);
       expect([response.status, await response.text()]).toEqual([
         409,
         expect.stringContaining("(zfs load-key)"),

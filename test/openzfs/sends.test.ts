@@ -125,7 +125,7 @@ describe.skipIf("skip" in vm)("what a download may ask for, on OpenZFS", SLOW, (
       expect(sha256(await streamOf(query)), flag).toBe(sendOf(option, `${VOLUME}@b`));
     }
     const query = `id=${id}@c&from=@a&flags=compressed,largeBlock,embedData`;
-    const head = await fetch(urlOf(query), { method: "HEAD" });
+    const head = await fetch(urlOf(query), { method: "HEAD", headers: { connection: "close" } });
     expect(head.status).toBe(200);
     const begin = (await streamOf(query)).subarray(0, 312);
     expect(head.headers.get("x-to-guid")).toBe(String(begin.readBigUInt64LE(40)));
@@ -138,7 +138,7 @@ describe.skipIf("skip" in vm)("what a download may ask for, on OpenZFS", SLOW, (
     const told = (head.headers.get("x-stream-features") ?? "").split(",");
     expect(stated.filter((feature) => !told.includes(feature))).toEqual([]);
     expect(told).toContain("compressed");
-    expect(holdsOf(`${VOLUME}@c`)).toBe("");
+    await until("the holds are released", () => holdsOf(`${VOLUME}@c`) === "");
   });
 
   test("a token of a receiver that was cut goes on, and one of another snapshot is refused", async () => {
@@ -147,7 +147,7 @@ describe.skipIf("skip" in vm)("what a download may ask for, on OpenZFS", SLOW, (
     expect(receive(stream.subarray(0, 2 * MIB), "-s", `${POOL}/cut`)).not.toBe(0);
     const token = inVm(`zfs get -Hp -o value receive_resume_token ${POOL}/cut`).trim();
     const query = `id=${id}@c&from=@a&resume=${token}`;
-    const head = await fetch(urlOf(query), { method: "HEAD" });
+    const head = await fetch(urlOf(query), { method: "HEAD", headers: { connection: "close" } });
     expect(head.headers.get("x-stream-features")).toContain("resuming");
     const rest = await streamOf(query);
     expect(rest.length).toBeLessThan(stream.length - MIB);
@@ -167,16 +167,16 @@ describe.skipIf("skip" in vm)("what a download may ask for, on OpenZFS", SLOW, (
       [`id=${id}@c&resume=x`, 400, "resume must be a receive_resume_token"],
     ] as const;
     for (const [refused, status, text] of refusals) {
-      const reply = await fetch(urlOf(refused));
+      const reply = await fetch(urlOf(refused), { headers: { connection: "close" } });
       expect([reply.status, await reply.text()], refused).toEqual([status, expect.stringContaining(text)]);
     }
     expect([holdsOf(`${VOLUME}@c`), holdsOf(`${VOLUME}@a`), holdsOf(`${VOLUME}@b`)]).toEqual(["", "", ""]);
     // The same name, another snapshot.
     const gone = `id=${id}@c&from=@a&resume=${token}`;
     await must(daemon.url, "DeleteSnapshot", { id: `${id}@c` });
-    expect((await fetch(urlOf(gone))).status).toBe(404);
+    expect((await fetch(urlOf(gone), { headers: { connection: "close" } })).status).toBe(404);
     await must(daemon.url, "CreateSnapshot", { id, dest: "c" });
-    const renewed = await fetch(urlOf(gone));
+    const renewed = await fetch(urlOf(gone), { headers: { connection: "close" } });
     expect([renewed.status, await renewed.text()]).toEqual([404, expect.stringContaining("is gone")]);
   });
 
@@ -206,7 +206,9 @@ describe.skipIf("skip" in vm)("what a download may ask for, on OpenZFS", SLOW, (
   test("a rate is held within 5 %, by the ring and by the port for bulk downloads", async () => {
     const rate = MIB / 2;
     for (const redirect of ["", "&redirect=1"]) {
-      const reply = await fetch(urlOf(`id=${id}@b&rate=${rate}${redirect}`));
+      const reply = await fetch(urlOf(`id=${id}@b&rate=${rate}${redirect}`), {
+        headers: { connection: "close" },
+      });
       let bytes = 0;
       let begunAt = 0;
       for await (const part of reply.body as AsyncIterable<Uint8Array>) {
