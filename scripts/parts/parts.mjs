@@ -126,7 +126,7 @@ const APART = ["browser", "faults", "fuzz"];
 export const TEST_PART = {
   name: "npm test",
   argv: ["npm", "test", "--", ...projects(TOGETHER)],
-  env: { LIBRARY_WAY: "elsewhere" },
+  env: { LIBRARY_WAY: "elsewhere", LONG_TESTS: "elsewhere" },
   limitMinutes: 85,
 };
 
