@@ -95,7 +95,9 @@ class Exchange {
     signal.addEventListener("abort", this.onAbort);
     this.connecting = setTimeout(() => this.fail(silent(`no connection within ${connectMs} ms`)), connectMs);
     socket.once(this.isTls ? "secureConnect" : "connect", () => clearTimeout(this.connecting));
-    socket.setTimeout(idleMs, () => {
+    socket.setTimeout(idleMs);
+    // What setTimeout itself is given is called once, and not again after a wait for the receiver.
+    socket.on("timeout", () => {
       // Bytes that wait here show that the receiver is slow, not the service.
       if (this.isPaused) socket.setTimeout(idleMs);
       else this.fail(silent(`nothing came for ${idleMs} ms`));

@@ -166,6 +166,33 @@ reply.body.pour({
 });
 `;
 
+test("a service that falls silent is noticed also after its reader has made it wait for longer", async () => {
+  const still = createServer((_request, response) => void response.write(BODY.subarray(0, 8 * 1024 * 1024)));
+  await listen(still);
+  const { body } = await getReply(new URL(`http://127.0.0.1:${portOf(still)}/`), {
+    connectMs: 10_000,
+    idleMs: 100,
+    signal: new AbortController().signal,
+    lookup: undefined,
+    silent: (message) => new Error(message),
+  });
+  const waiting: (() => void)[] = [];
+  let isSlow = true;
+  const broken = new Promise((resolve) => {
+    body.pour({
+      onPiece: (_piece, done) => void (isSlow ? waiting.push(done) : done()),
+      onEnd: () => resolve("whole"),
+      onError: resolve,
+    });
+  });
+  await new Promise((resolve) => setTimeout(resolve, 350));
+  isSlow = false;
+  for (const done of waiting) done();
+  expect(await broken).toMatchObject({ message: "nothing came for 100 ms" });
+  still.closeAllConnections();
+  still.close();
+});
+
 test("a service whose certificate nobody has signed is refused", async () => {
   await expect(get(`https://localhost:${portOf(tls)}/plain`)).rejects.toMatchObject({
     code: expect.stringMatching(/SELF_SIGNED|UNABLE_TO_/),
