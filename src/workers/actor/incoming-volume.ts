@@ -1,8 +1,9 @@
 import { fail, failed, type Outcome, succeed } from "../../protocol/storage/failures.js";
-import { type DatasetName, renamedSnapshot, snapshotNameOf } from "../../protocol/storage/names.js";
+import type { DatasetName } from "../../protocol/storage/names.js";
 import { incomingOf } from "../../protocol/storage/partial-name.js";
 import type { DatasetInfo } from "../drivers/driver.js";
 import type { ActorContext } from "./operations/context.js";
+import { renameReceived } from "./partial-receive.js";
 
 /** Where the streams of a volume go, and what has come of them. */
 export interface IncomingVolume {
@@ -69,11 +70,5 @@ export async function publishIncoming(
 ): Promise<Outcome<null>> {
   if (!newest) return fail("internal", `${into} has no snapshot`);
   const both = [into, target].map((name) => ({ name, mode: "tree" }) as const);
-  return locks.with(both, async () => {
-    const renamed = await zfs.rename(into, target, true);
-    if (renamed.ok) return renamed;
-    // A command without a clear end may have renamed it all the same.
-    const found = await zfs.find(renamedSnapshot(snapshotNameOf(newest), target));
-    return found.ok && found.value?.guid === newest.guid ? succeed(null) : renamed;
-  });
+  return locks.with(both, () => renameReceived(zfs, newest, { from: into, to: target, makeParents: true }));
 }

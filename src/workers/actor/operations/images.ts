@@ -33,7 +33,7 @@ import type { DatasetInfo } from "../../drivers/driver.js";
 import type { LockRequest } from "../dataset-locks.js";
 import type { FetchQueue } from "../fetch-queue.js";
 import { type ImageServiceSettings, imageUrl } from "../image-url.js";
-import { isOurPartial } from "../partial-receive.js";
+import { removeLeftover, renameReceived } from "../partial-receive.js";
 import { cloneVolume } from "./cloned-volume.js";
 import type { ActorContext } from "./context.js";
 import { emptyTrash, listTrash, putInTrash } from "./image-trash.js";
@@ -92,17 +92,10 @@ export function imageOperations(
     if (!oldest) return fail("image.bad_stream", "no usable image: its stream holds no snapshot");
     // Only snapshots of volumes have a size.
     if (oldest.volsize === 0n) return fail("image.bad_stream", "no usable image: its stream holds no volume");
-    const renamed = await zfs.rename(partial, volume);
-    // A command without a clear end may have renamed it all the same.
-    if (!renamed.ok && !(await isRenamed(oldest, volume))) return renamed;
+    const renamed = await renameReceived(zfs, oldest, { from: partial, to: volume });
+    if (!renamed.ok) return renamed;
     // The record is written under the lock, so that the next DeleteImage finds it.
     return recordImage(id, type, volume, oldest);
-  }
-
-  /** Whether a snapshot is now one of `volume`. */
-  async function isRenamed(snapshot: DatasetInfo, volume: DatasetName): Promise<boolean> {
-    const found = await zfs.find(snapshotIn(volume, snapshot));
-    return found.ok && found.value?.guid === snapshot.guid;
   }
 
   async function recordImage(
@@ -159,7 +152,7 @@ export function imageOperations(
     if (!sources.ok) return sources;
     const partialTree: LockRequest = { name: partial, mode: "tree" };
     if (leftover.value) {
-      const removed = await locks.with([partialTree], () => removeLeftover(partial));
+      const removed = await locks.with([partialTree], () => removeLeftover(zfs, pool, partial));
       if (!removed.ok) return removed;
     }
     const failures: Failure[] = [];
@@ -204,18 +197,6 @@ export function imageOperations(
       found.push(from.value);
     }
     return succeed(found);
-  }
-
-  /** Destroys what an earlier fetch has left. Fails: dataset.exists if it has no mark of ours. */
-  async function removeLeftover(partial: DatasetName): Promise<Outcome<null>> {
-    const found = await zfs.find(partial);
-    if (!found.ok) return found;
-    if (found.value === undefined) return succeed(null);
-    const images = await zfs.listImages();
-    if (!images.ok) return images;
-    const ours = images.value.some((info) => info.name === partial && isOurPartial(info, pool));
-    if (!ours) return fail("dataset.exists", `${partial} is in the way and carries no mark of ours`);
-    return zfs.destroy(partial, true);
   }
 
   /** Destroys what a failed fetch has received. Logs if it can't: the fetch has failed already. */

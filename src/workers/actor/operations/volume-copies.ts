@@ -17,7 +17,7 @@ import {
 } from "../../../protocol/storage/volume-settings.js";
 import { HOLD_PREFIX } from "../../drivers/driver.js";
 import type { FetchQueue } from "../fetch-queue.js";
-import { isOurPartial } from "../partial-receive.js";
+import { removeLeftover } from "../partial-receive.js";
 import type { HoldRecord } from "../record-file.js";
 import type { ActorContext } from "./context.js";
 import { withCopies } from "./copies.js";
@@ -84,18 +84,6 @@ export function volumeCopies(
       });
   }
 
-  /** Destroys what an earlier copy to the same name has left. */
-  async function removeLeftover(partial: DatasetName): Promise<Outcome<null>> {
-    const found = await zfs.find(partial);
-    if (!found.ok) return found;
-    if (found.value === undefined) return succeed(null);
-    const images = await zfs.listImages();
-    if (!images.ok) return images;
-    if (images.value.some((info) => info.name === partial && isOurPartial(info, pool)))
-      return zfs.destroy(partial, true);
-    return fail("dataset.exists", `${partial} is in the way and carries no mark of ours`);
-  }
-
   /** Makes of what was received a volume of its own, under its name. Both names must be locked. */
   async function publish(
     partial: DatasetName,
@@ -132,7 +120,7 @@ export function volumeCopies(
   ): Promise<Outcome<VolumeRecord>> {
     const partial = copyPartialOf(pool, target);
     const partialTree = { name: partial, mode: "tree" } as const;
-    const cleared = await locks.with([partialTree], () => removeLeftover(partial));
+    const cleared = await locks.with([partialTree], () => removeLeftover(zfs, pool, partial));
     if (!cleared.ok) return cleared;
     const terms = { flags: ["largeBlock"] } as const;
     const totalBytes = await zfs.estimateSend(snapshot);
