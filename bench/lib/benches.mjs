@@ -71,6 +71,10 @@ export const BENCHES = [
       "How fast do images come in, plain and gzipped, one and eight at once, compared with curl in a pipe?",
   },
   {
+    name: "moving",
+    question: "How fast does a volume come to another node, and how many bytes does a change cost?",
+  },
+  {
     name: "scale",
     question: "Does a look-up slow down when the pool holds many snapshots?",
   },

@@ -8,6 +8,23 @@ export const OPENZFS_SUITES = {
   "2.4.4": "trixie-backports",
 };
 
+/** Files of the conformance suite that say little of the release of OpenZFS: other releases run them in `npm run matrix` alone. */
+const ALIKE_ON_EVERY_ZFS = [
+  "backups",
+  "browsers",
+  "clients",
+  "dry-runs",
+  "fetches",
+  "guest-quotas",
+  "hostile",
+  "http",
+  "image-pruning",
+  "image-trash",
+  "json-rpc-2.0",
+  "pages",
+  "volume-copies",
+].map((name) => `test/conformance/${name}.test.ts`);
+
 /** What depends on the release of OpenZFS. */
 const OF_THE_RELEASE = [
   "test/conformance",
@@ -19,6 +36,9 @@ const ON_NODE = ["node", "scripts/parts/on-node.mjs"];
 
 /** @param {readonly string[]} names */
 const projects = (names) => names.flatMap((name) => ["--project", name]);
+
+/** @param {readonly string[]} files */
+const excluded = (files) => files.flatMap((file) => ["--exclude", file]);
 
 /** What needs no OpenZFS. */
 const WITHOUT_ZFS = ["unit", "conformance-embedded", "embedded"];
@@ -37,32 +57,15 @@ const ALIKE_ON_EVERY_NODE = [
     "main/commands/top",
   ].map((folder) => `test/unit/${folder}/**`),
   "test/unit/workers/drivers/embedded/damaged-catalog.test.ts",
-  ...[
-    "tokens",
-    "diagnose",
-    "damaged-pools",
-    "full-disk",
-    "long-strings",
-    "many-clients",
-    "many-lists",
-    "client-commands",
-    "terminal-client",
-    "top",
-    "backup-commands",
-    "backup-faults",
-    "dry-runs",
-    "image-trash",
-    "pull-kills",
-    "volume-copies",
-  ].map((name) => `test/embedded/${name}.test.ts`),
 ];
 
-/** Besides, what only another SQLite, HTTP of its own or new globals of a release of Node could break. */
+/** What another SQLite, HTTP of its own or new globals of a release of Node could break of a whole daemon. */
 const OF_EVERY_NODE = [
   "backups",
   "broken-fetches",
   "builtin-sqlite",
   "client",
+  "client-certificates",
   "events",
   "https-sources",
   "jobs",
@@ -70,7 +73,16 @@ const OF_EVERY_NODE = [
   "quick-start",
   "streams",
   "tls",
+  "tracing",
+  "unix-socket",
   "websocket",
+].map((name) => `test/embedded/${name}.test.ts`);
+
+/** The same of a release that lies between two on which more is tried. */
+const OF_NODE_BETWEEN = [
+  "test/unit/workers/sqlite",
+  "test/conformance",
+  ...["builtin-sqlite", "streams", "websocket"].map((name) => `test/embedded/${name}.test.ts`),
 ];
 
 /**
@@ -83,7 +95,7 @@ export function openZfsPart(release, which) {
   const chosen =
     which === "all"
       ? projects(["conformance-uws", "conformance-node", "openzfs"])
-      : [...projects(["conformance-uws", "openzfs"]), ...OF_THE_RELEASE];
+      : [...projects(["conformance-uws", "openzfs"]), ...OF_THE_RELEASE, ...excluded(ALIKE_ON_EVERY_ZFS)];
   return {
     name: `OpenZFS ${release}`,
     argv: [...VITEST, ...chosen],
@@ -160,12 +172,14 @@ export function vmPart(release) {
  * @returns {Part}
  */
 export function nodePart(major, which) {
-  const alike = which === "all" ? [] : ALIKE_ON_EVERY_NODE.flatMap((files) => ["--exclude", files]);
-  const few = OF_EVERY_NODE.map((name) => `test/embedded/${name}.test.ts`);
-  const left = which === "between" ? [...alike, "test/unit", "test/conformance", ...few] : alike;
+  const some = {
+    all: [],
+    "of the release": ["test/unit", "test/conformance", ...OF_EVERY_NODE, ...excluded(ALIKE_ON_EVERY_NODE)],
+    between: OF_NODE_BETWEEN,
+  }[which];
   return {
     name: `Node ${major}`,
-    argv: [...ON_NODE, String(major), "--", ...VITEST, ...projects(WITHOUT_ZFS), ...left],
+    argv: [...ON_NODE, String(major), "--", ...VITEST, ...projects(WITHOUT_ZFS), ...some],
     limitMinutes: 40,
   };
 }
