@@ -22,6 +22,7 @@ describe("imagestore/client", () => {
       listen: { port: 0 },
       pools: [{ name: "tank", driver: "embedded", folder: join(folder, "tank"), quotaBytes: 2 ** 33 }],
       imageService: "127.0.0.1:1",
+      images: { attempts: 1 },
       log: { level: "fatal" },
     });
     client = connect({ url: daemon.url });

@@ -24,6 +24,7 @@ describe("the examples", () => {
       listen: { port: 0 },
       pools: [{ name: "tank", driver: "embedded", folder: join(folder, "tank"), quotaBytes: 2 ** 33 }],
       imageService: "127.0.0.1:1",
+      images: { attempts: 1 },
       auth,
       log: { level: "fatal" },
     });

@@ -194,6 +194,7 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
       audit: { file: audit },
       pools: [pool("tank"), pool("dozer")],
       imageService: "127.0.0.1:1",
+      images: { attempts: 1 },
       log: { level: "fatal" },
     });
     await makeVolumes();

@@ -36,6 +36,7 @@ test.each(TRANSPORTS)(
       listen: { port: 0, transport, bulk: { port: 0 } },
       pools: [{ name: "tank", driver: "embedded", folder, quotaBytes: QUOTA_BYTES }],
       imageService: "127.0.0.1:1",
+      images: { attempts: 1 },
       log: { level: "error" },
     };
     const daemon = await startDaemonProcess(config, { NODE_OPTIONS });
