@@ -75,6 +75,10 @@ export const BENCHES = [
     question: "How fast does a volume come to another node, and how many bytes does a change cost?",
   },
   {
+    name: "migration",
+    question: "For how long does a guest stand still whose disk moves to another node?",
+  },
+  {
     name: "scale",
     question: "Does a look-up slow down when the pool holds many snapshots?",
   },

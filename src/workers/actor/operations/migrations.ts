@@ -59,10 +59,9 @@ export function migrationOperations(
     }
   }
 
-  /** At the source a bookmark stands for them. */
-  async function dropThere(peer: Peer, source: string, snapshots: readonly SnapshotName[]): Promise<void> {
-    for (const each of snapshots) {
-      const id = `${source}@${tagOf(each)}`;
+  async function dropThere(peer: Peer, source: string, tags: readonly string[]): Promise<void> {
+    for (const tag of tags) {
+      const id = `${source}@${tag}`;
       let ended = await callPeer(peer, "DeleteSnapshot", { id }, forEver);
       // The hold of its download may take a moment to go.
       for (let turn = 0; turn < 5 && !ended.ok && ended.failure.code === "peer.unreachable"; turn++) {
@@ -73,13 +72,12 @@ export function migrationOperations(
     }
   }
 
-  /** Whether the source can go on from the newest snapshot of the copy without that snapshot. */
-  async function hasBookmarkOf(peer: Peer, { source, target }: Moving): Promise<boolean> {
-    const listed = await callPeer(peer, "ListBookmarks", { id: source }, forEver);
-    const kept = await zfs.snapshotsOf(target);
-    const guid = kept.ok ? kept.value.at(-1)?.guid : undefined;
-    const bookmarks = listed.ok && Array.isArray(listed.value.bookmarks) ? listed.value.bookmarks : [];
-    return bookmarks.some((each) => Object(each).guid === guid);
+  /** The snapshots that earlier rounds have left at the source. */
+  async function earlierThere(peer: Peer, id: string, newest: string): Promise<readonly string[]> {
+    const listed = await callPeer(peer, "ListSnapshots", { id }, forEver);
+    const kept = listed.ok && Array.isArray(listed.value.snapshots) ? listed.value.snapshots : [];
+    const tags = kept.map((each) => String(Object(each).id)).map((name) => name.slice(name.indexOf("@") + 1));
+    return tags.filter((tag) => tag.startsWith(PREFIX) && tag !== newest);
   }
 
   async function snapshotAt(peer: Peer, source: string): Promise<Outcome<string>> {
@@ -98,9 +96,8 @@ export function migrationOperations(
         if (!tag.ok) return tag;
         const pulled = await pullSnapshot(move, tag.value);
         if (!pulled.ok) return pulled;
-        const earlier = await earlierRounds(move.target, tag.value);
-        await dropThere(peer.value, move.source, earlier);
-        await dropHere(earlier);
+        await dropThere(peer.value, move.source, await earlierThere(peer.value, move.source, tag.value));
+        await dropHere(await earlierRounds(move.target, tag.value));
         const { received } = pulled.value;
         const isSlower = received > 0.9 * before && round > 1;
         if (received <= SMALL_BYTES || isSlower || round === MOST_ROUNDS) return pulled;
@@ -111,9 +108,8 @@ export function migrationOperations(
     async FinishMigration(move) {
       const peer = await openPeer(peers, move.peer);
       if (!peer.ok) return peer;
-      // Behind the fence no snapshot can go.
-      const earlier = await earlierRounds(move.target, "");
-      if (await hasBookmarkOf(peer.value, move)) await dropThere(peer.value, move.source, earlier);
+      // The guest stands still from here on. The newest snapshot of the rounds before stays at the source: an embedded pool
+      // has no increment without it, and behind the fence none can go.
       const dest = `${PREFIX}${Date.now().toString(36)}`;
       const fenced = await callPeer(peer.value, "FenceVolume", { id: move.source, dest }, forEver);
       if (!fenced.ok) return fenced;
@@ -123,12 +119,12 @@ export function migrationOperations(
       const pulled = await pullSnapshot(move, tag);
       if (!pulled.ok) return pulled;
       const { target } = move;
-      await dropHere(await earlierRounds(target, tag));
       const opened = await locks.with([{ name: target, mode: "one" }], () =>
         zfs.setProperties(target, { readonly: false }),
       );
       if (!opened.ok) return opened;
       await awaitDevice(context, target);
+      await dropHere(await earlierRounds(target, tag));
       return pulled;
     },
   };
