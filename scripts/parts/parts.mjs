@@ -131,13 +131,24 @@ const TOGETHER = [
 ];
 const APART = ["browser", "faults", "fuzz"];
 
+/** Files of test/openzfs that have a twin in test/embedded, or that are of the VM's own scripts: `npm run matrix` runs them. */
+const LEFT_TO_MATRIX = [
+  "backups",
+  "fetch-delay",
+  "image-trash",
+  "load",
+  "secret-sources",
+  "vm-scripts",
+  "volume-copies",
+].map((name) => `test/openzfs/${name}.test.ts`);
+
 /**
  * `npm test`, on this machine's Node and one release of OpenZFS, but for what APART_PART runs beside it.
  * @type {Part}
  */
 export const TEST_PART = {
   name: "npm test",
-  argv: ["npm", "test", "--", ...projects(TOGETHER)],
+  argv: ["npm", "test", "--", ...projects(TOGETHER), ...excluded(LEFT_TO_MATRIX)],
   env: { LIBRARY_WAY: "elsewhere", LONG_TESTS: "elsewhere" },
   limitMinutes: 85,
 };

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { bytes, type ImageService, openImageService } from "../conformance/image-service.js";
 import { freePort, startDaemonProcess, vmPool } from "../support/daemon.js";
-import { leftOut } from "../support/long-tests.js";
 import { call, type Images, must } from "../support/rpc.js";
 import {
   deleteKilledAt,
@@ -94,19 +93,14 @@ describe.skipIf("skip" in vm)("images with clones that are deleted", () => {
 
   test.for(STEPS_OF_DELETION)(
     "a daemon that is killed at %s has the image, or has it in the trash",
-    async (step, { skip }) => {
-      if (leftOut && STEPS_OF_DELETION.indexOf(step) % 3 > 0) skip(leftOut);
+    async (step) => {
       await deleteKilledAt(pool, step);
       expect(below("images")).toBe(`${POOL}/images\n`);
     },
   );
 
-  test.for(STEPS_OF_LAST_CLONE)(
-    "one that is killed at %s empties the trash at its start",
-    async (step, { skip }) => {
-      if (leftOut && STEPS_OF_LAST_CLONE.indexOf(step) % 3 > 0) skip(leftOut);
-      await lastCloneKilledAt(pool, step);
-      expect(below("images")).toBe(`${POOL}/images\n`);
-    },
-  );
+  test.for(STEPS_OF_LAST_CLONE)("one that is killed at %s empties the trash at its start", async (step) => {
+    await lastCloneKilledAt(pool, step);
+    expect(below("images")).toBe(`${POOL}/images\n`);
+  });
 });

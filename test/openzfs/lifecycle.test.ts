@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemon.js";
 import { startInProcess } from "../support/in-process.js";
+import { testLong } from "../support/long-tests.js";
 import { openNameServer } from "../support/name-server.js";
 import { call, type Images, must, type Snapshots, type Volumes } from "../support/rpc.js";
 import { sql } from "../support/sql.js";
@@ -203,7 +204,7 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
     expect(await after.stop()).toBe(0);
   });
 
-  test("the original's database is imported once", async () => {
+  testLong("the original's database is imported once", async () => {
     const originalDatabase = join(folder, "original.db");
     const record = (id: string, snapshot: string) =>
       JSON.stringify({ id, type: "kvm", volume: `${POOL}/seed`, snapshot, size: 8, status: "complete" });
@@ -291,7 +292,7 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
     },
   );
 
-  test("SIGTERM lets running operations finish and refuses new ones", async () => {
+  testLong("SIGTERM lets running operations finish and refuses new ones", async () => {
     const daemon = await start();
     const ids = Array.from({ length: 12 }, (_, index) => `guests/term-${index}`);
     const creating = ids.map((id) => call<Volumes>(daemon.url, "CreateVolume", { id, size: 8 }));
@@ -317,7 +318,7 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
     await until("the partial is gone", () => !names().includes(".partial-hang"));
   });
 
-  test("a second signal ends it at once", async () => {
+  testLong("a second signal ends it at once", async () => {
     const daemon = await start({ timeouts: { graceMs: 60_000 } });
     const fetching = call<Images>(daemon.url, "RequestImage", { id: "hang2" }).catch((error: Error) => error);
     await until("the receive runs", () => names().includes(".partial-hang2"));
@@ -332,7 +333,7 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
     expect(await next.stop()).toBe(0);
   });
 
-  test("the port of an image service without one comes from a DNS SRV look-up", async () => {
+  testLong("the port of an image service without one comes from a DNS SRV look-up", async () => {
     const server = await openNameServer({ records: [{ port: (images.address() as AddressInfo).port }] });
     const daemon = await start({
       imageService: "localhost",
@@ -346,32 +347,35 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
     expect(await daemon.stop()).toBe(0);
   });
 
-  test("a crash of the streaming thread resets its downloads, fails its fetches, and the next ones work", async () => {
-    process.env.OPENZFS_VM_RUN = running.run;
-    const { daemon, url, stop } = await startInProcess({
-      pools: [vmPool(running, POOL)],
-      imageService: `127.0.0.1:${(images.address() as AddressInfo).port}`,
-      limits: { streamWindowBytes: 65_536 },
-    });
-    try {
-      await must<Volumes>(url, "CreateVolume", { id: "guests/crash", size: 32 });
-      fillVolume(running, `${POOL}/guests/crash`, 24);
-      await must<Snapshots>(url, "CreateSnapshot", { id: "guests/crash", dest: "s" });
-      const response = await fetch(`${url}/snapshots/download?id=guests/crash@s`);
-      const fetching = call<Images>(url, "RequestImage", { id: "hang3" });
-      await until("the receive runs", () => names().includes(".partial-hang3"));
-      await daemon.crashStreaming();
-      await expect(response.arrayBuffer()).rejects.toThrow();
-      expect((await fetching).error).toMatch(/ask again/);
-      await until("holds are released", () => zfs("holds", "-H", `${POOL}/guests/crash@s`).trim() === "");
-      const again = await fetch(`${url}/snapshots/download?id=guests/crash@s`);
-      expect((await again.arrayBuffer()).byteLength).toBeGreaterThan(24 * 1024 * 1024);
-      await must<Images>(url, "RequestImage", { id: "after-crash" });
-      expect(names()).not.toContain(".partial-hang3");
-    } finally {
-      await stop();
-    }
-  });
+  testLong(
+    "a crash of the streaming thread resets its downloads, fails its fetches, and the next ones work",
+    async () => {
+      process.env.OPENZFS_VM_RUN = running.run;
+      const { daemon, url, stop } = await startInProcess({
+        pools: [vmPool(running, POOL)],
+        imageService: `127.0.0.1:${(images.address() as AddressInfo).port}`,
+        limits: { streamWindowBytes: 65_536 },
+      });
+      try {
+        await must<Volumes>(url, "CreateVolume", { id: "guests/crash", size: 32 });
+        fillVolume(running, `${POOL}/guests/crash`, 24);
+        await must<Snapshots>(url, "CreateSnapshot", { id: "guests/crash", dest: "s" });
+        const response = await fetch(`${url}/snapshots/download?id=guests/crash@s`);
+        const fetching = call<Images>(url, "RequestImage", { id: "hang3" });
+        await until("the receive runs", () => names().includes(".partial-hang3"));
+        await daemon.crashStreaming();
+        await expect(response.arrayBuffer()).rejects.toThrow();
+        expect((await fetching).error).toMatch(/ask again/);
+        await until("holds are released", () => zfs("holds", "-H", `${POOL}/guests/crash@s`).trim() === "");
+        const again = await fetch(`${url}/snapshots/download?id=guests/crash@s`);
+        expect((await again.arrayBuffer()).byteLength).toBeGreaterThan(24 * 1024 * 1024);
+        await must<Images>(url, "RequestImage", { id: "after-crash" });
+        expect(names()).not.toContain(".partial-hang3");
+      } finally {
+        await stop();
+      }
+    },
+  );
 
   test("readyz names the pool whose actor does not answer", async () => {
     process.env.OPENZFS_VM_RUN = running.run;

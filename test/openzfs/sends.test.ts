@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemon.js";
+import { testLong } from "../support/long-tests.js";
 import { call, must } from "../support/rpc.js";
 import { until } from "../support/until.js";
 import { createPool, destroyPool, type Vm, vmExec } from "../support/vm.js";
@@ -141,7 +142,7 @@ describe.skipIf("skip" in vm)("what a download may ask for, on OpenZFS", SLOW, (
     await until("the holds are released", () => holdsOf(`${VOLUME}@c`) === "");
   });
 
-  test("a token of a receiver that was cut goes on, and one of another snapshot is refused", async () => {
+  testLong("a token of a receiver that was cut goes on, and one of another snapshot is refused", async () => {
     const stream = await streamOf(`id=${id}@c&from=@a&flags=compressed`);
     expect(receive(await streamOf(`id=${id}@a`), `${POOL}/cut`)).toBe(0);
     expect(receive(stream.subarray(0, 2 * MIB), "-s", `${POOL}/cut`)).not.toBe(0);
@@ -185,23 +186,26 @@ describe.skipIf("skip" in vm)("what a download may ask for, on OpenZFS", SLOW, (
       get(urlOf(query), { agent: false }, resolve).once("error", reject);
     });
 
-  test("the base is held while it is needed, also where the client goes or the send is killed", async () => {
-    const query = `id=${id}@c&from=@a&rate=65536`;
-    for (const end of ["client", "send"]) {
-      const reply = await open(query);
-      reply.on("error", () => {});
-      await new Promise((resolve) => reply.once("data", resolve));
-      expect(holdsOf(`${VOLUME}@a`)).toContain("imagestore:");
-      const refused = await call(daemon.url, "DeleteSnapshot", { id: `${id}@a` });
-      expect(refused.error).toContain("is held");
-      const closed = new Promise((resolve) => reply.once("close", resolve));
-      if (end === "client") reply.destroy();
-      else inVm("ps | grep '[z]fs send -i' | while read pid rest; do kill $pid; done");
-      await closed;
-      expect(reply.complete).toBe(false);
-      await until("both holds are released", () => holdsOf(`${VOLUME}@a`) + holdsOf(`${VOLUME}@c`) === "");
-    }
-  });
+  testLong(
+    "the base is held while it is needed, also where the client goes or the send is killed",
+    async () => {
+      const query = `id=${id}@c&from=@a&rate=65536`;
+      for (const end of ["client", "send"]) {
+        const reply = await open(query);
+        reply.on("error", () => {});
+        await new Promise((resolve) => reply.once("data", resolve));
+        expect(holdsOf(`${VOLUME}@a`)).toContain("imagestore:");
+        const refused = await call(daemon.url, "DeleteSnapshot", { id: `${id}@a` });
+        expect(refused.error).toContain("is held");
+        const closed = new Promise((resolve) => reply.once("close", resolve));
+        if (end === "client") reply.destroy();
+        else inVm("ps | grep '[z]fs send -i' | while read pid rest; do kill $pid; done");
+        await closed;
+        expect(reply.complete).toBe(false);
+        await until("both holds are released", () => holdsOf(`${VOLUME}@a`) + holdsOf(`${VOLUME}@c`) === "");
+      }
+    },
+  );
 
   test("a rate is held within 5 %, by the ring and by the port for bulk downloads", async () => {
     const rate = MIB / 2;
@@ -223,7 +227,7 @@ describe.skipIf("skip" in vm)("what a download may ask for, on OpenZFS", SLOW, (
     }
   });
 
-  test("an embedded pool's increment is received by zfs and has the same content", async () => {
+  testLong("an embedded pool's increment is received by zfs and has the same content", async () => {
     await receiveEmbedded(receive, contentOf);
   });
 });

@@ -173,7 +173,7 @@ describe("a command on another release of Node", () => {
 test("files of tests that the parts name are there", () => {
   const which = "of the release";
   const nodes = [nodePart(24, which), nodePart(22, "between")];
-  const parts = [openZfsPart("2.4.4", which), ...nodes, uwsPart(24), LIBRARY_PART];
+  const parts = [openZfsPart("2.4.4", which), ...nodes, uwsPart(24), LIBRARY_PART, TEST_PART];
   const files = parts.flatMap(({ argv }) => argv.filter((word) => word.startsWith("test/")));
   expect(files.length).toBeGreaterThan(6);
   expect(files.filter((file) => !existsSync(at(file.replace(/\/\*.*/, ""))))).toEqual([]);
