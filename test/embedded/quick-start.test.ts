@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -49,11 +49,15 @@ describe("the quick start", () => {
   });
 
   const paste = (lines: string) =>
-    spawnSync("bash", ["-c", `set -e -o pipefail -m\n${lines}`], {
-      cwd: folder,
-      env: { ...process.env, IMAGESTORE_URL: `http://${host}` },
-      encoding: "utf8",
-    });
+    spawnSync(
+      "bash",
+      ["-c", `trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\nset -e -o pipefail -m\n${lines}`],
+      {
+        cwd: folder,
+        env: { ...process.env, IMAGESTORE_URL: `http://${host}` },
+        encoding: "utf8",
+      },
+    );
 
   test("prints three lines that work when pasted", () => {
     const lines = output.split("\n").filter((line) => line.startsWith("  curl "));
@@ -76,17 +80,25 @@ describe("the quick start", () => {
     expect(stdout).toMatch(/\ntank\/guests\/g1\/disk-0@s1 +0 B\n/);
   });
 
-  test("has lines in the README by which a second node goes on with the disk", async () => {
-    const port = await freePort();
+  test("has lines in the README by which a second node goes on with the disk, and brings it back from a backup", async () => {
+    const [port, storePort] = [String(await freePort()), String(await freePort())];
     const config = join(folder, "second.json");
     const written = readFileSync(new URL("../../config/second.json", import.meta.url), "utf8");
-    writeFileSync(config, written.replace("19989", String(port)).replace("127.0.0.1:19999", host));
-    const lines = blockBelow("A second node")
+    writeFileSync(
+      config,
+      written.replace("19989", port).replace("20001", storePort).replace("127.0.0.1:19999", host),
+    );
+    // For npx, which would else ask a registry.
+    symlinkSync(fileURLToPath(new URL("../../node_modules", import.meta.url)), join(folder, "node_modules"));
+    const lines = [blockBelow("A second node"), blockBelow("Backups")]
+      .join("\n")
       .replaceAll("dist/main/cli.js", CLI)
       .replaceAll("127.0.0.1:19989", `127.0.0.1:${port}`)
+      .replaceAll("20001", storePort)
       .replace("config/second.json", config);
     const { status, stdout, stderr } = paste(`imagestore() { node ${CLI} "$@"; }\n${lines}\nwait`);
     expect(status, stderr + stdout).toBe(0);
     expect(stdout).toMatch(/disk-0@after +0 B\n.*disk-0@s1 .*\n.*disk-0@s2 /);
+    expect(stdout).toContain("the same bytes again\n");
   });
 });
