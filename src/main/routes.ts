@@ -32,6 +32,14 @@ export interface RouteOptions extends OpenRoutes {
   metrics(): Promise<{ readonly type: string; readonly text: string }>;
   /** The oldest work of each pool and what it waits for, as JSON. */
   work(): Promise<string>;
+  readonly configured: Configured;
+}
+
+/** What the configuration has names for that callers use. */
+interface Configured {
+  readonly peers: readonly string[];
+  /** The profiles of `backups`. */
+  readonly backups: readonly string[];
 }
 
 /** Answers a request of a caller who is known. */
@@ -81,7 +89,7 @@ export function createRoutes(options: RouteOptions): RequestHandler {
       case "/work":
         return ofWholeNode(caller, "read", reply, () => probe(request, reply, () => answerWork(reply)));
       case "/whoami":
-        return probe(request, reply, () => answerCaller(reply, caller));
+        return probe(request, reply, () => answerCaller(reply, caller, options.configured));
       case "/diagnose":
         return ofWholeNode(caller, "admin", reply, () =>
           probe(request, reply, () => answerDiagnosis(options, reply)),
@@ -106,8 +114,8 @@ function withPage<Reply extends WholeReply>(
   };
 }
 
-/** Tells a caller who it is to the daemon, and what it may do. */
-function answerCaller(reply: WholeReply, { id, grant }: Caller): void {
+/** Tells a caller who it is to the daemon, what it may do, and the names that some methods need. */
+function answerCaller(reply: WholeReply, { id, grant }: Caller, configured: Configured): void {
   const { role, pools, names } = grant;
   const told = {
     version: ownVersion(),
@@ -115,6 +123,7 @@ function answerCaller(reply: WholeReply, { id, grant }: Caller): void {
     role,
     pools: pools ?? null,
     names: names ?? null,
+    ...configured,
   };
   reply.send(200, [...JSON_TEXT, ["Cache-Control", "no-store"]], `${JSON.stringify(told)}\n`);
 }

@@ -93,6 +93,7 @@ export function serveCalls({
     events: events.serve,
     readiness: () => parts.readiness(timeouts.readyMs),
     metrics: parts.metrics.render,
+    configured: { peers: Object.keys(config.peers), backups: Object.keys(config.backups) },
     work: createWorkList({ actors: parts.actors, mailbox: limits.mailbox, answerMs: timeouts.readyMs }),
   });
   const ofChannels = { openExtras: events.openOn, beginSpan: tracing?.beginMessage };

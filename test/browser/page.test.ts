@@ -15,7 +15,7 @@ const program = findChromium();
 if (!program && process.env.REQUIRE_BROWSER) throw new Error("there is no Chromium");
 const skipped = program ? "" : ", skipped: there is no Chromium";
 
-const VIEWS = ["overview", "volumes", "images", "guests", "jobs"];
+const VIEWS = ["overview", "volumes", "images", "guests", "replication", "backups", "jobs"];
 const MIB = 1024 ** 2;
 /** As many as a large node has. */
 const MANY = 10_000;

@@ -379,7 +379,7 @@ describe.each(transportNames)("callers with tokens (%s)", (transport) => {
   test("everybody is told who they are to the daemon", async () => {
     const told = async (name: string) => JSON.parse((await get("/whoami", `Bearer ${tokens[name]}`)).text);
     const version = JSON.parse(readFileSync("package.json", "utf8")).version;
-    const all = { pools: null, names: null };
+    const all = { pools: null, names: null, peers: [], backups: [] };
     expect(await told("read")).toEqual({ version, caller: idOf("read"), role: "read", ...all });
     expect(await told("team")).toMatchObject({ role: "operate", names: ["guests/team-*"] });
     expect(await told("dozer")).toMatchObject({ role: "admin", pools: ["dozer"] });

@@ -63,6 +63,7 @@ describe("a bug in a request", () => {
     readiness: rejects,
     metrics: rejects,
     work: rejects,
+    configured: { peers: [], backups: [] },
   };
 
   test.each([

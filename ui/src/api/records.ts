@@ -1,14 +1,27 @@
 /** What the daemon answers, as docs/api.md describes it. Sizes are whole MiB where nothing else is said. */
 import type {
+  Backup as BackupRecord,
+  Doomed as DoomedRecord,
   Image as ImageRecord,
   Job as JobRecord,
   Pool as PoolRecord,
+  Quota as QuotaRecord,
+  Replication as ReplicationRecord,
   Snapshot as SnapshotRecord,
   Volume as VolumeRecord,
 } from "../../../src/client/api-records.ts";
 import type { DaemonEvent as EventRecord } from "../../../src/client/daemon-events.ts";
 
-export type { EventRecord, ImageRecord, JobRecord, PoolRecord, SnapshotRecord, VolumeRecord };
+export type {
+  BackupRecord,
+  EventRecord,
+  ImageRecord,
+  JobRecord,
+  PoolRecord,
+  ReplicationRecord,
+  SnapshotRecord,
+  VolumeRecord,
+};
 
 /** Work of the daemon that is past its deadline. */
 export interface LateWork {
@@ -40,6 +53,10 @@ export interface CallerRecord {
   readonly pools: readonly string[] | null;
   /** Patterns of names; null: all. */
   readonly names: readonly string[] | null;
+  /** Other daemons that this one knows. */
+  readonly peers: readonly string[];
+  /** The stores that backups go to. */
+  readonly backups: readonly string[];
 }
 
 /** What a caller may do, the least first. */
@@ -54,6 +71,13 @@ interface Snapshots {
 }
 interface Images {
   readonly images: readonly ImageRecord[] | null;
+}
+interface Destroying {
+  /** Of a dry run: what the call would destroy. */
+  readonly destroys?: readonly DoomedRecord[];
+}
+interface Backups {
+  readonly backups: readonly BackupRecord[];
 }
 interface Jobs {
   readonly jobs: readonly JobRecord[];
@@ -71,6 +95,12 @@ export interface Answers {
   PromoteVolume: Volumes;
   CloneSnapshot: Volumes;
   CloneImage: Volumes;
+  CopyVolume: Volumes;
+  PullVolume: Volumes & Destroying;
+  MigrateVolume: Volumes;
+  FinishMigration: Volumes;
+  FenceVolume: Snapshots;
+  UnfenceVolume: Volumes;
   ListSnapshots: Snapshots;
   CreateSnapshot: Snapshots;
   DeleteSnapshot: Snapshots;
@@ -79,7 +109,16 @@ export interface Answers {
   GetImage: Images;
   RequestImage: Images;
   DeleteImage: Images;
+  PruneImages: Images & Destroying;
   DeleteGuestsDisks: { readonly guest: { readonly id: string } };
+  SetGuestQuota: { readonly quotas: readonly QuotaRecord[] };
+  ListReplications: { readonly replications: readonly ReplicationRecord[] };
+  /** `damaged`: ids of backups whose manifests can't be used. */
+  ListBackups: Backups & { readonly damaged: readonly string[] };
+  BackupSnapshot: Backups;
+  VerifyBackup: Backups;
+  RestoreBackup: Volumes;
+  PruneBackups: Backups & { readonly leftovers: readonly string[] };
   ListJobs: Jobs;
   WaitJob: Jobs;
   CancelJob: Jobs;

@@ -8,6 +8,10 @@ import { createPagedList, type PagedList } from "./paged-list.ts";
 export interface Catalog {
   readonly volumes: PagedList<VolumeRecord>;
   readonly images: PagedList<ImageRecord>;
+  /** Images that were deleted and still have clones. Several may have one id. */
+  readonly trash: PagedList<ImageRecord>;
+  /** The volumes that nothing may change. */
+  readonly fenced: PagedList<VolumeRecord>;
   /** The snapshots of one volume. */
   readonly snapshots: PagedList<SnapshotRecord>;
   /** Shows the snapshots of another volume; "" of none. */
@@ -21,6 +25,8 @@ export interface Catalog {
 /** More changes of volumes at once are one new list. */
 const MOST_LOOK_UPS = 20;
 const GATHER_MS = 200;
+/** The tag that a fence is. */
+const FENCE_TAG = "imagestore.fence";
 const DATASET_TOPICS = ["image", "volume", "snapshot", "guest"];
 
 export function createCatalog(client: Client, pool: ReadonlySignal<string>): Catalog {
@@ -38,24 +44,33 @@ export function createCatalog(client: Client, pool: ReadonlySignal<string>): Cat
     const answer = await client.call("ListImages", { pool: pool.value, ...page });
     return answer.ok ? { ok: true, value: answer.value.images ?? [] } : answer;
   });
+  const trash = createPagedList<ImageRecord>(async (page) => {
+    const answer = await client.call("ListImages", { pool: pool.value, trash: true, ...page });
+    return answer.ok ? { ok: true, value: answer.value.images ?? [] } : answer;
+  });
+  const fenced = createPagedList<VolumeRecord>(async (page) => {
+    const answer = await client.call("ListVolumes", { pool: pool.value, tag: FENCE_TAG, ...page });
+    return answer.ok ? { ok: true, value: answer.value.volumes } : answer;
+  });
   const snapshots = createPagedList<SnapshotRecord>(async (page) => {
     const answer = await client.call("ListSnapshots", { id: shown.value, ...page });
     return answer.ok ? { ok: true, value: answer.value.snapshots } : answer;
   });
 
+  const ofPool = [volumes, images, trash, fenced];
+
   function reload(): void {
-    void volumes.load();
-    void images.load();
+    for (const list of ofPool) void list.load();
     if (shown.value !== "") void snapshots.load();
   }
 
   effect(() => {
     if (pool.value === "") return;
     untracked(() => {
-      volumes.clear();
-      images.clear();
-      void volumes.load();
-      void images.load();
+      for (const list of ofPool) {
+        list.clear();
+        void list.load();
+      }
     });
   });
 
@@ -88,6 +103,8 @@ export function createCatalog(client: Client, pool: ReadonlySignal<string>): Cat
   return {
     volumes,
     images,
+    trash,
+    fenced,
     snapshots,
     showSnapshots: (volume) => {
       if (shown.value === volume) return;
@@ -99,7 +116,10 @@ export function createCatalog(client: Client, pool: ReadonlySignal<string>): Cat
     apply: ({ topic, action, pool: place, id, what }) => {
       if (place === pool.value && what === "missed") soon("all", reload);
       if (place !== pool.value || !DATASET_TOPICS.includes(topic)) return;
-      if (topic === "image") soon("images", () => void images.load());
+      if (topic === "image") soon("images", () => void Promise.all([images.load(), trash.load()]));
+      if (topic === "volume" && action !== "created") soon("fenced", () => void fenced.load());
+      // An image in the trash goes with its last clone.
+      if (action === "deleted" && trash.state.value.rows.length > 0) soon("trash", () => void trash.load());
       if (topic === "snapshot") {
         const { dataset } = splitSnapshot(id);
         if (action === "rolled-back") lookUpSoon(dataset);

@@ -1,6 +1,6 @@
 import { computed, type ReadonlySignal, signal } from "@preact/signals";
 
-export const VIEWS = ["overview", "volumes", "images", "guests", "jobs"] as const;
+export const VIEWS = ["overview", "volumes", "images", "guests", "replication", "backups", "jobs"] as const;
 export type View = (typeof VIEWS)[number];
 
 /** What is shown: `#/volumes/tank%2Fguests%2Fg1%2Fdisk-0`. */

@@ -20,11 +20,14 @@ export interface Session {
   signOut(): void;
   /** Whether the caller has a role. What it may do is decided by the daemon: this hides what would be refused. */
   can(role: Role): boolean;
+  /** The names of the configuration that some methods need; none before the caller is known. */
+  configured(): Pick<CallerRecord, "peers" | "backups">;
   /** Asks who the caller is; again each `AGAIN_MS` while the daemon does not serve. */
   ask(): Promise<void>;
 }
 
 const AGAIN_MS = 2_000;
+const NOTHING = { peers: [], backups: [] };
 /** In sessionStorage: a token lives as long as its tab. */
 const KEY = "imagestore.token";
 
@@ -71,6 +74,7 @@ export function createSession(): Session {
       const { value } = state;
       return value.kind === "in" && ROLES.indexOf(value.who.role) >= ROLES.indexOf(role);
     },
+    configured: () => (state.value.kind === "in" ? state.value.who : NOTHING),
     ask,
   };
 }

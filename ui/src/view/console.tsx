@@ -4,10 +4,12 @@ import { countText } from "../model/sizes.ts";
 import { useStore } from "../model/store.ts";
 import { Icon } from "../parts/icons.tsx";
 import { NoteList } from "../parts/note-list.tsx";
+import { BackupsView } from "./backups.tsx";
 import { GuestsView } from "./guests.tsx";
 import { ImagesView } from "./images.tsx";
 import { JobsView } from "./jobs.tsx";
 import { OverviewView } from "./overview.tsx";
+import { ReplicationView } from "./replication.tsx";
 import { TopBar } from "./top-bar.tsx";
 import { VolumesView } from "./volumes.tsx";
 
@@ -16,6 +18,8 @@ const TITLES: Readonly<Record<View, string>> = {
   volumes: "Volumes",
   images: "Images",
   guests: "Guests",
+  replication: "Replication",
+  backups: "Backups",
   jobs: "Activity",
 };
 
@@ -24,6 +28,8 @@ const CONTENTS: Readonly<Record<View, () => preact.JSX.Element | null>> = {
   volumes: VolumesView,
   images: ImagesView,
   guests: GuestsView,
+  replication: ReplicationView,
+  backups: BackupsView,
   jobs: JobsView,
 };
 

@@ -3,6 +3,7 @@ import type { ImageRecord, VolumeRecord } from "../api/records.ts";
 import { isWithin, splitName } from "../model/names.ts";
 import { countText, mibText } from "../model/sizes.ts";
 import { type Store, useStore } from "../model/store.ts";
+import { Check } from "../parts/choice.tsx";
 import { Dialog } from "../parts/dialog.tsx";
 
 /** What goes, shown before it goes. */
@@ -140,19 +141,24 @@ export function DeleteSnapshotDialog({ snapshot }: { readonly snapshot: string }
 
 export function DeleteImageDialog({ image }: { readonly image: ImageRecord }) {
   const { actions, pool } = useStore();
+  const [toTrash, setToTrash] = useState(false);
 
   async function remove(): Promise<boolean> {
     const words = { busy: `Deleting the image ${image.id}`, done: `Deleted the image ${image.id}` };
-    return (await actions.change("DeleteImage", { pool: pool.value, id: image.id }, words)).ok;
+    const params = { pool: pool.value, id: image.id, whenInUse: toTrash ? "trash" : "refuse" };
+    return (await actions.change("DeleteImage", params, words)).ok;
   }
 
   return (
     <Dialog title="Delete an image" action="Delete it" isDangerous onAction={remove}>
       <p>
         The image <strong>{image.id}</strong> is destroyed for all guests of this pool, with its volume{" "}
-        <span class="dataset">{image.volume}</span> and its snapshot. While it has clones, nothing happens,
-        and they are named.
+        <span class="dataset">{image.volume}</span> and its snapshot.{" "}
+        {toTrash
+          ? "While it has clones it is in the trash: its id is free, and its volume goes with the last of them."
+          : "While it has clones, nothing happens, and they are named."}
       </p>
+      <Check label="To the trash if it has clones" isChecked={toTrash} onChange={setToTrash} />
     </Dialog>
   );
 }

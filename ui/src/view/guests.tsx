@@ -8,6 +8,7 @@ import { Button } from "../parts/button.tsx";
 import { VirtualList } from "../parts/virtual-list.tsx";
 import { DeleteGuestDialog } from "./delete-dialogs.tsx";
 import { ListStatus } from "./list-status.tsx";
+import { QuotaDialog } from "./quota-dialog.tsx";
 import { TakeSnapshotDialog } from "./snapshot-dialogs.tsx";
 import { SnapshotTable } from "./snapshot-table.tsx";
 
@@ -97,7 +98,10 @@ export function GuestsView() {
 }
 
 function GuestDetail({ guest }: { readonly guest: Guest }) {
-  const { session, dialog } = useStore();
+  const { session, dialog, node } = useStore();
+  const { pool } = splitName(guest.id);
+  // Pools in folders have no quotas.
+  const hasQuota = node.pools.value.some(({ name, driver }) => name === pool && driver === "openzfs");
   return (
     <>
       <header class="detail-head">
@@ -114,6 +118,11 @@ function GuestDetail({ guest }: { readonly guest: Guest }) {
             >
               Snapshot of all disks
             </Button>
+            {hasQuota && session.can("admin") && (
+              <Button icon="quota" onClick={() => (dialog.value = <QuotaDialog root={guest.id} />)}>
+                Quota
+              </Button>
+            )}
             <Button
               kind="danger"
               icon="remove"

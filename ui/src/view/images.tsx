@@ -11,6 +11,8 @@ import { DeleteImageDialog } from "./delete-dialogs.tsx";
 import { CloneImageDialog, RequestImageDialog } from "./image-dialogs.tsx";
 import { JobTable } from "./job-table.tsx";
 import { ListStatus } from "./list-status.tsx";
+import { PruneImagesDialog } from "./prune-images-dialog.tsx";
+import { TrashTable } from "./trash-table.tsx";
 
 /** A table with more rows is slow to draw: the filter finds the others. */
 const SHOWN = 500;
@@ -36,6 +38,11 @@ export function ImagesView() {
         />
         <ListStatus list={list} shown={rows.length} noun="images" />
         <span class="spacer" />
+        {session.can("admin") && (
+          <Button icon="remove" onClick={() => (dialog.value = <PruneImagesDialog />)}>
+            Prune
+          </Button>
+        )}
         {session.can("operate") && (
           <Button kind="main" icon="add" onClick={() => (dialog.value = <RequestImageDialog />)}>
             Request an image
@@ -70,6 +77,7 @@ export function ImagesView() {
           </table>
         </TableBox>
       )}
+      <TrashTable />
     </>
   );
 }

@@ -4,6 +4,7 @@ import { mibText } from "../model/sizes.ts";
 import { useStore } from "../model/store.ts";
 import { Button } from "../parts/button.tsx";
 import { TableBox } from "../parts/table-box.tsx";
+import { BackUpDialog } from "./backup-dialogs.tsx";
 import { DeleteSnapshotDialog } from "./delete-dialogs.tsx";
 import { RollBackDialog } from "./snapshot-dialogs.tsx";
 import { CloneSnapshotDialog } from "./volume-dialogs.tsx";
@@ -50,6 +51,7 @@ export function SnapshotTable({ dataset }: { readonly dataset: string }) {
 function SnapshotRow({ row }: { readonly row: SnapshotRecord }) {
   const { session, dialog, downloads } = useStore();
   const { snapshot } = splitSnapshot(row.id);
+  const [store] = session.configured().backups;
   return (
     <tr>
       <th scope="row" class="dataset">
@@ -60,6 +62,13 @@ function SnapshotRow({ row }: { readonly row: SnapshotRecord }) {
         <Button icon="download" label={`Download ${snapshot}`} onClick={() => void downloads.save(row.id)} />
         {session.can("operate") && (
           <>
+            {store !== undefined && (
+              <Button
+                icon="backups"
+                label={`Back up ${snapshot}`}
+                onClick={() => (dialog.value = <BackUpDialog profile={store} snapshot={row.id} />)}
+              />
+            )}
             <Button
               icon="clone"
               label={`Clone ${snapshot}`}

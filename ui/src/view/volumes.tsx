@@ -6,14 +6,14 @@ import { hrefOf } from "../model/route.ts";
 import { mibText } from "../model/sizes.ts";
 import { useStore } from "../model/store.ts";
 import { Button } from "../parts/button.tsx";
+import { Chip } from "../parts/chip.tsx";
 import { VirtualList } from "../parts/virtual-list.tsx";
 import { CloneTree } from "./clone-tree.tsx";
+import { PullDialog } from "./copy-dialogs.tsx";
 import { CreateVolumeDialog } from "./create-volume-dialog.tsx";
-import { DeleteVolumeDialog } from "./delete-dialogs.tsx";
 import { ListStatus } from "./list-status.tsx";
-import { TakeSnapshotDialog } from "./snapshot-dialogs.tsx";
 import { SnapshotTable } from "./snapshot-table.tsx";
-import { RenameDialog, ResizeDialog } from "./volume-dialogs.tsx";
+import { VolumeActions } from "./volume-actions.tsx";
 
 const KINDS: readonly (readonly [VolumeKind | "all", string])[] = [
   ["all", "All"],
@@ -33,6 +33,7 @@ export function VolumesView() {
   const rows = list.rows.filter(
     ({ id }) => id.toLowerCase().includes(wanted) && (kind === "all" || kindOf(id) === kind),
   );
+  const fenced = new Set(catalog.fenced.state.value.rows.map(({ id }) => id));
   const volume = list.rows.find(({ id }) => id === selected);
   return (
     <div class={selected ? "split has-selection" : "split"}>
@@ -46,6 +47,13 @@ export function VolumesView() {
             value={filter}
             onInput={({ currentTarget }) => setFilter(currentTarget.value)}
           />
+          {session.can("operate") && session.configured().peers.length > 0 && (
+            <Button
+              icon="replication"
+              label="Bring a volume here from a peer"
+              onClick={() => (dialog.value = <PullDialog />)}
+            />
+          )}
           {session.can("operate") && (
             <Button kind="main" icon="add" onClick={() => (dialog.value = <CreateVolumeDialog />)}>
               New volume
@@ -69,17 +77,21 @@ export function VolumesView() {
           selected={selected}
           onSelect={(id) => router.go("volumes", id)}
         >
-          {(row) => <VolumeRow volume={row} />}
+          {(row) => <VolumeRow volume={row} isFenced={fenced.has(row.id)} />}
         </VirtualList>
       </section>
       <section class="detail-side" aria-label="Selected volume">
-        {volume ? <VolumeDetail volume={volume} /> : <NothingSelected selected={selected} list={list} />}
+        {volume ? (
+          <VolumeDetail volume={volume} isFenced={fenced.has(volume.id)} />
+        ) : (
+          <NothingSelected selected={selected} list={list} />
+        )}
       </section>
     </div>
   );
 }
 
-function VolumeRow({ volume: { id, size } }: { readonly volume: VolumeRecord }) {
+function VolumeRow({ volume: { id, size }, isFenced }: VolumeDetailProps) {
   const { inPool } = splitName(id);
   const slash = inPool.lastIndexOf("/") + 1;
   return (
@@ -88,6 +100,7 @@ function VolumeRow({ volume: { id, size } }: { readonly volume: VolumeRecord }) 
         <span class="row-folder">{inPool.slice(0, slash)}</span>
         {inPool.slice(slash)}
       </span>
+      {isFenced && <Chip tone="warn">fenced</Chip>}
       <span class="row-size">{mibText(size)}</span>
     </>
   );
@@ -108,8 +121,12 @@ function NothingSelected({ selected, list: { rows, isComplete } }: NothingSelect
   );
 }
 
-function VolumeDetail({ volume }: { readonly volume: VolumeRecord }) {
-  const { session, dialog } = useStore();
+interface VolumeDetailProps {
+  readonly volume: VolumeRecord;
+  readonly isFenced: boolean;
+}
+
+function VolumeDetail({ volume, isFenced }: VolumeDetailProps) {
   const { pool } = splitName(volume.id);
   const guest = guestOf(volume.id);
   const kind = kindOf(volume.id);
@@ -120,38 +137,8 @@ function VolumeDetail({ volume }: { readonly volume: VolumeRecord }) {
           All volumes
         </a>
         <h2>{volume.id}</h2>
-        {session.can("operate") && (
-          <div class="detail-actions">
-            <Button
-              kind="main"
-              icon="snapshot"
-              onClick={() => (dialog.value = <TakeSnapshotDialog dataset={volume.id} />)}
-            >
-              Take a snapshot
-            </Button>
-            {kind !== "image" && (
-              <>
-                <Button
-                  icon="resize"
-                  label="Resize"
-                  onClick={() => (dialog.value = <ResizeDialog volume={volume} />)}
-                />
-                <Button
-                  icon="rename"
-                  label="Rename"
-                  onClick={() => (dialog.value = <RenameDialog volume={volume} />)}
-                />
-                <Button
-                  kind="danger"
-                  icon="remove"
-                  onClick={() => (dialog.value = <DeleteVolumeDialog volume={volume} />)}
-                >
-                  Delete
-                </Button>
-              </>
-            )}
-          </div>
-        )}
+        {isFenced && <Chip tone="warn">fenced</Chip>}
+        <VolumeActions volume={volume} isFenced={isFenced} />
       </header>
       <dl class="facts">
         <div>

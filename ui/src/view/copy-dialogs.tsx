@@ -1,0 +1,112 @@
+import { useState } from "preact/hooks";
+import { splitName } from "../model/names.ts";
+import { useStore } from "../model/store.ts";
+import { Check, Choice } from "../parts/choice.tsx";
+import { Dialog } from "../parts/dialog.tsx";
+import { Field } from "../parts/field.tsx";
+
+export function CopyVolumeDialog({ volume }: { readonly volume: string }) {
+  const { actions } = useStore();
+  const [dest, setDest] = useState("");
+  const name = dest.trim();
+  const { pool } = splitName(volume);
+
+  function copy(): Promise<boolean> {
+    const words = { busy: `Copying ${volume} to ${name}`, done: `${name} is a copy of ${volume}` };
+    return actions.changeAsJob("CopyVolume", { pool, id: volume, dest: name }, words);
+  }
+
+  return (
+    <Dialog title="Copy" action="Copy it" isBlocked={name === ""} onAction={copy}>
+      <p>
+        A new volume with the content of <span class="dataset">{volume}</span>. It shares nothing with it, and
+        takes the room of all its data.
+      </p>
+      <Field label="Name of the copy" value={dest} onInput={setDest} placeholder="guests/db/copy" isFirst />
+    </Dialog>
+  );
+}
+
+/** The ways of a volume from another daemon to this one. */
+const WAYS = {
+  PullVolume: {
+    text: "Copy",
+    action: "Pull it",
+    done: "is as new as its source",
+    told: "The first time all of it comes, later what has changed. The copy is read-only.",
+  },
+  MigrateVolume: {
+    text: "Migrate",
+    action: "Bring it here",
+    done: "is here, but for what is written from now on",
+    told: "What is written meanwhile comes too, until little is left. The guest goes on. Then stop it, and finish.",
+  },
+  FinishMigration: {
+    text: "Finish migration",
+    action: "Fence it there and finish",
+    done: "is here, and fenced where it was",
+    told: "The guest must stand still. Its disk is fenced at the other daemon, the rest comes, and the disk here becomes writable.",
+  },
+} as const;
+type Way = keyof typeof WAYS;
+const NAMES: readonly Way[] = ["PullVolume", "MigrateVolume", "FinishMigration"];
+
+/** Brings a volume of a peer here: a new one, or what `volume` lacks. */
+export function PullDialog({ volume = "" }: { readonly volume?: string }) {
+  const { actions, session, pool } = useStore();
+  const { peers } = session.configured();
+  const [way, setWay] = useState<Way>("PullVolume");
+  const [peer, setPeer] = useState(peers[0] ?? "");
+  const [source, setSource] = useState(splitName(volume).inPool);
+  const [id, setId] = useState(splitName(volume).inPool);
+  const [force, setForce] = useState(false);
+  const { action, told } = WAYS[way];
+  const isForced = force && way === "PullVolume";
+  const params = { pool: pool.value, id: id.trim(), peer, source: source.trim() };
+
+  function pull(): Promise<boolean> {
+    const words = {
+      busy: `${WAYS[way].text}: ${params.source} of ${peer} to ${params.id}`,
+      done: `${params.id} ${WAYS[way].done}`,
+    };
+    return actions.changeAsJob(way, isForced ? { ...params, force } : params, words);
+  }
+
+  return (
+    <Dialog
+      title="From a peer"
+      action={action}
+      isDangerous={isForced}
+      isBlocked={params.id === "" || params.source === ""}
+      onAction={pull}
+    >
+      <fieldset class="choices">
+        <legend class="sr-only">What is done</legend>
+        {NAMES.map((each) => (
+          <label key={each}>
+            <input type="radio" name="way" checked={way === each} onChange={() => setWay(each)} />
+            <span>{WAYS[each].text}</span>
+          </label>
+        ))}
+      </fieldset>
+      <p>{told}</p>
+      <Choice label="Peer" value={peer} values={peers} onChange={setPeer} />
+      <Field
+        label="Its volume"
+        value={source}
+        onInput={setSource}
+        placeholder="guests/db/disk-0"
+        hint={way === "PullVolume" ? "Or one of its snapshots, VOLUME@SNAPSHOT." : ""}
+        isFirst
+      />
+      <Field label="Name here" value={id} onInput={setId} placeholder="guests/db/disk-0" />
+      {way === "PullVolume" && (
+        <Check
+          label="Destroy what the copy has and its source has not"
+          isChecked={force}
+          onChange={setForce}
+        />
+      )}
+    </Dialog>
+  );
+}
