@@ -106,13 +106,11 @@ export async function startDaemon(config: Config, log: Logger): Promise<Outcome<
   releases.push(jobs.close);
 
   const measured = {
-    transport: transport.software,
-    pools,
-    actors,
-    streaming,
+    ...{ transport: transport.software, pools, actors, streaming, backups: config.backups },
     ...{ jobs: jobs.registry, events: events.measures, answerMs: timeouts.readyMs, tls },
   };
-  const metrics = measureDaemon({ ...measured, lateOf: (each) => lateOf(each), downloads: () => downloads });
+  const later = { downloads: () => downloads, replication: () => replication };
+  const metrics = measureDaemon({ ...measured, ...later, lateOf: (each) => lateOf(each) });
   const report = createReport({ metrics, audit, log, events });
   const downloads = openDownloads(config, {
     streaming,
@@ -237,7 +235,7 @@ function openDownloads(
 }
 
 interface Told {
-  readonly metrics: Pick<Metrics, "observe">;
+  readonly metrics: Pick<Metrics, "observe" | "observeBackup">;
   readonly audit: Pick<AuditFile, "write">;
   readonly log: Logger;
   readonly events: Pick<Events, "onCall">;
@@ -249,6 +247,7 @@ type Report = (call: CallReport, answer?: unknown) => void;
 function createReport({ metrics, audit, log, events }: Told): Report {
   return (call, answer) => {
     metrics.observe(call);
+    metrics.observeBackup(call, answer);
     audit.write(call);
     logCall(log, call);
     events.onCall(call, answer);

@@ -8,6 +8,7 @@ import { ownVersion } from "./own-version.js";
 import type { Actor } from "./pools/actor-handle.js";
 import { createLastAnswers } from "./pools/last-answers.js";
 import { createPoolRecords } from "./pools/pool-records.js";
+import type { Replication } from "./replication/replication.js";
 
 interface MeasuredParts {
   /** The software that serves HTTP. */
@@ -19,6 +20,10 @@ interface MeasuredParts {
   lateOf(actor: Actor): readonly unknown[];
   /** Called from the first scrape on. */
   downloads(): Pick<Downloads, "active" | "activeBulk" | "states">;
+  /** Called from the first scrape on. */
+  replication(): Pick<Replication, "measures">;
+  /** The profiles of `backups`, by their names. */
+  readonly backups: Readonly<Record<string, unknown>>;
   readonly streaming: Pick<StreamingHandle, "listFetches">;
   readonly events: EventMeasures;
   readonly jobs: Pick<JobRegistry, "counts">;
@@ -51,6 +56,8 @@ export function measureDaemon(parts: MeasuredParts): Metrics {
     },
     jobs: parts.jobs.counts,
     events: parts.events,
+    replication: () => parts.replication().measures(),
+    backups: { pools, profiles: Object.keys(parts.backups) },
     certificateExpiresAt: tls && (() => tls.expiresAt),
     pools: createPoolRecords(() => actors.values(), answerMs),
     measures: createLastAnswers({

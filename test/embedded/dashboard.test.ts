@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
+import { type DaemonProcess, freePort, startDaemonProcess } from "../support/daemon.js";
+import { type ObjectEngine, startObjectEngine } from "../support/object-engine.js";
 import { type Prometheus, startPrometheus, whyNoPrometheus } from "../support/prometheus.js";
 import { call, must } from "../support/rpc.js";
 import { standInPool } from "../support/stand-in-zfs.js";
@@ -73,6 +74,7 @@ describe.skipIf(reason !== undefined)("with a Prometheus that scrapes a daemon a
   const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
   let daemon: DaemonProcess;
   let prometheus: Prometheus;
+  let engine: ObjectEngine;
   /** Ends the load. */
   let isOver = false;
   let load: Promise<void>;
@@ -89,12 +91,19 @@ describe.skipIf(reason !== undefined)("with a Prometheus that scrapes a daemon a
       await call(daemon.url, "ListVolumes", { pool: "dozer" });
       await call(daemon.url, "CreateVolume", { pool: "dozer", id: "busy", size: 8 });
       await call(daemon.url, "DeleteDataset", { id });
+      if (round === 0) await must(daemon.url, "BackupSnapshot", { id: "first@s", profile: "local" });
     }
   }
 
   beforeAll(async () => {
+    engine = await startObjectEngine(folder);
+    const port = await freePort();
     daemon = await startDaemonProcess({
-      listen: { port: 0 },
+      listen: { port },
+      backups: { local: engine.profile },
+      // It is its own peer.
+      peers: { self: { url: `http://127.0.0.1:${port}` } },
+      replication: [{ volume: "copy", peer: "self", source: "first", schedule: "*/5 * * * * *" }],
       imageSources: ["127.0.0.1:9"],
       pools: [
         { name: "tank", driver: "embedded", folder: join(folder, "tank") },
@@ -103,6 +112,7 @@ describe.skipIf(reason !== undefined)("with a Prometheus that scrapes a daemon a
       timeouts: { readyMs: 300 },
     });
     await must(daemon.url, "CreateVolume", { id: "first", size: 8 });
+    await must(daemon.url, "CreateSnapshot", { id: "first", dest: "s" });
     load = makeLoad();
     prometheus = await startPrometheus(folder, new URL(daemon.url).host, RULES);
   });
@@ -111,6 +121,7 @@ describe.skipIf(reason !== undefined)("with a Prometheus that scrapes a daemon a
     await load;
     await prometheus?.stop();
     expect(await daemon.stop()).toBe(0);
+    await engine.stop();
     rmSync(folder, { recursive: true, force: true });
   });
 

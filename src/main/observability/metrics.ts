@@ -2,11 +2,13 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 import type { JobState } from "../../protocol/storage/job-record.js";
 import type { PoolRecord } from "../../protocol/storage/records.js";
 import { createActorMetrics, type MeasuredActor } from "./actor-metrics.js";
-import type { CountedCall } from "./call-report.js";
+import { addBackupMetrics, type BackupPlaces } from "./backup-metrics.js";
+import type { CallReport, CountedCall } from "./call-report.js";
 import { createCallTally } from "./call-tally.js";
 import { addEventMetrics, type EventMeasures } from "./event-metrics.js";
 import { addJobMetrics } from "./job-metrics.js";
 import { createPoolMetrics } from "./pool-metrics.js";
+import { addReplicationMetrics, type MeasuredReplication } from "./replication-metrics.js";
 import { addTransferMetrics, type EndedFetch, type TransferSources } from "./transfer-metrics.js";
 
 /** What the gauges read, at each scrape. */
@@ -32,6 +34,8 @@ export interface MetricSources {
   readonly events: EventMeasures;
   /** How many jobs there are in each state, those that have ended as long as they are known. */
   jobs(): ReadonlyMap<JobState, number>;
+  replication(): readonly MeasuredReplication[];
+  readonly backups: BackupPlaces;
   /** The pools that answer in time. The others have no values in this scrape. */
   pools(): Promise<readonly PoolRecord[]>;
   /** What the actors count themselves; the same holds. */
@@ -40,6 +44,8 @@ export interface MetricSources {
 
 export interface Metrics {
   observe(call: CountedCall): void;
+  /** Counts a call that has ended, if it was about a backup. */
+  observeBackup(call: Pick<CallReport, "operation" | "pool" | "code">, answer: unknown): void;
   /** Counts a request that was answered 403, since a page of another site could have sent it. */
   forbidden(): void;
   /** Counts a request that was answered 401. */
@@ -177,13 +183,12 @@ export function createMetrics(sources: MetricSources): Metrics {
     "Those of them whose command writes to the client by itself.",
     sources.bulkDownloads,
   );
-  addCertificateMetric(registry, sources.certificateExpiresAt);
+  addReadMetrics(registry, sources);
   const pools = createPoolMetrics(registry);
-  addJobMetrics(registry, sources.jobs);
-  addEventMetrics(registry, sources.events);
   const ofActors = createActorMetrics(registry);
   return {
     observe: tally.observe,
+    observeBackup: addBackupMetrics(registry, sources.backups),
     forbidden: () => forbidden.inc(),
     unauthorized: () => unauthorized.inc(),
     auditLost: () => auditLost.inc(),
@@ -200,6 +205,14 @@ export function createMetrics(sources: MetricSources): Metrics {
       return { type: registry.contentType, text };
     },
   };
+}
+
+/** Those of which all is read at a scrape, by files of their own. */
+function addReadMetrics(registry: Registry, sources: MetricSources): void {
+  addCertificateMetric(registry, sources.certificateExpiresAt);
+  addJobMetrics(registry, sources.jobs);
+  addEventMetrics(registry, sources.events);
+  addReplicationMetrics(registry, sources.replication);
 }
 
 /** Nothing where nothing listens with TLS. */

@@ -15,6 +15,7 @@ import { maySee } from "../access/admission.js";
 import type { Caller } from "../access/caller.js";
 import type { ReplicationSettings } from "../config/replication-settings.js";
 import type { CallReport } from "../observability/call-report.js";
+import type { MeasuredReplication } from "../observability/replication-metrics.js";
 import type { Asker, NodeHandlers } from "../rpc/node-handlers.js";
 
 /** Who makes the pulls, as the audit file and the jobs have it. */
@@ -37,6 +38,7 @@ interface ReplicationOptions {
 export interface Replication {
   readonly handlers: Pick<NodeHandlers, "ListReplications">;
   list(): readonly ReplicationRecord[];
+  measures(): readonly MeasuredReplication[];
   /** Begins no more pulls. Those that run go on. */
   stop(): void;
 }
@@ -44,6 +46,7 @@ export interface Replication {
 /** One volume and its schedule. */
 interface Line {
   readonly record: () => ReplicationRecord;
+  readonly measure: () => MeasuredReplication;
   stop(): void;
 }
 
@@ -53,6 +56,12 @@ function pauseAfter(failures: number): number {
   const most = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (failures - 1));
   // Not all at once, where a source was away for all.
   return most * (0.5 + Math.random() / 2);
+}
+
+/** From the next run of a schedule to the one after it; undefined where there are no two. */
+function intervalOf(cron: Cron): number | undefined {
+  const [next, after] = cron.nextRuns(2);
+  return next && after && after.getTime() - next.getTime();
 }
 
 /** The configuration has been checked: there is one. */
@@ -71,6 +80,8 @@ function startLine(entry: ReplicationSettings, options: ReplicationOptions): Lin
   let upToDateAt: number | undefined;
   let bytes: number | null = null;
   let failures = 0;
+  const sinceMs = Date.now();
+  const totals = { succeeded: 0, failed: 0, bytes: 0 };
   let failure: Failure | undefined;
   /** Runs while a pull that failed waits for its repeat. */
   let repeat: NodeJS.Timeout | undefined;
@@ -108,12 +119,15 @@ function startLine(entry: ReplicationSettings, options: ReplicationOptions): Lin
   function onPulled(begin: number, received: number): void {
     upToDateAt = begin;
     bytes = received;
+    totals.succeeded++;
+    totals.bytes += received;
     failures = 0;
     failure = undefined;
   }
 
   function onFailed(found: Failure): void {
     failures++;
+    totals.failed++;
     failure = found;
     if (!FAILURES[found.code].retryable) return;
     repeat = setTimeout(() => void pull(), pauseAfter(failures)).unref();
@@ -125,6 +139,10 @@ function startLine(entry: ReplicationSettings, options: ReplicationOptions): Lin
       cron.stop();
       clearTimeout(repeat);
     },
+    measure: () => ({
+      ...{ volume: target, peer, sinceMs, upToDateAt, failures, ...totals },
+      intervalMs: intervalOf(cron),
+    }),
     record: () => ({
       ...{ id: target, pool, peer, source, schedule, state: isRunning ? "running" : "waiting" },
       ...{ startedAt: timeOf(startedAt), upToDateAt: timeOf(upToDateAt), bytes, failures },
@@ -140,6 +158,7 @@ export function startReplication(options: ReplicationOptions): Replication {
   const list = () => lines.map((line) => line.record());
   return {
     list,
+    measures: () => lines.map((line) => line.measure()),
     stop: () => {
       for (const line of lines) line.stop();
     },

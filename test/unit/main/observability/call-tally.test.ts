@@ -46,6 +46,8 @@ test("a scrape tells all calls so far, by method, pool and code, each time", asy
     bulkDownloads: () => 0,
     transfers: { pools: ["tank"], downloads: () => [], fetches: () => [] },
     jobs: () => new Map(),
+    replication: () => [],
+    backups: { pools: ["tank"], profiles: [] },
     events: { channels: 0, subscribers: () => 0, cut: () => 0 },
     pools: async () => [],
     measures: async () => [],

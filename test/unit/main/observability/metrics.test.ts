@@ -25,6 +25,13 @@ test("docs/operations.md has all metrics with their labels, and no others", asyn
     downloads: () => 0,
     bulkDownloads: () => 0,
     jobs: () => new Map(),
+    replication: () => [
+      {
+        ...{ volume: "tank/v", peer: "node2", upToDateAt: 1, sinceMs: 0, intervalMs: 60_000 },
+        ...{ succeeded: 1, failed: 0, failures: 0, bytes: 1 },
+      },
+    ],
+    backups: { pools: ["tank"], profiles: ["offsite"] },
     events: { channels: 0, subscribers: () => 0, cut: () => 0 },
     transfers: { pools: ["tank"], downloads: () => [], fetches: () => [] },
     pools: async () => [record],
@@ -32,6 +39,8 @@ test("docs/operations.md has all metrics with their labels, and no others", asyn
     certificateExpiresAt: () => 1,
   });
   metrics.observe({ method: "GetImage", pool: "tank", code: "ok", ms: 1 });
+  const operation = { op: "BackupSnapshot", name: "tank/v@s", profile: "offsite", full: false } as never;
+  metrics.observeBackup({ operation, pool: "tank", code: "ok" }, { why: "first", backup: { bytes: 1 } });
   metrics.spawned("tank", 1);
   metrics.fetched({ owner: "tank", code: "ok", receivedBytes: 1, repeats: 0, repeatedBytes: 0 });
   const { text } = await metrics.render();
