@@ -140,6 +140,7 @@ export interface Methods {
         readonly bytes: number;
         readonly full: boolean;
       };
+      readonly destroys?: readonly Doomed[];
     };
   };
   MigrateVolume: {

@@ -400,6 +400,8 @@ export interface PullVolumeParams {
   readonly force?: boolean | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Changes nothing: answers at once, whatever `background` says, what the call would answer now, or its failure, and in `destroys` what would be destroyed. */
+  readonly dryRun?: boolean | undefined;
   /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
   readonly background?: boolean | undefined;
   /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
@@ -536,6 +538,8 @@ export interface RestoreBackupParams {
   readonly dest: string;
   /** `content` or nothing: all data is read and held against its digests first. `structure`: only whether each object is there with its size. */
   readonly verify?: string | undefined;
+  /** Whether to look at all that a restore looks at, and answer the volume as it would be: nothing is changed. */
+  readonly dryRun?: boolean | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
   /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */

@@ -115,6 +115,21 @@ describe.skipIf(!program)(`data that moves, on the page${skipped}`, () => {
       "tank/guests/db1/disk-0@s1",
     ]);
 
+    await call("SetVolume", { id: "guests/db1/disk-0", readonly: false });
+    await call("CreateSnapshot", { id: "guests/db1/disk-0", dest: "own" });
+    await must(source.url, "CreateSnapshot", { id: "guests/db1/disk-0", dest: "s2" });
+    await go(page, "volumes", "tank/guests/db1/disk-0");
+    await page.getByRole("button", { name: "From a peer", exact: true }).click();
+    await dialog.getByLabel("Destroy what the copy has").check();
+    await dialog.getByRole("button", { name: "Show what would go" }).click();
+    await dialog.getByText("tank/guests/db1/disk-0@own").waitFor();
+    await dialog.getByRole("button", { name: "Pull it" }).click();
+    await until("it has what its source has", async () =>
+      (await idsOf("ListSnapshots", "snapshots", { id: "guests/db1/disk-0" })).includes(
+        "tank/guests/db1/disk-0@s2",
+      ),
+    );
+
     await go(page, "volumes", "tank/guests/web1/disk-0");
     await page.getByRole("button", { name: "Copy", exact: true }).click();
     await dialog.getByLabel("Name of the copy").fill("guests/web2/disk-0");

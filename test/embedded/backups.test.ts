@@ -242,6 +242,12 @@ describe("backups of an embedded pool", () => {
     expect(why).toBe("increment");
     expect((await verify({ id })).error).toContain(`${id}.json`);
     expect((await verify({ id: guid })).error).toBeNull();
+    const volumes = await daemon.volumes();
+    const dry = await restore(guid, "again", { dryRun: true });
+    expect(dry).toMatchObject({ error: null, result: { volumes: [{ id: "tank/again", size: 8 }] } });
+    expect((await restore(guid, "disk", { dryRun: true })).error).toBe("dataset already exists");
+    expect((await restore(id, "again", { dryRun: true })).error).toContain(`${id}.json`);
+    expect(await daemon.volumes()).toEqual(volumes);
     await must(daemon.url, "RestoreBackup", { profile: "store", id: guid, dest: "again" });
     expect(await daemon.digest("again")).toBe(digests[INCREMENTS]);
   });

@@ -28,6 +28,7 @@ import { imagePruning } from "../../src/workers/actor/operations/image-pruning.j
 import { imageOperations } from "../../src/workers/actor/operations/images.js";
 import { migrationOperations } from "../../src/workers/actor/operations/migrations.js";
 import { poolOperations } from "../../src/workers/actor/operations/pools.js";
+import { pullPreviews } from "../../src/workers/actor/operations/pull-previews.js";
 import { pullOperations } from "../../src/workers/actor/operations/pulls.js";
 import { restoreOperations } from "../../src/workers/actor/operations/restores.js";
 import { sendOperations } from "../../src/workers/actor/operations/sends.js";
@@ -207,7 +208,10 @@ export function createMemoryActor(
   const backups = { profiles: { store: PROFILE }, turns, sends, releaseLater, running: new Set<string>() };
   const handlers: OperationHandlers = {
     ...destroyingIn(context),
-    ...dryRunOperations(context, destroyingIn),
+    ...dryRunOperations(context, (spared) => ({
+      ...destroyingIn(spared),
+      ...pullPreviews(spared, { peers }),
+    })),
     ...volumeChanges(context),
     ...volumeCopies(context, createFetchQueue<VolumeRecord>(2, 2)),
     ...sends,

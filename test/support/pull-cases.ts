@@ -143,6 +143,19 @@ export function pullCases(scene: () => PullScene, isBrief = false): void {
     });
 
     await must(target.url, "CreateSnapshot", { id, dest: "own" });
+    const ask = { id, peer: "source", source: id, dryRun: true };
+    const tried = await call20(target, "PullVolume", ask);
+    expect(tried.error).toMatchObject({ data: { reason: "dataset.diverged" } });
+    const dry = await must<Pulled & { destroys: { id: string }[] }>(target.url, "PullVolume", {
+      ...ask,
+      force: true,
+    });
+    expect(dry.destroys.map((each) => each.id)).toEqual([expect.stringMatching(/@own$/)]);
+    expect(dry.pulled).toMatchObject({ bytes: 0, full: false, snapshot: expect.stringMatching(/@s2$/) });
+    expect(await snapshotsOf(target, id)).toEqual(["own", "s1"]);
+    const kept = await must<object>(target.url, "GetVolumeProperties", { id });
+    expect(kept).toMatchObject({ volumes: [{ properties: { readonly: false } }] });
+
     const { pulled } = await pull(target, id, { force: true });
     expect(pulled.full).toBe(false);
     expect(await snapshotsOf(target, id)).toEqual(["s1", "s2"]);
@@ -242,6 +255,22 @@ export function morePullCases(scene: () => PullScene): void {
       });
     }
     expect(await snapshotsOf(target, id)).toEqual([]);
+  });
+
+  test("a dry run of a first pull tells what would come, and leaves nothing on either side", async () => {
+    id = await volumeWithSnapshot(scene());
+    const { source, target } = scene();
+    const dry = await must<Pulled>(target.url, "PullVolume", {
+      id,
+      peer: "source",
+      source: id,
+      dryRun: true,
+    });
+    expect(dry).toMatchObject({ pulled: { bytes: 0, full: true }, destroys: [] });
+    expect((await call20(target, "GetVolume", { id })).error).toMatchObject({
+      data: { reason: "dataset.not_found" },
+    });
+    expect(await bookmarksOf(source, id)).toEqual([]);
   });
 
   test("what the peer has not, or the configuration, is told", async () => {

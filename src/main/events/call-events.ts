@@ -86,7 +86,7 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
     case "SetGuestQuota":
       return [{ topic: "guest", action: "changed", id: operation.name }];
     case "RestoreBackup":
-      return [{ topic: "volume", action: "created", id: operation.target }];
+      return operation.dryRun ? [] : [{ topic: "volume", action: "created", id: operation.target }];
     case "BackupSnapshot":
     case "VerifyBackup":
     case "PruneBackups":

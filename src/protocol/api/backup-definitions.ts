@@ -166,6 +166,11 @@ export const BACKUP_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
       id: required(text("The id of a backup, or the guid of its snapshot.")),
       dest: required(text("The name of the new volume.")),
       verify,
+      dryRun: optional(
+        flag(
+          "Whether to look at all that a restore looks at, and answer the volume as it would be: nothing is changed.",
+        ),
+      ),
       pool,
       ...termsParams,
     },

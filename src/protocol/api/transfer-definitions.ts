@@ -1,4 +1,5 @@
 import { type MethodDefinition, optional, pool, required } from "./definition.js";
+import { destroyingResult, dryRunParam } from "./dry-run-params.js";
 import { count, flag, listOf, object, oneOf, orNull, record, text } from "./json-schema.js";
 import { termsParams } from "./terms-params.js";
 
@@ -18,19 +19,20 @@ const pullParams = {
   pool,
 };
 
-const pulled = object({
+const pulledMembers = {
   volumes: oneOf(record("Volume")),
   pulled: object(
     {
       snapshot: text("The newest snapshot that both have, by its full name here."),
       guid: text("Its guid."),
-      bytes: count("Of the streams that came; 0 where it had all.", "bytes"),
+      bytes: count("Of the streams that came; 0 where it had all, and of a dry run.", "bytes"),
       full: flag("Whether a stream came that built on nothing."),
     },
     [],
     "What came.",
   ),
-});
+};
+const pulled = object(pulledMembers);
 
 const ofAPull = {
   "request.missing_field": "`need an id`, `need a peer` or `need a source`",
@@ -107,8 +109,8 @@ export const TRANSFER_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = 
     summary: "Makes a copy of a volume of another daemon, or brings it up to date",
     description:
       "The first time everything comes, later only what has changed. The copy is read-only until SetVolume says otherwise. It has its name once it is whole. A transfer that breaks goes on where it broke, on OpenZFS, when the call is repeated. The source keeps a bookmark for each copy: its snapshots may be deleted. See docs/replication.md.",
-    params: { ...pullParams, ...termsParams },
-    result: pulled,
+    params: { ...pullParams, ...dryRunParam, ...termsParams },
+    result: destroyingResult(pulledMembers),
     effect: "repeatable",
     mayLast: true,
     answeredBy: "pool",

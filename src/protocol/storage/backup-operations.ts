@@ -19,12 +19,14 @@ export interface BackupOperations {
     ask: { profile: string; backup: string; content: boolean; sight: Sight; caller?: number };
     answer: CheckedBackups;
   };
+  /** `dryRun`: looks at all that it would look at, and answers the volume as it would be. */
   RestoreBackup: {
     ask: {
       profile: string;
       backup: string;
       target: DatasetName;
       content: boolean;
+      dryRun?: boolean;
       sight: Sight;
       caller?: number;
     };

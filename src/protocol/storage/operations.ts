@@ -164,6 +164,7 @@ export const DESTROYING = [
   "RollbackSnapshot",
   "DeleteBookmark",
   "DeleteGuestsDisks",
+  "PullVolume",
 ] as const satisfies readonly OperationName[];
 
 export type DestroyingName = (typeof DESTROYING)[number];

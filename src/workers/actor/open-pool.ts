@@ -26,6 +26,7 @@ import { imagePruning } from "./operations/image-pruning.js";
 import { imageOperations } from "./operations/images.js";
 import { migrationOperations } from "./operations/migrations.js";
 import { poolOperations } from "./operations/pools.js";
+import { pullPreviews } from "./operations/pull-previews.js";
 import { pullOperations } from "./operations/pulls.js";
 import { restoreOperations } from "./operations/restores.js";
 import { sendOperations } from "./operations/sends.js";
@@ -215,7 +216,7 @@ function createHandlers(
     const backups = { profiles: node.backups, turns: ofTurns, sends, releaseLater, running };
     return {
       ...destroyingIn(used),
-      ...dryRunOperations(used, destroyingIn),
+      ...dryRunOperations(used, (spared) => ({ ...destroyingIn(spared), ...pullPreviews(spared, node) })),
       ...volumeChanges(used),
       ...poolOperations(used),
       ...storedBackupOperations(used, backups),

@@ -1,9 +1,11 @@
 import { useState } from "preact/hooks";
+import type { Outcome } from "../api/client.ts";
 import { splitName } from "../model/names.ts";
 import { useStore } from "../model/store.ts";
 import { Check, Choice } from "../parts/choice.tsx";
 import { Dialog } from "../parts/dialog.tsx";
 import { Field } from "../parts/field.tsx";
+import { PreviewDialog } from "./preview-dialog.tsx";
 
 export function CopyVolumeDialog({ volume }: { readonly volume: string }) {
   const { actions } = useStore();
@@ -51,7 +53,7 @@ const WAYS = {
 type Way = keyof typeof WAYS;
 const NAMES: readonly Way[] = ["PullVolume", "MigrateVolume", "FinishMigration"];
 
-/** Brings a volume of a peer here: a new one, or what `volume` lacks. */
+/** Brings a volume of a peer here: a new one, or what `volume` lacks. What that destroys is shown first. */
 export function PullDialog({ volume = "" }: { readonly volume?: string }) {
   const { actions, session, pool } = useStore();
   const { peers } = session.configured();
@@ -62,33 +64,35 @@ export function PullDialog({ volume = "" }: { readonly volume?: string }) {
   const [force, setForce] = useState(false);
   const { action, told } = WAYS[way];
   const isForced = force && way === "PullVolume";
-  const params = { pool: pool.value, id: id.trim(), peer, source: source.trim() };
+  const named = { pool: pool.value, id: id.trim(), peer, source: source.trim() };
+  const params = isForced ? { ...named, force } : named;
 
   function pull(): Promise<boolean> {
     const words = {
-      busy: `${WAYS[way].text}: ${params.source} of ${peer} to ${params.id}`,
-      done: `${params.id} ${WAYS[way].done}`,
+      busy: `${WAYS[way].text}: ${named.source} of ${peer} to ${named.id}`,
+      done: `${named.id} ${WAYS[way].done}`,
     };
-    return actions.changeAsJob(way, isForced ? { ...params, force } : params, words);
+    return actions.changeAsJob(way, params, words);
+  }
+
+  async function preview(): Promise<Outcome<readonly string[]>> {
+    const answer = await session.client.call("PullVolume", { ...params, dryRun: true });
+    return answer.ok ? { ok: true, value: (answer.value.destroys ?? []).map((each) => each.id) } : answer;
   }
 
   return (
-    <Dialog
+    <PreviewDialog
       title="From a peer"
+      params={params}
       action={action}
-      isDangerous={isForced}
-      isBlocked={params.id === "" || params.source === ""}
-      onAction={pull}
+      noun="snapshots"
+      isBlocked={named.id === "" || named.source === ""}
+      isNeeded={isForced}
+      mayBeEmpty
+      preview={preview}
+      act={pull}
     >
-      <fieldset class="choices">
-        <legend class="sr-only">What is done</legend>
-        {NAMES.map((each) => (
-          <label key={each}>
-            <input type="radio" name="way" checked={way === each} onChange={() => setWay(each)} />
-            <span>{WAYS[each].text}</span>
-          </label>
-        ))}
-      </fieldset>
+      <WayChoice way={way} onChange={setWay} />
       <p>{told}</p>
       <Choice label="Peer" value={peer} values={peers} onChange={setPeer} />
       <Field
@@ -107,6 +111,25 @@ export function PullDialog({ volume = "" }: { readonly volume?: string }) {
           onChange={setForce}
         />
       )}
-    </Dialog>
+    </PreviewDialog>
+  );
+}
+
+interface WayChoiceProps {
+  readonly way: Way;
+  onChange(way: Way): void;
+}
+
+function WayChoice({ way, onChange }: WayChoiceProps) {
+  return (
+    <fieldset class="choices">
+      <legend class="sr-only">What is done</legend>
+      {NAMES.map((each) => (
+        <label key={each}>
+          <input type="radio" name="way" checked={way === each} onChange={() => onChange(each)} />
+          <span>{WAYS[each].text}</span>
+        </label>
+      ))}
+    </fieldset>
   );
 }

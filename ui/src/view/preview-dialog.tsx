@@ -13,6 +13,10 @@ interface PreviewDialogProps {
   /** What goes, in the plural. */
   readonly noun: string;
   readonly isBlocked?: boolean;
+  /** Without it, it is done at once. */
+  readonly isNeeded?: boolean;
+  /** It is done also where nothing would go. */
+  readonly mayBeEmpty?: boolean;
   /** Asks what would go, and changes nothing. */
   preview(): Promise<Outcome<readonly string[]>>;
   /** Does it. @returns whether the dialog may close. */
@@ -24,11 +28,13 @@ const SHOWN = 50;
 
 /** Asks the daemon for a dry run first, and does it once that was shown. */
 export function PreviewDialog(props: PreviewDialogProps) {
-  const { title, params, action, noun, isBlocked = false, preview, act, children } = props;
+  const { title, params, action, noun, isBlocked = false, isNeeded = true, mayBeEmpty = false } = props;
+  const { preview, act, children } = props;
   const asked = JSON.stringify(params);
   const [seen, setSeen] = useState<{ asked: string; found: Outcome<readonly string[]> } | undefined>();
   const found = seen?.asked === asked ? seen.found : undefined;
-  const isReady = found?.ok === true && found.value.length > 0;
+  const isSeen = found?.ok === true && (mayBeEmpty || found.value.length > 0);
+  const isReady = isSeen || !isNeeded;
 
   async function onAction(): Promise<boolean> {
     if (isReady) return act();
@@ -40,7 +46,7 @@ export function PreviewDialog(props: PreviewDialogProps) {
     <Dialog
       title={title}
       action={isReady ? action : "Show what would go"}
-      isDangerous={isReady}
+      isDangerous={isSeen}
       isBlocked={isBlocked}
       onAction={onAction}
     >

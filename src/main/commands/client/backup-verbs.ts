@@ -36,7 +36,7 @@ export const BACKUP_VERBS = [
     method: "RestoreBackup",
     summary: "make a volume of a backup",
     arguments: [backup("<backup>"), text("dest", "<volume>", "the new volume's name")],
-    options: [profile, verify],
+    options: [profile, verify, flag("dryRun", "--dry-run", "change nothing: look, and show what would be")],
     records: "volumes",
     lasts: true,
   },

@@ -15,7 +15,7 @@ export interface Destruction {
   readonly names: readonly string[];
 }
 
-function sentenceOf({ destroys }: Verb, { id, destroyMoreRecent }: Params): string | undefined {
+function sentenceOf({ destroys }: Verb, { id, destroyMoreRecent, force }: Params): string | undefined {
   switch (destroys) {
     case "dataset":
       return `This deletes ${id}, with all below it`;
@@ -31,6 +31,8 @@ function sentenceOf({ destroys }: Verb, { id, destroyMoreRecent }: Params): stri
         : "What was written since then is lost";
       return `This gives a volume the content of ${id} again. ${lost}`;
     }
+    case "what its source has not":
+      return force ? `This destroys what ${id} has and its source has not, also what was written` : undefined;
     default:
       return undefined;
   }

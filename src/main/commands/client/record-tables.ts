@@ -26,11 +26,11 @@ export type RecordKind =
 
 /** What of a verb's answer is shown: of a dry run, what would be destroyed. */
 export function shownKind(
-  { records }: { readonly records: RecordKind },
+  { records, group }: { readonly records: RecordKind; readonly group: string },
   { dryRun }: Readonly<Record<string, unknown>>,
 ): RecordKind {
-  // A prune of backups tells what would go as it tells what is gone.
-  return dryRun === true && records !== "backups" ? "destroys" : records;
+  // Those of backups answer what would be as they answer what is.
+  return dryRun === true && group !== "backup" ? "destroys" : records;
 }
 
 const text = (value: unknown) =>

@@ -1,5 +1,5 @@
 import { type Verb, verbsOf } from "./verb.js";
-import { flag, needed, text, volume } from "./verb-parameters.js";
+import { dryRun, flag, needed, text, volume } from "./verb-parameters.js";
 import { parseList } from "./verb-parsers.js";
 
 const ofPeer = (source: string) => [
@@ -16,7 +16,8 @@ export const TRANSFER_VERBS: readonly Verb[] = [
       method: "PullVolume",
       summary: "make a copy of another daemon's volume, or bring it up to date",
       arguments: [volume],
-      options: [...ofPeer("its volume, or a snapshot of it")],
+      options: [...ofPeer("its volume, or a snapshot of it"), dryRun],
+      destroys: "what its source has not",
       lasts: true,
     },
     {

@@ -21,7 +21,13 @@ export interface Verb {
   /** What the answer holds. `disks`: those of its guest. */
   readonly records: RecordKind;
   /** What is gone for good afterwards: a person is asked first. */
-  readonly destroys?: "dataset" | "image" | "old images" | "disks" | "newer snapshots";
+  readonly destroys?:
+    | "dataset"
+    | "image"
+    | "old images"
+    | "disks"
+    | "newer snapshots"
+    | "what its source has not";
   /** It may last: a terminal is shown how far it is, and Ctrl-C there cancels it. */
   readonly lasts?: true;
   /** Its answer comes in pages. */

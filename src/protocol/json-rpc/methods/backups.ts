@@ -124,12 +124,12 @@ export const backupMethods: readonly Method[] = [
   change({
     struct: "RestoreRequest",
     request: struct({
-      ...{ profile: string, id: string, dest: string, pool: string, verify: string },
+      ...{ profile: string, id: string, dest: string, pool: string, verify: string, dryRun: boolean },
       ...termsFields,
     }),
     operation: "RestoreBackup",
     role: "operate",
-    plan: ({ profile, id: backup, dest, verify, ...request }, pools) => {
+    plan: ({ profile, id: backup, dest, verify, dryRun, ...request }, pools) => {
       if (profile === "") return needProfile;
       if (backup === "") return needBackup;
       const content = readsContent(verify);
@@ -145,6 +145,7 @@ export const backupMethods: readonly Method[] = [
           backup,
           target: target.value,
           content: read,
+          ...(dryRun && { dryRun }),
           sight: {},
         });
       });

@@ -1,12 +1,13 @@
 import { fail, failed, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
-import { snapshotOf } from "../../storage/names.js";
+import { type PoolName, snapshotOf } from "../../storage/names.js";
 import type { PulledVolume } from "../../storage/records.js";
 import type { ReplicationRecord } from "../../storage/replication-record.js";
 import type { SendPlan } from "../../storage/send-terms.js";
 import { joinWithin } from "../joined.js";
 import { quote } from "../json-text.js";
 import { arrayOf, boolean, string, struct } from "../params.js";
-import { change, type Method, method, methodOnNode } from "./method.js";
+import { dryRunField } from "./dry-run.js";
+import { change, destroying, type Method, method, methodOnNode, type Routed } from "./method.js";
 import { onName, onNameExplained } from "./routing.js";
 import { wrongField } from "./send-query.js";
 import { encodeOneSnapshot } from "./snapshots.js";
@@ -38,25 +39,42 @@ function checkGuids(have: readonly string[]): Outcome<null> {
   return wrongField("have", `${have.length} texts`, `at most ${MOST_GUIDS} guids, in decimal digits`);
 }
 
-/** A method that has this daemon receive a volume of a peer. */
-function pullMethod(op: "PullVolume" | "MigrateVolume" | "FinishMigration"): Method {
+const pullFields = { ...fields, peer: string, source: string, force: boolean, ...termsFields };
+
+interface PullRequest {
+  readonly id: string;
+  readonly pool: string;
+  readonly peer: string;
+  readonly source: string;
+  readonly force: boolean;
+}
+
+/** Reads a request that has this daemon receive a volume of a peer. */
+function planPull(
+  op: "PullVolume" | "MigrateVolume" | "FinishMigration",
+  { peer, source, force, ...request }: PullRequest,
+  pools: readonly PoolName[],
+): Outcome<Routed> {
+  return onNameExplained(pools, request, (resolved) => {
+    if (peer === "") return need("peer", "a name of the configuration's peers");
+    if (source === "") return need("source", "the volume of the peer, or a snapshot of it");
+    const isMove = op !== "PullVolume";
+    if (source.length > LONGEST_SOURCE || (isMove ? source.includes("@") : source.startsWith("@"))) {
+      const wanted = isMove ? "the name of a volume" : "the name of a volume, or of a snapshot of one";
+      return wrongField("source", source.slice(0, 64), wanted);
+    }
+    const target = ownVolume(resolved.pool, resolved);
+    return target.ok ? succeed({ op, target: target.value, peer, source, force }) : target;
+  });
+}
+
+function moveMethod(op: "MigrateVolume" | "FinishMigration"): Method {
   return change({
     struct: "PullRequest",
-    request: struct({ ...fields, peer: string, source: string, force: boolean, ...termsFields }),
+    request: struct(pullFields),
     operation: op,
     role: "operate",
-    plan: ({ peer, source, force, ...request }, pools) =>
-      onNameExplained(pools, request, (resolved) => {
-        if (peer === "") return need("peer", "a name of the configuration's peers");
-        if (source === "") return need("source", "the volume of the peer, or a snapshot of it");
-        const isMove = op !== "PullVolume";
-        if (source.length > LONGEST_SOURCE || (isMove ? source.includes("@") : source.startsWith("@"))) {
-          const wanted = isMove ? "the name of a volume" : "the name of a volume, or of a snapshot of one";
-          return wrongField("source", source.slice(0, 64), wanted);
-        }
-        const target = ownVolume(resolved.pool, resolved);
-        return target.ok ? succeed({ op, target: target.value, peer, source, force }) : target;
-      }),
+    plan: (request, pools) => planPull(op, request, pools),
     encode: encodePulled,
   });
 }
@@ -88,9 +106,16 @@ export const transferMethods: readonly Method[] = [
     plan: () => succeed({ op: "ListReplications" }),
     encode: encodeReplications,
   }),
-  pullMethod("PullVolume"),
-  pullMethod("MigrateVolume"),
-  pullMethod("FinishMigration"),
+  destroying({
+    struct: "PullRequest",
+    request: struct({ ...pullFields, ...dryRunField }),
+    operation: "PullVolume",
+    role: "operate",
+    plan: (request, pools) => planPull("PullVolume", request, pools),
+    encode: encodePulled,
+  }),
+  moveMethod("MigrateVolume"),
+  moveMethod("FinishMigration"),
   change({
     struct: "SnapshotRequest",
     request: struct({ ...fields, dest: string, ...termsFields }),

@@ -101,5 +101,7 @@ function handle(handlers: Destroying, of: DestroyingOperation): Promise<Outcome<
       return handlers.DeleteBookmark(of);
     case "DeleteGuestsDisks":
       return handlers.DeleteGuestsDisks(of);
+    case "PullVolume":
+      return handlers.PullVolume(of);
   }
 }

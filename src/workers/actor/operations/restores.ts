@@ -9,6 +9,7 @@ import type { DatasetName } from "../../../protocol/storage/names.js";
 import type { Ask, OperationHandlers } from "../../../protocol/storage/operations.js";
 import { partialOf } from "../../../protocol/storage/partial-name.js";
 import type { VolumeRecord } from "../../../protocol/storage/records.js";
+import { bytes } from "../../../protocol/storage/units.js";
 import { partKeyOf } from "../../../protocol/threads/transfer-turns.js";
 import type { ActorContext } from "./context.js";
 import { findProfile, inTurn, type StoreParts } from "./store-turns.js";
@@ -139,6 +140,8 @@ export function restoreOperations(
     if (!planned.ok) return planned;
     const last = planned.value.manifests.at(-1);
     if (!last) return noBackup(ask.backup);
+    if (ask.dryRun)
+      return succeed(volumeRecord(context, { name: target, volsize: bytes(BigInt(last.volsize)) }));
     // No image has a name with a leading dot, so no fetch receives there, and no request names it.
     const partial = partialOf(pool, `.restore-${runId}-${++lastRestore}`);
     const received = await receiveAll(planned.value, partial, keyOf(ask), store, cancelled).catch(
