@@ -119,19 +119,7 @@ export const LIBRARY_PART = {
   limitMinutes: 30,
 };
 
-/** The projects of vitest that `npm test` is left, and those that run beside it. Together they are all. */
-const TOGETHER = [
-  "unit",
-  "conformance-embedded",
-  "embedded",
-  "conformance-uws",
-  "conformance-node",
-  "conformance-token",
-  "openzfs",
-];
-const APART = ["browser", "faults", "fuzz"];
-
-/** Files of test/openzfs that have a twin in test/embedded, or that are of the VM's own scripts: `npm run matrix` runs them. */
+/** Files of test/openzfs that have a twin in test/embedded, or that are of the VM's own scripts: LONG_TESTS leaves them to the matrix. */
 const LEFT_TO_MATRIX = [
   "backups",
   "fetch-delay",
@@ -143,23 +131,33 @@ const LEFT_TO_MATRIX = [
 ].map((name) => `test/openzfs/${name}.test.ts`);
 
 /**
- * `npm test`, on this machine's Node and one release of OpenZFS, but for what APART_PART runs beside it.
+ * All projects of vitest, in two parts that run beside each other: one waits for its VM most of the time.
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Part[]}
+ */
+export function testParts({ LONG_TESTS }) {
+  const left = LONG_TESTS === "elsewhere" ? excluded(LEFT_TO_MATRIX) : [];
+  const folders = [...WITHOUT_ZFS, "conformance-node", "conformance-token", "browser", "faults", "fuzz"];
+  return [
+    {
+      name: "OpenZFS",
+      argv: [...VITEST, ...projects(["conformance-uws", "openzfs"]), ...left],
+      limitMinutes: 180,
+    },
+    { name: "folders", argv: [...VITEST, ...projects(folders)], limitMinutes: 180 },
+  ];
+}
+
+/**
+ * All tests on this machine's Node and one release of OpenZFS, but for those of LIBRARY_PART and those that take long.
  * @type {Part}
  */
 export const TEST_PART = {
   name: "npm test",
-  argv: ["npm", "test", "--", ...projects(TOGETHER), ...excluded(LEFT_TO_MATRIX)],
-  env: { LIBRARY_WAY: "elsewhere", LONG_TESTS: "elsewhere" },
-  limitMinutes: 85,
-};
-
-/** @type {Part} */
-export const APART_PART = {
-  name: "browser, faults, fuzz",
-  argv: [...VITEST, ...projects(APART)],
+  argv: ["npm", "test"],
   // A run a day makes more random requests than one of the default length.
-  env: { FUZZ_REQUESTS: "25000" },
-  limitMinutes: 40,
+  env: { LIBRARY_WAY: "elsewhere", LONG_TESTS: "elsewhere", FUZZ_REQUESTS: "25000" },
+  limitMinutes: 85,
 };
 
 /**

@@ -13,14 +13,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test, vi } from "vitest";
 import { pageOf, type Results } from "../../../scripts/parts/compatibility-page.mjs";
-import {
-  APART_PART,
-  LIBRARY_PART,
-  nodePart,
-  openZfsPart,
-  TEST_PART,
-  uwsPart,
-} from "../../../scripts/parts/parts.mjs";
+import { LIBRARY_PART, nodePart, openZfsPart, testParts, uwsPart } from "../../../scripts/parts/parts.mjs";
 import { type PartEnd, runByTwo, runInTurn, tableOf } from "../../../scripts/parts/run-part.mjs";
 import { tallyOf } from "../../../scripts/parts/tally-reporter.mjs";
 
@@ -121,11 +114,17 @@ describe("the parts of a check", () => {
   test("of a run for a change have each project of vitest", () => {
     const config = readFileSync(at("vitest.config.ts"), "utf8");
     const all = [...config.matchAll(/^ +name: "([\w-]+)",$/gm)].map(([, name]) => name);
-    const named = [...TEST_PART.argv, ...APART_PART.argv].filter(
-      (_word, index, words) => words[index - 1] === "--project",
-    );
+    const named = testParts({})
+      .flatMap(({ argv }) => argv)
+      .filter((_word, index, words) => words[index - 1] === "--project");
     expect(all.length).toBeGreaterThan(5);
     expect(named.sort()).toEqual(all.sort());
+  });
+
+  test("are those of npm test, which is vitest where it is given arguments", () => {
+    const argv = [fileURLToPath(at("scripts/test.mjs")), "--project", "none"];
+    const { status, stderr } = spawnSync(process.execPath, argv, { encoding: "utf8", timeout: 60_000 });
+    expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringContaining("No projects matched") });
   });
 
   test("name what they run, and install nothing before their turn", () => {
@@ -173,7 +172,8 @@ describe("a command on another release of Node", () => {
 test("files of tests that the parts name are there", () => {
   const which = "of the release";
   const nodes = [nodePart(24, which), nodePart(22, "between")];
-  const parts = [openZfsPart("2.4.4", which), ...nodes, uwsPart(24), LIBRARY_PART, TEST_PART];
+  const parts = [openZfsPart("2.4.4", which), ...nodes, uwsPart(24), LIBRARY_PART];
+  parts.push(...testParts({ LONG_TESTS: "elsewhere" }));
   const files = parts.flatMap(({ argv }) => argv.filter((word) => word.startsWith("test/")));
   expect(files.length).toBeGreaterThan(6);
   expect(files.filter((file) => !existsSync(at(file.replace(/\/\*.*/, ""))))).toEqual([]);
