@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -92,7 +93,8 @@ describe.skipIf("skip" in vm)("a pull between two nodes on OpenZFS", { timeout: 
   });
 
   test("a stream that breaks goes on where it broke, full or not", async () => {
-    const id = "guests/cut/disk";
+    // A second try of this test must not find what the first has made.
+    const id = `guests/cut-${randomBytes(4).toString("hex")}/disk`;
     const { source } = scene;
     await must(source.url, "CreateVolume", { id, size: 32 });
     for (const tag of ["s1", "s2"]) {
@@ -106,9 +108,9 @@ describe.skipIf("skip" in vm)("a pull between two nodes on OpenZFS", { timeout: 
       expect(again.error).toBeUndefined();
       const { pulled } = again.result as Awaited<ReturnType<typeof pull>>;
       expect(pulled.full).toBe(tag === "s1");
-      // What a pool had not written yet comes again.
-      expect(pulled.bytes).toBeLessThan(12 * MIB);
-      expect(proxy.bytes - before).toBeLessThan(1.25 * 16 * MIB);
+      // What a pool had not written yet comes again, and what a reset has thrown away in the buffers of sockets: some MiB.
+      expect(pulled.bytes).toBeLessThan(14 * MIB);
+      expect(proxy.bytes - before).toBeLessThan(24 * MIB);
       expect(await digest(scene.target, `${id}@${tag}`)).toBe(await digest(source, `${id}@${tag}`));
     }
   });
