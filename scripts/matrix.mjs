@@ -1,6 +1,7 @@
 // npm run matrix [-- --only NAME]... [--from FILE]
 //
-// Runs the tests on every release of OpenZFS and Node that can be had here, and installs the packages:
+// Runs the tests on every release of OpenZFS and Node that can be had here, those of backups on the object stores
+// whose packages are installed, and installs the packages:
 // those of npm with several of its releases, and the one of Debian in roots of two of its releases.
 // Writes docs/compatibility.md. With --only, such as "OpenZFS 2.1.11" or "install", runs these parts;
 // what the page says of the others stays. Two parts run at a time. With --from, takes from a run of
@@ -12,7 +13,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { pageOf } from "./parts/compatibility-page.mjs";
-import { nodePart, OPENZFS_SUITES, openZfsPart, uwsPart } from "./parts/parts.mjs";
+import { ENGINES, enginePart, nodePart, OPENZFS_SUITES, openZfsPart, uwsPart } from "./parts/parts.mjs";
 import { runByTwo, tableOf } from "./parts/run-part.mjs";
 
 const PAGE = fileURLToPath(new URL("../docs/compatibility.md", import.meta.url));
@@ -42,6 +43,7 @@ const parts = [
   ...releases.map((release) => openZfsPart(release, "all")),
   ...[20, 22, 24, 26].map((major) => nodePart(major, "all")),
   ...[20, 22, 24].map(uwsPart),
+  ...ENGINES.map(enginePart),
   {
     name: "install",
     argv: ["node", "scripts/test-install.mjs", "--results", installs],

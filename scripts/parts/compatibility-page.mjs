@@ -56,6 +56,15 @@ function rowsOf({ parts }, name, projects) {
     ]);
 }
 
+/** What came of backups to each store. @param {Results} results */
+function engineTable({ parts }) {
+  const rows = Object.entries(parts).flatMap(([key, { tallies, date, commit }]) => {
+    const [, engine] = /^backups to (.*)/.exec(key) ?? [];
+    return engine === undefined ? [] : [[engine, cell(tallies.embedded), `${date}, ${commit}`]];
+  });
+  return table(["store", "test/embedded", "run on"], rows);
+}
+
 /** A line for each part that failed and each case that failed in it. @param {Results} results */
 function failuresOf({ parts }) {
   const lines = Object.entries(parts).flatMap(([name, { ok, why = "not told", tallies, uncaught = [] }]) => {
@@ -96,6 +105,12 @@ ${table(["Node", "served by", "unit", "conformance", "test/embedded", "run on"],
 In a root of Debian 13, whose C library is 2.41: a build loads on all of them. Only what serves HTTP is tried there.
 
 ${table(["Node", "served by", "test/unit/main/http", "conformance", "run on"], rowsOf(results, /^Node \d+ in/, ["unit", "conformance-embedded"]))}
+
+## Object stores
+
+Backups of pools in folders, on Node of this machine. [backups.md](backups.md#stores) tells which releases they are.
+
+${engineTable(results)}
 
 ## Failures
 

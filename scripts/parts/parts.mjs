@@ -108,6 +108,25 @@ export function openZfsPart(release, which) {
   };
 }
 
+/** Stores that speak S3 and are Debian's. `npm test` has s3rver alone. */
+export const ENGINES = /** @type {const} */ (["radosgw", "swift"]);
+
+/**
+ * Backups to a store whose packages are there. Otherwise it tells which are missing, and has passed.
+ * @param {typeof ENGINES[number]} engine
+ * @returns {Part}
+ */
+export function enginePart(engine) {
+  const files = ["object-store", "backups", "backup-faults", "backup-kills"];
+  const tests = files.map((name) => `test/embedded/${name}.test.ts`);
+  return {
+    name: `backups to ${engine}`,
+    argv: ["node", "scripts/parts/on-engine.mjs", engine, ...VITEST, ...projects(["embedded"]), ...tests],
+    env: { OBJECT_ENGINE: engine },
+    limitMinutes: 30,
+  };
+}
+
 /**
  * The longest file of test/openzfs. `npm test` leaves it to this part where LIBRARY_WAY is "elsewhere".
  * @type {Part}

@@ -1,18 +1,14 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { Agent } from "node:http";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { Client } from "minio";
-import { freePort } from "./daemon.js";
-import { until } from "./until.js";
+import { type EngineName, type EngineProcess, engineName, startEngine } from "./engine-process.js";
 
 const BUCKET = "backups";
-/** The account that s3rver has. */
-const KEY = "S3RVER";
 
-/** A store for tests: s3rver, a process of its own. Its objects are looked at and spoilt past the daemon. */
-export interface ObjectEngine {
+/** A store for tests: the one that OBJECT_ENGINE names. Its objects are looked at and spoilt past the daemon. */
+export interface ObjectEngine extends Pick<EngineProcess, "kill" | "start" | "stop" | "secret"> {
+  readonly name: EngineName;
   /** A profile of `backups` in the configuration. */
   readonly profile: Readonly<Record<string, unknown>>;
   /** The names of all objects, in order. */
@@ -20,11 +16,7 @@ export interface ObjectEngine {
   read(name: string): Promise<Buffer>;
   write(name: string, content: Buffer): Promise<void>;
   remove(name: string): Promise<void>;
-  /** Uploads in parts that have not ended. */
-  openUploads(): Promise<number>;
   readonly client: Client;
-  readonly process: ChildProcess;
-  stop(): Promise<void>;
 }
 
 /** Files of keys that only their owner may read. */
@@ -36,43 +28,28 @@ export function writeKeys(folder: string, access: string, secret: string) {
   return files;
 }
 
-/** Starts s3rver with its objects in a folder. */
-export async function startObjectEngine(folder: string): Promise<ObjectEngine> {
-  const port = await freePort();
-  const objects = join(folder, "objects");
-  mkdirSync(objects, { recursive: true });
-  const program = fileURLToPath(import.meta.resolve("s3rver/bin/s3rver.js"));
-  const args = ["-d", objects, "-a", "127.0.0.1", "-p", String(port), "-s", "--configure-bucket", BUCKET];
-  const child = spawn(process.execPath, [program, ...args], { stdio: "ignore" });
-  const exited = new Promise((resolve) => child.once("exit", resolve));
-  const endpoint = `http://127.0.0.1:${port}`;
-  await until("s3rver listens", () =>
-    fetch(endpoint).then(
-      () => true,
-      () => false,
-    ),
-  );
+/** Starts a store with its files in a folder, and makes its bucket. */
+export async function startObjectEngine(folder: string, name = engineName()): Promise<ObjectEngine> {
+  mkdirSync(folder, { recursive: true });
+  const engine = await startEngine(name, folder, BUCKET);
+  const { endpoint, access, secret, kill, start, stop } = engine;
+  const { hostname, port } = new URL(endpoint);
   const client = new Client({
-    ...{ endPoint: "127.0.0.1", port, useSSL: false, region: "us-east-1" },
-    ...{ accessKey: KEY, secretKey: KEY },
+    ...{ endPoint: hostname, port: Number(port), useSSL: false, region: "us-east-1" },
+    ...{ accessKey: access, secretKey: secret },
     // Tests may block this process for so long that the server closes an idle connection.
     transportAgent: new Agent({ keepAlive: false }),
   });
+  if (!(await client.bucketExists(BUCKET))) await client.makeBucket(BUCKET);
   return {
-    profile: { endpoint, bucket: BUCKET, prefix: "node-1", ...writeKeys(folder, KEY, KEY) },
+    name,
+    profile: { endpoint, bucket: BUCKET, prefix: "node-1", ...writeKeys(folder, access, secret) },
     ...objectsOf(client),
-    client,
-    process: child,
-    stop: async () => {
-      child.kill("SIGKILL");
-      await exited;
-    },
+    ...{ client, secret, kill, start, stop },
   };
 }
 
-function objectsOf(
-  client: Client,
-): Pick<ObjectEngine, "names" | "read" | "write" | "remove" | "openUploads"> {
+function objectsOf(client: Client): Pick<ObjectEngine, "names" | "read" | "write" | "remove"> {
   return {
     names: async () => {
       const names: string[] = [];
@@ -86,9 +63,5 @@ function objectsOf(
     },
     write: async (name, content) => void (await client.putObject(BUCKET, name, content, content.length)),
     remove: (name) => client.removeObject(BUCKET, name),
-    openUploads: async () => {
-      const { uploads } = await client.listIncompleteUploadsQuery(BUCKET, "", "", "", "");
-      return uploads.length;
-    },
   };
 }

@@ -74,6 +74,12 @@ class SilentStore extends Error {
   readonly code = "ETIMEDOUT";
 }
 
+/**
+ * In no name of ours. The client always sends a delimiter, and with an empty one Swift lists no uploads but one name that
+ * all have in common.
+ */
+const NO_DELIMITER = "|";
+
 const GONE: ReadonlySet<string> = new Set(["NoSuchKey", "NotFound", "NoSuchUpload"]);
 const isGone = (error: unknown) => GONE.has(codeOf(error));
 
@@ -186,7 +192,7 @@ export async function openObjectStore(profile: BackupProfile, limits: StoreLimit
       let [keyMarker, idMarker] = ["", ""];
       for (;;) {
         const page = await client
-          .listIncompleteUploadsQuery(bucket, keyOf(folder), keyMarker, idMarker, "")
+          .listIncompleteUploadsQuery(bucket, keyOf(folder), keyMarker, idMarker, NO_DELIMITER)
           .catch((error: unknown) => {
             if (codeOf(error) === "NotImplemented") return undefined;
             throw error;
