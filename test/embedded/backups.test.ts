@@ -105,7 +105,8 @@ describe("backups of an embedded pool", () => {
     "with any one object missing, cut or flipped a restore is refused before it changes anything, and names it",
     SLOW,
     async () => {
-      const links = [0, 1, 13, 20].map((round) => chain[round]?.id ?? "");
+      // Each link of a chain is spoilt in test/unit/workers/backups/damaged-chains.test.ts.
+      const links = [0, 13].map((round) => chain[round]?.id ?? "");
       const [target] = [chain[20]?.id];
       const volumes = await daemon.volumes();
       const touchedAt = statSync(incoming).mtimeMs;

@@ -40,7 +40,7 @@ export async function runStoreOrder(options: RunOptions): Promise<Outcome<StoreD
       signal: new AbortController().signal,
     });
     closing.push(cleaning);
-    return succeed(await run(options, store, cleaning));
+    return succeed(await doStoreOrder(options, store, cleaning));
   } catch (error) {
     return signal.aborted ? INTERRUPTED : storeFailure(order.profileName, error);
   } finally {
@@ -48,8 +48,12 @@ export async function runStoreOrder(options: RunOptions): Promise<Outcome<StoreD
   }
 }
 
-async function run(
-  { order, ...options }: RunOptions,
+/**
+ * Does what an order says on a store that is open. `cleaning`: the same store, for what is still to be done after the
+ * signal. Rejects as the step that failed does.
+ */
+export async function doStoreOrder(
+  { order, ...options }: Omit<RunOptions, "idleMs">,
   store: ObjectStore,
   cleaning: ObjectStore,
 ): Promise<StoreDone> {
