@@ -35,7 +35,7 @@ describe(`what is asked of ${engineName()}`, { timeout: 300_000 }, () => {
       ...{
         region: "us-east-1",
         pathStyle: true,
-       
+        recipients: [],
         fullEvery: 30,
         partBytes: PART_BYTES,
         abandonedMs: HOUR_MS,

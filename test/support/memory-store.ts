@@ -7,6 +7,7 @@ import { fail, type Outcome, succeed } from "../../src/protocol/storage/failures
 export const PROFILE: BackupProfile = {
   ...{ endpoint: "http://127.0.0.1:1", region: "r", bucket: "backups", prefix: "", pathStyle: true },
   ...{ accessKeyFile: "/none", secretKeyFile: "/none", fullEvery: 3, partBytes: 5 * 2 ** 20, abandonedMs: 1 },
+  recipients: [],
 };
 
 /** A store that keeps manifests, and of data only how much there is. */

@@ -25,6 +25,12 @@ const profile = z.strictObject({
   /** Buckets in the names of hosts need DNS for them: few stores of one's own have that. */
   pathStyle: z.boolean().default(true),
   caFile: z.string().min(1).optional(),
+  /** Of X25519, which `age-keygen` makes. */
+  recipients: z
+    .array(z.string().regex(/^age1[02-9ac-hj-np-z]{58}$/, "must be a public key of age, age1…"))
+    .max(16)
+    .default([]),
+  identityFile: z.string().min(1).optional(),
   fullEvery: z.int().min(0).max(1_000).default(30),
   /** S3 takes no smaller ones. */
   partBytes: z

@@ -29,6 +29,11 @@ const body = z.strictObject({
   image: text.nullable(),
   /** The id of the backup that this one builds on; null for a full one. */
   parent: text.nullable(),
+  /**
+   * Of an encrypted backup: how, and what the stream was before. `bytes`, `sha256` and `parts` above are of what is
+   * stored.
+   */
+  encryption: z.strictObject({ scheme: z.literal("age"), bytes, sha256 }).optional(),
 });
 
 /**

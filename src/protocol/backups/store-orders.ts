@@ -4,7 +4,7 @@ import type { Manifest } from "./manifest.js";
 import type { StoredObject } from "./object-names.js";
 
 /** What a manifest says before the bytes are counted. */
-export type ManifestStart = Omit<Manifest, "bytes" | "sha256" | "parts" | "times">;
+export type ManifestStart = Omit<Manifest, "bytes" | "sha256" | "parts" | "times" | "encryption">;
 
 /** What the streaming worker can be asked to do with a store, and what it answers. */
 export interface StoreTasks {
@@ -19,10 +19,11 @@ export interface StoreTasks {
   };
   /**
    * Looks whether chains can be restored, each from its full backup on: whether every object is there with its
-   * size; with `content` also whether each is what was stored, and a stream that joins the one before.
+   * size; with `content` also whether each is what was stored, and a stream that joins the one before, which of an
+   * encrypted one is seen with the profile's identities only. With `opens` these must be there for encrypted ones.
    */
   check: {
-    ask: { chains: readonly (readonly string[])[]; content: boolean };
+    ask: { chains: readonly (readonly string[])[]; content: boolean; opens: boolean };
     answer: { readonly manifests: readonly Manifest[]; readonly bytes: number };
   };
   /** Gives the data of a backup to a command that receives it. */

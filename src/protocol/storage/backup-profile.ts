@@ -13,6 +13,13 @@ export interface BackupProfile {
   readonly pathStyle: boolean;
   /** PEM certificates of the authorities that the endpoint's certificate may come from, beside the usual ones. */
   readonly caFile?: string | undefined;
+  /** Whom backups are encrypted to: public keys of age. Empty: see `identityFile`. */
+  readonly recipients: readonly string[];
+  /**
+   * A file with mode 0600 that holds identities of age, which open encrypted backups. Without `recipients`, backups
+   * are encrypted to theirs. Without both they are not encrypted.
+   */
+  readonly identityFile?: string | undefined;
   /** So many increments follow a full backup; then comes another full one. */
   readonly fullEvery: number;
   /** The size of a part of an upload. So much is in memory three times while a backup runs. */

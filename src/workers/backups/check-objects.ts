@@ -2,14 +2,18 @@ import { createHash } from "node:crypto";
 import type { Manifest } from "../../protocol/backups/manifest.js";
 import { placeOf } from "../../protocol/backups/manifest.js";
 import { backupIdOf, dataNameOf } from "../../protocol/backups/object-names.js";
+import type { BackupProfile } from "../../protocol/storage/backup-profile.js";
 import { fail, tellAbout } from "../../protocol/storage/failures.js";
 import { createRecordReader } from "../../protocol/zfs-stream/record-reader.js";
 import { StreamFailure } from "../../protocol/zfs-stream/stream-failure.js";
+import { KeyFileProblem } from "./key-file.js";
 import type { ObjectStore } from "./object-store.js";
 import { forEachOf, readManifest } from "./read-manifest.js";
 import { readObject } from "./read-object.js";
 import { repeated } from "./repeated.js";
 import { DamagedObject, FailedStep } from "./store-failures.js";
+import { holding, noIdentity, openContent } from "./stored-content.js";
+import { CipherFailure, identitiesOf } from "./stream-cipher.js";
 
 interface CheckOptions {
   readonly store: ObjectStore;
@@ -17,6 +21,9 @@ interface CheckOptions {
   /** Ids of backups, each chain from its full one on. */
   readonly chains: readonly (readonly string[])[];
   readonly content: boolean;
+  /** Whether there must be identities for what is encrypted. */
+  readonly opens: boolean;
+  readonly profile: Pick<BackupProfile, "recipients" | "identityFile">;
   onProgress(bytes: number): void;
 }
 
@@ -39,10 +46,14 @@ export async function checkObjects({
   signal,
   chains,
   content,
+  opens,
+  profile,
   onProgress,
 }: CheckOptions): Promise<Checked> {
   const problems: DamagedObject[] = [];
   const note = (error: unknown) => {
+    // What is damaged is told before that it can't be opened.
+    if (error instanceof KeyFileProblem) refuse(problems);
     if (!(error instanceof DamagedObject)) throw error;
     problems.push(error);
     return undefined;
@@ -57,10 +68,14 @@ export async function checkObjects({
       problems,
     );
   refuse(problems);
+  const isEncrypted = manifests.some(({ encryption }) => encryption);
+  const identities = isEncrypted ? await identitiesOf(profile) : undefined;
+  if (isEncrypted && opens && !identities) throw noIdentity();
   let bytes = 0;
   for (const manifest of manifests) {
     const before = bytes;
-    if (content) await checkContent(store, signal, manifest, (read) => onProgress(before + read)).catch(note);
+    const reading = { store, signal, identities, onRead: (read: number) => onProgress(before + read) };
+    if (content) await checkContent(reading, manifest).catch(note);
     bytes += manifest.bytes;
   }
   refuse(problems);
@@ -101,34 +116,54 @@ function checkJoints(links: readonly (Manifest | undefined)[], problems: Damaged
   }
 }
 
-/** Holds the data of a backup against its digests, and each record of its stream against its own. */
-async function checkContent(
-  store: ObjectStore,
-  signal: AbortSignal,
-  manifest: Manifest,
-  onRead: (bytes: number) => void,
-): Promise<void> {
+interface Reading {
+  readonly store: ObjectStore;
+  readonly signal: AbortSignal;
+  readonly identities: readonly string[] | undefined;
+  onRead(bytes: number): void;
+}
+
+/**
+ * Holds the data of a backup against its digests, and each record of its stream against its own: of an encrypted one
+ * the records only where there are identities.
+ */
+async function checkContent(reading: Reading, manifest: Manifest): Promise<void> {
+  const { identities } = reading;
+  if (manifest.encryption && !identities) return checkStored(reading, manifest);
   const name = dataNameOf(backupIdOf(placeOf(manifest)));
-  const whole = createHash("sha256");
-  const parts = createPartCheck(name, manifest.parts);
   const records = createRecordReader();
-  let read = 0;
   try {
-    for await (const chunk of readObject(store, signal, name, manifest.bytes)) {
-      whole.update(chunk);
-      parts(chunk);
+    for await (const chunk of openContent(readStored(reading, manifest), manifest, identities)) {
       for (const each of records.push(chunk)) {
         if (each.kind === "begin") checkGuids(name, manifest, each.begin);
       }
-      read += chunk.length;
-      onRead(read);
     }
     records.finish();
   } catch (error) {
     if (error instanceof StreamFailure) throw new DamagedObject(name, `its stream is ${error.message}`);
-    throw error;
+    if (!(error instanceof CipherFailure)) throw error;
+    // If its digests are right, the identities are others.
+    await checkStored(reading, manifest);
+    throw new KeyFileProblem(`the identities of identityFile don't open ${name} (${error.message})`);
   }
-  if (whole.digest("hex") !== manifest.sha256) throw new DamagedObject(name, "its SHA-256 is another one");
+}
+
+/** Holds what is stored of a backup against its digests alone. */
+async function checkStored(reading: Reading, manifest: Manifest): Promise<void> {
+  for await (const _ of holding(readStored(reading, manifest), manifest, manifest.sha256));
+}
+
+/** What is stored of a backup, held against the digests of its parts. */
+async function* readStored({ store, signal, onRead }: Reading, manifest: Manifest): AsyncGenerator<Buffer> {
+  const name = dataNameOf(backupIdOf(placeOf(manifest)));
+  const check = createPartCheck(name, manifest.parts);
+  let read = 0;
+  for await (const chunk of readObject(store, signal, name, manifest.bytes)) {
+    check(chunk);
+    read += chunk.length;
+    onRead(read);
+    yield chunk;
+  }
 }
 
 function checkGuids(

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { addAbortSignal, type Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { placeOf } from "../../protocol/backups/manifest.js";
@@ -12,6 +11,8 @@ import { receive } from "../streams/receive-command.js";
 import type { ObjectStore } from "./object-store.js";
 import { readObject } from "./read-object.js";
 import { DamagedObject, FailedStep } from "./store-failures.js";
+import { openContent } from "./stored-content.js";
+import { CipherFailure, identitiesOf } from "./stream-cipher.js";
 
 interface ReceiveBackupOptions {
   readonly order: StoreOrder<"receive">;
@@ -31,13 +32,13 @@ export async function receiveBackup(options: ReceiveBackupOptions): Promise<null
   const { manifest, command } = order;
   const name = dataNameOf(backupIdOf(placeOf(manifest)));
   const feed = async (way: Writable) => {
-    const hash = createHash("sha256");
+    const identities = manifest.encryption && (await identitiesOf(order.profile));
+    const content = openContent(readObject(store, signal, name, manifest.bytes), manifest, identities);
     let bytes = 0;
     const ended = finished(addAbortSignal(signal, way));
     // It is awaited below; until then it must not count as one that nobody handles.
     ended.catch(() => {});
-    for await (const chunk of readObject(store, signal, name, manifest.bytes)) {
-      hash.update(chunk);
+    for await (const chunk of content) {
       await new Promise<void>((resolve) => {
         way.write(chunk, () => resolve());
       });
@@ -45,7 +46,6 @@ export async function receiveBackup(options: ReceiveBackupOptions): Promise<null
       bytes += chunk.length;
       onProgress(bytes);
     }
-    if (hash.digest("hex") !== manifest.sha256) throw new DamagedObject(name, "its SHA-256 is another one");
     way.end();
     await ended;
   };
@@ -56,7 +56,12 @@ export async function receiveBackup(options: ReceiveBackupOptions): Promise<null
     onPassed: () => {},
   });
   if (signal.aborted) throw new Error("ended");
-  if (feeding.kind === "broken") throw feeding.error;
+  if (feeding.kind === "broken") {
+    // Where contents were not looked at before, it is not known which of the two it is.
+    const { error } = feeding;
+    if (!(error instanceof CipherFailure)) throw error;
+    throw new DamagedObject(name, `the identities of the profile don't open it: ${error.message}`);
+  }
   if (!succeeded(end)) throw new FailedStep(failureOf(end));
   if (feeding.kind === "stdin_closed") {
     throw new FailedStep(

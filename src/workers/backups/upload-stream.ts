@@ -1,18 +1,18 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Manifest, placeOf, writeManifest } from "../../protocol/backups/manifest.js";
 import { backupIdOf, dataNameOf, manifestNameOf } from "../../protocol/backups/object-names.js";
-import type { ManifestStart, StoreOrder } from "../../protocol/backups/store-orders.js";
+import type { StoreOrder } from "../../protocol/backups/store-orders.js";
 import { fail } from "../../protocol/storage/failures.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
-import { readBegin, type StreamBegin } from "../../protocol/zfs-stream/stream-begin.js";
-import { RECORD_BYTES } from "../../protocol/zfs-stream/stream-records.js";
 import { type CommandProcess, startProcess } from "../processes/child-process.js";
 import { failureOf } from "../processes/command-failures.js";
 import { succeeded } from "../processes/run-command.js";
 import type { ObjectStore } from "./object-store.js";
 import { createPartCutter, type Part, type PartCutter } from "./part-cutter.js";
+import { type PlainStream, watchPlain } from "./plain-stream.js";
 import { pauseMs, repeated } from "./repeated.js";
 import { DamagedObject, FailedStep, mayBeRepeated } from "./store-failures.js";
+import { encrypted, recipientsOf } from "./stream-cipher.js";
 
 interface UploadOptions {
   readonly order: StoreOrder<"upload">;
@@ -62,6 +62,7 @@ async function uploadOnce(options: UploadOptions): Promise<Manifest> {
   const { order, store, cleaning, signal, children } = options;
   const id = backupIdOf(placeOf(order.manifest));
   const name = dataNameOf(id);
+  const recipients = await recipientsOf(order.profile);
   const uploadId = await repeated(signal, () => store.beginUpload(name));
   const command = startProcess(order.command, { stdin: false, stdout: true }, children);
   options.onStart(command.pid);
@@ -69,7 +70,8 @@ async function uploadOnce(options: UploadOptions): Promise<Manifest> {
   signal.addEventListener("abort", kill, { once: true });
   try {
     const taken = new Date().toISOString();
-    const { parts, begin, cutter } = await sendParts(options, command, name, uploadId);
+    const { parts, plain, cutter } = await sendParts(options, command, recipients, { name, uploadId });
+    const { begin } = plain;
     if (!begin) throw new FailedStep(fail("command.failed", "the command that sends wrote no stream"));
     const created = new Date(Number(begin.creationTime) * 1000).toISOString();
     await repeated(signal, () =>
@@ -85,6 +87,9 @@ async function uploadOnce(options: UploadOptions): Promise<Manifest> {
       bytes: cutter.bytes,
       sha256: cutter.digest(),
       parts: parts.map(({ bytes, sha256 }) => ({ bytes, sha256 })),
+      ...(recipients.length > 0 && {
+        encryption: { scheme: "age", bytes: plain.bytes, sha256: plain.digest() },
+      }),
     };
     await commit(options, id, manifest);
     return manifest;
@@ -128,22 +133,21 @@ interface UploadedPart {
 
 interface SentParts {
   readonly parts: readonly UploadedPart[];
-  readonly begin: StreamBegin | undefined;
+  readonly plain: PlainStream;
   readonly cutter: PartCutter;
 }
 
-/** Reads what the command writes, and stores it part by part. Resolves when all is stored and the command has ended well. */
+/** Reads what the command writes, and stores it part by part, encrypted if there are recipients. Resolves when all is stored and the command has ended well. */
 async function sendParts(
   { order, store, signal, onProgress }: UploadOptions,
   command: CommandProcess,
-  name: string,
-  uploadId: string,
+  recipients: readonly string[],
+  { name, uploadId }: { readonly name: string; readonly uploadId: string },
 ): Promise<SentParts> {
   const startedAt = performance.now();
   const cutter = createPartCutter(partBytesFor(order.profile.partBytes, order.estimatedBytes));
   const parts: UploadedPart[] = [];
   const inFlight = new Set<Promise<void>>();
-  let begin: StreamBegin | undefined;
   let storedBytes = 0;
   /** Why a part could not be stored. Set once, however long ago: nothing may be made of the others then. */
   let broken: { readonly error: unknown } | undefined;
@@ -162,7 +166,6 @@ async function sendParts(
 
   async function put(part: Part): Promise<void> {
     if (part.number > MOST_PARTS) throw new FailedStep(tooManyParts(part.content.length));
-    if (begin === undefined) begin = checkBegin(part.content, order.manifest);
     const storing = storePart(part)
       .catch((error: unknown) => {
         broken ??= { error };
@@ -173,13 +176,13 @@ async function sendParts(
     refuseBroken();
   }
 
-  if (command.stdout) {
-    for await (const chunk of heeding(command, command.stdout)) {
-      for (let at = 0; at < chunk.length; ) {
-        at += cutter.push(chunk.subarray(at));
-        const part = cutter.take();
-        if (part) await put(part);
-      }
+  const encrypts = recipients.length > 0;
+  const plain = watchPlain(heeding(command), order.manifest, encrypts);
+  for await (const chunk of encrypts ? encrypted(plain.chunks, recipients) : plain.chunks) {
+    for (let at = 0; at < chunk.length; ) {
+      at += cutter.push(chunk.subarray(at));
+      const part = cutter.take();
+      if (part) await put(part);
     }
   }
   const exit = await command.exited;
@@ -193,7 +196,7 @@ async function sendParts(
   if (last) await put(last);
   await Promise.all(inFlight);
   refuseBroken();
-  return { parts, begin, cutter };
+  return { parts, plain, cutter };
 }
 
 const tooManyParts = (bytes: number) =>
@@ -203,14 +206,15 @@ const tooManyParts = (bytes: number) =>
   );
 
 /** What a command writes. One that is silent though it could write is killed: its exit then says that it failed. */
-async function* heeding(command: CommandProcess, stdout: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+async function* heeding(command: CommandProcess): AsyncGenerator<Buffer> {
+  if (!command.stdout) return;
   let timer: NodeJS.Timeout | undefined;
   const watch = () => {
     timer = setTimeout(command.kill, SILENT_MS).unref();
   };
   try {
     watch();
-    for await (const chunk of stdout) {
+    for await (const chunk of command.stdout) {
       clearTimeout(timer);
       yield chunk;
       watch();
@@ -221,19 +225,4 @@ async function* heeding(command: CommandProcess, stdout: AsyncIterable<Buffer>):
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** Holds the first record of a stream against what it is to be. Throws a FailedStep. */
-function checkBegin(first: Buffer, { guids }: ManifestStart): StreamBegin {
-  const wrong = (what: string) => new FailedStep(fail("command.failed", `the command sends ${what}`));
-  if (first.length < RECORD_BYTES) throw wrong("no stream");
-  let begin: StreamBegin;
-  try {
-    begin = readBegin(new DataView(first.buffer, first.byteOffset, RECORD_BYTES));
-  } catch (error) {
-    throw wrong(`a stream that can't be kept: ${String(error)}`);
-  }
-  if (String(begin.toGuid) !== guids.to) throw wrong("another snapshot");
-  if (String(begin.fromGuid) !== (guids.from ?? "0")) throw wrong("an increment from another snapshot");
-  return begin;
 }

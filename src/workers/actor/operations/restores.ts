@@ -58,7 +58,8 @@ export function restoreOperations(
     const checkedBytes = content ? bytes : 0;
     const totalBytes = bytes + checkedBytes;
     const part: OrderPart = { key: keyOf(ask), phase: "checking", before: 0, total: totalBytes };
-    const checked = await context.store({ ...store, task: "check", chains: [ids], content, part }, cancelled);
+    const order = { ...store, task: "check", chains: [ids], content, opens: true, part } as const;
+    const checked = await context.store(order, cancelled);
     if (!checked.ok) return checked;
     // In the order of the chain, in which it was asked for.
     return succeed({ manifests: checked.value.manifests, checkedBytes, totalBytes });

@@ -111,7 +111,8 @@ export function storedBackupOperations(
     const key = partKeyOf({ op: "VerifyBackup", ...ask });
     const part: OrderPart = { key, phase: "checking", before: 0, total: content ? bytes : null };
     const ids = chains.map((links) => links.map(({ id }) => id));
-    const checked = await context.store({ ...store, task: "check", chains: ids, content, part }, cancelled);
+    const order = { ...store, task: "check", chains: ids, content, opens: false, part } as const;
+    const checked = await context.store(order, cancelled);
     if (!checked.ok) return checked;
     const backups = checked.value.manifests.map((each) =>
       backupRecord(each, folders.get(folderOf(placeOf(each))) ?? []),

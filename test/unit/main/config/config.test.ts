@@ -140,6 +140,8 @@ const BROKEN: Readonly<Record<string, RegExp>> = {
   "port-fraction.json": /^listen\.port = 80\.5: .*expected int/,
   "backup-endpoint-with-path.json":
     /^backups\.offsite\.endpoint = "https:\/\/store\.example\/backups": must be an http or https URL of a host/,
+  "backup-recipient-of-ssh.json":
+    /^backups\.offsite\.recipients\[0\] = "ssh-ed25519 AAAA": must be a public key of age/,
   "bulk-port-missing.json": /^listen\.bulk\.port = undefined: .*expected number, received undefined$/,
   "bulk-port-taken.json": /^listen\.bulk\.port = 8080: must not be listen\.port$/,
   "tls-port-taken.json": /^listen\.tls\.port = 8080: must not be listen\.port$/,
