@@ -1,4 +1,8 @@
 import { createHash, randomInt } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { generateIdentity, identityToRecipient } from "age-encryption";
 import { expect, test } from "vitest";
 import { type Manifest, placeOf, writeManifest } from "../../../../src/protocol/backups/manifest.js";
 import { backupIdOf, dataNameOf, manifestNameOf } from "../../../../src/protocol/backups/object-names.js";
@@ -6,16 +10,17 @@ import { succeed } from "../../../../src/protocol/storage/failures.js";
 import type { DatasetName } from "../../../../src/protocol/storage/names.js";
 import { bytes } from "../../../../src/protocol/storage/units.js";
 import { createVolumeWriter } from "../../../../src/protocol/zfs-stream/volume-writer.js";
+import { encrypted } from "../../../../src/workers/backups/stream-cipher.js";
 import {
   createMemoryActor,
   createMemoryRecords,
   type MemoryActor,
   POOL,
+  scratchFolder,
 } from "../../../support/memory-actor.js";
 import { runOnObjects } from "../../../support/memory-objects.js";
 import { createMemoryZfs } from "../../../support/memory-zfs.js";
 
-const INCREMENTS = 30;
 const BLOCK = 4096;
 const VOLSIZE = 16 * BLOCK;
 const target = `${POOL}/restored` as DatasetName;
@@ -36,38 +41,51 @@ interface StoredChain {
   readonly ids: readonly string[];
 }
 
-/** A full backup and increments, as they are stored, in parts of 3,000 bytes. */
-function storeChain(): StoredChain {
+/** A full backup and increments, as they are stored, in parts of 3,000 bytes; encrypted if there is a recipient. */
+async function storeChain(increments: number, recipient?: string): Promise<StoredChain> {
   const objects = new Map<string, Buffer>();
   const ids: string[] = [];
-  for (let index = 0; index <= INCREMENTS; index++) {
+  for (let index = 0; index <= increments; index++) {
     const [from, to] = [index === 0 ? 0 : 99 + index, 100 + index];
     const stream = streamOf(from, to);
-    const parts = [stream.subarray(0, 3_000), stream.subarray(3_000)];
+    const stored = recipient === undefined ? stream : await seal(stream, recipient);
+    const parts = [stored.subarray(0, 3_000), stored.subarray(3_000)];
     const manifest: Manifest = {
       format: 1,
       guids: { pool: "1", dataset: "2", from: index === 0 ? null : String(from), to: String(to) },
       names: { pool: POOL, dataset: `${POOL}/disk`, from: null, to: `${POOL}/disk@s${to}` },
       times: { created: "2026-01-01T00:00:00.000Z", taken: "2026-01-01T00:00:00.000Z" },
       txg: String(to),
-      bytes: stream.length,
-      sha256: sha256(stream),
+      bytes: stored.length,
+      sha256: sha256(stored),
       parts: parts.map((part) => ({ bytes: part.length, sha256: sha256(part) })),
       flags: [],
       volsize: String(VOLSIZE),
       image: null,
       parent: ids.at(-1) ?? null,
+      ...(recipient !== undefined && {
+        encryption: { scheme: "age", bytes: stream.length, sha256: sha256(stream) },
+      }),
     };
     const id = backupIdOf(placeOf(manifest));
-    objects.set(dataNameOf(id), stream);
+    objects.set(dataNameOf(id), stored);
     objects.set(manifestNameOf(id), Buffer.from(writeManifest(manifest)));
     ids.push(id);
   }
   return { objects, ids };
 }
 
+async function seal(stream: Buffer, recipient: string): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of encrypted(Readable.from([stream]), [recipient])) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
 /** An actor whose store has these objects. Each call that could change its pool is noted. */
-function openPool({ objects }: StoredChain): { actor: MemoryActor; received: string[] } {
+function openPool(
+  { objects }: StoredChain,
+  identityFile?: string,
+): { actor: MemoryActor; received: string[] } {
   const zfs = createMemoryZfs(POOL, bytes(2n ** 40n));
   zfs.put(`${POOL}/images`);
   const actor = createMemoryActor(zfs, createMemoryRecords(), async () =>
@@ -75,7 +93,8 @@ function openPool({ objects }: StoredChain): { actor: MemoryActor; received: str
   );
   const received: string[] = [];
   actor.store.run = async (order) => {
-    if (order.task !== "receive") return runOnObjects(objects, order);
+    if (order.task !== "receive")
+      return runOnObjects(objects, { ...order, profile: { ...order.profile, identityFile } });
     const { manifest, command } = order;
     received.push(backupIdOf(placeOf(manifest)));
     const [, partial = ""] = command;
@@ -97,9 +116,9 @@ const DAMAGES: Readonly<Record<string, (content: Buffer) => Buffer | undefined>>
   },
 };
 
-test(`of a full backup and ${INCREMENTS} increments, with any object missing, cut or flipped, nothing is received`, async () => {
-  const chain = storeChain();
-  const { actor, received } = openPool(chain);
+/** Damages each object of a chain in each way, and restores the chain at last. */
+async function damageEach(chain: StoredChain, identityFile?: string): Promise<void> {
+  const { actor, received } = openPool(chain, identityFile);
   const restore = () =>
     actor.handlers.RestoreBackup({
       ...{ profile: "store", backup: chain.ids.at(-1) ?? "", target, content: true, sight: {} },
@@ -130,10 +149,21 @@ test(`of a full backup and ${INCREMENTS} increments, with any object missing, cu
       }
     }
   }
-  expect(cases).toBe((INCREMENTS + 1) * 2 * 3);
+  expect(cases).toBe(chain.ids.length * 2 * 3);
   // Each refusal has only looked whether the name is free.
   expect(new Set(calls)).toEqual(new Set(["find"]));
   expect([received, actor.zfs.state()]).toEqual([[], state]);
   expect(await restore()).toMatchObject({ ok: true, value: { name: target } });
   expect(received).toEqual(chain.ids);
+}
+
+test("of a full backup and 30 increments, with any object missing, cut or flipped, nothing is received", async () =>
+  damageEach(await storeChain(30)));
+
+test("nor of encrypted ones", async () => {
+  using folder = scratchFolder();
+  const identityFile = join(folder.path, "key.txt");
+  const identity = await generateIdentity();
+  writeFileSync(identityFile, identity, { mode: 0o600 });
+  await damageEach(await storeChain(3, await identityToRecipient(identity)), identityFile);
 });
