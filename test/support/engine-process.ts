@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -52,6 +52,7 @@ async function startS3rver(files: string, bucket: string): Promise<EngineProcess
     await exited;
   };
   const start = async () => {
+    removeUnwritten(files);
     const started = spawn(process.execPath, [program, ...args], { stdio: "ignore" });
     exited = new Promise((resolve) => started.once("exit", resolve));
     child = started;
@@ -64,6 +65,17 @@ async function startS3rver(files: string, bucket: string): Promise<EngineProcess
   };
   await start();
   return { endpoint, access: S3RVER_KEY, secret: S3RVER_KEY, kill, start, stop: kill };
+}
+
+/**
+ * s3rver writes what it knows of an object in place. A kill in that moment leaves an empty file, of which it answers
+ * every list with an error from then on. Without the file it knows as much as it needs.
+ */
+function removeUnwritten(files: string): void {
+  for (const entry of readdirSync(files, { recursive: true, encoding: "utf8" })) {
+    const path = join(files, entry);
+    if (entry.endsWith("_S3rver_metadata.json") && statSync(path).size === 0) rmSync(path);
+  }
 }
 
 /** Runs a script of test/engines. It ends all its processes when its standard input ends, so also with this process. */
