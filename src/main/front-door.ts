@@ -16,6 +16,7 @@ import { chooseTransport } from "./http/choose.js";
 import { connectionLimit, readDescriptors } from "./http/descriptors.js";
 import { listenOnSocket } from "./http/unix-socket.js";
 import { listenFailure, socketFailure } from "./listen-failure.js";
+import { isStream } from "./receives/receive-requests.js";
 import { openTlsDoor, type TlsDoor } from "./tls-door.js";
 
 /** Answers a request, at once or later. An exception is a bug. */
@@ -86,6 +87,7 @@ export async function takePort(settings: PortSettings, log: Logger): Promise<Out
       limits: { ...limits, connections, bodyMs, replyMs },
       handle: guard((request: HttpRequest, reply: HttpReply) => opened.handle(request, reply), log),
       admit: guardHead((request, reply) => opened.admit(request, reply), log),
+      streams: isStream,
       channels: { idleMs: CHANNEL_IDLE_MS, accept: guardAccess(() => opened, log) },
       onRefused: () => opened.onRefused(),
     };

@@ -36,7 +36,7 @@ export function serveNode(
   unnamedPeer?: string,
 ): Promise<Listener> {
   const { connections } = options.limits;
-  const server = createServer(timesOf(options));
+  const server = createServer(TIMES);
   const room = createNodeRoom(options.limits, unnamedPeer);
   return serve(server, options, address, room, (socket) => refuseConnection(socket, connections));
 }
@@ -51,7 +51,7 @@ async function serveNodeTls(
   tls: TlsMaterial,
 ): Promise<TlsListener> {
   const server = createTlsServer({
-    ...timesOf(options),
+    ...TIMES,
     ...contextOf(tls),
     handshakeTimeout: HANDSHAKE_MS,
     requestCert: tls.clientCa !== undefined,
@@ -82,10 +82,8 @@ function contextOf({ cert, key, clientCa, crl }: TlsMaterial): SecureContextOpti
   return { cert, key, ca: clientCa, crl, secureOptions, minVersion: "TLSv1.2" };
 }
 
-/** Bodies have a deadline of ours: that of node:http must not come before it. */
-function timesOf({ limits }: NodeOptions) {
-  return { keepAliveTimeout: 10_000, requestTimeout: limits.bodyMs + HEAD_MS };
-}
+/** Bodies have deadlines of ours, and some may take hours: node:http is to look at heads only. */
+const TIMES = { keepAliveTimeout: 10_000, headersTimeout: HEAD_MS, requestTimeout: 0 } as const;
 
 /** Has a server listen, and hand over its requests. */
 async function serve(

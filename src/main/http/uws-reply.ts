@@ -103,7 +103,6 @@ export class UwsReply implements ClosableReply, StreamedReply {
   span: Span | undefined = undefined;
   /** Released when the request is answered, or its client has gone. */
   onDone: { release(): void } | undefined;
-  /** Runs the `write` of a reply that has to wait. Undefined: it is written in this turn. */
   later: ((write: () => void) => void) | undefined;
   /** The reply is a stream, and no other can be sent. */
   private isStreamed = false;

@@ -1,5 +1,5 @@
 import type { HttpRequest as UwsRequest } from "@btc-vision/uwebsockets.js";
-import type { HttpRequest } from "../../protocol/http/transport.js";
+import type { HttpRequest, IncomingBody } from "../../protocol/http/transport.js";
 
 /** Copies what we need of the module's request while that is valid: of its headers only those that are read. */
 export class ReceivedRequest implements HttpRequest {
@@ -7,6 +7,7 @@ export class ReceivedRequest implements HttpRequest {
   readonly query: string;
   body = "";
   tooLarge = false;
+  incoming: IncomingBody | undefined;
   /**
    * Why the request must not be served: two lines of it say different things about where its body
    * ends, or about whom it asks (RFC 9112, 3.2 and 6.3), or who asks. The module takes the first of them.
@@ -36,6 +37,11 @@ export class ReceivedRequest implements HttpRequest {
     request.forEach((name, value) => {
       this.keep(name, value);
     });
+  }
+
+  /** How many bytes its body has, where it says so. */
+  get bodyLength(): number | undefined {
+    return /^\d{1,15}$/.test(this.contentLength) ? Number(this.contentLength) : undefined;
   }
 
   /** Whether it says that its body has no bytes. */

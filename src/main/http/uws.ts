@@ -21,6 +21,7 @@ import {
 import type { UwsBuild, UwsModule } from "./uws-builds.js";
 import { addChannels } from "./uws-channels.js";
 import { countConnections, watchConnections } from "./uws-connections.js";
+import { UwsIncoming } from "./uws-incoming.js";
 import { createReplyContext, type ReplyContext, UwsReply } from "./uws-reply.js";
 import { ReceivedRequest } from "./uws-request.js";
 
@@ -179,6 +180,10 @@ function receive(
     return reply.send(400, PLAIN_TEXT, `${received.problem}\n`);
   }
   if (options.admit && !isAdmitted(response, received, reply, options.admit)) return;
+  if (options.streams?.(received)) {
+    received.incoming = new UwsIncoming(response, reply, received);
+    return options.handle(received, reply);
+  }
   const reader = new BodyReader(shared.room, reply, (body, tooLarge) => {
     received.body = body;
     received.tooLarge = tooLarge;

@@ -4,19 +4,20 @@ import { TLSSocket } from "node:tls";
 import { BodyReader, type BodyRoom } from "./body-reader.js";
 import { askHalfClosed } from "./half-close.js";
 import { PLAIN_TEXT } from "./headers.js";
+import { discardBody, NodeIncoming } from "./node-incoming.js";
 import { createOnePerTurn } from "./one-per-turn.js";
 import { createRequestIds } from "./request-id.js";
 import { parseRequestTarget } from "./request-target.js";
-import {
-  type BodySink,
-  type BodySource,
-  type ClosableReply,
-  DISCARD_MS,
-  type Headers,
-  type HttpLimits,
-  type HttpRequest,
-  type TlsConnection,
-  type TransportOptions,
+import type {
+  BodySink,
+  BodySource,
+  ClosableReply,
+  Headers,
+  HttpLimits,
+  HttpRequest,
+  IncomingBody,
+  TlsConnection,
+  TransportOptions,
 } from "./transport.js";
 
 /** How long the head of a request may take. */
@@ -41,7 +42,7 @@ export function createNodeRoom(limits: HttpLimits, peer = "", tlsOf?: NodeRoom["
 export function receive(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
-  { admit, handle }: Pick<TransportOptions, "admit" | "handle">,
+  { admit, streams, handle }: Pick<TransportOptions, "admit" | "streams" | "handle">,
   room: NodeRoom,
 ): void {
   const given = incoming.headers["x-request-id"];
@@ -61,6 +62,10 @@ export function receive(
     outgoing.shouldKeepAlive = true;
     if (!admit(request, reply)) return discardBody(incoming);
     outgoing.shouldKeepAlive = shouldKeepAlive;
+  }
+  if (streams?.(request)) {
+    request.incoming = new NodeIncoming(incoming, outgoing, reply);
+    return handle(request, reply);
   }
   const reader = new BodyReader(room, reply, (body, tooLarge) => {
     request.body = body;
@@ -89,25 +94,10 @@ export function headProblem({ headersDistinct }: IncomingMessage): string | unde
   return repeated && `bad request: more than one ${repeated}`;
 }
 
-/**
- * Reads what comes of a body, and keeps nothing of it: a connection that is closed with bytes unread is
- * reset, and its client might never see the answer.
- */
-function discardBody(incoming: IncomingMessage): void {
-  const { socket } = incoming;
-  const deadline = setTimeout(() => socket.destroy(), DISCARD_MS);
-  const stop = () => {
-    clearTimeout(deadline);
-    // The connection may live on, for thousands of such requests.
-    socket.off("close", stop);
-  };
-  incoming.once("end", stop);
-  socket.once("close", stop);
-  incoming.resume();
-}
+type NewRequest = HttpRequest & { body: string; tooLarge: boolean; incoming?: IncomingBody };
 
 /** A request whose body is still to come. */
-export function requestOf(incoming: IncomingMessage): HttpRequest & { body: string; tooLarge: boolean } {
+export function requestOf(incoming: IncomingMessage): NewRequest {
   const { path, query, host } = parseRequestTarget(incoming.url ?? "/");
   return {
     method: incoming.method ?? "GET",
@@ -148,6 +138,7 @@ export function replyOf(outgoing: ServerResponse, requestId: string, room: NodeR
   };
   return {
     closeAfter: room.tlsOf?.(socket)?.isLast ?? false,
+    later: undefined,
     requestId,
     peer,
     get tls() {
@@ -165,6 +156,11 @@ export function replyOf(outgoing: ServerResponse, requestId: string, room: NodeR
     },
     send(status, headers, body) {
       if (isDisconnected || outgoing.headersSent) return;
+      const { later } = this;
+      if (later) {
+        this.later = undefined;
+        return later(() => this.send(status, headers, body));
+      }
       if (this.closeAfter) outgoing.shouldKeepAlive = false;
       const isWhole = typeof body === "string" || body instanceof Uint8Array;
       writeHead(status, headers, isWhole ? Buffer.byteLength(body) : totalLength(body));

@@ -11,6 +11,25 @@ export type Headers = readonly (readonly [name: string, value: string])[];
 /** The body of a whole reply. In parts: they are written one after another, and not copied. */
 export type ReplyBody = string | Uint8Array | readonly Uint8Array[];
 
+/** Takes the body of a request piece by piece. */
+export interface BodyTaker {
+  /** The memory of a piece is used again after the call. */
+  onPiece(piece: Uint8Array): void;
+  /** Called once, last. `isWhole`: the client has sent all of the body; else it has gone. */
+  onEnd(isWhole: boolean): void;
+}
+
+/** A body that is not gathered, because it may be of any length. */
+export interface IncomingBody {
+  /** How many bytes it has, where the client says so. */
+  readonly length: number | undefined;
+  /** To be called while the request is handled: pieces that come before are lost. What is not taken is discarded. */
+  start(taker: BodyTaker): void;
+  /** Takes nothing more from the client; some pieces that are here already may still come. */
+  pause(): void;
+  resume(): void;
+}
+
 /** A request whose body has arrived completely, up to `bodyBytes` of HttpLimits. */
 export interface HttpRequest {
   readonly method: string;
@@ -23,6 +42,8 @@ export interface HttpRequest {
   readonly body: string;
   /** The body was longer than the limit; `body` is empty then. */
   readonly tooLarge: boolean;
+  /** Where `streams` of TransportOptions says so, instead of `body`, which is empty then. */
+  readonly incoming?: IncomingBody | undefined;
 }
 
 /** A certificate and its key, by which a listener is known, in PEM. */
@@ -108,6 +129,8 @@ export interface HttpReply extends WholeReply {
 export interface ClosableReply extends HttpReply {
   /** Closes the connection after `send`, because the body of its request was not read to its end. */
   closeAfter: boolean;
+  /** Runs the write of a whole reply that has to wait. Undefined: it is written soon. */
+  later: ((write: () => void) => void) | undefined;
 }
 
 /** Where the body of a streamed reply comes from. */
@@ -198,6 +221,11 @@ export interface TransportOptions {
    * answer while it still sends; one that sends on and on is cut off after some seconds.
    */
   admit?(request: HttpRequest, reply: WholeReply): boolean;
+  /**
+   * Whether a request is handed over at its head, with a body that comes piece by piece. An answer before the end of
+   * such a body is sent at once, and the rest of the body is discarded, as `admit` says.
+   */
+  streams?(request: HttpRequest): boolean;
   handle(request: HttpRequest, reply: HttpReply): void;
   /** Undefined: requests for channels are handled like others. */
   readonly channels?: ChannelAccess;

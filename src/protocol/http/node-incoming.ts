@@ -1,0 +1,81 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { type BodyTaker, type ClosableReply, DISCARD_MS, type IncomingBody } from "./transport.js";
+
+/**
+ * Reads what comes of a body, and keeps nothing of it: a connection that is closed with bytes unread is
+ * reset, and its client might never see the answer.
+ */
+export function discardBody(incoming: IncomingMessage): void {
+  const { socket } = incoming;
+  const deadline = setTimeout(() => socket.destroy(), DISCARD_MS);
+  const stop = () => {
+    clearTimeout(deadline);
+    // The connection may live on, for thousands of such requests.
+    socket.off("close", stop);
+  };
+  incoming.once("end", stop);
+  socket.once("close", stop);
+  incoming.resume();
+}
+
+/** The body of a request of node:http, piece by piece. What is left of it is discarded once the request is answered. */
+export class NodeIncoming implements IncomingBody {
+  readonly length: number | undefined;
+  private taker: BodyTaker | undefined;
+  /** The last piece has come, or the client has gone. */
+  private isOver = false;
+  private readonly endListeners: (() => void)[] = [];
+
+  constructor(
+    private readonly incoming: IncomingMessage,
+    outgoing: ServerResponse,
+    reply: ClosableReply,
+  ) {
+    const stated = incoming.headers["content-length"];
+    this.length = stated === undefined ? undefined : Number(stated);
+    incoming.on("data", (piece: Buffer) => this.taker?.onPiece(piece));
+    incoming.once("end", () => this.end(incoming.complete));
+    incoming.once("close", () => this.end(false));
+    outgoing.once("close", () => this.end(false));
+    if (!outgoing.shouldKeepAlive) {
+      // node:http closes with the answer, and a client that still sends would be reset: so the answer waits.
+      reply.later = (write) => this.discard(write);
+      return;
+    }
+    outgoing.once("finish", () => {
+      this.taker = undefined;
+      if (!this.isOver) discardBody(incoming);
+    });
+  }
+
+  start(taker: BodyTaker): void {
+    this.taker = taker;
+  }
+
+  pause(): void {
+    if (!this.isOver) this.incoming.pause();
+  }
+
+  resume(): void {
+    if (!this.isOver) this.incoming.resume();
+  }
+
+  /** Reads what is left for a while, then calls `onRead`. */
+  private discard(onRead: () => void): void {
+    this.taker = undefined;
+    if (this.isOver) return onRead();
+    const deadline = setTimeout(() => this.end(false), DISCARD_MS);
+    this.endListeners.push(() => {
+      clearTimeout(deadline);
+      onRead();
+    });
+    this.incoming.resume();
+  }
+
+  private end(isWhole: boolean): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.taker?.onEnd(isWhole);
+    for (const listener of this.endListeners) listener();
+  }
+}
