@@ -9,8 +9,7 @@ import { readImageCa } from "./config/image-ca.js";
 import type { Config } from "./config/schema.js";
 import type { BulkDoor, BulkReply } from "./downloads/bulk-handle.js";
 import type { FetchEnd } from "./downloads/pending-fetch.js";
-import type { StreamingHandle } from "./downloads/streaming-handle.js";
-import { startStreamingLanes } from "./downloads/streaming-lanes.js";
+import { type StreamingLanes, startStreamingLanes } from "./downloads/streaming-lanes.js";
 import { type FrontDoor, guard, type OpenedDoor, type RequestHandler } from "./front-door.js";
 import type { Gate } from "./gate.js";
 import { listenFailure } from "./listen-failure.js";
@@ -25,7 +24,7 @@ export interface BulkPort {
 }
 
 interface OpenedStreaming {
-  readonly streaming: StreamingHandle;
+  readonly streaming: StreamingLanes;
   readonly bulk: BulkPort | undefined;
   /** What all downloads are held to together; undefined: nothing. */
   readonly pace: Pace | undefined;

@@ -8,6 +8,7 @@ import { type RequestHandler, refuseWhileStarting } from "./front-door.js";
 import type { Gate } from "./gate.js";
 import { ownVersion } from "./own-version.js";
 import { isReady, type Readiness } from "./pools/readiness.js";
+import { RECEIVE_PATH } from "./receives/receive-requests.js";
 import type { RpcEndpoint } from "./rpc/endpoint.js";
 import { isOfPage, type WebPage } from "./web-page.js";
 
@@ -26,6 +27,8 @@ export interface RouteOptions extends OpenRoutes {
   /** Tells how a download has ended. */
   readonly result: CallerHandler<WholeReply>;
   readiness(): Promise<Readiness>;
+  /** Serves streams that clients send. */
+  readonly receive: CallerHandler<WholeReply>;
   /** Serves the events as a stream. */
   readonly events: EventStreams;
   /** All metrics in the text format of Prometheus, with its media type. */
@@ -80,6 +83,8 @@ export function createRoutes(options: RouteOptions): RequestHandler {
         return rpc("1.0", request, reply, caller);
       case "/rpc":
         return rpc("2.0", request, reply, caller);
+      case RECEIVE_PATH:
+        return options.receive(request, reply, caller);
       case "/events":
         return options.events(request, reply, caller);
       case "/readyz":

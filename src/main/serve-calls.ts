@@ -8,7 +8,7 @@ import { createChannelAccess } from "./channel-access.js";
 import type { Config } from "./config/schema.js";
 import { createWorkList } from "./diagnosis/work-list.js";
 import type { Downloads } from "./downloads/downloads.js";
-import type { StreamingHandle } from "./downloads/streaming-handle.js";
+import type { StreamingLanes } from "./downloads/streaming-lanes.js";
 import type { Events } from "./events/open-events.js";
 import { jobHandlers } from "./jobs/job-handlers.js";
 import type { CallReport } from "./observability/call-report.js";
@@ -19,6 +19,7 @@ import type { OpenDoors } from "./open-streaming.js";
 import { ownVersion } from "./own-version.js";
 import type { Actor } from "./pools/actor-handle.js";
 import type { Readiness } from "./pools/readiness.js";
+import { createReceives } from "./receives/receive-endpoint.js";
 import type { Replication } from "./replication/replication.js";
 import { createBulkRoutes, createRoutes, type OpenRoutes } from "./routes.js";
 import { createDiscovery } from "./rpc/discovery.js";
@@ -37,7 +38,7 @@ interface Served {
   readonly downloads: Downloads;
   readonly jobs: Pick<Jobs, "registry" | "calls">;
   readonly replication: Pick<Replication, "handlers">;
-  readonly streaming: Pick<StreamingHandle, "store">;
+  readonly streaming: Pick<StreamingLanes, "store" | "listFetches" | "bodies">;
   readonly events: Pick<Events, "serve" | "openOn">;
   readiness(limitMs: number): Promise<Readiness>;
   readonly tracing: Pick<Tracing, "beginMessage"> | undefined;
@@ -83,13 +84,15 @@ export function serveCalls({
     report,
     onBug: (error) => log.error({ err: error }, "a request could not be answered"),
   };
-  const { events, tracing } = parts;
+  const { events, tracing, streaming } = parts;
+  const ofReceives = { calls: answers, methods, streaming, maxBodies: limits.downloads };
   const { handle, handleBulk, handleResult: result } = downloads;
   const main = createRoutes({
     ...always,
     rpc: createRpcEndpoint(answers),
     download: handle,
     result,
+    receive: createReceives({ ...ofReceives, ...limits }),
     events: events.serve,
     readiness: () => parts.readiness(timeouts.readyMs),
     metrics: parts.metrics.render,

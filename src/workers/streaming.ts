@@ -10,10 +10,12 @@ import type {
   StreamTask,
 } from "../protocol/threads/streaming-contract.js";
 import { openTrace, traced } from "../protocol/threads/trace-points.js";
+import { type BodyRing, openBodyRing } from "./streams/body-ring.js";
 import { openBulkListener } from "./streams/bulk-listener.js";
 import { copyStream } from "./streams/copy-stream.js";
 import { sourceTrust } from "./streams/http-source.js";
 import { fetchImage } from "./streams/image-fetch.js";
+import { receiveBody } from "./streams/receive-body.js";
 import { type Send, startSend } from "./streams/snapshot-send.js";
 
 /** While the bytes of a fetch move, main hears of it no more often. */
@@ -34,6 +36,9 @@ export default function runStreaming(task: StreamTask): Promise<void> {
   const fetches = new Map<number, AbortController>();
   /** The process of each of them that has started one, by the id of the fetch. */
   const receivers = new Map<number, number | undefined>();
+
+  /** What clients send to each of those that take it from there. */
+  const bodies = new Map<number, BodyRing>();
 
   const secureContext = sourceTrust(settings.ca);
   const hostSlots = openHostSlots(settings.atHost.taken, task.atHost, settings.atHost.limit);
@@ -61,7 +66,12 @@ export default function runStreaming(task: StreamTask): Promise<void> {
     sends.set(id, started);
   }
 
-  async function fetch({ id, order, progress }: Extract<StreamOrder, { kind: "fetch" }>): Promise<void> {
+  async function fetch({
+    id,
+    order,
+    progress,
+    body,
+  }: Extract<StreamOrder, { kind: "fetch" }>): Promise<void> {
     const abort = new AbortController();
     fetches.set(id, abort);
     const { fetchConnectMs: connectMs, fetchIdleMs: idleMs, repeats, ranges } = settings;
@@ -80,21 +90,26 @@ export default function runStreaming(task: StreamTask): Promise<void> {
       onStart: (pid: number | undefined) => void receivers.set(id, pid),
       ...createProgressWriter(progress),
     };
+    const ofBody = body && openBodyRing(body.ring, () => notify({ kind: "taken", id }));
+    if (ofBody) bodies.set(id, ofBody);
     const moving = sender
       ? copyStream({ order: { ...order, sender }, folder, ...shared })
-      : fetchImage({
-          order,
-          connectMs,
-          idleMs,
-          repeats,
-          ranges,
-          hostSlots,
-          secureContext: trustOf(order),
-          ...shared,
-        });
+      : order.body !== undefined
+        ? receiveBody({ order, body: ofBody, length: body?.length, ...shared })
+        : fetchImage({
+            order,
+            connectMs,
+            idleMs,
+            repeats,
+            ranges,
+            hostSlots,
+            secureContext: trustOf(order),
+            ...shared,
+          });
     const outcome = await moving.catch(internalFailure);
     fetches.delete(id);
     receivers.delete(id);
+    bodies.delete(id);
     notify({ kind: "fetched", id, outcome });
   }
 
@@ -142,6 +157,10 @@ export default function runStreaming(task: StreamTask): Promise<void> {
         return void fetch(order);
       case "store":
         return void store(order);
+      case "written":
+        return bodies.get(order.id)?.onBytes();
+      case "bodyEnded":
+        return bodies.get(order.id)?.onEnd(order.isWhole);
       case "room":
         return sends.get(order.id)?.resume();
       case "ping":

@@ -30,6 +30,7 @@ import { migrationOperations } from "../../src/workers/actor/operations/migratio
 import { poolOperations } from "../../src/workers/actor/operations/pools.js";
 import { pullPreviews } from "../../src/workers/actor/operations/pull-previews.js";
 import { pullOperations } from "../../src/workers/actor/operations/pulls.js";
+import { receiveOperations } from "../../src/workers/actor/operations/receives.js";
 import { restoreOperations } from "../../src/workers/actor/operations/restores.js";
 import { sendOperations } from "../../src/workers/actor/operations/sends.js";
 import { snapshotOperations } from "../../src/workers/actor/operations/snapshots.js";
@@ -189,7 +190,9 @@ export function createMemoryActor(
     timeouts: { dnsMs: 1 },
   };
   const unreleased: HoldRecord[] = [];
-  const pulling = pullOperations(context, createFetchQueue<PulledVolume>(2, 2), { peers }, new Map());
+  const pulls = createFetchQueue<PulledVolume>(2, 2);
+  const sources = new Map<string, string>();
+  const pulling = pullOperations(context, pulls, { peers }, sources);
   const destroyingIn = (within: ActorContext) => ({
     ...imageOperations(within, fetches, service),
     ...imagePruning(within),
@@ -220,6 +223,7 @@ export function createMemoryActor(
     ...restoreOperations(context, backups),
     ...poolOperations(context),
     ...pulling,
+    ...receiveOperations(context, pulls, sources),
     ...migrationOperations(context, { peers }, pulling.PullVolume),
     ...fenceOperations(context, createFences()),
   };

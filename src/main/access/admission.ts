@@ -113,6 +113,7 @@ export function datasetsOf(operation: Operation, pool: PoolName): readonly strin
     case "PullVolume":
     case "MigrateVolume":
     case "FinishMigration":
+    case "ReceiveVolume":
     case "RestoreBackup":
       return [operation.target];
     case "VerifyBackup":

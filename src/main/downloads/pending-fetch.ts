@@ -5,6 +5,8 @@ import {
   type FetchProgress,
   readProgress,
 } from "../../protocol/threads/fetch-progress.js";
+import type { StreamOrder } from "../../protocol/threads/streaming-contract.js";
+import type { StreamBody } from "../receives/stream-body.js";
 
 /** An image fetch under way. */
 export interface FetchState extends FetchProgress {
@@ -27,6 +29,8 @@ export interface FetchEnd extends Pick<FetchProgress, "receivedBytes" | "repeats
 /** An image fetch that the streaming worker has not answered. */
 export interface PendingFetch extends Omit<FetchState, "id" | "latest" | keyof FetchProgress> {
   readonly progress: SharedArrayBuffer;
+  /** Where its stream comes from a client. */
+  readonly body: StreamBody | undefined;
   onMoved(): void;
   /** To be called once. */
   settle(outcome: Outcome<FetchReport>): void;
@@ -39,6 +43,7 @@ export function createPendingFetch(
   order: FetchOrder,
   onMoved: () => void,
   onEnd: (end: FetchEnd) => void,
+  body?: StreamBody,
 ): PendingFetch {
   const progress = createProgressMemory();
   let resolve: (outcome: FetchOutcome) => void = () => {};
@@ -48,11 +53,26 @@ export function createPendingFetch(
   const settle = (outcome: Outcome<FetchReport>) => {
     const { receivedBytes, requests, repeats, repeatedBytes } = readProgress(progress);
     const code = outcome.ok ? "ok" : outcome.failure.code;
-    // Copies are no image fetches.
-    if (!order.sender) onEnd({ owner, code, receivedBytes, repeats, repeatedBytes });
+    // Copies are no image fetches, and what a client sends is none.
+    if (!order.sender && order.body === undefined)
+      onEnd({ owner, code, receivedBytes, repeats, repeatedBytes });
     resolve(outcome.ok ? outcome : { ...outcome, spent: { requests, bytes: receivedBytes + repeatedBytes } });
   };
-  return { owner, order, progress, startedAt: Date.now(), onMoved, settle, settled };
+  return { owner, order, progress, body, startedAt: Date.now(), onMoved, settle, settled };
+}
+
+/** Has a worker begin it, and told of the bytes of its body. */
+export function orderFetch(
+  id: number,
+  { order, progress, body }: PendingFetch,
+  post: (message: StreamOrder) => void,
+): void {
+  const given = body && { body: { ring: body.ring, length: body.length } };
+  post({ kind: "fetch", id, order, progress, ...given });
+  body?.attach({
+    onBytes: () => post({ kind: "written", id }),
+    onEnd: (isWhole) => post({ kind: "bodyEnded", id, isWhole }),
+  });
 }
 
 export function stateOfFetch(id: number, { owner, order, startedAt, progress }: PendingFetch): FetchState {

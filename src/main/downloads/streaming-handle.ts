@@ -15,6 +15,8 @@ import type {
   StreamSettings,
   StreamTask,
 } from "../../protocol/threads/streaming-contract.js";
+import { waitAtMost } from "../pools/time-limit.js";
+import type { StreamBodies } from "../receives/stream-bodies.js";
 import { endOrphans } from "../threads/orphans.js";
 import { createSoloThread } from "../threads/solo-thread.js";
 import { type BulkDoor, createBulkHandle } from "./bulk-handle.js";
@@ -22,6 +24,7 @@ import {
   createPendingFetch,
   type FetchEnd,
   type FetchState,
+  orderFetch,
   type PendingFetch,
   stateOfFetch,
 } from "./pending-fetch.js";
@@ -112,6 +115,8 @@ export interface StreamingOptions {
   readonly bulk: Omit<BulkSettings, "firstRequest"> | undefined;
   /** Makes the id of a transfer, which no other has, whatever its kind and its thread. */
   newId(): number;
+  /** What clients send, which orders name. */
+  readonly bodies: Pick<StreamBodies, "find">;
   /** Called once for each image fetch, before its caller is answered. */
   onFetchEnd(end: FetchEnd): void;
   readonly log: Logger;
@@ -176,8 +181,7 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
     } catch (failure) {
       log.error({ error: String(failure) }, "what the streaming thread left could not be ended");
     }
-    const brokenSends = [...sends.values()];
-    const brokenFetches = [...fetches.values()];
+    const [brokenSends, brokenFetches] = [[...sends.values()], [...fetches.values()]];
     sends.clear();
     fetches.clear();
     bulk?.onThreadEnded();
@@ -206,6 +210,8 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
         fetches.get(event.id)?.onMoved();
         stores.onMoved(event.id);
         break;
+      case "taken":
+        return fetches.get(event.id)?.body?.onRoom();
       case "fetched": {
         const fetch = fetches.get(event.id);
         fetches.delete(event.id);
@@ -225,7 +231,6 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
   }
 
   const order = (message: StreamOrder) => thread.port.postMessage(message);
-
   return {
     get fetches() {
       return fetches.size + stores.list().length;
@@ -265,9 +270,10 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
     },
     fetch: (owner, fetchOrder, cancelled, onMoved = () => {}) => {
       const id = newId();
-      const fetch = createPendingFetch(owner, fetchOrder, onMoved, options.onFetchEnd);
+      const body = options.bodies.find(fetchOrder.body);
+      const fetch = createPendingFetch(owner, fetchOrder, onMoved, options.onFetchEnd, body);
       fetches.set(id, fetch);
-      order({ kind: "fetch", id, order: fetchOrder, progress: fetch.progress });
+      orderFetch(id, fetch, order);
       cancelled?.addEventListener("abort", () => order({ kind: "cancel", id }), { once: true });
       return fetch.settled;
     },
@@ -291,9 +297,4 @@ export function startStreaming(options: StreamingOptions): StreamingHandle {
       await thread.piscina.threads[0]?.terminate();
     },
   };
-}
-
-/** Resolves when `work` settles, or after `limitMs`. */
-async function waitAtMost(limitMs: number, work: Promise<unknown>): Promise<void> {
-  await Promise.race([work, new Promise((resolve) => setTimeout(resolve, limitMs).unref())]);
 }

@@ -1,11 +1,17 @@
 import { availableParallelism } from "node:os";
 import type { StreamingReport } from "../../protocol/threads/streaming-contract.js";
+import { createStreamBodies, type StreamBodies } from "../receives/stream-bodies.js";
 import { type StreamingHandle, type StreamingOptions, startStreaming } from "./streaming-handle.js";
 
 /** A thread with so many fetches has its processor full: hashing and unpacking are work. */
 const FETCHES_A_LANE = 2;
 /** Beside the processors that `zfs receive` needs. */
 const MOST_LANES = 4;
+
+/** As one of them, with the streams of clients, which any of them may be given. */
+export interface StreamingLanes extends StreamingHandle {
+  readonly bodies: StreamBodies;
+}
 
 interface LaneOptions {
   readonly most: number;
@@ -18,29 +24,31 @@ interface LaneOptions {
  * one. A further thread is started for the first fetch that would be the third of all that run, and stays.
  */
 export function startStreamingLanes(
-  options: Omit<StreamingOptions, "newId">,
+  options: Omit<StreamingOptions, "newId" | "bodies">,
   { most, start }: LaneOptions = {
     most: Math.min(MOST_LANES, availableParallelism()),
     start: startStreaming,
   },
-): StreamingHandle {
+): StreamingLanes {
+  const bodies = createStreamBodies(options.windowBytes, options.settings.fetchIdleMs);
   /** An id is that of one transfer in all threads. */
   let lastId = 0;
   const newId = () => ++lastId;
-  const first = start({ ...options, newId });
+  const first = start({ ...options, bodies, newId });
   const lanes = [first];
 
   /** The thread with the fewest fetches, or a new one if all have enough. */
   function laneForFetch(): StreamingHandle {
     const idlest = lanes.reduce((best, lane) => (lane.fetches < best.fetches ? lane : best));
     if (idlest.fetches < FETCHES_A_LANE || lanes.length >= most) return idlest;
-    const added = start({ ...options, bulk: undefined, newId });
+    const added = start({ ...options, bodies, bulk: undefined, newId });
     lanes.push(added);
     return added;
   }
 
   const sum = (of: (lane: StreamingHandle) => number) => lanes.reduce((total, lane) => total + of(lane), 0);
   return {
+    bodies,
     send: first.send,
     bulk: first.bulk,
     fetch: (...fetch) => laneForFetch().fetch(...fetch),

@@ -48,16 +48,16 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
       return [{ topic: "image", action: "deleted", id: `${pool}/images/${operation.id}` }];
     case "PruneImages":
       return [{ topic: "image", action: "deleted", id: `${pool}/images` }];
-    case "CloneImage":
-      return [{ topic: "volume", action: "created", id: operation.target }];
     case "CreateVolume":
       return [{ topic: "volume", action: "created", id: operation.name }];
     case "CopyVolume":
     case "CloneSnapshot":
+    case "CloneImage":
       return [{ topic: "volume", action: "created", id: operation.target }];
     case "PullVolume":
     case "MigrateVolume":
     case "FinishMigration":
+    case "ReceiveVolume":
       return [{ topic: "volume", action: "changed", id: operation.target }];
     case "PromoteVolume":
     case "FenceVolume":
@@ -107,6 +107,7 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
     case "Refuse":
     case "GetSendPlan":
     case "AbandonReceive":
+    case "GetReceive":
     case "OpenSend":
     case "DescribeSend":
     case "CloseSend":

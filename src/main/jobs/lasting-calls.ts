@@ -15,9 +15,9 @@ import type { StoreState } from "../downloads/pending-stores.js";
 import type { Asker } from "../rpc/node-handlers.js";
 import type { JobStart } from "./job-records.js";
 
-/** Operations that are part of a method have no definition: their calls are no jobs. */
+/** Operations that are part of a method have no definition: their calls are no jobs, but for those whose stream a client sends. */
 export function mayLast({ operation }: Routed): boolean {
-  return DEFINITIONS[operation.op]?.mayLast === true;
+  return operation.op === "ReceiveVolume" || DEFINITIONS[operation.op]?.mayLast === true;
 }
 
 /** What main knows of the transfers that run. */
@@ -40,7 +40,7 @@ export function jobOfCall(routed: Routed, asker: Asker, { listFetches, listStore
 function targetsOf({ pool, operation }: Routed): readonly string[] {
   if (operation.op === "RequestImage") return [partialOf(pool, operation.id)];
   if (operation.op === "CopyVolume") return [copyPartialOf(pool, operation.target)];
-  if (!isPull(operation)) return [];
+  if (!isPull(operation) && operation.op !== "ReceiveVolume") return [];
   return [operation.target, incomingOf(pool, operation.target)];
 }
 
@@ -121,7 +121,9 @@ function createFetchProgress(
     if (!seen) return undefined;
     const latest = seen.latest();
     const { receivedBytes: bytes, lastByteAt, totalBytes = null } = latest;
-    const moved = { bytes, totalBytes, ...(!seen.order.sender && { fetch: fetchOf(seen.order, latest) }) };
+    const { sender, body } = seen.order;
+    const isFetch = !sender && body === undefined;
+    const moved = { bytes, totalBytes, ...(isFetch && { fetch: fetchOf(seen.order, latest) }) };
     if (!fetch) return { phase: "finishing", ...moved };
     return { phase: lastByteAt === 0 ? "connecting" : "receiving", ...moved };
   };

@@ -5,3 +5,8 @@ export function withTimeout<T>(promise: Promise<T>, timeoutMs: number): Promise<
     promise.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }
+
+/** Resolves when `work` settles, or after `limitMs`. */
+export async function waitAtMost(limitMs: number, work: Promise<unknown>): Promise<void> {
+  await Promise.race([work, new Promise((resolve) => setTimeout(resolve, limitMs).unref())]);
+}

@@ -9,6 +9,7 @@ import {
   type SpanRecord,
 } from "../../protocol/tracing/span.js";
 import type { RequestHandler } from "../front-door.js";
+import { RECEIVE_PATH } from "../receives/receive-requests.js";
 import { otlpBody } from "./otlp-json.js";
 import { createSpanExport } from "./span-export.js";
 import { readTraceparent } from "./traceparent.js";
@@ -42,7 +43,7 @@ export interface TracingOptions {
 
 const DOWNLOAD = "/snapshots/download";
 /** The paths of what agents do. Probes and scrapes are in no trace. */
-const TRACED: ReadonlySet<string> = new Set(["/rpc", "/_mistify_RPC_", DOWNLOAD]);
+const TRACED: ReadonlySet<string> = new Set(["/rpc", "/_mistify_RPC_", DOWNLOAD, RECEIVE_PATH]);
 
 export function startTracing(settings: TracingSettings, { version, log, onLost }: TracingOptions): Tracing {
   const { url, headers, sampleRatio } = settings;

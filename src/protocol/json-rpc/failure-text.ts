@@ -17,6 +17,7 @@ function objectOf(operation: AnyOperation, { code }: Failure): string | undefine
   if ((operation.op === "CloneSnapshot" || operation.op === "CopyVolume") && code !== "dataset.not_found")
     return operation.target;
   if (operation.op === "RenameVolume" && code === "dataset.exists") return operation.target;
+  if (operation.op === "ReceiveVolume") return operation.target;
   if (isPull(operation)) return code === "dataset.not_found" ? operation.source : operation.target;
   if ("root" in operation) return operation.root;
   if ("name" in operation) return operation.name;

@@ -14,20 +14,21 @@ export function encodeReply10(id: string, outcome: Outcome<JsonText>): ReplyText
 export function encodeReply20(id: string, outcome: Outcome<JsonText>): ReplyText {
   return outcome.ok
     ? around('{"jsonrpc":"2.0","result":', outcome.value, `,"id":${id}}`)
-    : encodeFailure20(id, outcome.failure);
+    : around20(id, encodeFailure(outcome.failure));
 }
 
 function around(before: string, text: JsonText, after: string): ReplyText {
   return typeof text === "string" ? before + text + after : [before, text, after];
 }
 
-function encodeFailure20(id: string, failure: Failure): string {
+/** The `error` of a 2.0 reply, which says the same where there is no such reply. */
+export function encodeFailure(failure: Failure): string {
   const { code, detail, retryAfter, about } = failure;
   const { rpc, errno, retryable } = FAILURES[code];
   const shown = detail === undefined || code === "internal" ? "" : `,"detail":${quote(detail)}`;
   const later = retryAfter === undefined ? "" : `,"retryAfter":${retryAfter}`;
   const data = `{"reason":${quote(code)},"errno":${quote(errno)},"retryable":${retryable}${later}${encodeAbout(about)}${shown}}`;
-  return encodeError20(id, rpc, messageOf20(failure), data);
+  return encodeError(rpc, messageOf20(failure), data);
 }
 
 /** The errors of an envelope, with the codes and messages of the 2.0 specification. */
@@ -40,9 +41,13 @@ const RPC_ERRORS = {
 export function encodeRpcError20(id: string, kind: keyof typeof RPC_ERRORS, detail: string): string {
   const { code, message, reason } = RPC_ERRORS[kind];
   const data = `{"reason":${quote(reason)},"retryable":false,"detail":${quote(detail)}}`;
-  return encodeError20(id, code, message, data);
+  return around20(id, encodeError(code, message, data));
 }
 
-function encodeError20(id: string, code: number, message: string, data: string): string {
-  return `{"jsonrpc":"2.0","error":{"code":${code},"message":${quote(message)},"data":${data}},"id":${id}}`;
+function encodeError(code: number, message: string, data: string): string {
+  return `{"code":${code},"message":${quote(message)},"data":${data}}`;
+}
+
+function around20(id: string, error: string): string {
+  return `{"jsonrpc":"2.0","error":${error},"id":${id}}`;
 }

@@ -46,6 +46,8 @@ const KINDS = {
   FinishMigration: "change",
   FenceVolume: "change",
   UnfenceVolume: "change",
+  ReceiveVolume: "change",
+  GetReceive: "read",
   AbandonReceive: "change",
   BackupSnapshot: "change",
   VerifyBackup: "change",
@@ -91,10 +93,11 @@ export function isList(operation: AnyOperation): boolean {
   return KINDS[operation.op] === "list" || ("recursive" in operation && operation.recursive);
 }
 
-/** What the callers of an operation may leave: the fetch of an image, the pull or the copy of a volume. Of one kind no two are named alike. */
+/** What the callers of an operation may leave: the fetch of an image, the pull, receive or copy of a volume. Of one kind no two are named alike. */
 export function flightOf(operation: Operation): string | undefined {
   if (operation.op === "RequestImage") return operation.id;
-  return isPull(operation) || operation.op === "CopyVolume" ? operation.target : undefined;
+  const isOfVolume = operation.op === "CopyVolume" || operation.op === "ReceiveVolume";
+  return isPull(operation) || isOfVolume ? operation.target : undefined;
 }
 
 /** What receives a volume of a peer. */

@@ -11,10 +11,11 @@ import type {
   PoolRecord,
   PulledVolume,
   QuotaRecord,
+  ReceiveRecord,
   SnapshotRecord,
   VolumeRecord,
 } from "./records.js";
-import type { SendDescription, SendPlan, SendTerms } from "./send-terms.js";
+import type { SendDescription, SendPlan, SendTerms, StreamHead } from "./send-terms.js";
 import type { Bytes } from "./units.js";
 import type { NewVolumeSettings, SettingChanges } from "./volume-settings.js";
 
@@ -125,6 +126,13 @@ export interface Operations extends BackupOperations {
   /** Lets nothing change a volume any more, and answers its last snapshot, which is `snapshot` the first time. */
   FenceVolume: { ask: { name: DatasetName; snapshot: SnapshotName }; answer: SnapshotRecord };
   UnfenceVolume: { ask: { name: DatasetName }; answer: VolumeRecord };
+  /** Makes or updates a volume by a client's stream. `body`: as of FetchOrder. `force`: what is in its way goes. */
+  ReceiveVolume: {
+    ask: { target: DatasetName; stream: StreamHead; body: number; force: boolean; caller?: number };
+    answer: PulledVolume;
+  };
+  /** Tells of a receive into a volume that runs, or has broken and can go on. */
+  GetReceive: { ask: { name: DatasetName }; answer: ReceiveRecord };
   /** Gives up a receive into a volume that has broken and could go on: what has come of it goes. */
   AbandonReceive: { ask: { name: DatasetName }; answer: VolumeRecord };
   VerifyDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
@@ -255,6 +263,8 @@ export interface FetchOrder extends ImageSource, ImageExpectation {
   readonly command: readonly string[];
   /** Where the stream comes from a command and not from `url`, which only names it then: a copy. */
   readonly sender?: { readonly command: readonly string[]; readonly totalBytes: number | undefined };
+  /** Where it comes from a client and not from `url`, which only names it then: the number of its body in main. */
+  readonly body?: number;
   /** Of the request, beside its own; they go along a redirect to the same host. */
   readonly headers?: Readonly<Record<string, string>>;
   /** What its host is trusted by beside what all are, in PEM. */

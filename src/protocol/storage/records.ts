@@ -41,7 +41,7 @@ export interface VolumeRecord {
   readonly settings?: VolumeSettings;
 }
 
-/** A copy of another daemon's volume. */
+/** A copy of another daemon's volume, or what came of a client's stream. */
 export interface PulledVolume {
   readonly volume: VolumeRecord;
   /** Its newest snapshot, which the source has too. */
@@ -51,6 +51,20 @@ export interface PulledVolume {
   readonly received: number;
   /** Whether a stream came that built on nothing. */
   readonly wasFull: boolean;
+  /** What was in the way of a client's stream, and is gone: full names, and what else was lost. */
+  readonly destroyed?: readonly string[];
+}
+
+/** A receive into a volume. */
+export interface ReceiveRecord {
+  readonly name: DatasetName;
+  /** `broken`: it can go on, by its token. */
+  readonly state: "none" | "receiving" | "broken";
+  readonly token: string | undefined;
+  /** How many bytes of its stream the pool has; undefined where that is not known. */
+  readonly bytes: number | undefined;
+  /** Whether this pool keeps what has come of a stream that breaks. */
+  readonly isResumable: boolean;
 }
 
 export interface SnapshotRecord {

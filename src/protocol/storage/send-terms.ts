@@ -49,3 +49,13 @@ export interface SendPlan {
   /** What the stream can build on, as the receiver has it; undefined: nothing, so it must be full. */
   readonly base?: { readonly name: SendFrom; readonly guid: string } | undefined;
 }
+
+/** What the first record of a stream says. */
+export interface StreamHead {
+  /** The guid of the snapshot that it brings. */
+  readonly toGuid: string;
+  /** The guid of the snapshot that it builds on; undefined for a full one. */
+  readonly fromGuid?: string;
+  /** It goes on where an earlier one broke. */
+  readonly isResumed: boolean;
+}

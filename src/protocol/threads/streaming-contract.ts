@@ -61,7 +61,13 @@ export type StreamOrder =
       readonly order: FetchOrder;
       /** Where the worker writes how far the fetch has come; see fetch-progress.ts. */
       readonly progress: SharedArrayBuffer;
+      /** Where the order has a `body`: the memory of the ring that main writes it into, and its length if that is known. */
+      readonly body?: { readonly ring: SharedArrayBuffer; readonly length: number | undefined };
     }
+  /** The ring of a fetch's body has bytes that the worker has not seen. */
+  | { readonly kind: "written"; readonly id: number }
+  /** All of a body that comes is in its ring. `isWhole`: that is all of it; else its client has gone. */
+  | { readonly kind: "bodyEnded"; readonly id: number; readonly isWhole: boolean }
   | {
       readonly kind: "store";
       readonly id: number;
@@ -81,6 +87,8 @@ export type StreamEvent =
   | { readonly kind: "sent"; readonly id: number; readonly failure: Failure | undefined }
   /** The receiver of a fetch has taken bytes. Sent now and then. */
   | { readonly kind: "moved"; readonly id: number }
+  /** The ring of a fetch's body has room again. */
+  | { readonly kind: "taken"; readonly id: number }
   | { readonly kind: "fetched"; readonly id: number; readonly outcome: Outcome<FetchReport> }
   | { readonly kind: "stored"; readonly id: number; readonly outcome: Outcome<StoreDone> }
   /** The thread works. */

@@ -84,9 +84,10 @@ function featuresOf(version: bigint): Feature[] {
 
 /**
  * Reads the first record, the first 312 bytes of a stream. Throws StreamFailure with offset 0
- * unless they begin the stream of one snapshot of one volume, of a kind that is read here.
+ * unless they begin the stream of one snapshot of one volume, of a kind that is read here. `mayBeResumed`: one that
+ * goes on where an earlier one broke is taken too, and its feature is `resuming`.
  */
-export function readBegin(header: DataView): StreamBegin {
+export function readBegin(header: DataView, mayBeResumed = false): StreamBegin {
   const bytes = new Uint8Array(header.buffer, header.byteOffset, RECORD_BYTES);
   if (!mayBeStream(bytes)) throw new StreamFailure("foreign", 0, "it does not begin as one");
   const unsupported = (reason: string) => new StreamFailure("unsupported", 0, reason);
@@ -102,12 +103,13 @@ export function readBegin(header: DataView): StreamBegin {
     throw new StreamFailure("corrupt", 0, `a stream header of type ${headerType}`);
   }
   const features = featuresOf(version);
-  const refused = refusedFeatureOf(version);
+  const refused = refusedFeatureOf(version, mayBeResumed);
   if (refused !== undefined) throw unsupported(refused);
   const objset = header.getUint32(PLACE.beginObjsetType, littleEndian);
   if (objset === OBJSET_FILESYSTEM) throw unsupported("it is a filesystem's, not a volume's");
   if (objset !== OBJSET_VOLUME) throw unsupported(`it is of an object set of type ${objset}, not a volume's`);
-  if (header.getUint32(PLACE.payloadBytes, littleEndian) !== 0) {
+  const isResumed = features.includes("resuming");
+  if (!isResumed && header.getUint32(PLACE.payloadBytes, littleEndian) !== 0) {
     throw unsupported("its header carries a list, as only kinds of streams do that aren't read here");
   }
 

@@ -18,7 +18,8 @@ export interface IncomingVolume {
 
 type Used = Pick<ActorContext, "pool" | "zfs" | "locks">;
 
-async function lookInto(
+/** Fails as the driver's reads do. */
+export async function lookInto(
   { zfs }: Used,
   into: DatasetName,
   isPublished: boolean,
@@ -44,6 +45,17 @@ export async function findIncoming(context: Used, target: DatasetName): Promise<
   return succeed({ into, isPublished: false, snapshots: [], token: undefined });
 }
 
+/** What has come of a volume that has not its name yet, also where another volume has that. Undefined: nothing. */
+export async function findBegun(
+  context: Used,
+  target: DatasetName,
+): Promise<Outcome<IncomingVolume | undefined>> {
+  const into = incomingOf(context.pool, target);
+  const begun = await context.zfs.find(into);
+  if (!begun.ok) return begun;
+  return begun.value ? lookInto(context, into, false) : succeed(undefined);
+}
+
 /**
  * Gives up what a stream that broke has left. What was complete before it stays.
  * Fails: dataset.not_found (there is nothing of that kind), and as destroys do.
@@ -52,13 +64,36 @@ export async function abandonIncoming(context: Used, target: DatasetName): Promi
   const { zfs, locks } = context;
   const found = await findIncoming(context, target);
   if (!found.ok) return found;
-  const { into, isPublished, snapshots, token } = found.value;
+  // A stream that was to replace a volume goes beside it.
+  const begun = found.value.isPublished ? await findBegun(context, target) : found;
+  if (!begun.ok) return begun;
+  const { into, isPublished, snapshots, token } = begun.value ?? found.value;
   return locks.with([{ name: into, mode: "tree" }], async () => {
     if (token !== undefined) {
       const abandoned = await zfs.abandonReceive(into);
       if (!abandoned.ok || isPublished || snapshots.length === 0) return abandoned;
     }
     return isPublished ? failed.notFound : zfs.destroy(into, true);
+  });
+}
+
+/**
+ * Removes what is of no use of a stream that broke: it can't go on, and is not part of a volume that was there.
+ * Fails as destroys do.
+ */
+export async function removeUseless(
+  { zfs, locks }: Used,
+  into: DatasetName,
+  isNew: boolean,
+): Promise<Outcome<null>> {
+  const token = await zfs.receiveToken(into);
+  if (!token.ok) return token;
+  if (token.value !== undefined) return succeed(null);
+  return locks.with([{ name: into, mode: "tree" }], async () => {
+    // OpenZFS has nothing to give up then.
+    if (!isNew && zfs.driver === "openzfs") return succeed(null);
+    const removed = await (isNew ? zfs.destroy(into, true) : zfs.abandonReceive(into));
+    return removed.ok || removed.failure.code === "dataset.not_found" ? succeed(null) : removed;
   });
 }
 

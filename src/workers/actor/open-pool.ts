@@ -28,6 +28,7 @@ import { migrationOperations } from "./operations/migrations.js";
 import { poolOperations } from "./operations/pools.js";
 import { pullPreviews } from "./operations/pull-previews.js";
 import { pullOperations } from "./operations/pulls.js";
+import { receiveOperations } from "./operations/receives.js";
 import { restoreOperations } from "./operations/restores.js";
 import { sendOperations } from "./operations/sends.js";
 import { snapshotOperations } from "./operations/snapshots.js";
@@ -222,6 +223,7 @@ function createHandlers(
       ...storedBackupOperations(used, backups),
       ...restoreOperations(used, backups),
       ...pulling,
+      ...receiveOperations(used, pullQueue, sources),
       ...migrationOperations(used, node, pulling.PullVolume),
       // What leaves a volume as it is, or is about the fence itself.
       ...sends,

@@ -23,6 +23,7 @@ const STEPS: Readonly<Record<Exclude<WorkName, ReadName>, Steps>> = {
   FinishMigration: { commands: 60, destroys: 4 },
   FenceVolume: { commands: 45 },
   UnfenceVolume: { commands: 45 },
+  ReceiveVolume: { commands: 40, destroys: 2 },
   AbandonReceive: { commands: 8, destroys: 1 },
   DeleteImage: { commands: 4, destroys: 2 },
   // Its clock starts anew with the lock of each image.

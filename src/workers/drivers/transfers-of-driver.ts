@@ -24,6 +24,8 @@ export interface ResumeToken {
   /** Undefined: its stream is full. */
   readonly fromGuid: string | undefined;
   readonly flags: readonly SendFlag[];
+  /** How many bytes of its stream were received; undefined: it does not say. */
+  readonly bytes?: number | undefined;
   /** What would be sent, or why nothing can be. */
   readonly sends: Outcome<{ readonly name: string; readonly estimatedBytes: number | undefined }>;
 }

@@ -20,7 +20,7 @@ export function wrongField(field: string, found: string, wanted: string): Failed
 }
 
 /** Reads `1` and `0`. Fails: request.invalid. */
-function readSwitch(field: string, text: string): Outcome<boolean> {
+export function readSwitch(field: string, text: string): Outcome<boolean> {
   return text === "1" || text === "0" ? succeed(text === "1") : wrongField(field, text, "1 or 0");
 }
 

@@ -6,7 +6,13 @@ import type { NodeSettings } from "../../../protocol/storage/pool-settings.js";
 import type { PulledVolume } from "../../../protocol/storage/records.js";
 import { bytes } from "../../../protocol/storage/units.js";
 import type { FetchQueue } from "../fetch-queue.js";
-import { abandonIncoming, findIncoming, type IncomingVolume, publishIncoming } from "../incoming-volume.js";
+import {
+  abandonIncoming,
+  findIncoming,
+  type IncomingVolume,
+  publishIncoming,
+  removeUseless,
+} from "../incoming-volume.js";
 import { openPeer, type Peer } from "../peer-client.js";
 import { keepSourceBookmark, planAtPeer, type SourcePlan } from "../pull-plan.js";
 import { readyForIncrement } from "../ready-for-increment.js";
@@ -96,20 +102,16 @@ export function pullOperations(
     const ready = await readyForIncrement(context, target, incoming, plan, force);
     if (!ready.ok) return ready;
     const received = await receiveFromPeer(context, peer, incoming, plan, cancelled);
-    if (received.ok || incoming.isPublished || incoming.snapshots.length > 0) return received;
+    if (received.ok) return received;
     // Nothing was complete before: what can't go on is of no use.
-    const token = await zfs.receiveToken(incoming.into);
-    if (token.ok && token.value === undefined) await removeUseless(target);
-    return received;
-  }
-
-  async function removeUseless(target: Ask<"PullVolume">["target"]): Promise<void> {
-    const removed = await abandonIncoming(context, target);
-    if (removed.ok || removed.failure.code === "dataset.not_found") return;
+    const isNew = !incoming.isPublished && incoming.snapshots.length === 0;
+    const removed = await removeUseless(context, incoming.into, isNew);
+    if (removed.ok) return received;
     log.warn("what a broken receive has left could not be removed; the next one tries again", {
       volume: target,
       ...removed.failure,
     });
+    return received;
   }
 
   /** Gives a copy that has all its own name. Only then the source may forget what came before. */

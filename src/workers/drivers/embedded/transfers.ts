@@ -176,7 +176,11 @@ export function embeddedTransfers(pool: EmbeddedPool): EmbeddedTransfers {
     },
     // What has come of a stream that breaks goes with its process.
     receiveToken: async () => succeed(undefined),
-    abandonReceive: async () => failed.notFound,
+    abandonReceive: async (target) => {
+      if (!incomingFolders.has(target)) return failed.notFound;
+      await discardReceived(target);
+      return succeed(null);
+    },
 
     finishReceive: (target) =>
       catchStorageErrors(`cannot receive '${target}'`, async () => {

@@ -61,7 +61,8 @@ export function parseTokenText(text: string): Omit<ResumeToken, "sends"> | undef
   const fromGuid = guidOf(fromHex);
   if (fromHex !== undefined && fromGuid === undefined) return undefined;
   const flags = [...members.keys()].flatMap((name) => MEMBERS[name] ?? []);
-  return { toName, toGuid, fromGuid, flags };
+  const bytes = guidOf(members.get("bytes"));
+  return { toName, toGuid, fromGuid, flags, ...(bytes !== undefined && { bytes: Number(bytes) }) };
 }
 
 /** The snapshot that `zfs send -nvP` would send: the last name on its one line for a stream. */

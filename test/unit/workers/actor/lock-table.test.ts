@@ -17,6 +17,8 @@ import { createMemoryZfs } from "../../../support/memory-zfs.js";
 import { mustSucceed as must } from "../../../support/outcomes.js";
 import { startStandInPeer } from "../../../support/stand-in-peer.js";
 
+/** Of the snapshot that a client sends. */
+const GUID = "4242";
 const SIZE = bytes(1_048_576);
 const id = "ID" as ComponentId;
 const dataset = `${POOL}/DATASET` as DatasetName;
@@ -247,6 +249,51 @@ const CASES: Record<OperationName, readonly Case[]> = {
       run: ({ handlers }) => must(handlers.UnfenceVolume({ name: dataset })),
     },
   ],
+  ReceiveVolume: [
+    {
+      when: "a new volume",
+      run: ({ handlers }) =>
+        must(
+          handlers.ReceiveVolume({
+            target: dataset,
+            stream: { toGuid: GUID, isResumed: false },
+            body: 1,
+            force: false,
+          }),
+        ),
+    },
+    {
+      when: "one that is replaced",
+      given: putDataset,
+      run: ({ handlers }) =>
+        must(
+          handlers.ReceiveVolume({
+            target: dataset,
+            stream: { toGuid: GUID, isResumed: false },
+            body: 1,
+            force: true,
+          }),
+        ),
+    },
+    {
+      when: "an increment, after a rollback",
+      given: ({ zfs }) => {
+        zfs.put(dataset, { type: "volume", volsize: SIZE });
+        zfs.put(snapshot, { guid: "7" });
+        zfs.put(`${dataset}@NEWER`);
+      },
+      run: ({ handlers }) =>
+        must(
+          handlers.ReceiveVolume({
+            target: dataset,
+            stream: { fromGuid: "7", toGuid: GUID, isResumed: false },
+            body: 1,
+            force: true,
+          }),
+        ),
+    },
+  ],
+  GetReceive: [{ when: "", run: ({ handlers }) => must(handlers.GetReceive({ name: dataset })) }],
   AbandonReceive: [
     {
       when: "",
@@ -348,7 +395,12 @@ async function locksOf({ given, run }: Case): Promise<string> {
     zfs,
     createMemoryRecords(),
     async (order) => {
-      zfs.receive(order.target, { type: "volume", size: SIZE, snapshots: ["s"] }, {});
+      if (order.body === undefined) {
+        zfs.receive(order.target, { type: "volume", size: SIZE, snapshots: ["s"] }, {});
+      } else {
+        if (!zfs.has(order.target)) zfs.put(order.target, { type: "volume", volsize: SIZE });
+        zfs.put(`${order.target}@s`, { guid: GUID });
+      }
       return succeed({ receivedBytes: 1, streamBytes: 1 });
     },
     undefined,

@@ -1,0 +1,35 @@
+import type { IncomingBody } from "../../protocol/http/transport.js";
+import { createRingMemory } from "../../protocol/threads/byte-ring.js";
+import { StreamBody } from "./stream-body.js";
+
+/** The streams that clients send now, by the numbers that orders name them by. */
+export interface StreamBodies {
+  /** How many there are. */
+  readonly count: number;
+  /** Call it while the request is handled. */
+  open(incoming: IncomingBody): { readonly number: number; readonly body: StreamBody };
+  find(number: number | undefined): StreamBody | undefined;
+  close(number: number): void;
+}
+
+/** `windowBytes`: of each ring. `idleMs`: as of StreamBody. */
+export function createStreamBodies(windowBytes: number, idleMs: number): StreamBodies {
+  const bodies = new Map<number, StreamBody>();
+  let lastNumber = 0;
+  return {
+    get count() {
+      return bodies.size;
+    },
+    open: (incoming) => {
+      const number = ++lastNumber;
+      const body = new StreamBody(incoming, createRingMemory(windowBytes), idleMs);
+      bodies.set(number, body);
+      return { number, body };
+    },
+    find: (number) => (number === undefined ? undefined : bodies.get(number)),
+    close: (number) => {
+      bodies.get(number)?.close();
+      bodies.delete(number);
+    },
+  };
+}
