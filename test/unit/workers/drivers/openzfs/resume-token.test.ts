@@ -20,6 +20,7 @@ const READ = {
   toGuid: "2661519981426084725",
   fromGuid: "3132639470998091822",
   flags: ["compressed"],
+  bytes: 0xf0a58,
 };
 
 const reading = (stdout: string, code = 0, stderr = "") => ({
