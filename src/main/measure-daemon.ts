@@ -1,6 +1,7 @@
 import type { PoolName } from "../protocol/storage/names.js";
 import type { Downloads } from "./downloads/downloads.js";
-import type { StreamingHandle } from "./downloads/streaming-handle.js";
+import type { FetchState } from "./downloads/pending-fetch.js";
+import type { StreamingLanes } from "./downloads/streaming-lanes.js";
 import type { JobRegistry } from "./jobs/job-registry.js";
 import type { EventMeasures } from "./observability/event-metrics.js";
 import { createMetrics, type Metrics } from "./observability/metrics.js";
@@ -24,7 +25,7 @@ interface MeasuredParts {
   replication(): Pick<Replication, "measures">;
   /** The profiles of `backups`, by their names. */
   readonly backups: Readonly<Record<string, unknown>>;
-  readonly streaming: Pick<StreamingHandle, "listFetches">;
+  readonly streaming: Pick<StreamingLanes, "listFetches" | "bodies">;
   readonly events: EventMeasures;
   readonly jobs: Pick<JobRegistry, "counts">;
   /** The listener of TLS, whose certificate expires at that time, in ms since 1970. */
@@ -32,6 +33,9 @@ interface MeasuredParts {
   /** How long a scrape waits for an actor. */
   readonly answerMs: number;
 }
+
+/** Copies are no image fetches, and what a client sends is none. */
+const isOfImage = ({ order }: FetchState) => order.sender === undefined && order.body === undefined;
 
 /** The metrics of a daemon, which read its parts at each scrape. */
 export function measureDaemon(parts: MeasuredParts): Metrics {
@@ -52,7 +56,8 @@ export function measureDaemon(parts: MeasuredParts): Metrics {
     transfers: {
       pools,
       downloads: () => downloads().states(),
-      fetches: () => parts.streaming.listFetches().filter(({ order }) => order.sender === undefined),
+      fetches: () => parts.streaming.listFetches().filter(isOfImage),
+      streams: parts.streaming.bodies,
     },
     jobs: parts.jobs.counts,
     events: parts.events,

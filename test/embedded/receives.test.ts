@@ -107,9 +107,10 @@ describe.each(transportNames)("streams that clients send, by %s", (transport) =>
     expect(audited).toMatchObject(
       [1, 2].map(() => ({ datasets: ["tank/curled/disk"], code: "ok", peer: "127.0.0.1" })),
     );
-    expect(await (await fetch(`${daemon.url}/metrics`)).text()).toMatch(
-      /imagestore_calls_total\{[^}]*method="ReceiveVolume"[^}]*\} 2/,
-    );
+    const metrics = await (await fetch(`${daemon.url}/metrics`)).text();
+    expect(metrics).toMatch(/imagestore_calls_total\{[^}]*method="ReceiveVolume"[^}]*\} 2/);
+    expect(metrics).toContain(`imagestore_client_stream_bytes_total ${full.length + increment.length}\n`);
+    expect(metrics).toContain("imagestore_client_streams 0\n");
   });
 
   test("an increment goes onto its base alone, and by force what is newer goes, which is told", async () => {

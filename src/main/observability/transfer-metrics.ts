@@ -58,6 +58,8 @@ export interface TransferSources {
   readonly pools: readonly string[];
   downloads(): readonly MeasuredDownload[];
   fetches(): readonly MeasuredFetch[];
+  /** What clients send. */
+  readonly streams: { readonly count: number; readonly receivedBytes: number };
 }
 
 /** A transfer of which no byte has moved for so long is stalled. */
@@ -82,9 +84,10 @@ const isStalled = ({ lastByteAt, startedAt }: Pick<MeasuredFetch, "lastByteAt" |
 /** Registers the metrics of downloads and image fetches. @returns what counts a fetch that has ended. */
 export function addTransferMetrics(
   registry: Registry,
-  { pools, downloads, fetches }: TransferSources,
+  { pools, downloads, fetches, streams }: TransferSources,
 ): (fetch: EndedFetch) => void {
   addDownloadMetrics(registry, downloads);
+  addStreamMetrics(registry, streams);
   const registers = [registry];
   const perPool = (name: string, help: string, value: (running: readonly MeasuredFetch[]) => number) =>
     new Gauge({
@@ -131,6 +134,27 @@ export function addTransferMetrics(
     ended.inc({ pool: fetch.owner, code: fetch.code });
     for (const add of sums) add(fetch);
   };
+}
+
+function addStreamMetrics(registry: Registry, streams: TransferSources["streams"]): void {
+  const registers = [registry];
+  new Gauge({
+    name: "imagestore_client_streams",
+    help: "Streams that clients send now.",
+    registers,
+    collect() {
+      this.set(streams.count);
+    },
+  });
+  new Counter({
+    name: "imagestore_client_stream_bytes_total",
+    help: "Bytes of streams that clients have sent, those that broke too.",
+    registers,
+    collect() {
+      this.reset();
+      this.inc(streams.receivedBytes);
+    },
+  });
 }
 
 function addDownloadMetrics(registry: Registry, downloads: TransferSources["downloads"]): void {

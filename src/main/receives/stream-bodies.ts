@@ -6,6 +6,8 @@ import { StreamBody } from "./stream-body.js";
 export interface StreamBodies {
   /** How many there are. */
   readonly count: number;
+  /** How many bytes have come of all of them, those that have ended too. */
+  readonly receivedBytes: number;
   /** Call it while the request is handled. */
   open(incoming: IncomingBody): { readonly number: number; readonly body: StreamBody };
   find(number: number | undefined): StreamBody | undefined;
@@ -16,9 +18,13 @@ export interface StreamBodies {
 export function createStreamBodies(windowBytes: number, idleMs: number): StreamBodies {
   const bodies = new Map<number, StreamBody>();
   let lastNumber = 0;
+  let endedBytes = 0;
   return {
     get count() {
       return bodies.size;
+    },
+    get receivedBytes() {
+      return [...bodies.values()].reduce((sum, body) => sum + body.receivedBytes, endedBytes);
     },
     open: (incoming) => {
       const number = ++lastNumber;
@@ -28,8 +34,11 @@ export function createStreamBodies(windowBytes: number, idleMs: number): StreamB
     },
     find: (number) => (number === undefined ? undefined : bodies.get(number)),
     close: (number) => {
-      bodies.get(number)?.close();
+      const body = bodies.get(number);
+      if (!body) return;
+      body.close();
       bodies.delete(number);
+      endedBytes += body.receivedBytes;
     },
   };
 }

@@ -25,6 +25,8 @@ const LOOK_MS = 1_000;
  */
 export class StreamBody {
   readonly length: number | undefined;
+  /** How many bytes have come from the client. */
+  receivedBytes = 0;
   private readonly writer: RingWriter;
   /** Pieces that the ring has had no room for, in order. */
   private waiting: Uint8Array[] = [];
@@ -121,6 +123,7 @@ export class StreamBody {
   private take(piece: Uint8Array): void {
     if (this.ended) return;
     this.lastPieceAt = performance.now();
+    this.receivedBytes += piece.length;
     const rest = this.waiting.length > 0 ? piece : this.fill(piece);
     if (rest.length > 0) {
       this.waiting.push(rest.slice());

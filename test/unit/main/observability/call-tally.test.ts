@@ -44,7 +44,12 @@ test("a scrape tells all calls so far, by method, pool and code, each time", asy
     actors: () => [],
     downloads: () => 0,
     bulkDownloads: () => 0,
-    transfers: { pools: ["tank"], downloads: () => [], fetches: () => [] },
+    transfers: {
+      pools: ["tank"],
+      downloads: () => [],
+      fetches: () => [],
+      streams: { count: 0, receivedBytes: 0 },
+    },
     jobs: () => new Map(),
     replication: () => [],
     backups: { pools: ["tank"], profiles: [] },

@@ -33,7 +33,12 @@ test("docs/operations.md has all metrics with their labels, and no others", asyn
     ],
     backups: { pools: ["tank"], profiles: ["offsite"] },
     events: { channels: 0, subscribers: () => 0, cut: () => 0 },
-    transfers: { pools: ["tank"], downloads: () => [], fetches: () => [] },
+    transfers: {
+      pools: ["tank"],
+      downloads: () => [],
+      fetches: () => [],
+      streams: { count: 0, receivedBytes: 0 },
+    },
     pools: async () => [record],
     measures: async () => [{ pool: "tank", answer: measures }],
     certificateExpiresAt: () => 1,

@@ -13,6 +13,7 @@ function metricsOf(sources: Partial<TransferSources>) {
     pools: ["tank", "fast"],
     downloads: () => [],
     fetches: () => [],
+    streams: { count: 0, receivedBytes: 0 },
     ...sources,
   });
   const values = async (name: string) =>
