@@ -4,7 +4,7 @@ import { TLSSocket } from "node:tls";
 import { BodyReader, type BodyRoom } from "./body-reader.js";
 import { askHalfClosed } from "./half-close.js";
 import { PLAIN_TEXT } from "./headers.js";
-import { discardBody, NodeIncoming } from "./node-incoming.js";
+import { afterBody, discardBody, NodeIncoming } from "./node-incoming.js";
 import { createOnePerTurn } from "./one-per-turn.js";
 import { createRequestIds } from "./request-id.js";
 import { parseRequestTarget } from "./request-target.js";
@@ -49,19 +49,25 @@ export function receive(
   const requestId = room.requestIds(typeof given === "string" ? given : "");
   const reply = replyOf(outgoing, requestId, room);
   const problem = headProblem(incoming);
+  // With an answer after which it closes node:http closes at once: so that waits for the end of the body.
+  const later = (write: () => void) => afterBody(incoming, write);
   if (problem !== undefined) {
     reply.closeAfter = true;
+    reply.later = later;
     return reply.send(400, PLAIN_TEXT, `${problem}\n`);
   }
   askHalfClosed(incoming, outgoing);
   incoming.on("error", () => {});
   const request = requestOf(incoming);
   if (admit) {
-    const { shouldKeepAlive } = outgoing;
-    // With an answer to a request that is refused, node:http would close at once where the client wants that.
-    outgoing.shouldKeepAlive = true;
-    if (!admit(request, reply)) return discardBody(incoming);
-    outgoing.shouldKeepAlive = shouldKeepAlive;
+    const isLast = !outgoing.shouldKeepAlive;
+    if (isLast) reply.later = later;
+    if (!admit(request, reply)) {
+      if (isLast) incoming.resume();
+      else discardBody(incoming);
+      return;
+    }
+    reply.later = undefined;
   }
   if (streams?.(request)) {
     request.incoming = new NodeIncoming(incoming, outgoing, reply);

@@ -18,13 +18,27 @@ export function discardBody(incoming: IncomingMessage): void {
   incoming.resume();
 }
 
+/** Reads what is left of a body for a while, and keeps nothing of it. Then calls `onRead`: a client that still sends would be reset. */
+export function afterBody(incoming: IncomingMessage, onRead: () => void): void {
+  if (incoming.readableEnded || incoming.destroyed) return onRead();
+  const read = () => {
+    clearTimeout(deadline);
+    incoming.off("end", read);
+    incoming.off("close", read);
+    onRead();
+  };
+  const deadline = setTimeout(read, DISCARD_MS);
+  incoming.once("end", read);
+  incoming.once("close", read);
+  incoming.resume();
+}
+
 /** The body of a request of node:http, piece by piece. What is left of it is discarded once the request is answered. */
 export class NodeIncoming implements IncomingBody {
   readonly length: number | undefined;
   private taker: BodyTaker | undefined;
   /** The last piece has come, or the client has gone. */
   private isOver = false;
-  private readonly endListeners: (() => void)[] = [];
 
   constructor(
     private readonly incoming: IncomingMessage,
@@ -39,7 +53,10 @@ export class NodeIncoming implements IncomingBody {
     outgoing.once("close", () => this.end(false));
     if (!outgoing.shouldKeepAlive) {
       // node:http closes with the answer, and a client that still sends would be reset: so the answer waits.
-      reply.later = (write) => this.discard(write);
+      reply.later = (write) => {
+        this.taker = undefined;
+        afterBody(incoming, write);
+      };
       return;
     }
     outgoing.once("finish", () => {
@@ -60,22 +77,9 @@ export class NodeIncoming implements IncomingBody {
     if (!this.isOver) this.incoming.resume();
   }
 
-  /** Reads what is left for a while, then calls `onRead`. */
-  private discard(onRead: () => void): void {
-    this.taker = undefined;
-    if (this.isOver) return onRead();
-    const deadline = setTimeout(() => this.end(false), DISCARD_MS);
-    this.endListeners.push(() => {
-      clearTimeout(deadline);
-      onRead();
-    });
-    this.incoming.resume();
-  }
-
   private end(isWhole: boolean): void {
     if (this.isOver) return;
     this.isOver = true;
     this.taker?.onEnd(isWhole);
-    for (const listener of this.endListeners) listener();
   }
 }

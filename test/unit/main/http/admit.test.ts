@@ -84,6 +84,25 @@ describe.each(transports.map((transport) => [transport.name, transport] as const
       expect(warnings).toEqual([]);
     });
 
+    test.each([0, 200])(
+      "closes the connection where its client wants that, and says so (answered after %i ms)",
+      async (ms) => {
+        answerMs = ms;
+        for (const body of ["", "x".repeat(100_000)]) {
+          const { socket, text, isReset } = client();
+          let isEnded = false;
+          socket.once("end", () => {
+            isEnded = true;
+          });
+          socket.write(head(body.length, "Connection: close\r\n") + body);
+          await until("it is answered and closed", () => isEnded || isReset());
+          expect(text()).toMatch(/^HTTP\/1.1 401 .*refused\n$/s);
+          expect(text()).toMatch(/\r\nconnection: close\r\n/i);
+          expect(isReset()).toBe(false);
+        }
+      },
+    );
+
     test("is answered before its body has come, and nothing of that is kept", async () => {
       const waiting = Array.from({ length: 8 }, () => client());
       for (const { socket } of waiting) {
