@@ -157,6 +157,12 @@ function unknownKey(path: readonly PropertyKey[], key: string): string {
 
 type Place = (path: readonly PropertyKey[]) => string;
 
+/** A value without what can be a secret: who a URL is for, and a secret key of age. */
+function valueText(value: unknown): string | undefined {
+  const text = JSON.stringify(value);
+  return text?.replace(/(AGE-SECRET-KEY-)\w+/gi, "$1…").replace(/(:\/\/)[^/@"\s]*@/g, "$1…@");
+}
+
 /** One line for each wrong value: where it is, its path, the value, and the rule it breaks. */
 function issueText(issue: z.core.$ZodIssue, raw: JsonObject, place: Place): string {
   if (issue.code === "unrecognized_keys") {
@@ -166,7 +172,7 @@ function issueText(issue: z.core.$ZodIssue, raw: JsonObject, place: Place): stri
     };
     return issue.keys.map(line).join("\n");
   }
-  const value = JSON.stringify(valueAt(raw, issue.path));
+  const value = valueText(valueAt(raw, issue.path));
   return `${place(issue.path)}${pathText(issue.path) || "configuration"} = ${value}: ${issue.message}`;
 }
 

@@ -242,6 +242,19 @@ describe("broken configurations", () => {
     expect(refusal({ config: path })).toMatch(`configuration ${path}:${line}:${column}: `);
   });
 
+  test("a secret in a wrong place is not told", () => {
+    const keys = { bucket: "backups", accessKeyFile: "a", secretKeyFile: "s" };
+    const store = {
+      ...keys,
+      endpoint: "https://ada:hunter2@store.example",
+      recipients: ["AGE-SECRET-KEY-1QQZZ"],
+    };
+    const said = refusal({ config: file({ backups: { store } }) });
+    expect(said).toContain('endpoint = "https://…@store.example": ');
+    expect(said).toContain('recipients[0] = "AGE-SECRET-KEY-…": ');
+    expect(said).not.toMatch(/ada|hunter2|QQZZ/);
+  });
+
   test("a file that is not there is refused by its name", () => {
     expect(refusal({ config: join(scratch, "none.json") })).toMatch(/configuration .*none\.json: ENOENT/);
   });
