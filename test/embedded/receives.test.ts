@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
+import { CLI, type DaemonProcess, startDaemonProcess } from "../support/daemon.js";
 import { descendantsOf } from "../support/processes.js";
 import { must, type Snapshots, type Volumes } from "../support/rpc.js";
 import { askReceive, receiveUrl, sendAll, sendTo } from "../support/stream-client.js";
@@ -85,6 +85,38 @@ describe.each(transportNames)("streams that clients send, by %s", (transport) =>
   afterAll(async () => {
     expect(await daemon.stop()).toBe(0);
     rmSync(folder, { recursive: true, force: true });
+  });
+
+  test("the command sends a file or a pipe, tells what it has destroyed, and ends by what has failed", async () => {
+    const [first, second] = [join(folder, "full.zfs"), join(folder, "increment.zfs")];
+    writeFileSync(first, full);
+    writeFileSync(second, increment);
+    const command = (words: string, input = "/dev/null") => {
+      const argv = ["-c", `"$0" "$1" volume receive ${words} --url ${daemon.url} <"$2"`];
+      return run("sh", [...argv, process.execPath, CLI, input]).catch(
+        ({ code, stderr }: { code: number; stderr: string }) => ({ code, stderr, stdout: "" }),
+      );
+    };
+    expect((await command(`typed/disk ${first} -H`)).stdout).toMatch(/^tank\/typed\/disk\t48.0 MiB\t/);
+    expect(JSON.parse((await command("typed/disk --json", second)).stdout)).toMatchObject({
+      received: { full: false, bytes: increment.length },
+    });
+    expect(await digestOf("typed/disk")).toBe(digests.s2);
+    const again = await command(`typed/disk ${first}`);
+    expect(again).toMatchObject({ code: 5, stderr: expect.stringContaining("force") });
+    const forced = await command(`typed/disk ${first} --force`);
+    expect(forced.stderr).toContain("destroyed: tank/typed/disk@s2\n");
+    expect(await digestOf("typed/disk")).toBe(digests.s1);
+    expect(await command("typed/other", CLI)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("no usable stream"),
+    });
+    expect(await command("typed/other /none")).toMatchObject({ code: 4 });
+    expect(await command("typed/other --token")).toMatchObject({
+      code: 4,
+      stderr: expect.stringContaining("no stream into it has broken"),
+    });
+    await expectNothingOf("typed/other");
   });
 
   test("curl sends a full stream from a pipe and an increment from a file, and they become a volume", async () => {

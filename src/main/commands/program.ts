@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { checkConfigCommand } from "./check-config.js";
-import { addVerbs, callCommand, downloadCommand } from "./client/client-commands.js";
+import { addVerbs, callCommand, downloadCommand, receiveCommand } from "./client/client-commands.js";
 import { eventCommand } from "./client/event-command.js";
 import { contextCommand } from "./contexts/context-command.js";
 import { diagnoseCommand } from "./diagnose.js";
@@ -27,7 +27,7 @@ function groups(version: string): readonly (readonly [heading: string, commands:
       [
         imageCommand(),
         group("guest", "make, snapshot and delete the disks of a guest"),
-        group("volume", "create, list, change and delete volumes"),
+        group("volume", "create, list, change and delete volumes").addCommand(receiveCommand()),
         group("snapshot", "take, list, download, delete and roll back to snapshots").addCommand(
           downloadCommand(),
         ),

@@ -14,6 +14,7 @@ import {
 import type { DaemonAddress } from "./daemon-address.js";
 import type { DownloadOptions } from "./download-snapshot.js";
 import { recordLines, shownKind } from "./record-tables.js";
+import type { ReceiveFlags } from "./sent-volume.js";
 import type { Verb } from "./verb.js";
 import type { VerbAnswer } from "./verb-call.js";
 import { VERBS } from "./verbs.js";
@@ -138,6 +139,34 @@ export function downloadCommand(): Command {
       try {
         const { downloadSnapshot } = await import("./download-snapshot.js");
         await downloadSnapshot(await addressOf(flags), id, flags);
+      } catch (error) {
+        exitWithFailure(error);
+      }
+    });
+}
+
+/** `imagestore volume receive`: no method, but a stream of bytes. */
+export function receiveCommand(): Command {
+  return withTableFlags(
+    clientCommand("receive", "make a volume of a stream of zfs send, or bring it up to date"),
+  )
+    .argument("<volume>", "such as guests/g1/disk-0", notEmpty)
+    .argument("[file]", "the stream; - is stdin", notEmpty, "-")
+    .option("-f, --force", "destroy what is in the way: newer snapshots, or the volume that is there")
+    .option("--pool <pool>", "the pool (default the daemon's first)", notEmpty)
+    .option("--token", "take nothing, and print the token by which a stream that broke goes on")
+    .action(async (id: string, file: string, flags: ClientFlags & ReceiveFlags & { token?: true }) => {
+      try {
+        const { receiveToken, receiveVolume } = await import("./sent-volume.js");
+        const address = await addressOf(flags);
+        if (flags.token) {
+          process.stdout.write(`${await receiveToken(address, id, flags)}\n`);
+          return;
+        }
+        const { text, volumes, destroyed } = await receiveVolume(address, id, file, flags);
+        for (const each of destroyed) process.stderr.write(`destroyed: ${each}\n`);
+        const lines = flags.json ? [text] : recordLines("volumes", volumes, tableStyle(flags));
+        process.stdout.write(lines.map((line) => `${line}\n`).join(""));
       } catch (error) {
         exitWithFailure(error);
       }

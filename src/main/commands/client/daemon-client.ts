@@ -6,7 +6,7 @@ import { type DaemonAddress, nameOf } from "./daemon-address.js";
 import { NoAnswer, requestDaemon } from "./daemon-request.js";
 
 /** The error of a reply of JSON-RPC 2.0, as docs/api.md has it. */
-interface ReplyError {
+export interface ReplyError {
   readonly message: string;
   readonly data?: {
     readonly errno?: string;
@@ -16,7 +16,8 @@ interface ReplyError {
   };
 }
 
-function failureOf({ message, data = {} }: ReplyError): CallFailure {
+/** What a command says of an error, and how it ends. */
+export function failureOf({ message, data = {} }: ReplyError): CallFailure {
   const later = data.retryAfter === undefined ? "" : `, try again in ${data.retryAfter} s`;
   const detail = data.detail === undefined ? "" : ` (${data.detail})`;
   const status = data.retryable ? EXIT.tryAgain : statusOfErrno(data.errno);

@@ -5,6 +5,7 @@ import {
   request as requestHttp,
 } from "node:http";
 import { request as requestHttps } from "node:https";
+import type { Readable } from "node:stream";
 import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
 import { CallFailure, EXIT } from "./call-failure.js";
 import { type DaemonAddress, nameOf } from "./daemon-address.js";
@@ -45,12 +46,13 @@ function whyOf(error: Error): string {
 
 /**
  * Sends a request to the daemon for a URL below its address, and resolves with the head of the reply.
- * Rejects with NoAnswer if there is none. `onSent` may set the request's deadlines.
+ * Rejects with NoAnswer if there is none. `onSent` may set the request's deadlines. A `body` that is a stream is sent until there
+ * is a reply.
  */
 export function requestDaemon(
   address: DaemonAddress,
   url: URL,
-  { headers, ...options }: RequestOptions & { readonly body?: string },
+  { headers, body, ...options }: RequestOptions & { readonly body?: string | Readable },
   onSent: (sent: ClientRequest) => void = () => {},
 ): Promise<IncomingMessage> {
   const request = url.protocol === "https:" ? requestHttps : requestHttp;
@@ -70,6 +72,12 @@ export function requestDaemon(
       reject(new NoAnswer({ ...address, base: url }, whyOf(error)));
     });
     onSent(sent);
-    sent.end(options.body);
+    if (typeof body === "string" || body === undefined) {
+      sent.end(body);
+      return;
+    }
+    body.on("error", (error) => sent.destroy(error));
+    sent.once("response", () => body.unpipe(sent));
+    body.pipe(sent);
   });
 }
