@@ -121,27 +121,32 @@ describe("a fetch whose connection breaks again and again", () => {
   );
 
   test(`in parts, ${RESETS} times, is complete, and its host has no more requests than may be`, async () => {
+    const own = mkdtempSync(join(folder, "parted-"));
     const parted = await startDaemonProcess({
       listen: { port: 0 },
-      pools: [{ name: "tank", driver: "embedded", folder: join(folder, "parted") }],
+      pools: [{ name: "tank", driver: "embedded", folder: join(own, "pool") }],
       imageService: service.host,
-      dataDir: join(folder, "parted-data"),
+      dataDir: join(own, "data"),
       images: { ranges: 4, requestsPerHost: 3 },
     });
     onTestFinished(async () => void (await parted.stop()));
     const breaks = Array.from({ length: RESETS }, () => randomInt(1, plain.length)).sort((a, b) => a - b);
     console.info(`resets at ${breaks.join(", ")}`);
     Object.assign(service.served, { body: plain, isChunked: false, breaks: [...breaks], mostAtOnce: 0 });
-    const sentBefore = service.sentBytes();
+    const [askedBefore, sentBefore] = [service.asked.length, service.sentBytes()];
     await must(parted.url, "RequestImage", { id: "parted" });
     const { volumes } = await must<Volumes>(parted.url, "GetVolume", { id: "images/parted" });
     expect(readFileSync(volumes[0]?.device ?? "").equals(data)).toBe(true);
     expect((service.sentBytes() - sentBefore) / plain.length).toBeLessThanOrEqual(MOST_SHARE);
     expect(service.served.mostAtOnce).toBe(3);
     const { jobs } = await must<Jobs>(parted.url, "ListJobs", { method: "RequestImage" });
-    expect(jobs[0]?.fetch).toMatchObject({ requests: 5 + RESETS, repeatedBytes: 0 });
+    const asked = service.asked.length - askedBefore;
+    expect(jobs[0]?.fetch).toMatchObject({ requests: asked, repeatedBytes: 0 });
+    // A connection that lies idle while another part comes may be closed by the service just as it is used again.
+    expect(asked).toBeGreaterThanOrEqual(5 + RESETS);
+    expect(asked).toBeLessThanOrEqual(5 + RESETS + 3);
     const text = await (await fetch(`${parted.url}/metrics`)).text();
-    expect(text).toContain(`imagestore_fetch_repeats_total{pool="tank"} ${RESETS}`);
+    expect(text).toContain(`imagestore_fetch_repeats_total{pool="tank"} ${asked - 5}\n`);
   });
 
   test.each([true, false])(

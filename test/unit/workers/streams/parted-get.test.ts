@@ -29,7 +29,7 @@ async function read(asking: Partial<PartedGetOptions> = {}, wait = () => Promise
   const get = new PartedGet({
     source: { url: service.url, hosts: { service: service.host, sources: [] } },
     ...{ alternates: [], isChecked: false, size: undefined, ranges: RANGES },
-    ...{ connectMs: 5_000, idleMs: 5_000, signal: new AbortController().signal },
+    ...{ connectMs: 30_000, idleMs: 30_000, signal: new AbortController().signal },
     repeats: { attempts: 3, firstDelayMs: 2, mostDelayMs: 20 },
     onRequest: (isRepeat) => {
       requests++;
@@ -90,8 +90,12 @@ describe("an object that is fetched in parts", () => {
     const breaks = Array.from({ length: 12 }, () => randomInt(1, data.length)).sort((a, b) => a - b);
     console.info(`breaks at ${breaks.join(", ")}`);
     service.served.breaks = [...breaks];
-    expect(await read()).toEqual({ ...whole, requests: 7 + 12, repeats: 12 });
-    expect(service.sentBytes()).toBe(data.length);
+    const { repeats, ...came } = await read();
+    expect(came).toEqual({ ...whole, requests: 7 + repeats });
+    // On a busy machine the service may close an idle connection just as it is used again, and a reset takes some bytes back.
+    expect(repeats).toBeGreaterThanOrEqual(12);
+    expect(repeats).toBeLessThanOrEqual(12 + 3);
+    expect(service.sentBytes()).toBeLessThanOrEqual(1.05 * data.length);
   });
 
   test.each(["etag", "modified"] as const)("needs a validator: %s", async (validator) => {
