@@ -102,7 +102,7 @@ export function openZfsPart(release, which) {
     env: {
       OPENZFS_VM_SUITE: OPENZFS_SUITES[release],
       REQUIRE_OPENZFS: "1",
-      ...(which === "all" && { CONFORMANCE_NODE_ON: "openzfs" }),
+      ...(which === "all" ? { CONFORMANCE_NODE_ON: "openzfs" } : { LONG_TESTS: "elsewhere" }),
     },
     limitMinutes: which === "all" ? 85 : 45,
   };
@@ -149,13 +149,16 @@ const LEFT_TO_MATRIX = [
   "volume-copies",
 ].map((name) => `test/openzfs/${name}.test.ts`);
 
+/** Of the conformance suite what on OpenZFS takes long, and seldom breaks there alone. */
+const CONFORMANCE_LEFT = ["image-pruning", "volume-copies"].map((name) => `test/conformance/${name}.test.ts`);
+
 /**
  * All projects of vitest, in two parts that run beside each other: one waits for its VM most of the time.
  * @param {NodeJS.ProcessEnv} env
  * @returns {Part[]}
  */
 export function testParts({ LONG_TESTS }) {
-  const left = LONG_TESTS === "elsewhere" ? excluded(LEFT_TO_MATRIX) : [];
+  const left = LONG_TESTS === "elsewhere" ? excluded([...LEFT_TO_MATRIX, ...CONFORMANCE_LEFT]) : [];
   const folders = [...WITHOUT_ZFS, "conformance-node", "conformance-token", "browser", "faults", "fuzz"];
   return [
     {

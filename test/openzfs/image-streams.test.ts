@@ -3,6 +3,7 @@ import { createServer } from "node:http";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemon.js";
+import { testLong } from "../support/long-tests.js";
 import { call, type Images, must } from "../support/rpc.js";
 import { createPool, destroyPool, fillVolume, type Vm, vmExec } from "../support/vm.js";
 
@@ -94,7 +95,7 @@ describe.skipIf("skip" in vm)("images of unusual streams", () => {
     for (const id of ["packed", "zipped"]) expect(guid(`${POOL}/images/${id}@a`)).toBe(guid(snapshot));
   });
 
-  test("what is no whole single volume is refused with the reason, and leaves nothing", async () => {
+  testLong("what is no whole single volume is refused with the reason, and leaves nothing", async () => {
     inVm(`
       zfs clone -o volmode=full ${POOL}/src/v@a ${POOL}/redaction
       until [ -b /dev/zvol/${POOL}/redaction ]; do sleep 0.1; done

@@ -2,6 +2,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type DaemonProcess, startDaemonProcess, vmPool } from "../support/daemon.js";
+import { testLong } from "../support/long-tests.js";
 import { must, type Snapshots, type Volumes } from "../support/rpc.js";
 import { until } from "../support/until.js";
 import { fillVolume, type Vm, vmExec } from "../support/vm.js";
@@ -120,21 +121,24 @@ describe.skipIf("skip" in vm)("an encrypted pool whose key is unloaded while it 
     await until("the hold is released", () => inVm(`zfs holds -H ${POOL}/v@s`) === "");
   });
 
-  test("with its key again all is as before, and without it once more everything can be deleted", async () => {
-    inVm(`zfs load-key ${POOL}`);
-    await done("CreateVolume", { id: "a/b/new", size: 8 });
-    await done("CloneImage", { id: "i", dest: "d" });
-    await done("RequestImage", { id: "i2", type: "kvm" });
-    const response = await download("v@s");
-    expect(response.status).toBe(200);
-    expect(Buffer.from(await response.arrayBuffer()).length).toBe(stream.length);
-    await until("the hold is released", () => inVm(`zfs holds -H ${POOL}/v@s`) === "");
-    await unloadKey();
-    const left = all().split("\n");
-    const roots = ["v", "a", "c", "d"].filter((root) => left.includes(`${POOL}/${root}`));
-    for (const id of roots) await done("DeleteDataset", { id });
-    for (const id of ["g", "g2", "g3"]) await done("DeleteGuestsDisks", { guest: { id } });
-    for (const id of ["i", "i2"]) await done("DeleteImage", { id });
-    expect(all().split("\n").sort()).toEqual([POOL, `${POOL}/guests`, `${POOL}/images`]);
-  });
+  testLong(
+    "with its key again all is as before, and without it once more everything can be deleted",
+    async () => {
+      inVm(`zfs load-key ${POOL}`);
+      await done("CreateVolume", { id: "a/b/new", size: 8 });
+      await done("CloneImage", { id: "i", dest: "d" });
+      await done("RequestImage", { id: "i2", type: "kvm" });
+      const response = await download("v@s");
+      expect(response.status).toBe(200);
+      expect(Buffer.from(await response.arrayBuffer()).length).toBe(stream.length);
+      await until("the hold is released", () => inVm(`zfs holds -H ${POOL}/v@s`) === "");
+      await unloadKey();
+      const left = all().split("\n");
+      const roots = ["v", "a", "c", "d"].filter((root) => left.includes(`${POOL}/${root}`));
+      for (const id of roots) await done("DeleteDataset", { id });
+      for (const id of ["g", "g2", "g3"]) await done("DeleteGuestsDisks", { guest: { id } });
+      for (const id of ["i", "i2"]) await done("DeleteImage", { id });
+      expect(all().split("\n").sort()).toEqual([POOL, `${POOL}/guests`, `${POOL}/images`]);
+    },
+  );
 });
