@@ -141,6 +141,7 @@ export const LIBRARY_PART = {
 /** Files of test/openzfs that have a twin in test/embedded, or that are of the VM's own scripts: LONG_TESTS leaves them to the matrix. */
 const LEFT_TO_MATRIX = [
   "backups",
+  "bulk",
   "fetch-delay",
   "image-trash",
   "load",
