@@ -62,7 +62,6 @@ const ALIKE_ON_EVERY_NODE = [
 /** What another SQLite, HTTP of its own or new globals of a release of Node could break of a whole daemon. */
 const OF_EVERY_NODE = [
   "backups",
-  "broken-fetches",
   "builtin-sqlite",
   "client",
   "client-certificates",
@@ -70,10 +69,8 @@ const OF_EVERY_NODE = [
   "https-sources",
   "jobs",
   "pulls",
-  "quick-start",
   "streams",
   "tls",
-  "tracing",
   "unix-socket",
   "websocket",
 ].map((name) => `test/embedded/${name}.test.ts`);
