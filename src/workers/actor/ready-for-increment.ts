@@ -1,11 +1,24 @@
 import { fail, type Outcome, succeed, tellAbout } from "../../protocol/storage/failures.js";
 import { type DatasetName, snapshotNameOf } from "../../protocol/storage/names.js";
+import type { DatasetInfo } from "../drivers/driver.js";
 import type { IncomingVolume } from "./incoming-volume.js";
 import type { ActorContext } from "./operations/context.js";
 import type { SourcePlan } from "./pull-plan.js";
 
 function diverged(target: DatasetName, why: string): ReturnType<typeof fail> {
   return tellAbout(fail("dataset.diverged", `${target} ${why}`), { object: target });
+}
+
+/** Makes a copy as its snapshot `common` has it, and read-only. Fails as a rollback does. */
+export function rollBackCopy(
+  { zfs, locks }: Pick<ActorContext, "zfs" | "locks">,
+  copy: DatasetName,
+  common: DatasetInfo,
+): Promise<Outcome<null>> {
+  return locks.with([{ name: copy, mode: "tree" }], async () => {
+    const closed = await zfs.setProperties(copy, { readonly: true });
+    return closed.ok ? zfs.rollback(snapshotNameOf(common), true) : closed;
+  });
 }
 
 /**
@@ -38,8 +51,5 @@ export async function readyForIncrement(
   }
   const common = snapshots.find(({ guid }) => guid === base.guid);
   if (!common) return diverged(target, "has no snapshot in common with its source: rename or delete it");
-  return locks.with([{ name: into, mode: "tree" }], async () => {
-    const closed = await zfs.setProperties(into, { readonly: true });
-    return closed.ok ? zfs.rollback(snapshotNameOf(common), true) : closed;
-  });
+  return rollBackCopy({ zfs, locks }, into, common);
 }

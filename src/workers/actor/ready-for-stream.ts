@@ -13,6 +13,7 @@ import type { StreamHead } from "../../protocol/storage/send-terms.js";
 import type { DatasetInfo } from "../drivers/driver.js";
 import { abandonIncoming, findBegun, type IncomingVolume, lookInto } from "./incoming-volume.js";
 import type { ActorContext } from "./operations/context.js";
+import { rollBackCopy } from "./ready-for-increment.js";
 
 /** Where a client's stream goes. */
 export interface ReadyReceive {
@@ -89,25 +90,21 @@ async function readyForFull(
 
 /** Makes a volume as its snapshot `common` has it. @returns what was destroyed for that. */
 async function rollBack(
-  { zfs, locks }: Used,
+  context: Used,
   target: DatasetName,
   common: DatasetInfo,
   wasWritable: boolean,
 ): Promise<Outcome<readonly string[]>> {
   const name = snapshotNameOf(common);
-  const doomed = await zfs.findDoomed({ rollback: name, destroyMoreRecent: true });
+  const doomed = await context.zfs.findDoomed({ rollback: name, destroyMoreRecent: true });
   if (!doomed.ok) return doomed;
-  const destroyed = doomed.value.map((each) => each.name);
-  return locks.with([{ name: target, mode: "tree" }], async () => {
-    const closed = await zfs.setProperties(target, { readonly: true });
-    if (!closed.ok) return closed;
-    const rolled = await zfs.rollback(name, true);
-    if (!rolled.ok) return rolled;
-    return succeed([...destroyed, ...(wasWritable ? [`what was written since ${name}`] : [])]);
-  });
+  const rolled = await rollBackCopy(context, target, common);
+  if (!rolled.ok) return rolled;
+  const written = wasWritable ? [`what was written since ${name}`] : [];
+  return succeed([...doomed.value.map((each) => each.name), ...written]);
 }
 
-async function readyForIncrement(
+async function readyForNext(
   context: Used,
   { published }: Found,
   { target, stream, force }: Wanted,
@@ -161,7 +158,7 @@ export async function readyForStream(context: Used, wanted: Wanted): Promise<Out
     const abandoned = await abandonIncoming(context, target);
     if (!abandoned.ok && abandoned.failure.code !== "dataset.not_found") return abandoned;
   }
-  const readyFor = stream.fromGuid === undefined ? readyForFull : readyForIncrement;
+  const readyFor = stream.fromGuid === undefined ? readyForFull : readyForNext;
   const ready = await readyFor(context, found.value, wanted);
   if (!ready.ok || !hasBroken) return ready;
   // As zfs calls it.

@@ -1,9 +1,7 @@
-import { text as textOf } from "node:stream/consumers";
 import { readJson, tokenOf } from "../../../protocol/json-rpc/json.js";
-import { messageOf } from "../../../protocol/storage/caught-error.js";
 import { CallFailure, EXIT, statusOfErrno, statusOfHttp } from "./call-failure.js";
 import { type DaemonAddress, nameOf } from "./daemon-address.js";
-import { NoAnswer, requestDaemon } from "./daemon-request.js";
+import { requestDaemon, textOfReply } from "./daemon-request.js";
 
 /** The error of a reply of JSON-RPC 2.0, as docs/api.md has it. */
 export interface ReplyError {
@@ -35,9 +33,7 @@ async function post(
     ...{ method: "POST", headers, body },
     ...(signal && { signal }),
   });
-  const text = await textOf(reply).catch((error: unknown) => {
-    throw new NoAnswer(address, messageOf(error));
-  });
+  const text = await textOfReply(address, reply);
   return { status: reply.statusCode ?? 0, text };
 }
 

@@ -6,6 +6,7 @@ import {
 } from "node:http";
 import { request as requestHttps } from "node:https";
 import type { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
 import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
 import { CallFailure, EXIT } from "./call-failure.js";
 import { type DaemonAddress, nameOf } from "./daemon-address.js";
@@ -79,5 +80,12 @@ export function requestDaemon(
     body.on("error", (error) => sent.destroy(error));
     sent.once("response", () => body.unpipe(sent));
     body.pipe(sent);
+  });
+}
+
+/** The body of a reply. Rejects with NoAnswer where it breaks. */
+export function textOfReply(address: DaemonAddress, reply: IncomingMessage): Promise<string> {
+  return text(reply).catch((error: unknown) => {
+    throw new NoAnswer(address, messageOf(error));
   });
 }

@@ -2,12 +2,11 @@ import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import type { IncomingMessage } from "node:http";
 import type { Readable } from "node:stream";
-import { text as textOf } from "node:stream/consumers";
 import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
 import { CallFailure, EXIT, statusOfHttp } from "./call-failure.js";
 import { type DaemonAddress, nameOf } from "./daemon-address.js";
 import { failureOf, type ReplyError } from "./daemon-client.js";
-import { NoAnswer, requestDaemon } from "./daemon-request.js";
+import { requestDaemon, textOfReply } from "./daemon-request.js";
 import type { ShownRecord } from "./record-tables.js";
 import { createTransferProgress } from "./transfer-progress.js";
 
@@ -34,9 +33,7 @@ function urlOf({ base }: DaemonAddress, id: string, { pool, force }: ReceiveFlag
 
 /** The text of an answer that is none of a failure. Rejects with a CallFailure for others. */
 async function answerOf(address: DaemonAddress, reply: IncomingMessage): Promise<string> {
-  const text = await textOf(reply).catch((error: unknown) => {
-    throw new NoAnswer(address, messageOf(error));
-  });
+  const text = await textOfReply(address, reply);
   const { statusCode = 0 } = reply;
   if (statusCode === 200) return text.trim();
   let error: ReplyError | undefined;
