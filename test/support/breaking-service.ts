@@ -44,6 +44,9 @@ export interface BreakingService {
 const MODIFIED = "Mon, 02 Feb 2026 03:04:05 GMT";
 const PIECE_BYTES = 64 * 1024;
 
+/** After which a connection breaks though its reader has not taken everything. */
+const UNSENT_LIMIT_MS = 30_000;
+
 /** How many bytes of a connection wait in this system for the other side. */
 function unsentBytes({ localPort = 0, remotePort = 0 }: Socket): number {
   const hex = (port: number) => port.toString(16).toUpperCase().padStart(4, "0");
@@ -99,8 +102,11 @@ export async function openBreakingService(body: Buffer): Promise<BreakingService
     }
     if (next === undefined) return void response.end();
     const { socket } = response;
-    // A reset takes back what has not left this system: that was not fetched.
-    if (socket) await until("all has been sent", () => socket.destroyed || unsentBytes(socket) === 0);
+    // A reset takes back what has not left this system: that was not fetched. A reader may hold it back for long.
+    if (socket) {
+      const isSent = () => socket.destroyed || unsentBytes(socket) === 0;
+      await until("all has been sent", isSent, UNSENT_LIMIT_MS).catch(console.error);
+    }
     served.breaks.splice(served.breaks.indexOf(next), 1);
     if (served.how === "reset") response.socket?.resetAndDestroy();
     else if (served.how === "end") response.socket?.destroy();
