@@ -31,7 +31,7 @@ const compiledThread = {
   alias: [
     {
       find: /^.*\/threaded-sqlite\.js$/,
-      replacement: fileURLToPath(new URL("dist/workers/sqlite/threaded-sqlite.js", import.meta.url)),
+      replacement: fileURLToPath(new URL("compiled/workers/sqlite/threaded-sqlite.js", import.meta.url)),
     },
   ],
 };

@@ -81,7 +81,7 @@ async function makeImages(folder, mib) {
 
 /** The streaming worker of the daemon, without the daemon. @param {string} folder */
 async function openStreaming(folder) {
-  const path = new URL("../dist/main/downloads/streaming-lanes.js", import.meta.url).href;
+  const path = new URL("../compiled/main/downloads/streaming-lanes.js", import.meta.url).href;
   /** @type {any} compiled */
   const { startStreamingLanes } = await import(path);
   const quiet = () => {};

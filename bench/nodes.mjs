@@ -15,7 +15,7 @@ const METHODS = ["GetImage", "GetSnapshot"];
 const NEWER = "@btc-vision/uwebsockets.js";
 const OLDER = "@trufflesuite/uws-js-unofficial";
 const HIDER = fileURLToPath(new URL("../test/support/hide-packages.mjs", import.meta.url));
-const BUILDS = new URL("../dist/main/http/uws-builds.js", import.meta.url).href;
+const BUILDS = new URL("../compiled/main/http/uws-builds.js", import.meta.url).href;
 
 /** What is compared: a release of Node, the build of uWebSockets.js that it takes, and those hidden from it. */
 const SIDES = [

@@ -2,7 +2,7 @@
 import { startEmbedded } from "./lib/daemon.mjs";
 import { packImage, serveImage } from "./lib/image-service.mjs";
 import { loadInTurns, ROUNDS, warmUp } from "./lib/in-turns.mjs";
-import { REPLACEMENTS, replacedText, replacingFlags } from "./lib/replacements.mjs";
+import { MODULES_CLI, REPLACEMENTS, replacedText, replacingFlags } from "./lib/replacements.mjs";
 import { findCall, prepareSmallCalls, QUOTA_BYTES } from "./lib/small-calls.mjs";
 
 /** So many keep the daemon's main thread, where the shortcuts are, busy all the time. */
@@ -66,7 +66,7 @@ async function startSides(tools, imageService) {
     const daemon = await startEmbedded(
       tools,
       { imageService },
-      { nodeFlags: replacingFlags(name), quotaBytes: QUOTA_BYTES },
+      { cli: MODULES_CLI, nodeFlags: replacingFlags(name), quotaBytes: QUOTA_BYTES },
     );
     const { request, expected } = findCall(await prepareSmallCalls(daemon.port), METHOD);
     return { ...daemon, label, request, expected };

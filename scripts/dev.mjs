@@ -15,7 +15,7 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const COMPILER = "node_modules/typescript/bin/tsc";
-const DAEMON = ["dist/main/cli.js", "serve", "--config", "config/embedded.json"];
+const DAEMON = ["compiled/main/cli.js", "serve", "--config", "config/embedded.json"];
 /** noEmitOnError is in tsconfig.json too, but a mistake in that file would undo it and write JavaScript beside the sources. */
 const COMPILER_FLAGS = ["--watch", "--preserveWatchOutput", "--noEmitOnError"];
 /** What `tsc --watch` prints at the end of a compile without errors. */
@@ -95,7 +95,7 @@ function startCompiler(onCompiled) {
 }
 
 process.chdir(ROOT);
-for (const script of ["scripts/prune-dist.mjs", "scripts/build-ui.mjs"]) {
+for (const script of ["scripts/prune-compiled.mjs", "scripts/build-ui.mjs"]) {
   spawnSync(process.execPath, [script], { stdio: "inherit" });
 }
 const runner = createDaemonRunner();

@@ -11,7 +11,7 @@ import { apiPart, withPart } from "./api/page.mjs";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** A compiled module. @param {string} path */
-const compiled = (path) => import(new URL(`../dist/protocol/${path}`, import.meta.url).href);
+const compiled = (path) => import(new URL(`../compiled/protocol/${path}`, import.meta.url).href);
 
 const { FAILURES } = await compiled("storage/failures.js");
 /** @type {import("./api/page.mjs").Api} */

@@ -41,7 +41,7 @@ const idOf = (index, teams) => `tank/guests/team-${index % teams}-a/disk-0`;
  */
 
 /** @param {string} name of a module of the daemon */
-const load = (name) => import(new URL(`../../dist/${name}`, import.meta.url).href);
+const load = (name) => import(new URL(`../../compiled/${name}`, import.meta.url).href);
 
 /** @returns {Promise<Publisher>} */
 async function openHub() {

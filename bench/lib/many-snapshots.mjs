@@ -43,7 +43,7 @@ const COPIES = `
 async function insertCopies(path, count) {
   /** @type {typeof import("../../src/workers/sqlite/open-sqlite.js")} */
   const { openSqlite } = await import(
-    new URL("../../dist/workers/sqlite/open-sqlite.js", import.meta.url).href
+    new URL("../../compiled/workers/sqlite/open-sqlite.js", import.meta.url).href
   );
   const database = await openSqlite(path);
   await database.run(COPIES, count);

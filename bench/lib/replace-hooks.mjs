@@ -7,7 +7,7 @@
 import { findReplacement, replacedText } from "./replacements.mjs";
 
 const replacement = findReplacement(new URL(import.meta.url).search.slice(1));
-const original = replacement && new URL(`../../dist/${replacement.module}`, import.meta.url).href;
+const original = replacement && new URL(`../../compiled/${replacement.module}`, import.meta.url).href;
 /** The URL of the new module. */
 const replaced = `${original}?replaced`;
 

@@ -1,8 +1,10 @@
 // @ts-check
+import { fileURLToPath } from "node:url";
+
 /**
  * A module of the daemon that a bench replaces. The product needs no switch for it.
  * @typedef {object} Replacement
- * @property {string} module the compiled module, relative to dist
+ * @property {string} module the compiled module, relative to `compiled`
  * @property {string[]} names the exported functions that are replaced; the module keeps its other exports
  * @property {string} by the script in this folder that exports functions of these names
  */
@@ -15,6 +17,9 @@ export const REPLACEMENTS = {
     by: "prom-call-tally.mjs",
   },
 };
+
+/** The command of which a module can be replaced: in `dist` they are joined. */
+export const MODULES_CLI = fileURLToPath(new URL("../../compiled/main/cli.js", import.meta.url));
 
 /** @param {string} name @returns {Replacement | undefined} */
 export function findReplacement(name) {

@@ -34,8 +34,7 @@ function direct() {
 
 /** Starts commands as the daemon does. @returns {Promise<ReturnType<typeof direct>>} */
 async function throughRunner() {
-  const dist = new URL("../../dist/", import.meta.url);
-  const compiled = (/** @type {string} */ path) => new URL(path, dist).href;
+  const compiled = (/** @type {string} */ path) => new URL(`../../compiled/${path}`, import.meta.url).href;
   /** @type {typeof import("../../src/workers/processes/runner-link.js")} */
   const { startRunner } = await import(compiled("workers/processes/runner-link.js"));
   /** @type {typeof import("../../src/protocol/threads/child-table.js")} */

@@ -56,7 +56,7 @@ function putProgram() {
 
 async function putTexts() {
   const compiled = (/** @type {string} */ path) =>
-    import(new URL(`../../dist/${path}`, import.meta.url).href);
+    import(new URL(`../../compiled/${path}`, import.meta.url).href);
   const { createProgram } = await compiled("main/commands/program.js");
   const { EXAMPLES: examples } = await compiled("main/commands/examples.js");
   const { createMethodTable } = await compiled("protocol/json-rpc/methods/table.js");

@@ -18,7 +18,7 @@ import { fileURLToPath } from "node:url";
  * @property {readonly string[]} uncaught - first lines of errors that no test caught; one is enough to fail the run
  */
 
-const UWS_BUILDS = new URL("../../dist/main/http/uws-builds.js", import.meta.url);
+const UWS_BUILDS = new URL("../../compiled/main/http/uws-builds.js", import.meta.url);
 
 /** The build of uWebSockets.js that loads in this process, as the daemon finds it. */
 async function uwsInUse() {

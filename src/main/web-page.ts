@@ -9,7 +9,7 @@ import type { Headers, HttpRequest, WholeReply } from "../protocol/http/transpor
 export type WebPage = (request: HttpRequest, reply: WholeReply) => void;
 
 /** What `npm run build` makes of the folder ui. */
-export const BUILT_PAGE = fileURLToPath(new URL("../ui", import.meta.url));
+export const BUILT_PAGE = fileURLToPath(new URL("../../dist/ui", import.meta.url));
 
 const ROOT = "/ui";
 

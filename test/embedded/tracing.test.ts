@@ -258,7 +258,7 @@ test.each(["dead", "silent"])(
 );
 
 test("nothing of it is loaded where it is off: no other file imports it but when it is called for", () => {
-  const dist = fileURLToPath(new URL("../../dist/", import.meta.url));
+  const dist = fileURLToPath(new URL("../../compiled/", import.meta.url));
   const files = readdirSync(dist, { recursive: true, encoding: "utf8" }).filter((path) =>
     path.endsWith(".js"),
   );

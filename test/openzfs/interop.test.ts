@@ -94,7 +94,7 @@ describe.skipIf("skip" in vm)("streams between OpenZFS and embedded pools", () =
   beforeAll(async () => {
     createPool(running, POOL, "/dev/vdl");
     const { openEmbeddedZfs } = (await import(
-      new URL("../../dist/workers/drivers/embedded/embedded-driver.js", import.meta.url).pathname
+      new URL("../../compiled/workers/drivers/embedded/embedded-driver.js", import.meta.url).pathname
     )) as EmbeddedModule;
     const log = createActorLog(() => {}, false);
     const opened = await openEmbeddedZfs(

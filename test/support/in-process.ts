@@ -10,7 +10,7 @@ type Daemon = Extract<Awaited<ReturnType<DaemonModule["startDaemon"]>>, { ok: tr
 
 /** Imports a compiled module of the project, because worker threads need JavaScript. */
 export async function compiled<T>(path: string): Promise<T> {
-  return (await import(fileURLToPath(new URL(`../../dist/${path}`, import.meta.url)))) as T;
+  return (await import(fileURLToPath(new URL(`../../compiled/${path}`, import.meta.url)))) as T;
 }
 
 /** A daemon in this process, for tests that crash its threads. */

@@ -21,7 +21,10 @@ describe("the package", () => {
 
   test("holds the program, good configurations and pages, and nothing else", () => {
     const expected = [
-      /^dist\/(?:client|main|protocol|workers)\/.*\.js$/,
+      /^dist\/main\/cli\.js$/,
+      /^dist\/workers\/(?:pool-actor|streaming|runner|sqlite-thread|(?:drivers\/embedded|streams)\/[a-z]+-process)\.js$/,
+      /^dist\/chunks\/[\w-]+\.js$/,
+      /^dist\/client\/[\w-]+\.js$/,
       /^dist\/client\/[\w-]+\.d\.ts$/,
       /^dist\/ui\/(?:index\.html|assets\/[\w-]+\.(?:js|css|svg))(?:\.(?:br|gz))?$/,
       /^dist\/ui\/licenses\.md$/,

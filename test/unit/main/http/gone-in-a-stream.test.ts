@@ -21,7 +21,7 @@ if (reason) console.log(`gone-in-a-stream.test.ts is skipped: ${reason}`);
 const SCRIPT = `
   import { connect } from "node:net";
   import { setTimeout as sleep } from "node:timers/promises";
-  import { nodeTransport } from "${new URL("../../../../dist/main/http/node.js", import.meta.url)}";
+  import { nodeTransport } from "${new URL("../../../../compiled/main/http/node.js", import.meta.url)}";
   const replies = [];
   const limits = { requestBytes: 1e6, bodyBytesInFlight: 1e6, connections: 9, bodyMs: 60_000, replyMs: 60_000 };
   const listener = await nodeTransport.listen({

@@ -17,7 +17,7 @@ const LIMITS = {
   connections: 1_000,
 };
 const HIDE = fileURLToPath(new URL("../../../support/hide-packages.mjs", import.meta.url));
-const CHOOSE = fileURLToPath(new URL("../../../../dist/main/http/choose.js", import.meta.url));
+const CHOOSE = fileURLToPath(new URL("../../../../compiled/main/http/choose.js", import.meta.url));
 
 type Handler = (request: HttpRequest, reply: HttpReply) => void;
 

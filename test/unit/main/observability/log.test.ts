@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { plainly } from "../../../../src/main/commands/terminal/paint.js";
 import { prettyLine } from "../../../../src/main/observability/pretty-line.js";
 
-const LOG = new URL("../../../../dist/main/observability/log.js", import.meta.url).href;
+const LOG = new URL("../../../../compiled/main/observability/log.js", import.meta.url).href;
 const folder = mkdtempSync(join(tmpdir(), "imagestore-log-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

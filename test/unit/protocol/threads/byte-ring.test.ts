@@ -166,7 +166,7 @@ describe("a ring of bytes", () => {
         parentPort.on("message", go);
         go();
       });`;
-    const module = new URL("../../../../dist/protocol/threads/byte-ring.js", import.meta.url).href;
+    const module = new URL("../../../../compiled/protocol/threads/byte-ring.js", import.meta.url).href;
     const worker = new Worker(source, { eval: true, workerData: { module, memory, total } });
     const reader = createRingReader(memory);
     let position = 0;

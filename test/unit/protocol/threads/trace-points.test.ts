@@ -6,7 +6,9 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { openTrace, traced } from "../../../../src/protocol/threads/trace-points.js";
 
-const MODULE = fileURLToPath(new URL("../../../../dist/protocol/threads/trace-points.js", import.meta.url));
+const MODULE = fileURLToPath(
+  new URL("../../../../compiled/protocol/threads/trace-points.js", import.meta.url),
+);
 
 let folder: string;
 let path: string;
