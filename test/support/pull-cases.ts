@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import type { DaemonProcess } from "./daemon.js";
 import { titled } from "./long-tests.js";
 import { must, type Snapshots } from "./rpc.js";
+import { until } from "./until.js";
 
 const MIB = 1024 * 1024;
 
@@ -185,6 +186,7 @@ export function migrationCases(scene: () => PullScene): void {
     const tag = last.pulled.snapshot.slice(last.pulled.snapshot.indexOf("@") + 1);
     expect(await digest(target, `${id}@${tag}`)).toBe(await digest(source, `${id}@${tag}`));
     // Of the snapshots that were made for it the last one is left, at the source also the one that it was sent from.
+    await until("the earlier ones are gone", async () => (await snapshotsOf(target, id)).length === 1);
     expect(await snapshotsOf(target, id)).toEqual([tag]);
     const left = await snapshotsOf(source, id);
     expect(left).toEqual([expect.stringMatching(/^migrate-/), tag, "s1"]);

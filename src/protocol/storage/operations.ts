@@ -116,7 +116,15 @@ export interface Operations extends BackupOperations {
    * names it. `force`: what the copy has and its source has not is destroyed. `caller`: as of RequestImage.
    */
   PullVolume: {
-    ask: { target: DatasetName; peer: string; source: string; force: boolean; caller?: number };
+    ask: {
+      target: DatasetName;
+      peer: string;
+      source: string;
+      force: boolean;
+      caller?: number;
+      /** A guest stands still until it is answered: what need not be done before that is done behind it. */
+      guestWaits?: true;
+    };
     answer: PulledVolume;
   };
   /** As PullVolume, again and again, of snapshots that are made for it, until little is left to come. */

@@ -2,7 +2,7 @@ import { failed, type Outcome, succeed } from "../../../protocol/storage/failure
 import { type DatasetName, type SnapshotName, snapshotOf, tagOf } from "../../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
 import type { SnapshotRecord } from "../../../protocol/storage/records.js";
-import { FENCE_TAG } from "../../../protocol/storage/volume-settings.js";
+import { FENCE_TAG, type VolumeSettings } from "../../../protocol/storage/volume-settings.js";
 import type { Fences } from "../fences.js";
 import type { ActorContext } from "./context.js";
 import { volumeRecord } from "./volumes.js";
@@ -19,21 +19,24 @@ export function fenceOperations(context: ActorContext, fences: Fences): FenceOpe
   async function getSnapshot(name: SnapshotName): Promise<Outcome<SnapshotRecord>> {
     const found = await zfs.findSize(name);
     if (!found.ok) return found;
-    if (found.value) return succeed({ name, written: found.value.size });
-    const made = await zfs.snapshot(name, false);
-    if (!made.ok) return made;
-    const created = await zfs.findSize(name);
-    if (!created.ok) return created;
-    return created.value ? succeed({ name, written: created.value.size }) : failed.notFound;
+    return found.value ? succeed({ name, written: found.value.size }) : failed.notFound;
   }
 
-  /** Marks a volume. What is written from then on fails. */
-  async function mark(name: DatasetName, snapshot: SnapshotName): Promise<Outcome<SnapshotName>> {
+  /** The last snapshot of a volume, which an earlier fence may have taken. */
+  async function takeSnapshot(name: SnapshotName): Promise<Outcome<SnapshotRecord>> {
+    const made = await zfs.snapshot(name, false);
+    return made.ok || made.failure.code === "dataset.exists" ? getSnapshot(name) : made;
+  }
+
+  /** Marks a volume. What is written from then on fails. `settings`: its own. */
+  async function mark(
+    name: DatasetName,
+    snapshot: SnapshotName,
+    { readonly }: VolumeSettings,
+  ): Promise<Outcome<SnapshotName>> {
     const [, , kept] = MARK.exec(fences.find(name) ?? "") ?? [];
     if (kept !== undefined) return snapshotOf(name, kept);
-    const settings = await zfs.settingsOf(name);
-    if (!settings.ok) return settings;
-    const value = `${settings.value.readonly ? "ro" : "rw"} ${tagOf(snapshot)}`;
+    const value = `${readonly ? "ro" : "rw"} ${tagOf(snapshot)}`;
     // From here on nothing else changes it, also if the driver fails half-way.
     fences.put(name, value);
     const set = await zfs.setProperties(name, { readonly: true, tags: { [FENCE_TAG]: value } });
@@ -43,12 +46,14 @@ export function fenceOperations(context: ActorContext, fences: Fences): FenceOpe
   return {
     FenceVolume: ({ name, snapshot }) =>
       locks.with([{ name, mode: "tree" }], async (): Promise<Outcome<SnapshotRecord>> => {
-        const found = await zfs.find(name);
+        // A guest stands still meanwhile.
+        const [found, settings] = await Promise.all([zfs.find(name), zfs.settingsOf(name)]);
         if (!found.ok) return found;
         if (found.value === undefined) return failed.notFound;
         if (found.value.type !== "volume") return failed.notVolume;
-        const marked = await mark(name, snapshot);
-        return marked.ok ? getSnapshot(marked.value) : marked;
+        if (!settings.ok) return settings;
+        const marked = await mark(name, snapshot, settings.value);
+        return marked.ok ? takeSnapshot(marked.value) : marked;
       }),
 
     UnfenceVolume: ({ name }) =>

@@ -14,13 +14,14 @@ import type { ActorContext } from "./context.js";
  */
 export interface Holds {
   /**
-   * @returns the tag of the hold, to be released once. Fails as `zfs hold` does, and with
-   * records.unavailable. Of a pool that is imported read-only nothing can be destroyed: there
-   * the snapshot has no hold.
+   * Holds a snapshot, and what its stream needs beside it. @returns the holds in this order, each to be released once. When
+   * it fails, none is held: as `zfs hold` does, and with records.unavailable. Of a pool that is imported read-only nothing
+   * can be destroyed: there the snapshots have no holds.
    */
-  acquire(snapshot: KnownSnapshot): Promise<Outcome<string>>;
-  /** The same for what is needed beside a snapshot that is held. When it fails, none of them is held any more. */
-  acquireBeside(first: HoldRecord, others: readonly KnownSnapshot[]): Promise<Outcome<readonly HoldRecord[]>>;
+  acquire(
+    snapshot: KnownSnapshot,
+    beside?: readonly KnownSnapshot[],
+  ): Promise<Outcome<readonly HoldRecord[]>>;
   /**
    * The last download that shares the hold releases it, wherever the snapshot is by then.
    * `name` is its name when it was held. After a failure the caller may try again.
@@ -142,7 +143,7 @@ export function createHolds(
     return created;
   }
 
-  async function acquire(snapshot: KnownSnapshot): Promise<Outcome<string>> {
+  async function acquireOne(snapshot: KnownSnapshot): Promise<Outcome<string>> {
     const found = share(snapshot);
     found.users++;
     const held = await found.held;
@@ -168,22 +169,25 @@ export function createHolds(
       ...Array.from(sharedByTag.values(), ({ name, tag, users }) => ({ name, tag, users })),
       ...Array.from(earlierUsers, ([tag, users]) => ({ tag, users })),
     ],
-    acquire,
-    acquireBeside: async (first, others) => {
+    acquire: async (snapshot, beside = []) => {
       const held: HoldRecord[] = [];
-      for (const other of others) {
-        const tag = await acquire(other);
-        if (tag.ok) {
-          held.push({ name: other.name, tag: tag.value });
-          continue;
+      const acquireInTurn = async (snapshots: readonly KnownSnapshot[]): Promise<Outcome<HoldRecord[]>> => {
+        const own: HoldRecord[] = [];
+        for (const each of snapshots) {
+          const tag = await acquireOne(each);
+          if (!tag.ok) return tag;
+          own.push({ name: each.name, tag: tag.value });
+          held.push({ name: each.name, tag: tag.value });
         }
-        // Nobody is told of these.
-        for (const hold of [first, ...held]) {
-          if (!(await release(hold.name, hold.tag)).ok) releaseLater(hold);
-        }
-        return tag;
+        return succeed(own);
+      };
+      const [ofFirst, ofOthers] = await Promise.all([acquireInTurn([snapshot]), acquireInTurn(beside)]);
+      if (ofFirst.ok && ofOthers.ok) return succeed([...ofFirst.value, ...ofOthers.value]);
+      // Nobody is told of these.
+      for (const hold of held) {
+        if (!(await release(hold.name, hold.tag)).ok) releaseLater(hold);
       }
-      return succeed(held);
+      return ofFirst.ok ? ofOthers : ofFirst;
     },
     release,
   };

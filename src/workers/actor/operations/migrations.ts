@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import { internalFailure, type Outcome, succeed } from "../../../protocol/storage/failures.js";
 import {
   type DatasetName,
   datasetOf,
@@ -35,9 +35,7 @@ export function migrationOperations(
   const forEver = new AbortController().signal;
 
   async function pullSnapshot(move: Moving, tag: string): Promise<Outcome<PulledVolume>> {
-    const { target, peer, source, force, caller } = move;
-    const asked = { target, peer, source: `${source}@${tag}`, force };
-    return pull(caller === undefined ? asked : { ...asked, caller });
+    return pull({ ...move, source: `${move.source}@${tag}` });
   }
 
   /** The snapshots that earlier rounds have left in the copy. */
@@ -116,7 +114,7 @@ export function migrationOperations(
       const [last] = Array.isArray(fenced.value.snapshots) ? fenced.value.snapshots : [];
       const id = String(Object(last).id);
       const tag = id.slice(id.indexOf("@") + 1);
-      const pulled = await pullSnapshot(move, tag);
+      const pulled = await pullSnapshot({ ...move, guestWaits: true }, tag);
       if (!pulled.ok) return pulled;
       const { target } = move;
       const opened = await locks.with([{ name: target, mode: "one" }], () =>
@@ -124,7 +122,10 @@ export function migrationOperations(
       );
       if (!opened.ok) return opened;
       await awaitDevice(context, target);
-      await dropHere(await earlierRounds(target, tag));
+      // The guest may start.
+      void earlierRounds(target, tag)
+        .then(dropHere)
+        .catch((error) => warn(target, internalFailure(error)));
       return pulled;
     },
   };

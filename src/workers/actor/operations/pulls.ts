@@ -1,5 +1,12 @@
 import { createHash } from "node:crypto";
-import { fail, failed, type Outcome, succeed, tellAbout } from "../../../protocol/storage/failures.js";
+import {
+  fail,
+  failed,
+  internalFailure,
+  type Outcome,
+  succeed,
+  tellAbout,
+} from "../../../protocol/storage/failures.js";
 import { snapshotNameOf } from "../../../protocol/storage/names.js";
 import type { Ask, OperationHandlers } from "../../../protocol/storage/operations.js";
 import type { NodeSettings } from "../../../protocol/storage/pool-settings.js";
@@ -51,10 +58,13 @@ export function pullOperations(
   ): Promise<Outcome<Omit<PulledVolume, "volume" | "snapshot">>> {
     let received = 0;
     let wasFull = false;
+    let last: SourcePlan | undefined;
     for (let streams = 0; streams <= MOST_STREAMS; streams++) {
       const found = await findIncoming(context, ask.target);
       if (!found.ok) return found;
-      const planned = await planAtPeer(context, peer, ask.source, found.value, cancelled);
+      const planned = hasNamed(ask.source, found.value, last)
+        ? succeed({ ...last, isThere: true })
+        : await planAtPeer(context, peer, ask.source, found.value, cancelled);
       if (!planned.ok) return planned;
       if (planned.value === "token is of no use") {
         log.info("what a broken receive has left is given up: its source has changed", {
@@ -73,9 +83,19 @@ export function pullOperations(
       if (!step.ok && step.failure.code === "stream.invalid" && (await hasMoved(found.value, plan))) continue;
       if (!step.ok) return step;
       received += step.value;
+      last = plan;
       wasFull ||= plan.base === undefined;
     }
     return fail("dataset.busy", `${ask.source} of ${peer.name} gets new snapshots faster than they come`);
+  }
+
+  /** Whether a copy has the snapshot that was asked for by its name, so that its source need not be asked again. */
+  function hasNamed(
+    source: string,
+    { token, snapshots }: IncomingVolume,
+    last: SourcePlan | undefined,
+  ): last is SourcePlan {
+    return source.includes("@") && token === undefined && snapshots.some(({ guid }) => guid === last?.guid);
   }
 
   /**
@@ -116,21 +136,33 @@ export function pullOperations(
 
   /** Gives a copy that has all its own name. Only then the source may forget what came before. */
   async function finish(
-    { target, source }: Ask<"PullVolume">,
+    ask: Ask<"PullVolume">,
     peer: Peer,
     incoming: IncomingVolume,
-    { guid, id }: SourcePlan,
+    plan: SourcePlan,
     cancelled: AbortSignal,
   ): Promise<Outcome<null>> {
+    const { target, guestWaits = false } = ask;
     const published = incoming.isPublished ? succeed(null) : await publishIncoming(context, incoming, target);
     if (!published.ok) return published;
-    const prefix = await bookmarkPrefix(target);
-    const kept = await keepSourceBookmark(peer, { source, id, prefix, guid }, cancelled);
-    if (!kept.ok) {
-      // The copy is whole. Without the bookmark its source must keep the snapshot for the next increment.
-      log.warn("the source of a copy could not keep a bookmark for it", { volume: target, ...kept.failure });
-    }
+    const kept = keepBookmark(ask, peer, plan, cancelled);
+    if (!guestWaits) await kept;
     return succeed(null);
+  }
+
+  /** Never rejects, and fails with a warning. */
+  async function keepBookmark(
+    { target, source }: Ask<"PullVolume">,
+    peer: Peer,
+    { guid, id }: SourcePlan,
+    cancelled: AbortSignal,
+  ): Promise<void> {
+    const kept = await bookmarkPrefix(target)
+      .then((prefix) => keepSourceBookmark(peer, { source, id, prefix, guid }, cancelled))
+      .catch(internalFailure);
+    // The copy is whole. Without the bookmark its source must keep the snapshot for the next increment.
+    if (!kept.ok)
+      log.warn("the source of a copy could not keep a bookmark for it", { volume: target, ...kept.failure });
   }
 
   async function pull(ask: Ask<"PullVolume">, cancelled: AbortSignal): Promise<Outcome<PulledVolume>> {

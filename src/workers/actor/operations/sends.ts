@@ -77,14 +77,13 @@ export function sendOperations(context: ActorContext, holds: Holds): SendOperati
 
   /** Fails: dataset.not_found, dataset.wrong_type, and as findBase does. */
   async function findParts(name: SnapshotName, terms: SendTerms = {}): Promise<Outcome<SendParts>> {
-    const found = await zfs.find(name);
+    const [found, base] = await Promise.all([zfs.find(name), findBase(name, terms)]);
     if (!found.ok) return found;
     if (found.value === undefined) return failed.notFound;
     // Only snapshots of volumes have a size.
     if (zfs.driver === "embedded" && found.value.volsize === 0n) {
       return fail("dataset.wrong_type", `can't send ${name}: the embedded driver sends volumes only`);
     }
-    const base = await findBase(name, terms);
     if (!base.ok) return base;
     const to = { name, guid: found.value.guid };
     if (terms.resume === undefined) return succeed({ to, base: base.value, token: undefined });
@@ -111,14 +110,11 @@ export function sendOperations(context: ActorContext, holds: Holds): SendOperati
         const estimatedBytes = wantsEstimate ? await estimate(parts.value, terms) : undefined;
         // Nothing comes after the holds that could fail: main releases them, by its ticket.
         const command = zfs.sendCommand(name, terms);
-        const tag = await holds.acquire(to);
-        if (!tag.ok) return tag;
-        const ticket: SendTicket = { name, tag: tag.value, command, estimatedBytes };
-        if (!terms) return succeed(ticket);
-        const beside = await holds.acquireBeside(ticket, base?.needs ?? []);
-        return beside.ok
-          ? succeed({ ...ticket, baseHolds: beside.value, kind: kindOf(terms, base) })
-          : beside;
+        const held = await holds.acquire(to, terms && base?.needs);
+        if (!held.ok) return held;
+        const [{ tag } = { tag: "" }, ...baseHolds] = held.value;
+        const ticket: SendTicket = { name, tag, command, estimatedBytes };
+        return succeed(terms ? { ...ticket, baseHolds, kind: kindOf(terms, base) } : ticket);
       }),
 
     async DescribeSend({ name, terms }) {

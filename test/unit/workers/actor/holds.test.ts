@@ -81,7 +81,7 @@ describe("a download", () => {
     const before = createHolds({ zfs, records, log, runId: "r" }, [], () => {});
     const held = { name, guid: "1" };
     const taken = [await before.acquire(held), await before.acquire(held)];
-    const [tag = ""] = taken.map((each) => (each.ok ? each.value : ""));
+    const [tag = ""] = taken.map((each) => (each.ok ? (each.value[0]?.tag ?? "") : ""));
     expect(before.list()).toEqual([{ name, tag, users: 2 }]);
     const after = createHolds({ zfs, records, log, runId: "r" }, [tag, tag], () => {});
     expect(after.list()).toEqual([{ tag, users: 2 }]);
@@ -101,6 +101,30 @@ describe("a download", () => {
     zfs.intercept = () => undefined;
     expect((await handlers.OpenSend({ name })).ok).toBe(true);
   });
+
+  test.each(["i@s", "i@base", "i@other"] as const)(
+    "none is left when that of %s is refused",
+    async (refused) => {
+      const { zfs, records } = start("i");
+      const { log } = createMemoryActor(zfs, records, noFetch);
+      const holds = createHolds({ zfs, records, log, runId: "r" }, [], () => {});
+      const names = ["i@s", "i@base", "i@other"].map((tail) => snapshot(`tank/images/${tail}`));
+      const [to, ...beside] = names.map((each, at) => ({ name: each, guid: String(at) }));
+      if (!to) throw new Error("no snapshot");
+      for (const each of names) await zfs.snapshot(each, false);
+      const whole = await holds.acquire(to, beside);
+      expect(whole.ok && whole.value.map((each) => each.name)).toEqual(names);
+      expect(names.map((each) => zfs.holdsOf(each).length)).toEqual([1, 1, 1]);
+      for (const each of whole.ok ? whole.value : []) await holds.release(each.name, each.tag);
+      zfs.intercept = (call, ...words) =>
+        call === "hold" && words.some((word) => String(word).endsWith(refused))
+          ? fail("dataset.busy", "busy")
+          : undefined;
+      expect(await holds.acquire(to, beside)).toMatchObject({ failure: { code: "dataset.busy" } });
+      expect(names.flatMap((each) => zfs.holdsOf(each))).toEqual([]);
+      expect([await records.holds(), holds.list()]).toEqual([[], []]);
+    },
+  );
 
   test("that nobody can be told of once it runs is checked before its hold, and no other is", async () => {
     const { handlers, zfs, records } = start("i");
