@@ -258,13 +258,13 @@ test.each(["dead", "silent"])(
 );
 
 test("nothing of it is loaded where it is off: no other file imports it but when it is called for", () => {
-  const dist = fileURLToPath(new URL("../../compiled/", import.meta.url));
-  const files = readdirSync(dist, { recursive: true, encoding: "utf8" }).filter((path) =>
+  const compiled = fileURLToPath(new URL("../../compiled/", import.meta.url));
+  const files = readdirSync(compiled, { recursive: true, encoding: "utf8" }).filter((path) =>
     path.endsWith(".js"),
   );
   const own = /(?:^|\/)(?:tracing\/\S+|actor-spans|work-spans|span-batches)\.js$/;
   const importing = files.filter((path) => {
-    const imported = readFileSync(join(dist, path), "utf8").matchAll(/^(?:import|export) .*"(\S+)";$/gm);
+    const imported = readFileSync(join(compiled, path), "utf8").matchAll(/^(?:import|export) .*"(\S+)";$/gm);
     return !own.test(path) && [...imported].some(([, from = ""]) => own.test(from));
   });
   expect([files.filter((path) => own.test(path)).length, importing]).toEqual([8, []]);

@@ -1,5 +1,5 @@
 // Both ways to a pool, inside the VM, by the driver alone:
-//   node test/openzfs/library.mjs POOL DIST
+//   node test/openzfs/library.mjs POOL COMPILED
 // The same questions and changes go to a driver that calls libzfs_core and to one that runs commands. Their
 // answers must be equal. Prints a line for each step and "library: complete" at the end; exits
 // 1 on the first surprise.
@@ -8,13 +8,13 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-const [pool = "", dist = ""] = process.argv.slice(2);
+const [pool = "", compiled = ""] = process.argv.slice(2);
 const MIB = 1024 * 1024;
 const step = (/** @type {string} */ text) =>
   console.log(`library: ${text} (${Math.round(performance.now() / 100) / 10} s)`);
 
 /** @param {string} path */
-const load = (path) => import(pathToFileURL(join(dist, path)).href);
+const load = (path) => import(pathToFileURL(join(compiled, path)).href);
 /** @type {typeof import("../../src/workers/drivers/openzfs/openzfs-driver.js")} */
 const { openOpenZfs } = await load("workers/drivers/openzfs/openzfs-driver.js");
 /** @type {typeof import("../../src/workers/processes/runner-link.js")} */
@@ -41,7 +41,7 @@ const log = { debug: note, info: note, warn: note, error: note };
 /** A driver as the actor opens it, and the names of the calls that it made. @param {"auto" | "off"} library */
 async function open(library) {
   const runner = startRunner({
-    script: join(dist, "workers/runner.js"),
+    script: join(compiled, "workers/runner.js"),
     children: createChildTable(createChildMemory()),
     log,
     silentMs: 60_000,

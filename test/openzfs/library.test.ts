@@ -1,14 +1,12 @@
 import { spawnSync } from "node:child_process";
-import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { CLI } from "../support/daemon.js";
 import { createPool, destroyPool, linkLibraries, type Vm } from "../support/vm.js";
 
 const vm = inject("vm");
 const POOL = "library";
 const SCRIPT = fileURLToPath(new URL("./library.mjs", import.meta.url));
-const DIST = join(dirname(CLI), "..");
+const COMPILED = fileURLToPath(new URL("../../compiled", import.meta.url));
 
 describe.skipIf("skip" in vm)("the way by libzfs_core, inside the VM", () => {
   const running = vm as Vm;
@@ -24,11 +22,15 @@ describe.skipIf("skip" in vm)("the way by libzfs_core, inside the VM", () => {
   test("gives the answers, failures and properties that the commands give", (context) => {
     if (process.env.LIBRARY_WAY === "elsewhere") context.skip("another part of the check runs it");
     if (missing !== undefined) context.skip(missing);
-    const { status, stdout, stderr } = spawnSync(running.exec, ["-H", process.execPath, SCRIPT, POOL, DIST], {
-      env: { ...process.env, OPENZFS_VM_RUN: running.run },
-      input: "",
-      encoding: "utf8",
-    });
+    const { status, stdout, stderr } = spawnSync(
+      running.exec,
+      ["-H", process.execPath, SCRIPT, POOL, COMPILED],
+      {
+        env: { ...process.env, OPENZFS_VM_RUN: running.run },
+        input: "",
+        encoding: "utf8",
+      },
+    );
     expect(stderr + stdout).toContain("library: complete");
     expect(status).toBe(0);
   }, 1_200_000);

@@ -4,17 +4,17 @@ import { readFileSync } from "node:fs";
 import { createServer, type RequestListener } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo, Server } from "node:net";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { getReply, type Reply } from "../../../../src/workers/streams/http-get.js";
 import { createTestCa, type TestCa } from "../../../support/certificates.js";
-import { CLI } from "../../../support/daemon.js";
 import { until } from "../../../support/until.js";
 
 const BODY = randomBytes(24 * 1024 * 1024);
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 const OF_BODY = sha256(BODY);
-const SCRIPT = join(dirname(CLI), "../workers/streams/http-get.js");
+const SCRIPT = fileURLToPath(new URL("../../../../compiled/workers/streams/http-get.js", import.meta.url));
 
 /** Sends BODY in pieces of all sizes. Its path says how: /plain with a length, /coded in chunks. */
 const respond: RequestListener = (request, response) => {
