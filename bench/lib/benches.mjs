@@ -79,6 +79,10 @@ export const BENCHES = [
     question: "For how long does a guest stand still whose disk moves to another node?",
   },
   {
+    name: "backups",
+    question: "How fast is a backup, and a restore, compared with the store's own client in a pipe?",
+  },
+  {
     name: "scale",
     question: "Does a look-up slow down when the pool holds many snapshots?",
   },
