@@ -285,7 +285,7 @@ export function methodsOf(call: Call) {
       call("RequestImage", params, options),
     /** Deletes an image, its snapshots and its volume. With `whenInUse` an image that has clones is gone for all methods at once, and its id is free for another. Its volume gets a name that no request can have, and goes with the last of the clones. */
     deleteImage: (params: DeleteImageParams, options?: CallOptions) => call("DeleteImage", params, options),
-    /** Deletes the images of a pool that nothing is cloned from and that were not used for long. At least one limit must be given; with both, both must hold. An image is used when it is requested, also where it is there, or cloned; after a restart of the daemon its last use counts as up to an hour later than it was. Images that have clones, are held, open or sent are kept. Those that are answered are deleted, or of a dry run would be. */
+    /** Deletes the images of a pool that nothing is cloned from and that were not used for long. At least one limit must be given; with both, both must hold. An image is used when it is requested, also where it is there, or cloned; after a restart of the daemon its last use counts as up to an hour later than it was. Images that have clones, are held, open or sent are kept, and so are those that others build on, also where these go. Those that are answered are deleted, or of a dry run would be. */
     pruneImages: (params: PruneImagesParams = {}, options?: CallOptions) =>
       call("PruneImages", params, options),
     /** Makes a volume of an image, and the parents that it lacks. A volume of this name that is a clone of the image is a success. */

@@ -38,6 +38,8 @@ export interface RequestImageParams {
   readonly digest?: string | undefined;
   /** How many bytes must be transferred; 0 or none for any number. Not looked at where the pool has the image. In bytes. */
   readonly size?: number | undefined;
+  /** Of a layered image, an incremental stream: the image of the same pool that it builds on, as `ID`, or `ID@SNAPSHOT` where that is not the snapshot that is cloned. It shares the data of that one. Not looked at where the pool has the image. */
+  readonly origin?: string | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
   /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */

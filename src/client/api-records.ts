@@ -14,6 +14,8 @@ export interface Image {
   readonly size: number;
   /** `pending` while it is fetched, or waits for that; `trash` only where ListImages was asked for that. */
   readonly status: "pending" | "complete" | "trash";
+  /** Of a layered image: the snapshot of another that it builds on. Not there where that other is in the trash. */
+  readonly origin?: string | undefined;
 }
 
 /** A volume. Only SetVolume and GetVolumeProperties answer with its properties. */

@@ -282,6 +282,11 @@ describe.skipIf(!program)(`the page of the daemon${skipped}`, () => {
     await page.getByRole("button", { name: "Request it" }).click();
     await page.getByRole("log").getByText("not done").waitFor();
     expect(await page.getByRole("log").textContent()).toContain("a/b");
+    await page.getByRole("button", { name: "Request an image" }).click();
+    await page.getByLabel("Image", { exact: true }).fill("layered");
+    await page.getByLabel("Origin", { exact: true }).fill("silver");
+    await page.getByRole("button", { name: "Request it" }).click();
+    await page.getByRole("log").getByText("there is no image silver").waitFor();
     await context.close();
   });
 

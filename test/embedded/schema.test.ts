@@ -159,6 +159,8 @@ const CALLS: readonly (readonly [string, Params])[] = [
   ["DeleteDataset", { id: "guests/a" }],
   ["DeleteImage", { id: "golden" }],
   ["RequestImage", { id: "absent" }],
+  ["RequestImage", { id: "layered", origin: "absent" }],
+  ["RequestImage", { id: "layered", origin: "layered" }],
   ["RequestImage", { id: "golden", source: "http://example.invalid/x" }],
   ["GetPool", {}],
   ["GetPool", { id: "tank" }],

@@ -190,11 +190,13 @@ export function createMemoryActor(
     timeouts: { dnsMs: 1 },
   };
   const unreleased: HoldRecord[] = [];
+  const releaseLater = (hold: HoldRecord) => void unreleased.push(hold);
+  const holds = createHolds(context, [], releaseLater);
   const pulls = createFetchQueue<PulledVolume>(2, 2);
   const sources = new Map<string, string>();
   const pulling = pullOperations(context, pulls, { peers }, sources);
   const destroyingIn = (within: ActorContext) => ({
-    ...imageOperations(within, fetches, service),
+    ...imageOperations(within, fetches, service, { holds, releaseLater }),
     ...imagePruning(within),
     ...volumeOperations(within),
     ...bookmarkOperations(within),
@@ -205,8 +207,7 @@ export function createMemoryActor(
       createSpaceReservations(() => zfs.space(childOf(POOL, "guests"))),
     ),
   });
-  const releaseLater = (hold: HoldRecord) => void unreleased.push(hold);
-  const sends = sendOperations(context, createHolds(context, [], releaseLater));
+  const sends = sendOperations(context, holds);
   const turns = createFetchQueue<null>(2, 2);
   const backups = { profiles: { store: PROFILE }, turns, sends, releaseLater, running: new Set<string>() };
   const handlers: OperationHandlers = {

@@ -550,7 +550,10 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     checkSend: (name) => call("checkSend", name, () => succeed(null)),
     estimateSend: async () => 4096,
     sendCommand: (name, { from } = {}) => ["send", ...(from === undefined ? [] : ["-i", from]), name],
-    receiveCommand: (target, marks) => ["receive", target, JSON.stringify(marks)],
+    receiveCommand: (target, marks, { origin } = {}) => [
+      ...["receive", target, JSON.stringify(marks)],
+      ...(origin === undefined ? [] : [origin]),
+    ],
     receiveToken: async () => succeed(undefined),
     abandonReceive: async () => succeed(null),
     finishReceive: async () => succeed(null),

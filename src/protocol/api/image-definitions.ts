@@ -14,6 +14,10 @@ const golden = {
   size: 10240,
   status: "complete",
 };
+const web = {
+  ...{ id: "web", type: "kvm", volume: "tank/images/web", snapshot: "tank/images/web@v2" },
+  ...{ size: 10240, status: "complete", origin: "tank/images/golden@v1" },
+};
 
 export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
   ListImages: {
@@ -84,6 +88,11 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
           "bytes",
         ),
       ),
+      origin: optional(
+        text(
+          "Of a layered image, an incremental stream: the image of the same pool that it builds on, as `ID`, or `ID@SNAPSHOT` where that is not the snapshot that is cloned. It shares the data of that one. Not looked at where the pool has the image.",
+        ),
+      ),
       pool,
       ...termsParams,
     },
@@ -94,10 +103,13 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
     failures: {
       "request.missing_field": "`need id`",
       "request.invalid":
-        "`type` or `source` is too long, or has a control character; `sources` are too many, or beside a `source`; `digest` or `size` is none",
-      "name.invalid": "the id is no component of a name, or too long for the pool",
+        "`type` or `source` is too long, or has a control character; `sources` are too many, or beside a `source`; `digest` or `size` is none; `origin` names no other image of the pool",
+      "name.invalid": "the id is no component of a name, or too long for the pool; `origin` is no name",
+      "image.not_found": "`origin: there is no image …`",
+      "dataset.not_found": "`origin: there is no …`, of its snapshot",
+      "dataset.busy": "the image that `origin` names is being fetched",
       "dataset.exists":
-        "a dataset of this name is no image; `… is being fetched with another digest`, or size",
+        "a dataset of this name is no image; `… is being fetched with another digest`, size or origin",
       "pool.no_space": "`no space left on device`",
       "image.source_refused": "the host of the URL, or of a redirect, is not allowed",
       "image.source_not_found": "`unexpected http response code: …`, 404 or 410",
@@ -106,7 +118,8 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
       "image.unreachable": "nobody answers there",
       "image.cut_short": "the connection ended before the image did",
       "image.source_changed": "the fetch broke, and the service has another image now",
-      "image.bad_stream": "what came is no stream of a volume with a snapshot",
+      "image.bad_stream":
+        "what came is no stream of a volume with a snapshot; or builds on one that is not `origin`, or on none",
       "image.digest_mismatch":
         "what came is not what `digest` and `size` say, or what the service has announced",
       "job.cancelled": "`cancelled by a client`",
@@ -114,7 +127,14 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
       "service.overloaded": "`resource temporarily unavailable`: too many fetches wait",
     },
     since: "0.1.0",
-    examples: [{ name: "by its id", params: { id: "golden", type: "kvm" }, result: { images: [golden] } }],
+    examples: [
+      { name: "by its id", params: { id: "golden", type: "kvm" }, result: { images: [golden] } },
+      {
+        name: "on another",
+        params: { id: "web", type: "kvm", origin: "golden" },
+        result: { images: [web] },
+      },
+    ],
   },
   DeleteImage: {
     summary: "Deletes an image, its snapshots and its volume",
@@ -136,8 +156,9 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
     failures: {
       "image.not_found": "`not found`",
       "dataset.busy": "it is being fetched, or in use",
-      "dataset.has_clones": "disks are cloned from it: they are named",
-      "snapshot.held": "a download of its snapshot runs, or somebody else holds it",
+      "dataset.has_clones": "disks are cloned from it, or images build on it: they are named",
+      "snapshot.held":
+        "a download of its snapshot runs, an image that builds on it is fetched, or somebody else holds it",
       "request.invalid": "`whenInUse` is neither `refuse` nor `trash`",
     },
     since: "0.1.0",
@@ -146,7 +167,7 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
   PruneImages: {
     summary: "Deletes the images of a pool that nothing is cloned from and that were not used for long",
     description:
-      "At least one limit must be given; with both, both must hold. An image is used when it is requested, also where it is there, or cloned; after a restart of the daemon its last use counts as up to an hour later than it was. Images that have clones, are held, open or sent are kept. Those that are answered are deleted, or of a dry run would be.",
+      "At least one limit must be given; with both, both must hold. An image is used when it is requested, also where it is there, or cloned; after a restart of the daemon its last use counts as up to an hour later than it was. Images that have clones, are held, open or sent are kept, and so are those that others build on, also where these go. Those that are answered are deleted, or of a dry run would be.",
     params: {
       olderThanSeconds: optional(count("Only images that came into the pool so long ago.", "s")),
       unusedForSeconds: optional(count("Only images that were used last so long ago.", "s")),

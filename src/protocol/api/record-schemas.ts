@@ -77,8 +77,11 @@ export const RECORDS: Readonly<Record<string, JsonSchema>> = {
         ["pending", "complete", "trash"],
         "`pending` while it is fetched, or waits for that; `trash` only where ListImages was asked for that.",
       ),
+      origin: text(
+        "Of a layered image: the snapshot of another that it builds on. Not there where that other is in the trash.",
+      ),
     },
-    ["volume", "snapshot"],
+    ["volume", "snapshot", "origin"],
     "An image: a volume whose snapshot is cloned for disks.",
   ),
   Volume: object(

@@ -1,7 +1,8 @@
 import type { BackupOperations } from "./backup-operations.js";
 import type { FailedOutcome, Failure, Outcome } from "./failures.js";
 import type { ImageHosts } from "./image-hosts.js";
-import type { BookmarkName, ComponentId, DatasetName, PoolName, SnapshotName } from "./names.js";
+import type { ImageExpectation, ImageRequest } from "./image-request.js";
+import type { BookmarkName, DatasetName, PoolName, SnapshotName } from "./names.js";
 import type { Page } from "./page.js";
 import type {
   BookmarkRecord,
@@ -28,17 +29,7 @@ export interface Operations extends BackupOperations {
   ListImages: { ask: { type: string; trash?: true } & Page; answer: readonly ImageRecord[] };
   GetImage: { ask: { id: string }; answer: ImageRecord };
   /** `caller`: for CallerLeft; without it the call waits whatever becomes of its client. */
-  RequestImage: {
-    ask: {
-      id: ComponentId;
-      type: string;
-      source: string;
-      /** Instead of `source`: several, in the order in which they are tried. */
-      sources?: readonly string[];
-      caller?: number;
-    } & ImageExpectation;
-    answer: ImageRecord;
-  };
+  RequestImage: { ask: ImageRequest & { caller?: number }; answer: ImageRecord };
   /** `whenInUse`: one with clones goes into the trash. Without it that is refused. */
   DeleteImage: { ask: { id: string; whenInUse?: "trash" }; answer: ImageRecord };
   /**
@@ -194,14 +185,6 @@ export interface DryRunAnswer<K extends DestroyingName = DestroyingName> {
   readonly destroys: readonly DoomedRecord[];
 }
 
-/** What an image's bytes must be, as they are transferred, gzipped or not. What is left out is not asked for. */
-export interface ImageExpectation {
-  /** Their SHA-256, in hex. */
-  readonly digest?: string;
-  /** How many there are. */
-  readonly size?: number;
-}
-
 /** A tag that volumes must have. */
 export interface TagFilter {
   readonly name: string;
@@ -285,6 +268,8 @@ export interface FetchOrder extends ImageSource, ImageExpectation {
 
 /** Kinds of streams that a receiver takes beside full ones. */
 export interface StreamAllowance {
+  /** It must build on this snapshot, which the receiver has: a full one is refused. */
+  readonly origin?: { readonly name: SnapshotName; readonly guid: string };
   /** It builds on a snapshot that the receiver has. */
   readonly increments?: boolean;
   /** It goes on where an earlier one broke. */

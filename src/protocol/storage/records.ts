@@ -8,6 +8,8 @@ export interface CompleteImage {
   readonly type: string;
   readonly volume: DatasetName;
   readonly snapshot: SnapshotName;
+  /** Of a layered image: the snapshot that it is a clone of. Undefined also where that is in the trash. */
+  readonly origin?: SnapshotName;
   readonly size: Bytes;
   readonly status: "complete";
 }

@@ -75,10 +75,22 @@ function datasetIn(header: DataView): string {
   return name.split("@", 1)[0] ?? "";
 }
 
+/** Why a stream that builds on the snapshot with this guid, 0n for none, is refused. */
+function baseProblem(base: bigint, origin: StreamAllowance["origin"]): string | undefined {
+  if (!origin) {
+    if (base === 0n) return undefined;
+    return `it is incremental (zfs send -i) and builds on the snapshot with the guid ${base}: the image that has that must be named as its origin`;
+  }
+  if (base === BigInt(origin.guid)) return undefined;
+  if (base === 0n) return `it is whole and builds on no other: it must be asked for without an origin`;
+  return `it builds on the snapshot with the guid ${base}, and its origin ${origin.name} has the guid ${origin.guid}: another snapshot, or another image, must be named`;
+}
+
 /** Checks each BEGIN of a stream. @returns whether it is the head of a package. Throws StreamFailure. */
 function createBeginCheck({
   increments = false,
   resumed = false,
+  origin,
 }: StreamAllowance): (header: DataView, littleEndian: boolean, offset: number) => boolean {
   let first: string | undefined;
   return (header, littleEndian, offset) => {
@@ -103,9 +115,9 @@ function createBeginCheck({
       throw refuse(`it has ${what}; send one snapshot of one volume, without -R and -I`);
     }
     first = name;
-    if (!increments && header.getBigUint64(PLACE.beginFromGuid, littleEndian) !== 0n) {
-      throw refuse("it is incremental (zfs send -i), an image must be whole");
-    }
+    const base = header.getBigUint64(PLACE.beginFromGuid, littleEndian);
+    const problem = increments ? undefined : baseProblem(base, origin);
+    if (problem !== undefined) throw refuse(problem);
     return false;
   };
 }
@@ -115,7 +127,7 @@ function createBeginCheck({
  * Refused, by StreamFailure, is what must not reach `zfs receive` as an image: a stream that is
  * redacted (OpenZFS 2.3.2 panics on one without its list of redactions), raw, resumed,
  * deduplicated or incremental, of a filesystem, of several snapshots or volumes, and unknown records. `allows`
- * lets resumed and incremental ones pass.
+ * lets resumed and incremental ones pass, or those alone that build on one snapshot.
  * Of a package (zfs send -p, -R) with one snapshot only that snapshot's own stream is passed on: a
  * package's list has properties and holds of whoever made it.
  * What does not begin as a stream at all passes: the receiver refuses it.

@@ -6,8 +6,13 @@ import {
   type Outcome,
   tellAbout,
 } from "../../protocol/storage/failures.js";
-import type { ImageExpectation } from "../../protocol/storage/operations.js";
+import type { ImageExpectation } from "../../protocol/storage/image-request.js";
 import type { CallerLeft } from "../../protocol/threads/actor-contract.js";
+
+/** What a fetch was asked for. `origin`: the name of the snapshot that the image is to build on. */
+export interface FetchTerms extends ImageExpectation {
+  readonly origin?: string;
+}
 
 /** Fetches an image. `cancelled` is aborted once nobody wants it any more. */
 type Fetch<T> = (cancelled: AbortSignal) => Promise<Outcome<T>>;
@@ -18,7 +23,7 @@ export interface FetchQueue<T> {
    * service.overloaded. `caller` is for `leave` and `cancel`; one without a number does neither. Fails
    * at once if the fetch of that id was asked for without what `expected` names: dataset.exists.
    */
-  request(id: string, fetch: Fetch<T>, caller?: number, expected?: ImageExpectation): Promise<Outcome<T>>;
+  request(id: string, fetch: Fetch<T>, caller?: number, expected?: FetchTerms): Promise<Outcome<T>>;
   /**
    * A caller has gone. A fetch that waits for its turn and has no other caller leaves the queue,
    * with service.interrupted. One that runs goes on.
@@ -44,7 +49,7 @@ interface Flight<T> {
   readonly id: string;
   readonly fetch: Fetch<T>;
   /** What it is checked against. */
-  readonly expected: ImageExpectation;
+  readonly expected: FetchTerms;
   readonly outcome: Promise<Outcome<T>>;
   readonly settle: (outcome: Outcome<T> | Promise<Outcome<T>>) => void;
   /** Those that want it and have a number, each with what answers it before the end. */
@@ -54,7 +59,7 @@ interface Flight<T> {
   readonly cancelling: AbortController;
 }
 
-function createFlight<T>(id: string, fetch: Fetch<T>, expected: ImageExpectation): Flight<T> {
+function createFlight<T>(id: string, fetch: Fetch<T>, expected: FetchTerms): Flight<T> {
   let settle: Flight<T>["settle"] = () => {};
   const outcome = new Promise<Outcome<T>>((resolve) => {
     settle = resolve;
@@ -66,11 +71,12 @@ function createFlight<T>(id: string, fetch: Fetch<T>, expected: ImageExpectation
 /** Why whoever expects `wanted` can't share a flight: what it brings was not checked against that. */
 function refusalOf(
   { id, expected }: Pick<Flight<unknown>, "id" | "expected">,
-  wanted: ImageExpectation,
+  wanted: FetchTerms,
 ): FailedOutcome | undefined {
-  for (const field of ["digest", "size"] as const) {
+  for (const field of ["digest", "size", "origin"] as const) {
     if (wanted[field] === undefined || wanted[field] === expected[field]) continue;
-    const had = expected[field] === undefined ? `without a ${field}` : `with another ${field}`;
+    const article = field === "origin" ? "an" : "a";
+    const had = expected[field] === undefined ? `without ${article} ${field}` : `with another ${field}`;
     return tellAbout(fail("dataset.exists", `image ${id} is being fetched ${had}`), {
       ...{ object: `image ${id}`, field, wanted: String(wanted[field]) },
       found: expected[field] === undefined ? undefined : String(expected[field]),

@@ -204,8 +204,9 @@ function createHandlers(
   ): OperationHandlers => {
     const used = { ...unfenced, locks: fencedLocks(unfenced.locks, fences) };
     const pulling = pullOperations(used, pullQueue, node, sources);
+    const tracked = track(holds, "holds");
     const destroyingIn = (within: ActorContext) => ({
-      ...imageOperations(within, queue, node),
+      ...imageOperations(within, queue, node, { holds: tracked, releaseLater }),
       ...imagePruning(within),
       ...volumeOperations(within),
       ...snapshotOperations(within),
@@ -213,7 +214,7 @@ function createHandlers(
       // What leaves a volume as it is.
       ...bookmarkOperations({ ...within, locks: unfenced.locks }),
     });
-    const sends = sendOperations(unfenced, track(holds, "holds"));
+    const sends = sendOperations(unfenced, tracked);
     const backups = { profiles: node.backups, turns: ofTurns, sends, releaseLater, running };
     return {
       ...destroyingIn(used),

@@ -65,7 +65,7 @@ export async function receiveFromPeer(
     ...(peer.ca !== undefined && { ca: peer.ca }),
     isOnce: true,
     target: into,
-    command: zfs.receiveCommand(into, { "imagestore:fetch": runId }, true),
+    command: zfs.receiveCommand(into, { "imagestore:fetch": runId }, { isResumable: true }),
     allows: { increments: plan.base !== undefined, resumed: plan.token !== undefined },
   };
   const fetched = await fetch(order, cancelled);

@@ -13,6 +13,7 @@ import type { ActorLog } from "../../protocol/threads/actor-log.js";
 import { HOLD_PREFIX, type MarkedVolume, type Zfs } from "../drivers/driver.js";
 import { isCopySnapshot } from "./operations/copy-snapshots.js";
 import { trashNameOf } from "./operations/image-trash.js";
+import { originIn } from "./operations/present-images.js";
 import { readOriginalImages } from "./original-database.js";
 import { isOurPartial } from "./partial-receive.js";
 import type { HoldRecord, Records } from "./record-file.js";
@@ -102,14 +103,20 @@ async function removeTrash(
   listed: readonly MarkedVolume[],
 ): Promise<string[]> {
   const removed: string[] = [];
-  for (const info of listed) {
-    const volume = trashNameOf(info, pool);
-    if (volume === undefined) continue;
-    const destroyed = await zfs.destroy(volume, true);
-    if (destroyed.ok) removed.push(volume);
-    else trash.add(volume);
-    if (!destroyed.ok) log.debug("an image stays in the trash", { volume, ...destroyed.failure });
+  let left = listed.flatMap((info) => trashNameOf(info, pool) ?? []);
+  // What a layered image builds on can go when that has gone.
+  for (let before = left.length + 1; left.length > 0 && left.length < before; ) {
+    before = left.length;
+    const stay: DatasetName[] = [];
+    for (const volume of left) {
+      const destroyed = await zfs.destroy(volume, true);
+      if (destroyed.ok) removed.push(volume);
+      else stay.push(volume);
+      if (!destroyed.ok) log.debug("an image stays in the trash", { volume, ...destroyed.failure });
+    }
+    left = stay;
   }
+  for (const volume of left) trash.add(volume);
   return removed;
 }
 
@@ -156,16 +163,17 @@ async function dropRecordsWithoutSnapshot({ zfs, records }: ReconcileOptions): P
   return succeed(dropped);
 }
 
-/** Records complete images that have no record. @returns their ids. */
+/** Records complete images that have no record, and what they build on: the file of the records has no origins. @returns the ids of those that had no record. */
 async function adoptImages(
   { pool, records }: ReconcileOptions,
   listed: readonly MarkedVolume[],
 ): Promise<string[]> {
   const adopted: string[] = [];
   for (const image of completeImages(listed, childOf(pool, "images"))) {
-    if (records.images.has(image.id)) continue;
-    await records.putImage(image);
-    adopted.push(image.id);
+    const known = records.images.get(image.id);
+    if (known && image.origin === undefined) continue;
+    await records.putImage(known ? { ...known, ...originIn(image) } : image);
+    if (!known) adopted.push(image.id);
   }
   return adopted;
 }
@@ -199,6 +207,7 @@ function completeImages(listed: readonly MarkedVolume[], imagesRoot: DatasetName
       volume: childOf(imagesRoot, id),
       snapshot: snapshot.name,
       size: snapshot.volsize,
+      ...originIn(info),
       status: "complete",
     });
   }

@@ -17,7 +17,7 @@ type ReadName = Exclude<OperationName, ChangeName | "DryRun">;
 const READ: Steps = { commands: 2 };
 
 const STEPS: Readonly<Record<Exclude<WorkName, ReadName>, Steps>> = {
-  RequestImage: { commands: 8, destroys: 1 },
+  RequestImage: { commands: 16, destroys: 2 },
   PullVolume: { commands: 40, destroys: 2 },
   MigrateVolume: { commands: 400, destroys: 20 },
   FinishMigration: { commands: 60, destroys: 4 },

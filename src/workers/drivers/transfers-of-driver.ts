@@ -30,6 +30,13 @@ export interface ResumeToken {
   readonly sends: Outcome<{ readonly name: string; readonly estimatedBytes: number | undefined }>;
 }
 
+export interface ReceiveTerms {
+  /** What has come of a stream that breaks is kept where the driver can, see `receiveToken`. */
+  readonly isResumable?: boolean;
+  /** `target` becomes a clone of this snapshot, on which the stream must build. */
+  readonly origin?: SnapshotName | undefined;
+}
+
 /** The part of a driver that has to do with streams. */
 export interface ZfsTransfers {
   /** What an incremental stream of `name` builds on. Undefined: there is no such snapshot or bookmark. */
@@ -59,13 +66,12 @@ export interface ZfsTransfers {
   sendCommand(name: SnapshotName, terms?: SendTerms): readonly string[];
   /**
    * The argv of a command that creates `target` from the stream on its stdin, with `marks` as user properties, or
-   * adds an increment to it. `isResumable`: what has come of a stream that breaks is kept where the driver can,
-   * see `receiveToken`.
+   * adds an increment to it.
    */
   receiveCommand(
     target: DatasetName,
     marks: Readonly<Record<string, string>>,
-    isResumable?: boolean,
+    terms?: ReceiveTerms,
   ): readonly string[];
   /** Of a receive into `target` that broke, and that a stream of its token goes on with. Undefined: there is none. */
   receiveToken(target: DatasetName): Promise<Outcome<string | undefined>>;

@@ -10,10 +10,12 @@ export function RequestImageDialog() {
   const [id, setId] = useState("");
   const [type, setType] = useState("");
   const [source, setSource] = useState("");
+  const [origin, setOrigin] = useState("");
 
   function request(): boolean {
     const words = { busy: `Requesting the image ${id}`, done: `The image ${id} is there` };
-    const params = { pool: pool.value, id: id.trim(), type: type.trim(), source: source.trim() };
+    const from = { source: source.trim(), origin: origin.trim() };
+    const params = { pool: pool.value, id: id.trim(), type: type.trim(), ...from };
     // It takes as long as the image: the dialog does not wait for it.
     void actions.changeAsJob("RequestImage", params, words);
     return true;
@@ -30,6 +32,13 @@ export function RequestImageDialog() {
         onInput={setSource}
         placeholder="http://images.example/debian-13.zfs"
         hint="Another address, where imageSources allows its host; may be empty."
+      />
+      <Field
+        label="Origin"
+        value={origin}
+        onInput={setOrigin}
+        placeholder="debian-13"
+        hint="Of a layered image: the one that it builds on; else empty."
       />
     </Dialog>
   );

@@ -128,7 +128,10 @@ function ImageRow({ image, isOpen, onToggle }: ImageRowProps) {
       <td>
         <Chip tone={isComplete ? "good" : "info"}>{image.status}</Chip>
       </td>
-      <td class="dataset">{image.snapshot}</td>
+      <td class="dataset">
+        {image.snapshot}
+        {image.origin && <div>on {image.origin}</div>}
+      </td>
       <td class="actions">
         {isComplete && session.can("operate") && (
           <Button

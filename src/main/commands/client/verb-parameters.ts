@@ -56,5 +56,6 @@ export const imageRequest: readonly Parameter[] = [
   },
   text("digest", "--digest <sha256>", "of its bytes as they are transferred: else it is refused"),
   { ...text("size", "--size <bytes>", "how many bytes must be transferred"), parse: parseByteCount },
+  text("origin", "--origin <image>", "of a layered image: the one that it builds on, or IMAGE@SNAPSHOT"),
 ];
 export const job = text("id", "<job>", "the job's id");

@@ -1,6 +1,7 @@
 import { fail, failed, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
-import { MAX_NAME_BYTES, parseComponentId } from "../../storage/names.js";
-import type { ImageExpectation, Operation } from "../../storage/operations.js";
+import type { ImageExpectation, RequestedOrigin } from "../../storage/image-request.js";
+import { type ComponentId, MAX_NAME_BYTES, type PoolScope, parseComponentId } from "../../storage/names.js";
+import type { Operation } from "../../storage/operations.js";
 import { makePage } from "../../storage/page.js";
 import type { ImageRecord } from "../../storage/records.js";
 import { mibFromBytes } from "../../storage/units.js";
@@ -11,7 +12,7 @@ import { arrayOf, boolean, string, struct, uint64 } from "../params.js";
 import { dryRunField } from "./dry-run.js";
 import { change, destroying, type Method, method } from "./method.js";
 import { pageFields } from "./paging.js";
-import { explain, inPool, resolveIn } from "./routing.js";
+import { explain, inPool, resolveField, resolveIn } from "./routing.js";
 import { termsFields } from "./terms.js";
 import { encodeOneVolume } from "./volumes.js";
 
@@ -32,6 +33,7 @@ interface ImageRequest {
   readonly sources: readonly string[];
   readonly digest: string;
   readonly size: bigint;
+  readonly origin: string;
 }
 
 const MOST_SOURCES = 16;
@@ -51,8 +53,25 @@ function readExpectation({ digest, size }: ImageRequest): Outcome<ImageExpectati
   });
 }
 
+/** The snapshot that `id` is to build on, by the name that the origin of an image's record has too. */
+function readOrigin(
+  { pools, pool }: PoolScope,
+  id: ComponentId,
+  text: string,
+): Outcome<{ readonly origin?: RequestedOrigin }> {
+  if (text === "") return succeed({});
+  const root = `${pool}/images/`;
+  const named = resolveField({ pools, pool }, "origin", text.includes("/") ? text : `${root}${text}`);
+  if (!named.ok) return named;
+  const { dataset, snapshot } = named.value;
+  const image = parseComponentId(dataset.startsWith(root) ? dataset.slice(root.length) : "");
+  const wanted = `another image of pool ${pool}, as ID or ID@SNAPSHOT`;
+  if (!image.ok || image.value === id) return invalid("origin", wanted);
+  return succeed({ origin: { image: image.value, ...(snapshot !== undefined && { snapshot }) } });
+}
+
 /** Checks a RequestImage. `type` and `source` become properties of the image's volume. */
-function planRequest(request: ImageRequest): Outcome<Operation> {
+function planRequest(scope: PoolScope, request: ImageRequest): Outcome<Operation> {
   const { id, type, source, sources } = request;
   if (id === "") return failed.needImageId;
   const checked = parseComponentId(id);
@@ -76,8 +95,10 @@ function planRequest(request: ImageRequest): Outcome<Operation> {
     );
   const expected = readExpectation(request);
   if (!expected.ok) return expected;
-  const several = sources.length > 0 && { sources };
-  return succeed({ op: "RequestImage", id: checked.value, type, source, ...several, ...expected.value });
+  const origin = readOrigin(scope, checked.value, request.origin);
+  if (!origin.ok) return origin;
+  const asked = { id: checked.value, type, source, ...(sources.length > 0 && { sources }) };
+  return succeed({ op: "RequestImage", ...asked, ...expected.value, ...origin.value });
 }
 
 /** Plans an operation on an image that there may be. A longer text than a name is not carried on. */
@@ -89,7 +110,9 @@ function onKnown(id: string, operation: Operation): Outcome<Operation> {
 function encodeImage(image: ImageRecord): string {
   const volume = image.status === "pending" ? "" : `,"volume":${quote(image.volume)}`;
   const snapshot = image.status === "complete" ? `,"snapshot":${quote(image.snapshot)}` : "";
-  return `{"id":${quote(image.id)},"type":${quote(image.type)}${volume}${snapshot},"size":${mibFromBytes(image.size)},"status":${quote(image.status)}}`;
+  const from = image.status === "complete" ? image.origin : undefined;
+  const origin = from === undefined ? "" : `,"origin":${quote(from)}`;
+  return `{"id":${quote(image.id)},"type":${quote(image.type)}${volume}${snapshot},"size":${mibFromBytes(image.size)},"status":${quote(image.status)}${origin}}`;
 }
 
 /** Keeps the text of each record, because records never change and are often sent again. */
@@ -137,10 +160,13 @@ export function imageMethods(): readonly Method[] {
     }),
     change({
       struct: shape.struct,
-      request: struct({ ...fields, ...termsFields, sources: arrayOf(string), digest: string, size: uint64 }),
+      request: struct({
+        ...{ ...fields, ...termsFields },
+        ...{ sources: arrayOf(string), digest: string, size: uint64, origin: string },
+      }),
       operation: "RequestImage",
       role: "operate",
-      plan: (request, pools) => inPool(pools, request, () => planRequest(request)),
+      plan: (request, pools) => inPool(pools, request, (scope) => planRequest(scope, request)),
       encode: encodeOne,
     }),
     destroying({

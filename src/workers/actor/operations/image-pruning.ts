@@ -1,7 +1,9 @@
 import { failed, type Outcome, succeed } from "../../../protocol/storage/failures.js";
+import { datasetOf } from "../../../protocol/storage/names.js";
 import type { Ask, OperationHandlers } from "../../../protocol/storage/operations.js";
 import type { CompleteImage } from "../../../protocol/storage/records.js";
 import type { ActorContext } from "./context.js";
+import { emptyTrash } from "./image-trash.js";
 
 /** After these an image is kept: it is used, or was destroyed by others. */
 const KEPT: readonly string[] = ["dataset.has_clones", "snapshot.held", "dataset.busy", "image.not_found"];
@@ -45,7 +47,12 @@ export function imagePruning(context: ActorContext): Pick<OperationHandlers, "Pr
       const due = await findDue(ask);
       if (!due.ok) return due;
       const pruned: CompleteImage[] = [];
-      for (const image of [...records.images.values()].filter(due.value)) {
+      const images = [...records.images.values()];
+      // What layered images build on stays, as other origins do, also where those go now: as a dry run says it.
+      const origins = new Set(
+        images.flatMap(({ origin }) => (origin === undefined ? [] : datasetOf(origin))),
+      );
+      for (const image of images.filter((each) => !origins.has(each.volume) && due.value(each))) {
         const outcome = await prune(image, due.value);
         if (outcome.ok) {
           pruned.push(image);
@@ -57,6 +64,7 @@ export function imagePruning(context: ActorContext): Pick<OperationHandlers, "Pr
           return { ok: false, failure: { ...outcome.failure, message: `${message}${gone}` } };
         }
       }
+      if (pruned.length > 0) await emptyTrash(context);
       return succeed(pruned);
     },
   };

@@ -59,9 +59,13 @@ export async function emptyTrash({
   trash,
   log,
 }: Pick<ActorContext, "locks" | "trash" | "log"> & { readonly zfs: Pick<Zfs, "destroy"> }): Promise<void> {
-  await Promise.all(
-    [...trash].map((volume) => locks.with([{ name: volume, mode: "tree" }], () => empty(volume))),
-  );
+  // What a layered image builds on can go when that has gone.
+  for (let before = trash.size + 1; trash.size > 0 && trash.size < before; ) {
+    before = trash.size;
+    await Promise.all(
+      [...trash].map((volume) => locks.with([{ name: volume, mode: "tree" }], () => empty(volume))),
+    );
+  }
 
   async function empty(volume: DatasetName): Promise<void> {
     const destroyed = await zfs.destroy(volume, true);

@@ -8,9 +8,9 @@ import {
   succeed,
 } from "../../../protocol/storage/failures.js";
 import { shownUrl } from "../../../protocol/storage/image-hosts.js";
+import type { ImageExpectation, RequestedOrigin } from "../../../protocol/storage/image-request.js";
 import { getImage, listImages } from "../../../protocol/storage/known-images.js";
 import {
-  type ComponentId,
   childOf,
   type DatasetName,
   MAX_NAME_BYTES,
@@ -23,21 +23,22 @@ import type {
   FetchOrder,
   FetchOutcome,
   FetchSpent,
-  ImageExpectation,
   ImageSource,
   OperationHandlers,
 } from "../../../protocol/storage/operations.js";
 import { partialOf } from "../../../protocol/storage/partial-name.js";
 import type { CompleteImage, ImageRecord } from "../../../protocol/storage/records.js";
 import type { DatasetInfo } from "../../drivers/driver.js";
+import type { KnownSnapshot } from "../../drivers/transfers-of-driver.js";
 import type { LockRequest } from "../dataset-locks.js";
 import type { FetchQueue } from "../fetch-queue.js";
 import { type ImageServiceSettings, imageUrl } from "../image-url.js";
 import { removeLeftover, renameReceived } from "../partial-receive.js";
 import { cloneVolume } from "./cloned-volume.js";
 import type { ActorContext } from "./context.js";
+import { type OriginHolds, withOrigin } from "./image-origins.js";
 import { emptyTrash, listTrash, putInTrash } from "./image-trash.js";
-import { failPending, findImage, forgetLostImages, getCompleteImage } from "./present-images.js";
+import { failPending, findImage, forgetLostImages, getCompleteImage, originIn } from "./present-images.js";
 
 type ImageOperations = Pick<
   OperationHandlers,
@@ -47,6 +48,15 @@ type ImageOperations = Pick<
 /** The name of a snapshot once it is one of `volume`. */
 function snapshotIn(volume: DatasetName, snapshot: DatasetInfo): SnapshotName {
   return renamedSnapshot(snapshotNameOf(snapshot), volume);
+}
+
+/** Where an image comes from, and what it becomes. */
+interface FetchPlan {
+  readonly sources: readonly ImageSource[];
+  readonly partial: DatasetName;
+  readonly volume: DatasetName;
+  /** What it builds on. */
+  readonly base: KnownSnapshot | undefined;
 }
 
 function expectationOf({ digest, size }: ImageExpectation): ImageExpectation {
@@ -73,14 +83,14 @@ export function imageOperations(
   context: ActorContext,
   fetches: FetchQueue<CompleteImage>,
   service: ImageServiceSettings,
+  originHolds: OriginHolds,
 ): ImageOperations {
   const { pool, zfs, locks, records, log, runId } = context;
   const known = { images: records.images, fetching: fetches };
 
   /** Checks what a fetch has received, renames it to its final name and records it. Both names must be locked. */
   async function publish(
-    id: ComponentId,
-    type: string,
+    { id, type, origin }: Ask<"RequestImage">,
     partial: DatasetName,
     volume: DatasetName,
   ): Promise<Outcome<CompleteImage>> {
@@ -92,20 +102,21 @@ export function imageOperations(
     if (!oldest) return fail("image.bad_stream", "no usable image: its stream holds no snapshot");
     // Only snapshots of volumes have a size.
     if (oldest.volsize === 0n) return fail("image.bad_stream", "no usable image: its stream holds no volume");
+    // Its origin may have another name by now.
+    const received = origin ? await zfs.find(partial) : succeed(undefined);
+    if (!received.ok) return received;
     const renamed = await renameReceived(zfs, oldest, { from: partial, to: volume });
     if (!renamed.ok) return renamed;
     // The record is written under the lock, so that the next DeleteImage finds it.
-    return recordImage(id, type, volume, oldest);
+    return recordImage({ id, type, volume, ...(received.value && originIn(received.value)) }, oldest);
   }
 
   async function recordImage(
-    id: string,
-    type: string,
-    volume: DatasetName,
+    about: Pick<CompleteImage, "id" | "type" | "volume" | "origin">,
     oldest: DatasetInfo,
   ): Promise<Outcome<CompleteImage>> {
-    const snapshot = snapshotIn(volume, oldest);
-    const image: CompleteImage = { id, type, volume, snapshot, size: oldest.volsize, status: "complete" };
+    const snapshot = snapshotIn(about.volume, oldest);
+    const image: CompleteImage = { ...about, snapshot, size: oldest.volsize, status: "complete" };
     await records.putImage(image);
     return succeed(image);
   }
@@ -128,16 +139,16 @@ export function imageOperations(
       const oldest = snapshots.value[0];
       if (!oldest) return fail("dataset.exists", `${volume} exists but is no image: it has no snapshot`);
       log.info("an image that others made is adopted", { image: id });
-      return recordImage(id, type, volume, oldest);
+      return recordImage({ id, type, volume, ...originIn(found.value) }, oldest);
     });
   }
 
+  /** Fetches an image unless it is there. `cancelled` ends that. */
   async function fetchImage(
     ask: Ask<"RequestImage">,
-    expected: ImageExpectation,
     cancelled: AbortSignal,
   ): Promise<Outcome<CompleteImage>> {
-    const { id, type } = ask;
+    const { id, type, origin } = ask;
     const partial = partialOf(pool, id);
     if (partial.length > MAX_NAME_BYTES) return fail("name.invalid", "invalid id: too long for this pool");
     const volume = childOf(pool, `images/${id}`);
@@ -148,34 +159,48 @@ export function imageOperations(
     const adopted = existing.value ? await adopt(id, type, volume) : succeed(undefined);
     if (!adopted.ok) return adopted;
     if (adopted.value) return succeed(adopted.value);
-    const sources = await sourcesOf(ask);
-    if (!sources.ok) return sources;
-    const partialTree: LockRequest = { name: partial, mode: "tree" };
-    if (leftover.value) {
-      const removed = await locks.with([partialTree], () => removeLeftover(zfs, pool, partial));
-      if (!removed.ok) return removed;
-    }
+    return withOrigin(context, fetches, originHolds, origin, async (base) => {
+      const sources = await sourcesOf(ask);
+      if (!sources.ok) return sources;
+      if (leftover.value) {
+        const tree = { name: partial, mode: "tree" } as const;
+        const removed = await locks.with([tree], () => removeLeftover(zfs, pool, partial));
+        if (!removed.ok) return removed;
+      }
+      return fetchFrom(ask, { sources: sources.value, partial, volume, base }, cancelled);
+    });
+  }
+
+  /** Tries the sources of an image one after the other. */
+  async function fetchFrom(
+    ask: Ask<"RequestImage">,
+    { sources, partial, volume, base }: FetchPlan,
+    cancelled: AbortSignal,
+  ): Promise<Outcome<CompleteImage>> {
+    const expected = expectationOf(ask);
     const failures: Failure[] = [];
     let spent: FetchSpent = { requests: 0, bytes: 0 };
-    for (const [at, source] of sources.value.entries()) {
+    for (const [at, source] of sources.entries()) {
       const marks = {
         "imagestore:fetch": runId,
-        "imagestore:type": type,
+        "imagestore:type": ask.type,
         "imagestore:source": shownUrl(source.url),
         ...(expected.digest === undefined ? {} : { "imagestore:digest": `sha256:${expected.digest}` }),
       };
       // No lock during the transfer, which may take hours: all changes above it would wait. The
       // queue lets one fetch of an image run at a time, and no request can name the partial.
-      const command = zfs.receiveCommand(partial, marks);
-      const others = expected.digest === undefined ? [] : sources.value.slice(at + 1);
+      const command = zfs.receiveCommand(partial, marks, { origin: base?.name });
+      const others = expected.digest === undefined ? [] : sources.slice(at + 1);
       const order: FetchOrder = {
         ...{ ...source, ...expected, target: partial, command },
+        ...(base && { allows: { origin: { name: base.name, guid: base.guid } } }),
         ...(others.length > 0 && { alternates: others }),
         ...(at > 0 && { spent }),
       };
       const fetched: FetchOutcome = await context.fetch(order, cancelled).catch(internalFailure);
-      const published = await locks.with([partialTree, { name: volume, mode: "tree" }], async () => {
-        const publishing = fetched.ok ? publish(id, type, partial, volume) : Promise.resolve(fetched);
+      const both = [partial, volume].map((name): LockRequest => ({ name, mode: "tree" }));
+      const published = await locks.with(both, async () => {
+        const publishing = fetched.ok ? publish(ask, partial, volume) : Promise.resolve(fetched);
         // An exception leaves a partial as a failure does.
         const outcome = await publishing.catch(internalFailure);
         if (!outcome.ok) await removePartial(partial);
@@ -197,6 +222,11 @@ export function imageOperations(
       found.push(from.value);
     }
     return succeed(found);
+  }
+
+  /** What an origin is called, also where a request does not name its snapshot. */
+  function nameOf({ image, snapshot }: RequestedOrigin): string {
+    return snapshot ?? records.images.get(image)?.snapshot ?? image;
   }
 
   /** Destroys what a failed fetch has received. Logs if it can't: the fetch has failed already. */
@@ -224,8 +254,8 @@ export function imageOperations(
         await records.markUsed(id);
         return succeed(image.value);
       }
-      const expected = expectationOf(ask);
-      return fetches.request(id, (cancelled) => fetchImage(ask, expected, cancelled), caller, expected);
+      const terms = { ...expectationOf(ask), ...(ask.origin && { origin: nameOf(ask.origin) }) };
+      return fetches.request(id, (cancelled) => fetchImage(ask, cancelled), caller, terms);
     },
 
     async DeleteImage({ id, whenInUse }) {
@@ -246,11 +276,13 @@ export function imageOperations(
             return gone;
           }
           await records.dropImage(id);
+          // Those that build on it say so no more.
+          if (hasClones) await forgetLostImages(context, volume);
           return succeed(image);
         },
       );
-      // The last clone may have gone just before the image was in the trash.
-      if (deleted.ok && whenInUse === "trash") await emptyTrash(context);
+      // The last clone may have gone just before the image was in the trash, or this was the last of another image.
+      if (deleted.ok) await emptyTrash(context);
       return deleted;
     },
 

@@ -64,7 +64,7 @@ export function receiveOperations(
       url: `body:/${into}`,
       hosts: { service: undefined, sources: [] },
       target: into,
-      command: zfs.receiveCommand(into, { "imagestore:fetch": runId }, true),
+      command: zfs.receiveCommand(into, { "imagestore:fetch": runId }, { isResumable: true }),
       body,
       allows: { increments: true, resumed: stream.isResumed },
     };

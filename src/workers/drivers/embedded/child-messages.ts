@@ -34,10 +34,16 @@ export interface ReceiveRequest {
   readonly largestVolume: string;
   /** The target, if it exists: an incremental stream is received onto it. */
   readonly existing: { readonly id: number; readonly readonly: boolean } | undefined;
-  /** The last snapshot of the target, which an incremental stream must build on. `file`: an absolute path. */
+  /** The id of the snapshot that the target becomes a clone of, which is the base then. */
+  readonly originId: number | undefined;
+  /**
+   * The last snapshot of the target, which an incremental stream must build on. `file`: an absolute path.
+   * `copyBytes`: what a copy of it takes of the disk; 0 where it shares its blocks.
+   */
   readonly base:
     | {
         readonly name: SnapshotName;
+        readonly copyBytes: number;
         readonly guid: string;
         readonly file: string;
         readonly volsize: string;
@@ -61,6 +67,8 @@ export interface ReceiveReport {
   readonly properties: Properties;
   /** The id of the volume that an incremental stream was received onto. */
   readonly existingId: number | undefined;
+  /** Of the request. */
+  readonly originId: number | undefined;
 }
 
 export const REPORT_FILE = "received.json";

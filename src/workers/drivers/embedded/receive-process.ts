@@ -31,16 +31,18 @@ function tagIn(toName: string): string | undefined {
 
 /** What zfs-receive(8) refuses once it has read the first record of a stream. */
 function findFailure({ fromGuid, toName }: StreamBegin): string | undefined {
-  const { target, existing, base } = request;
+  const { target, existing, base, originId } = request;
   const name = `${target}${toName.slice(toName.indexOf("@"))}`;
   if (name.length > MAX_NAME_BYTES) return `cannot receive '${name}': name is too long`;
   if (tagIn(toName) === undefined) return "cannot receive: invalid stream (bad snapshot name)";
   if (fromGuid === 0n) {
     return existing && `cannot receive new filesystem stream: destination '${target}' exists`;
   }
-  if (!existing) return `cannot receive incremental stream: destination '${target}' does not exist`;
+  if (!existing && originId === undefined) {
+    return `cannot receive incremental stream: destination '${target}' does not exist`;
+  }
   // Writes since the last snapshot would be lost, and whether there were any is not recorded.
-  if (!existing.readonly) {
+  if (existing?.readonly === false) {
     return `cannot receive incremental stream: destination '${target}' is not read-only`;
   }
   if (base && BigInt(base.guid) === fromGuid) return undefined;
@@ -66,8 +68,10 @@ async function openTarget(begin: StreamBegin): Promise<FileHandle> {
   await mkdir(request.folder, { mode: 0o750 });
   const path = join(request.folder, DISK_FILE);
   if (begin.fromGuid === 0n || !request.base) return open(path, "wx+", 0o600);
-  const { name, file, volsize } = request.base;
+  const { name, file, volsize, copyBytes } = request.base;
   await requireWhole(name, file, BigInt(volsize));
+  // Where it shares its blocks, what comes of it is looked at when all is there.
+  if (copyBytes > 0) await takeRoom(copyBytes);
   await createVolumeCopier().copy(file, path);
   return open(path, "r+");
 }
@@ -109,6 +113,7 @@ try {
     volblocksize: received.volblocksize ?? request.base?.volblocksize ?? 0,
     properties: request.properties,
     existingId: request.existing?.id,
+    originId: request.originId,
   });
 } catch (error) {
   process.stderr.write(`${stderrText(error)}\n`);

@@ -14,7 +14,7 @@ export interface CatalogBase {
   readonly snapshot: Snapshot | undefined;
 }
 
-function findSnapshot(catalog: CatalogView, name: SnapshotName): Snapshot | undefined {
+export function findSnapshot(catalog: CatalogView, name: SnapshotName): Snapshot | undefined {
   const found = catalog.find(name);
   return found?.type === "snapshot" ? found : undefined;
 }

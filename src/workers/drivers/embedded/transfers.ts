@@ -27,7 +27,7 @@ import {
   writtenSince,
 } from "./dataset-rules.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
-import { baseIn, findEmbeddedBase } from "./send-base.js";
+import { baseIn, findEmbeddedBase, findSnapshot } from "./send-base.js";
 import { catchStorageErrors } from "./storage-errors.js";
 import { newFileName } from "./volume-files.js";
 import { requireWhole } from "./whole-file.js";
@@ -76,9 +76,11 @@ function receiveRequest(
   target: DatasetName,
   folder: string,
   properties: Properties,
+  originName: SnapshotName | undefined,
 ): ReceiveRequest {
   const existing = catalog.find(target);
-  const base = existing && catalog.newestSnapshotOf(target);
+  const origin = originName === undefined ? undefined : findSnapshot(catalog, originName);
+  const base = originName === undefined ? existing && catalog.newestSnapshotOf(target) : origin;
   return {
     pool,
     target,
@@ -87,8 +89,10 @@ function receiveRequest(
     properties,
     largestVolume: String(accounting.largestVolume()),
     existing: existing && { id: existing.id, readonly: existing.readonly },
+    originId: origin?.id,
     base: base && {
       name: base.name,
+      copyBytes: files.sharesBlocks ? 0 : Number(base.allocated),
       guid: base.guid,
       file: files.pathOf(base.file),
       volsize: String(base.volsize),
@@ -114,12 +118,15 @@ function decideReceive(
   if (report.existingId === undefined && existing) return failed.exists;
   if (report.existingId !== undefined && existing?.id !== report.existingId) return failed.notFound;
   if (catalog.find(name)) return failed.exists;
+  // Whoever has it received holds it, but its hold is not ours to trust.
+  const origin = report.originId === undefined ? undefined : catalog.findById(report.originId);
+  if (report.originId !== undefined && !origin) return failed.notFound;
   const parents = missingParents(catalog, pool, target);
   if (!parents.ok) return parents;
   const volume = existing
     ? { ...existing, ...data }
-    : newVolume(catalog, target, { readonly: true, properties, ...data });
-  const written = writtenSince(allocated, catalog.newestSnapshotOf(target)?.allocated);
+    : newVolume(catalog, target, { readonly: true, properties, origin: origin?.id, ...data });
+  const written = writtenSince(allocated, (catalog.newestSnapshotOf(target) ?? origin)?.allocated);
   const snapshot = newSnapshot(catalog, name, { guid, created, allocated, written, ...data });
   return succeed({ put: [...parents.value, volume, snapshot] });
 }
@@ -165,13 +172,13 @@ export function embeddedTransfers(pool: EmbeddedPool): EmbeddedTransfers {
       return snapshot && Number(writtenSince(snapshot.allocated, older?.allocated));
     },
     sendCommand: (name, terms) => scriptCommand("send-process", sendRequest(pool, name, terms)),
-    receiveCommand(target, marks) {
+    receiveCommand(target, marks, { origin } = {}) {
       const folder = newFileName();
       incomingFolders.set(target, folder);
       grants.begin(files.incomingPath(folder));
       return scriptCommand(
         "receive-process",
-        receiveRequest(pool, target, files.incomingPath(folder), marks),
+        receiveRequest(pool, target, files.incomingPath(folder), marks, origin),
       );
     },
     // What has come of a stream that breaks goes with its process.

@@ -41,12 +41,13 @@ export function openzfsTransfers(
       return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
     },
     sendCommand: (name, terms) => [...zfsCommand, "send", ...sendArguments(name, terms)],
-    receiveCommand: (target, marks, isResumable = false) => [
+    receiveCommand: (target, marks, { isResumable = false, origin } = {}) => [
       ...zfsCommand,
       "receive",
       ...(isResumable ? ["-s"] : []),
       "-u",
       ...propertyFlags({ ...volumeProperties, readonly: "on", ...marks }),
+      ...(origin === undefined ? [] : ["-o", `origin=${origin}`]),
       target,
     ],
     async receiveToken(target) {

@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { SnapshotName } from "../../../../src/protocol/storage/names.js";
+import type { StreamAllowance } from "../../../../src/protocol/storage/operations.js";
 import { createStreamGuard } from "../../../../src/protocol/zfs-stream/stream-guard.js";
 import {
   FEATURE_BITS,
@@ -67,8 +69,8 @@ const packageIn = (order: Order, ...streams: Buffer[]) =>
 const packageOf = (...streams: Buffer[]) => packageIn("LE", ...streams);
 
 /** What the guard passes on of a stream that comes in chunks. */
-function passed(stream: Buffer, chunkBytes = 65_536): Buffer {
-  const guard = createStreamGuard();
+function passed(stream: Buffer, chunkBytes = 65_536, allows?: StreamAllowance): Buffer {
+  const guard = createStreamGuard(allows);
   const parts: Uint8Array[] = [];
   for (let at = 0; at < stream.length; at += chunkBytes) {
     parts.push(...guard.push(stream.subarray(at, at + chunkBytes)));
@@ -77,9 +79,9 @@ function passed(stream: Buffer, chunkBytes = 65_536): Buffer {
 }
 
 /** @returns what the guard throws; undefined if it passes the whole stream on as it was. */
-function problemOf(stream: Buffer, chunkBytes?: number): string | undefined {
+function problemOf(stream: Buffer, chunkBytes?: number, allows?: StreamAllowance): string | undefined {
   try {
-    if (!passed(stream, chunkBytes).equals(stream)) return "the stream was changed";
+    if (!passed(stream, chunkBytes, allows).equals(stream)) return "the stream was changed";
   } catch (error) {
     return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   }
@@ -141,6 +143,30 @@ describe("a stream passes", () => {
         expect(problemOf(stream, chunkBytes)).toBeUndefined();
       }),
     );
+  });
+});
+
+describe("a stream onto an origin", () => {
+  const name = "tank/images/golden@v1" as SnapshotName;
+  const allows: StreamAllowance = { origin: { name, guid: String(2n ** 64n - 3n) } };
+  const problem = (base: bigint, order: Order = "LE") =>
+    problemOf(Buffer.concat([begin({ base, order }), end(order)]), 100, allows);
+
+  test("passes where it builds on that, in a package too", () => {
+    for (const order of ["LE", "BE"] as const) {
+      expect(problem(2n ** 64n - 3n, order)).toBeUndefined();
+      const inner = Buffer.concat([begin({ order, base: 2n ** 64n - 3n }), end(order)]);
+      expect(passed(packageIn(order, inner), 100, allows).equals(inner)).toBe(true);
+    }
+  });
+
+  test("is refused where it builds on another, or on none, and says what to do", () => {
+    expect(problem(99n)).toMatch(
+      `it builds on the snapshot with the guid 99, and its origin ${name} has the guid ${2n ** 64n - 3n}: another`,
+    );
+    expect(problem(0n)).toMatch(/it is whole and builds on no other: it must be asked for without an origin/);
+    // Without an origin the image that has that snapshot must be named.
+    expect(problemOf(begin({ base: 99n }))).toMatch(/the guid 99: the image that has that must be named/);
   });
 });
 

@@ -106,7 +106,7 @@ describe("the queue of fetches", () => {
   test("who expects other bytes than the fetch was asked for is refused at once, and others join it", async () => {
     const queue = createFetchQueue<string>(1, 1);
     const landings: ((outcome: Outcome<string>) => void)[] = [];
-    const request = (id: string, expected: { digest?: string; size?: number }) =>
+    const request = (id: string, expected: { digest?: string; size?: number; origin?: string }) =>
       queue.request(id, () => new Promise((land) => landings.push(land)), undefined, expected);
     const joining = [request("a", { digest: "1", size: 5 }), request("a", {}), request("a", { digest: "1" })];
     joining.push(request("a", { size: 5 }));
@@ -120,6 +120,9 @@ describe("the queue of fetches", () => {
     joining.push(request("b", {}));
     await expect(request("b", { digest: "1" })).resolves.toMatchObject({
       failure: { code: "dataset.exists", message: "image b is being fetched without a digest" },
+    });
+    await expect(request("b", { origin: "golden" })).resolves.toMatchObject({
+      failure: { code: "dataset.exists", message: "image b is being fetched without an origin" },
     });
     for (let landed = 0; landed < 2; landed++) {
       await turn();

@@ -59,6 +59,13 @@ const CASES: Record<OperationName, readonly Case[]> = {
     { when: "found in the pool", given: putImage, run: request },
     { when: "transferred and published", run: request },
     {
+      when: "transferred and published, onto an origin",
+      given: ({ handlers }) =>
+        must(handlers.RequestImage({ id: "ORIGIN" as ComponentId, type: "", source: "" })),
+      run: ({ handlers }) =>
+        must(handlers.RequestImage({ id, type: "", source: "", origin: { image: "ORIGIN" as ComponentId } })),
+    },
+    {
       when: "transferred, after a leftover of ours was removed",
       given: ({ zfs }) =>
         zfs.receive(

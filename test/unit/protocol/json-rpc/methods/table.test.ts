@@ -303,6 +303,15 @@ describe("requests that are refused before any process starts", () => {
 
   test.each([
     ["RequestImage", '{"id":"../x"}', "name.invalid"],
+    ["RequestImage", '{"id":"i","origin":"i"}', "request.invalid"],
+    ["RequestImage", '{"id":"i","origin":"tank/images/i@s"}', "request.invalid"],
+    ["RequestImage", '{"id":"i","origin":"fast/images/j"}', "name.invalid"],
+    ["RequestImage", '{"id":"i","origin":"guests/j"}', "request.invalid"],
+    ["RequestImage", '{"id":"i","origin":"images/j/k"}', "request.invalid"],
+    ["RequestImage", '{"id":"i","origin":"j@a@b"}', "name.invalid"],
+    ["RequestImage", '{"id":"i","origin":"j@"}', "name.invalid"],
+    ["RequestImage", '{"id":"i","origin":".partial-j"}', "name.invalid"],
+    ["RequestImage", '{"id":"i","origin":7}', "request.malformed"],
     ["RequestImage", '{"id":"i","digest":"sha256:12"}', "request.invalid"],
     ["RequestImage", `{"id":"i","digest":"sha512:${"1".repeat(64)}"}`, "request.invalid"],
     ["RequestImage", `{"id":"i","digest":"sha256:${"g".repeat(64)}"}`, "request.invalid"],
@@ -391,6 +400,24 @@ describe("requests that are planned", () => {
       "tank",
       { op: "RequestImage", id: "i", type: "", source: "", digest: "7".repeat(64) },
     ],
+    [
+      "RequestImage",
+      '{"id":"i","origin":"j"}',
+      "tank",
+      { op: "RequestImage", id: "i", type: "", source: "", origin: { image: "j" } },
+    ],
+    ...["j@s 1", "images/j@s 1", "fast/images/j@s 1"].map(
+      (origin) =>
+        [
+          "RequestImage",
+          `{"id":"i","pool":"fast","origin":"${origin}"}`,
+          "fast",
+          {
+            ...{ op: "RequestImage", id: "i", type: "", source: "" },
+            origin: { image: "j", snapshot: "fast/images/j@s 1" },
+          },
+        ] as [string, string, string, object],
+    ),
     ["DeleteImage", '{"id":"i"}', "tank", { op: "DeleteImage", id: "i" }],
     ["DeleteImage", '{"id":"i","whenInUse":"refuse"}', "tank", { op: "DeleteImage", id: "i" }],
     [

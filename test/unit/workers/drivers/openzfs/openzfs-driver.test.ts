@@ -142,6 +142,10 @@ describe("the properties of volumes", () => {
     await zfs.createVolume(volume("ut/v"), bytes(4n << 20n));
     await zfs.clone("ut/v@s" as SnapshotName, volume("ut/c"));
     ran.push(zfs.receiveCommand(volume("ut/r"), {}).slice(2).join(" "));
+    const layered = zfs.receiveCommand(volume("ut/l"), {}, { origin: "ut/v@s" as SnapshotName });
+    expect(layered.join(" ")).toContain("receive -u ");
+    expect(layered.slice(-3)).toEqual(["-o", "origin=ut/v@s", "ut/l"]);
+    expect(layered.join(" ")).toContain("-o readonly=on");
     expect(ran[0]).toContain("-o volblocksize=2M");
     expect(ran[0]).toContain("-o encryption=on");
     expect(ran[1]).toContain("-o compression=zstd");
