@@ -55,10 +55,10 @@ describe("imagestore backup", () => {
       .out.trim()
       .split("\n")
       .map((line) => line.split("\t"));
-    expect(rows.map(([, snapshot, kind, , , whole]) => [snapshot, kind, whole]).sort()).toEqual([
-      ["tank/disk@s0", "full", "yes"],
-      ["tank/disk@s1", "increment", "yes"],
-      ["tank/disk@s2", "full", "yes"],
+    expect(rows.map(([, snapshot, kind, , , ...rest]) => [snapshot, kind, ...rest]).sort()).toEqual([
+      ["tank/disk@s0", "full", "no", "yes"],
+      ["tank/disk@s1", "increment", "no", "yes"],
+      ["tank/disk@s2", "full", "no", "yes"],
     ]);
     expect(run("list").out).toMatch(/^BACKUP +SNAPSHOT +/);
     expect(run("verify").status).toBe(0);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { generateIdentity, identityToRecipient } from "age-encryption";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type BackupDaemon, type Backups, startBackupDaemon } from "../support/backup-daemon.js";
+import { CLI } from "../support/daemon.js";
 import { type ObjectEngine, startObjectEngine } from "../support/object-engine.js";
 import { call, must } from "../support/rpc.js";
 
@@ -50,6 +51,10 @@ describe("backups that are encrypted before they leave the node", { timeout: 300
     rmSync(folder, { recursive: true, force: true });
   });
 
+  const run = (...args: string[]) =>
+    spawnSync(process.execPath, [CLI, "backup", ...args], {
+      ...{ encoding: "utf8", env: { ...process.env, IMAGESTORE_URL: daemon.url } },
+    }).stdout;
   const restore = (profile: string, more: object = {}) =>
     call(daemon.url, "RestoreBackup", { profile, id: ids[1], dest: "restored", ...more });
   const incoming = join(folder, "tank", "incoming");
@@ -84,6 +89,13 @@ describe("backups that are encrypted before they leave the node", { timeout: 300
       expect(backup).toMatchObject({ bytes: sealed.length, encryption: { scheme: "age" } });
       if (id === ids[0]) expect(backup.encryption.bytes).toBe(plain.length);
     }
+    for (const [profile, encrypted] of Object.entries({ store: true, blind: true, clear: false })) {
+      const { backups } = await daemon.list({ profile });
+      expect(backups.map((each) => each.encrypted)).toEqual(backups.map(() => encrypted));
+      expect(backups.length).toBeGreaterThan(0);
+    }
+    expect(run("list", "--profile", "store", "-H").split("\n")[0]).toMatch(/\tyes\tyes$/);
+    expect(run("list", "--profile", "clear", "-H").split("\n")[0]).toMatch(/\tno\tyes$/);
   });
 
   test.skipIf(!hasAge)(

@@ -108,7 +108,7 @@ describe.each(transportNames)("streams that clients send, by %s", (transport) =>
     expect(forced.stderr).toContain("destroyed: tank/typed/disk@s2\n");
     expect(await digestOf("typed/disk")).toBe(digests.s1);
     expect(await command("typed/other", CLI)).toMatchObject({
-      code: 1,
+      code: 2,
       stderr: expect.stringContaining("no usable stream"),
     });
     expect(await command("typed/other /none")).toMatchObject({ code: 4 });

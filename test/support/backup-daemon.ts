@@ -12,6 +12,7 @@ export interface Backup {
   readonly bytes: number;
   readonly taken: string;
   readonly restorable: boolean;
+  readonly encrypted: boolean;
 }
 
 export interface Backups {

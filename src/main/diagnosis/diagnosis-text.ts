@@ -1,11 +1,11 @@
-import { shownUrl } from "../../protocol/storage/image-hosts.js";
 import { isReady } from "../pools/readiness.js";
 import type { ProcessReport } from "../threads/process-list.js";
 import { actorSections, workLines } from "./actor-text.js";
 import { configText } from "./config-text.js";
 import type { Answer, Diagnosis } from "./diagnosis.js";
 import { hideSecrets } from "./hidden-secrets.js";
-import { ageText, alignRows, rateText, section, sizeText } from "./text-layout.js";
+import { ageText, alignRows, section, sizeText } from "./text-layout.js";
+import { transferSections } from "./transfer-text.js";
 
 /** The states of processes, from proc(5). */
 const STATES: Readonly<Record<string, string>> = {
@@ -31,8 +31,7 @@ export function renderDiagnosis(diagnosis: Diagnosis): string {
     section("Notices", noticeLines(diagnosis)),
     section("Late", lateLines(diagnosis)),
     ...diagnosis.actors.flatMap((actor) => actorSections(actor, diagnosis)),
-    section("Downloads", downloadLines(diagnosis)),
-    section("Image fetches", fetchLines(diagnosis)),
+    ...transferSections(diagnosis),
     section("HTTP", httpLines(diagnosis)),
     section("Processes", processLines(diagnosis.processes)),
     section("Configuration", configText(diagnosis.config).split("\n")),
@@ -94,63 +93,6 @@ function lateLines({ readiness }: Diagnosis): string[] {
     ...works.slice(0, LATE_SHOWN).flatMap((work) => workLines(work, works).map((line) => `  ${line}`)),
     ...(works.length > LATE_SHOWN ? [`  and ${works.length - LATE_SHOWN} more`] : []),
   ]);
-}
-
-/** How long ago the last byte came. */
-function lastByteText(at: number, lastByteAt: number): string {
-  return lastByteAt === 0 ? "none came" : `${ageText(at - lastByteAt)} ago`;
-}
-
-function pidText({ said }: Diagnosis["streaming"], id: number): string {
-  return said.ok ? String(said.value.pids.get(id) ?? "-") : "not known";
-}
-
-function downloadLines({ at, downloads, streaming, config }: Diagnosis): string[] {
-  if (downloads.length === 0) return [];
-  const rows = downloads.map((each) => [
-    each.snapshot,
-    sizeText(each.bytes),
-    rateText(each.bytes, at - each.startedAt),
-    ageText(at - each.startedAt),
-    lastByteText(at, each.lastByteAt),
-    each.path,
-    phaseText(each),
-    sizeText(each.waitingBytes),
-    pidText(streaming, each.sendId),
-    each.peer,
-    each.requestId,
-  ]);
-  return [
-    `${downloads.length} of ${config.limits.downloads}; bytes are those that the client's socket has taken; of the path bulk, those that its process has written`,
-    ...alignRows([
-      ["snapshot", "bytes", "rate", "age", "last byte", "path", "state", "ready", "pid", "client", "request"],
-      ...rows,
-    ]),
-  ];
-}
-
-function phaseText({ phase, isBlocked }: Diagnosis["downloads"][number]): string {
-  if (phase === "ended") return "ended, its hold is being released";
-  if (isBlocked) return `${phase}, waits for the client`;
-  return phase === "waiting" || phase === "streaming" ? `${phase}, waits for the send` : phase;
-}
-
-function fetchLines({ at, fetches, streaming }: Diagnosis): string[] {
-  if (fetches.length === 0) return [];
-  const rows = fetches.map(({ id, order, startedAt, receivedBytes, streamBytes, lastByteAt }) => [
-    order.target,
-    sizeText(receivedBytes),
-    rateText(receivedBytes, at - startedAt),
-    ageText(at - startedAt),
-    lastByteText(at, lastByteAt),
-    sizeText(streamBytes),
-    pidText(streaming, id),
-    shownUrl(order.url),
-  ]);
-  return [
-    "bytes are those that came from the image service",
-    ...alignRows([["target", "bytes", "rate", "age", "last byte", "stream", "pid", "source"], ...rows]),
-  ];
 }
 
 function httpLines({ http, streaming, config }: Diagnosis): string[] {

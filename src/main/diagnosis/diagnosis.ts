@@ -3,6 +3,7 @@ import type { ActorDiagnosis } from "../../protocol/threads/actor-diagnosis.js";
 import type { StreamingReport } from "../../protocol/threads/streaming-contract.js";
 import type { Config } from "../config/schema.js";
 import type { FetchState } from "../downloads/pending-fetch.js";
+import type { StoreState } from "../downloads/pending-stores.js";
 import type { DownloadState } from "../downloads/running-download.js";
 import type { LateNote } from "../pools/late-history.js";
 import type { Readiness } from "../pools/readiness.js";
@@ -48,7 +49,10 @@ export interface Diagnosis {
     readonly said: Answer<StreamingReport>;
   };
   readonly downloads: readonly DownloadState[];
+  /** Image fetches, copies, pulls, and what clients send. */
   readonly fetches: readonly FetchState[];
+  /** Orders for the stores of backups. */
+  readonly stores: readonly StoreState[];
   readonly http: {
     readonly connections: Answer<number>;
     readonly mostConnections: number;

@@ -23,7 +23,7 @@ export interface DiagnosisSources {
   readonly mostBulk: number | undefined;
   /** Those of all pools, also of pools that are being opened. */
   actors(): readonly Actor[];
-  readonly streaming: Pick<StreamingHandle, "listFetches" | "restarts" | "report">;
+  readonly streaming: Pick<StreamingHandle, "listFetches" | "listStores" | "restarts" | "report">;
   readonly downloads: Pick<Downloads, "states">;
   /** What `/readyz` would tell. It takes no longer than `limitMs`. */
   readiness(limitMs: number): Promise<Readiness>;
@@ -79,6 +79,7 @@ export function createDiagnosis(sources: DiagnosisSources): () => Promise<string
       streaming: { restarts: streaming.restarts, said },
       downloads: sources.downloads.states(),
       fetches: streaming.listFetches(),
+      stores: streaming.listStores(),
       http: {
         connections,
         mostConnections: sources.connections,

@@ -14,6 +14,7 @@ const full = {
   taken: "2026-11-29T12:31:02.114Z",
   sha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
   restorable: true,
+  encrypted: true,
 };
 const increment = {
   ...full,

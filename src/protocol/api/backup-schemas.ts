@@ -16,6 +16,7 @@ export const BACKUP_SCHEMAS: Readonly<Record<string, JsonSchema>> = {
       taken: time("When the backup was."),
       sha256: text("Of its stream, in hex."),
       restorable: flag("Whether all that it builds on is listed."),
+      encrypted: flag("Whether it is encrypted with age: a restore needs an identity of the profile's."),
     },
     [],
     "A backup of a snapshot.",

@@ -20,6 +20,7 @@ export function backupRecord(manifest: Manifest, listed: readonly ListedBackup[]
     volsize: bytes(BigInt(volsize)),
     ...{ created: times.created, taken: times.taken, sha256 },
     isWhole: own !== undefined && chainTo(listed, own).missing === undefined,
+    isEncrypted: manifest.encryption !== undefined,
   };
 }
 

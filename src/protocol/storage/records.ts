@@ -111,6 +111,8 @@ export interface BackupRecord {
   readonly sha256: string;
   /** Whether all that it builds on is listed. */
   readonly isWhole: boolean;
+  /** Whether what is stored is encrypted, so that a restore needs an identity. */
+  readonly isEncrypted: boolean;
 }
 
 /** What a BackupSnapshot has done. */

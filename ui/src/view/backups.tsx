@@ -93,6 +93,7 @@ function BackupTable({ profile, found }: BackupTableProps) {
                   Bytes
                 </th>
                 <th scope="col">Taken</th>
+                <th scope="col">Encrypted</th>
                 <th scope="col">Chain</th>
                 <th scope="col">
                   <span class="sr-only">Actions</span>
@@ -170,7 +171,7 @@ interface BackupRowProps {
 
 function BackupRow({ profile, backup }: BackupRowProps) {
   const { session, dialog, actions } = useStore();
-  const { id, snapshot, from, bytes, taken, restorable } = backup;
+  const { id, snapshot, from, bytes, taken, restorable, encrypted } = backup;
   const words = { busy: `Verifying ${snapshot}`, done: `The backup of ${snapshot} can be restored` };
   return (
     <tr>
@@ -182,6 +183,7 @@ function BackupRow({ profile, backup }: BackupRowProps) {
       <td>
         <time dateTime={taken}>{momentText(taken)}</time>
       </td>
+      <td>{encrypted ? "yes" : "no"}</td>
       <td>
         <Chip tone={restorable ? "good" : "bad"}>{restorable ? "whole" : "broken"}</Chip>
       </td>

@@ -1,4 +1,4 @@
-import { FAILURES } from "../../../protocol/storage/failures.js";
+import { FAILURES, type FailureCode } from "../../../protocol/storage/failures.js";
 
 /** How a command of the client ends, by what came of its call. */
 export const EXIT = {
@@ -52,8 +52,12 @@ export function statusOfHttp(status: number): number {
   return STATUS_OF_HTTP[status] ?? EXIT.other;
 }
 
-/** The exit status for an errno of a failure that can't be tried again. */
-export function statusOfErrno(errno: string | undefined): number {
+/** Failures that are a refusal of what was given, though their errno says what of it is wrong. */
+const REFUSALS: readonly string[] = ["stream.invalid"] satisfies FailureCode[];
+
+/** The exit status for a failure that can't be tried again, by its code and its errno. */
+export function statusOfRefusal(code: string | undefined, errno: string | undefined): number {
+  if (code !== undefined && REFUSALS.includes(code)) return EXIT.refused;
   return STATUS_OF_ERRNO[errno ?? ""] ?? EXIT.other;
 }
 
@@ -61,7 +65,7 @@ export function statusOfErrno(errno: string | undefined): number {
 export function statusOfFailure(code: string): number {
   const known = Object.entries(FAILURES).find(([name]) => name === code)?.[1];
   if (known?.retryable) return EXIT.tryAgain;
-  return statusOfErrno(known?.errno);
+  return statusOfRefusal(code, known?.errno);
 }
 
 /** Ends the process with a line on stderr, or with a stack if it is a bug. */

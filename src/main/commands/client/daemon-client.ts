@@ -1,5 +1,5 @@
 import { readJson, tokenOf } from "../../../protocol/json-rpc/json.js";
-import { CallFailure, EXIT, statusOfErrno, statusOfHttp } from "./call-failure.js";
+import { CallFailure, EXIT, statusOfHttp, statusOfRefusal } from "./call-failure.js";
 import { type DaemonAddress, nameOf } from "./daemon-address.js";
 import { requestDaemon, textOfReply } from "./daemon-request.js";
 
@@ -7,6 +7,7 @@ import { requestDaemon, textOfReply } from "./daemon-request.js";
 export interface ReplyError {
   readonly message: string;
   readonly data?: {
+    readonly reason?: string;
     readonly errno?: string;
     readonly retryable?: boolean;
     readonly detail?: string;
@@ -18,7 +19,7 @@ export interface ReplyError {
 export function failureOf({ message, data = {} }: ReplyError): CallFailure {
   const later = data.retryAfter === undefined ? "" : `, try again in ${data.retryAfter} s`;
   const detail = data.detail === undefined ? "" : ` (${data.detail})`;
-  const status = data.retryable ? EXIT.tryAgain : statusOfErrno(data.errno);
+  const status = data.retryable ? EXIT.tryAgain : statusOfRefusal(data.reason, data.errno);
   return new CallFailure(`${message}${detail}${later}`, status);
 }
 

@@ -175,9 +175,10 @@ const COLUMNS: Readonly<Record<RecordKind, readonly Column<ShownRecord>[]>> = {
   backups: [
     plain("BACKUP", "id"),
     plain("SNAPSHOT", "snapshot"),
-    { heading: "KIND", cell: ({ from }) => (from === null ? "full" : "increment"), goes: 3 },
+    { heading: "KIND", cell: ({ from }) => (from === null ? "full" : "increment"), goes: 4 },
     moved,
-    plain("TAKEN", "taken", { goes: 2, isNumber: true }),
+    plain("TAKEN", "taken", { goes: 3, isNumber: true }),
+    { heading: "ENCRYPTED", cell: ({ encrypted }) => (encrypted ? "yes" : "no"), goes: 2 },
     { heading: "WHOLE", cell: ({ restorable }) => (restorable ? "yes" : "NO"), goes: 1 },
   ],
   properties: [

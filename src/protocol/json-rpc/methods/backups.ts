@@ -23,7 +23,7 @@ const needBackup = tellAbout(fail("request.missing_field", "need an id"), {
   wanted: "the id of a backup, or the guid of its snapshot",
 });
 
-function encodeBackup({ volsize, isWhole, ...backup }: BackupRecord): string {
+function encodeBackup({ volsize, isWhole, isEncrypted, ...backup }: BackupRecord): string {
   const { id, snapshot, guid, from, bytes, created, taken, sha256 } = backup;
   const shown = {
     id,
@@ -36,7 +36,7 @@ function encodeBackup({ volsize, isWhole, ...backup }: BackupRecord): string {
     taken,
     sha256,
   };
-  return JSON.stringify({ ...shown, restorable: isWhole });
+  return JSON.stringify({ ...shown, restorable: isWhole, encrypted: isEncrypted });
 }
 
 const encodeList = (backups: readonly BackupRecord[], mostBytes: number) =>

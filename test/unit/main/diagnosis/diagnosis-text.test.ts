@@ -11,7 +11,11 @@ import {
   shortArgv,
   sizeText,
 } from "../../../../src/main/diagnosis/text-layout.js";
+import type { Manifest } from "../../../../src/protocol/backups/manifest.js";
+import type { StoreOrder } from "../../../../src/protocol/backups/store-orders.js";
+import type { BackupProfile } from "../../../../src/protocol/storage/backup-profile.js";
 import type { DatasetName, PoolName, SnapshotName } from "../../../../src/protocol/storage/names.js";
+import type { FetchOrder } from "../../../../src/protocol/storage/operations.js";
 
 const NOTHING_CAME = {
   ...{ receivedBytes: 0, streamBytes: 0, lastByteAt: 0, totalBytes: undefined },
@@ -150,6 +154,7 @@ const full: Diagnosis = {
       },
     },
   ],
+  stores: [],
   http: {
     connections: { ok: false, why: "no answer within 2000 ms" },
     mostConnections: 1000,
@@ -239,6 +244,12 @@ Image fetches
   target                       bytes  rate   age     last byte  stream  pid  source
   tank/images/.partial-golden  0 B    0 B/s  20.0 s  none came  0 B     -    https://images.example/golden?…
 
+Copies, pulls and receives
+  none
+
+Backups
+  none
+
 HTTP
   connections       not known (no answer within 2000 ms) of 1000
   bulk connections  3 of 512
@@ -270,6 +281,75 @@ describe("the text of a diagnosis", () => {
       volumeProperties: { keylocation: "https://keys.example/k?…" },
     });
     expect(text).not.toMatch(/ $/m);
+  });
+
+  test("lists what moves bytes by its kind, and what is done with stores", () => {
+    const [fetch] = full.fetches;
+    if (!fetch) throw new Error("no fetch");
+    const of = (id: number, order: Partial<FetchOrder>) => ({
+      ...{ ...fetch, id, receivedBytes: 2 * MIB, streamBytes: MIB, lastByteAt: AT - SECOND },
+      order: { ...fetch.order, ...order },
+    });
+    const target = "tank/images/.incoming-1" as DatasetName;
+    const store = (id: number, movedBytes: number, order: StoreOrder) => ({
+      ...{ id, owner: id === 11 ? "" : "tank", order, startedAt: AT - 10 * SECOND, movedBytes },
+    });
+    const profile = {} as BackupProfile;
+    const manifest = { names: { to: "tank/a@s" } } as Manifest;
+    const text = renderDiagnosis({
+      ...full,
+      streaming: {
+        restarts: 0,
+        said: { ok: true, value: { pids: new Map([[10, 77]]), bulkConnections: 0 } },
+      },
+      fetches: [
+        fetch,
+        of(6, { url: "zfs:/tank/a@s", sender: { command: ["zfs", "send"], totalBytes: undefined } }),
+        of(7, { url: `body:/${target}`, target, body: 3 }),
+        of(8, {
+          url: "https://peer.example/snapshots/download?id=a&token=peer-secret",
+          target,
+          isOnce: true,
+        }),
+      ],
+      stores: [
+        store(10, 5 * MIB, {
+          ...{ task: "upload", profile, profileName: "offsite", command: [], manifest },
+          estimatedBytes: undefined,
+        }),
+        store(11, 0, { task: "list", profile, profileName: "offsite", folder: "" }),
+        store(12, 0, { task: "remove", profile, profileName: "near", ids: ["1/2/3.full", "1/2/4.full"] }),
+      ],
+    });
+    const sectionOf = (heading: string) => text.split("\n\n").find((each) => each.startsWith(`${heading}\n`));
+    expect(sectionOf("Image fetches")).toBe(
+      [
+        "Image fetches",
+        "  bytes are those that came from the image service",
+        "  target                       bytes  rate   age     last byte  stream  pid  source",
+        "  tank/images/.partial-golden  0 B    0 B/s  20.0 s  none came  0 B     -    https://images.example/golden?…",
+      ].join("\n"),
+    );
+    expect(sectionOf("Copies, pulls and receives")).toBe(
+      [
+        "Copies, pulls and receives",
+        "  kind     target                       bytes    rate         age     last byte  stream   pid  source",
+        "  copy     tank/images/.partial-golden  2.0 MiB  102.4 KiB/s  20.0 s  1.0 s ago  1.0 MiB  -    tank/a@s",
+        "  receive  tank/images/.incoming-1      2.0 MiB  102.4 KiB/s  20.0 s  1.0 s ago  1.0 MiB  -    a client",
+        "  pull     tank/images/.incoming-1      2.0 MiB  102.4 KiB/s  20.0 s  1.0 s ago  1.0 MiB  -    https://peer.example/snapshots/download?…",
+      ].join("\n"),
+    );
+    expect(sectionOf("Backups")).toBe(
+      [
+        "Backups",
+        "  bytes are those that went to the store or came from it",
+        "  order   store    pool  bytes    rate         age     pid  about",
+        "  upload  offsite  tank  5.0 MiB  512.0 KiB/s  10.0 s  77   tank/a@s",
+        "  list    offsite  -     0 B      0 B/s        10.0 s  -    all",
+        "  remove  near     tank  0 B      0 B/s        10.0 s  -    2 backups",
+      ].join("\n"),
+    );
+    expect(text).not.toContain("secret");
   });
 
   test("has no secret of URLs, commands, settings and the environment", () => {
