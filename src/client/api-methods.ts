@@ -18,6 +18,7 @@ import type {
   DeleteSnapshotParams,
   FenceVolumeParams,
   FinishMigrationParams,
+  GetGuestQuotaParams,
   GetImageParams,
   GetJobParams,
   GetPoolParams,
@@ -42,6 +43,7 @@ import type {
   RequestImageParams,
   ResizeVolumeParams,
   RestoreBackupParams,
+  RestoreImageParams,
   RollbackSnapshotParams,
   SetGuestQuotaParams,
   SetVolumeParams,
@@ -80,6 +82,7 @@ export interface Methods {
     params: PruneImagesParams;
     result: { readonly images: readonly Image[]; readonly destroys?: readonly Doomed[] };
   };
+  RestoreImage: { params: RestoreImageParams; result: { readonly images: readonly [Image] } };
   CloneImage: { params: CloneImageParams; result: { readonly volumes: readonly [Volume] } };
   ListVolumes: { params: ListVolumesParams; result: { readonly volumes: readonly Volume[] } };
   CreateVolume: { params: CreateVolumeParams; result: { readonly volumes: readonly [Volume] } };
@@ -122,6 +125,7 @@ export interface Methods {
           readonly guid: string;
           readonly isThere: boolean;
           readonly base: { readonly id: string; readonly guid: string } | null;
+          readonly bytes?: number | null;
         },
       ];
     };
@@ -153,6 +157,16 @@ export interface Methods {
         readonly bytes: number;
         readonly full: boolean;
       };
+      readonly plan?: {
+        readonly peer: string;
+        readonly source: string;
+        readonly base: { readonly id: string; readonly guid: string } | null;
+        readonly estimatedBytes: number | null;
+        readonly snapshot: string | null;
+        readonly fences: boolean;
+        readonly drops: readonly string[];
+      };
+      readonly destroys?: readonly Doomed[];
     };
   };
   FinishMigration: {
@@ -165,6 +179,16 @@ export interface Methods {
         readonly bytes: number;
         readonly full: boolean;
       };
+      readonly plan?: {
+        readonly peer: string;
+        readonly source: string;
+        readonly base: { readonly id: string; readonly guid: string } | null;
+        readonly estimatedBytes: number | null;
+        readonly snapshot: string | null;
+        readonly fences: boolean;
+        readonly drops: readonly string[];
+      };
+      readonly destroys?: readonly Doomed[];
     };
   };
   FenceVolume: { params: FenceVolumeParams; result: { readonly snapshots: readonly [Snapshot] } };
@@ -186,7 +210,14 @@ export interface Methods {
     params: VerifyBackupParams;
     result: { readonly backups: readonly Backup[]; readonly bytes: number };
   };
-  RestoreBackup: { params: RestoreBackupParams; result: { readonly volumes: readonly [Volume] } };
+  RestoreBackup: {
+    params: RestoreBackupParams;
+    result: {
+      readonly volumes: readonly [Volume];
+      readonly backups?: readonly Backup[];
+      readonly bytes?: number;
+    };
+  };
   PruneBackups: {
     params: PruneBackupsParams;
     result: {
@@ -201,6 +232,7 @@ export interface Methods {
     params: DeleteGuestsDisksParams;
     result: { readonly guest: Guest; readonly destroys?: readonly Doomed[] };
   };
+  GetGuestQuota: { params: GetGuestQuotaParams; result: { readonly quotas: readonly [Quota] } };
   SetGuestQuota: { params: SetGuestQuotaParams; result: { readonly quotas: readonly [Quota] } };
   GetPool: { params: GetPoolParams; result: { readonly pools: readonly Pool[] } };
   ListJobs: { params: ListJobsParams; result: { readonly jobs: readonly Job[] } };
@@ -220,6 +252,7 @@ export const EFFECTS: Readonly<Record<keyof Methods, "read" | "repeatable" | "on
   RequestImage: "repeatable",
   DeleteImage: "once",
   PruneImages: "once",
+  RestoreImage: "once",
   CloneImage: "repeatable",
   ListVolumes: "read",
   CreateVolume: "repeatable",
@@ -257,6 +290,7 @@ export const EFFECTS: Readonly<Record<keyof Methods, "read" | "repeatable" | "on
   VerifyDisks: "read",
   CreateGuestDisks: "repeatable",
   DeleteGuestsDisks: "repeatable",
+  GetGuestQuota: "read",
   SetGuestQuota: "repeatable",
   GetPool: "read",
   ListJobs: "read",
@@ -288,6 +322,9 @@ export function methodsOf(call: Call) {
     /** Deletes the images of a pool that nothing is cloned from and that were not used for long. At least one limit must be given; with both, both must hold. An image is used when it is requested, also where it is there, or cloned; after a restart of the daemon its last use counts as up to an hour later than it was. Images that have clones, are held, open or sent are kept, and so are those that others build on, also where these go. Those that are answered are deleted, or of a dry run would be. */
     pruneImages: (params: PruneImagesParams = {}, options?: CallOptions) =>
       call("PruneImages", params, options),
+    /** Brings an image back that was put into the trash when it was deleted. It has its id, its type and its snapshots again, and can be cloned and requested as before. What is in the trash is listed by ListImages with `trash`. */
+    restoreImage: (params: RestoreImageParams, options?: CallOptions) =>
+      call("RestoreImage", params, options),
     /** Makes a volume of an image, and the parents that it lacks. A volume of this name that is a clone of the image is a success. */
     cloneImage: (params: CloneImageParams, options?: CallOptions) => call("CloneImage", params, options),
     /** Lists every volume of a pool, images and disks too. */
@@ -353,10 +390,10 @@ export function methodsOf(call: Call) {
       call("ListReplications", params, options),
     /** Makes a copy of a volume of another daemon, or brings it up to date. The first time everything comes, later only what has changed. The copy is read-only until SetVolume says otherwise. It has its name once it is whole. A transfer that breaks goes on where it broke, on OpenZFS, when the call is repeated. The source keeps a bookmark for each copy: its snapshots may be deleted. See docs/replication.md. */
     pullVolume: (params: PullVolumeParams, options?: CallOptions) => call("PullVolume", params, options),
-    /** Brings a volume of another daemon here while its guest goes on writing, until little is left to come. It takes snapshots of the source, named `migrate-…`, and pulls them: each time what was written meanwhile. It ends when the last one was 32 MiB or less, or no smaller than the one before. Then stop the guest and call FinishMigration. See docs/replication.md. */
+    /** Brings a volume of another daemon here while its guest goes on writing, until little is left to come. It takes snapshots of the source, named `migrate-…`, and pulls them: each time what was written meanwhile. It ends when the last one was 32 MiB or less, or no smaller than the one before. Then stop the guest and call FinishMigration. A dry run tells in `plan` what the first round would do; that the peer would let it is not tried. See docs/replication.md. */
     migrateVolume: (params: MigrateVolumeParams, options?: CallOptions) =>
       call("MigrateVolume", params, options),
-    /** Fences the source of a migration, brings what is left, and makes the volume here writable. From the fence on nothing changes the source: whoever had it open can't write to it any more. If it fails after that, neither is writable: repeat it, or UnfenceVolume the source to go on there. */
+    /** Fences the source of a migration, brings what is left, and makes the volume here writable. From the fence on nothing changes the source: whoever had it open can't write to it any more. If it fails after that, neither is writable: repeat it, or UnfenceVolume the source to go on there. A dry run fences nothing, and tells in `plan` what would be done. */
     finishMigration: (params: FinishMigrationParams, options?: CallOptions) =>
       call("FinishMigration", params, options),
     /** Lets nothing change a volume any more, and answers its last snapshot. It becomes read-only and gets a snapshot. Until UnfenceVolume every method that would change it is refused with `dataset.fenced`, also after a restart; it can be read, sent, and have bookmarks. The mark is its tag `imagestore.fence`. Of one that is fenced the snapshot of then is answered. An embedded pool can't keep a program from writing that has its file open. */
@@ -389,6 +426,9 @@ export function methodsOf(call: Call) {
     /** Deletes the disks of a guest, with their snapshots. A guest without disks is a success. */
     deleteGuestsDisks: (params: DeleteGuestsDisksParams, options?: CallOptions) =>
       call("DeleteGuestsDisks", params, options),
+    /** Tells what the disks of a guest may take, with their snapshots, and what they take. A guest without disks takes nothing. In an embedded pool no guest has a quota. */
+    getGuestQuota: (params: GetGuestQuotaParams, options?: CallOptions) =>
+      call("GetGuestQuota", params, options),
     /** Limits what the disks of a guest may take, with their snapshots. It is the `quota` of `POOL/guests/ID`, which is made if it is missing, and goes with DeleteGuestsDisks. Where it is reached, writes of the guest fail. An embedded pool has no such limit. */
     setGuestQuota: (params: SetGuestQuotaParams, options?: CallOptions) =>
       call("SetGuestQuota", params, options),

@@ -82,6 +82,20 @@ export interface PruneImagesParams {
   readonly idempotencyKey?: string | undefined;
 }
 
+/** The parameters of RestoreImage. */
+export interface RestoreImageParams {
+  /** The id that the image had. */
+  readonly id: string;
+  /** Which of several images that had this id: its `volume`, as ListImages tells it of the trash. */
+  readonly volume?: string | undefined;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
+  /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
+  readonly background?: boolean | undefined;
+  /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
+  readonly idempotencyKey?: string | undefined;
+}
+
 /** The parameters of CloneImage. */
 export interface CloneImageParams {
   /** The image's id. */
@@ -380,6 +394,8 @@ export interface GetSendPlanParams {
   readonly id: string;
   /** The guids of the snapshots that the receiver has, newest first. */
   readonly have?: readonly string[] | undefined;
+  /** Tells of a snapshot of the volume that would be taken now, also of one that has none yet. */
+  readonly next?: boolean | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
 }
@@ -422,6 +438,8 @@ export interface MigrateVolumeParams {
   readonly force?: boolean | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Changes nothing: answers at once, whatever `background` says, what the call would answer now, or its failure, and in `destroys` what would be destroyed. */
+  readonly dryRun?: boolean | undefined;
   /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
   readonly background?: boolean | undefined;
   /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
@@ -440,6 +458,8 @@ export interface FinishMigrationParams {
   readonly force?: boolean | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
+  /** Changes nothing: answers at once, whatever `background` says, what the call would answer now, or its failure, and in `destroys` what would be destroyed. */
+  readonly dryRun?: boolean | undefined;
   /** Whether to answer `{"jobs":[…]}` at once, with the job that the change has become. */
   readonly background?: boolean | undefined;
   /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
@@ -540,7 +560,7 @@ export interface RestoreBackupParams {
   readonly dest: string;
   /** `content` or nothing: all data is read and held against its digests first. `structure`: only whether each object is there with its size. */
   readonly verify?: string | undefined;
-  /** Whether to look at all that a restore looks at, and answer the volume as it would be: nothing is changed. */
+  /** Whether to look at all that a restore looks at, and answer the volume as it would be and what it would be made of: nothing is changed. */
   readonly dryRun?: boolean | undefined;
   /** The pool, where the daemon has several. Without it the first one serves. */
   readonly pool?: string | undefined;
@@ -611,6 +631,14 @@ export interface DeleteGuestsDisksParams {
   readonly background?: boolean | undefined;
   /** At most 128 printable characters. The same request with the same key, by the same caller, is answered what the first one is. */
   readonly idempotencyKey?: string | undefined;
+}
+
+/** The parameters of GetGuestQuota. */
+export interface GetGuestQuotaParams {
+  /** The guest's id. */
+  readonly id: string;
+  /** The pool, where the daemon has several. Without it the first one serves. */
+  readonly pool?: string | undefined;
 }
 
 /** The parameters of SetGuestQuota. */

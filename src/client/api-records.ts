@@ -86,6 +86,8 @@ export interface Backup {
   readonly sha256: string;
   /** Whether all that it builds on is listed. */
   readonly restorable: boolean;
+  /** Whether it is encrypted with age: a restore needs an identity of the profile's. */
+  readonly encrypted: boolean;
 }
 
 /** A snapshot. */

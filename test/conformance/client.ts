@@ -93,6 +93,7 @@ export interface Answers {
   RequestImage: Images;
   DeleteImage: Images;
   PruneImages: { readonly images: readonly Image[] };
+  RestoreImage: Images;
   CloneImage: Volumes;
   ListVolumes: Volumes;
   CreateVolume: Volumes;
@@ -122,6 +123,9 @@ export interface Answers {
   VerifyDisks: GuestAnswer;
   CreateGuestDisks: GuestAnswer;
   DeleteGuestsDisks: GuestAnswer;
+  GetGuestQuota: {
+    readonly quotas: readonly { readonly id: string; readonly quota: number; readonly used: number }[];
+  };
   SetGuestQuota: {
     readonly quotas: readonly { readonly id: string; readonly quota: number; readonly used: number }[];
   };

@@ -12,8 +12,10 @@ conformance("Quotas of guests", "quotas", ({ server, pool, own }) => {
   });
 
   test("what can't be a guest or a quota is refused", async () => {
-    expect(await server.refusal("SetGuestQuota", { quota: 1 })).toBe("need an id");
-    expect(await server.refusal("SetGuestQuota", { id: "a/b", quota: 1 })).toMatch(/^invalid id: /);
+    for (const method of ["SetGuestQuota", "GetGuestQuota"] as const) {
+      expect(await server.refusal(method, {})).toBe("need an id");
+      expect(await server.refusal(method, { id: "a/b" })).toMatch(/^invalid id: /);
+    }
     expect(await server.failure("SetGuestQuota", { id, quota: 2 ** 50 })).toMatchObject({
       data: { reason: "pool.no_space", field: "quota" },
     });
@@ -26,6 +28,7 @@ conformance("Quotas of guests", "quotas", ({ server, pool, own }) => {
       expect(data.reason).toBe("request.invalid");
       const none = await server.must("SetGuestQuota", { id });
       expect(none.quotas).toEqual([{ id: dataset, quota: 0, used: 0 }]);
+      expect(await server.must("GetGuestQuota", { id })).toEqual(none);
       expect((await server.must("ListVolumes", {})).volumes.filter((each) => each.id.includes(id))).toEqual(
         [],
       );
@@ -38,6 +41,7 @@ conformance("Quotas of guests", "quotas", ({ server, pool, own }) => {
     await server.must("CreateGuestDisks", { guest });
     const [full] = await set(96);
     expect(full).toMatchObject({ quota: 96 });
+    expect((await server.must("GetGuestQuota", { id })).quotas).toEqual([full]);
     expect(full?.used).toBeGreaterThanOrEqual(16);
     const refused = await server.failure("SetGuestQuota", { id, quota: 8 });
     expect(refused.message).toMatch(

@@ -89,4 +89,52 @@ conformance("Images that are deleted while they have clones", "trash", (subject)
     expect(snapshots).toMatchObject([{ id: `${pool}/${own}/heir@s` }]);
     await server.must("DeleteDataset", { id: `${own}/heir` });
   });
+
+  test("an image comes back from the trash as it was, with its clones, and can go there again", async () => {
+    await server.must("RequestImage", { id, type });
+    await clone("f");
+    const [before] = (await server.must("GetImage", { id })).images ?? [];
+    expect(await server.failure("RestoreImage", { id })).toMatchObject({
+      data: { reason: "image.not_found", object: `image ${id} in the trash` },
+    });
+    for (const round of ["first", "second"]) {
+      await toTrash();
+      const { images } = await server.must("RestoreImage", { id });
+      expect(images, round).toEqual([before]);
+      expect((await server.must("GetImage", { id })).images, round).toEqual([before]);
+      expect(await inTrash(), round).toEqual([]);
+    }
+    await clone("g");
+    const { volumes } = await server.must("ListVolumes", { origin: `images/${id}` });
+    expect(volumes.map((each) => each.id)).toEqual([`${pool}/${own}/f`, `${pool}/${own}/g`]);
+    for (const name of ["f", "g"]) await server.must("DeleteDataset", { id: `${own}/${name}` });
+    expect((await server.must("ListImages", { type })).images).toHaveLength(1);
+    await server.must("DeleteImage", { id });
+  });
+
+  test("one whose id is taken stays in the trash, and of several one is named", async () => {
+    for (const name of ["h", "i"]) {
+      await server.must("RequestImage", { id, type });
+      await clone(name);
+      await toTrash();
+    }
+    const [first, second] = await inTrash();
+    expect(await server.failure("RestoreImage", { id })).toMatchObject({
+      data: { reason: "request.invalid", field: "volume", wanted: `${first?.volume}, ${second?.volume}` },
+    });
+    expect(await server.failure("RestoreImage", { id, volume: `${pool}/images/other` })).toMatchObject({
+      data: { reason: "request.invalid", field: "volume" },
+    });
+    await server.must("RestoreImage", { id, volume: String(first?.volume) });
+    expect(await server.failure("RestoreImage", { id })).toMatchObject({
+      message: expect.stringContaining("is there again: delete that one first"),
+      data: { reason: "dataset.exists", object: `${pool}/images/${id}` },
+    });
+    expect(await inTrash()).toEqual([second]);
+    expect(await server.refusal("RestoreImage", {})).toBe("need id");
+    expect(await server.refusal("RestoreImage", { id: "a/b" })).toMatch(/^invalid id: /);
+    for (const name of ["h", "i"]) await server.must("DeleteDataset", { id: `${own}/${name}` });
+    expect(await inTrash()).toEqual([]);
+    await server.must("DeleteImage", { id });
+  });
 });

@@ -63,6 +63,15 @@ describe("imagestore backup", () => {
     expect(run("list").out).toMatch(/^BACKUP +SNAPSHOT +/);
     expect(run("verify").status).toBe(0);
     const [id = ""] = rows.find(([, snapshot]) => snapshot === "tank/disk@s1") ?? [];
+    const dry = run("restore", id, "again", "--dry-run", "-H").out.trim().split("\n");
+    const size = expect.stringMatching(/^[\d.]+ \w*B$/);
+    expect(dry.map((line) => line.split("\t"))).toEqual([
+      ["receive, full", "tank/disk@s0", size],
+      ["receive, increment", "tank/disk@s1", size],
+      ["make", "tank/again", size],
+    ]);
+    expect(await daemon.volumes()).toEqual(["tank/disk"]);
+    expect(JSON.parse(run("restore", id, "again", "-n", "--json").out).backups).toHaveLength(2);
     expect(run("restore", id, "again").out).toContain("tank/again");
     expect(await daemon.volumes()).toEqual(["tank/again", "tank/disk"]);
     const names = await engine.names();

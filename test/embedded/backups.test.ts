@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Backup, type BackupDaemon, type Backups, startBackupDaemon } from "../support/backup-daemon.js";
 import { type ObjectEngine, startObjectEngine } from "../support/object-engine.js";
-import { call, must } from "../support/rpc.js";
+import { call, must, type Volumes } from "../support/rpc.js";
 
 const MIB = 1024 * 1024;
 const INCREMENTS = 30;
@@ -36,7 +36,7 @@ describe("backups of an embedded pool", () => {
   });
 
   const restore = (id: string | undefined, dest: string, more: object = {}) =>
-    call(daemon.url, "RestoreBackup", { profile: "store", id, dest, ...more });
+    call<Volumes & Partial<Backups>>(daemon.url, "RestoreBackup", { profile: "store", id, dest, ...more });
   const verify = (more: object = {}) =>
     call<Backups>(daemon.url, "VerifyBackup", { profile: "store", ...more });
   const incoming = join(folder, "tank", "incoming");
@@ -245,7 +245,17 @@ describe("backups of an embedded pool", () => {
     expect((await verify({ id: guid })).error).toBeNull();
     const volumes = await daemon.volumes();
     const dry = await restore(guid, "again", { dryRun: true });
-    expect(dry).toMatchObject({ error: null, result: { volumes: [{ id: "tank/again", size: 8 }] } });
+    const links = chain.filter((each) => dry.result?.backups?.some((link) => link.id === each.id));
+    expect(dry).toMatchObject({
+      error: null,
+      result: {
+        volumes: [{ id: "tank/again", size: 8 }],
+        backups: links.map(({ id: link, bytes }) => ({ id: link, bytes, restorable: true })),
+        bytes: links.reduce((sum, { bytes }) => sum + bytes, 0),
+      },
+    });
+    expect(dry.result?.backups?.[0]?.from).toBeNull();
+    expect(dry.result?.backups?.at(-1)?.guid).toBe(guid);
     expect((await restore(guid, "disk", { dryRun: true })).error).toBe("dataset already exists");
     expect((await restore(id, "again", { dryRun: true })).error).toContain(`${id}.json`);
     expect(await daemon.volumes()).toEqual(volumes);

@@ -4,12 +4,14 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bytes, type ImageService, openImageService } from "../conformance/image-service.js";
 import { freePort, startDaemonProcess } from "../support/daemon.js";
-import { must } from "../support/rpc.js";
+import { call, type Images, must } from "../support/rpc.js";
 import {
   deleteKilledAt,
   lastCloneKilledAt,
+  restoreKilledAt,
   STEPS_OF_DELETION,
   STEPS_OF_LAST_CLONE,
+  STEPS_OF_RESTORE,
   type TrashPool,
 } from "../support/trash-cases.js";
 
@@ -61,4 +63,34 @@ describe("a daemon that is killed", () => {
       expect(readdirSync(join(folder, "tank", "volumes"))).toEqual([]);
     },
   );
+
+  test.each(STEPS_OF_RESTORE)(
+    "at %s of a restore from the trash has the image, or has it there, and it can be cloned in the end",
+    async (step) => {
+      await restoreKilledAt(pool, step);
+      expect(readdirSync(join(folder, "tank", "volumes"))).toEqual([]);
+    },
+  );
+
+  test("at the moment when the last clone goes has either the image or nothing", async () => {
+    const daemon = await pool.start();
+    const { url } = daemon;
+    for (let round = 0; round < 10; round++) {
+      await must(url, "RequestImage", { id: "golden", type: "kvm" });
+      await must(url, "CloneImage", { id: "golden", dest: "guests/a/disk-0" });
+      await must(url, "DeleteImage", { id: "golden", whenInUse: "trash" });
+      const [restored] = await Promise.all([
+        call<Images>(url, "RestoreImage", { id: "golden" }),
+        must(url, "DeleteDataset", { id: "guests/a" }),
+      ]);
+      const listed = async (params: object) =>
+        ((await must<Images>(url, "ListImages", params)).images ?? []).map(({ id }) => id);
+      expect(await listed({ trash: true })).toEqual([]);
+      expect(await listed({})).toEqual(restored.error === null ? ["golden"] : []);
+      if (restored.error === null) await must(url, "DeleteImage", { id: "golden" });
+      else expect(restored.error).toBe("not found");
+    }
+    await daemon.stop();
+    expect(readdirSync(join(folder, "tank", "volumes"))).toEqual([]);
+  });
 });

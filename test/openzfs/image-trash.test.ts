@@ -8,8 +8,10 @@ import { call, type Images, must } from "../support/rpc.js";
 import {
   deleteKilledAt,
   lastCloneKilledAt,
+  restoreKilledAt,
   STEPS_OF_DELETION,
   STEPS_OF_LAST_CLONE,
+  STEPS_OF_RESTORE,
   type TrashPool,
 } from "../support/trash-cases.js";
 import { until } from "../support/until.js";
@@ -103,4 +105,12 @@ describe.skipIf("skip" in vm)("images with clones that are deleted", () => {
     await lastCloneKilledAt(pool, step);
     expect(below("images")).toBe(`${POOL}/images\n`);
   });
+
+  test.for(STEPS_OF_RESTORE)(
+    "one that is killed at %s of a restore has the image, or has it in the trash",
+    async (step) => {
+      await restoreKilledAt(pool, step);
+      expect(below("images")).toBe(`${POOL}/images\n`);
+    },
+  );
 });

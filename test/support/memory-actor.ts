@@ -26,6 +26,7 @@ import { guestOperations } from "../../src/workers/actor/operations/guests.js";
 import { createHolds } from "../../src/workers/actor/operations/holds.js";
 import { imagePruning } from "../../src/workers/actor/operations/image-pruning.js";
 import { imageOperations } from "../../src/workers/actor/operations/images.js";
+import { migrationPreviews } from "../../src/workers/actor/operations/migration-previews.js";
 import { migrationOperations } from "../../src/workers/actor/operations/migrations.js";
 import { poolOperations } from "../../src/workers/actor/operations/pools.js";
 import { pullPreviews } from "../../src/workers/actor/operations/pull-previews.js";
@@ -215,6 +216,7 @@ export function createMemoryActor(
     ...dryRunOperations(context, (spared) => ({
       ...destroyingIn(spared),
       ...pullPreviews(spared, { peers }),
+      ...migrationPreviews(spared, { peers }),
     })),
     ...volumeChanges(context),
     ...volumeCopies(context, createFetchQueue<VolumeRecord>(2, 2)),

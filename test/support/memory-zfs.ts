@@ -549,6 +549,7 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
     sendFeatures: async (_name, { flags = [] } = {}) => succeed([...flags]),
     checkSend: (name) => call("checkSend", name, () => succeed(null)),
     estimateSend: async () => 4096,
+    writtenNow: async () => 512,
     sendCommand: (name, { from } = {}) => ["send", ...(from === undefined ? [] : ["-i", from]), name],
     receiveCommand: (target, marks, { origin } = {}) => [
       ...["receive", target, JSON.stringify(marks)],

@@ -9,6 +9,9 @@ const MIB = 1024 * 1024;
 
 interface Pulled {
   readonly volumes: readonly { readonly id: string; readonly size: number }[];
+  /** These two of a dry run. */
+  readonly plan?: { readonly estimatedBytes: number | null };
+  readonly destroys?: readonly { readonly id: string }[];
   readonly pulled: {
     readonly snapshot: string;
     readonly guid: string;
@@ -171,6 +174,60 @@ export function pullCases(scene: () => PullScene, isBrief = false): void {
 
 /** What a migration does where the pools make a difference. */
 export function migrationCases(scene: () => PullScene): void {
+  test("dry runs of a migration tell what each step would do, and change nothing on either side", async () => {
+    const { source, target, write } = scene();
+    const id = await volumeWithSnapshot(scene());
+    const ask = { id, peer: "source", source: id };
+    const dryRun = (method: string) => must<Pulled>(target.url, method, { ...ask, dryRun: true });
+    const full = await call20(source, "GetVolume", { id });
+    const [{ id: name = "" } = {}] = (full.result as { volumes: { id: string }[] }).volumes;
+    for (const [method, fences] of [
+      ["MigrateVolume", false],
+      ["FinishMigration", true],
+    ] as const) {
+      const { pulled, plan, destroys } = await dryRun(method);
+      expect(pulled).toMatchObject({ guid: "", bytes: 0, full: true });
+      expect(plan).toEqual({
+        ...{ peer: "source", source: name, base: null, fences, drops: [] },
+        estimatedBytes: expect.any(Number),
+        snapshot: expect.stringMatching(/@migrate-\w+$/),
+      });
+      expect(plan?.estimatedBytes).toBeGreaterThan(3 * MIB);
+      expect(destroys).toEqual([]);
+    }
+    expect(await snapshotsOf(source, id)).toEqual(["s1"]);
+    expect(await isReadonly(source, id)).toBe(false);
+    expect((await call20(target, "GetVolume", { id })).error).toMatchObject({
+      data: { reason: "dataset.not_found" },
+    });
+
+    const { pulled: came } = await must<Pulled>(target.url, "MigrateVolume", ask);
+    const tag = came.snapshot.slice(came.snapshot.indexOf("@") + 1);
+    await write(id, 5 * MIB, randomBytes(MIB));
+    const [left, leftHere] = [await snapshotsOf(source, id), await snapshotsOf(target, id)];
+    const again = await dryRun("MigrateVolume");
+    expect(again).toMatchObject({
+      pulled: { full: false },
+      plan: { base: { id: `${name}@${tag}`, guid: came.guid }, fences: false, drops: [`${name}@${tag}`] },
+      destroys: [{ id: came.snapshot }],
+    });
+    expect(again.plan?.estimatedBytes).toBeLessThan(3 * MIB);
+    const last = await dryRun("FinishMigration");
+    expect(last).toMatchObject({ plan: { fences: true, drops: [] }, destroys: [{ id: came.snapshot }] });
+    expect([await snapshotsOf(source, id), await snapshotsOf(target, id)]).toEqual([left, leftHere]);
+    expect(await isReadonly(source, id)).toBe(false);
+    expect(await isReadonly(target, id)).toBe(true);
+
+    await must(source.url, "FenceVolume", { id, dest: "last" });
+    expect(await dryRun("FinishMigration")).toMatchObject({ plan: { fences: false, snapshot: null } });
+    for (const more of [{}, { dryRun: true }]) {
+      const refused = await call20(target, "MigrateVolume", { ...ask, ...more });
+      expect(refused.error).toMatchObject({ data: { reason: "peer.refused" } });
+    }
+    await must(target.url, "FinishMigration", ask);
+    expect(await snapshotsOf(target, id)).toEqual(["last"]);
+  });
+
   test("a volume moves while it is written to, its source is fenced, and the move can be undone", async () => {
     const { source, target, write, digest } = scene();
     const id = await volumeWithSnapshot(scene());

@@ -36,6 +36,14 @@ export const STEPS_OF_LAST_CLONE = [
   "driver.destroy.end#3",
 ] as const;
 
+/** Those of a restore from the trash. */
+export const STEPS_OF_RESTORE = [
+  "driver.rename.begin#3",
+  "driver.rename.end#3",
+  "records.putImage.begin#2",
+  "records.putImage.end#2",
+] as const;
+
 const idsOf = ({ images }: Images) => (images ?? []).map(({ id }) => id).sort();
 
 /** Starts a daemon that is killed at a step, lets it run `work`, and waits for its end. */
@@ -95,5 +103,35 @@ export async function lastCloneKilledAt(pool: TrashPool, step: string): Promise<
   await call(daemon.url, "DeleteDataset", { id: "guests/a" });
   expect(idsOf(await must<Images>(daemon.url, "ListImages", { trash: true })), step).toEqual([]);
   expect((await must<Volumes>(daemon.url, "ListVolumes", {})).volumes, step).toEqual([]);
+  await daemon.stop();
+}
+
+/**
+ * Kills the daemon at a step of a restore from the trash: after the next start the image is there or in the trash, and can
+ * be cloned in the end. Leaves the pool without images and clones.
+ */
+export async function restoreKilledAt(pool: TrashPool, step: string): Promise<void> {
+  await killedAt(pool, step, async (url) => {
+    await must(url, "RequestImage", { id: "golden", type: "kvm" });
+    await must(url, "CloneImage", { id: "golden", dest: "guests/a/disk-0" });
+    await must(url, "DeleteImage", { id: "golden", whenInUse: "trash" });
+    await must(url, "RestoreImage", { id: "golden" });
+  });
+  const daemon = await pool.start();
+  const { url } = daemon;
+  const list = async (params: object = {}) => idsOf(await must<Images>(url, "ListImages", params));
+  const there = await list();
+  expect([...there, ...(await list({ trash: true }))], step).toEqual(["golden"]);
+  const again = await call(url, "RestoreImage", { id: "golden" });
+  expect(again.error, step).toBe(there.length > 0 ? "not found" : null);
+  expect(await must<Images>(url, "GetImage", { id: "golden" }), step).toMatchObject({
+    images: [{ type: "kvm", volume: `${pool.name}/images/golden`, status: "complete" }],
+  });
+  await must(url, "CloneImage", { id: "golden", dest: "guests/b/disk-0" });
+  for (const id of ["guests/a", "guests/b"]) await must(url, "DeleteDataset", { id });
+  // It is none of the trash any more, and stays without clones.
+  expect([await list(), await list({ trash: true })], step).toEqual([["golden"], []]);
+  await must(url, "DeleteImage", { id: "golden" });
+  expect((await must<Volumes>(url, "ListVolumes", {})).volumes, step).toEqual([]);
   await daemon.stop();
 }

@@ -107,6 +107,7 @@ export function datasetsOf(operation: Operation, pool: PoolName): readonly strin
     case "PruneImages":
       return [`${pool}/images`];
     case "RequestImage":
+    case "RestoreImage":
     case "DeleteImage":
       return [`${pool}/images/${operation.id}`];
     case "CloneImage":

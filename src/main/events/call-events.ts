@@ -43,6 +43,7 @@ export function publishCall(
 function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
   switch (operation.op) {
     case "RequestImage":
+    case "RestoreImage":
       return [{ topic: "image", action: "created", id: `${pool}/images/${operation.id}` }];
     case "DeleteImage":
       return [{ topic: "image", action: "deleted", id: `${pool}/images/${operation.id}` }];
@@ -102,6 +103,7 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
     case "ListSnapshots":
     case "GetSnapshot":
     case "VerifyDisks":
+    case "GetGuestQuota":
     case "GetPool":
     case "DryRun":
     case "Refuse":

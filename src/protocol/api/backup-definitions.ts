@@ -169,13 +169,23 @@ export const BACKUP_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
       verify,
       dryRun: optional(
         flag(
-          "Whether to look at all that a restore looks at, and answer the volume as it would be: nothing is changed.",
+          "Whether to look at all that a restore looks at, and answer the volume as it would be and what it would be made of: nothing is changed.",
         ),
       ),
       pool,
       ...termsParams,
     },
-    result: object({ volumes: oneOf(record("Volume")) }),
+    result: object(
+      {
+        volumes: oneOf(record("Volume")),
+        backups: listOf(
+          record("Backup"),
+          "Only of a dry run: what would be received, the full backup first. A restore destroys nothing.",
+        ),
+        bytes: count("Only of a dry run: of all their data.", "bytes"),
+      },
+      ["backups", "bytes"],
+    ),
     effect: "once",
     mayLast: true,
     answeredBy: "pool",
@@ -200,6 +210,14 @@ export const BACKUP_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
         name: "beside the disk",
         params: { profile: "offsite", id: "7311029383465519301", dest: "guests/g1/disk-0-old" },
         result: { volumes: [restored] },
+      },
+      {
+        name: "what it would do",
+        params: {
+          ...{ profile: "offsite", id: "7311029383465519301", dest: "guests/g1/disk-0-old" },
+          ...{ verify: "structure", dryRun: true },
+        },
+        result: { volumes: [restored], backups: [full, increment], bytes: 2197864448 },
       },
     ],
   },

@@ -10,8 +10,11 @@ export const dryRunParam: Readonly<Record<"dryRun", Parameter>> = {
   ),
 };
 
-/** The answer of a change that destroys: these members, and one more of a dry run. */
-export function destroyingResult(members: Readonly<Record<string, JsonSchema>>): JsonSchema {
+/** The answer of a change that destroys: these members, and more of a dry run. `own`: those of them that are the method's. */
+export function destroyingResult(
+  members: Readonly<Record<string, JsonSchema>>,
+  own: Readonly<Record<string, JsonSchema>> = {},
+): JsonSchema {
   const destroys = listOf(record("Doomed"), "Only of a dry run: what the call would destroy.");
-  return object({ ...members, destroys }, ["destroys"]);
+  return object({ ...members, ...own, destroys }, [...Object.keys(own), "destroys"]);
 }

@@ -86,6 +86,26 @@ export const GUEST_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
       { name: "by its id", params: { guest: { id: "g1" } }, result: { guest: { id: "g1", disks: [] } } },
     ],
   },
+  GetGuestQuota: {
+    summary: "Tells what the disks of a guest may take, with their snapshots, and what they take",
+    description: "A guest without disks takes nothing. In an embedded pool no guest has a quota.",
+    params: { id: required(text("The guest's id.")), pool },
+    result: object({ quotas: oneOf(record("Quota")) }),
+    effect: "read",
+    answeredBy: "pool",
+    failures: {
+      "request.missing_field": "`need an id`",
+      "name.invalid": "the id is no component of a name",
+    },
+    since: "0.1.0",
+    examples: [
+      {
+        name: "of a guest",
+        params: { id: "g1" },
+        result: { quotas: [{ id: "tank/guests/g1", quota: 102400, used: 12288 }] },
+      },
+    ],
+  },
   SetGuestQuota: {
     summary: "Limits what the disks of a guest may take, with their snapshots",
     description:

@@ -164,6 +164,32 @@ export const IMAGE_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = {
     since: "0.1.0",
     examples: [{ name: "without clones", params: { id: "golden" }, result: { images: [golden] } }],
   },
+  RestoreImage: {
+    summary: "Brings an image back that was put into the trash when it was deleted",
+    description:
+      "It has its id, its type and its snapshots again, and can be cloned and requested as before. What is in the trash is listed by ListImages with `trash`.",
+    params: {
+      id: required(text("The id that the image had.")),
+      volume: optional(
+        text("Which of several images that had this id: its `volume`, as ListImages tells it of the trash."),
+      ),
+      pool,
+      ...termsParams,
+    },
+    result: oneImage,
+    effect: "once",
+    answeredBy: "pool",
+    failures: {
+      "request.missing_field": "`need id`",
+      "request.invalid": "several images of this id are in the trash, and `volume` names none of them",
+      "image.not_found": "no image of this id is in the trash",
+      "dataset.exists": "there is an image of this id again, or another dataset of its name",
+      "dataset.busy": "another image of this id is being fetched, or it is in use",
+      "name.invalid": "the id is no component of a name",
+    },
+    since: "0.1.0",
+    examples: [{ name: "by its id", params: { id: "golden" }, result: { images: [golden] } }],
+  },
   PruneImages: {
     summary: "Deletes the images of a pool that nothing is cloned from and that were not used for long",
     description:

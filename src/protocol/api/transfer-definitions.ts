@@ -24,7 +24,7 @@ const pulledMembers = {
   pulled: object(
     {
       snapshot: text("The newest snapshot that both have, by its full name here."),
-      guid: text("Its guid."),
+      guid: text("Its guid; empty of a dry run of a migration."),
       bytes: count("Of the streams that came; 0 where it had all, and of a dry run.", "bytes"),
       full: flag("Whether a stream came that built on nothing."),
     },
@@ -32,7 +32,32 @@ const pulledMembers = {
     "What came.",
   ),
 };
-const pulled = object(pulledMembers);
+
+/** Of a dry run of a step of a migration. */
+const plan = object(
+  {
+    peer: text("The peer, by its name in the configuration."),
+    source: text("The volume, by its full name there, as all names here are."),
+    base: orNull(
+      object({
+        id: text("The snapshot, or the bookmark, that the stream would build on."),
+        guid: text("Its guid, which a snapshot of the copy has too."),
+      }),
+    ),
+    estimatedBytes: orNull(
+      count("About how many would come, null where the peer can't tell; more if it is written to.", "bytes"),
+    ),
+    snapshot: orNull(
+      text(
+        "The snapshot of the source that would be taken, or the first of them, with the time in its name; null if it is fenced already: then its last one comes.",
+      ),
+    ),
+    fences: flag("Whether the source would be fenced."),
+    drops: listOf({ type: "string" }, "Snapshots of earlier rounds that would go at the peer."),
+  },
+  [],
+  "Only of a dry run: what would be done.",
+);
 
 const ofAPull = {
   "request.missing_field": "`need an id`, `need a peer` or `need a source`",
@@ -70,28 +95,40 @@ export const TRANSFER_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = 
       have: optional(
         listOf({ type: "string" }, "The guids of the snapshots that the receiver has, newest first."),
       ),
+      next: optional(
+        flag("Tells of a snapshot of the volume that would be taken now, also of one that has none yet."),
+      ),
       pool,
     },
     result: object({
       plans: oneOf(
-        object({
-          id: text("The snapshot to send, by its full name."),
-          guid: text("Its guid."),
-          isThere: flag("Whether the receiver has it."),
-          base: orNull(
-            object({
-              id: text("The snapshot, or the bookmark, that the stream can build on."),
-              guid: text("Its guid."),
-            }),
-          ),
-        }),
+        object(
+          {
+            id: text("The snapshot to send, by its full name; with `next` the volume."),
+            guid: text("Its guid; empty with `next`."),
+            isThere: flag("Whether the receiver has it."),
+            base: orNull(
+              object({
+                id: text("The snapshot, or the bookmark, that the stream can build on."),
+                guid: text("Its guid."),
+              }),
+            ),
+            bytes: orNull(
+              count(
+                "Only with `next`: about how many the stream would have; null where the pool can't tell.",
+                "bytes",
+              ),
+            ),
+          },
+          ["bytes"],
+        ),
       ),
     }),
     effect: "read",
     answeredBy: "pool",
     failures: {
       "request.missing_field": "`need an id`",
-      "request.invalid": "`have` holds what is no guid",
+      "request.invalid": "`have` holds what is no guid, or `next` is asked for a snapshot",
       "dataset.not_found": "`not found`, or it has no snapshot",
       "dataset.wrong_type": "`not a volume`",
       "name.invalid": "`not a valid dataset`",
@@ -131,9 +168,9 @@ export const TRANSFER_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = 
     summary:
       "Brings a volume of another daemon here while its guest goes on writing, until little is left to come",
     description:
-      "It takes snapshots of the source, named `migrate-…`, and pulls them: each time what was written meanwhile. It ends when the last one was 32 MiB or less, or no smaller than the one before. Then stop the guest and call FinishMigration. See docs/replication.md.",
-    params: { ...pullParams, ...termsParams },
-    result: pulled,
+      "It takes snapshots of the source, named `migrate-…`, and pulls them: each time what was written meanwhile. It ends when the last one was 32 MiB or less, or no smaller than the one before. Then stop the guest and call FinishMigration. A dry run tells in `plan` what the first round would do; that the peer would let it is not tried. See docs/replication.md.",
+    params: { ...pullParams, ...dryRunParam, ...termsParams },
+    result: destroyingResult(pulledMembers, { plan }),
     effect: "repeatable",
     mayLast: true,
     answeredBy: "pool",
@@ -144,15 +181,35 @@ export const TRANSFER_DEFINITIONS: Readonly<Record<string, MethodDefinition>> = 
   FinishMigration: {
     summary: "Fences the source of a migration, brings what is left, and makes the volume here writable",
     description:
-      "From the fence on nothing changes the source: whoever had it open can't write to it any more. If it fails after that, neither is writable: repeat it, or UnfenceVolume the source to go on there.",
-    params: { ...pullParams, ...termsParams },
-    result: pulled,
+      "From the fence on nothing changes the source: whoever had it open can't write to it any more. If it fails after that, neither is writable: repeat it, or UnfenceVolume the source to go on there. A dry run fences nothing, and tells in `plan` what would be done.",
+    params: { ...pullParams, ...dryRunParam, ...termsParams },
+    result: destroyingResult(pulledMembers, { plan }),
     effect: "repeatable",
     mayLast: true,
     answeredBy: "pool",
     failures: ofAPull,
     since: "0.1.0",
-    examples: [{ name: "a disk", params: source, result: { volumes: [volume], pulled: came } }],
+    examples: [
+      { name: "a disk", params: source, result: { volumes: [volume], pulled: came } },
+      {
+        name: "what it would do",
+        params: { ...source, dryRun: true },
+        result: {
+          volumes: [volume],
+          pulled: { ...came, guid: "", bytes: 0 },
+          plan: {
+            peer: "node2",
+            source: "tank/guests/g1/disk-0",
+            base: { id: "tank/guests/g1/disk-0@migrate-mk2ezp00", guid },
+            estimatedBytes: 1048576,
+            snapshot: "tank/guests/g1/disk-0@migrate-mk2f0q1a",
+            fences: true,
+            drops: [],
+          },
+          destroys: [{ id: "tank/guests/g1/disk-0@migrate-mk2ezp00", bytes: 4096 }],
+        },
+      },
+    ],
   },
   FenceVolume: {
     summary: "Lets nothing change a volume any more, and answers its last snapshot",

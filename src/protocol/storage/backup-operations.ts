@@ -1,5 +1,5 @@
 import type { DatasetName, SnapshotName } from "./names.js";
-import type { CheckedBackups, MadeBackup, PrunedBackups, VolumeRecord } from "./records.js";
+import type { CheckedBackups, MadeBackup, PrunedBackups, RestoredVolume } from "./records.js";
 
 /** What a caller may know of, where that is not decided by the names of the request. */
 export interface Sight {
@@ -19,7 +19,7 @@ export interface BackupOperations {
     ask: { profile: string; backup: string; content: boolean; sight: Sight; caller?: number };
     answer: CheckedBackups;
   };
-  /** `dryRun`: looks at all that it would look at, and answers the volume as it would be. */
+  /** `dryRun`: looks at all that it would look at, and answers the volume as it would be, and what it would be made of. */
   RestoreBackup: {
     ask: {
       profile: string;
@@ -30,7 +30,7 @@ export interface BackupOperations {
       sight: Sight;
       caller?: number;
     };
-    answer: VolumeRecord;
+    answer: RestoredVolume;
   };
   /** Of this pool's backups: of `dataset`, or of all; keeps the `last` of each, and those since a time. */
   PruneBackups: {

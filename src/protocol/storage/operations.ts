@@ -40,6 +40,8 @@ export interface Operations extends BackupOperations {
     ask: { olderThanSeconds: number; unusedForSeconds: number; type: string };
     answer: readonly ImageRecord[];
   };
+  /** Brings an image back from the trash. `volume`: which of several that had the id, by its name there. */
+  RestoreImage: { ask: { id: ComponentId; volume?: string }; answer: ImageRecord };
   CloneImage: { ask: { id: string; target: DatasetName }; answer: VolumeRecord };
   /**
    * `tag`: only volumes that have it; with `value`, only those that have it with that value. `origin`: only
@@ -99,9 +101,12 @@ export interface Operations extends BackupOperations {
   DeleteBookmark: { ask: { dataset: DatasetName; name: BookmarkName }; answer: BookmarkRecord };
   /**
    * What a receiver needs of a volume's newest snapshot, or of the one that is named. `have`: the guids of the
-   * snapshots that it has, newest first.
+   * snapshots that it has, newest first. `next`: of a snapshot of the volume that would be taken now.
    */
-  GetSendPlan: { ask: { name: DatasetName | SnapshotName; have: readonly string[] }; answer: SendPlan };
+  GetSendPlan: {
+    ask: { name: DatasetName | SnapshotName; have: readonly string[]; next?: boolean };
+    answer: SendPlan;
+  };
   /**
    * Makes or updates a copy of a volume of another daemon. `source`: that volume, or a snapshot of it, as the peer
    * names it. `force`: what the copy has and its source has not is destroyed. `caller`: as of RequestImage.
@@ -137,6 +142,8 @@ export interface Operations extends BackupOperations {
   VerifyDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
   CreateGuestDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
   DeleteGuestsDisks: { ask: { guest: GuestRecord }; answer: GuestRecord };
+  /** A guest without a dataset has no quota and takes nothing. */
+  GetGuestQuota: { ask: { name: DatasetName }; answer: QuotaRecord };
   /** `quota`: 0 for none. The guest's dataset is made if it is missing. */
   SetGuestQuota: { ask: { name: DatasetName; quota: Bytes }; answer: QuotaRecord };
   GetPool: { ask: object; answer: PoolRecord };
@@ -172,6 +179,8 @@ export const DESTROYING = [
   "DeleteBookmark",
   "DeleteGuestsDisks",
   "PullVolume",
+  "MigrateVolume",
+  "FinishMigration",
 ] as const satisfies readonly OperationName[];
 
 export type DestroyingName = (typeof DESTROYING)[number];

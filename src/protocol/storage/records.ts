@@ -55,6 +55,25 @@ export interface PulledVolume {
   readonly wasFull: boolean;
   /** What was in the way of a client's stream, and is gone: full names, and what else was lost. */
   readonly destroyed?: readonly string[];
+  /** Of a dry run of a migration: what it would do. */
+  readonly plan?: MigrationPlan;
+}
+
+/** What a step of a migration would do. All names are those of the peer. */
+export interface MigrationPlan {
+  readonly peer: string;
+  /** The volume. */
+  readonly source: string;
+  /** What the stream would build on, which the copy has; undefined: nothing, so all would come. */
+  readonly base: { readonly id: string; readonly guid: string } | undefined;
+  /** About how many bytes would come; undefined: the peer can't tell. */
+  readonly estimatedBytes: number | undefined;
+  /** The snapshot that would be taken, or the first of them; undefined where there is one behind a fence. */
+  readonly snapshot: string | undefined;
+  /** Whether the source would be fenced: false if it is, and where it is not asked for. */
+  readonly fences: boolean;
+  /** Snapshots of earlier rounds that would go at the peer. */
+  readonly drops: readonly string[];
 }
 
 /** A receive into a volume. */
@@ -128,6 +147,12 @@ export interface CheckedBackups {
   readonly backups: readonly BackupRecord[];
   /** Of all their data. */
   readonly bytes: number;
+}
+
+/** A volume that was made of a backup. */
+export interface RestoredVolume extends VolumeRecord {
+  /** Of a dry run: the links that it would be made of, the full backup first. */
+  readonly chain?: CheckedBackups;
 }
 
 export interface PrunedBackups {

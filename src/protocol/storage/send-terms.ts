@@ -1,4 +1,4 @@
-import type { BookmarkName, SnapshotName } from "./names.js";
+import type { BookmarkName, DatasetName, SnapshotName } from "./names.js";
 
 /** What an incremental stream builds on. */
 export type SendFrom = SnapshotName | BookmarkName;
@@ -41,13 +41,16 @@ export interface SendDescription {
 
 /** What a receiver that has some snapshots of a volume needs, to have another one of them too. */
 export interface SendPlan {
-  /** The snapshot that is to be sent. */
-  readonly name: SnapshotName;
+  /** The snapshot that is to be sent; the volume, where it is not taken yet. */
+  readonly name: SnapshotName | DatasetName;
+  /** "" where it is not taken yet. */
   readonly guid: string;
   /** The receiver has that snapshot. */
   readonly isThere: boolean;
   /** What the stream can build on, as the receiver has it; undefined: nothing, so it must be full. */
   readonly base?: { readonly name: SendFrom; readonly guid: string } | undefined;
+  /** Of a snapshot that is not taken yet: about how many bytes its stream would have; null: the pool can't tell. */
+  readonly bytes?: number | null;
 }
 
 /** What the first record of a stream says. */

@@ -24,6 +24,7 @@ import { guestOperations } from "./operations/guests.js";
 import { createHolds, releaseHold } from "./operations/holds.js";
 import { imagePruning } from "./operations/image-pruning.js";
 import { imageOperations } from "./operations/images.js";
+import { migrationPreviews } from "./operations/migration-previews.js";
 import { migrationOperations } from "./operations/migrations.js";
 import { poolOperations } from "./operations/pools.js";
 import { pullPreviews } from "./operations/pull-previews.js";
@@ -218,7 +219,11 @@ function createHandlers(
     const backups = { profiles: node.backups, turns: ofTurns, sends, releaseLater, running };
     return {
       ...destroyingIn(used),
-      ...dryRunOperations(used, (spared) => ({ ...destroyingIn(spared), ...pullPreviews(spared, node) })),
+      ...dryRunOperations(used, (spared) => ({
+        ...destroyingIn(spared),
+        ...pullPreviews(spared, node),
+        ...migrationPreviews(spared, node),
+      })),
       ...volumeChanges(used),
       ...poolOperations(used),
       ...storedBackupOperations(used, backups),

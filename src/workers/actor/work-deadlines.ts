@@ -28,6 +28,7 @@ const STEPS: Readonly<Record<Exclude<WorkName, ReadName>, Steps>> = {
   DeleteImage: { commands: 4, destroys: 2 },
   // Its clock starts anew with the lock of each image.
   PruneImages: { commands: 4, destroys: 1 },
+  RestoreImage: { commands: 6 },
   CloneImage: { commands: 4 },
   CreateVolume: { commands: 5 },
   ResizeVolume: { commands: 4 },

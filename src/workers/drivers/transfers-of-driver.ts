@@ -62,6 +62,8 @@ export interface ZfsTransfers {
   checkSend(name: SnapshotName, terms?: SendTerms): Promise<Outcome<null>>;
   /** About how many bytes that stream has. Undefined: the pool does not tell; it never fails. */
   estimateSend(name: SnapshotName, terms?: SendTerms): Promise<number | undefined>;
+  /** How many bytes a volume has written after its newest snapshot, or ever. Undefined: as of estimateSend. */
+  writtenNow(volume: DatasetName): Promise<number | undefined>;
   /** The argv of a command that writes the stream of a snapshot to its stdout. */
   sendCommand(name: SnapshotName, terms?: SendTerms): readonly string[];
   /**

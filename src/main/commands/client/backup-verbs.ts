@@ -36,8 +36,13 @@ export const BACKUP_VERBS = [
     method: "RestoreBackup",
     summary: "make a volume of a backup",
     arguments: [backup("<backup>"), text("dest", "<volume>", "the new volume's name")],
-    options: [profile, verify, flag("dryRun", "--dry-run", "change nothing: look, and show what would be")],
+    options: [
+      profile,
+      verify,
+      flag("dryRun", "-n, --dry-run", "change nothing: look, and show what would be"),
+    ],
     records: "volumes",
+    steps: "restore",
     lasts: true,
   },
   {
@@ -49,7 +54,7 @@ export const BACKUP_VERBS = [
       profile,
       { ...text("keepLast", "--keep-last <count>", "keep so many of each volume"), parse: parseCount },
       { ...text("keepDays", "--keep-days <days>", "keep those of so many days"), parse: parseCount },
-      flag("dryRun", "--dry-run", "show what would go"),
+      flag("dryRun", "-n, --dry-run", "show what would go"),
     ],
     lasts: true,
   },

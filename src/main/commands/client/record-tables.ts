@@ -22,13 +22,19 @@ export type RecordKind =
   | "destroys"
   | "quotas"
   | "backups"
+  | "steps"
   | "lines";
 
-/** What of a verb's answer is shown: of a dry run, what would be destroyed. */
+/** What of a verb's answer is shown: of a dry run, what would be done, or destroyed. */
 export function shownKind(
-  { records, group }: { readonly records: RecordKind; readonly group: string },
+  {
+    records,
+    group,
+    steps,
+  }: { readonly records: RecordKind; readonly group: string; readonly steps?: unknown },
   { dryRun }: Readonly<Record<string, unknown>>,
 ): RecordKind {
+  if (dryRun === true && steps !== undefined) return "steps";
   // Those of backups answer what would be as they answer what is.
   return dryRun === true && group !== "backup" ? "destroys" : records;
 }
@@ -152,6 +158,16 @@ const COLUMNS: Readonly<Record<RecordKind, readonly Column<ShownRecord>[]>> = {
   ],
   quotas: [plain("NAME", "id"), size("QUOTA", "quota"), size("USED", "used")],
   destroys: [plain("WOULD BE DESTROYED", "id"), freed],
+  steps: [
+    plain("WOULD", "would"),
+    plain("WHAT", "id"),
+    {
+      heading: "BYTES",
+      cell: ({ bytes }) => (typeof bytes === "number" ? sizeText(bytes) : "-"),
+      exact: ({ bytes }) => text(bytes),
+      isNumber: true,
+    },
+  ],
   bookmarks: [
     plain("NAME", "id"),
     plain("GUID", "guid", { goes: 1, isNumber: true }),

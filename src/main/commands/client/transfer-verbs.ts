@@ -8,6 +8,8 @@ const ofPeer = (source: string) => [
   flag("force", "--force", "destroy what the copy has and its source has not"),
 ];
 
+const wouldDo = flag("dryRun", "-n, --dry-run", "change nothing: show what would be done, here and there");
+
 /** Commands that bring volumes from one daemon to another. */
 export const TRANSFER_VERBS: readonly Verb[] = [
   ...verbsOf("volume", "volumes", [
@@ -25,7 +27,8 @@ export const TRANSFER_VERBS: readonly Verb[] = [
       method: "MigrateVolume",
       summary: "bring another daemon's volume here while its guest goes on",
       arguments: [volume],
-      options: [...ofPeer("its volume")],
+      options: [...ofPeer("its volume"), wouldDo],
+      steps: "migration",
       lasts: true,
     },
     {
@@ -33,7 +36,8 @@ export const TRANSFER_VERBS: readonly Verb[] = [
       method: "FinishMigration",
       summary: "fence the source, bring the rest, and make the volume here writable",
       arguments: [volume],
-      options: [...ofPeer("its volume")],
+      options: [...ofPeer("its volume"), wouldDo],
+      steps: "migration",
       lasts: true,
     },
     {

@@ -1,6 +1,7 @@
 import { readJson, tokenOf } from "../../../protocol/json-rpc/json.js";
 import type { DaemonAddress } from "./daemon-address.js";
 import { callDaemon } from "./daemon-client.js";
+import { stepsOf } from "./dry-run-steps.js";
 import { type ShownRecord, shownKind } from "./record-tables.js";
 import type { Verb } from "./verb.js";
 
@@ -88,7 +89,7 @@ export async function callVerb(
     const { value, text } = await call(address, method, request);
     const { warnings = [] } = Object(value);
     return {
-      records: recordsIn(value, member),
+      records: verb.steps && kind === "steps" ? stepsOf(verb.steps, value) : recordsIn(value, member),
       text,
       warnings: Array.isArray(warnings) ? warnings.map(String) : [],
     };

@@ -28,6 +28,8 @@ export interface Verb {
     | "disks"
     | "newer snapshots"
     | "what its source has not";
+  /** What a dry run of it tells is shown step by step, by this kind of answer. */
+  readonly steps?: "restore" | "migration";
   /** It may last: a terminal is shown how far it is, and Ctrl-C there cancels it. */
   readonly lasts?: true;
   /** Its answer comes in pages. */

@@ -44,6 +44,15 @@ export const VERBS: readonly Verb[] = [
       destroys: "image",
     },
     {
+      name: "restore",
+      method: "RestoreImage",
+      summary: "bring an image back from the trash",
+      arguments: [image],
+      options: [
+        text("volume", "--volume <name>", "which of several that had this id, as list --trash --json shows"),
+      ],
+    },
+    {
       name: "prune",
       method: "PruneImages",
       summary: "delete the images that nothing is cloned from and that were not used for long",
@@ -97,6 +106,13 @@ export const VERBS: readonly Verb[] = [
       summary: "take a snapshot of all disks of a guest, at one moment",
       arguments: [guest, text("dest", "<name>", "the snapshots' name, what follows the @")],
       records: "snapshots",
+    },
+    {
+      name: "show-quota",
+      method: "GetGuestQuota",
+      summary: "show what the disks of a guest may take together, and take",
+      arguments: [guest],
+      records: "quotas",
     },
     {
       name: "quota",

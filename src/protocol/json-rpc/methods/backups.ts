@@ -1,7 +1,7 @@
 import { fail, failed, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
 import { choosePool, type DatasetName, type PoolName } from "../../storage/names.js";
 import { makePage } from "../../storage/page.js";
-import type { BackupRecord } from "../../storage/records.js";
+import type { BackupRecord, RestoredVolume } from "../../storage/records.js";
 import { mibFromBytes } from "../../storage/units.js";
 import { joinWithin } from "../joined.js";
 import { boolean, string, struct, uint64 } from "../params.js";
@@ -37,6 +37,15 @@ function encodeBackup({ volsize, isWhole, isEncrypted, ...backup }: BackupRecord
     sha256,
   };
   return JSON.stringify({ ...shown, restorable: isWhole, encrypted: isEncrypted });
+}
+
+function encodeRestored({ chain, ...volume }: RestoredVolume, mostBytes: number): string | undefined {
+  const text = encodeOneVolume(volume);
+  if (!chain) return text;
+  const links = encodeList(chain.backups, mostBytes);
+  return links === undefined
+    ? undefined
+    : `${text.slice(0, -1)},"backups":[${links}],"bytes":${chain.bytes}}`;
 }
 
 const encodeList = (backups: readonly BackupRecord[], mostBytes: number) =>
@@ -150,7 +159,7 @@ export const backupMethods: readonly Method[] = [
         });
       });
     },
-    encode: encodeOneVolume,
+    encode: encodeRestored,
   }),
   change({
     struct: "PruneRequest",

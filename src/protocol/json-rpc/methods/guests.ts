@@ -1,5 +1,5 @@
 import { fail, failed, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
-import { childOf, type PoolName, parseComponentId } from "../../storage/names.js";
+import { childOf, type DatasetName, type PoolName, parseComponentId } from "../../storage/names.js";
 import type { DiskRecord, GuestRecord, QuotaRecord } from "../../storage/records.js";
 import { bytesFromMib, MAX_VOLUME_BYTES, mib, mibFromBytes } from "../../storage/units.js";
 import { quote } from "../json-text.js";
@@ -71,6 +71,13 @@ function encodeGuest(record: GuestRecord, keepEmptyDisks: boolean): string {
   return `{"guest":{"id":${quote(record.id)}${BEFORE_DISKS.map(member).join("")}${disks}${AFTER_DISKS.map(member).join("")}}}`;
 }
 
+/** The dataset of a guest. Fails: request.missing_field, name.invalid. */
+function guestRoot(pool: PoolName, guestId: string): Outcome<DatasetName> {
+  if (guestId === "") return failed.needId;
+  const id = parseComponentId(guestId);
+  return id.ok ? succeed(childOf(pool, `guests/${id.value}`)) : id;
+}
+
 function encodeQuota({ name, quota, used }: QuotaRecord): string {
   return `{"quotas":[{"id":${quote(name)},"quota":${mibFromBytes(quota)},"used":${mibFromBytes(used)}}]}`;
 }
@@ -116,6 +123,18 @@ export function guestMethods(disksPerGuest: number): readonly Method[] {
     guestMethod("VerifyDisks", { mostDisks, keepEmptyDisks: false }),
     guestMethod("CreateGuestDisks", { mostDisks, keepEmptyDisks: false }),
     guestMethod("DeleteGuestsDisks", { aliases: ["DeleteGuestDisks"], keepEmptyDisks: true }),
+    method({
+      struct: "QuotaRequest",
+      request: struct({ id: string, pool: string }),
+      operation: "GetGuestQuota",
+      role: "read",
+      plan: (request, pools) =>
+        inPool(pools, request, ({ pool }) => {
+          const name = guestRoot(pool, request.id);
+          return name.ok ? succeed({ op: "GetGuestQuota", name: name.value }) : name;
+        }),
+      encode: encodeQuota,
+    }),
     change({
       struct: "QuotaRequest",
       request: struct({ id: string, quota: uint64, pool: string, ...termsFields }),
@@ -123,13 +142,12 @@ export function guestMethods(disksPerGuest: number): readonly Method[] {
       role: "admin",
       plan: (request, pools) =>
         inPool(pools, request, ({ pool }) => {
-          if (request.id === "") return failed.needId;
-          const id = parseComponentId(request.id);
-          if (!id.ok) return id;
+          const name = guestRoot(pool, request.id);
+          if (!name.ok) return name;
           const quota = bytesFromMib(mib(request.quota));
           // No pool has so much.
           if (quota > MAX_VOLUME_BYTES) return tooLarge("quota", quota);
-          return succeed({ op: "SetGuestQuota", name: childOf(pool, `guests/${id.value}`), quota });
+          return succeed({ op: "SetGuestQuota", name: name.value, quota });
         }),
       encode: encodeQuota,
     }),

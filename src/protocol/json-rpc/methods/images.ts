@@ -207,6 +207,21 @@ export function imageMethods(): readonly Method[] {
         images.length === 0 ? '{"images":[]}' : encodeImages(images, mostBytes),
     }),
     change({
+      struct: shape.struct,
+      request: struct({ id: string, volume: string, pool: string, ...termsFields }),
+      operation: "RestoreImage",
+      role: "admin",
+      plan: (request, pools) =>
+        inPool(pools, request, () => {
+          if (request.id === "") return failed.needImageId;
+          const id = parseComponentId(request.id);
+          if (!id.ok) return id;
+          const { volume } = request;
+          return succeed({ op: "RestoreImage", id: id.value, ...(volume !== "" && { volume }) });
+        }),
+      encode: encodeOne,
+    }),
+    change({
       ...changeShape,
       operation: "CloneImage",
       role: "operate",

@@ -1,6 +1,6 @@
 import { fail, failed, type Outcome, succeed, tellAbout } from "../../storage/failures.js";
 import { type PoolName, snapshotOf } from "../../storage/names.js";
-import type { PulledVolume } from "../../storage/records.js";
+import type { MigrationPlan, PulledVolume } from "../../storage/records.js";
 import type { ReplicationRecord } from "../../storage/replication-record.js";
 import type { SendPlan } from "../../storage/send-terms.js";
 import { joinWithin } from "../joined.js";
@@ -24,14 +24,20 @@ const LONGEST_SOURCE = 512;
 const need = (field: string, wanted: string) =>
   tellAbout(fail("request.missing_field", `need a ${field}`), { field, wanted });
 
-function encodePlan({ name, guid, isThere, base }: SendPlan): string {
-  const from = base ? `{"id":${quote(base.name)},"guid":${quote(base.guid)}}` : "null";
-  return `{"plans":[{"id":${quote(name)},"guid":${quote(guid)},"isThere":${isThere},"base":${from}}]}`;
+function encodePlan({ name, guid, isThere, base, bytes }: SendPlan): string {
+  const from = base ? { id: base.name, guid: base.guid } : null;
+  return JSON.stringify({ plans: [{ id: name, guid, isThere, base: from, bytes }] });
 }
 
-function encodePulled({ volume, snapshot, guid, received, wasFull }: PulledVolume): string {
+function encodeMigration(plan: MigrationPlan): string {
+  const { peer, source, base = null, estimatedBytes = null, snapshot = null, fences, drops } = plan;
+  return JSON.stringify({ peer, source, base, estimatedBytes, snapshot, fences, drops });
+}
+
+function encodePulled({ volume, snapshot, guid, received, wasFull, plan }: PulledVolume): string {
   const pulled = `{"snapshot":${quote(snapshot)},"guid":${quote(guid)},"bytes":${received},"full":${wasFull}}`;
-  return `${encodeOneVolume(volume).slice(0, -1)},"pulled":${pulled}}`;
+  const planned = plan ? `,"plan":${encodeMigration(plan)}` : "";
+  return `${encodeOneVolume(volume).slice(0, -1)},"pulled":${pulled}${planned}}`;
 }
 
 function checkGuids(have: readonly string[]): Outcome<null> {
@@ -69,9 +75,9 @@ function planPull(
 }
 
 function moveMethod(op: "MigrateVolume" | "FinishMigration"): Method {
-  return change({
+  return destroying({
     struct: "PullRequest",
-    request: struct(pullFields),
+    request: struct({ ...pullFields, ...dryRunField }),
     operation: op,
     role: "operate",
     plan: (request, pools) => planPull(op, request, pools),
@@ -88,13 +94,16 @@ function encodeReplications(found: readonly ReplicationRecord[], mostBytes: numb
 export const transferMethods: readonly Method[] = [
   method({
     struct: "PlanRequest",
-    request: struct({ ...fields, have: arrayOf(string) }),
+    request: struct({ ...fields, have: arrayOf(string), next: boolean }),
     operation: "GetSendPlan",
     role: "read",
-    plan: ({ have, ...request }, pools) =>
+    plan: ({ have, next, ...request }, pools) =>
       onName(pools, request, ({ dataset, snapshot }) => {
         const checked = checkGuids(have);
-        return checked.ok ? succeed({ op: "GetSendPlan", name: snapshot ?? dataset, have }) : checked;
+        if (!checked.ok) return checked;
+        if (next && snapshot !== undefined)
+          return wrongField("id", snapshot, "the name of a volume, for next");
+        return succeed({ op: "GetSendPlan", name: snapshot ?? dataset, have, ...(next && { next }) });
       }),
     encode: encodePlan,
   }),

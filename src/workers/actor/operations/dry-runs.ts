@@ -103,5 +103,9 @@ function handle(handlers: Destroying, of: DestroyingOperation): Promise<Outcome<
       return handlers.DeleteGuestsDisks(of);
     case "PullVolume":
       return handlers.PullVolume(of);
+    case "MigrateVolume":
+      return handlers.MigrateVolume(of);
+    case "FinishMigration":
+      return handlers.FinishMigration(of);
   }
 }

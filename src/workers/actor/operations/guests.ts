@@ -27,7 +27,7 @@ import { awaitDevice, mibText } from "./volumes.js";
 
 type GuestOperations = Pick<
   OperationHandlers,
-  "VerifyDisks" | "CreateGuestDisks" | "DeleteGuestsDisks" | "SetGuestQuota"
+  "VerifyDisks" | "CreateGuestDisks" | "DeleteGuestsDisks" | "GetGuestQuota" | "SetGuestQuota"
 >;
 
 /** A disk of a guest, with its volume. It becomes a clone of `image`, or without one a new volume. */
@@ -201,6 +201,11 @@ export function guestOperations(
   }
 
   return {
+    async GetGuestQuota({ name }) {
+      const found = await quotaOf(name);
+      return found.ok ? succeed(found.value ?? { name, quota: bytes(0), used: bytes(0) }) : found;
+    },
+
     SetGuestQuota: ({ name, quota }) => locks.with([{ name, mode: "one" }], () => setQuota(name, quota)),
 
     async VerifyDisks({ guest }) {

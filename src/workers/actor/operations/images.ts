@@ -37,12 +37,13 @@ import { removeLeftover, renameReceived } from "../partial-receive.js";
 import { cloneVolume } from "./cloned-volume.js";
 import type { ActorContext } from "./context.js";
 import { type OriginHolds, withOrigin } from "./image-origins.js";
+import { restoreFromTrash } from "./image-restoring.js";
 import { emptyTrash, listTrash, putInTrash } from "./image-trash.js";
 import { failPending, findImage, forgetLostImages, getCompleteImage, originIn } from "./present-images.js";
 
 type ImageOperations = Pick<
   OperationHandlers,
-  "ListImages" | "GetImage" | "RequestImage" | "DeleteImage" | "CloneImage"
+  "ListImages" | "GetImage" | "RequestImage" | "DeleteImage" | "RestoreImage" | "CloneImage"
 >;
 
 /** The name of a snapshot once it is one of `volume`. */
@@ -285,6 +286,8 @@ export function imageOperations(
       if (deleted.ok) await emptyTrash(context);
       return deleted;
     },
+
+    RestoreImage: (ask) => restoreFromTrash(context, fetches, ask),
 
     async CloneImage({ id, target }) {
       const image = await getCompleteImage(context, fetches, id);

@@ -13,13 +13,12 @@ import type { PulledVolume } from "../../../protocol/storage/records.js";
 import type { LockRequest } from "../dataset-locks.js";
 import { callPeer, openPeer, type Peer } from "../peer-client.js";
 import type { ActorContext } from "./context.js";
+import { isOfRound, newRound, roundsThere } from "./migration-rounds.js";
 import { awaitDevice } from "./volumes.js";
 
 type Migrations = Pick<OperationHandlers, "MigrateVolume" | "FinishMigration">;
 type Moving = Ask<"MigrateVolume">;
 
-/** How the snapshots of a migration begin. No other may: those of earlier rounds are destroyed. */
-const PREFIX = "migrate-";
 /** A rest of so many bytes moves while its guest stands still. */
 const SMALL_BYTES = 32 * 1024 * 1024;
 /** A writer that is as fast as the way between the nodes is not chased for ever. */
@@ -42,7 +41,7 @@ export function migrationOperations(
   async function earlierRounds(target: DatasetName, newest: string): Promise<readonly SnapshotName[]> {
     const kept = await zfs.snapshotsOf(target);
     const names = (kept.ok ? kept.value : []).map(snapshotNameOf);
-    return names.filter((each) => tagOf(each).startsWith(PREFIX) && tagOf(each) !== newest);
+    return names.filter((each) => isOfRound(each) && tagOf(each) !== newest);
   }
 
   function warn(snapshot: string, ended: Outcome<unknown>): void {
@@ -70,16 +69,8 @@ export function migrationOperations(
     }
   }
 
-  /** The snapshots that earlier rounds have left at the source. */
-  async function earlierThere(peer: Peer, id: string, newest: string): Promise<readonly string[]> {
-    const listed = await callPeer(peer, "ListSnapshots", { id }, forEver);
-    const kept = listed.ok && Array.isArray(listed.value.snapshots) ? listed.value.snapshots : [];
-    const tags = kept.map((each) => String(Object(each).id)).map((name) => name.slice(name.indexOf("@") + 1));
-    return tags.filter((tag) => tag.startsWith(PREFIX) && tag !== newest);
-  }
-
   async function snapshotAt(peer: Peer, source: string): Promise<Outcome<string>> {
-    const tag = `${PREFIX}${Date.now().toString(36)}`;
+    const tag = newRound();
     const made = await callPeer(peer, "CreateSnapshot", { id: source, dest: tag }, forEver);
     return made.ok ? succeed(tag) : made;
   }
@@ -94,7 +85,7 @@ export function migrationOperations(
         if (!tag.ok) return tag;
         const pulled = await pullSnapshot(move, tag.value);
         if (!pulled.ok) return pulled;
-        await dropThere(peer.value, move.source, await earlierThere(peer.value, move.source, tag.value));
+        await dropThere(peer.value, move.source, await roundsThere(peer.value, move.source, tag.value));
         await dropHere(await earlierRounds(move.target, tag.value));
         const { received } = pulled.value;
         const isSlower = received > 0.9 * before && round > 1;
@@ -108,7 +99,7 @@ export function migrationOperations(
       if (!peer.ok) return peer;
       // The guest stands still from here on. The newest snapshot of the rounds before stays at the source: an embedded pool
       // has no increment without it, and behind the fence none can go.
-      const dest = `${PREFIX}${Date.now().toString(36)}`;
+      const dest = newRound();
       const fenced = await callPeer(peer.value, "FenceVolume", { id: move.source, dest }, forEver);
       if (!fenced.ok) return fenced;
       const [last] = Array.isArray(fenced.value.snapshots) ? fenced.value.snapshots : [];

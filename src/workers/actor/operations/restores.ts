@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { isInSight } from "../../../protocol/backups/backup-record.js";
-import { readListing } from "../../../protocol/backups/chains.js";
+import { backupRecord, isInSight } from "../../../protocol/backups/backup-record.js";
+import { type ListedBackup, readListing } from "../../../protocol/backups/chains.js";
 import { type Manifest, placeOf } from "../../../protocol/backups/manifest.js";
 import { backupIdOf } from "../../../protocol/backups/object-names.js";
 import type { OrderPart } from "../../../protocol/backups/store-orders.js";
@@ -8,7 +8,7 @@ import { failed, internalFailure, type Outcome, succeed } from "../../../protoco
 import type { DatasetName } from "../../../protocol/storage/names.js";
 import type { Ask, OperationHandlers } from "../../../protocol/storage/operations.js";
 import { partialOf } from "../../../protocol/storage/partial-name.js";
-import type { VolumeRecord } from "../../../protocol/storage/records.js";
+import type { RestoredVolume, VolumeRecord } from "../../../protocol/storage/records.js";
 import { bytes } from "../../../protocol/storage/units.js";
 import { partKeyOf } from "../../../protocol/threads/transfer-turns.js";
 import type { ActorContext } from "./context.js";
@@ -19,6 +19,8 @@ import { awaitDevice, volumeRecord } from "./volumes.js";
 /** The links of a chain in order, and how many bytes they are to move, all steps together. */
 interface Plan {
   readonly manifests: readonly Manifest[];
+  /** All that the store has. */
+  readonly listed: readonly ListedBackup[];
   readonly checkedBytes: number;
   readonly totalBytes: number;
 }
@@ -45,7 +47,8 @@ export function restoreOperations(
     const { backup, content, sight } = ask;
     const listed = await context.store({ ...store, task: "list", folder: "" }, cancelled);
     if (!listed.ok) return listed;
-    const chain = findChain(readListing(listed.value), backup);
+    const listing = readListing(listed.value);
+    const chain = findChain(listing, backup);
     if (!chain.ok) return chain;
     const ids = chain.value.map(({ id }) => id);
     if (sight.names !== undefined || sight.pools !== undefined) {
@@ -62,7 +65,8 @@ export function restoreOperations(
     const checked = await context.store(order, cancelled);
     if (!checked.ok) return checked;
     // In the order of the chain, in which it was asked for.
-    return succeed({ manifests: checked.value.manifests, checkedBytes, totalBytes });
+    const { manifests } = checked.value;
+    return succeed({ manifests, listed: listing.backups, checkedBytes, totalBytes });
   }
 
   /** Receives the links one after the other. */
@@ -128,11 +132,18 @@ export function restoreOperations(
     }
   }
 
+  function wouldBe(target: DatasetName, last: Manifest, { manifests, listed }: Plan): RestoredVolume {
+    const backups = manifests.map((manifest) => backupRecord(manifest, listed));
+    const sum = manifests.reduce((total, manifest) => total + manifest.bytes, 0);
+    const volume = volumeRecord(context, { name: target, volsize: bytes(BigInt(last.volsize)) });
+    return { ...volume, chain: { backups, bytes: sum } };
+  }
+
   async function restore(
     ask: Ask<"RestoreBackup">,
     store: OpenStore,
     cancelled: AbortSignal,
-  ): Promise<Outcome<VolumeRecord>> {
+  ): Promise<Outcome<RestoredVolume>> {
     const { target } = ask;
     const taken = await zfs.find(target);
     if (!taken.ok) return taken;
@@ -141,8 +152,7 @@ export function restoreOperations(
     if (!planned.ok) return planned;
     const last = planned.value.manifests.at(-1);
     if (!last) return noBackup(ask.backup);
-    if (ask.dryRun)
-      return succeed(volumeRecord(context, { name: target, volsize: bytes(BigInt(last.volsize)) }));
+    if (ask.dryRun) return succeed(wouldBe(target, last, planned.value));
     // No image has a name with a leading dot, so no fetch receives there, and no request names it.
     const partial = partialOf(pool, `.restore-${runId}-${++lastRestore}`);
     const received = await receiveAll(planned.value, partial, keyOf(ask), store, cancelled).catch(

@@ -6,14 +6,14 @@ import {
   succeed,
   tellAbout,
 } from "../../../protocol/storage/failures.js";
-import { datasetOf, type SnapshotName } from "../../../protocol/storage/names.js";
+import { datasetOf, isSnapshotName, type SnapshotName } from "../../../protocol/storage/names.js";
 import type { OperationHandlers, SendTicket } from "../../../protocol/storage/operations.js";
 import type { SendFrom, SendTerms } from "../../../protocol/storage/send-terms.js";
 import type { KnownSnapshot, ResumeToken, SendBase } from "../../drivers/transfers-of-driver.js";
 import type { ActorContext } from "./context.js";
 import type { Holds } from "./holds.js";
 import { emptyTrash } from "./image-trash.js";
-import { getSendPlan } from "./send-plan.js";
+import { getNextPlan, getSendPlan } from "./send-plan.js";
 
 type SendOperations = Pick<OperationHandlers, "OpenSend" | "DescribeSend" | "CloseSend" | "GetSendPlan">;
 
@@ -127,7 +127,8 @@ export function sendOperations(context: ActorContext, holds: Holds): SendOperati
       return succeed({ toGuid: to.guid, fromGuid: base?.guid, estimatedBytes, features: features.value });
     },
 
-    GetSendPlan: ({ name, have }) => getSendPlan(zfs, name, have),
+    GetSendPlan: ({ name, have, next }) =>
+      next && !isSnapshotName(name) ? getNextPlan(zfs, name, have) : getSendPlan(zfs, name, have),
 
     CloseSend: async ({ name, tag }) => {
       const released = await holds.release(name, tag);

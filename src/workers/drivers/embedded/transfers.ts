@@ -171,6 +171,12 @@ export function embeddedTransfers(pool: EmbeddedPool): EmbeddedTransfers {
       const older = from === undefined ? undefined : baseIn(catalog, name, from)?.snapshot;
       return snapshot && Number(writtenSince(snapshot.allocated, older?.allocated));
     },
+    async writtenNow(volume) {
+      const dataset = catalog.find(volume);
+      if (dataset?.type !== "volume") return undefined;
+      const newest = catalog.newestSnapshotOf(volume);
+      return Number(writtenSince(files.allocatedNow(dataset.file), newest?.allocated));
+    },
     sendCommand: (name, terms) => scriptCommand("send-process", sendRequest(pool, name, terms)),
     receiveCommand(target, marks, { origin } = {}) {
       const folder = newFileName();

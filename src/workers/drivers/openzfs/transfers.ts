@@ -1,5 +1,5 @@
 import { fail, succeed } from "../../../protocol/storage/failures.js";
-import { datasetOf } from "../../../protocol/storage/names.js";
+import { type DatasetName, datasetOf, type SnapshotName } from "../../../protocol/storage/names.js";
 import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
 import { failureOf, onlyMissing } from "../../processes/command-failures.js";
 import { succeeded } from "../../processes/run-command.js";
@@ -18,6 +18,13 @@ export function openzfsTransfers(
   volumeProperties: Properties,
   commands: Pick<ZfsCommands, "zfs" | "zpool" | "change">,
 ): ZfsTransfers {
+  /** A property that is a number; undefined where zfs does not tell it. */
+  async function numberOf(property: string, name: DatasetName | SnapshotName): Promise<number | undefined> {
+    const end = await commands.zfs(["get", "-Hp", "-o", "value", property, name]);
+    const text = succeeded(end) ? end.stdout.trim() : "";
+    return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+  }
+
   return {
     findBase: (name, { from }) => findBase(commands, name, from),
     readResumeToken: (token) => readResumeToken(commands, token),
@@ -36,10 +43,9 @@ export function openzfsTransfers(
     // A stream has its blocks as they were before their compression, and a little around each.
     async estimateSend(name, terms) {
       if (terms) return estimateByDryRun(commands, name, terms);
-      const end = await commands.zfs(["get", "-Hp", "-o", "value", "logicalreferenced", name]);
-      const text = succeeded(end) ? end.stdout.trim() : "";
-      return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+      return numberOf("logicalreferenced", name);
     },
+    writtenNow: (volume) => numberOf("written", volume),
     sendCommand: (name, terms) => [...zfsCommand, "send", ...sendArguments(name, terms)],
     receiveCommand: (target, marks, { isResumable = false, origin } = {}) => [
       ...zfsCommand,

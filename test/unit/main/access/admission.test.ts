@@ -111,6 +111,7 @@ describe("a caller whose pools are narrowed", () => {
 /** They concern all guests of the node, and the last one tells what everybody did. */
 const FOR_ADMINS: readonly string[] = [
   "DeleteImage",
+  "RestoreImage",
   "PruneImages",
   "PruneBackups",
   "SetGuestQuota",

@@ -77,6 +77,17 @@ const CASES: Record<OperationName, readonly Case[]> = {
     },
   ],
   DeleteImage: [{ when: "", given: request, run: ({ handlers }) => must(handlers.DeleteImage({ id })) }],
+  RestoreImage: [
+    {
+      when: "",
+      given: async (actor) => {
+        await request(actor);
+        await must(actor.handlers.CloneImage({ id, target }));
+        await must(actor.handlers.DeleteImage({ id, whenInUse: "trash" }));
+      },
+      run: ({ handlers }) => must(handlers.RestoreImage({ id })),
+    },
+  ],
   PruneImages: [
     {
       when: "each of those that are due",
@@ -350,6 +361,12 @@ const CASES: Record<OperationName, readonly Case[]> = {
     },
   ],
   DeleteGuestsDisks: [{ when: "", run: ({ handlers }) => must(handlers.DeleteGuestsDisks({ guest })) }],
+  GetGuestQuota: [
+    {
+      when: "",
+      run: ({ handlers }) => must(handlers.GetGuestQuota({ name: `${POOL}/guests/GUEST` as DatasetName })),
+    },
+  ],
   SetGuestQuota: [
     {
       when: "",
@@ -422,7 +439,8 @@ async function locksOf({ given, run }: Case): Promise<string> {
     name
       .replace(POOL, "POOL")
       .replace(/(incoming|copy)-[0-9a-f]+/, "$1-HASH")
-      .replace(/restore-run-1$/, "restore-RUN");
+      .replace(/restore-run-1$/, "restore-RUN")
+      .replace(/\.trash-\w+$/, ".trash-GUID");
   const text = (requests: readonly LockRequest[]) =>
     requests.map(({ name, mode }) => `\`${shown(name)}\` ${mode}`).join(" and ");
   return taken.map(text).join(", then ");
