@@ -168,6 +168,22 @@ describe.skipIf(!program)(`data that moves, on the page${skipped}`, () => {
       await dialog.getByText(way, { exact: true }).click();
       await dialog.getByLabel("Its volume").fill("guests/moves/disk-0");
       await dialog.getByLabel("Name here").fill("guests/moves/disk-0");
+      if (way === "Finish migration") {
+        await dialog.getByRole("button", { name: "Show what it would do" }).click();
+        await dialog.getByText("Fence tank/guests/moves/disk-0 at first").waitFor();
+        expect(await dialog.getByRole("listitem").allInnerTexts()).toEqual([
+          "Fence tank/guests/moves/disk-0 at first",
+          expect.stringMatching(/^Take the snapshot tank\/guests\/moves\/disk-0@migrate-\w+$/),
+          expect.stringMatching(
+            /^Receive what is newer than tank\/guests\/moves\/disk-0@migrate-\w+, about /,
+          ),
+          "Make the volume here writable",
+          expect.stringMatching(/^tank\/guests\/moves\/disk-0@migrate-\w+$/),
+        ]);
+        expect(await axeViolations(page)).toEqual([]);
+        const volumes = { tag: "imagestore.fence" };
+        expect(await must(source.url, "ListVolumes", volumes)).toEqual({ volumes: [] });
+      }
       await dialog.getByRole("button", { name: action }).click();
       await page.getByText(`guests/moves/disk-0 ${done}`).waitFor();
     }
@@ -218,7 +234,19 @@ describe.skipIf(!program)(`data that moves, on the page${skipped}`, () => {
     await page.getByRole("button", { name: "Verify tank/guests/web1/disk-0@tuesday" }).click();
     await page.getByText("disk-0@tuesday can be restored").waitFor();
     await page.getByRole("button", { name: "Restore tank/guests/web1/disk-0@monday" }).click();
-    await dialog.getByLabel("Name of the new volume").fill("guests/web1/restored");
+    const name = dialog.getByLabel("Name of the new volume");
+    await name.fill("guests/web1/disk-0");
+    await dialog.getByRole("button", { name: "Show what it would do" }).click();
+    await dialog.getByRole("alert").getByText("dataset already exists").waitFor();
+    await name.fill("guests/web1/restored");
+    await dialog.getByRole("button", { name: "Show what it would do" }).click();
+    await dialog.getByText("No volumes or snapshots would go.").waitFor();
+    expect(await dialog.getByRole("listitem").allInnerTexts()).toEqual([
+      expect.stringMatching(/^Receive tank\/guests\/web1\/disk-0@monday, full: [\d.]+ \w*B$/),
+      expect.stringMatching(/^Make tank\/guests\/web1\/restored of 8 MiB, from [\d.]+ \w*B$/),
+    ]);
+    expect(await axeViolations(page)).toEqual([]);
+    expect(await idsOf("ListVolumes", "volumes")).not.toContain("tank/guests/web1/restored");
     await dialog.getByRole("button", { name: "Restore it" }).click();
     await page.getByText("guests/web1/restored is what").waitFor();
     expect(await idsOf("ListSnapshots", "snapshots", { id: "guests/web1/restored" })).toEqual([
@@ -255,6 +283,16 @@ describe.skipIf(!program)(`data that moves, on the page${skipped}`, () => {
     await dialog.getByRole("button", { name: "Delete it" }).click();
     const trash = page.getByRole("table").filter({ hasText: "trash" });
     await trash.getByRole("rowheader", { name: "used" }).waitFor();
+    expect(await axeViolations(page)).toEqual([]);
+    await trash.getByRole("button", { name: "Restore used" }).click();
+    await page.getByText("The image used is back").waitFor();
+    await trash.waitFor({ state: "detached" });
+    await page.getByRole("button", { name: "Clone used" }).waitFor();
+    expect(await idsOf("ListImages", "images")).toEqual(["idle", "used"]);
+    await page.getByRole("button", { name: "Delete used" }).click();
+    await dialog.getByLabel("To the trash if it has clones").check();
+    await dialog.getByRole("button", { name: "Delete it" }).click();
+    await trash.getByRole("rowheader", { name: "used" }).waitFor();
 
     await page.getByRole("button", { name: "Prune" }).click();
     await dialog.getByLabel("Not used for days").fill("x");
@@ -275,6 +313,7 @@ describe.skipIf(!program)(`data that moves, on the page${skipped}`, () => {
   test("sets a guest's quota where the pool has quotas", async () => {
     const { page, context, wrongs } = await openPage(browser, daemon.url);
     let asked: unknown;
+    let quota = 10_240;
     // Pools in folders have none: the daemon says what one of OpenZFS would.
     await page.route("**/rpc", async (route) => {
       const { method, params } = route.request().postDataJSON() as { method: string; params: object };
@@ -283,17 +322,26 @@ describe.skipIf(!program)(`data that moves, on the page${skipped}`, () => {
         const { pools } = await call<{ pools: object[] }>(method, params);
         return answer({ pools: pools.map((each) => ({ ...each, driver: "openzfs" })) });
       }
-      if (method !== "SetGuestQuota") return route.continue();
-      asked = params;
-      return answer({ quotas: [{ id: "tank/guests/web1", quota: 20_480, used: 12 }] });
+      if (method !== "SetGuestQuota" && method !== "GetGuestQuota") return route.continue();
+      if (method === "SetGuestQuota") {
+        asked = params;
+        quota = 20_480;
+      }
+      return answer({ quotas: [{ id: "tank/guests/web1", quota, used: 12 }] });
     });
     await page.getByLabel("Token").fill(tokens.admin ?? "");
     await page.keyboard.press("Enter");
     await go(page, "guests", "tank/guests/web1");
+    const facts = page.getByLabel("Selected guest").locator("dl");
+    await facts.getByText("10 GiB").waitFor();
+    expect(await facts.textContent()).toBe("Quota10 GiBUsed12 MiB");
     await page.getByRole("button", { name: "Quota" }).click();
+    await page.getByRole("dialog").getByText("Now it takes 12 MiB of 10 GiB.").waitFor();
+    expect(await axeViolations(page)).toEqual([]);
     await page.getByLabel("Quota", { exact: true }).fill("20G");
     await page.getByRole("button", { name: "Set it" }).click();
     await page.getByText("web1 takes 12 MiB now").waitFor();
+    await facts.getByText("20 GiB").waitFor();
     expect(asked).toEqual({ pool: "tank", id: "web1", quota: 20_480 });
     expect(wrongs).toEqual([]);
     await context.close();

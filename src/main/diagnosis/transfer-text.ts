@@ -64,7 +64,7 @@ function phaseText({ phase, isBlocked }: Diagnosis["downloads"][number]): string
   return phase === "waiting" || phase === "streaming" ? `${phase}, waits for the send` : phase;
 }
 
-const MOVED = ["bytes", "rate", "age", "last byte", "stream", "pid"];
+const MOVED: readonly string[] = ["bytes", "rate", "age", "last byte", "stream", "pid"];
 
 function movedCells(fetch: FetchState, { at, streaming }: Pick<Moving, "at" | "streaming">): string[] {
   const { id, startedAt, receivedBytes, streamBytes, lastByteAt } = fetch;

@@ -44,9 +44,8 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
   switch (operation.op) {
     case "RequestImage":
     case "RestoreImage":
-      return [{ topic: "image", action: "created", id: `${pool}/images/${operation.id}` }];
     case "DeleteImage":
-      return [{ topic: "image", action: "deleted", id: `${pool}/images/${operation.id}` }];
+      return [{ topic: "image", action: actionOf(operation), id: `${pool}/images/${operation.id}` }];
     case "PruneImages":
       return [{ topic: "image", action: "deleted", id: `${pool}/images` }];
     case "CreateVolume":
@@ -81,9 +80,8 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
     case "RollbackSnapshot":
       return [{ topic: "snapshot", action: "rolled-back", id: operation.name }];
     case "CreateGuestDisks":
-      return [{ topic: "guest", action: "created", id: `${pool}/guests/${operation.guest.id}` }];
     case "DeleteGuestsDisks":
-      return [{ topic: "guest", action: "deleted", id: `${pool}/guests/${operation.guest.id}` }];
+      return [{ topic: "guest", action: actionOf(operation), id: `${pool}/guests/${operation.guest.id}` }];
     case "SetGuestQuota":
       return [{ topic: "guest", action: "changed", id: operation.name }];
     case "RestoreBackup":
@@ -121,6 +119,10 @@ function changesOf(operation: AnyOperation, pool: string): readonly Change[] {
     case "CancelJob":
       return [];
   }
+}
+
+function actionOf({ op }: Pick<AnyOperation, "op">): Action {
+  return op.startsWith("Delete") ? "deleted" : "created";
 }
 
 function topicOf(name: string): Topic {

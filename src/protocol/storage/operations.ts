@@ -2,10 +2,9 @@ import type { BackupOperations } from "./backup-operations.js";
 import type { FailedOutcome, Failure, Outcome } from "./failures.js";
 import type { ImageHosts } from "./image-hosts.js";
 import type { ImageExpectation, ImageRequest } from "./image-request.js";
-import type { BookmarkName, DatasetName, PoolName, SnapshotName } from "./names.js";
+import type { ComponentId, DatasetName, SnapshotName } from "./names.js";
 import type { Page } from "./page.js";
 import type {
-  BookmarkRecord,
   DoomedRecord,
   GuestRecord,
   ImageRecord,
@@ -17,6 +16,7 @@ import type {
   VolumeRecord,
 } from "./records.js";
 import type { SendDescription, SendPlan, SendTerms, StreamHead } from "./send-terms.js";
+import type { SnapshotOperations } from "./snapshot-operations.js";
 import type { Bytes } from "./units.js";
 import type { NewVolumeSettings, SettingChanges } from "./volume-settings.js";
 
@@ -24,7 +24,7 @@ import type { NewVolumeSettings, SettingChanges } from "./volume-settings.js";
  * The operations of a pool's actor: the members of each (`ask`) and its answer. Every name in an
  * operation is checked, full, and in the actor's pool.
  */
-export interface Operations extends BackupOperations {
+export interface Operations extends BackupOperations, SnapshotOperations {
   /** `trash`: those that were deleted while they had clones, and no others. */
   ListImages: { ask: { type: string; trash?: true } & Page; answer: readonly ImageRecord[] };
   GetImage: { ask: { id: string }; answer: ImageRecord };
@@ -73,32 +73,6 @@ export interface Operations extends BackupOperations {
   };
   GetVolumeProperties: { ask: { name: DatasetName }; answer: VolumeRecord };
   DeleteDataset: { ask: { name: DatasetName | SnapshotName }; answer: VolumeRecord };
-  ListSnapshots: {
-    ask: { root: DatasetName | PoolName | SnapshotName } & Page;
-    answer: readonly SnapshotRecord[];
-  };
-  GetSnapshot: { ask: { name: SnapshotName }; answer: SnapshotRecord };
-  CreateSnapshot: {
-    ask: { dataset: DatasetName; snapshot: SnapshotName; recursive: boolean };
-    answer: readonly SnapshotRecord[];
-  };
-  /** Of all that is below a guest's dataset, at one moment. */
-  SnapshotGuest: {
-    ask: { dataset: DatasetName; snapshot: SnapshotName };
-    answer: readonly SnapshotRecord[];
-  };
-  DeleteSnapshot: {
-    ask: { name: SnapshotName; recursive: boolean };
-    answer: readonly SnapshotRecord[];
-  };
-  RollbackSnapshot: {
-    ask: { name: SnapshotName; destroyMoreRecent: boolean };
-    answer: SnapshotRecord;
-  };
-  CreateBookmark: { ask: { snapshot: SnapshotName; name: BookmarkName }; answer: BookmarkRecord };
-  /** Of a dataset and of all below it. */
-  ListBookmarks: { ask: { root: DatasetName | PoolName } & Page; answer: readonly BookmarkRecord[] };
-  DeleteBookmark: { ask: { dataset: DatasetName; name: BookmarkName }; answer: BookmarkRecord };
   /**
    * What a receiver needs of a volume's newest snapshot, or of the one that is named. `have`: the guids of the
    * snapshots that it has, newest first. `next`: of a snapshot of the volume that would be taken now.

@@ -1,4 +1,5 @@
 /** What the daemon answers, as docs/api.md describes it. Sizes are whole MiB where nothing else is said. */
+import type { Methods } from "../../../src/client/api-methods.ts";
 import type {
   Backup as BackupRecord,
   Doomed as DoomedRecord,
@@ -18,6 +19,7 @@ export type {
   ImageRecord,
   JobRecord,
   PoolRecord,
+  QuotaRecord,
   ReplicationRecord,
   SnapshotRecord,
   VolumeRecord,
@@ -76,6 +78,14 @@ interface Destroying {
   /** Of a dry run: what the call would destroy. */
   readonly destroys?: readonly DoomedRecord[];
 }
+interface Quotas {
+  readonly quotas: readonly QuotaRecord[];
+}
+export type MigrationPlan = NonNullable<Methods["FinishMigration"]["result"]["plan"]>;
+interface Migrating {
+  /** Of a dry run. */
+  readonly plan?: MigrationPlan;
+}
 interface Backups {
   readonly backups: readonly BackupRecord[];
 }
@@ -97,8 +107,8 @@ export interface Answers {
   CloneImage: Volumes;
   CopyVolume: Volumes;
   PullVolume: Volumes & Destroying;
-  MigrateVolume: Volumes;
-  FinishMigration: Volumes;
+  MigrateVolume: Volumes & Destroying & Migrating;
+  FinishMigration: Volumes & Destroying & Migrating;
   FenceVolume: Snapshots;
   UnfenceVolume: Volumes;
   ListSnapshots: Snapshots;
@@ -109,15 +119,18 @@ export interface Answers {
   GetImage: Images;
   RequestImage: Images;
   DeleteImage: Images;
+  RestoreImage: Images;
   PruneImages: Images & Destroying;
   DeleteGuestsDisks: { readonly guest: { readonly id: string } };
-  SetGuestQuota: { readonly quotas: readonly QuotaRecord[] };
+  GetGuestQuota: Quotas;
+  SetGuestQuota: Quotas;
   ListReplications: { readonly replications: readonly ReplicationRecord[] };
   /** `damaged`: ids of backups whose manifests can't be used. */
   ListBackups: Backups & { readonly damaged: readonly string[] };
   BackupSnapshot: Backups;
   VerifyBackup: Backups;
-  RestoreBackup: Volumes;
+  /** The backups and their bytes of a dry run. */
+  RestoreBackup: Volumes & Partial<Backups> & { readonly bytes?: number };
   PruneBackups: Backups & { readonly leftovers: readonly string[] };
   ListJobs: Jobs;
   WaitJob: Jobs;

@@ -66,8 +66,11 @@ export function VirtualList<Row extends { readonly id: string }>(props: VirtualL
     onSelect(row.id);
   }
 
-  const first = Math.max(0, Math.floor(top / ROW) - SPARE);
-  const shown = rows.slice(first, first + Math.ceil(height / ROW) + 2 * SPARE);
+  const inSight = Math.ceil(height / ROW);
+  // A list that has become shorter is scrolled back by the browser, which tells it only after this was drawn.
+  const topRow = Math.min(Math.floor(top / ROW), Math.max(0, rows.length - inSight));
+  const first = Math.max(0, topRow - SPARE);
+  const shown = rows.slice(first, first + inSight + 2 * SPARE);
   const isShown = index >= first && index < first + shown.length;
   return (
     <div

@@ -1,13 +1,14 @@
 import { useState } from "preact/hooks";
+import type { Outcome } from "../api/client.ts";
 import type { BackupRecord } from "../api/records.ts";
 import { parseDays } from "../model/days.ts";
 import { splitName, splitSnapshot } from "../model/names.ts";
-import { mibText } from "../model/sizes.ts";
+import { bytesText, mibText } from "../model/sizes.ts";
 import { useStore } from "../model/store.ts";
 import { Check, Choice } from "../parts/choice.tsx";
 import { Dialog } from "../parts/dialog.tsx";
 import { Field } from "../parts/field.tsx";
-import { PreviewDialog } from "./preview-dialog.tsx";
+import { type Preview, PreviewDialog } from "./preview-dialog.tsx";
 
 interface BackUpProps {
   /** The store that is chosen at first. */
@@ -53,31 +54,58 @@ export function BackUpDialog({ profile: first, snapshot }: BackUpProps) {
   );
 }
 
+const kindOf = ({ from }: BackupRecord) => (from === null ? "full" : "increment");
+
 interface RestoreProps {
   readonly profile: string;
   readonly backup: BackupRecord;
 }
 
 export function RestoreDialog({ profile, backup }: RestoreProps) {
-  const { actions, pool } = useStore();
+  const { actions, session, pool } = useStore();
   const { snapshot, size, id } = backup;
   const { inPool } = splitName(splitSnapshot(snapshot).dataset);
   const [dest, setDest] = useState(`${inPool}-restored`);
   const name = dest.trim();
 
+  const params = { pool: pool.value, profile, id, dest: name };
+
   function restore(): Promise<boolean> {
     const words = { busy: `Restoring ${snapshot} to ${name}`, done: `${name} is what ${snapshot} was` };
-    return actions.changeAsJob("RestoreBackup", { pool: pool.value, profile, id, dest: name }, words);
+    return actions.changeAsJob("RestoreBackup", params, words);
+  }
+
+  /** Without reading the data: the restore itself does that first. */
+  async function preview(): Promise<Outcome<Preview>> {
+    const asked = { ...params, verify: "structure", dryRun: true };
+    const answer = await session.client.call("RestoreBackup", asked);
+    if (!answer.ok) return answer;
+    const { volumes, backups = [], bytes = 0 } = answer.value;
+    const links = backups.map(
+      (link) => `Receive ${link.snapshot}, ${kindOf(link)}: ${bytesText(link.bytes)}`,
+    );
+    const made = volumes.map((each) => `Make ${each.id} of ${mibText(each.size)}, from ${bytesText(bytes)}`);
+    return { ok: true, value: { does: [...links, ...made], goes: [] } };
   }
 
   return (
-    <Dialog title="Restore a backup" action="Restore it" isBlocked={name === ""} onAction={restore}>
+    <PreviewDialog
+      title="Restore a backup"
+      params={params}
+      ask="Show what it would do"
+      action="Restore it"
+      noun="volumes or snapshots"
+      isBlocked={name === ""}
+      mayBeEmpty
+      preview={preview}
+      act={restore}
+    >
       <p>
         A new volume of {mibText(size)} in {pool.value}, as <span class="dataset">{snapshot}</span> was. All
         that it needs is looked at first; if anything is missing or damaged, nothing is changed.
       </p>
       <Field label="Name of the new volume" value={dest} onInput={setDest} isFirst />
-    </Dialog>
+    </PreviewDialog>
   );
 }
 
@@ -109,7 +137,7 @@ export function PruneBackupsDialog({ profile, onPruned }: PruneProps) {
         const answer = await session.client.call("PruneBackups", { ...params, dryRun: true });
         if (!answer.ok) return answer;
         const { backups, leftovers } = answer.value;
-        return { ok: true, value: [...backups.map(({ snapshot }) => snapshot), ...leftovers] };
+        return { ok: true, value: { goes: [...backups.map(({ snapshot }) => snapshot), ...leftovers] } };
       }}
       act={async () => {
         const words = { busy: `Pruning the backups in ${profile}`, done: `Pruned the backups in ${profile}` };

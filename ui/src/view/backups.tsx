@@ -6,6 +6,7 @@ import { useStore } from "../model/store.ts";
 import { lookIntoStore, type StoredBackups } from "../model/stored-backups.ts";
 import { Button } from "../parts/button.tsx";
 import { Chip } from "../parts/chip.tsx";
+import { FilterField } from "../parts/filter-field.tsx";
 import { TableBox } from "../parts/table-box.tsx";
 import { BackUpDialog, PruneBackupsDialog, RestoreDialog } from "./backup-dialogs.tsx";
 import { ListStatus } from "./list-status.tsx";
@@ -67,14 +68,7 @@ function BackupTable({ profile, found }: BackupTableProps) {
   return (
     <>
       <div class="toolbar">
-        <input
-          type="search"
-          class="filter"
-          aria-label="Filter by name"
-          placeholder="Filter by name"
-          value={filter}
-          onInput={({ currentTarget }) => setFilter(currentTarget.value)}
-        />
+        <FilterField label="Filter by name" value={filter} onInput={setFilter} />
         <ListStatus list={list} shown={rows.length} noun="backups" />
         <span class="spacer" />
         <StoreActions profile={profile} onPruned={() => void found.list.load()} />

@@ -1,11 +1,13 @@
 import { useState } from "preact/hooks";
 import type { Outcome } from "../api/client.ts";
+import type { MigrationPlan } from "../api/records.ts";
 import { splitName } from "../model/names.ts";
+import { bytesText } from "../model/sizes.ts";
 import { useStore } from "../model/store.ts";
 import { Check, Choice } from "../parts/choice.tsx";
 import { Dialog } from "../parts/dialog.tsx";
 import { Field } from "../parts/field.tsx";
-import { PreviewDialog } from "./preview-dialog.tsx";
+import { type Preview, PreviewDialog } from "./preview-dialog.tsx";
 
 export function CopyVolumeDialog({ volume }: { readonly volume: string }) {
   const { actions } = useStore();
@@ -53,6 +55,18 @@ const WAYS = {
 type Way = keyof typeof WAYS;
 const NAMES: readonly Way[] = ["PullVolume", "MigrateVolume", "FinishMigration"];
 
+/** What a step of a migration would do, here and at the peer. */
+function linesOf({ peer, source, base, estimatedBytes, snapshot, fences, drops }: MigrationPlan): string[] {
+  const about = estimatedBytes === null ? "nobody can tell how much" : `about ${bytesText(estimatedBytes)}`;
+  return [
+    fences ? `Fence ${source} at ${peer}` : `${source} at ${peer} is fenced already`,
+    snapshot === null ? "Take no other snapshot: that of the fence comes" : `Take the snapshot ${snapshot}`,
+    base === null ? `Receive all of it, ${about}` : `Receive what is newer than ${base.id}, ${about}`,
+    "Make the volume here writable",
+    ...drops.map((each) => `Destroy ${each} at ${peer}`),
+  ];
+}
+
 /** Brings a volume of a peer here: a new one, or what `volume` lacks. What that destroys is shown first. */
 export function PullDialog({ volume = "" }: { readonly volume?: string }) {
   const { actions, session, pool } = useStore();
@@ -64,6 +78,7 @@ export function PullDialog({ volume = "" }: { readonly volume?: string }) {
   const [force, setForce] = useState(false);
   const { action, told } = WAYS[way];
   const isForced = force && way === "PullVolume";
+  const isLast = way === "FinishMigration";
   const named = { pool: pool.value, id: id.trim(), peer, source: source.trim() };
   const params = isForced ? { ...named, force } : named;
 
@@ -75,19 +90,24 @@ export function PullDialog({ volume = "" }: { readonly volume?: string }) {
     return actions.changeAsJob(way, params, words);
   }
 
-  async function preview(): Promise<Outcome<readonly string[]>> {
-    const answer = await session.client.call("PullVolume", { ...params, dryRun: true });
-    return answer.ok ? { ok: true, value: (answer.value.destroys ?? []).map((each) => each.id) } : answer;
+  async function preview(): Promise<Outcome<Preview>> {
+    const answer = await session.client.call(way, { ...params, dryRun: true });
+    if (!answer.ok) return answer;
+    const { destroys = [], ...told } = answer.value;
+    const does = "plan" in told && told.plan && { does: linesOf(told.plan) };
+    return { ok: true, value: { ...does, goes: destroys.map((each) => each.id) } };
   }
 
   return (
     <PreviewDialog
       title="From a peer"
-      params={params}
+      params={{ way, ...params }}
       action={action}
       noun="snapshots"
       isBlocked={named.id === "" || named.source === ""}
-      isNeeded={isForced}
+      isNeeded={isForced || isLast}
+      isDangerous={isLast}
+      ask={isLast ? "Show what it would do" : "Show what would go"}
       mayBeEmpty
       preview={preview}
       act={pull}

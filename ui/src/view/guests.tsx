@@ -1,10 +1,12 @@
 import { useMemo, useState } from "preact/hooks";
 import type { VolumeRecord } from "../api/records.ts";
+import { useGuestQuota } from "../model/guest-quota.ts";
 import { guestOf, splitName } from "../model/names.ts";
 import { hrefOf } from "../model/route.ts";
 import { countText, mibText } from "../model/sizes.ts";
 import { useStore } from "../model/store.ts";
 import { Button } from "../parts/button.tsx";
+import { FilterField } from "../parts/filter-field.tsx";
 import { VirtualList } from "../parts/virtual-list.tsx";
 import { DeleteGuestDialog } from "./delete-dialogs.tsx";
 import { ListStatus } from "./list-status.tsx";
@@ -53,14 +55,7 @@ export function GuestsView() {
     <div class={selected ? "split has-selection" : "split"}>
       <section class="list-side" aria-label="List of guests">
         <div class="toolbar">
-          <input
-            type="search"
-            class="filter"
-            aria-label="Filter by name"
-            placeholder="Filter by name"
-            value={filter}
-            onInput={({ currentTarget }) => setFilter(currentTarget.value)}
-          />
+          <FilterField label="Filter by name" value={filter} onInput={setFilter} />
           <ListStatus list={{ ...list, rows: guests }} shown={rows.length} noun="guests" />
         </div>
         <VirtualList
@@ -97,11 +92,37 @@ export function GuestsView() {
   );
 }
 
+interface QuotaFactsProps {
+  readonly guest: Guest;
+  /** How often the quota was set here: then it is another one. */
+  readonly timesSet: number;
+}
+
+/** What all disks of a guest may take together, with their snapshots, and take. */
+function QuotaFacts({ guest: { id, disks, size }, timesSet }: QuotaFactsProps) {
+  const found = useGuestQuota(id, `${timesSet} ${disks.length} ${size}`);
+  if (!found) return null;
+  return (
+    <dl class="facts">
+      <div>
+        <dt>Quota</dt>
+        <dd>{found.quota === 0 ? "none" : mibText(found.quota)}</dd>
+      </div>
+      <div>
+        <dt>Used</dt>
+        <dd>{mibText(found.used)}</dd>
+      </div>
+    </dl>
+  );
+}
+
 function GuestDetail({ guest }: { readonly guest: Guest }) {
   const { session, dialog, node } = useStore();
   const { pool } = splitName(guest.id);
   // Pools in folders have no quotas.
   const hasQuota = node.pools.value.some(({ name, driver }) => name === pool && driver === "openzfs");
+  const [timesSet, setTimesSet] = useState(0);
+  const onSet = () => setTimesSet((times) => times + 1);
   return (
     <>
       <header class="detail-head">
@@ -119,7 +140,10 @@ function GuestDetail({ guest }: { readonly guest: Guest }) {
               Snapshot of all disks
             </Button>
             {hasQuota && session.can("admin") && (
-              <Button icon="quota" onClick={() => (dialog.value = <QuotaDialog root={guest.id} />)}>
+              <Button
+                icon="quota"
+                onClick={() => (dialog.value = <QuotaDialog root={guest.id} onSet={onSet} />)}
+              >
                 Quota
               </Button>
             )}
@@ -133,6 +157,7 @@ function GuestDetail({ guest }: { readonly guest: Guest }) {
           </div>
         )}
       </header>
+      {hasQuota && <QuotaFacts guest={guest} timesSet={timesSet} />}
       {guest.disks.map((disk) => (
         <section key={disk.id} class="disk" aria-label={`Disk ${disk.id}`}>
           <h3>

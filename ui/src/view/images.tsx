@@ -5,6 +5,7 @@ import { mibText } from "../model/sizes.ts";
 import { useStore } from "../model/store.ts";
 import { Button } from "../parts/button.tsx";
 import { Chip } from "../parts/chip.tsx";
+import { FilterField } from "../parts/filter-field.tsx";
 import { TableBox } from "../parts/table-box.tsx";
 import { CloneTree } from "./clone-tree.tsx";
 import { DeleteImageDialog } from "./delete-dialogs.tsx";
@@ -28,14 +29,7 @@ export function ImagesView() {
   return (
     <>
       <div class="toolbar">
-        <input
-          type="search"
-          class="filter"
-          aria-label="Filter by name or type"
-          placeholder="Filter by name or type"
-          value={filter}
-          onInput={({ currentTarget }) => setFilter(currentTarget.value)}
-        />
+        <FilterField label="Filter by name or type" value={filter} onInput={setFilter} />
         <ListStatus list={list} shown={rows.length} noun="images" />
         <span class="spacer" />
         {session.can("admin") && (

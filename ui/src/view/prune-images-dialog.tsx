@@ -30,7 +30,8 @@ export function PruneImagesDialog() {
       isBlocked={isWrong || params.unusedForSeconds + params.olderThanSeconds === 0}
       preview={async () => {
         const answer = await session.client.call("PruneImages", { ...params, dryRun: true });
-        return answer.ok ? { ok: true, value: (answer.value.images ?? []).map(({ id }) => id) } : answer;
+        if (!answer.ok) return answer;
+        return { ok: true, value: { goes: (answer.value.images ?? []).map(({ id }) => id) } };
       }}
       act={async () => {
         const words = {

@@ -7,6 +7,7 @@ import { bytesText, durationText } from "../model/sizes.ts";
 import { useStore } from "../model/store.ts";
 import { Button } from "../parts/button.tsx";
 import { Chip, type Tone } from "../parts/chip.tsx";
+import { FilterField } from "../parts/filter-field.tsx";
 import { TableBox } from "../parts/table-box.tsx";
 import { ListStatus } from "./list-status.tsx";
 
@@ -49,14 +50,7 @@ function ReplicationTable({ found }: { readonly found: Replications }) {
   return (
     <>
       <div class="toolbar">
-        <input
-          type="search"
-          class="filter"
-          aria-label="Filter by name or peer"
-          placeholder="Filter by name or peer"
-          value={filter}
-          onInput={({ currentTarget }) => setFilter(currentTarget.value)}
-        />
+        <FilterField label="Filter by name or peer" value={filter} onInput={setFilter} />
         <ListStatus list={list} shown={rows.length} noun="replications" />
       </div>
       <TableBox label="Replications">

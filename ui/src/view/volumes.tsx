@@ -7,6 +7,7 @@ import { mibText } from "../model/sizes.ts";
 import { useStore } from "../model/store.ts";
 import { Button } from "../parts/button.tsx";
 import { Chip } from "../parts/chip.tsx";
+import { FilterField } from "../parts/filter-field.tsx";
 import { VirtualList } from "../parts/virtual-list.tsx";
 import { CloneTree } from "./clone-tree.tsx";
 import { PullDialog } from "./copy-dialogs.tsx";
@@ -39,14 +40,7 @@ export function VolumesView() {
     <div class={selected ? "split has-selection" : "split"}>
       <section class="list-side" aria-label="List of volumes">
         <div class="toolbar">
-          <input
-            type="search"
-            class="filter"
-            aria-label="Filter by name"
-            placeholder="Filter by name"
-            value={filter}
-            onInput={({ currentTarget }) => setFilter(currentTarget.value)}
-          />
+          <FilterField label="Filter by name" value={filter} onInput={setFilter} />
           {session.can("operate") && session.configured().peers.length > 0 && (
             <Button
               icon="replication"

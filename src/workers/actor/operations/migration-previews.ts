@@ -23,9 +23,8 @@ interface NextPlan {
   readonly bytes: number | undefined;
 }
 
-const forEver = new AbortController().signal;
-
 async function askForNext(peer: Peer, id: string, have: readonly string[]): Promise<Outcome<NextPlan>> {
+  const forEver = new AbortController().signal;
   const answered = await callPeer(peer, "GetSendPlan", { id, have, next: true }, forEver);
   if (!answered.ok) return answered;
   const { plans } = answered.value;
@@ -36,6 +35,7 @@ async function askForNext(peer: Peer, id: string, have: readonly string[]): Prom
 }
 
 async function isFencedAt(peer: Peer, id: string): Promise<Outcome<boolean>> {
+  const forEver = new AbortController().signal;
   const answered = await callPeer(peer, "GetVolumeProperties", { id }, forEver);
   if (!answered.ok) return answered;
   const { volumes } = answered.value;
