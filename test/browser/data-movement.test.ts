@@ -225,6 +225,7 @@ describe.skipIf(!program)(`data that moves, on the page${skipped}`, () => {
     await go(page, "backups");
     const row = (name: string) => page.getByRole("row", { name: `tank/guests/web1/disk-0@${name}` });
     await row("monday").getByText("full").waitFor();
+    await row("monday").getByRole("cell", { name: "no", exact: true }).waitFor();
     await page.getByRole("button", { name: "Back up a snapshot" }).click();
     await dialog.getByLabel("Snapshot").fill("guests/web1/disk-0@tuesday");
     await dialog.getByLabel("No increment of an earlier one: all of it").check();

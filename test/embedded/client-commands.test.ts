@@ -76,6 +76,9 @@ describe("imagestore volume, snapshot, guest, image, pool and call", () => {
     expect(await shown("guest delete-disks g1 --dry-run -Hp")).toMatch(
       /^tank\/guests\/g1\t0\ntank\/guests\/g1\/disk-0\t\d+\n/,
     );
+    expect(await shown("guest show-quota g1")).toMatch(
+      /^NAME +QUOTA +USED\ntank\/guests\/g1 +0 B +[\d.]+ \w*B\n$/,
+    );
     await shown("guest delete-disks g1");
     expect(JSON.parse(await shown("volume delete g --json"))).toMatchObject({ volumes: [{ id: "tank/g" }] });
     expect(await shown("volume list")).toBe("no volumes\n");
@@ -122,6 +125,7 @@ describe("imagestore volume, snapshot, guest, image, pool and call", () => {
     [4, "volume list --pool none", /^imagestore: no such pool is configured: "none"/],
     [2, "volume show a@b", /^imagestore: not a volume/],
     [6, "volume create huge --size 9000P", /^imagestore: no space left on device \(size: /],
+    [4, "image restore none", /^imagestore: not found: image none in the trash\n$/],
     [75, "image request none", /^imagestore: the image can't be fetched: .*\n$/],
     [1, "volume create v --size 10", /must be a size of whole MiB, such as 512M or 10G/],
     [1, "volume lst", /unknown command 'lst'\n\(Did you mean list\?\)/],

@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -68,6 +68,31 @@ describe("a pull between two embedded pools", () => {
   pullCases(() => scene);
   morePullCases(() => scene);
   migrationCases(() => scene);
+
+  test("the commands of a migration show what they would do, step by step", async () => {
+    const { source, target } = scene;
+    const id = "guests/shown/disk";
+    await must(source.url, "CreateVolume", { id, size: 8 });
+    const linesOf = (command: string) => {
+      const words = `volume ${command} ${id} --peer source --source ${id} --dry-run -H --url ${target.url}`;
+      const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...words.split(" ")], {
+        encoding: "utf8",
+      });
+      expect([status, stderr]).toEqual([0, ""]);
+      return stdout.trim().split("\n");
+    };
+    expect(linesOf("migrate")).toEqual([
+      expect.stringMatching(/^snapshot, at source\t\w+\/guests\/shown\/disk@migrate-\w+\t-$/),
+      expect.stringMatching(/^receive from source, all\t\w+\/guests\/shown\/disk\t[\d.]+ \w*B$/),
+    ]);
+    await must(target.url, "MigrateVolume", { id, peer: "source", source: id });
+    expect(linesOf("finish-migration")).toEqual([
+      expect.stringMatching(/^fence, at source\t\w+\/guests\/shown\/disk\t-$/),
+      expect.stringMatching(/^snapshot, at source\t/),
+      expect.stringMatching(/^receive from source, since\t\w+\/guests\/shown\/disk@migrate-\w+\t0 B$/),
+      expect.stringMatching(/^destroy, here\t\w+\/guests\/shown\/disk@migrate-\w+\t/),
+    ]);
+  });
 
   test("nothing is received into a volume that is fenced", async () => {
     const { source, target, write } = scene;

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { publishCall } from "../../../../src/main/events/call-events.js";
 import type { Happening } from "../../../../src/main/events/event.js";
-import type { DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
+import type { ComponentId, DatasetName, SnapshotName } from "../../../../src/protocol/storage/names.js";
 import type { Operation } from "../../../../src/protocol/storage/operations.js";
 
 const call = {
@@ -30,6 +30,12 @@ const createSnapshot = { op: "CreateSnapshot", dataset: volume, snapshot, recurs
 
 test("each change is told by its topic, its action and a full name", () => {
   expect(told({ op: "DeleteImage", id: "golden" }, {})).toEqual(["image deleted tank/images/golden"]);
+  const golden = { id: "golden" as ComponentId };
+  expect(told({ op: "RestoreImage", ...golden }, golden)).toEqual(["image created tank/images/golden"]);
+  expect(told({ op: "CreateGuestDisks", guest }, guest)).toEqual(["guest created tank/guests/g"]);
+  expect(told({ op: "GetGuestQuota", name: volume }, {})).toEqual([]);
+  const moving = { target: volume, peer: "p", source: "s", force: false };
+  expect(told({ op: "DryRun", of: { op: "FinishMigration", ...moving } }, {})).toEqual([]);
   expect(told({ op: "CloneImage", id: "golden", target: volume }, {})).toEqual([`volume created ${volume}`]);
   expect(told({ op: "DeleteDataset", name: volume }, {})).toEqual([`volume deleted ${volume}`]);
   const pruning = { op: "PruneImages", olderThanSeconds: 1, unusedForSeconds: 0, type: "" } as const;

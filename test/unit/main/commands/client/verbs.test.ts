@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { stepsOf } from "../../../../../src/main/commands/client/dry-run-steps.js";
 import { recordLines } from "../../../../../src/main/commands/client/record-tables.js";
 import {
   parseBlockSize,
@@ -31,6 +32,54 @@ describe("the commands of the client", () => {
         ?.commands.find((each) => each.name() === name);
       expect(found?.description(), `${group} ${name}`).toBe(summary);
     }
+  });
+});
+
+describe("a dry run that is shown as steps", () => {
+  const volumes = [{ id: "tank/new", size: 8, device: "" }];
+  const plan = {
+    ...{ peer: "far", source: "p/disk", base: { id: "p/disk@migrate-1", guid: "1" }, estimatedBytes: 2048 },
+    ...{ snapshot: "p/disk@migrate-2", fences: true, drops: ["p/disk@migrate-0"] },
+  };
+  const linesOf = (kind: "restore" | "migration", answer: object) =>
+    recordLines("steps", stepsOf(kind, answer), bare);
+
+  test("tells of a migration what happens there and here, in its order", () => {
+    const destroys = [
+      { id: "tank/new@migrate-0", bytes: 4096 },
+      { id: "tank/new@own", bytes: null },
+    ];
+    expect(linesOf("migration", { volumes, plan, destroys })).toEqual([
+      "fence, at far\tp/disk\t-",
+      "snapshot, at far\tp/disk@migrate-2\t-",
+      "receive from far, since\tp/disk@migrate-1\t2.0 KiB",
+      "destroy, at far\tp/disk@migrate-0\t-",
+      "destroy, here\ttank/new@migrate-0\t4.0 KiB",
+      "destroy, here\ttank/new@own\t-",
+    ]);
+    const first = { ...plan, base: null, estimatedBytes: null, snapshot: null, fences: false, drops: [] };
+    expect(linesOf("migration", { volumes, plan: first, destroys: [] })).toEqual([
+      "receive from far, all\ttank/new\t-",
+    ]);
+  });
+
+  test("tells of a restore its links, and what comes of them", () => {
+    const link = (snapshot: string, from: string | null, bytes: number) => ({
+      id: "",
+      snapshot,
+      from,
+      bytes,
+    });
+    const backups = [link("p/disk@a", null, 2048), link("p/disk@b", "1", 1024)];
+    expect(linesOf("restore", { volumes, backups, bytes: 3072 })).toEqual([
+      "receive, full\tp/disk@a\t2.0 KiB",
+      "receive, increment\tp/disk@b\t1.0 KiB",
+      "make\ttank/new\t3.0 KiB",
+    ]);
+  });
+
+  test("is told of what an older daemon leaves out as far as it goes", () => {
+    expect(linesOf("restore", { volumes })).toEqual(["make\ttank/new\t-"]);
   });
 });
 
