@@ -245,17 +245,20 @@ describe("backups of an embedded pool", () => {
     expect((await verify({ id: guid })).error).toBeNull();
     const volumes = await daemon.volumes();
     const dry = await restore(guid, "again", { dryRun: true });
-    const links = chain.filter((each) => dry.result?.backups?.some((link) => link.id === each.id));
+    const told = dry.result?.backups ?? [];
+    const listed = (await daemon.list()).backups;
+    const links = told.map((link) => listed.find((each) => each.id === link.id));
     expect(dry).toMatchObject({
       error: null,
       result: {
         volumes: [{ id: "tank/again", size: 8 }],
-        backups: links.map(({ id: link, bytes }) => ({ id: link, bytes, restorable: true })),
-        bytes: links.reduce((sum, { bytes }) => sum + bytes, 0),
+        backups: links,
+        bytes: told.reduce((sum, { bytes }) => sum + bytes, 0),
       },
     });
-    expect(dry.result?.backups?.[0]?.from).toBeNull();
-    expect(dry.result?.backups?.at(-1)?.guid).toBe(guid);
+    // Each builds on the one before, from a full one to the one that was asked for.
+    expect(told.map(({ from }) => from)).toEqual([null, ...told.slice(0, -1).map((each) => each.guid)]);
+    expect(told.at(-1)?.guid).toBe(guid);
     expect((await restore(guid, "disk", { dryRun: true })).error).toBe("dataset already exists");
     expect((await restore(id, "again", { dryRun: true })).error).toContain(`${id}.json`);
     expect(await daemon.volumes()).toEqual(volumes);
