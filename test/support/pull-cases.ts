@@ -225,6 +225,7 @@ export function migrationCases(scene: () => PullScene): void {
       expect(refused.error).toMatchObject({ data: { reason: "peer.refused" } });
     }
     await must(target.url, "FinishMigration", ask);
+    await until("the earlier ones are gone", async () => (await snapshotsOf(target, id)).length === 1);
     expect(await snapshotsOf(target, id)).toEqual(["last"]);
   });
 
