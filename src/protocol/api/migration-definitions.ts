@@ -10,10 +10,14 @@ const plan = object(
     peer: text("The peer, by its name in the configuration."),
     source: text("The volume, by its full name there, as all names here are."),
     base: orNull(
-      object({
-        id: text("The snapshot, or the bookmark, that the stream would build on."),
-        guid: text("Its guid, which a snapshot of the copy has too."),
-      }),
+      object(
+        {
+          id: text("The snapshot, or the bookmark."),
+          guid: text("Its guid, which a snapshot of the copy has too."),
+        },
+        [],
+        "What the stream would build on; null if all would come.",
+      ),
     ),
     estimatedBytes: orNull(
       count("About how many would come, null where the peer can't tell; more if it is written to.", "bytes"),
