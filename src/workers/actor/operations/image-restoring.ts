@@ -2,6 +2,7 @@ import { fail, failed, type Outcome, succeed, tellAbout } from "../../../protoco
 import {
   childOf,
   type DatasetName,
+  datasetOf,
   renamedSnapshot,
   snapshotNameOf,
 } from "../../../protocol/storage/names.js";
