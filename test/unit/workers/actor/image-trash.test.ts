@@ -123,3 +123,31 @@ test("a start keeps what has clones and destroys what has none; it touches nothi
   expect(await start()).toEqual({ removed: [trashed], trash: [] });
   expect([plain, marked].map((name) => zfs.has(name))).toEqual([true, true]);
 });
+
+test("an image that is back from the trash is the origin again of what builds on it", async () => {
+  const { zfs, trashed, handlers, records } = await withTrash();
+  const layer = `${POOL}/images/layer` as DatasetName;
+  const ofLayer = `${layer}@v2` as SnapshotName;
+  zfs.put(layer, { type: "volume", volsize: SIZE, origin: `${trashed}@v1` as SnapshotName });
+  zfs.put(ofLayer, { volsize: SIZE });
+  const about = { type: "kvm", size: SIZE, status: "complete" } as const;
+  await records.putImage({ ...about, id: "layer", volume: layer, snapshot: ofLayer });
+  const rename = zfs.rename;
+  zfs.rename = async (from, to) => {
+    await rename(from, to);
+    return fail("command.timed_out", "no end");
+  };
+  expect(await handlers.RestoreImage({ id })).toMatchObject({ ok: true, value: { id, volume, snapshot } });
+  expect(records.images.get("layer")).toMatchObject({ origin: snapshot });
+  expect(await handlers.RestoreImage({ id })).toMatchObject({ failure: { code: "image.not_found" } });
+});
+
+test("a restore that fails leaves the image in the trash", async () => {
+  const { zfs, trashed, handlers, records, trash } = await withTrash();
+  for (const broken of ["listImages", "find", "snapshotsOf", "rename"]) {
+    zfs.intercept = (call) => (call === broken ? fail("pool.unavailable", "suspended") : undefined);
+    const outcome = await handlers.RestoreImage({ id });
+    expect([broken, outcome]).toMatchObject([broken, { failure: { code: "pool.unavailable" } }]);
+  }
+  expect([[...trash], records.images.size, zfs.has(trashed)]).toEqual([[trashed], 0, true]);
+});
