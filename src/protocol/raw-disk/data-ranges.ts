@@ -45,3 +45,10 @@ export function* piecesWithin(
 export function mergeRanges(a: readonly DataRange[], b: readonly DataRange[]): DataRange[] {
   return [...a, ...b].sort((one, other) => one.start - other.start);
 }
+
+/** What of ranges is at `start` or behind it. */
+export function rangesFrom(start: number, ranges: readonly DataRange[]): DataRange[] {
+  return ranges
+    .filter(({ end }) => end > start)
+    .map((range) => ({ start: Math.max(start, range.start), end: range.end }));
+}

@@ -17,6 +17,7 @@ interface SendDiskOptions {
   readonly olderPieces?: GivePieces | undefined;
   /** The older snapshot is not at hand: all blocks are sent, those that are zeros as FREE records. */
   readonly isOlderUnknown?: boolean;
+  /** With `resumeAt`, the pieces may begin there: what they have before it is not sent. */
   readonly stream: VolumeStreamOptions;
   readonly write: WriteStream;
   /** How many bytes of the disk are done; called several times a second. */
@@ -139,24 +140,28 @@ function takePieces(pieces: AsyncIterator<DiskPiece>): () => Promise<Buffer> {
 
 /**
  * Sends a disk as the stream of a volume: begin, the blocks that are not zeros, end. With `olderPieces` it
- * sends only the blocks that differ; those that became zeros go out as FREE records. Needs a few MiB of
- * memory whatever the size.
+ * sends only the blocks that differ; those that became zeros go out as FREE records. The rest of a stream that broke
+ * has the records that the whole one has from there on. Needs a few MiB of memory whatever the size.
  * Rejects with what the pieces or `write` threw; then the stream lacks its end, and nothing is written any more.
  */
 export async function sendDisk(options: SendDiskOptions): Promise<void> {
   const { pieces, olderPieces, isOlderUnknown = false, stream, write, onProgress } = options;
   const length = Number(stream.volsize);
   const pieceBytes = Math.max(MIN_PIECE_BYTES, stream.volblocksize);
+  const start = stream.resumeAt ?? 0;
   const sender = createPieceSender(stream, pieceBytes, write);
   const older = olderPieces?.(pieceBytes, length)[Symbol.asyncIterator]();
   const takeOlder = older ? takePieces(older) : zeroPieces(pieceBytes);
   /** Everything before it is done. What no piece covers is zeros in both disks, and no news where both are known. */
-  let done = 0;
+  let done = Math.min(start, length);
   try {
     await sender.begin();
     for await (const { offset, data } of pieces(pieceBytes, length)) {
       if (isOlderUnknown && offset > done) sender.addHole(done, offset);
-      await sender.send(offset, data, isOlderUnknown ? undefined : await takeOlder(data.length));
+      const olderData = isOlderUnknown ? undefined : await takeOlder(data.length);
+      /** How much of the piece was sent before. */
+      const sent = Math.min(Math.max(0, start - offset), data.length);
+      await sender.send(offset + sent, data.subarray(sent), olderData?.subarray(sent));
       done = offset + data.length;
       onProgress?.(done);
     }

@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import type { VolumeStreamOptions } from "../zfs-stream/volume-writer.js";
-import type { DataRange } from "./data-ranges.js";
+import { type DataRange, rangesFrom } from "./data-ranges.js";
 import { filePieces } from "./disk-pieces.js";
 import { sendDisk, type WriteStream } from "./send-disk.js";
 
@@ -29,7 +29,8 @@ export interface SendVolumeOptions {
 export async function sendVolume({ file, from, dataRanges, ...options }: SendVolumeOptions): Promise<void> {
   await using current = await open(file, "r");
   await using older = from === undefined ? undefined : await open(from, "r");
-  const ranges = dataRanges ?? [{ start: 0, end: Number(options.stream.volsize) }];
+  const { resumeAt = 0, volsize } = options.stream;
+  const ranges = rangesFrom(resumeAt, dataRanges ?? [{ start: 0, end: Number(volsize) }]);
   await sendDisk({
     ...options,
     pieces: filePieces(current, (await current.stat()).size, ranges),

@@ -15,7 +15,7 @@ import type {
   SnapshotRecord,
   VolumeRecord,
 } from "./records.js";
-import type { SendDescription, SendPlan, SendTerms, StreamHead } from "./send-terms.js";
+import type { SendDescription, SendPlan, SendTerms, StreamAllowance, StreamHead } from "./send-terms.js";
 import type { SnapshotOperations } from "./snapshot-operations.js";
 import type { Bytes } from "./units.js";
 import type { NewVolumeSettings, SettingChanges } from "./volume-settings.js";
@@ -245,18 +245,10 @@ export interface FetchOrder extends ImageSource, ImageExpectation {
   readonly ca?: string;
   /** It is not repeated where it breaks: whoever orders it goes on in another way. */
   readonly isOnce?: boolean;
+  /** Where the stream breaks, the command is not killed: it keeps what has come, and ends with its input. */
+  readonly endsByInput?: boolean;
   /** What the stream may be beside a full one of a single snapshot. */
   readonly allows?: StreamAllowance;
-}
-
-/** Kinds of streams that a receiver takes beside full ones. */
-export interface StreamAllowance {
-  /** It must build on this snapshot, which the receiver has: a full one is refused. */
-  readonly origin?: { readonly name: SnapshotName; readonly guid: string };
-  /** It builds on a snapshot that the receiver has. */
-  readonly increments?: boolean;
-  /** It goes on where an earlier one broke. */
-  readonly resumed?: boolean;
 }
 
 export interface FetchReport {

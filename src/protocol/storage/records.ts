@@ -84,8 +84,6 @@ export interface ReceiveRecord {
   readonly token: string | undefined;
   /** How many bytes of its stream the pool has; undefined where that is not known. */
   readonly bytes: number | undefined;
-  /** Whether this pool keeps what has come of a stream that breaks. */
-  readonly isResumable: boolean;
 }
 
 export interface SnapshotRecord {

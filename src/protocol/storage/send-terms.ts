@@ -62,3 +62,13 @@ export interface StreamHead {
   /** It goes on where an earlier one broke. */
   readonly isResumed: boolean;
 }
+
+/** Kinds of streams that a receiver takes beside full ones. */
+export interface StreamAllowance {
+  /** It must build on this snapshot, which the receiver has: a full one is refused. */
+  readonly origin?: { readonly name: SnapshotName; readonly guid: string };
+  /** It builds on a snapshot that the receiver has. */
+  readonly increments?: boolean;
+  /** It goes on where an earlier one broke. */
+  readonly resumed?: boolean;
+}

@@ -1,12 +1,18 @@
 import { createFletcher4 } from "./fletcher4.js";
 import { readRecord, type StreamRecord } from "./read-record.js";
+import { type ResumePlace, readResumeList } from "./resume-list.js";
 import { mayBeStream, readBegin, type StreamBegin } from "./stream-begin.js";
 import { StreamFailure } from "./stream-failure.js";
 import { CHECKSUM_AT, PLACE, RECORD, RECORD_BYTES } from "./stream-records.js";
 
 /** A record of which a right checksum covers every byte, payload included. */
 export type CheckedRecord =
-  | { readonly kind: "begin"; readonly begin: StreamBegin }
+  | {
+      readonly kind: "begin";
+      readonly begin: StreamBegin;
+      /** Where a stream goes on that is the rest of an earlier one. */
+      readonly resume: ResumePlace | undefined;
+    }
   | {
       readonly kind: "record";
       readonly record: StreamRecord;
@@ -17,7 +23,7 @@ export type CheckedRecord =
 
 /** One whose payload is not there yet. */
 type WaitingRecord =
-  | Extract<CheckedRecord, { kind: "begin" }>
+  | { kind: "begin"; begin: StreamBegin; resume: ResumePlace | undefined }
   | { kind: "record"; record: StreamRecord; payload: Uint8Array; offset: number };
 
 /** Reads the records of one stream, see createRecordReader. */
@@ -33,6 +39,8 @@ interface RecordReader {
 }
 
 const EMPTY = new Uint8Array(0);
+/** The list of a resumed stream has a few numbers. */
+const MAX_RESUME_LIST_BYTES = 64 * 1024;
 
 /** Cuts chunks into pieces of any size. Copies only a piece that spans chunks, and keeps at most one. */
 function createPieceCutter() {
@@ -85,8 +93,9 @@ function createPieceCutter() {
  * Reads the records of one stream. Only the checksum in the next header covers a payload, so a
  * record is given out once the header behind it has arrived and its checksum is right: no
  * unchecked byte leaves this reader. Memory: one payload with a header, beside the chunk.
+ * `mayBeResumed`: as of readBegin.
  */
-export function createRecordReader(): RecordReader {
+export function createRecordReader(mayBeResumed = false): RecordReader {
   const cutter = createPieceCutter();
   /** The sums of what was read; their byte order is known from the first record on. */
   let fletcher = createFletcher4(true);
@@ -114,11 +123,15 @@ export function createRecordReader(): RecordReader {
 
   function start(header: Uint8Array): void {
     const view = new DataView(header.buffer, header.byteOffset, RECORD_BYTES);
-    begin = readBegin(view);
+    begin = readBegin(view, mayBeResumed);
+    if (begin.listBytes > MAX_RESUME_LIST_BYTES) {
+      throw new StreamFailure("corrupt", 0, `a list of ${begin.listBytes} bytes`);
+    }
     fletcher = createFletcher4(begin.byteOrder === "little");
     fletcher.add(view, 0, RECORD_BYTES);
     count("BEGIN");
-    waiting = { kind: "begin", begin };
+    waiting = { kind: "begin", begin, resume: undefined };
+    payloadBytes = begin.listBytes;
   }
 
   /** Checks the checksum in the header at `at` of a piece, which also covers the payload before it. */
@@ -151,6 +164,7 @@ export function createRecordReader(): RecordReader {
     const record = check(view, payloadBytes, littleEndian);
     count(record.name);
     if (waiting?.kind === "record") waiting.payload = payload;
+    else if (waiting && payload.length > 0) waiting.resume = readResumeList(payload);
     if (waiting) yield waiting;
     waiting = { kind: "record", record, payload: EMPTY, offset };
     payloadBytes = record.payloadBytes;

@@ -26,6 +26,8 @@ export interface StreamBegin {
   /** By the names that zfs uses: "embed_data", "large_blocks", … */
   readonly features: readonly string[];
   readonly byteOrder: "little" | "big";
+  /** How long the list behind the record is that says where a resumed stream goes on; 0: there is none. */
+  readonly listBytes: number;
 }
 
 /** Where the feature flags begin in drr_versioninfo, and how many bits they have. */
@@ -108,8 +110,8 @@ export function readBegin(header: DataView, mayBeResumed = false): StreamBegin {
   const objset = header.getUint32(PLACE.beginObjsetType, littleEndian);
   if (objset === OBJSET_FILESYSTEM) throw unsupported("it is a filesystem's, not a volume's");
   if (objset !== OBJSET_VOLUME) throw unsupported(`it is of an object set of type ${objset}, not a volume's`);
-  const isResumed = features.includes("resuming");
-  if (!isResumed && header.getUint32(PLACE.payloadBytes, littleEndian) !== 0) {
+  const listBytes = header.getUint32(PLACE.payloadBytes, littleEndian);
+  if (!features.includes("resuming") && listBytes !== 0) {
     throw unsupported("its header carries a list, as only kinds of streams do that aren't read here");
   }
 
@@ -123,5 +125,6 @@ export function readBegin(header: DataView, mayBeResumed = false): StreamBegin {
     isClone: (header.getUint32(PLACE.beginFlags, littleEndian) & FLAG_CLONE) !== 0,
     features,
     byteOrder: littleEndian ? "little" : "big",
+    listBytes,
   };
 }

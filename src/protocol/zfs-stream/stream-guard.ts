@@ -1,4 +1,4 @@
-import type { StreamAllowance } from "../storage/operations.js";
+import type { StreamAllowance } from "../storage/send-terms.js";
 import { readRecordName, readUint64 } from "./read-record.js";
 import { mayBeStream, refusedFeatureOf } from "./stream-begin.js";
 import { StreamFailure } from "./stream-failure.js";

@@ -3,6 +3,7 @@ import { MAX_VOLUME_BYTES } from "../storage/units.js";
 import { decodeLz4 } from "./lz4.js";
 import type { StreamRecord } from "./read-record.js";
 import { type CheckedRecord, createRecordReader } from "./record-reader.js";
+import type { ResumePlace } from "./resume-list.js";
 import type { StreamBegin } from "./stream-begin.js";
 import { StreamFailure } from "./stream-failure.js";
 import {
@@ -18,7 +19,8 @@ export type { StreamBegin } from "./stream-begin.js";
 
 /** What each kind of event says. Offsets are places in the volume; these and sizes are bytes. */
 interface EventContents {
-  readonly begin: { readonly begin: StreamBegin };
+  /** `resume`: of a stream that is the rest of another one. What comes before that place is not in it. */
+  readonly begin: { readonly begin: StreamBegin; readonly resume: ResumePlace | undefined };
   /** Comes after the data. An incremental stream may lack it: then the size stays as it was. */
   readonly size: { readonly volsize: bigint };
   /** Comes before the data. Without `-L`, zfs-send(8) states at most 128 KiB. */
@@ -88,9 +90,10 @@ function inflate(stored: Uint8Array, limitBytes: number): Uint8Array | undefined
  * incremental, plain or with -c, -e and -L, in either byte order. A right checksum covers
  * every event, but only `finish` shows that nothing is missing.
  * Memory: one record (16 MiB at most, and its decoded block) beside the chunk.
+ * `mayBeResumed`: the rest of a stream that broke is read too, which is useless without what came before.
  */
-export function createVolumeReader(): VolumeReader {
-  const records = createRecordReader();
+export function createVolumeReader(mayBeResumed = false): VolumeReader {
+  const records = createRecordReader(mayBeResumed);
   /** Why the stream is refused. Once set, every call throws it. */
   let problem: StreamFailure | undefined;
   /** Set by the first record. A full stream must state both sizes below. */
@@ -99,7 +102,7 @@ export function createVolumeReader(): VolumeReader {
   let blockBytes: number | undefined;
   /** Undefined until the stream states it, which is after the data. */
   let volsize: bigint | undefined;
-  /** The end of the last write. Data and holes come in ascending order, so none may begin before it. */
+  /** The end of the last write, or where a resumed stream goes on. Data and holes come in ascending order, so none may begin before it. */
   let dataEnd = 0;
 
   /** A volume has no data behind its size, except for the rest of its last block. */
@@ -178,9 +181,17 @@ export function createVolumeReader(): VolumeReader {
     yield { kind: "free", offset: record.offset, length } as const;
   }
 
+  /** Where the data of a stream begins. Only a volume's data is in parts, so nothing goes on behind it. */
+  function startOf({ begin, resume }: Extract<CheckedRecord, { kind: "begin" }>): number {
+    if (!begin.features.includes("resuming")) return 0;
+    if (resume?.object === DATA_OBJECT && resume.offset <= MAX_OFFSET) return resume.offset;
+    throw new StreamFailure("unsupported", 0, "it does not go on within the data of its volume");
+  }
+
   function* read(checked: CheckedRecord): Generator<VolumeEvent> {
     if (checked.kind === "begin") {
       isFull = checked.begin.fromGuid === 0n;
+      dataEnd = startOf(checked);
       yield checked;
       return;
     }

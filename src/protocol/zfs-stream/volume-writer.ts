@@ -1,4 +1,5 @@
 import { createFletcher4 } from "./fletcher4.js";
+import { writeResumeList } from "./resume-list.js";
 import {
   CHECKSUM_AT,
   DATA_OBJECT,
@@ -7,8 +8,6 @@ import {
   FLAG_SPILL_BLOCK,
   HEADER_SUBSTREAM,
   MAGIC,
-  MAX_OFFSET,
-  MAX_PAYLOAD_BYTES,
   MAX_SMALL_BLOCK_BYTES,
   OBJSET_VOLUME,
   PLACE,
@@ -16,25 +15,13 @@ import {
   RECORD,
   RECORD_BYTES,
   type RecordName,
-  TO_NAME_BYTES,
   TYPE_VOLUME_DATA,
   TYPE_VOLUME_PROPERTIES,
 } from "./stream-records.js";
 import { PROPERTIES_BYTES, writeVolumeSize } from "./volume-properties.js";
+import { checkStreamOptions, roundedUp, type VolumeStreamOptions } from "./volume-stream-options.js";
 
-export interface VolumeStreamOptions {
-  /** "pool/volume@snapshot", at most 255 bytes of UTF-8. */
-  readonly toName: string;
-  readonly toGuid: bigint;
-  /** The guid of the snapshot that the stream builds on; 0n for a full stream. */
-  readonly fromGuid: bigint;
-  /** Seconds since the epoch. */
-  readonly creationTime: bigint;
-  /** Bytes. */
-  readonly volsize: bigint;
-  /** Bytes: a power of two from 512 to 16 MiB. Above 128 KiB the stream has the feature large_blocks. */
-  readonly volblocksize: number;
-}
+export type { VolumeStreamOptions } from "./volume-stream-options.js";
 
 /**
  * Writes a stream piece by piece. What is given back is the begin of `to`, if that is given and whatever
@@ -68,35 +55,26 @@ const TO_THE_END = 2n ** 64n - 1n;
 const OBJECTS_PER_BLOCK = 32n;
 /** zio_checksum: off. Any other number says that the record has a key for deduplication. */
 const CHECKSUM_OFF = 2;
-const MIN_BLOCK_BYTES = 512;
-
-function checkOptions(options: VolumeStreamOptions): void {
-  const { toName, volsize, volblocksize } = options;
-  if (new TextEncoder().encode(toName).length >= TO_NAME_BYTES || toName.includes("\0")) {
-    throw new RangeError(`no name for a stream: ${toName}`);
-  }
-  if (!Number.isInteger(Math.log2(volblocksize)) || volblocksize < MIN_BLOCK_BYTES) {
-    throw new RangeError(`volblocksize is no power of two: ${volblocksize}`);
-  }
-  if (volblocksize > MAX_PAYLOAD_BYTES) throw new RangeError(`volblocksize is above 16 MiB: ${volblocksize}`);
-  if (volsize <= 0n || volsize > BigInt(MAX_OFFSET)) throw new RangeError(`volsize out of range: ${volsize}`);
-}
-
 /**
  * Writes the stream of one snapshot of a volume, full or incremental, as `zfs send` does
  * without options on a little-endian machine; only blocks above 128 KiB are left whole.
  */
 export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
-  checkOptions(options);
+  checkStreamOptions(options);
   const { toGuid, volblocksize } = options;
   const fletcher = createFletcher4(true);
   const volumeEnd = Number(options.volsize);
   /** The end of the volume's last block. */
-  const blocksEnd = Math.ceil(volumeEnd / volblocksize) * volblocksize;
+  const blocksEnd = roundedUp(volumeEnd, volblocksize);
+  /** Behind the first record of a stream that is the rest of another one. */
+  const list =
+    options.resumeAt === undefined
+      ? new Uint8Array(0)
+      : writeResumeList({ object: DATA_OBJECT, offset: options.resumeAt });
   /** "data" from `begin` to `end`: only then records may be written. */
   let phase: "new" | "data" | "ended" = "new";
   /** The end of the last write. */
-  let writtenEnd = 0;
+  let writtenEnd = options.resumeAt ?? 0;
 
   function enter(from: typeof phase, to: typeof phase): void {
     if (phase !== from) throw new RangeError(`a stream that is ${phase} can't become ${to}`);
@@ -120,7 +98,7 @@ export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
     view.setUint32(PLACE.type, RECORD[name], true);
     fill(view);
     // The last bytes of BEGIN are part of the name.
-    if (name === "BEGIN") fletcher.add(view, 0, RECORD_BYTES);
+    if (name === "BEGIN") fletcher.add(view, 0, RECORD_BYTES + payloadBytes);
     else sum(view, 0, payloadBytes);
     return at + RECORD_BYTES + payloadBytes;
   }
@@ -132,11 +110,18 @@ export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
     fletcher.add(view, at + CHECKSUM_AT, at + RECORD_BYTES + payloadBytes);
   }
 
+  function featureFlags(): bigint {
+    const large = volblocksize > MAX_SMALL_BLOCK_BYTES ? 1n << BigInt(FEATURE_BITS.large_blocks) : 0n;
+    const resuming = options.resumeAt === undefined ? 0n : 1n << BigInt(FEATURE_BITS.resuming);
+    return large | resuming;
+  }
+
   function putBegin(to: Uint8Array, at: number): number {
-    return put(to, at, "BEGIN", 0, (view) => {
-      const features = volblocksize > MAX_SMALL_BLOCK_BYTES ? 1n << BigInt(FEATURE_BITS.large_blocks) : 0n;
+    to.set(list, at + RECORD_BYTES);
+    return put(to, at, "BEGIN", list.length, (view) => {
+      view.setUint32(PLACE.payloadBytes, list.length, true);
       view.setBigUint64(PLACE.beginMagic, MAGIC, true);
-      view.setBigUint64(PLACE.beginVersion, (features << 2n) | BigInt(HEADER_SUBSTREAM), true);
+      view.setBigUint64(PLACE.beginVersion, (featureFlags() << 2n) | BigInt(HEADER_SUBSTREAM), true);
       view.setBigUint64(PLACE.beginCreationTime, options.creationTime, true);
       view.setUint32(PLACE.beginObjsetType, OBJSET_VOLUME, true);
       view.setUint32(PLACE.beginFlags, FLAG_FREERECORDS | FLAG_SPILL_BLOCK, true);
@@ -237,7 +222,7 @@ export function createVolumeWriter(options: VolumeStreamOptions): VolumeWriter {
   return {
     begin() {
       enter("new", "data");
-      const to = new Uint8Array(3 * RECORD_BYTES);
+      const to = new Uint8Array(3 * RECORD_BYTES + list.length);
       let at = putBegin(to, 0);
       at = putObject(to, at, DATA_OBJECT, TYPE_VOLUME_DATA, volblocksize);
       // Frees what the volume had behind its end if it was larger before.

@@ -30,30 +30,55 @@ export async function lookInto(
   return succeed({ into, isPublished, snapshots: snapshots.value.toReversed(), token: token.value });
 }
 
+/** What has come of a volume under the name that it has until it is whole. Undefined: nothing. */
+async function lookIntoBegun(
+  { zfs, ...used }: Used,
+  into: DatasetName,
+): Promise<Outcome<IncomingVolume | undefined>> {
+  const begun = await zfs.find(into);
+  if (!begun.ok) return begun;
+  if (begun.value) return lookInto({ zfs, ...used }, into, false);
+  // An embedded pool has no dataset of what is not whole.
+  if (zfs.driver !== "embedded") return succeed(undefined);
+  const token = await zfs.receiveToken(into);
+  if (!token.ok) return token;
+  return succeed(
+    token.value === undefined ? undefined : { into, isPublished: false, snapshots: [], token: token.value },
+  );
+}
+
 /** Fails: dataset.wrong_type (`target` is no volume), and as the driver's reads do. */
 export async function findIncoming(context: Used, target: DatasetName): Promise<Outcome<IncomingVolume>> {
   const { pool, zfs } = context;
   const into = incomingOf(pool, target);
-  const [present, begun] = await Promise.all([zfs.find(target), zfs.find(into)]);
+  const [present, begun] = await Promise.all([zfs.find(target), lookIntoBegun(context, into)]);
   if (!present.ok) return present;
   if (!begun.ok) return begun;
   if (present.value) {
     if (present.value.type !== "volume") return failed.notVolume;
     return lookInto(context, target, true);
   }
-  if (begun.value) return lookInto(context, into, false);
-  return succeed({ into, isPublished: false, snapshots: [], token: undefined });
+  return succeed(begun.value ?? { into, isPublished: false, snapshots: [], token: undefined });
 }
 
 /** What has come of a volume that has not its name yet, also where another volume has that. Undefined: nothing. */
-export async function findBegun(
-  context: Used,
-  target: DatasetName,
-): Promise<Outcome<IncomingVolume | undefined>> {
-  const into = incomingOf(context.pool, target);
-  const begun = await context.zfs.find(into);
-  if (!begun.ok) return begun;
-  return begun.value ? lookInto(context, into, false) : succeed(undefined);
+export function findBegun(context: Used, target: DatasetName): Promise<Outcome<IncomingVolume | undefined>> {
+  return lookIntoBegun(context, incomingOf(context.pool, target));
+}
+
+/**
+ * Whether a volume is not what the increment in it that broke was made for: then that can't go on.
+ * Fails as the driver's reads do.
+ */
+export async function isChangedSince(
+  { zfs }: Pick<Used, "zfs">,
+  { into, snapshots }: IncomingVolume,
+  fromGuid: string | undefined,
+): Promise<Outcome<boolean>> {
+  if (fromGuid === undefined) return succeed(false);
+  if (snapshots[0]?.guid !== fromGuid) return succeed(true);
+  const settings = await zfs.settingsOf(into);
+  return settings.ok ? succeed(!settings.value.readonly) : settings;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { ResumeToken } from "../drivers/transfers-of-driver.js";
-import type { IncomingVolume } from "./incoming-volume.js";
+import { type IncomingVolume, isChangedSince } from "./incoming-volume.js";
 import type { ActorContext } from "./operations/context.js";
 import { callPeer, isObject, type Peer, refusedByPeer } from "./peer-client.js";
 
@@ -74,9 +74,10 @@ export async function planAtPeer(
   { zfs }: Pick<ActorContext, "zfs">,
   peer: Peer,
   source: string,
-  { token, snapshots }: IncomingVolume,
+  incoming: IncomingVolume,
   cancelled: AbortSignal,
 ): Promise<Outcome<SourcePlan | "token is of no use">> {
+  const { token, snapshots } = incoming;
   if (token === undefined) {
     return askForPlan(
       peer,
@@ -87,6 +88,9 @@ export async function planAtPeer(
   }
   const read = await zfs.readResumeToken(token);
   if (!read.ok) return read.failure.code === "request.invalid" ? succeed("token is of no use") : read;
+  const changed = await isChangedSince({ zfs }, incoming, read.value.fromGuid);
+  if (!changed.ok) return changed;
+  if (changed.value) return succeed("token is of no use");
   const rest = await planForRest(peer, source, read.value, cancelled);
   if (!rest.ok) return rest;
   return succeed(rest.value ? { ...rest.value, isThere: false, token } : "token is of no use");

@@ -33,7 +33,7 @@ export async function readyForIncrement(
   force: boolean,
 ): Promise<Outcome<null>> {
   const [newest] = snapshots;
-  // A stream that broke was let in before, and nobody can have changed what it goes on with.
+  // A stream that broke was let in before, and what it goes on with was not changed since: planAtPeer has looked.
   if (token !== undefined) return succeed(null);
   if (!isPublished && !newest) return succeed(null);
   if (!base) return diverged(target, "has no snapshot in common with its source: rename or delete it");

@@ -11,7 +11,13 @@ import { type DatasetName, snapshotNameOf } from "../../protocol/storage/names.j
 import { incomingOf } from "../../protocol/storage/partial-name.js";
 import type { StreamHead } from "../../protocol/storage/send-terms.js";
 import type { DatasetInfo } from "../drivers/driver.js";
-import { abandonIncoming, findBegun, type IncomingVolume, lookInto } from "./incoming-volume.js";
+import {
+  abandonIncoming,
+  findBegun,
+  type IncomingVolume,
+  isChangedSince,
+  lookInto,
+} from "./incoming-volume.js";
 import type { ActorContext } from "./operations/context.js";
 import { rollBackCopy } from "./ready-for-increment.js";
 
@@ -67,6 +73,12 @@ async function readyForRest(
   if (!token.ok) return token;
   if (token.value.toGuid !== stream.toGuid) {
     return refuse("stream.invalid", target, "has the beginning of another stream: its token tells which");
+  }
+  const changed = await isChangedSince({ zfs }, place, token.value.fromGuid);
+  if (!changed.ok) return changed;
+  if (changed.value) {
+    const why = "was changed since the stream into it broke, which can't go on: give it up (DELETE)";
+    return refuse("dataset.diverged", target, why);
   }
   const replaces = place === begun && published !== undefined;
   if (replaces && !force) return failed.exists;

@@ -46,7 +46,7 @@ function downloadUrl(peer: Peer, { id, base, token }: SourcePlan, isPacked: bool
 }
 
 /**
- * Has a stream of a peer received. What comes of one that breaks is kept, where the driver can.
+ * Has a stream of a peer received. What comes of one that breaks is kept.
  * No lock is held meanwhile, which may take hours: a receive into a volume is seen by nobody until it is whole.
  * @returns its bytes. Fails: peer.unreachable, peer.refused, stream.cut_short, stream.invalid, and as
  * a receive does.
@@ -66,6 +66,7 @@ export async function receiveFromPeer(
     isOnce: true,
     target: into,
     command: zfs.receiveCommand(into, { "imagestore:fetch": runId }, { isResumable: true }),
+    endsByInput: zfs.driver === "embedded",
     allows: { increments: plan.base !== undefined, resumed: plan.token !== undefined },
   };
   const fetched = await fetch(order, cancelled);

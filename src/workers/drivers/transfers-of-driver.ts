@@ -31,7 +31,7 @@ export interface ResumeToken {
 }
 
 export interface ReceiveTerms {
-  /** What has come of a stream that breaks is kept where the driver can, see `receiveToken`. */
+  /** What has come of a stream that breaks is kept, see `receiveToken`; where it was, only the rest of that one is taken. */
   readonly isResumable?: boolean;
   /** `target` becomes a clone of this snapshot, on which the stream must build. */
   readonly origin?: SnapshotName | undefined;
@@ -46,7 +46,7 @@ export interface ZfsTransfers {
   ): Promise<Outcome<SendBase | undefined>>;
   /**
    * What a token of a receiver says, and what would be sent for it. Fails: request.invalid (it is damaged or
-   * unknown, or this driver has none); also where it can be read, but can't be sent.
+   * unknown, or another driver's); also where it can be read, but can't be sent.
    */
   readResumeToken(token: string): Promise<Outcome<ResumeToken>>;
   /** The features that a receiver of the stream must know, by the names that zfs uses. */

@@ -1,9 +1,10 @@
 import { Writable } from "node:stream";
 import { codeOf } from "../../protocol/storage/caught-error.js";
-import type { FetchOrder, StreamAllowance } from "../../protocol/storage/operations.js";
+import type { FetchOrder } from "../../protocol/storage/operations.js";
+import type { StreamAllowance } from "../../protocol/storage/send-terms.js";
 import type { ChildTable } from "../../protocol/threads/child-table.js";
 import { createStreamGuard } from "../../protocol/zfs-stream/stream-guard.js";
-import { startProcess } from "../processes/child-process.js";
+import { type CommandProcess, startProcess } from "../processes/child-process.js";
 import { type CommandEnd, succeeded } from "../processes/run-command.js";
 
 /** Codes of the errors that we get when a command closes its stdin before we have written everything. */
@@ -82,12 +83,22 @@ function guardedWayInto(
   });
 }
 
+/** A receive whose input has ended has little left to write and to sync. */
+const END_MS = 5_000;
+
+/** Ends the input of a command, and the command too if that is not enough. */
+function endInput(command: CommandProcess): void {
+  command.stdin?.end();
+  const timer = setTimeout(command.kill, END_MS);
+  void command.exited.then(() => clearTimeout(timer));
+}
+
 /**
  * Runs the receiving command; `feed` writes the stream to the way into its stdin. Resolves when the
  * process has ended.
  */
 export async function receive(
-  { command: argv, allows }: Pick<FetchOrder, "command" | "allows">,
+  { command: argv, allows, endsByInput }: Pick<FetchOrder, "command" | "allows" | "endsByInput">,
   children: ChildTable,
   feed: (way: Writable) => Promise<void>,
   { onStart, ...listener }: WayListener & { onStart: ((pid: number | undefined) => void) | undefined },
@@ -107,7 +118,10 @@ export async function receive(
     } catch (error) {
       feeding = STDIN_CLOSED.has(codeOf(error)) ? { kind: "stdin_closed" } : { kind: "broken", error };
       // A killed receive leaves nothing behind; one whose input just ends might.
-      if (feeding.kind === "broken") command.kill();
+      if (feeding.kind === "broken") {
+        if (endsByInput) endInput(command);
+        else command.kill();
+      }
     }
   }
   const exit = await command.exited;

@@ -55,8 +55,11 @@ function readFlags(text: string): Outcome<readonly SendFlag[]> {
   return wrongField("flags", text, `a list, with commas, of ${SEND_FLAGS.join(", ")}`);
 }
 
-/** As zfs writes one: a version, a checksum, a length, and the rest, in hex digits. */
-const TOKEN = /^1-[0-9a-f]{1,16}-[0-9a-f]{1,8}-[0-9a-f]+$/;
+/**
+ * As zfs writes one: a version, a checksum, a length, and the rest, in hex digits; or as an embedded pool does: a
+ * version, a checksum and the rest.
+ */
+const TOKEN = /^(?:1-[0-9a-f]{1,16}-[0-9a-f]{1,8}|e[0-9]{1,3}-[0-9a-f]{16})-[0-9a-f]+$/;
 /** A token has two names at most, compressed. */
 const MOST_TOKEN_CHARACTERS = 4096;
 

@@ -15,9 +15,10 @@ function encodeReceived({ volume, snapshot, guid, received, wasFull, destroyed =
   return `${encodeOneVolume(volume).slice(0, -1)},"received":${of}}`;
 }
 
-function encodeReceive({ name, state, token, bytes, isResumable }: ReceiveRecord): string {
+/** Every driver keeps what has come of a stream that breaks. */
+function encodeReceive({ name, state, token, bytes }: ReceiveRecord): string {
   const shown = token === undefined ? "null" : quote(token);
-  return `{"receives":[{"id":${quote(name)},"state":${quote(state)},"token":${shown},"bytes":${bytes ?? null},"resumable":${isResumable}}]}`;
+  return `{"receives":[{"id":${quote(name)},"state":${quote(state)},"token":${shown},"bytes":${bytes ?? null},"resumable":true}]}`;
 }
 
 /**

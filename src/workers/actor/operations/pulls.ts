@@ -67,10 +67,7 @@ export function pullOperations(
         : await planAtPeer(context, peer, ask.source, found.value, cancelled);
       if (!planned.ok) return planned;
       if (planned.value === "token is of no use") {
-        log.info("what a broken receive has left is given up: its source has changed", {
-          volume: ask.target,
-        });
-        const abandoned = await abandonIncoming(context, ask.target);
+        const abandoned = await giveUp(ask, "its source or the copy has changed");
         if (!abandoned.ok) return abandoned;
         continue;
       }
@@ -81,6 +78,12 @@ export function pullOperations(
       }
       const step = await receiveStep(ask, peer, found.value, plan, cancelled);
       if (!step.ok && step.failure.code === "stream.invalid" && (await hasMoved(found.value, plan))) continue;
+      if (!step.ok && step.failure.code === "peer.refused" && plan.token !== undefined) {
+        // Its pool is of another kind, or its daemon an older one: the stream comes anew.
+        const abandoned = await giveUp(ask, "its source does not go on with it");
+        if (!abandoned.ok) return abandoned;
+        continue;
+      }
       if (!step.ok) return step;
       received += step.value;
       last = plan;
@@ -96,6 +99,11 @@ export function pullOperations(
     last: SourcePlan | undefined,
   ): last is SourcePlan {
     return source.includes("@") && token === undefined && snapshots.some(({ guid }) => guid === last?.guid);
+  }
+
+  function giveUp({ target }: Ask<"PullVolume">, why: string): Promise<Outcome<null>> {
+    log.info("what a broken receive has left is given up", { volume: target, why });
+    return abandonIncoming(context, target);
   }
 
   /**

@@ -65,6 +65,7 @@ export function receiveOperations(
       hosts: { service: undefined, sources: [] },
       target: into,
       command: zfs.receiveCommand(into, { "imagestore:fetch": runId }, { isResumable: true }),
+      endsByInput: zfs.driver === "embedded",
       body,
       allows: { increments: true, resumed: stream.isResumed },
     };
@@ -169,8 +170,7 @@ export function receiveOperations(
     },
 
     async GetReceive({ name }) {
-      const isResumable = zfs.driver === "openzfs";
-      const known = { name, isResumable, token: undefined, bytes: undefined };
+      const known = { name, token: undefined, bytes: undefined };
       if (pulls.has(name)) return succeed({ ...known, state: "receiving" });
       const found = await findReceives(context, name);
       if (!found.ok) return found;

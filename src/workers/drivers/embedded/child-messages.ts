@@ -12,6 +12,8 @@ export interface SendRequest {
   /** Decimal: JSON has no 64-bit integers. */
   readonly volsize: string;
   readonly volblocksize: number;
+  /** Where the rest of a stream begins in the volume, bytes; undefined: the stream is whole. */
+  readonly resumeAt?: number;
   /** What an incremental stream builds on. */
   readonly base?: {
     readonly guid: string;
@@ -26,14 +28,20 @@ export interface ReceiveRequest {
   readonly target: DatasetName;
   /** The absolute path of the folder that it creates for what it receives. */
   readonly folder: string;
+  /** What has come of a stream that breaks is to be kept. */
+  readonly keeps: boolean;
+  /** The folder is there, with what has come of a stream that broke: only the rest of that one is received. */
+  readonly goesOn: boolean;
+  /** What is in the folder already, and so needs no room any more. Decimal, bytes. */
+  readonly taken: string;
   /** Its parent. With another one, the daemon has ended. */
   readonly daemonPid: number;
   /** The user properties that the new volume gets. */
   readonly properties: Properties;
   /** A larger volume is refused. Decimal, bytes. */
   readonly largestVolume: string;
-  /** The target, if it exists: an incremental stream is received onto it. */
-  readonly existing: { readonly id: number; readonly readonly: boolean } | undefined;
+  /** The target, if it exists: an incremental stream is received onto it. `file`: its name, without a folder. */
+  readonly existing: { readonly id: number; readonly readonly: boolean; readonly file: string } | undefined;
   /** The id of the snapshot that the target becomes a clone of, which is the base then. */
   readonly originId: number | undefined;
   /**
@@ -65,8 +73,10 @@ export interface ReceiveReport {
   readonly volsize: string;
   readonly volblocksize: number;
   readonly properties: Properties;
-  /** The id of the volume that an incremental stream was received onto. */
-  readonly existingId: number | undefined;
+  /** The volume that an incremental stream was received onto, as it was then. */
+  readonly existing:
+    | { readonly id: number; readonly file: string; readonly baseGuid: string | undefined }
+    | undefined;
   /** Of the request. */
   readonly originId: number | undefined;
 }

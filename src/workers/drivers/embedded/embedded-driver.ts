@@ -38,25 +38,25 @@ export async function openEmbeddedZfs(
 }
 
 function createEmbeddedZfs(pool: EmbeddedPool): Zfs {
-  const { catalog, files, accounting } = pool;
+  const { catalog, files, accounting, receives } = pool;
   const changes = embeddedChanges(pool);
-  const { discardReceived, ...transfers } = embeddedTransfers(pool);
   return {
     driver: "embedded",
     ...embeddedReads(pool.name, catalog),
     ...embeddedSettings(pool.name, catalog),
     ...embeddedBookmarks(catalog),
     ...changes,
-    ...transfers,
+    ...embeddedTransfers(pool),
     // An image fetch that fails destroys its target, which may not be a dataset yet.
     async destroy(name, recursive) {
-      if (!isSnapshotName(name)) {
-        const discarded = await catchStorageErrors(`cannot destroy '${name}'`, async () =>
-          succeed(await discardReceived(name)),
-        );
-        if (!discarded.ok) return discarded;
-      }
-      return changes.destroy(name, recursive);
+      const destroyed = await changes.destroy(name, recursive);
+      const isGone = destroyed.ok || destroyed.failure.code === "dataset.not_found";
+      if (isSnapshotName(name) || !isGone) return destroyed;
+      const discarded = await catchStorageErrors(`cannot destroy '${name}'`, async () => {
+        await receives.discardOrphans();
+        return succeed(await receives.discard(name));
+      });
+      return discarded.ok ? destroyed : discarded;
     },
     quotaOf: (name) =>
       catchStorageErrors("what a guest takes can't be told", async () => {

@@ -11,8 +11,10 @@ import { catalogIn, openSoundCatalog } from "./catalog-recovery.js";
 import { type CatalogTransactions, createCatalogTransactions } from "./catalog-transaction.js";
 import type { Volume } from "./dataset.js";
 import { newFilesystem } from "./dataset-rules.js";
+import { createIncomingReceives, type IncomingReceives } from "./incoming-receives.js";
+import { type FoundPartial, findKeptPartials } from "./kept-partials.js";
 import type { PoolSurvey } from "./pool-survey.js";
-import { createReceiveGrants, type ReceiveGrants } from "./receive-grants.js";
+import { createReceiveGrants } from "./receive-grants.js";
 import { createSpaceAccounting, type SpaceAccounting } from "./space-accounting.js";
 import { createSpaceReserve, giveRoom, type SpaceReserve } from "./space-reserve.js";
 import { catchStorageErrors } from "./storage-errors.js";
@@ -25,7 +27,7 @@ export interface EmbeddedPool {
   readonly files: VolumeFiles;
   readonly transactions: CatalogTransactions;
   readonly accounting: SpaceAccounting;
-  readonly grants: ReceiveGrants;
+  readonly receives: IncomingReceives;
   readonly reserve: SpaceReserve;
   /** The datasets whose data was not there when the pool was opened. */
   readonly missing: readonly string[];
@@ -80,9 +82,11 @@ async function settleFiles(
   catalog: Catalog,
   files: VolumeFiles,
   { files: there, links }: PoolSurvey,
+  partials: readonly FoundPartial[],
   log: ActorLog,
 ): Promise<PoolSurvey["files"]> {
-  for (const file of await files.settleIncoming(catalog.isFileUsed, recover)) {
+  const kept = new Set(partials.map(({ folder }) => folder));
+  for (const file of await files.settleIncoming(catalog.isFileUsed, recover, kept)) {
     const look = files.look(file);
     if (look) there.set(file, look);
   }
@@ -138,7 +142,8 @@ async function openFolder(
   try {
     const failure = await ensureRoot(name, catalog);
     if (failure) return failure;
-    const there = await settleFiles(settings, catalog, files, survey, log);
+    const partials = await findKeptPartials(catalog, files, settings.recover ?? false, log);
+    const there = await settleFiles(settings, catalog, files, survey, partials, log);
     const quota = quotaBytes === undefined ? undefined : bytes(quotaBytes);
     const transactions = createCatalogTransactions(catalog, files, log);
     const accounting = createSpaceAccounting(catalog, files, quota, there);
@@ -146,7 +151,8 @@ async function openFolder(
     await reserve.restore();
     const missing = findEmptyHanded(catalog, there);
     const grants = createReceiveGrants(accounting, transactions, log);
-    const pool = { name, catalog, files, transactions, accounting, grants, reserve, missing };
+    const receives = createIncomingReceives(catalog, files, grants, partials);
+    const pool = { name, catalog, files, transactions, accounting, receives, reserve, missing };
     for (const notice of await noticesOf(pool)) log.error(notice, { pool: name });
     isOpen = true;
     return succeed(pool);

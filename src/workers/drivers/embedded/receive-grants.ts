@@ -8,10 +8,13 @@ import type { SpaceAccounting } from "./space-accounting.js";
  * promised. What is granted counts as taken, for all who ask for room.
  */
 export interface ReceiveGrants {
-  /** From now on what the process in `folder`, a path, asks for is granted while there is room. */
-  begin(folder: string): void;
-  /** What it has received counts elsewhere from now on, or is gone. */
-  end(folder: string): void;
+  /**
+   * From now on what the process in `folder`, a path, asks for is granted while there is room. `taken`: bytes that it
+   * has already.
+   */
+  begin(folder: string, taken: bigint): void;
+  /** No process receives into it any more, and what it has takes so much; undefined: that counts elsewhere, or is gone. */
+  end(folder: string, taken?: bigint): void;
 }
 
 const POLL_MS = 50;
@@ -63,13 +66,15 @@ export function createReceiveGrants(
   }
 
   return {
-    begin: (folder) => {
-      receives.set(folder, { answered: 0n, granted: 0n });
+    begin: (folder, taken) => {
+      receives.set(folder, { answered: 0n, granted: taken });
+      accounting.noteReceive(folder, taken);
       timer ??= setInterval(() => void lookAtAll(), POLL_MS).unref();
     },
-    end: (folder) => {
+    end: (folder, taken) => {
       receives.delete(folder);
-      accounting.forgetReceive(folder);
+      if (taken === undefined) accounting.forgetReceive(folder);
+      else accounting.noteReceive(folder, taken);
       if (receives.size > 0) return;
       clearInterval(timer);
       timer = undefined;

@@ -3,15 +3,17 @@
  * `zfs receive` does, and fails with the same messages. The pool's actor then makes a dataset
  * of the folder's content (finishReceive in transfers.ts) or removes the folder.
  */
-import { type FileHandle, mkdir, open, rename } from "node:fs/promises";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { sync } from "../../../protocol/raw-disk/file-writes.js";
 import { receiveVolume } from "../../../protocol/raw-disk/receive-volume.js";
 import { codeOf, messageOf } from "../../../protocol/storage/caught-error.js";
 import { MAX_NAME_BYTES, resolveName } from "../../../protocol/storage/names.js";
+import type { ResumePlace } from "../../../protocol/zfs-stream/resume-list.js";
 import { StreamFailure, type StreamFailureKind } from "../../../protocol/zfs-stream/stream-failure.js";
 import type { StreamBegin } from "../../../protocol/zfs-stream/volume-reader.js";
 import { DISK_FILE, parseReceiveRequest, REPORT_FILE, type ReceiveReport } from "./child-messages.js";
+import { createPartialKeeper } from "./partial-keeper.js";
 import { createRoomGate } from "./receive-room.js";
 import { createVolumeCopier } from "./volume-copy.js";
 import { requireWhole } from "./whole-file.js";
@@ -62,13 +64,20 @@ const takeRoom = createRoomGate(
   (why) => new ReceiveFailure(`cannot receive new filesystem stream: out of space: ${why}`),
 );
 
-async function openTarget(begin: StreamBegin): Promise<FileHandle> {
+const keeper = createPartialKeeper(
+  request,
+  (why) => new ReceiveFailure(`cannot receive: invalid stream: ${why}`),
+);
+
+async function openTarget(begin: StreamBegin, resume: ResumePlace | undefined): Promise<FileHandle> {
   const failure = findFailure(begin);
   if (failure !== undefined) throw new ReceiveFailure(failure);
-  await mkdir(request.folder, { mode: 0o750 });
-  const path = join(request.folder, DISK_FILE);
-  if (begin.fromGuid === 0n || !request.base) return open(path, "wx+", 0o600);
-  const { name, file, volsize, copyBytes } = request.base;
+  const { folder, base } = request;
+  if (resume) return keeper.openRest(begin, resume);
+  await keeper.startAnew(begin);
+  const path = join(folder, DISK_FILE);
+  if (begin.fromGuid === 0n || !base) return open(path, "wx+", 0o600);
+  const { name, file, volsize, copyBytes } = base;
   await requireWhole(name, file, BigInt(volsize));
   // Where it shares its blocks, what comes of it is looked at when all is there.
   if (copyBytes > 0) await takeRoom(copyBytes);
@@ -79,6 +88,7 @@ async function openTarget(begin: StreamBegin): Promise<FileHandle> {
 /** Written last, synced, and only then renamed: a report that is there is whole, and so is the data beside it. */
 async function writeReport(report: ReceiveReport): Promise<void> {
   const path = join(request.folder, REPORT_FILE);
+  await rm(`${path}.new`, { force: true });
   await using file = await open(`${path}.new`, "wx", 0o600);
   await file.writeFile(JSON.stringify(report));
   await file.sync();
@@ -102,17 +112,29 @@ function stderrText(error: unknown): string {
   return `cannot receive new filesystem stream: ${words}${messageOf(error)}`;
 }
 
+const { keeps, existing, base } = request;
+// What has come is saved then, as at the end of the input.
+for (const signal of keeps ? (["SIGTERM", "SIGINT"] as const) : []) {
+  process.once(signal, () => process.stdin.destroy(new Error(`it was ended by ${signal}`)));
+}
 try {
-  const received = await receiveVolume({ source: process.stdin, openTarget, checkSize, takeRoom });
+  const received = await receiveVolume({
+    source: process.stdin,
+    openTarget,
+    checkSize,
+    takeRoom,
+    olderBytes: base && BigInt(base.volsize),
+    save: keeps ? keeper.save : undefined,
+  });
   await writeReport({
     file: DISK_FILE,
     guid: String(received.begin.toGuid),
     tag: tagIn(received.begin.toName) ?? "",
     created: Number(received.begin.creationTime),
     volsize: String(received.volsize),
-    volblocksize: received.volblocksize ?? request.base?.volblocksize ?? 0,
+    volblocksize: received.volblocksize ?? base?.volblocksize ?? 0,
     properties: request.properties,
-    existingId: request.existing?.id,
+    existing: existing && { id: existing.id, file: existing.file, baseGuid: base?.guid },
     originId: request.originId,
   });
 } catch (error) {

@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -51,6 +52,11 @@ export async function readRoomWanted(folder: string): Promise<bigint | undefined
   return text === undefined ? undefined : BigInt(text);
 }
 
+/** Forgets what an earlier process in this folder has asked for, and was granted. */
+export function forgetRoom(folder: string): void {
+  for (const name of [ASK_FILE, GRANT_FILE]) rmSync(join(folder, name), { force: true });
+}
+
 export function writeRoomGrant(folder: string, grant: RoomGrant): Promise<void> {
   return put(folder, GRANT_FILE, JSON.stringify(grant));
 }
@@ -67,16 +73,16 @@ async function readRoomGrant(folder: string): Promise<RoomGrant> {
  * that is thrown where there is no room.
  */
 export function createRoomGate(
-  { folder, daemonPid }: Pick<ReceiveRequest, "folder" | "daemonPid">,
+  { folder, daemonPid, taken }: Pick<ReceiveRequest, "folder" | "daemonPid" | "taken">,
   refuse: (why: string) => Error,
 ): (bytes: number) => Promise<void> {
   // A copy has a parent of its own, which ends with the daemon.
   const parents = [daemonPid, Number(process.env[COPY_PARENT])];
-  let granted = 0n;
+  let granted = BigInt(taken);
   /** When less than this is left of the grant, more is asked for. */
   let reserve = 0n;
-  let needed = 0n;
-  let asked = 0n;
+  let needed = granted;
+  let asked = granted;
 
   async function ask(): Promise<void> {
     asked = needed;

@@ -10,7 +10,9 @@ import { parseSendRequest } from "./child-messages.js";
 import { findVolumeData } from "./volume-data.js";
 import { requireWhole } from "./whole-file.js";
 
-const { name, file, guid, created, volsize, volblocksize, base } = parseSendRequest(process.argv[2]);
+const { name, file, guid, created, volsize, volblocksize, base, resumeAt } = parseSendRequest(
+  process.argv[2],
+);
 // When the reader closes the pipe, the write rejects; without a listener the event would end us with a stack trace.
 process.stdout.on("error", () => {});
 try {
@@ -31,6 +33,7 @@ try {
       creationTime: BigInt(created),
       volsize: BigInt(volsize),
       volblocksize,
+      resumeAt,
     },
     write: openStdout(),
   });

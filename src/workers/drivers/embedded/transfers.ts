@@ -2,14 +2,23 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf } from "../../../protocol/storage/caught-error.js";
-import { fail, failed, type Outcome, succeed, withCause } from "../../../protocol/storage/failures.js";
+import {
+  type FailedOutcome,
+  fail,
+  failed,
+  type Outcome,
+  succeed,
+  tellAbout,
+  withCause,
+} from "../../../protocol/storage/failures.js";
 import type { DatasetName, PoolName, SnapshotName } from "../../../protocol/storage/names.js";
 import { withoutPaths } from "../../../protocol/storage/path-text.js";
 import type { SendTerms } from "../../../protocol/storage/send-terms.js";
 import { type Bytes, bytes } from "../../../protocol/storage/units.js";
 import { MAX_SMALL_BLOCK_BYTES } from "../../../protocol/zfs-stream/stream-records.js";
+import { roundedUp } from "../../../protocol/zfs-stream/volume-stream-options.js";
 import type { Properties } from "../driver.js";
-import type { ZfsTransfers } from "../transfers-of-driver.js";
+import type { ResumeToken, ZfsTransfers } from "../transfers-of-driver.js";
 import type { CatalogChange, CatalogView } from "./catalog.js";
 import {
   parseReceiveReport,
@@ -18,6 +27,7 @@ import {
   type ReceiveRequest,
   type SendRequest,
 } from "./child-messages.js";
+import type { Dataset } from "./dataset.js";
 import {
   DEFAULT_VOLBLOCKSIZE,
   missingParents,
@@ -27,16 +37,12 @@ import {
   writtenSince,
 } from "./dataset-rules.js";
 import type { EmbeddedPool } from "./embedded-pool.js";
+import type { IncomingReceives } from "./incoming-receives.js";
+import { isOfEmbedded, type PartialToken, readPartialToken } from "./partial-token.js";
 import { baseIn, findEmbeddedBase, findSnapshot } from "./send-base.js";
 import { catchStorageErrors } from "./storage-errors.js";
 import { newFileName } from "./volume-files.js";
 import { requireWhole } from "./whole-file.js";
-
-/** The processes that send and receive for an embedded pool, and what happens to what was received. */
-interface EmbeddedTransfers extends ZfsTransfers {
-  /** Removes what was received for `target` unless it is a dataset already. */
-  discardReceived(target: DatasetName): Promise<void>;
-}
 
 /** argv of a process whose script is beside this file. */
 function scriptCommand(script: string, request: SendRequest | ReceiveRequest): readonly string[] {
@@ -47,12 +53,15 @@ function scriptCommand(script: string, request: SendRequest | ReceiveRequest): r
 function sendRequest(
   { catalog, files }: EmbeddedPool,
   name: SnapshotName,
-  { from }: SendTerms = {},
+  { from, resume }: SendTerms = {},
 ): SendRequest {
   const snapshot = catalog.find(name);
   const base = from === undefined ? undefined : baseIn(catalog, name, from);
   const older = base?.snapshot;
+  // It was read before, when it was checked.
+  const rest = resume === undefined ? undefined : readPartialToken(resume);
   return {
+    ...(rest && { resumeAt: rest.offset }),
     ...(base && {
       base: {
         guid: base.guid,
@@ -74,7 +83,8 @@ function sendRequest(
 function receiveRequest(
   { name: pool, catalog, files, accounting }: EmbeddedPool,
   target: DatasetName,
-  folder: string,
+  { path, goesOn, taken }: ReturnType<IncomingReceives["begin"]>,
+  keeps: boolean,
   properties: Properties,
   originName: SnapshotName | undefined,
 ): ReceiveRequest {
@@ -84,11 +94,14 @@ function receiveRequest(
   return {
     pool,
     target,
-    folder,
+    folder: path,
+    keeps,
+    goesOn,
+    taken: String(taken),
     daemonPid: process.pid,
     properties,
     largestVolume: String(accounting.largestVolume()),
-    existing: existing && { id: existing.id, readonly: existing.readonly },
+    existing: existing && { id: existing.id, readonly: existing.readonly, file: existing.file },
     originId: origin?.id,
     base: base && {
       name: base.name,
@@ -99,6 +112,15 @@ function receiveRequest(
       volblocksize: base.volblocksize,
     },
   };
+}
+
+/** Whether a volume is not what the stream onto it was made for any more. */
+function isChanged(
+  catalog: CatalogView,
+  { name, file, readonly }: Dataset,
+  onto: NonNullable<ReceiveReport["existing"]>,
+): boolean {
+  return !readonly || file !== onto.file || catalog.newestSnapshotOf(name)?.guid !== onto.baseGuid;
 }
 
 /** What a received stream changes: it adds a volume with a snapshot, or updates a volume and adds a snapshot to it. */
@@ -115,12 +137,16 @@ function decideReceive(
   const existing = catalog.find(target);
   const name = snapshotName(target, tag);
   // The target may have been created, destroyed or replaced while the stream was received.
-  if (report.existingId === undefined && existing) return failed.exists;
-  if (report.existingId !== undefined && existing?.id !== report.existingId) return failed.notFound;
+  const { existing: onto } = report;
+  if (!onto && existing) return failed.exists;
+  if (onto && existing?.id !== onto.id) return failed.notFound;
   if (catalog.find(name)) return failed.exists;
   // Whoever has it received holds it, but its hold is not ours to trust.
   const origin = report.originId === undefined ? undefined : catalog.findById(report.originId);
   if (report.originId !== undefined && !origin) return failed.notFound;
+  if (onto && existing && isChanged(catalog, existing, onto)) {
+    return fail("dataset.diverged", `${target} was changed while a stream into it came`);
+  }
   const parents = missingParents(catalog, pool, target);
   if (!parents.ok) return parents;
   const volume = existing
@@ -131,28 +157,59 @@ function decideReceive(
   return succeed({ put: [...parents.value, volume, snapshot] });
 }
 
-export function embeddedTransfers(pool: EmbeddedPool): EmbeddedTransfers {
-  const { catalog, files, accounting, grants, transactions } = pool;
-  /** The folder in `incoming/` of each target that is being received. */
-  const incomingFolders = new Map<DatasetName, string>();
+const refuseToken = (why: string): FailedOutcome =>
+  tellAbout(fail("request.invalid", `resume: ${why}`), { field: "resume" });
 
-  async function discardReceived(target: DatasetName): Promise<void> {
-    const folder = incomingFolders.get(target);
-    if (folder === undefined) return;
-    grants.end(files.incomingPath(folder));
-    await files.removeIncoming(folder);
-    incomingFolders.delete(target);
+/** What would be sent for a token, or why nothing can be. */
+function findRest(
+  catalog: CatalogView,
+  { toName, toGuid, offset, streamBytes }: PartialToken,
+): ResumeToken["sends"] {
+  const snapshot = catalog.find(toName);
+  if (snapshot?.type !== "snapshot" || snapshot.guid !== toGuid) {
+    return tellAbout(
+      fail("dataset.not_found", `resume: the snapshot ${toName} that the token was for is gone`),
+      {
+        field: "resume",
+      },
+    );
   }
+  const { name, allocated, volsize, volblocksize } = snapshot;
+  const end = roundedUp(Number(volsize), volblocksize);
+  if (offset % volblocksize !== 0 || offset > end) return refuseToken(`${name} has no block at ${offset}`);
+  return succeed({ name, estimatedBytes: Math.max(0, Number(allocated) - streamBytes) });
+}
+
+/** As readResumeToken of the driver. */
+function readToken(catalog: CatalogView, text: string): Outcome<ResumeToken> {
+  const token = readPartialToken(text);
+  if (!token) {
+    const foreign = "the token is not an embedded pool's: send the stream from its beginning";
+    return refuseToken(isOfEmbedded(text) ? "the token is damaged, or of another version" : foreign);
+  }
+  const { toName, toGuid, fromGuid, streamBytes } = token;
+  return succeed({
+    toName,
+    toGuid,
+    fromGuid: fromGuid === "0" ? undefined : fromGuid,
+    flags: [],
+    bytes: streamBytes,
+    sends: findRest(catalog, token),
+  });
+}
+
+/** The processes that send and receive for an embedded pool, and what happens to what was received. */
+export function embeddedTransfers(pool: EmbeddedPool): ZfsTransfers {
+  const { catalog, files, accounting, receives, transactions } = pool;
 
   return {
-    discardReceived,
     findBase: async (name, terms) => findEmbeddedBase(catalog, name, terms),
-    readResumeToken: async () =>
-      fail("request.invalid", "resume: an embedded pool sends each stream from its beginning"),
+    readResumeToken: async (token) => readToken(catalog, token),
     // Its blocks are neither compressed nor encrypted, and large ones are sent whole: no flag changes anything.
-    sendFeatures: async (name) => {
+    sendFeatures: async (name, _terms, token) => {
       const { volblocksize } = sendRequest(pool, name);
-      return succeed(volblocksize > MAX_SMALL_BLOCK_BYTES ? ["large_blocks"] : []);
+      const large = volblocksize > MAX_SMALL_BLOCK_BYTES ? ["large_blocks"] : [];
+      return succeed(token ? [...large, "resuming"] : large);
     },
     async checkSend(name, terms) {
       try {
@@ -178,33 +235,30 @@ export function embeddedTransfers(pool: EmbeddedPool): EmbeddedTransfers {
       return Number(writtenSince(files.allocatedNow(dataset.file), newest?.allocated));
     },
     sendCommand: (name, terms) => scriptCommand("send-process", sendRequest(pool, name, terms)),
-    receiveCommand(target, marks, { origin } = {}) {
-      const folder = newFileName();
-      incomingFolders.set(target, folder);
-      grants.begin(files.incomingPath(folder));
-      return scriptCommand(
-        "receive-process",
-        receiveRequest(pool, target, files.incomingPath(folder), marks, origin),
-      );
+    receiveCommand(target, marks, { isResumable = false, origin } = {}) {
+      const begun = receives.begin(target, isResumable);
+      const request = receiveRequest(pool, target, begun, isResumable, marks, origin);
+      return scriptCommand("receive-process", request);
     },
-    // What has come of a stream that breaks goes with its process.
-    receiveToken: async () => succeed(undefined),
-    abandonReceive: async (target) => {
-      if (!incomingFolders.has(target)) return failed.notFound;
-      await discardReceived(target);
-      return succeed(null);
-    },
+    receiveToken: (target) =>
+      catchStorageErrors(`what has come of a stream into '${target}' can't be told`, async () =>
+        succeed(await receives.tokenOf(target)),
+      ),
+    abandonReceive: (target) =>
+      catchStorageErrors(`cannot give up a stream into '${target}'`, async () => {
+        await receives.discardOrphans();
+        return (await receives.discard(target)) ? succeed(null) : failed.notFound;
+      }),
 
     finishReceive: (target) =>
       catchStorageErrors(`cannot receive '${target}'`, async () => {
-        const folder = incomingFolders.get(target);
-        if (folder === undefined) return failed.notFound;
-        const path = files.incomingPath(folder);
+        const path = receives.pathOf(target);
+        if (path === undefined) return failed.notFound;
         const report = parseReceiveReport(await readFile(join(path, REPORT_FILE), "utf8"));
         const file = newFileName();
         const allocated = await files.adopt(join(path, report.file), file);
         // From now on it counts as a new file.
-        grants.end(path);
+        receives.adopted(target);
         const fileBefore = catalog.find(target)?.file ?? "";
         const received = await transactions.run({
           messagePrefix: `cannot receive '${target}'`,
@@ -218,7 +272,7 @@ export function embeddedTransfers(pool: EmbeddedPool): EmbeddedTransfers {
           await files.link(target, file);
           await transactions.removeUnusedFiles([fileBefore]);
         }
-        await discardReceived(target);
+        await receives.discard(target);
         return received.ok ? succeed(null) : received;
       }),
   };

@@ -24,7 +24,7 @@ import { createVolumeLinks } from "./volume-links.js";
 /**
  * The files of an embedded pool. `volumes/FILE` holds the data of volumes and snapshots,
  * sparse, under file names that are never reused; `zvol/POOL/NAME` links a volume to its
- * file, as /dev/zvol does; `incoming/` has a folder for each stream that is being received, and
+ * file, as /dev/zvol does; `incoming/` has a folder for each stream that is being received or broke, and
  * each new file until the commit of its dataset is on the disk. So a file in `volumes/` was
  * committed once, and is never deleted because the catalog does not know it: `lost/` takes it.
  * A new file survives a power cut once the call that made it has resolved.
@@ -68,8 +68,14 @@ export interface VolumeFiles {
   /** The path of a folder in `incoming/`; the receive process creates it. */
   incomingPath(name: string): string;
   removeIncoming(name: string): Promise<void>;
+  /** The names of the folders in `incoming/`. */
+  incomingFolders(): Promise<readonly string[]>;
+  /** Moves a folder from `incoming/` to `lost/`. */
+  setIncomingAside(name: string): Promise<void>;
   /** What a receive into `folder`, a path, has taken of the disk so far. */
   receivedBytes(folder: string): Promise<Bytes>;
+  /** The same at once. */
+  receivedNow(path: string): Bytes;
   /** What the file system has left. */
   available(): Promise<Bytes>;
   /** What new files take that are neither published nor removed yet. */
@@ -89,11 +95,15 @@ export interface VolumeFiles {
   /** How many files are in `lost/`. */
   countLost(): Promise<number>;
   /**
-   * Publishes the used files whose publication a crash prevented, and empties `incoming/`.
-   * `keepOthers`: files go to `lost/`, since a catalog that was damaged may have used them.
+   * Publishes the used files whose publication a crash prevented, and empties `incoming/` but for the folders in
+   * `kept`. `keepOthers`: files go to `lost/`, since a catalog that was damaged may have used them.
    * @returns the files that were published.
    */
-  settleIncoming(isUsed: (file: string) => boolean, keepOthers: boolean): Promise<readonly string[]>;
+  settleIncoming(
+    isUsed: (file: string) => boolean,
+    keepOthers: boolean,
+    kept: ReadonlySet<string>,
+  ): Promise<readonly string[]>;
   /** Puts the links of all volumes right, of what the survey found. What else is a file in `zvol/` goes to `lost/`. */
   settleLinks(
     found: FoundLinks,
@@ -217,7 +227,13 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
     unlink: links.unlink,
     incomingPath: (name) => join(incoming, name),
     receivedBytes: (path) => allocatedAt(join(path, DISK_FILE)).catch(() => bytes(0)),
+    receivedNow: (path) => bytes(lookAt(join(path, DISK_FILE))?.allocated ?? 0),
     removeIncoming: (name) => rm(join(incoming, name), { recursive: true, force: true }),
+    incomingFolders: async () => {
+      const entries = await readdir(incoming, { withFileTypes: true });
+      return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    },
+    setIncomingAside: (name) => setAside(newPathOf(name)),
     available: async () => {
       const { bavail, bsize } = await statfs(folder, { bigint: true });
       return bytes(bavail * bsize);
@@ -233,10 +249,11 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
     lost,
     setAside: (file) => setAside(pathOf(file)),
     countLost: async () => (await readdirIfThere(lost)).length,
-    settleIncoming: async (isUsed, keepOthers) => {
+    settleIncoming: async (isUsed, keepOthers, kept) => {
       const published: string[] = [];
       for (const entry of await readdir(incoming, { withFileTypes: true })) {
         const path = newPathOf(entry.name);
+        if (kept.has(entry.name)) continue;
         if (isUsed(entry.name)) {
           await rename(path, pathOf(entry.name));
           published.push(entry.name);

@@ -68,11 +68,19 @@ export function parseTokenText(text: string): Omit<ResumeToken, "sends"> | undef
 /** The snapshot that `zfs send -nvP` would send: the last name on its one line for a stream. */
 const SENT = /^(?:full|incremental\t[^\t\n]+)\t([^\t\n]+)\t\d+$/m;
 
+/** How a token begins that zfs has written: its version. */
+const ZFS_TOKEN = "1-";
+
 /** Has zfs read a token of a client, and say what it would send for it. */
 export async function readResumeToken(
   { zfs }: Pick<ZfsCommands, "zfs">,
   token: string,
 ): Promise<Outcome<ResumeToken>> {
+  if (!token.startsWith(ZFS_TOKEN)) {
+    return refuse(
+      "the token is an embedded pool's, and zfs knows only its own: send the stream from its beginning",
+    );
+  }
   const end = await zfs(["send", "-nvP", "-t", token]);
   const read = parseTokenText(end.stdout);
   if (!read) return succeeded(end) ? refuse("the token has what is not known here") : failureOf(end);

@@ -225,7 +225,9 @@ describe("a stream that was written", () => {
         isClone: false,
         features: [],
         byteOrder: "little",
+        listBytes: 0,
       },
+      resume: undefined,
     });
     expect(events[1]).toEqual({ kind: "blocksize", volblocksize: 512 });
     expect(events.map(({ kind }) => kind).slice(2)).toEqual(["free", "write", "free", "size", "end"]);
