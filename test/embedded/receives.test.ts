@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -64,8 +64,29 @@ describe.each(transportNames)("streams that clients send, by %s", (transport) =>
     const { status, json } = await askReceive(receiveUrl(daemon, id));
     expect(status).toBe(200);
     expect(json.receives).toEqual([
-      { id: `tank/${id}`, state: "none", token: null, bytes: null, resumable: false },
+      { id: `tank/${id}`, state: "none", token: null, bytes: null, resumable: true },
     ]);
+  }
+
+  /** The token of a stream into a volume that broke. */
+  async function tokenOf(id: string): Promise<string> {
+    await until("no process receives it", () => receivers().length === 0);
+    const { json } = await askReceive(receiveUrl(daemon, id));
+    expect(json.receives).toMatchObject([{ id: `tank/${id}`, state: "broken", resumable: true }]);
+    const [receive] = json.receives ?? [];
+    expect(receive?.token).toMatch(/^e1-/);
+    return receive?.token ?? "";
+  }
+
+  /** What has come of a stream that broke. */
+  const bytesOf = async (id: string) =>
+    (await askReceive(receiveUrl(daemon, id))).json.receives?.[0]?.bytes ?? 0;
+
+  /** Gives up what has come, after which there is nothing. */
+  async function giveUp(id: string): Promise<void> {
+    await tokenOf(id);
+    expect((await askReceive(receiveUrl(daemon, id), "DELETE")).status).toBe(200);
+    await expectNothingOf(id);
   }
 
   beforeAll(async () => {
@@ -205,7 +226,11 @@ describe.each(transportNames)("streams that clients send, by %s", (transport) =>
     const cut = await send("replaced", full.subarray(0, full.length / 2), "&force=true");
     expect(cut).toMatchObject({ status: 400, json: { error: { data: { reason: "stream.cut_short" } } } });
     expect(await tagsOf("replaced")).toEqual(["old"]);
-    const { status, json } = await send("replaced", full, "&force=true");
+    const rest = await download(`seed@s1&resume=${await tokenOf("replaced")}`);
+    expect(rest.length).toBeLessThan(0.6 * full.length);
+    const unforced = await send("replaced", rest);
+    expect(unforced).toMatchObject({ status: 409, json: { error: { data: { reason: "dataset.exists" } } } });
+    const { status, json } = await send("replaced", rest, "&force=true");
     expect(status).toBe(200);
     expect(json.received?.destroyed.toSorted()).toEqual(["tank/replaced", "tank/replaced@old"]);
     expect(await tagsOf("replaced")).toEqual(["s1"]);
@@ -213,32 +238,234 @@ describe.each(transportNames)("streams that clients send, by %s", (transport) =>
     expect(incoming()).toEqual([]);
   });
 
-  test("of a stream that is cut nothing stays, however it is cut, and DELETE has nothing to give up", async () => {
+  test("of a stream that is cut what has come stays, however it is cut: its rest completes it, or DELETE gives it up", async () => {
     const half = full.subarray(0, full.length / 2);
     const short = await send("cut", half);
     expect(short).toMatchObject({ status: 400, json: { error: { data: { reason: "stream.cut_short" } } } });
-    await expectNothingOf("cut");
+    await giveUp("cut");
     for (const headers of [{}, { "content-length": full.length }]) {
       const { request } = sendTo(receiveUrl(daemon, "cut"), headers);
       request.write(half);
       await until("it is being received", () => receivers().length === 1);
       const { json } = await askReceive(receiveUrl(daemon, "cut"));
       expect(json.receives).toMatchObject([{ state: "receiving", bytes: expect.any(Number) }]);
+      await until("all of it has come", async () => {
+        const { json: now } = await askReceive(receiveUrl(daemon, "cut"));
+        return (now.receives?.[0]?.bytes ?? 0) >= half.length;
+      });
       request.destroy();
-      await expectNothingOf("cut");
+      await until("it is broken", async () => {
+        const { json: now } = await askReceive(receiveUrl(daemon, "cut"));
+        return now.receives?.[0]?.state === "broken";
+      });
+      // A block of which the header behind it has not come is not kept.
+      expect(await bytesOf("cut")).toBeGreaterThan(half.length - MIB);
+      if (headers["content-length" as never] === undefined) await giveUp("cut");
     }
-    const before = await digestOf("curled/disk");
-    await must(daemon.url, "DeleteSnapshot", { id: "curled/disk@s2" });
-    await must(daemon.url, "RollbackSnapshot", { id: "curled/disk@s1" });
-    const part = await send("curled/disk", increment.subarray(0, increment.length - 400));
-    expect(part).toMatchObject({ status: 400, json: { error: { data: { reason: "stream.cut_short" } } } });
+    // Cut twice more, and then whole.
+    let moved = half.length;
+    for (const share of [0.3, 0.7, 1]) {
+      const rest = await download(`seed@s1&resume=${await tokenOf("cut")}`);
+      const part = rest.subarray(0, Math.floor(rest.length * share));
+      moved += part.length;
+      const sent = await send("cut", part);
+      expect(sent.status).toBe(share === 1 ? 200 : 400);
+    }
+    expect(moved).toBeLessThan(1.1 * full.length);
+    expect(await digestOf("cut")).toBe(digests.s1);
     expect(incoming()).toEqual([]);
-    expect(await tagsOf("curled/disk")).toEqual(["s1"]);
-    expect(await digestOf("curled/disk")).not.toBe(before);
     const given = await askReceive(receiveUrl(daemon, "cut"), "DELETE");
     expect(given.status).toBe(200);
-    expect((await send("cut", full)).status).toBe(200);
     expect(await digestOf("cut")).toBe(digests.s1);
+  });
+
+  test("an increment that is cut changes nothing until its rest has come, and goes on only onto what it was made for", async () => {
+    await send("onto", full);
+    const part = increment.subarray(0, increment.length - 100_000);
+    const cut = async () => {
+      const { status, json } = await send("onto", part);
+      expect({ status, reason: json.error?.data.reason }).toEqual({
+        status: 400,
+        reason: "stream.cut_short",
+      });
+      return tokenOf("onto");
+    };
+    const token = await cut();
+    expect(await tagsOf("onto")).toEqual(["s1"]);
+    expect(await digestOf("onto")).toBe(digests.s1);
+    const again = await send("onto", increment);
+    expect(again).toMatchObject({ status: 409, json: { error: { data: { reason: "dataset.exists" } } } });
+    // It is of the volume, whatever its name.
+    await must(daemon.url, "RenameVolume", { id: "onto", dest: "moved" });
+    expect(await tokenOf("moved")).toBe(token);
+    await must(daemon.url, "RenameVolume", { id: "moved", dest: "onto" });
+    const rest = await download(`seed@s2&from=@s1&resume=${token}`);
+    expect(rest.length).toBeLessThan(0.3 * increment.length);
+    await must(daemon.url, "CreateSnapshot", { id: "onto", dest: "own" });
+    const newer = await send("onto", rest);
+    expect(newer).toMatchObject({ status: 409, json: { error: { data: { reason: "dataset.diverged" } } } });
+    await must(daemon.url, "DeleteSnapshot", { id: "onto@own" });
+    await must(daemon.url, "SetVolume", { id: "onto", readonly: false });
+    const writable = await send("onto", rest);
+    expect(writable.json.error?.message).toContain("was changed since the stream into it broke");
+    // Nobody knows what was written meanwhile.
+    await must(daemon.url, "SetVolume", { id: "onto", readonly: true });
+    const changed = await send("onto", rest);
+    expect(changed).toMatchObject({ status: 400, json: { error: { data: { reason: "stream.invalid" } } } });
+    expect(changed.json.error?.message).toContain("was changed since the one before it broke");
+    expect(await tokenOf("onto")).toBe(token);
+    const forced = await send("onto", increment, "&force=1");
+    expect(forced.json.received?.destroyed).toEqual(["tank/onto%recv"]);
+    expect(await digestOf("onto")).toBe(digests.s2);
+
+    await must(daemon.url, "DeleteSnapshot", { id: "onto@s2" });
+    await must(daemon.url, "RollbackSnapshot", { id: "onto@s1" });
+    const other = await download(`seed@s2&from=@s1&resume=${await cut()}`);
+    expect((await send("onto", other)).json.received).toMatchObject({
+      snapshot: "tank/onto@s2",
+      full: false,
+    });
+    expect(await digestOf("onto")).toBe(digests.s2);
+    expect(incoming()).toEqual([]);
+    // What has come for a volume goes with it.
+    await must(daemon.url, "DeleteSnapshot", { id: "onto@s2" });
+    await must(daemon.url, "RollbackSnapshot", { id: "onto@s1" });
+    await cut();
+    await must(daemon.url, "DeleteDataset", { id: "onto" });
+    expect(incoming()).toEqual([]);
+  });
+
+  test("only the rest of what has come is taken, from exactly there, and a token is only of what it says", async () => {
+    await send("picky", full.subarray(0, full.length / 2));
+    const token = await tokenOf("picky");
+    const bytes = await bytesOf("picky");
+    const rest = await download(`seed@s1&resume=${token}`);
+    const reasons = async (body: Buffer, more = "", id = "picky") => {
+      const { json } = await send(id, body, more);
+      return json.error?.data.reason;
+    };
+    expect(await reasons(full)).toBe("dataset.exists");
+    expect(await reasons(rest, "", "never-begun")).toBe("stream.invalid");
+    await send("ahead", full.subarray(0, full.length / 4));
+    const behind = await download(`seed@s1&resume=${await tokenOf("ahead")}`);
+    expect((await send("picky", behind)).json.error?.message).toMatch(/it goes on at \d+, and what has come/);
+    const other = await download(`seed@s2&resume=${token}`);
+    expect(other.toString()).toContain("the token is not of tank/seed@s2");
+    const asked = async (query: string) => {
+      const reply = await fetch(`${daemon.url}/snapshots/download?id=${query}`);
+      return { status: reply.status, text: await reply.text() };
+    };
+    expect(await asked(`seed@s2&from=@s1&resume=${token}`)).toMatchObject({ status: 403 });
+    expect(await asked(`seed@s1&resume=${token.slice(0, -1)}0`)).toMatchObject({
+      status: 400,
+      text: expect.stringContaining("damaged"),
+    });
+    expect(await asked("seed@s1&resume=1-c740b4779-e0-789c")).toMatchObject({
+      status: 400,
+      text: expect.stringContaining("not an embedded pool's"),
+    });
+    expect(await asked(`seed@s1&flags=raw&resume=${token}`)).toMatchObject({ status: 400 });
+    const head = await fetch(`${daemon.url}/snapshots/download?id=seed@s1&resume=${token}`, {
+      method: "HEAD",
+    });
+    expect(head.headers.get("x-stream-features")).toContain("resuming");
+    expect(Math.abs(Number(head.headers.get("x-estimated-bytes")) - rest.length)).toBeLessThan(2 * MIB);
+    // None of that has cost anything.
+    expect(await tokenOf("picky")).toBe(token);
+    expect(await bytesOf("picky")).toBe(bytes);
+    const damaged = Buffer.from(rest);
+    damaged.writeUInt8(damaged.readUInt8(rest.length - 400_000) ^ 1, rest.length - 400_000);
+    expect(await reasons(damaged)).toBe("stream.cut_short");
+    const last = await download(`seed@s1&resume=${await tokenOf("picky")}`);
+    expect(last.length).toBeLessThan(MIB);
+    expect((await send("picky", last)).status).toBe(200);
+    expect(await digestOf("picky")).toBe(digests.s1);
+    await giveUp("ahead");
+  });
+
+  test("a receiver that is killed, and a daemon that is killed or stopped, leave what has come", async () => {
+    let moved = 0;
+    const kills: Readonly<Record<string, () => Promise<unknown>>> = {
+      receiver: async () => {
+        for (const pid of receivers()) process.kill(pid, "SIGKILL");
+      },
+      daemon: async () => {
+        process.kill(daemon.pid, "SIGKILL");
+        await daemon.exited;
+        daemon = await startDaemonProcess(config);
+      },
+      "daemon, in order": async () => {
+        expect(await daemon.stop()).toBe(0);
+        daemon = await startDaemonProcess(config);
+      },
+    };
+    let rest = full;
+    for (const [what, kill] of Object.entries(kills)) {
+      const { request, reply } = sendTo(receiveUrl(daemon, "killed"));
+      const part = rest.subarray(0, Math.floor(rest.length * 0.6));
+      request.write(part);
+      moved += part.length;
+      await until(`${what}: it has come`, async () => {
+        const { json } = await askReceive(receiveUrl(daemon, "killed"));
+        return (json.receives?.[0]?.bytes ?? 0) >= part.length;
+      });
+      await kill();
+      await reply.catch(() => {});
+      request.destroy();
+      rest = await download(`seed@s1&resume=${await tokenOf("killed")}`);
+    }
+    moved += rest.length;
+    expect((await send("killed", rest)).status).toBe(200);
+    expect(await digestOf("killed")).toBe(digests.s1);
+    expect(incoming()).toEqual([]);
+    // A receiver that is killed at once has saved what came up to its last step, of 16 MiB.
+    expect(moved).toBeLessThan(full.length + 17 * MIB);
+  });
+
+  test("a state that is damaged is set aside with its data, and one of no use is removed at a start", async () => {
+    await send("damaged", full.subarray(0, full.length / 2));
+    await tokenOf("damaged");
+    const [folderName = ""] = incoming();
+    const state = join(poolFolder, "incoming", folderName, "partial.json");
+    expect(await daemon.stop()).toBe(0);
+    const text = readFileSync(state, "utf8");
+    writeFileSync(state, text.replace(/"offset":(\d)/, '"offset":9$1'));
+    mkdirSync(join(poolFolder, "incoming", "no-state"));
+    writeFileSync(join(poolFolder, "incoming", "no-state", "disk"), "begun");
+    daemon = await startDaemonProcess(config);
+    await expectNothingOf("damaged");
+    expect(readdirSync(join(poolFolder, "lost", folderName))).toContain("disk");
+    rmSync(join(poolFolder, "lost"), { recursive: true });
+  });
+
+  test("what has come of a stream counts as taken, also after a restart", async () => {
+    const quotaBytes = 100 * MIB;
+    const small = {
+      ...config,
+      pools: [{ name: "tank", driver: "embedded", folder: join(folder, "small"), quotaBytes }],
+      dataDir: join(folder, "small-records"),
+    };
+    let other = await startDaemonProcess(small);
+    onTestFinished(async () => void (await other.stop()));
+    const free = async () => {
+      const { pools } = await must<{ pools: readonly { free: number }[] }>(other.url, "GetPool", {});
+      return pools[0]?.free ?? 0;
+    };
+    const before = await free();
+    await sendAll(receiveUrl(other, "begun"), full.subarray(0, full.length / 2));
+    const { json } = await askReceive(receiveUrl(other, "begun"));
+    const token = json.receives?.[0]?.token ?? "";
+    const taken = full.length / 2 / MIB;
+    await until(
+      "what was granted ahead is given back",
+      async () => Math.abs(before - (await free()) - taken) < 3,
+    );
+    expect(await other.stop()).toBe(0);
+    other = await startDaemonProcess(small);
+    expect(Math.abs(before - (await free()) - taken)).toBeLessThan(3);
+    const rest = await download(`seed@s1&resume=${token}`);
+    expect((await sendAll(receiveUrl(other, "begun"), rest)).status).toBe(200);
+    expect(Math.abs(before - (await free()) - DISK_MIB)).toBeLessThan(3);
   });
 
   test("what is no stream of a volume's snapshot is refused at its beginning, and leaves nothing", async () => {
@@ -255,7 +482,6 @@ describe.each(transportNames)("streams that clients send, by %s", (transport) =>
       [full.subarray(0, 100), /cut short/],
       [begins((head) => void head.writeUInt32LE(2, 32)), /filesystem/],
       [begins((head) => void head.writeUInt8(2, 16)), /package/],
-      [Buffer.concat([full, randomBytes(MIB)]), /data follows|stream/],
     ];
     for (const [body, words] of bodies) {
       const { status, json } = await send("wrong", body);
@@ -263,6 +489,11 @@ describe.each(transportNames)("streams that clients send, by %s", (transport) =>
       expect(json.error?.message).toMatch(words);
       await expectNothingOf("wrong");
     }
+    // What came before is good, as far as it has come.
+    const longer = await send("wrong", Buffer.concat([full, randomBytes(MIB)]));
+    expect(longer.json.error?.data.reason).toBe("stream.invalid");
+    expect((await askReceive(receiveUrl(daemon, "wrong"), "DELETE")).status).toBe(200);
+    await expectNothingOf("wrong");
     const asked = (query: string, method = "POST") =>
       fetch(`${daemon.url}/volumes/receive${query}`, { method });
     expect((await asked("?id=wrong", "PUT")).status).toBe(405);
@@ -303,7 +534,7 @@ describe.each(transportNames)("streams that clients send, by %s", (transport) =>
       json: { error: { data: { reason: "job.cancelled" } } },
     });
     first.request.destroy();
-    await expectNothingOf("twice");
+    await giveUp("twice");
   });
 
   test("a receiver that stands still holds its client, memory does not grow, and a client that pauses is waited for", async () => {
@@ -359,26 +590,6 @@ describe.each(transportNames)("streams that clients send, by %s", (transport) =>
     expect(await tagsOf("fenced")).toEqual(["last", "s1"]);
   });
 
-  test("a daemon that is killed in the middle leaves nothing, also of what was to replace a volume", async () => {
-    await must(daemon.url, "CreateVolume", { id: "kept", size: 1 });
-    const half = full.subarray(0, full.length / 2);
-    for (const [id, more] of [
-      ["killed", ""],
-      ["kept", "&force=1"],
-    ] as const) {
-      const { request } = sendTo(receiveUrl(daemon, id, more));
-      request.write(half);
-      await until("it is being received", () => receivers().length === 1);
-      process.kill(daemon.pid, "SIGKILL");
-      await daemon.exited;
-      request.destroy();
-      daemon = await startDaemonProcess(config);
-    }
-    await expectNothingOf("killed");
-    expect(await volumes()).toContain("kept");
-    expect((await send("killed", full)).status).toBe(200);
-  });
-
   test("a client that falls silent, and one without the role, are told so", async () => {
     const tokens = join(folder, "tokens.json");
     writeTokens(tokens, {
@@ -408,7 +619,8 @@ describe.each(transportNames)("streams that clients send, by %s", (transport) =>
       json: { error: { message: expect.stringContaining("no byte came for 1500 ms") } },
     });
     silent.request.destroy();
-    expect((await sendAll(url, full, as("mine"))).status).toBe(200);
+    expect((await sendAll(url, full, as("mine"))).status).toBe(409);
+    expect((await sendAll(`${url}&force=1`, full, as("mine"))).status).toBe(200);
     const asked = async (id: string, method: "GET" | "DELETE") => {
       const { request, reply } = sendTo(url, as(id), method);
       request.end();
