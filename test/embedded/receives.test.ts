@@ -425,6 +425,12 @@ describe.each(transportNames)("streams that clients send, by %s", (transport) =>
   test("a state that is damaged is set aside with its data, and one of no use is removed at a start", async () => {
     await send("damaged", full.subarray(0, full.length / 2));
     await tokenOf("damaged");
+    const [other = ""] = incoming();
+    writeFileSync(join(poolFolder, "incoming", other, "partial.json"), "{}");
+    await expectNothingOf("damaged");
+    expect(readdirSync(join(poolFolder, "lost", other))).toContain("disk");
+    await send("damaged", full.subarray(0, full.length / 2));
+    await tokenOf("damaged");
     const [folderName = ""] = incoming();
     const state = join(poolFolder, "incoming", folderName, "partial.json");
     expect(await daemon.stop()).toBe(0);

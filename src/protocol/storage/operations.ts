@@ -196,10 +196,7 @@ export interface SendHold {
 export interface SendTicket extends SendHold {
   /** The holds of what the command needs beside it. */
   readonly baseHolds?: readonly SendHold[];
-  /**
-   * Sends of one hold with the same kind give the same bytes. Undefined: the full stream; `null`: no other
-   * send is known to give these bytes.
-   */
+  /** Sends of one hold with the same kind give the same bytes. Undefined: the full stream; `null`: no other does. */
   readonly kind?: string | null;
   /** The argv of the command that writes the stream to its stdout. */
   readonly command: readonly string[];

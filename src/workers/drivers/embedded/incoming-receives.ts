@@ -5,7 +5,7 @@ import type { Catalog } from "./catalog.js";
 import { REPORT_FILE } from "./child-messages.js";
 import { findOwner } from "./folder-owner.js";
 import type { FoundPartial } from "./kept-partials.js";
-import { readPartialState } from "./partial-state.js";
+import { hasPartialState, readPartialState } from "./partial-state.js";
 import { writePartialToken } from "./partial-token.js";
 import type { ReceiveGrants } from "./receive-grants.js";
 import { forgetRoom } from "./receive-room.js";
@@ -56,7 +56,10 @@ export interface IncomingReceives {
 /** `found`: what was there when the pool was opened. */
 export function createIncomingReceives(
   catalog: Pick<Catalog, "find" | "findById">,
-  files: Pick<VolumeFiles, "incomingPath" | "removeIncoming" | "receivedBytes" | "receivedNow">,
+  files: Pick<
+    VolumeFiles,
+    "incomingPath" | "removeIncoming" | "setIncomingAside" | "receivedBytes" | "receivedNow"
+  >,
   grants: ReceiveGrants,
   found: readonly FoundPartial[],
 ): IncomingReceives {
@@ -80,8 +83,20 @@ export function createIncomingReceives(
   async function remove(receive: Receive): Promise<void> {
     grants.end(receive.path);
     receive.isRunning = false;
-    await files.removeIncoming(receive.folder);
     receives.delete(receive);
+    try {
+      await files.removeIncoming(receive.folder);
+    } catch (error) {
+      receives.add(receive);
+      throw error;
+    }
+  }
+
+  /** What can't be believed is not deleted for that. */
+  async function setAside(receive: Receive): Promise<void> {
+    grants.end(receive.path);
+    receives.delete(receive);
+    await files.setIncomingAside(receive.folder);
   }
 
   /** What is granted to a process that has ended counts no more, only what it has taken. */
@@ -94,9 +109,9 @@ export function createIncomingReceives(
   return {
     begin(target, keeps) {
       const before = find(target);
-      const goesOn = keeps && before?.keeps === true && existsSync(before.path);
-      // What can't go on is removed when its receive fails, so this is what could not be removed.
-      if (before && !goesOn) receives.delete(before);
+      const goesOn = keeps && before?.keeps === true && hasPartialState(before.path);
+      // What can't go on is removed when its receive fails. If it could not be, the next start does it.
+      if (before && !goesOn) remove(before).catch(() => receives.delete(before));
       const folder = goesOn ? before.folder : newFileName();
       const path = files.incomingPath(folder);
       const receive = goesOn
@@ -124,6 +139,7 @@ export function createIncomingReceives(
       if (!receive?.keeps) return undefined;
       await settle(receive);
       const state = await readPartialState(receive.path);
+      if (state === "damaged") await setAside(receive);
       if (typeof state === "string") return undefined;
       // What has come whole is a volume soon, or was refused for what is behind its end.
       if (!receive.isFound && existsSync(join(receive.path, REPORT_FILE))) return undefined;

@@ -24,7 +24,7 @@ async function fateOf(
 ): Promise<Fate> {
   // Nothing can go on beside a process that may still write.
   if (!(await endOwner(path))) return "put aside";
-  const state = await readPartialState(path);
+  const state = await readPartialState(path).catch(() => "damaged" as const);
   if (state === "none") return "worthless";
   if (state === "damaged") return "put aside";
   // Its data has become a dataset's, or its volume is gone: the catalog and the folder say the same.

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { sync } from "../../../protocol/raw-disk/file-writes.js";
@@ -38,6 +39,11 @@ export async function writePartialState(folder: string, state: PartialState): Pr
   }
   await rename(`${path}.new`, path);
   await sync(folder);
+}
+
+/** Whether there is a state, which may be damaged. */
+export function hasPartialState(folder: string): boolean {
+  return existsSync(join(folder, STATE_FILE));
 }
 
 /** Undefined: the text is damaged, or of another version. With the right digest it has the shape that it was written with. */
