@@ -427,6 +427,8 @@ describe.each(transportNames)("streams that clients send, by %s", (transport) =>
     await tokenOf("damaged");
     const [other = ""] = incoming();
     writeFileSync(join(poolFolder, "incoming", other, "partial.json"), "{}");
+    const { json } = await askReceive(receiveUrl(daemon, "damaged"));
+    expect(json.receives).toMatchObject([{ state: "none", token: null }]);
     await expectNothingOf("damaged");
     expect(readdirSync(join(poolFolder, "lost", other))).toContain("disk");
     await send("damaged", full.subarray(0, full.length / 2));
