@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { SnapshotName } from "../../../../src/protocol/storage/names.js";
-import type { StreamAllowance } from "../../../../src/protocol/storage/operations.js";
+import type { StreamAllowance } from "../../../../src/protocol/storage/send-terms.js";
 import { createStreamGuard } from "../../../../src/protocol/zfs-stream/stream-guard.js";
 import {
   FEATURE_BITS,
