@@ -11,6 +11,10 @@ export function createMemoryObjects(objects: Map<string, Buffer>): ObjectStore {
   const unasked = async (): Promise<never> => {
     throw new Error("no upload in parts is expected here");
   };
+  const open = async (name: string, from = 0) => {
+    const content = objects.get(name);
+    return content && Readable.from([content.subarray(from)]);
+  };
   return {
     list: async (folder) =>
       [...objects]
@@ -18,10 +22,8 @@ export function createMemoryObjects(objects: Map<string, Buffer>): ObjectStore {
         .map(([name, { length }]) => ({ name, bytes: length, writtenAt: 0 }))
         .sort((one, other) => (one.name < other.name ? -1 : 1)),
     sizeOf: async (name) => objects.get(name)?.length,
-    open: async (name, from = 0) => {
-      const content = objects.get(name);
-      return content && Readable.from([content.subarray(from)]);
-    },
+    open,
+    lend: open,
     put: async (name, content) => void objects.set(name, content),
     remove: async (name) => void objects.delete(name),
     ...{ beginUpload: unasked, putPart: unasked, completeUpload: unasked, abortUpload: async () => {} },

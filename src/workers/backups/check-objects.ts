@@ -158,7 +158,7 @@ async function* readStored({ store, signal, onRead }: Reading, manifest: Manifes
   const name = dataNameOf(backupIdOf(placeOf(manifest)));
   const check = createPartCheck(name, manifest.parts);
   let read = 0;
-  for await (const chunk of readObject(store, signal, name, manifest.bytes)) {
+  for await (const chunk of readObject(store.open, signal, name, manifest.bytes)) {
     check(chunk);
     read += chunk.length;
     onRead(read);

@@ -8,11 +8,13 @@ import {
 } from "node:http";
 import { Agent, request as httpsRequest } from "node:https";
 import type { Readable } from "node:stream";
-import { rootCertificates } from "node:tls";
+import { createSecureContext, rootCertificates } from "node:tls";
 import { Client } from "minio";
 import type { BackupProfile } from "../../protocol/storage/backup-profile.js";
 import { codeOf } from "../../protocol/storage/caught-error.js";
 import { readKeyFile } from "./key-file.js";
+import { getSigned } from "./signed-get.js";
+import { SilentStore } from "./store-failures.js";
 
 /** An object, by its name below the prefix of the profile. */
 interface StoreEntry {
@@ -47,6 +49,8 @@ export interface ObjectStore {
   sizeOf(name: string): Promise<number | undefined>;
   /** The content of an object from a byte on. Undefined: there is none. */
   open(name: string, from?: number): Promise<Readable | undefined>;
+  /** The same, in memory that is used again: a chunk is its reader's until the next one is asked for. */
+  lend(name: string, from?: number): Promise<AsyncIterable<Buffer> | undefined>;
   put(name: string, content: Buffer): Promise<void>;
   beginUpload(name: string): Promise<string>;
   putPart(name: string, uploadId: string, part: number, content: Buffer): Promise<StoredPart>;
@@ -69,16 +73,14 @@ interface StoreLimits {
   readonly signal: AbortSignal;
 }
 
-/** A request that nothing moved in. */
-class SilentStore extends Error {
-  readonly code = "ETIMEDOUT";
-}
-
 /**
  * In no name of ours. The client always sends a delimiter, and with an empty one Swift lists no uploads but one name that
  * all have in common.
  */
 const NO_DELIMITER = "|";
+
+/** For how long a signed URL is good: as long as S3 lets clocks differ. It is used at once. */
+const SIGNED_S = 15 * 60;
 
 const GONE: ReadonlySet<string> = new Set(["NoSuchKey", "NotFound", "NoSuchUpload"]);
 const isGone = (error: unknown) => GONE.has(codeOf(error));
@@ -118,9 +120,8 @@ export async function openObjectStore(profile: BackupProfile, limits: StoreLimit
   ]);
   const url = new URL(endpoint);
   const isTls = url.protocol === "https:";
-  const agent = isTls
-    ? new Agent({ keepAlive: true, ...(ca !== undefined && { ca: [...rootCertificates, ca] }) })
-    : undefined;
+  const trust = ca === undefined ? {} : { ca: [...rootCertificates, ca] };
+  const agent = isTls ? new Agent({ keepAlive: true, ...trust }) : undefined;
   const client = new Client({
     endPoint: url.hostname.replace(/^\[(.*)\]$/, "$1"),
     ...(url.port !== "" && { port: Number(url.port) }),
@@ -133,6 +134,14 @@ export async function openObjectStore(profile: BackupProfile, limits: StoreLimit
   const prefix = profile.prefix === "" ? "" : `${profile.prefix}/`;
   const keyOf = (name: string) => prefix + name;
   const nameOf = (key: string) => key.slice(prefix.length);
+  const open: ObjectStore["open"] = (name, from = 0) =>
+    (from === 0
+      ? client.getObject(bucket, keyOf(name))
+      : client.getPartialObject(bucket, keyOf(name), from)
+    ).catch((error: unknown) => {
+      if (isGone(error)) return undefined;
+      throw error;
+    });
   return {
     async list(folder) {
       const found: StoreEntry[] = [];
@@ -154,14 +163,13 @@ export async function openObjectStore(profile: BackupProfile, limits: StoreLimit
           throw error;
         },
       ),
-    open: (name, from = 0) =>
-      (from === 0
-        ? client.getObject(bucket, keyOf(name))
-        : client.getPartialObject(bucket, keyOf(name), from)
-      ).catch((error: unknown) => {
-        if (isGone(error)) return undefined;
-        throw error;
-      }),
+    open,
+    lend: async (name, from = 0) => {
+      const url = await client.presignedGetObject(bucket, keyOf(name), SIGNED_S);
+      const secureContext = ca === undefined ? undefined : createSecureContext(trust);
+      // What else it answers is told by a request of the client.
+      return (await getSigned(url, { ...limits, from, secureContext })) ?? open(name, from);
+    },
     put: async (name, content) => void (await client.putObject(bucket, keyOf(name), content, content.length)),
     beginUpload: (name) => client.initiateNewMultipartUpload(bucket, keyOf(name), {}),
     putPart: (name, uploadID, partNumber, content) =>

@@ -5,12 +5,14 @@ import { DamagedObject, mayBeRepeated } from "./store-failures.js";
 
 type Reading = Pick<ObjectStore, "open">;
 
+type Opening = (name: string, from: number) => Promise<AsyncIterable<Buffer> | undefined>;
+
 /**
- * The bytes of an object. A connection that breaks is opened anew from where it broke, a few times as long as
+ * The bytes of an object, by `open` or `lend` of its store. A connection that breaks is opened anew from where it broke, a few times as long as
  * nothing comes. Throws a DamagedObject for one that is missing, or longer or shorter than `bytes`.
  */
 export async function* readObject(
-  store: Reading,
+  open: Opening,
   signal: AbortSignal,
   name: string,
   bytes: number,
@@ -18,10 +20,9 @@ export async function* readObject(
   let at = 0;
   for (let attempt = 1; ; attempt++) {
     try {
-      const content = await store.open(name, at);
+      const content = await open(name, at);
       if (!content) throw new DamagedObject(name, "it is missing");
-      for await (const read of content) {
-        const chunk: Buffer = read;
+      for await (const chunk of content) {
         at += chunk.length;
         if (at > bytes) throw new DamagedObject(name, `it has more than the ${bytes} bytes that were stored`);
         attempt = 0;

@@ -33,7 +33,9 @@ export async function receiveBackup(options: ReceiveBackupOptions): Promise<null
   const name = dataNameOf(backupIdOf(placeOf(manifest)));
   const feed = async (way: Writable) => {
     const identities = manifest.encryption && (await identitiesOf(order.profile));
-    const content = openContent(readObject(store, signal, name, manifest.bytes), manifest, identities);
+    // What deciphers looks back at chunks of before; the command has taken each before the next one is asked for.
+    const open = manifest.encryption ? store.open : store.lend;
+    const content = openContent(readObject(open, signal, name, manifest.bytes), manifest, identities);
     let bytes = 0;
     const ended = finished(addAbortSignal(signal, way));
     // It is awaited below; until then it must not count as one that nobody handles.

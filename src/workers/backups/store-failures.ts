@@ -13,6 +13,11 @@ export class DamagedObject extends Error {
   }
 }
 
+/** A request that nothing moved in. */
+export class SilentStore extends Error {
+  readonly code = "ETIMEDOUT";
+}
+
 /** A command that failed, or whatever else is an outcome already. */
 export class FailedStep extends Error {
   constructor(readonly outcome: FailedOutcome) {

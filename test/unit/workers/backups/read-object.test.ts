@@ -25,7 +25,7 @@ function breaking(...after: number[]) {
 
 async function all(store: ReturnType<typeof breaking>, bytes = content.length): Promise<string> {
   const chunks: Buffer[] = [];
-  for await (const chunk of readObject(store, signal, "o", bytes)) chunks.push(chunk);
+  for await (const chunk of readObject(store.open, signal, "o", bytes)) chunks.push(chunk);
   return Buffer.concat(chunks).toString();
 }
 
