@@ -22,11 +22,15 @@ async function findVolume(
   zfs: Pick<Zfs, "find" | "snapshotsOf" | "listBookmarks">,
   volume: DatasetName,
 ): Promise<Outcome<FoundVolume>> {
-  const found = await zfs.find(volume);
+  // A guest may stand still meanwhile.
+  const [found, snapshots, bookmarks] = await Promise.all([
+    zfs.find(volume),
+    zfs.snapshotsOf(volume),
+    zfs.listBookmarks(volume),
+  ]);
   if (!found.ok) return found;
   if (found.value === undefined) return failed.notFound;
   if (found.value.type !== "volume") return failed.notVolume;
-  const [snapshots, bookmarks] = await Promise.all([zfs.snapshotsOf(volume), zfs.listBookmarks(volume)]);
   if (!snapshots.ok) return snapshots;
   return bookmarks.ok ? succeed({ snapshots: snapshots.value, bookmarks: bookmarks.value }) : bookmarks;
 }
