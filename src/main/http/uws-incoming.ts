@@ -66,15 +66,19 @@ export class UwsIncoming implements IncomingBody {
   }
 
   private renew(): void {
-    if (this.isPaused || this.isOver || this.reply.isClosed) return;
+    if (this.isOver || this.reply.isClosed) return;
+    // The clock of a connection that was paused stands still, but pieces that were read with the one it was paused at start it.
     this.response.pause();
-    this.response.resume();
+    if (!this.isPaused) this.response.resume();
   }
 
   private end(isWhole: boolean): void {
     if (this.isOver) return;
     this.isOver = true;
     clearInterval(this.renewal);
+    // The last piece may have made its taker pause: nobody else would read on, and the connection has requests to come.
+    if (this.isPaused && !this.reply.isClosed) this.response.resume();
+    this.isPaused = false;
     this.taker?.onEnd(isWhole);
     this.answer?.();
   }
