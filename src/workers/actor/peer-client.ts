@@ -67,6 +67,11 @@ export async function openPeer(
   }
 }
 
+/** The record of a reply that lists a single one. */
+export function oneOf(list: unknown): unknown {
+  return Array.isArray(list) ? list[0] : undefined;
+}
+
 async function textOf(reply: IncomingMessage): Promise<string> {
   const pieces: Buffer[] = [];
   let bytes = 0;

@@ -2,7 +2,7 @@ import { type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { ResumeToken } from "../drivers/transfers-of-driver.js";
 import { type IncomingVolume, isChangedSince } from "./incoming-volume.js";
 import type { ActorContext } from "./operations/context.js";
-import { callPeer, isObject, type Peer, refusedByPeer } from "./peer-client.js";
+import { callPeer, isObject, oneOf, type Peer, refusedByPeer } from "./peer-client.js";
 
 /** What a peer is to send. */
 export interface SourcePlan {
@@ -130,8 +130,4 @@ export async function keepSourceBookmark(
     if (!deleted.ok && deleted.failure.code !== "dataset.not_found") return deleted;
   }
   return succeed(null);
-}
-
-function oneOf(list: unknown): unknown {
-  return Array.isArray(list) ? list[0] : undefined;
 }

@@ -6,7 +6,7 @@ import type { MigrationPlan, PulledVolume } from "../../../protocol/storage/reco
 import { bytes } from "../../../protocol/storage/units.js";
 import { FENCE_TAG } from "../../../protocol/storage/volume-settings.js";
 import { findIncoming, type IncomingVolume } from "../incoming-volume.js";
-import { callPeer, isObject, openPeer, type Peer, refusedByPeer } from "../peer-client.js";
+import { callPeer, isObject, oneOf, openPeer, type Peer, refusedByPeer } from "../peer-client.js";
 import { readyForIncrement } from "../ready-for-increment.js";
 import type { ActorContext } from "./context.js";
 import { isOfRound, newRound, roundsThere } from "./migration-rounds.js";
@@ -27,8 +27,7 @@ async function askForNext(peer: Peer, id: string, have: readonly string[]): Prom
   const forEver = new AbortController().signal;
   const answered = await callPeer(peer, "GetSendPlan", { id, have, next: true }, forEver);
   if (!answered.ok) return answered;
-  const { plans } = answered.value;
-  const plan: unknown = Array.isArray(plans) ? plans[0] : undefined;
+  const plan = oneOf(answered.value.plans);
   if (!isObject(plan) || typeof plan.id !== "string") return refusedByPeer(peer, "its plan can't be read");
   const base = isObject(plan.base) ? { id: String(plan.base.id), guid: String(plan.base.guid) } : undefined;
   return succeed({ source: plan.id, base, bytes: typeof plan.bytes === "number" ? plan.bytes : undefined });
@@ -38,8 +37,7 @@ async function isFencedAt(peer: Peer, id: string): Promise<Outcome<boolean>> {
   const forEver = new AbortController().signal;
   const answered = await callPeer(peer, "GetVolumeProperties", { id }, forEver);
   if (!answered.ok) return answered;
-  const { volumes } = answered.value;
-  const volume: unknown = Array.isArray(volumes) ? volumes[0] : undefined;
+  const volume = oneOf(answered.value.volumes);
   const tags = isObject(volume) && isObject(volume.properties) ? volume.properties.tags : undefined;
   return succeed(isObject(tags) && FENCE_TAG in tags);
 }

@@ -11,7 +11,7 @@ import type { Ask, OperationHandlers } from "../../../protocol/storage/operation
 import type { NodeSettings } from "../../../protocol/storage/pool-settings.js";
 import type { PulledVolume } from "../../../protocol/storage/records.js";
 import type { LockRequest } from "../dataset-locks.js";
-import { callPeer, openPeer, type Peer } from "../peer-client.js";
+import { callPeer, oneOf, openPeer, type Peer } from "../peer-client.js";
 import type { ActorContext } from "./context.js";
 import { isOfRound, newRound, roundsThere } from "./migration-rounds.js";
 import { awaitDevice } from "./volumes.js";
@@ -102,8 +102,7 @@ export function migrationOperations(
       const dest = newRound();
       const fenced = await callPeer(peer.value, "FenceVolume", { id: move.source, dest }, forEver);
       if (!fenced.ok) return fenced;
-      const [last] = Array.isArray(fenced.value.snapshots) ? fenced.value.snapshots : [];
-      const id = String(Object(last).id);
+      const id = String(Object(oneOf(fenced.value.snapshots)).id);
       const tag = id.slice(id.indexOf("@") + 1);
       const pulled = await pullSnapshot({ ...move, guestWaits: true }, tag);
       if (!pulled.ok) return pulled;
