@@ -5,6 +5,7 @@ import { countText, mibText } from "../model/sizes.ts";
 import { type Store, useStore } from "../model/store.ts";
 import { Check } from "../parts/choice.tsx";
 import { Dialog } from "../parts/dialog.tsx";
+import { NameList } from "../parts/name-list.tsx";
 
 /** What goes, shown before it goes. */
 interface Doomed {
@@ -34,14 +35,7 @@ function Names({ title, names }: { readonly title: string; readonly names: reado
           {many} {title}
         </strong>
       </p>
-      <ul>
-        {names.slice(0, SHOWN).map((id) => (
-          <li key={id} class="dataset">
-            {id}
-          </li>
-        ))}
-        {names.length > SHOWN && <li>and others</li>}
-      </ul>
+      <NameList names={names} most={SHOWN} />
     </>
   );
 }

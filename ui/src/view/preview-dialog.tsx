@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import type { Failure, Outcome } from "../api/client.ts";
 import { countText } from "../model/sizes.ts";
 import { Dialog } from "../parts/dialog.tsx";
+import { NameList } from "../parts/name-list.tsx";
 
 /** What a dry run tells. */
 export interface Preview {
@@ -101,14 +102,7 @@ function Gone({ names, noun }: { readonly names: readonly string[]; readonly nou
           {countText(names.length)} {noun} would go:
         </strong>
       </p>
-      <ul>
-        {names.slice(0, SHOWN).map((id) => (
-          <li key={id} class="dataset">
-            {id}
-          </li>
-        ))}
-        {names.length > SHOWN && <li>and others</li>}
-      </ul>
+      <NameList names={names} most={SHOWN} />
     </div>
   );
 }
