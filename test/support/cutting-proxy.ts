@@ -23,12 +23,11 @@ export async function startCuttingProxy(port: number): Promise<CuttingProxy> {
     for (const socket of [client, upstream]) {
       sockets.add(socket);
       socket.on("error", () => {});
-      socket.on("close", () => {
-        sockets.delete(socket);
-        client.destroy();
-        upstream.destroy();
-      });
+      socket.on("close", () => sockets.delete(socket));
     }
+    client.on("close", () => upstream.destroy());
+    // One that was ended in order may still owe the client the last of its reply.
+    upstream.on("close", (isBroken) => (isBroken ? client.destroy() : client.end()));
     client.pipe(upstream);
     upstream.on("data", (piece: Buffer) => {
       replied += piece.length;
