@@ -21,14 +21,15 @@ done 2>/dev/null || true`;
  * @param {import("../run.mjs").Tools} tools
  * @param {import("./vm.mjs").Vm} vm
  * @param {{ name: string, library: "auto" | "off" }} pool
- * @returns {Promise<number>} a port of this machine that reaches it
+ * @param {Record<string, unknown>} [more] of its configuration
+ * @returns {Promise<number>} a port that reaches it, on this machine and in the VM
  */
-export async function startInside(tools, vm, pool) {
+export async function startInside(tools, vm, pool, more = {}) {
   await vm.run("sh", "-c", LINK_LIBRARIES);
   const port = await freePort();
   await startDaemon(
     tools,
-    { pools: [{ ...pool, deviceWaitMs: 0 }], listen: { port } },
+    { pools: [{ ...pool, deviceWaitMs: 0 }], listen: { port }, ...more },
     { env: vm.env, wrap: (argv) => [vm.exec, "-H", ...argv] },
   );
   // A killed exec.sh leaves it running, and the connection to the VM keeps its output open.

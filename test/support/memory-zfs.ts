@@ -333,6 +333,11 @@ function createOn(pool: PoolName, capacity: Bytes, state: State): MemoryZfs {
         entries.set(name, { ...entry, used, settings });
         return succeed(null);
       }),
+    isReadonly: (name) =>
+      call("isReadonly", name, () => {
+        const entry = entries.get(name);
+        return entry ? succeed(entry.settings?.readonly ?? false) : failed.notFound;
+      }),
     settingsOf: (name) =>
       call("settingsOf", name, () => {
         const entry = entries.get(name);

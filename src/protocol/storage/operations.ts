@@ -92,8 +92,6 @@ export interface Operations extends BackupOperations, SnapshotOperations {
       source: string;
       force: boolean;
       caller?: number;
-      /** A guest stands still until it is answered: what need not be done before that is done behind it. */
-      guestWaits?: true;
     };
     answer: PulledVolume;
   };

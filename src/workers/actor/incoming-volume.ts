@@ -10,6 +10,8 @@ export interface IncomingVolume {
   /** The volume itself; until it is complete, a name that no request can name. */
   readonly into: DatasetName;
   readonly isPublished: boolean;
+  /** Nothing can be written to it. */
+  readonly isReadonly: boolean;
   /** Newest first. */
   readonly snapshots: readonly DatasetInfo[];
   /** Of a stream that broke, and can go on. */
@@ -24,11 +26,21 @@ export async function lookInto(
   into: DatasetName,
   isPublished: boolean,
 ): Promise<Outcome<IncomingVolume>> {
-  const [snapshots, token] = await Promise.all([zfs.snapshotsOf(into), zfs.receiveToken(into)]);
+  const [snapshots, token, readonly] = await Promise.all([
+    zfs.snapshotsOf(into),
+    zfs.receiveToken(into),
+    zfs.isReadonly(into),
+  ]);
   if (!snapshots.ok) return snapshots;
   if (!token.ok) return token;
-  return succeed({ into, isPublished, snapshots: snapshots.value.toReversed(), token: token.value });
+  if (!readonly.ok) return readonly;
+  const found = { snapshots: snapshots.value.toReversed(), token: token.value, isReadonly: readonly.value };
+  return succeed({ into, isPublished, ...found });
 }
+
+const nothingIn = (into: DatasetName): IncomingVolume => ({
+  ...{ into, isPublished: false, isReadonly: true, snapshots: [], token: undefined },
+});
 
 /** What has come of a volume under the name that it has until it is whole. Undefined: nothing. */
 async function lookIntoBegun(
@@ -42,9 +54,7 @@ async function lookIntoBegun(
   if (zfs.driver !== "embedded") return succeed(undefined);
   const token = await zfs.receiveToken(into);
   if (!token.ok) return token;
-  return succeed(
-    token.value === undefined ? undefined : { into, isPublished: false, snapshots: [], token: token.value },
-  );
+  return succeed(token.value === undefined ? undefined : { ...nothingIn(into), token: token.value });
 }
 
 /** Fails: dataset.wrong_type (`target` is no volume), and as the driver's reads do. */
@@ -58,7 +68,7 @@ export async function findIncoming(context: Used, target: DatasetName): Promise<
     if (present.value.type !== "volume") return failed.notVolume;
     return lookInto(context, target, true);
   }
-  return succeed(begun.value ?? { into, isPublished: false, snapshots: [], token: undefined });
+  return succeed(begun.value ?? nothingIn(into));
 }
 
 /** What has come of a volume that has not its name yet, also where another volume has that. Undefined: nothing. */
@@ -66,19 +76,12 @@ export function findBegun(context: Used, target: DatasetName): Promise<Outcome<I
   return lookIntoBegun(context, incomingOf(context.pool, target));
 }
 
-/**
- * Whether a volume is not what the increment in it that broke was made for: then that can't go on.
- * Fails as the driver's reads do.
- */
-export async function isChangedSince(
-  { zfs }: Pick<Used, "zfs">,
-  { into, snapshots }: IncomingVolume,
+/** Whether a volume is not what the increment in it that broke was made for: then that can't go on. */
+export function isChangedSince(
+  { snapshots, isReadonly }: IncomingVolume,
   fromGuid: string | undefined,
-): Promise<Outcome<boolean>> {
-  if (fromGuid === undefined) return succeed(false);
-  if (snapshots[0]?.guid !== fromGuid) return succeed(true);
-  const settings = await zfs.settingsOf(into);
-  return settings.ok ? succeed(!settings.value.readonly) : settings;
+): boolean {
+  return fromGuid !== undefined && (snapshots[0]?.guid !== fromGuid || !isReadonly);
 }
 
 /**

@@ -88,9 +88,7 @@ export async function planAtPeer(
   }
   const read = await zfs.readResumeToken(token);
   if (!read.ok) return read.failure.code === "request.invalid" ? succeed("token is of no use") : read;
-  const changed = await isChangedSince({ zfs }, incoming, read.value.fromGuid);
-  if (!changed.ok) return changed;
-  if (changed.value) return succeed("token is of no use");
+  if (isChangedSince(incoming, read.value.fromGuid)) return succeed("token is of no use");
   const rest = await planForRest(peer, source, read.value, cancelled);
   if (!rest.ok) return rest;
   return succeed(rest.value ? { ...rest.value, isThere: false, token } : "token is of no use");

@@ -28,7 +28,7 @@ export function rollBackCopy(
 export async function readyForIncrement(
   { zfs, locks }: Pick<ActorContext, "zfs" | "locks">,
   target: DatasetName,
-  { into, isPublished, snapshots }: IncomingVolume,
+  { into, isPublished, isReadonly, snapshots }: IncomingVolume,
   { base, token }: SourcePlan,
   force: boolean,
 ): Promise<Outcome<null>> {
@@ -37,10 +37,8 @@ export async function readyForIncrement(
   if (token !== undefined) return succeed(null);
   if (!isPublished && !newest) return succeed(null);
   if (!base) return diverged(target, "has no snapshot in common with its source: rename or delete it");
-  const settings = await zfs.settingsOf(into);
-  if (!settings.ok) return settings;
   const hasNewer = newest?.guid !== base.guid;
-  if (!hasNewer && settings.value.readonly) return succeed(null);
+  if (!hasNewer && isReadonly) return succeed(null);
   if (!force) {
     return hasNewer
       ? diverged(

@@ -74,9 +74,7 @@ async function readyForRest(
   if (token.value.toGuid !== stream.toGuid) {
     return refuse("stream.invalid", target, "has the beginning of another stream: its token tells which");
   }
-  const changed = await isChangedSince({ zfs }, place, token.value.fromGuid);
-  if (!changed.ok) return changed;
-  if (changed.value) {
+  if (isChangedSince(place, token.value.fromGuid)) {
     const why = "was changed since the stream into it broke, which can't go on: give it up (DELETE)";
     return refuse("dataset.diverged", target, why);
   }
@@ -123,7 +121,7 @@ async function readyForNext(
 ): Promise<Outcome<ReadyReceive>> {
   if (!published)
     return refuse("dataset.not_found", target, "is not found, and the stream builds on a snapshot of it");
-  const { snapshots } = published;
+  const { snapshots, isReadonly } = published;
   if (snapshots.some(({ guid }) => guid === stream.toGuid)) {
     return refuse("dataset.exists", target, "has the snapshot that the stream brings");
   }
@@ -132,17 +130,15 @@ async function readyForNext(
     const why = `has no snapshot with the guid ${stream.fromGuid}, on which the stream builds`;
     return refuse("dataset.diverged", target, why);
   }
-  const settings = await context.zfs.settingsOf(target);
-  if (!settings.ok) return settings;
   const hasNewer = common !== snapshots[0];
   const ready = { into: target, isNew: false, replaces: false };
-  if (!hasNewer && settings.value.readonly) return succeed({ ...ready, destroyed: [] });
+  if (!hasNewer && isReadonly) return succeed({ ...ready, destroyed: [] });
   if (!force) {
     const newer = `has newer snapshots than ${common.name}, on which the stream builds: force destroys them`;
     const writable = "is writable, and what was written would be lost: set readonly, or force";
     return refuse("dataset.diverged", target, hasNewer ? newer : writable);
   }
-  const rolled = await rollBack(context, target, common, !settings.value.readonly);
+  const rolled = await rollBack(context, target, common, !isReadonly);
   return rolled.ok ? succeed({ ...ready, destroyed: rolled.value }) : rolled;
 }
 

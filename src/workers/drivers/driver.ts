@@ -165,6 +165,8 @@ export interface Zfs extends ZfsTransfers {
   snapshotsOfTag(name: SnapshotName): Promise<Outcome<readonly SizedDataset[]>>;
   /** Snapshots of one volume, oldest first. Fails: dataset.not_found. */
   snapshotsOf(volume: DatasetName): Promise<Outcome<readonly DatasetInfo[]>>;
+  /** Whether nothing can be written to a volume. Fails: dataset.not_found. */
+  isReadonly(volume: DatasetName): Promise<Outcome<boolean>>;
   /** The settings of a volume. Fails: dataset.not_found. */
   settingsOf(volume: DatasetName): Promise<Outcome<VolumeSettings>>;
   /** How much a dataset and all below it may take (0: no limit), and take. Fails: dataset.not_found, request.invalid. */

@@ -2,7 +2,7 @@ import { failed, type Outcome, succeed } from "../../../protocol/storage/failure
 import { type DatasetName, type SnapshotName, snapshotOf, tagOf } from "../../../protocol/storage/names.js";
 import type { OperationHandlers } from "../../../protocol/storage/operations.js";
 import type { SnapshotRecord } from "../../../protocol/storage/records.js";
-import { FENCE_TAG, type VolumeSettings } from "../../../protocol/storage/volume-settings.js";
+import { FENCE_TAG } from "../../../protocol/storage/volume-settings.js";
 import type { Fences } from "../fences.js";
 import type { ActorContext } from "./context.js";
 import { volumeRecord } from "./volumes.js";
@@ -28,15 +28,15 @@ export function fenceOperations(context: ActorContext, fences: Fences): FenceOpe
     return made.ok || made.failure.code === "dataset.exists" ? getSnapshot(name) : made;
   }
 
-  /** Marks a volume. What is written from then on fails. `settings`: its own. */
+  /** Marks a volume. What is written from then on fails. `isReadonly`: before that. */
   async function mark(
     name: DatasetName,
     snapshot: SnapshotName,
-    { readonly }: VolumeSettings,
+    isReadonly: boolean,
   ): Promise<Outcome<SnapshotName>> {
     const [, , kept] = MARK.exec(fences.find(name) ?? "") ?? [];
     if (kept !== undefined) return snapshotOf(name, kept);
-    const value = `${readonly ? "ro" : "rw"} ${tagOf(snapshot)}`;
+    const value = `${isReadonly ? "ro" : "rw"} ${tagOf(snapshot)}`;
     // From here on nothing else changes it, also if the driver fails half-way.
     fences.put(name, value);
     const set = await zfs.setProperties(name, { readonly: true, tags: { [FENCE_TAG]: value } });
@@ -47,12 +47,12 @@ export function fenceOperations(context: ActorContext, fences: Fences): FenceOpe
     FenceVolume: ({ name, snapshot }) =>
       locks.with([{ name, mode: "tree" }], async (): Promise<Outcome<SnapshotRecord>> => {
         // A guest stands still meanwhile.
-        const [found, settings] = await Promise.all([zfs.find(name), zfs.settingsOf(name)]);
+        const [found, readonly] = await Promise.all([zfs.find(name), zfs.isReadonly(name)]);
         if (!found.ok) return found;
         if (found.value === undefined) return failed.notFound;
         if (found.value.type !== "volume") return failed.notVolume;
-        if (!settings.ok) return settings;
-        const marked = await mark(name, snapshot, settings.value);
+        if (!readonly.ok) return readonly;
+        const marked = await mark(name, snapshot, readonly.value);
         return marked.ok ? takeSnapshot(marked.value) : marked;
       }),
 

@@ -11,9 +11,11 @@ import type { Ask, OperationHandlers } from "../../../protocol/storage/operation
 import type { NodeSettings } from "../../../protocol/storage/pool-settings.js";
 import type { PulledVolume } from "../../../protocol/storage/records.js";
 import type { LockRequest } from "../dataset-locks.js";
+import { findIncoming } from "../incoming-volume.js";
 import { callPeer, oneOf, openPeer, type Peer } from "../peer-client.js";
 import type { ActorContext } from "./context.js";
 import { isOfRound, newRound, roundsThere } from "./migration-rounds.js";
+import type { PullVolume } from "./pulls.js";
 import { awaitDevice } from "./volumes.js";
 
 type Migrations = Pick<OperationHandlers, "MigrateVolume" | "FinishMigration">;
@@ -28,7 +30,7 @@ const MOST_ROUNDS = 8;
 export function migrationOperations(
   context: ActorContext,
   { peers }: Pick<NodeSettings, "peers">,
-  pull: OperationHandlers["PullVolume"],
+  pull: PullVolume,
 ): Migrations {
   const { zfs, locks, log } = context;
   const forEver = new AbortController().signal;
@@ -100,16 +102,29 @@ export function migrationOperations(
       // The guest stands still from here on. The newest snapshot of the rounds before stays at the source: an embedded pool
       // has no increment without it, and behind the fence none can go.
       const dest = newRound();
-      const fenced = await callPeer(peer.value, "FenceVolume", { id: move.source, dest }, forEver);
+      const { target } = move;
+      const [fenced, incoming] = await Promise.all([
+        callPeer(peer.value, "FenceVolume", { id: move.source, dest }, forEver),
+        findIncoming(context, target),
+      ]);
       if (!fenced.ok) return fenced;
+      if (!incoming.ok) return incoming;
       const id = String(Object(oneOf(fenced.value.snapshots)).id);
       const tag = id.slice(id.indexOf("@") + 1);
-      const pulled = await pullSnapshot({ ...move, guestWaits: true }, tag);
-      if (!pulled.ok) return pulled;
-      const { target } = move;
-      const opened = await locks.with([{ name: target, mode: "one" }], () =>
-        zfs.setProperties(target, { readonly: false }),
+      let opening: Promise<Outcome<null>> | undefined;
+      const open = () => {
+        opening ??= locks.with([{ name: target, mode: "one" }], () =>
+          zfs.setProperties(target, { readonly: false }),
+        );
+        return opening;
+      };
+      const pulled = await pull(
+        { ...move, source: `${move.source}@${tag}` },
+        { incoming: incoming.value, whenWhole: open },
       );
+      if (!pulled.ok) return pulled;
+      // A pull of the same that ran already has not done so.
+      const opened = await open();
       if (!opened.ok) return opened;
       await awaitDevice(context, target);
       // The guest may start.

@@ -27,7 +27,20 @@ import { receiveFromPeer } from "../receive-from-peer.js";
 import type { ActorContext } from "./context.js";
 import { awaitDevice, volumeRecord } from "./volumes.js";
 
-type PullOperations = Pick<OperationHandlers, "PullVolume" | "AbandonReceive">;
+/** The last pull of a migration, while which a guest stands still: what is ready for it, and what need not wait. */
+interface LastPull {
+  /** What there is of the copy. */
+  readonly incoming: IncomingVolume;
+  /** Called once the copy is whole, while it is looked at. */
+  whenWhole(): Promise<Outcome<null>>;
+}
+
+interface PullOperations extends Pick<OperationHandlers, "AbandonReceive"> {
+  /** `last` is of no effect where the same is being pulled. */
+  PullVolume(ask: Ask<"PullVolume">, last?: LastPull): ReturnType<OperationHandlers["PullVolume"]>;
+}
+
+export type PullVolume = PullOperations["PullVolume"];
 
 /** A source that gets snapshot after snapshot meanwhile is not followed for ever. */
 const MOST_STREAMS = 8;
@@ -50,20 +63,22 @@ export function pullOperations(
     return `replica-${createHash("sha256").update(copy).digest("hex").slice(0, 16)}-`;
   }
 
-  /** Receives what the copy lacks of its source. */
+  /** Receives what the copy lacks of its source. @returns what it has by then, and how it came. */
   async function bringUpToDate(
     ask: Ask<"PullVolume">,
     peer: Peer,
+    last: LastPull | undefined,
     cancelled: AbortSignal,
-  ): Promise<Outcome<Omit<PulledVolume, "volume" | "snapshot">>> {
+  ): Promise<Outcome<Pick<PulledVolume, "received" | "wasFull"> & { readonly plan: SourcePlan }>> {
     let received = 0;
     let wasFull = false;
-    let last: SourcePlan | undefined;
+    let before: SourcePlan | undefined;
     for (let streams = 0; streams <= MOST_STREAMS; streams++) {
-      const found = await findIncoming(context, ask.target);
+      const isKnown = last !== undefined && streams === 0;
+      const found = isKnown ? succeed(last.incoming) : await findIncoming(context, ask.target);
       if (!found.ok) return found;
-      const planned = hasNamed(ask.source, found.value, last)
-        ? succeed({ ...last, isThere: true })
+      const planned = hasNamed(ask.source, found.value, before)
+        ? succeed({ ...before, isThere: true })
         : await planAtPeer(context, peer, ask.source, found.value, cancelled);
       if (!planned.ok) return planned;
       if (planned.value === "token is of no use") {
@@ -73,8 +88,8 @@ export function pullOperations(
       }
       const plan = planned.value;
       if (plan.isThere) {
-        const kept = await finish(ask, peer, found.value, plan, cancelled);
-        return kept.ok ? succeed({ guid: plan.guid, received, wasFull }) : kept;
+        const published = await publish(ask, found.value);
+        return published.ok ? succeed({ plan, received, wasFull }) : published;
       }
       const step = await receiveStep(ask, peer, found.value, plan, cancelled);
       if (!step.ok && step.failure.code === "stream.invalid" && (await hasMoved(found.value, plan))) continue;
@@ -86,8 +101,10 @@ export function pullOperations(
       }
       if (!step.ok) return step;
       received += step.value;
-      last = plan;
+      before = plan;
       wasFull ||= plan.base === undefined;
+      // It has what was asked for, or the look at the end says that it has not.
+      if (found.value.isPublished && ask.source.includes("@")) return succeed({ plan, received, wasFull });
     }
     return fail("dataset.busy", `${ask.source} of ${peer.name} gets new snapshots faster than they come`);
   }
@@ -96,9 +113,9 @@ export function pullOperations(
   function hasNamed(
     source: string,
     { token, snapshots }: IncomingVolume,
-    last: SourcePlan | undefined,
-  ): last is SourcePlan {
-    return source.includes("@") && token === undefined && snapshots.some(({ guid }) => guid === last?.guid);
+    before: SourcePlan | undefined,
+  ): before is SourcePlan {
+    return source.includes("@") && token === undefined && snapshots.some(({ guid }) => guid === before?.guid);
   }
 
   function giveUp({ target }: Ask<"PullVolume">, why: string): Promise<Outcome<null>> {
@@ -143,19 +160,8 @@ export function pullOperations(
   }
 
   /** Gives a copy that has all its own name. Only then the source may forget what came before. */
-  async function finish(
-    ask: Ask<"PullVolume">,
-    peer: Peer,
-    incoming: IncomingVolume,
-    plan: SourcePlan,
-    cancelled: AbortSignal,
-  ): Promise<Outcome<null>> {
-    const { target, guestWaits = false } = ask;
-    const published = incoming.isPublished ? succeed(null) : await publishIncoming(context, incoming, target);
-    if (!published.ok) return published;
-    const kept = keepBookmark(ask, peer, plan, cancelled);
-    if (!guestWaits) await kept;
-    return succeed(null);
+  async function publish({ target }: Ask<"PullVolume">, incoming: IncomingVolume): Promise<Outcome<null>> {
+    return incoming.isPublished ? succeed(null) : publishIncoming(context, incoming, target);
   }
 
   /** Never rejects, and fails with a warning. */
@@ -173,27 +179,40 @@ export function pullOperations(
       log.warn("the source of a copy could not keep a bookmark for it", { volume: target, ...kept.failure });
   }
 
-  async function pull(ask: Ask<"PullVolume">, cancelled: AbortSignal): Promise<Outcome<PulledVolume>> {
+  async function pull(
+    ask: Ask<"PullVolume">,
+    last: LastPull | undefined,
+    cancelled: AbortSignal,
+  ): Promise<Outcome<PulledVolume>> {
     const { target } = ask;
     const peer = await openPeer(peers, ask.peer);
     if (!peer.ok) return peer;
-    const done = await bringUpToDate(ask, peer.value, cancelled);
+    const done = await bringUpToDate(ask, peer.value, last, cancelled);
     if (!done.ok) return done;
-    await awaitDevice(context, target);
-    const [volume, snapshots] = await Promise.all([zfs.find(target), zfs.snapshotsOf(target)]);
+    const { plan, ...how } = done.value;
+    const [volume, snapshots, changed] = await Promise.all([
+      zfs.find(target),
+      zfs.snapshotsOf(target),
+      last?.whenWhole() ?? succeed(null),
+      awaitDevice(context, target),
+    ]);
+    if (!changed.ok) return changed;
     if (!volume.ok) return volume;
     if (!snapshots.ok) return snapshots;
-    const snapshot = snapshots.value.find(({ guid }) => guid === done.value.guid);
+    const snapshot = snapshots.value.find(({ guid }) => guid === plan.guid);
     if (!volume.value || !snapshot) return failed.notFound;
+    const kept = keepBookmark(ask, peer.value, plan, cancelled);
+    if (!last) await kept;
     return succeed({
-      ...done.value,
+      ...how,
+      guid: plan.guid,
       volume: volumeRecord(context, volume.value),
       snapshot: snapshotNameOf(snapshot),
     });
   }
 
   return {
-    PullVolume: (ask) => {
+    PullVolume: (ask, last) => {
       const { target } = ask;
       const source = JSON.stringify([ask.peer, ask.source, ask.force]);
       if ((sources.get(target) ?? source) !== source) {
@@ -201,7 +220,7 @@ export function pullOperations(
         return Promise.resolve(tellAbout(busy, { object: target }));
       }
       sources.set(target, source);
-      const flight = pulls.request(target, (cancelled) => pull(ask, cancelled), ask.caller);
+      const flight = pulls.request(target, (cancelled) => pull(ask, last, cancelled), ask.caller);
       return flight.finally(() => {
         if (!pulls.has(target)) sources.delete(target);
       });

@@ -11,44 +11,44 @@ import type { DatasetInfo, Zfs } from "../../drivers/driver.js";
 
 type Base = NonNullable<SendPlan["base"]>;
 
-interface FoundVolume {
-  /** Oldest first. */
-  readonly snapshots: readonly DatasetInfo[];
-  readonly bookmarks: readonly Base[];
-}
-
-/** Fails: dataset.not_found, dataset.wrong_type. */
-async function findVolume(
-  zfs: Pick<Zfs, "find" | "snapshotsOf" | "listBookmarks">,
+/** The snapshots of a volume, oldest first. Fails: dataset.not_found, dataset.wrong_type. */
+async function findSnapshots(
+  zfs: Pick<Zfs, "find" | "snapshotsOf">,
   volume: DatasetName,
-): Promise<Outcome<FoundVolume>> {
+): Promise<Outcome<readonly DatasetInfo[]>> {
   // A guest may stand still meanwhile.
-  const [found, snapshots, bookmarks] = await Promise.all([
-    zfs.find(volume),
-    zfs.snapshotsOf(volume),
-    zfs.listBookmarks(volume),
-  ]);
+  const [found, snapshots] = await Promise.all([zfs.find(volume), zfs.snapshotsOf(volume)]);
   if (!found.ok) return found;
   if (found.value === undefined) return failed.notFound;
-  if (found.value.type !== "volume") return failed.notVolume;
-  if (!snapshots.ok) return snapshots;
-  return bookmarks.ok ? succeed({ snapshots: snapshots.value, bookmarks: bookmarks.value }) : bookmarks;
+  return found.value.type === "volume" ? snapshots : failed.notVolume;
 }
 
-/** The newest of the receiver's snapshots of which `older` or a bookmark is left. */
-function baseAmong(
+/**
+ * The newest of the receiver's snapshots of which `older` or a bookmark is left. A bookmark may also be of a snapshot
+ * in `newer`, and is of no use then. Fails as the look for bookmarks does, which takes a guest's time: mostly it
+ * need not be.
+ */
+async function baseAmong(
+  zfs: Pick<Zfs, "listBookmarks">,
+  volume: DatasetName,
   have: readonly string[],
-  older: readonly DatasetInfo[],
-  bookmarks: readonly Base[],
-): Base | undefined {
+  { older, newer }: { readonly older: readonly DatasetInfo[]; readonly newer: readonly DatasetInfo[] },
+): Promise<Outcome<Base | undefined>> {
+  const snapshotWith = (wanted: string | undefined) => older.find(({ guid }) => guid === wanted);
+  // A snapshot is held while it is sent from; a bookmark can't be.
+  const baseOf = (snapshot: DatasetInfo): Base => ({ name: snapshotNameOf(snapshot), guid: snapshot.guid });
+  const newest = snapshotWith(have[0]);
+  if (newest) return succeed(baseOf(newest));
+  if (have.length === 0) return succeed(undefined);
+  const bookmarks = await zfs.listBookmarks(volume);
+  if (!bookmarks.ok) return bookmarks;
   for (const guid of have) {
-    const snapshot = older.find((each) => each.guid === guid);
-    // A snapshot is held while it is sent from; a bookmark can't be.
-    if (snapshot) return { name: snapshotNameOf(snapshot), guid };
-    const bookmark = bookmarks.find((each) => each.guid === guid);
-    if (bookmark) return bookmark;
+    const snapshot = snapshotWith(guid);
+    if (snapshot) return succeed(baseOf(snapshot));
+    const bookmark = bookmarks.value.find((each) => each.guid === guid);
+    if (bookmark && !newer.some((each) => each.guid === guid)) return succeed(bookmark);
   }
-  return undefined;
+  return succeed(undefined);
 }
 
 /**
@@ -60,10 +60,12 @@ export async function getNextPlan(
   volume: DatasetName,
   have: readonly string[],
 ): Promise<Outcome<SendPlan>> {
-  const found = await findVolume(zfs, volume);
+  const found = await findSnapshots(zfs, volume);
   if (!found.ok) return found;
-  const { snapshots, bookmarks } = found.value;
-  const base = baseAmong(have, snapshots, bookmarks);
+  const snapshots = found.value;
+  const among = await baseAmong(zfs, volume, have, { older: snapshots, newer: [] });
+  if (!among.ok) return among;
+  const base = among.value;
   const newest = snapshots.at(-1);
   const [upToNewest, after] = await Promise.all([
     newest === undefined || newest.guid === base?.guid
@@ -82,22 +84,16 @@ export async function getSendPlan(
   have: readonly string[],
 ): Promise<Outcome<SendPlan>> {
   const volume = isSnapshotName(name) ? datasetOf(name) : name;
-  const found = await findVolume(zfs, volume);
+  const found = await findSnapshots(zfs, volume);
   if (!found.ok) return found;
-  const { snapshots, bookmarks } = found.value;
+  const snapshots = found.value;
   const at = isSnapshotName(name) ? snapshots.findIndex((each) => each.name === name) : snapshots.length - 1;
   const to = snapshots[at];
   if (!to)
     return isSnapshotName(name) ? failed.notFound : fail("dataset.not_found", `${volume} has no snapshot`);
   const { guid } = to;
-  const older = snapshots.slice(0, at);
-  // A bookmark may be of a snapshot that is newer than the one that is named.
-  const newer = new Set(snapshots.slice(at).map((each) => each.guid));
-  const usable = bookmarks.filter((each) => !newer.has(each.guid));
-  return succeed({
-    name: snapshotNameOf(to),
-    guid,
-    isThere: have.includes(guid),
-    base: baseAmong(have, older, usable),
-  });
+  const around = { older: snapshots.slice(0, at), newer: snapshots.slice(at) };
+  const base = await baseAmong(zfs, volume, have, around);
+  if (!base.ok) return base;
+  return succeed({ name: snapshotNameOf(to), guid, isThere: have.includes(guid), base: base.value });
 }

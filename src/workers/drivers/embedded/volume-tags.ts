@@ -122,8 +122,12 @@ export async function markVolume(
 export function embeddedSettings(
   pool: PoolName,
   catalog: Catalog,
-): Pick<Zfs, "settingsOf" | "volumesWithTag"> {
+): Pick<Zfs, "isReadonly" | "settingsOf" | "volumesWithTag"> {
   return {
+    async isReadonly(name) {
+      const volume = catalog.find(name);
+      return volume ? succeed(volume.type === "volume" && volume.readonly) : failed.notFound;
+    },
     async settingsOf(name) {
       const volume = catalog.find(name);
       if (!volume) return failed.notFound;

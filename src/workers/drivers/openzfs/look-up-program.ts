@@ -18,7 +18,7 @@ export interface LookUpProgram<Row> {
  * for `name`, separated by tabs. The line of what does not exist is empty. `read` throws for what does
  * not exist, and a coroutine catches that: so nothing is opened only to see whether it is there.
  */
-const programOf = (lua: string): string => `
+export const programOf = (lua: string): string => `
 local names, lines, at = (...)["argv"], {}, 1
 local function read(name, property)
   local value = zfs.get_prop(name, property)
@@ -110,6 +110,6 @@ function isType(text: string): text is FoundDataset["type"] {
 }
 
 /** A number of 64 bits, which Lua takes for a signed one. */
-function unsigned(field: string): string {
+export function unsigned(field: string): string {
   return /^-\d+$/.test(field) ? String(BigInt.asUintN(64, BigInt(field))) : field;
 }

@@ -16,6 +16,7 @@ import { createPoolStateReader } from "./pool-state.js";
 import { openzfsReads } from "./reads.js";
 import { volumeSettings } from "./setting-commands.js";
 import { openzfsTransfers } from "./transfers.js";
+import { createVolumeLooks } from "./volume-looks.js";
 import { createZfsCommands } from "./zfs-commands.js";
 import { waitForZvolDevice } from "./zvol-device.js";
 
@@ -73,6 +74,7 @@ export function openOpenZfs(options: OpenZfsOptions, run: RunCommand): Zfs {
     ),
     ...volumeSettings(pool, commands),
     ...openzfsTransfers(settings, volumeProperties.ofReceived, commands),
+    ...createVolumeLooks(library, commands),
     volumeSize: (size) => wholeBlocks(size, volumeProperties.blockBytes),
 
     async checkPool() {

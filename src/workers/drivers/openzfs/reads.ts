@@ -37,7 +37,6 @@ type Reads = Pick<
   | "snapshotsOfTag"
   | "listVolumes"
   | "listSnapshots"
-  | "snapshotsOf"
   | "listImages"
   | "counts"
   | "poolUsage"
@@ -168,7 +167,6 @@ export function openzfsReads(
       if (!listed.ok) return listed;
       return succeed(listed.value.filter((each) => each.name.endsWith(`@${tagOf(name)}`)).map(sizeOf));
     },
-    snapshotsOf: (volume) => infos(["-t", "snapshot", "-d", "1", "-s", "createtxg", volume]),
     counts: kept.counts,
     poolUsage: () => usageOf(pool),
     space: coalesced(readSpace),

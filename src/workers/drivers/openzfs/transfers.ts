@@ -1,12 +1,12 @@
 import { fail, succeed } from "../../../protocol/storage/failures.js";
 import { type DatasetName, datasetOf, type SnapshotName } from "../../../protocol/storage/names.js";
 import type { OpenZfsSettings } from "../../../protocol/storage/pool-settings.js";
-import { failureOf, onlyMissing } from "../../processes/command-failures.js";
+import { failureOf } from "../../processes/command-failures.js";
 import { succeeded } from "../../processes/run-command.js";
 import type { Properties } from "../driver.js";
 import type { ZfsTransfers } from "../transfers-of-driver.js";
 import { readResumeToken } from "./resume-token.js";
-import { estimateByDryRun, featuresOf, findBase, sendArguments } from "./send-looks.js";
+import { estimateByDryRun, featuresOf, sendArguments } from "./send-looks.js";
 import { propertyFlags, type ZfsCommands } from "./zfs-commands.js";
 
 /**
@@ -17,7 +17,7 @@ export function openzfsTransfers(
   { name: pool, zfsCommand }: Pick<OpenZfsSettings, "name" | "zfsCommand">,
   volumeProperties: Properties,
   commands: Pick<ZfsCommands, "zfs" | "zpool" | "change">,
-): ZfsTransfers {
+): Omit<ZfsTransfers, "receiveToken" | "findBase"> {
   /** A property that is a number; undefined where zfs does not tell it. */
   async function numberOf(property: string, name: DatasetName | SnapshotName): Promise<number | undefined> {
     const end = await commands.zfs(["get", "-Hp", "-o", "value", property, name]);
@@ -26,7 +26,6 @@ export function openzfsTransfers(
   }
 
   return {
-    findBase: (name, { from }) => findBase(commands, name, from),
     readResumeToken: (token) => readResumeToken(commands, token),
     sendFeatures: (name, terms, token) =>
       featuresOf(commands, pool, name, token?.flags ?? terms?.flags ?? [], token !== undefined),
@@ -56,12 +55,6 @@ export function openzfsTransfers(
       ...(origin === undefined ? [] : ["-o", `origin=${origin}`]),
       target,
     ],
-    async receiveToken(target) {
-      const end = await commands.zfs(["get", "-Hp", "-o", "value", "receive_resume_token", target]);
-      if (!succeeded(end)) return onlyMissing(end.stderr) ? succeed(undefined) : failureOf(end);
-      const token = end.stdout.trim();
-      return succeed(token === "" || token === "-" ? undefined : token);
-    },
     abandonReceive: (target) => commands.change(["receive", "-A", target]),
     // `zfs receive` has made the dataset visible when it ends.
     finishReceive: async () => succeed(null),

@@ -22,7 +22,7 @@ function openFrozen() {
     { ...image, type: "", snapshot: `${image.volume}@v1` as SnapshotName, size: SIZE, status: "complete" },
   ]);
   const actor = createMemoryActor(zfs, records, async () => succeed({ receivedBytes: 0, streamBytes: 0 }));
-  const isLook = /^(?:find|list|snapshotsOf|settingsOf)/;
+  const isLook = /^(?:find|list|snapshotsOf|settingsOf|isReadonly)/;
   zfs.intercept = (call) => (isLook.test(call) ? undefined : fail("internal", `a dry run called ${call}`));
   return { ...actor, state: () => ({ pool: zfs.state(), images: [...records.images.keys()] }) };
 }
