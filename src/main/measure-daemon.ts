@@ -1,7 +1,7 @@
 import type { PoolName } from "../protocol/storage/names.js";
 import type { Downloads } from "./downloads/downloads.js";
-import type { FetchState } from "./downloads/pending-fetch.js";
 import type { StreamingLanes } from "./downloads/streaming-lanes.js";
+import { transferKindOf } from "./downloads/transfer-kind.js";
 import type { JobRegistry } from "./jobs/job-registry.js";
 import type { EventMeasures } from "./observability/event-metrics.js";
 import { createMetrics, type Metrics } from "./observability/metrics.js";
@@ -34,9 +34,6 @@ interface MeasuredParts {
   readonly answerMs: number;
 }
 
-/** Copies are no image fetches, and what a client sends is none. */
-const isOfImage = ({ order }: FetchState) => order.sender === undefined && order.body === undefined;
-
 /** The metrics of a daemon, which read its parts at each scrape. */
 export function measureDaemon(parts: MeasuredParts): Metrics {
   const { transport, pools, actors, downloads, tls, answerMs } = parts;
@@ -56,7 +53,7 @@ export function measureDaemon(parts: MeasuredParts): Metrics {
     transfers: {
       pools,
       downloads: () => downloads().states(),
-      fetches: () => parts.streaming.listFetches().filter(isOfImage),
+      fetches: () => parts.streaming.listFetches().filter(({ order }) => transferKindOf(order) === "image"),
       streams: parts.streaming.bodies,
     },
     jobs: parts.jobs.counts,

@@ -1,6 +1,7 @@
 import type { StoreOrder } from "../../protocol/backups/store-orders.js";
 import { shownUrl } from "../../protocol/storage/image-hosts.js";
 import type { FetchOrder } from "../../protocol/storage/operations.js";
+import { transferKindOf } from "../downloads/transfer-kind.js";
 import type { Diagnosis } from "./diagnosis.js";
 import { ageText, alignRows, rateText, section, sizeText } from "./text-layout.js";
 
@@ -15,14 +16,6 @@ export function transferSections(moving: Moving): string[] {
     section("Copies, pulls and receives", otherLines(moving)),
     section("Backups", storeLines(moving)),
   ];
-}
-
-/** What comes into a pool: of an image, of another volume here, of a peer, or of a client. */
-function kindOf({ sender, body, isOnce }: FetchOrder): "image" | "copy" | "receive" | "pull" {
-  if (sender) return "copy";
-  if (body !== undefined) return "receive";
-  // Only a pull goes on by itself where it broke.
-  return isOnce ? "pull" : "image";
 }
 
 /** How long ago the last byte came. */
@@ -79,7 +72,7 @@ function movedCells(fetch: FetchState, { at, streaming }: Pick<Moving, "at" | "s
 }
 
 function fetchLines(moving: Moving): string[] {
-  const images = moving.fetches.filter(({ order }) => kindOf(order) === "image");
+  const images = moving.fetches.filter(({ order }) => transferKindOf(order) === "image");
   if (images.length === 0) return [];
   const rows = images.map((each) => [
     each.order.target,
@@ -94,16 +87,16 @@ function fetchLines(moving: Moving): string[] {
 
 /** A copy names its snapshot as a URL of the scheme zfs, and a receive has none. */
 function sourceText(order: FetchOrder): string {
-  const kind = kindOf(order);
+  const kind = transferKindOf(order);
   if (kind === "receive") return "a client";
   return kind === "copy" ? order.url.replace(/^zfs:\//, "") : shownUrl(order.url);
 }
 
 function otherLines(moving: Moving): string[] {
-  const others = moving.fetches.filter(({ order }) => kindOf(order) !== "image");
+  const others = moving.fetches.filter(({ order }) => transferKindOf(order) !== "image");
   if (others.length === 0) return [];
   const rows = others.map((each) => [
-    kindOf(each.order),
+    transferKindOf(each.order),
     each.order.target,
     ...movedCells(each, moving),
     sourceText(each.order),

@@ -7,6 +7,7 @@ import {
 } from "../../protocol/threads/fetch-progress.js";
 import type { StreamOrder } from "../../protocol/threads/streaming-contract.js";
 import type { StreamBody } from "../receives/stream-body.js";
+import { transferKindOf } from "./transfer-kind.js";
 
 /** An image fetch under way. */
 export interface FetchState extends FetchProgress {
@@ -53,9 +54,7 @@ export function createPendingFetch(
   const settle = (outcome: Outcome<FetchReport>) => {
     const { receivedBytes, requests, repeats, repeatedBytes } = readProgress(progress);
     const code = outcome.ok ? "ok" : outcome.failure.code;
-    // Copies are no image fetches, and what a client sends is none.
-    if (!order.sender && order.body === undefined)
-      onEnd({ owner, code, receivedBytes, repeats, repeatedBytes });
+    if (transferKindOf(order) === "image") onEnd({ owner, code, receivedBytes, repeats, repeatedBytes });
     resolve(outcome.ok ? outcome : { ...outcome, spent: { requests, bytes: receivedBytes + repeatedBytes } });
   };
   return { owner, order, progress, body, startedAt: Date.now(), onMoved, settle, settled };
