@@ -99,7 +99,9 @@ export function openZfsPart(release, which) {
     env: {
       OPENZFS_VM_SUITE: OPENZFS_SUITES[release],
       REQUIRE_OPENZFS: "1",
-      ...(which === "all" ? { CONFORMANCE_NODE_ON: "openzfs" } : { LONG_TESTS: "elsewhere" }),
+      ...(which === "all"
+        ? { CONFORMANCE_NODE_ON: "openzfs", BACKUP_INCREMENTS: "30" }
+        : { LONG_TESTS: "elsewhere" }),
     },
     limitMinutes: which === "all" ? 85 : 45,
   };
