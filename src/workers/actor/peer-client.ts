@@ -84,12 +84,16 @@ async function textOf(reply: IncomingMessage): Promise<string> {
   return Buffer.concat(pieces).toString();
 }
 
-function post({ url, headers, ca }: Peer, body: string, signal: AbortSignal): Promise<IncomingMessage> {
+function post(
+  { url, headers, ca }: Peer,
+  body: string,
+  signal: AbortSignal | undefined,
+): Promise<IncomingMessage> {
   const options = {
     method: "POST",
     headers: { ...headers, "content-type": "application/json", connection: "close" },
     timeout: REPLY_MS,
-    signal,
+    ...(signal && { signal }),
     // The connection is not kept: whether the other side has closed one in the meantime can't be known.
     agent: false as const,
   };
@@ -124,7 +128,7 @@ export async function callPeer(
   peer: Peer,
   method: string,
   params: JsonObject,
-  signal: AbortSignal,
+  signal?: AbortSignal,
 ): Promise<Outcome<JsonObject>> {
   let text: string;
   let status: number | undefined;

@@ -34,7 +34,7 @@ async function askForPlan(
   peer: Peer,
   id: string,
   have: readonly string[],
-  cancelled: AbortSignal,
+  cancelled?: AbortSignal,
 ): Promise<Outcome<SourcePlan>> {
   const answered = await callPeer(peer, "GetSendPlan", { id, have: have.slice(0, MOST_GUIDS) }, cancelled);
   if (!answered.ok) return answered;
@@ -49,7 +49,7 @@ async function planForRest(
   peer: Peer,
   source: string,
   token: ResumeToken,
-  cancelled: AbortSignal,
+  cancelled?: AbortSignal,
 ): Promise<Outcome<SourcePlan | undefined>> {
   const tag = token.toName.slice(token.toName.indexOf("@"));
   const [volume] = source.split("@");
@@ -75,7 +75,7 @@ export async function planAtPeer(
   peer: Peer,
   source: string,
   incoming: IncomingVolume,
-  cancelled: AbortSignal,
+  cancelled?: AbortSignal,
 ): Promise<Outcome<SourcePlan | "token is of no use">> {
   const { token, snapshots } = incoming;
   if (token === undefined) {

@@ -137,7 +137,8 @@ describe("the parts of a check", () => {
     expect(uwsPart(24)).toMatchObject({ env: { REQUIRE_UWS: "1" } });
     const onBookworm = { OPENZFS_VM_SUITE: "bookworm", REQUIRE_OPENZFS: "1" };
     expect(openZfsPart("2.1.11", "of the release").env).toEqual({ ...onBookworm, LONG_TESTS: "elsewhere" });
-    expect(openZfsPart("2.1.11", "all").env).toEqual({ ...onBookworm, CONFORMANCE_NODE_ON: "openzfs" });
+    const ofAll = { CONFORMANCE_NODE_ON: "openzfs", BACKUP_INCREMENTS: "30" };
+    expect(openZfsPart("2.1.11", "all").env).toEqual({ ...onBookworm, ...ofAll });
   });
 });
 

@@ -24,8 +24,7 @@ interface NextPlan {
 }
 
 async function askForNext(peer: Peer, id: string, have: readonly string[]): Promise<Outcome<NextPlan>> {
-  const forEver = new AbortController().signal;
-  const answered = await callPeer(peer, "GetSendPlan", { id, have, next: true }, forEver);
+  const answered = await callPeer(peer, "GetSendPlan", { id, have, next: true });
   if (!answered.ok) return answered;
   const plan = oneOf(answered.value.plans);
   if (!isObject(plan) || typeof plan.id !== "string") return refusedByPeer(peer, "its plan can't be read");
@@ -34,8 +33,7 @@ async function askForNext(peer: Peer, id: string, have: readonly string[]): Prom
 }
 
 async function isFencedAt(peer: Peer, id: string): Promise<Outcome<boolean>> {
-  const forEver = new AbortController().signal;
-  const answered = await callPeer(peer, "GetVolumeProperties", { id }, forEver);
+  const answered = await callPeer(peer, "GetVolumeProperties", { id });
   if (!answered.ok) return answered;
   const volume = oneOf(answered.value.volumes);
   const tags = isObject(volume) && isObject(volume.properties) ? volume.properties.tags : undefined;

@@ -15,7 +15,7 @@ export function isOfRound(snapshot: SnapshotName): boolean {
 
 /** The names of the snapshots that rounds before `newest` have left at the source; none if it does not tell. */
 export async function roundsThere(peer: Peer, id: string, newest: string): Promise<readonly string[]> {
-  const listed = await callPeer(peer, "ListSnapshots", { id }, new AbortController().signal);
+  const listed = await callPeer(peer, "ListSnapshots", { id });
   const kept: readonly unknown[] =
     listed.ok && Array.isArray(listed.value.snapshots) ? listed.value.snapshots : [];
   const tags = kept.map((each) => String(isObject(each) ? each.id : "").replace(/^[^@]*@/, ""));

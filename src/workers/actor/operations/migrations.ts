@@ -33,7 +33,6 @@ export function migrationOperations(
   pull: PullVolume,
 ): Migrations {
   const { zfs, locks, log } = context;
-  const forEver = new AbortController().signal;
 
   async function pullSnapshot(move: Moving, tag: string): Promise<Outcome<PulledVolume>> {
     return pull({ ...move, source: `${move.source}@${tag}` });
@@ -61,11 +60,11 @@ export function migrationOperations(
   async function dropThere(peer: Peer, source: string, tags: readonly string[]): Promise<void> {
     for (const tag of tags) {
       const id = `${source}@${tag}`;
-      let ended = await callPeer(peer, "DeleteSnapshot", { id }, forEver);
+      let ended = await callPeer(peer, "DeleteSnapshot", { id });
       // The hold of its download may take a moment to go.
       for (let turn = 0; turn < 5 && !ended.ok && ended.failure.code === "peer.unreachable"; turn++) {
         await sleep(200);
-        ended = await callPeer(peer, "DeleteSnapshot", { id }, forEver);
+        ended = await callPeer(peer, "DeleteSnapshot", { id });
       }
       warn(id, ended);
     }
@@ -73,7 +72,7 @@ export function migrationOperations(
 
   async function snapshotAt(peer: Peer, source: string): Promise<Outcome<string>> {
     const tag = newRound();
-    const made = await callPeer(peer, "CreateSnapshot", { id: source, dest: tag }, forEver);
+    const made = await callPeer(peer, "CreateSnapshot", { id: source, dest: tag });
     return made.ok ? succeed(tag) : made;
   }
 
@@ -104,7 +103,7 @@ export function migrationOperations(
       const dest = newRound();
       const { target } = move;
       const [fenced, incoming] = await Promise.all([
-        callPeer(peer.value, "FenceVolume", { id: move.source, dest }, forEver),
+        callPeer(peer.value, "FenceVolume", { id: move.source, dest }),
         findIncoming(context, target),
       ]);
       if (!fenced.ok) return fenced;

@@ -20,10 +20,9 @@ export function pullPreviews(
   { peers }: Pick<NodeSettings, "peers">,
 ): Pick<OperationHandlers, "PullVolume"> {
   const { zfs } = context;
-  const forEver = new AbortController().signal;
 
   async function planFor(peer: Peer, source: string, incoming: IncomingVolume): Promise<Outcome<SourcePlan>> {
-    const planned = await planAtPeer(context, peer, source, incoming, forEver);
+    const planned = await planAtPeer(context, peer, source, incoming);
     if (!planned.ok) return planned;
     if (planned.value !== "token is of no use") return succeed(planned.value);
     // What is left of a broken stream would be given up, and then:
