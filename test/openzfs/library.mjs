@@ -142,16 +142,8 @@ for (const tag of ["odd@first", "odd@second", "odd@none", "odd/secret@first", "n
   await same(`the snapshots ${tag}`, (zfs) => zfs.snapshotsOfTag(at(tag)));
 }
 // What is asked of a volume while it is sent or received.
-const volumes = [
-  "odd/thick",
-  "odd/clone",
-  "odd/promoted",
-  "odd/received",
-  "odd/secret/volume",
-  "odd",
-  "none",
-];
-for (const name of volumes) {
+for (const part of ["thick", "clone", "promoted", "received", "secret/volume", "none"]) {
+  const name = `odd/${part}`;
   await same(`the snapshots of ${name}`, (zfs) => zfs.snapshotsOf(at(name)));
   await same(`whether ${name} is read-only`, (zfs) => zfs.isReadonly(at(name)));
   await same(`the token of ${name}`, (zfs) => zfs.receiveToken(at(name)));
@@ -161,13 +153,8 @@ run("zfs", "set", "readonly=on", at("odd/thick"));
 await same("whether a closed volume is read-only", (zfs) => zfs.isReadonly(at("odd/thick")));
 for (const tag of ["n1", "n0"]) run("zfs", "snapshot", at(`odd/clone@${tag}`));
 const commandsOfLooks = byCalls.zfs.commandsRun;
-await Promise.all([
-  ...[byCalls.zfs.snapshotsOf(at("odd/clone")), byCalls.zfs.isReadonly(at("odd/clone"))],
-  ...[
-    byCalls.zfs.receiveToken(at("odd/clone")),
-    byCalls.zfs.findBase(at("odd/clone@n0"), { from: at("odd/clone@n1") }),
-  ],
-]);
+for (const ask of ["snapshotsOf", "isReadonly", "receiveToken"]) await byCalls.zfs[ask](at("odd/clone"));
+await byCalls.zfs.findBase(at("odd/clone@n0"), { from: at("odd/clone@n1") });
 assert.equal(byCalls.zfs.commandsRun, commandsOfLooks, "looks at a volume run no command");
 await same("snapshots that are older than their names", (zfs) => zfs.snapshotsOf(at("odd/clone")));
 for (let index = 0; index < 18; index++) run("zfs", "snapshot", at(`odd/clone@m${index}`));
@@ -175,30 +162,24 @@ for (const name of ["odd/clone", "odd/promoted"]) {
   const listed = await same(`more snapshots of ${name}`, (zfs) => zfs.snapshotsOf(at(name)));
   assert.equal(listed.ok && listed.value.length, name === "odd/clone" ? 20 : 2);
 }
-for (const [name, from] of [
-  ...[
-    ["odd/clone@n0", "odd/clone@n1"],
-    ["odd/clone@n1", "odd/clone@n0"],
-    ["odd/promoted@second", "odd/promoted#mark"],
-  ],
-  ...[
-    ["odd/clone@n0", "odd/clone@none"],
-    ["odd/clone@none", "odd/clone@n0"],
-  ],
+for (const [name = "", from = ""] of [
+  ["odd/clone@n0", "odd/clone@n1"],
+  ["odd/clone@n1", "odd/clone@n0"],
+  ["odd/promoted@second", "odd/promoted#mark"],
+  ["odd/clone@n0", "odd/clone@none"],
+  ["odd/clone@none", "odd/clone@n0"],
 ]) {
-  await same(`${from} for ${name}`, (zfs) => zfs.findBase(at(name ?? ""), { from: at(from ?? "") }));
+  await same(`${from} for ${name}`, (zfs) => zfs.findBase(at(name), { from: at(from) }));
 }
 const broken = at("odd/broken");
 run("sh", "-c", `zfs send ${at("odd/promoted@second")} | head -c 3000 | zfs receive -s -u ${broken} || true`);
 run("sh", "-c", `dd if=/dev/urandom of=/dev/zvol/${at("odd/clone")} bs=1M count=4 conv=fsync 2>/dev/null`);
 run("zfs", "snapshot", at("odd/clone@large"));
-run("sh", "-c", `zfs send ${at("odd/clone@n0")} | zfs receive -u ${at("odd/increments")}`);
-run(
-  "sh",
-  "-c",
-  `zfs send -i @n0 ${at("odd/clone@large")} | head -c 2000000 | zfs receive -s -u ${at("odd/increments")} || true`,
-);
-for (const name of [broken, at("odd/increments")]) {
+const grown = at("odd/grown");
+run("sh", "-c", `zfs send ${at("odd/clone@n0")} | zfs receive -u ${grown}`);
+const increment = `zfs send -i @n0 ${at("odd/clone@large")}`;
+run("sh", "-c", `${increment} | head -c 2000000 | zfs receive -s -u ${grown} || true`);
+for (const name of [broken, grown]) {
   const token = await same(`the token of ${name}`, (zfs) => zfs.receiveToken(name));
   if (name !== broken) assert.match((token.ok && token.value) || "", /^1-/);
 }

@@ -20,10 +20,12 @@ const TOO_MANY = "too many";
 /** The snapshots of a dataset, in no order. */
 const SNAPSHOTS: LookUpProgram<readonly DatasetInfo[] | typeof TOO_MANY> = {
   text: programOf(`
-  local of_all, left = { "all" }, ${MOST_SNAPSHOTS}
+  local snapshots, of_all = {}, { "all" }
   for snapshot in zfs.list.snapshots(name) do
-    left = left - 1
-    if left < 0 then return { "${TOO_MANY}" } end
+    if #snapshots == ${MOST_SNAPSHOTS} then return { "${TOO_MANY}" } end
+    snapshots[#snapshots + 1] = snapshot
+  end
+  for _, snapshot in ipairs(snapshots) do
     local own = { string.sub(snapshot, #name + 2), read(snapshot, "guid"), read(snapshot, "createtxg") }
     own[4], own[5] = read(snapshot, "volsize"), read(snapshot, "written")
     for _, field in ipairs(own) do of_all[#of_all + 1] = field end
