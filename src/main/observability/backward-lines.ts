@@ -15,14 +15,14 @@ const PIECE_BYTES = 64 * 1024;
 export const MOST_LINE_BYTES = 1024 * 1024;
 const NOTHING = Buffer.alloc(0);
 
-async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer | undefined> {
-  const bytes = Buffer.allocUnsafe(length);
-  for (let filled = 0; filled < length; ) {
-    const { bytesRead } = await file.read(bytes, filled, length - filled, position + filled);
-    if (bytesRead === 0) return undefined;
+/** Fills `bytes` from a file. @returns whether the file has as much. */
+async function readAt(file: FileHandle, position: number, bytes: Buffer): Promise<boolean> {
+  for (let filled = 0; filled < bytes.length; ) {
+    const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, position + filled);
+    if (bytesRead === 0) return false;
     filled += bytesRead;
   }
-  return bytes;
+  return true;
 }
 
 /** The whole lines at the end of `bytes`, and how many bytes before them belong to a line that began earlier. */
@@ -45,15 +45,16 @@ function splitAtEnd(bytes: Buffer, position: number) {
  * the last `left` is not 0.
  */
 export async function* linesBackwards(file: FileHandle, end: number): AsyncGenerator<LinesBefore, void> {
+  /** Each piece comes into the same memory: a file of a gigabyte has more than the collector is quick to take back. */
+  const memory = Buffer.allocUnsafe(Math.min(PIECE_BYTES, end));
   /** What was read of a line whose beginning is further before. */
   let rest: Buffer = NOTHING;
   /** It is too long to be kept: nothing of it is. */
   let isTooLong = false;
   for (let position = end; position > 0; ) {
-    const length = Math.min(PIECE_BYTES, position);
-    const piece = await readAt(file, position - length, length);
-    if (piece === undefined) return;
-    position -= length;
+    const piece = memory.subarray(0, Math.min(PIECE_BYTES, position));
+    position -= piece.length;
+    if (!(await readAt(file, position, piece))) return;
     let bytes = rest.length === 0 ? piece : Buffer.concat([piece, rest]);
     let tooLong = 0;
     if (isTooLong) {
@@ -63,7 +64,7 @@ export async function* linesBackwards(file: FileHandle, end: number): AsyncGener
       if (!isTooLong) tooLong++;
     }
     const split = splitAtEnd(bytes, position);
-    rest = bytes.subarray(0, split.rest);
+    rest = Buffer.from(bytes.subarray(0, split.rest));
     if (rest.length > MOST_LINE_BYTES) {
       isTooLong = true;
       rest = NOTHING;
