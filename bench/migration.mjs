@@ -136,8 +136,8 @@ export default {
     const { settings, add, bound, compare, note, say } = tools;
     const [size, data] = settings.brief ? [BRIEF_SIZE_MIB, BRIEF_DATA_MIB] : [SIZE_MIB, DATA_MIB];
     const written = Math.min(WRITTEN_MIB, size / 2);
-    for (const open of [inFolders, inVm]) {
-      const nodes = await open(tools);
+    for (const openNodes of [inFolders, inVm]) {
+      const nodes = await openNodes(tools);
       const { label, source, target } = nodes;
       const timed = async (/** @type {string} */ method, /** @type {object} */ params) => {
         const startedAt = performance.now();

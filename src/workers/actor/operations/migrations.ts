@@ -34,8 +34,12 @@ export function migrationOperations(
 ): Migrations {
   const { zfs, locks, log } = context;
 
-  async function pullSnapshot(move: Moving, tag: string): Promise<Outcome<PulledVolume>> {
-    return pull({ ...move, source: `${move.source}@${tag}` });
+  function pullSnapshot(
+    move: Moving,
+    tag: string,
+    last?: Parameters<PullVolume>[1],
+  ): Promise<Outcome<PulledVolume>> {
+    return pull({ ...move, source: `${move.source}@${tag}` }, last);
   }
 
   /** The snapshots that earlier rounds have left in the copy. */
@@ -117,10 +121,7 @@ export function migrationOperations(
         );
         return opening;
       };
-      const pulled = await pull(
-        { ...move, source: `${move.source}@${tag}` },
-        { incoming: incoming.value, whenWhole: open },
-      );
+      const pulled = await pullSnapshot(move, tag, { incoming: incoming.value, whenWhole: open });
       if (!pulled.ok) return pulled;
       // A pull of the same that ran already has not done so.
       const opened = await open();

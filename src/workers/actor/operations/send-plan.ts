@@ -34,17 +34,13 @@ async function baseAmong(
   have: readonly string[],
   { older, newer }: { readonly older: readonly DatasetInfo[]; readonly newer: readonly DatasetInfo[] },
 ): Promise<Outcome<Base | undefined>> {
-  const snapshotWith = (wanted: string | undefined) => older.find(({ guid }) => guid === wanted);
-  // A snapshot is held while it is sent from; a bookmark can't be.
-  const baseOf = (snapshot: DatasetInfo): Base => ({ name: snapshotNameOf(snapshot), guid: snapshot.guid });
-  const newest = snapshotWith(have[0]);
-  if (newest) return succeed(baseOf(newest));
-  if (have.length === 0) return succeed(undefined);
-  const bookmarks = await zfs.listBookmarks(volume);
-  if (!bookmarks.ok) return bookmarks;
+  let bookmarks: Awaited<ReturnType<Zfs["listBookmarks"]>> | undefined;
   for (const guid of have) {
-    const snapshot = snapshotWith(guid);
-    if (snapshot) return succeed(baseOf(snapshot));
+    const snapshot = older.find((each) => each.guid === guid);
+    // A snapshot is held while it is sent from; a bookmark can't be.
+    if (snapshot) return succeed({ name: snapshotNameOf(snapshot), guid });
+    bookmarks ??= await zfs.listBookmarks(volume);
+    if (!bookmarks.ok) return bookmarks;
     const bookmark = bookmarks.value.find((each) => each.guid === guid);
     if (bookmark && !newer.some((each) => each.guid === guid)) return succeed(bookmark);
   }

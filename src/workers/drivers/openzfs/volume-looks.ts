@@ -41,14 +41,11 @@ const SNAPSHOTS: LookUpProgram<readonly DatasetInfo[] | typeof TOO_MANY> = {
   },
 };
 
-/** A program for one property, "-" where a dataset has none. */
-const propertyProgram = (property: string): LookUpProgram<string> => ({
+/** For one property, "-" where a dataset has none. */
+const propertyProgram = (property: "readonly" | "receive_resume_token"): LookUpProgram<string> => ({
   text: programOf(`return { read(name, "${property}") }`),
   rowOf: (_, fields) => (fields.length === 1 ? fields[0] : undefined),
 });
-
-const READONLY = propertyProgram("readonly");
-const RECEIVE_TOKEN = propertyProgram("receive_resume_token");
 
 const IDENTITY: LookUpProgram<{ readonly guid: string; readonly createtxg: bigint }> = {
   text: programOf(`return { read(name, "guid"), read(name, "createtxg") }`),
@@ -66,25 +63,23 @@ const byAge = (one: DatasetInfo, other: DatasetInfo): number =>
  * be called, and else by a command. Nothing of it is cached.
  */
 export function createVolumeLooks(
-  library: Pick<LibraryWay, "isOpen" | "find">,
+  library: Pick<LibraryWay, "find">,
   commands: Pick<ZfsCommands, "zfs">,
 ): VolumeLooks {
   const { zfs } = commands;
 
   /** Undefined: the dataset is missing, or the command has to find out. */
   async function ask<Row>(program: LookUpProgram<Row>, name: AnyName): Promise<Outcome<Row> | undefined> {
-    if (!library.isOpen) return undefined;
     const found = (await library.find(program, [name]))?.get(name);
     if (!found?.ok) return found;
     return found.value === undefined ? undefined : succeed(found.value);
   }
 
   async function propertyOf(
-    program: LookUpProgram<string>,
-    property: string,
+    property: Parameters<typeof propertyProgram>[0],
     name: DatasetName,
   ): Promise<Outcome<string | undefined>> {
-    const asked = await ask(program, name);
+    const asked = await ask(propertyProgram(property), name);
     if (asked) return asked;
     const end = await zfs(["get", "-Hp", "-o", "value", property, name]);
     if (!succeeded(end)) return onlyMissing(end.stderr) ? succeed(undefined) : failureOf(end);
@@ -102,20 +97,21 @@ export function createVolumeLooks(
     },
 
     async isReadonly(volume) {
-      const value = await propertyOf(READONLY, "readonly", volume);
+      const value = await propertyOf("readonly", volume);
       if (!value.ok) return value;
       return value.value === undefined ? failed.notFound : succeed(value.value === "on");
     },
 
     async receiveToken(target) {
-      const token = await propertyOf(RECEIVE_TOKEN, "receive_resume_token", target);
+      const token = await propertyOf("receive_resume_token", target);
       return token.ok && (token.value === "" || token.value === "-") ? succeed(undefined) : token;
     },
 
     async findBase(name, { from }) {
       if (isBookmarkName(from)) return findBase(commands, name, from);
-      const [to, base] = await Promise.all([ask(IDENTITY, name), ask(IDENTITY, from)]);
-      if (!to?.ok || !base?.ok) return findBase(commands, name, from);
+      const both = await library.find(IDENTITY, [name, from]);
+      const [to, base] = [both?.get(name), both?.get(from)];
+      if (!to?.ok || !to.value || !base?.ok || !base.value) return findBase(commands, name, from);
       const { guid, createtxg } = base.value;
       return succeed({ guid, isOlder: createtxg < to.value.createtxg, needs: [{ name: from, guid }] });
     },

@@ -18,7 +18,6 @@ function openLooks(lines: Readonly<Record<string, string>> | "closed" | "lost", 
   const ran: string[] = [];
   const looks = createVolumeLooks(
     {
-      isOpen: lines !== "closed",
       find: async <Row>(program: LookUpProgram<Row>, names: readonly AnyName[]) => {
         if (lines === "closed") return undefined;
         if (lines === "lost") {
