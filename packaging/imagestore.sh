@@ -1,2 +1,3 @@
 #!/bin/sh
-exec /usr/lib/imagestore/bin/node /usr/lib/imagestore/dist/main/cli.js "$@"
+# The flag is that of the first line of cli.js.
+exec /usr/lib/imagestore/bin/node --max-semi-space-size=16 /usr/lib/imagestore/dist/main/cli.js "$@"

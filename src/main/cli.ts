@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=16
 import "./old-node.js";
 import { unknownName } from "../protocol/storage/nearest-name.js";
 import { exitWithReason } from "./commands/config-flags.js";

@@ -12,10 +12,11 @@ const CLIENTS = 320;
 const LOAD_MS = 5_000;
 const MIB = 1_048_576;
 /**
- * What the daemon may grow by under load; it holds the mailbox and the connections, and no queue.
- * Node 24 collects its garbage later: 62 to 154 MiB were seen, of Node 20 and 22 at most 76.
+ * What the daemon may hold under load: its own 110 to 140 MiB, the mailbox, the connections, and the
+ * heaps of young objects, but no queue. Node 20 and 22 held at most 234 MiB; Node 24, which is later
+ * with its garbage, 276.
  */
-const GROWTH_BYTES = (Number.parseInt(process.versions.node, 10) >= 24 ? 200 : 100) * MIB;
+const HELD_BYTES = (Number.parseInt(process.versions.node, 10) >= 24 ? 320 : 256) * MIB;
 
 interface Tally {
   acknowledged: string[];
@@ -82,8 +83,7 @@ describe("an overloaded pool", () => {
   test("refuses at once what it can't take, loses and doubles nothing, and keeps its memory", async () => {
     const tally: Tally = { acknowledged: [], refused: 0, slowestRefusalMs: 0, other: [] };
     await must(daemon.url, "ListSnapshots", {});
-    const before = rss();
-    let highest = before;
+    let highest = 0;
     const watch = setInterval(() => {
       highest = Math.max(highest, rss());
     }, 50);
@@ -93,11 +93,11 @@ describe("an overloaded pool", () => {
     expect(tally.other).toEqual([]);
     expect(tally.refused).toBeGreaterThan(tally.acknowledged.length);
     expect(tally.acknowledged.length).toBeGreaterThan(0);
-    expect(highest - before).toBeLessThan(GROWTH_BYTES);
+    expect(highest).toBeLessThan(HELD_BYTES);
     const { snapshots } = await must<Snapshots>(daemon.url, "ListSnapshots", {});
     expect(snapshots.map(({ id }) => id).sort()).toEqual(tally.acknowledged.sort());
     process.stderr.write(
-      `overload: ${tally.acknowledged.length} done, ${tally.refused} refused, the slowest refusal took ${Math.round(tally.slowestRefusalMs)} ms, RSS grew by ${Math.round((highest - before) / MIB)} MiB\n`,
+      `overload: ${tally.acknowledged.length} done, ${tally.refused} refused, the slowest refusal took ${Math.round(tally.slowestRefusalMs)} ms, RSS was at most ${Math.round(highest / MIB)} MiB\n`,
     );
     // And it is all there again when the load has gone.
     const after = await Promise.all(

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,12 @@ import { fileURLToPath } from "node:url";
 import type { Vm } from "./vm.js";
 
 export const CLI = fileURLToPath(new URL("../../dist/main/cli.js", import.meta.url));
+
+/** The flags for Node that the first line of a script asks for, as `env -S` reads it. */
+export function nodeFlagsOf(script: string): string[] {
+  const [firstLine = ""] = readFileSync(script, "utf8").split("\n", 1);
+  return /^#!\S+ -S node (.+)$/.exec(firstLine)?.[1]?.split(" ") ?? [];
+}
 
 /** A daemon that runs as in production: a process with a configuration file. */
 export interface DaemonProcess {
@@ -56,7 +62,7 @@ export async function startDaemonProcess(
   const folder = mkdtempSync(join(tmpdir(), "imagestore-test-"));
   const file = join(folder, "config.json");
   writeFileSync(file, JSON.stringify({ dataDir: join(folder, "data"), ...config }));
-  const argv = [process.execPath, CLI, "serve", "--config", file, ...flags];
+  const argv = [process.execPath, ...nodeFlagsOf(CLI), CLI, "serve", "--config", file, ...flags];
   const [program = "", ...args] =
     descriptors === undefined ? argv : ["sh", "-c", `ulimit -n ${descriptors}; exec "$@"`, "sh", ...argv];
   const child = spawn(program, args, {

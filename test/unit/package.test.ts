@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { nodeFlagsOf } from "../support/daemon.js";
 
 const CHECKOUT = fileURLToPath(new URL("../..", import.meta.url));
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
@@ -15,6 +16,13 @@ function packedFiles(): string[] {
   );
   return files.map(({ path }: { path: string }) => path);
 }
+
+test("both ways to start it give Node the same flags", () => {
+  const flags = nodeFlagsOf(join(CHECKOUT, "src/main/cli.ts"));
+  expect(flags).toEqual(["--max-semi-space-size=16"]);
+  expect(read("packaging/imagestore.sh")).toContain(`/bin/node ${flags.join(" ")} /`);
+  expect(read("docs/operations.md")).toContain(`/usr/bin/node ${flags.join(" ")} /`);
+});
 
 describe("the package", () => {
   const files = packedFiles();
