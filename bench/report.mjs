@@ -12,12 +12,12 @@ const RESULTS = new URL("results/", import.meta.url);
 const DOCS = new URL("../docs/", import.meta.url);
 const PAGES = new URL("benchmarks/", DOCS);
 
-const reported = BENCHES.flatMap(({ name, question }) => {
+const reported = BENCHES.flatMap(({ name, question, missed }) => {
   const file = new URL(`${name}.json`, RESULTS);
   if (!existsSync(file)) return [];
   /** @type {import("./lib/pages.mjs").Result} */
   const result = JSON.parse(readFileSync(file, "utf8"));
-  return [{ result, question }];
+  return [{ result, question, missed }];
 });
 
 // Pages and charts of benches that no longer exist go too.

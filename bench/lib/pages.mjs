@@ -12,7 +12,7 @@ import { figure, markdown, tablesOf } from "./table.mjs";
  *   machine: ReturnType<typeof import("./machine.mjs").describeMachine>,
  * }} Result
  *
- * @typedef {{ result: Result, question: string }} Reported
+ * @typedef {{ result: Result, question: string, missed?: string | undefined }} Reported
  */
 
 /** A chart with more bars than this says less than the table. */
@@ -68,6 +68,7 @@ export function resultsPage(reported) {
           ...[verdict, made],
         ]),
     ]),
+    ...missedTargets(reported),
     "## Without a target",
     markdown([
       ["bench", "what", "measured", "date and commit"],
@@ -90,6 +91,21 @@ export function resultsPage(reported) {
         "  `BENCH_BEFORE=.` the checkout is compared with itself, which shows how much the machine lets the ratios vary.",
     ].join("\n"),
   ]);
+}
+
+/**
+ * What is in the way of the targets that are missed.
+ * @param {readonly Reported[]} reported
+ */
+function missedTargets(reported) {
+  const missed = reported.filter(({ result }) =>
+    judge(result).some(({ verdict }) => verdict.startsWith("missed")),
+  );
+  if (missed.length === 0) return [];
+  return [
+    "## What is missed, and why",
+    missed.map(({ result, missed = "Not looked into." }) => `- ${pageLink(result)}: ${missed}`).join("\n"),
+  ];
 }
 
 /** @param {Result} result */

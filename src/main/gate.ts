@@ -49,9 +49,9 @@ export function createGate(options: GateOptions): Gate {
   return {
     admit: (request, reply) => {
       const caller = ask(request, reply);
-      if (caller === undefined) return false;
-      admitted.set(reply, caller);
-      return true;
+      // Where nobody need say who it is, to ask again costs less than to keep it.
+      if (caller !== undefined && caller !== ANYONE) admitted.set(reply, caller);
+      return caller !== undefined;
     },
     callerOf: (request, reply) => admitted.get(reply) ?? ask(request, reply),
   };

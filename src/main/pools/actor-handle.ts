@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { fail, failed, type Outcome, succeed } from "../../protocol/storage/failures.js";
-import { getImage, listImages } from "../../protocol/storage/known-images.js";
+import { getImage } from "../../protocol/storage/known-images.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import { flightOf, isRead } from "../../protocol/storage/operation-kinds.js";
 import type { Operation } from "../../protocol/storage/operations.js";
@@ -289,9 +289,9 @@ export async function startActor(options: ActorOptions): Promise<Outcome<Actor>>
 }
 
 /** Undefined for operations that need more than the images, and until the copy is complete. */
-function readRecords({ known }: ImageMirror, operation: Operation): Outcome<unknown> | undefined {
-  if (!known) return undefined;
-  if (operation.op === "GetImage") return getImage(known, operation.id);
-  if (operation.op === "ListImages" && !operation.trash) return succeed(listImages(known, operation));
-  return undefined;
+function readRecords(mirror: ImageMirror, operation: Operation): Outcome<unknown> | undefined {
+  if (operation.op === "GetImage") return mirror.known && getImage(mirror.known, operation.id);
+  if (operation.op !== "ListImages" || operation.trash) return undefined;
+  const list = mirror.list(operation);
+  return list && succeed(list);
 }

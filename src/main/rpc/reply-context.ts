@@ -1,3 +1,4 @@
+import { byteLength, type JsonText } from "../../protocol/json-rpc/reply-text.js";
 import type { Outcome } from "../../protocol/storage/failures.js";
 import type { Client } from "../pools/actor-handle.js";
 import type { HeldTexts } from "./reply-room.js";
@@ -14,4 +15,9 @@ export interface ReplyContext {
   readonly held: HeldTexts;
   /** The reads of a batch by what they ask for: each runs once. Undefined for a request of its own. */
   readonly reads: Map<string, Soon<Outcome<unknown>>> | undefined;
+}
+
+/** Leaves less for the other answers of a batch. A request of its own has no others. */
+export function spend(context: ReplyContext, text: JsonText): void {
+  if (context.reads) context.leftBytes -= byteLength(text);
 }

@@ -1,7 +1,7 @@
 import type { Request } from "../../protocol/json-rpc/envelope.js";
 import { aboutOperation } from "../../protocol/json-rpc/failure-text.js";
 import type { Method, Planned, Routed, RoutedToPools } from "../../protocol/json-rpc/methods/method.js";
-import { byteLength, type JsonText } from "../../protocol/json-rpc/reply-text.js";
+import type { JsonText } from "../../protocol/json-rpc/reply-text.js";
 import { internalFailure, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import type { PoolName } from "../../protocol/storage/names.js";
 import type { NodeOperation } from "../../protocol/storage/node-operations.js";
@@ -13,7 +13,7 @@ import { admit, lacksRole } from "../access/admission.js";
 import type { Caller } from "../access/caller.js";
 import type { CallReport } from "../observability/call-report.js";
 import type { Client } from "../pools/actor-handle.js";
-import type { ReplyContext, Soon } from "./reply-context.js";
+import { type ReplyContext, type Soon, spend } from "./reply-context.js";
 import { answerOnTerms, type RunOnTerms } from "./run-on-terms.js";
 
 /** Calls `next` with the value, at once if that is no promise. */
@@ -105,7 +105,7 @@ export function runCall(
     const text = method.encode(answer, context.leftBytes);
     if (text === undefined) return replyTooLarge(operation, options.replyBytes);
     if (!context.held.add(text)) return context.held.refusal(operation);
-    context.leftBytes -= byteLength(text);
+    spend(context, text);
     return succeed(text);
   };
   const finish = (outcome: Outcome<unknown>) => {

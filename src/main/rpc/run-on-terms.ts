@@ -1,10 +1,10 @@
 import type { Method, Routed } from "../../protocol/json-rpc/methods/method.js";
 import type { CallTerms } from "../../protocol/json-rpc/methods/terms.js";
-import { byteLength, type JsonText } from "../../protocol/json-rpc/reply-text.js";
+import { isLongerThan, type JsonText } from "../../protocol/json-rpc/reply-text.js";
 import { internalFailure, type Outcome, succeed } from "../../protocol/storage/failures.js";
 import { replyTooLarge } from "../../protocol/storage/reply-limit.js";
 import type { Asker } from "./node-handlers.js";
-import type { ReplyContext } from "./reply-context.js";
+import { type ReplyContext, spend } from "./reply-context.js";
 
 /** A change that is to be run in the background, or once for all requests with its key. */
 export interface CallOnTerms {
@@ -54,9 +54,9 @@ export async function answerOnTerms(
   return ended ? held : report(held, made);
 
   function hold(text: JsonText): Outcome<JsonText> {
-    if (byteLength(text) > context.leftBytes) return replyTooLarge(operation, replyBytes);
+    if (isLongerThan(text, context.leftBytes)) return replyTooLarge(operation, replyBytes);
     if (!context.held.add(text)) return context.held.refusal(operation);
-    context.leftBytes -= byteLength(text);
+    spend(context, text);
     return succeed(text);
   }
 }

@@ -61,13 +61,15 @@ function membersOf({ keys, items }: JsonValue): Members {
     const key = keys[index];
     const value = items[index];
     if (key === undefined || value === undefined) continue;
-    if (key === "method" || key === "params" || key === "id") {
-      members[key] = value;
-      addGoMember(members, key, value);
-    } else if (key === "jsonrpc") {
+    if (key === "jsonrpc") {
       members.jsonrpc = value;
       members.claimsVersion2 ||= isVersion2(value);
-    } else addGoMember(members, key.toLowerCase(), value);
+      continue;
+    }
+    if (key === "method") members.method = value;
+    else if (key === "params") members.params = value;
+    else if (key === "id") members.id = value;
+    addGoMember(members, key.toLowerCase(), value);
   }
   return members;
 }

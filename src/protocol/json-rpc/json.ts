@@ -128,11 +128,14 @@ function endOfLongString(text: string, from: number): number {
   }
 }
 
-/** The value of the string token that endOfString has found; undefined if it is no JSON. */
-function stringIn(text: string, start: number, end: number): string | undefined {
+/**
+ * The value of the string token that endOfString has found; undefined if it is no JSON.
+ * @param mayEscape whether there is a backslash anywhere in the text.
+ */
+function stringIn(text: string, start: number, end: number, mayEscape: boolean): string | undefined {
   const isLong = end - start > ONE_BY_ONE;
   const inner = text.slice(start + 1, end - 1);
-  return isLong || inner.includes("\\") ? parseString(text.slice(start, end)) : inner;
+  return isLong || (mayEscape && inner.includes("\\")) ? parseString(text.slice(start, end)) : inner;
 }
 
 function parseString(token: string): string | undefined {
@@ -181,7 +184,11 @@ class Parser {
   /** The open containers down to READ_DEPTH, the innermost last. Deeper ones are not kept. */
   private readonly open: OpenContainer[] = [];
 
+  /** Nearly no text has one: to look for it once costs less than in each string. */
+  private readonly mayEscape: boolean;
+
   constructor(private readonly text: string) {
+    this.mayEscape = text.includes("\\");
     this.at = skipSpace(text, 0);
   }
 
@@ -203,7 +210,7 @@ class Parser {
     switch (text.charCodeAt(at)) {
       case QUOTE: {
         const end = endOfString(text, at);
-        const string = end === BAD ? undefined : stringIn(text, at, end);
+        const string = end === BAD ? undefined : stringIn(text, at, end, this.mayEscape);
         return string === undefined ? undefined : this.addScalar("string", end, string);
       }
       case OPEN_BRACE:
@@ -279,7 +286,7 @@ class Parser {
   private readKey(): boolean {
     const { text, at } = this;
     const end = text.charCodeAt(at) === QUOTE ? endOfString(text, at) : BAD;
-    const key = end === BAD ? undefined : stringIn(text, at, end);
+    const key = end === BAD ? undefined : stringIn(text, at, end, this.mayEscape);
     if (key === undefined) return false;
     if (this.due.length <= READ_DEPTH) this.open.at(-1)?.keys.push(key);
     const colon = skipSpace(text, end);

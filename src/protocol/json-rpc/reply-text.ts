@@ -1,3 +1,6 @@
+/** Of a UTF-16 code unit. */
+const MOST_UTF8_BYTES = 3;
+
 /** JSON text: a string, or the UTF-8 bytes of a long one, which several replies may share. */
 export type JsonText = string | Uint8Array;
 
@@ -19,6 +22,13 @@ export function joinTexts(texts: readonly ReplyText[]): ReplyText {
 /** The bytes of a text in UTF-8. */
 export function byteLength(text: JsonText): number {
   return typeof text === "string" ? Buffer.byteLength(text) : text.length;
+}
+
+/** Whether a text has more bytes than this, in UTF-8. Most are so short that they need not be counted. */
+export function isLongerThan(text: JsonText, mostBytes: number): boolean {
+  return (
+    text.length > mostBytes || (text.length * MOST_UTF8_BYTES > mostBytes && byteLength(text) > mostBytes)
+  );
 }
 
 /** A text as a string: the bytes of a long one are read as UTF-8. */

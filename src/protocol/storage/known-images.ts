@@ -32,13 +32,19 @@ export function getImage({ images, fetching }: KnownImages, id: string): Outcome
   return image ? succeed(image) : failed.imageNotFound;
 }
 
-/** The complete images first, then those being fetched. `type`: only images of that type; "" for all. */
+/** `type`: only images of that type; "" for all. */
+export interface ImageSelection extends Page {
+  readonly type: string;
+}
+
+/** The complete images first, then those being fetched. */
 export function listImages(
   { images, fetching }: KnownImages,
-  { type, ...page }: { readonly type: string } & Page,
+  selection: ImageSelection,
 ): readonly ImageRecord[] {
+  const { type } = selection;
   const waiting = [...fetching.keys()].filter((id) => !images.has(id)).map(pending);
   const all = [...images.values(), ...waiting];
   const ofType = type === "" ? all : all.filter((image) => image.type === type);
-  return pageOf(ofType, ({ id }) => id, page);
+  return pageOf(ofType, ({ id }) => id, selection);
 }

@@ -155,7 +155,8 @@ export function imageMethods(): readonly Method[] {
       ...shape,
       operation: "GetImage",
       role: "read",
-      plan: ({ id, ...request }, pools) => inPool(pools, request, () => onKnown(id, { op: "GetImage", id })),
+      plan: (request, pools) =>
+        inPool(pools, request, () => onKnown(request.id, { op: "GetImage", id: request.id })),
       encode: encodeOne,
     }),
     change({

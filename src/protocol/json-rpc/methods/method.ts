@@ -11,7 +11,7 @@ import type {
 } from "../../storage/operations.js";
 import type { JsonValue } from "../json.js";
 import { type FieldType, readParams, type Shape } from "../params.js";
-import { byteLength, type JsonText } from "../reply-text.js";
+import { isLongerThan, type JsonText } from "../reply-text.js";
 import { type dryRunField, dryRunOf, isDryRun, withDoomed } from "./dry-run.js";
 import { type CallTerms, readTerms, type termsFields } from "./terms.js";
 
@@ -164,14 +164,14 @@ function createEncoder(encode: (answer: unknown, mostBytes: number) => string | 
 
   function encodeWithin(answer: unknown, mostBytes: number): string | undefined {
     const text = encode(answer, mostBytes);
-    return text === undefined || byteLength(text) > mostBytes ? undefined : text;
+    return text === undefined || isLongerThan(text, mostBytes) ? undefined : text;
   }
 
   return (answer, mostBytes) => {
     if (answer instanceof Uint8Array) return answer.length > mostBytes ? undefined : answer;
     if (!Array.isArray(answer)) return encodeWithin(answer, mostBytes);
     const known = texts.get(answer);
-    if (known !== undefined) return byteLength(known) > mostBytes ? undefined : known;
+    if (known !== undefined) return isLongerThan(known, mostBytes) ? undefined : known;
     if ((tooLong.get(answer) ?? -1) >= mostBytes) return undefined;
     const text = encodeWithin(answer, mostBytes);
     if (text === undefined) tooLong.set(answer, mostBytes);

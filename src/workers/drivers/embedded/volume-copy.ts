@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { copyFile, type FileHandle, open, rm, writeFile } from "node:fs/promises";
+import { copyFile, type FileHandle, open, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { DataRange } from "../../../protocol/raw-disk/data-ranges.js";
 import { writeSparse } from "../../../protocol/raw-disk/file-writes.js";
@@ -65,11 +65,13 @@ export function createVolumeCopier(): VolumeCopier {
   }
 
   async function copySparse(fromPath: string, toPath: string, options: CopyOptions): Promise<void> {
-    await using from = await open(fromPath, "r");
-    await using to = await open(toPath, "wx", 0o600);
-    const { size } = await from.stat();
+    const { size } = await stat(fromPath);
     const ranges = (await findVolumeData(fromPath)) ?? [{ start: 0, end: size }];
-    for (const range of ranges) await copyRange(from, to, range, options);
+    await using to = await open(toPath, "wx", 0o600);
+    if (ranges.length > 0) {
+      await using from = await open(fromPath, "r");
+      for (const range of ranges) await copyRange(from, to, range, options);
+    }
     await to.truncate(size);
   }
 

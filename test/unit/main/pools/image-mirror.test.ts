@@ -38,6 +38,7 @@ describe("the mirror of an actor's images", () => {
         };
         for (const each of before) if ("put" in each || "drop" in each) happen(each);
         expect(mirror.known).toBeUndefined();
+        expect(mirror.list({ type: "" })).toBeUndefined();
         mirror.apply({ all: [...images.values()] });
         for (const each of after) {
           happen(each);
@@ -52,10 +53,25 @@ describe("the mirror of an actor's images", () => {
             expect(order(listImages(known, { type }))).toEqual(
               order(listImages({ images, fetching }, { type })),
             );
+            for (const page of [{}, { limit: 1 }, { after: "a" }]) {
+              expect(mirror.list({ type, ...page })).toEqual(listImages(known, { type, ...page }));
+            }
           }
         }
       }),
     );
+  });
+
+  test("gives the same short list until an image changes, so that its text is made once", () => {
+    const mirror = createImageMirror();
+    mirror.apply({ all: [image("a"), image("b", "lxc")] });
+    const list = mirror.list({ type: "kvm" });
+    expect(list).toEqual([image("a")]);
+    expect(mirror.list({ type: "kvm" })).toBe(list);
+    mirror.apply({ fetching: "c" });
+    expect(mirror.list({ type: "kvm" })).not.toBe(list);
+    mirror.apply({ all: Array.from({ length: 1_001 }, (_, index) => image(`i${index}`)) });
+    expect(mirror.list({ type: "" })).not.toBe(mirror.list({ type: "" }));
   });
 
   test("shows an image as pending while it is fetched, and not as two when it is there", () => {
