@@ -8,9 +8,11 @@ export interface Page {
   readonly names?: readonly string[];
 }
 
+const MAX_SAFE_INTEGER = BigInt(Number.MAX_SAFE_INTEGER);
+
 /** `limit` 0 and `after` "" stand for absent members, as in the requests. */
 export function makePage({ limit, after }: { limit: bigint; after: string }): Page {
-  const most = limit > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(limit);
+  const most = limit > MAX_SAFE_INTEGER ? Number.MAX_SAFE_INTEGER : Number(limit);
   return { ...(most > 0 ? { limit: most } : {}), ...(after !== "" ? { after } : {}) };
 }
 
