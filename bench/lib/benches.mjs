@@ -11,7 +11,7 @@ export const BENCHES = [
     question:
       "How many small calls a second does the daemon answer, compared with a bare uWebSockets.js server?",
     missed:
-      "With 1,000 connections on two cores, the client, the daemon's main thread and its actor share what bare uWebSockets.js and the client have to themselves. Measured by autocannon, which is slower than either, there is no difference. What is left of a call is its JSON, its measuring and its access check; [shortcuts](benchmarks/shortcuts.md) has what was gained there.",
+      "With many connections on two cores, the client, the daemon's main thread and its actor share what bare uWebSockets.js and the client have to themselves. Measured by autocannon, which is slower than either, the daemon is not behind. What is left of a call is its JSON, its measuring and its access check; [shortcuts](benchmarks/shortcuts.md) has what was gained there.",
   },
   {
     name: "tls",
@@ -36,7 +36,7 @@ export const BENCHES = [
     name: "before",
     question: "Is the daemon as fast as another checkout of it, for the same calls in the same run?",
     missed:
-      "Since that checkout each request has an id, its Host and Origin are checked, repeated headers are refused, and what it holds in memory is counted: 1 to 2 µs of processor time a call. Shaved off: calls into the module, sizes of short texts, lists that are made again, a table of callers. To read the headers by one call of the module with a function is most of what is left, and the only way to see one that is repeated. The rates of two daemons on a machine that others use vary by as much.",
+      "Since that checkout each request has an id, its Host and Origin are checked, repeated headers are refused, and what it holds in memory is counted: 1 to 2 µs of processor time a call. Shaved off: calls into the module, sizes of short texts, lists that are made again, a table of callers. The rates of two daemons on a machine that others use vary by as much.",
   },
   {
     name: "shortcuts",
@@ -51,7 +51,7 @@ export const BENCHES = [
     question:
       "How fast are downloads, compared with a bare pipe, and what do they do to the latency of calls?",
     missed:
-      "On two cores eight downloads through Node leave no core to calls. Shorter turns of the downloads, and a lower priority for their commands, made no difference. The port for [bulk downloads](decisions/bulk.md) is the answer: 1.26 × there, since no byte passes through Node.",
+      "On two cores eight downloads through Node leave no core to calls. Shorter turns of the downloads, and a lower priority for their commands, made no difference. The port for [bulk downloads](decisions/bulk.md) is the answer, since no byte passes through Node: [bulk](benchmarks/bulk.md) has the same row.",
   },
   {
     name: "bulk",
@@ -111,7 +111,7 @@ export const BENCHES = [
     question:
       "Do changes cost more when an embedded pool holds many volumes, and do those that wait share a sync?",
     missed:
-      "The target was set where a sync took 5 ms: five times 200 calls/s. Here a sync takes 0.3 ms, and the processor time of the calls is the limit: the daemon's and the client's, on two cores.",
+      "The target was set where a sync took 5 ms: five times 200 calls/s. Here a sync takes 0.3 to 0.4 ms, and the processor time of the calls is the limit: the daemon's and the client's, on two cores.",
   },
   {
     name: "overload",

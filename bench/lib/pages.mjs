@@ -98,13 +98,13 @@ export function resultsPage(reported) {
  * @param {readonly Reported[]} reported
  */
 function missedTargets(reported) {
-  const missed = reported.filter(({ result }) =>
+  const short = reported.filter(({ result }) =>
     judge(result).some(({ verdict }) => verdict.startsWith("missed")),
   );
-  if (missed.length === 0) return [];
+  if (short.length === 0) return [];
   return [
     "## What is missed, and why",
-    missed.map(({ result, missed = "Not looked into." }) => `- ${pageLink(result)}: ${missed}`).join("\n"),
+    short.map(({ result, missed = "Not looked into." }) => `- ${pageLink(result)}: ${missed}`).join("\n"),
   ];
 }
 

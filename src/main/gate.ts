@@ -17,7 +17,10 @@ interface GateOptions {
   readonly hasPage: boolean;
 }
 
-/** Finds out who sends each request, once: at its head where the server shows that, else with its body. */
+/**
+ * Finds out who sends each request: at its head where the server shows that, else with its body. A caller that says who
+ * it is, is asked once.
+ */
 export interface Gate {
   /** See TransportOptions. */
   admit(request: HttpRequest, reply: WholeReply): boolean;

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { CLI, freePort } from "./daemon.js";
+import { CLI, freePort, nodeFlagsOf } from "./daemon.js";
 import { linkLibraries, type Vm, vmExec } from "./vm.js";
 
 /** A daemon that runs in the VM, beside the pools, with the machine's Node. */
@@ -34,7 +34,7 @@ export async function startInsideVm(
   const folder = `/tmp/imagestore-inside-${port}`;
   const settings = { dataDir: `${folder}/data`, ...config, listen: { host: "127.0.0.1", port } };
   const script = `mkdir -p ${folder}; cat >${folder}/config.json; echo "pid $$"; exec "$@" <${folder}/config.json`;
-  const serve = [process.execPath, CLI, "serve", "--config", `${folder}/config.json`];
+  const serve = [process.execPath, ...nodeFlagsOf(CLI), CLI, "serve", "--config", `${folder}/config.json`];
   const child = spawn(vm.exec, ["-H", "/bin/sh", "-c", script, "sh", ...serve], {
     env: { ...process.env, OPENZFS_VM_RUN: vm.run },
   });

@@ -48,7 +48,7 @@ export interface ReplyContext {
   batch(write: () => void): void;
   /** Runs the `write` of a long reply in a turn of its own. */
   inTurn(write: () => void): void;
-  /** The lines of the headers, each behind the end of the line before. */
+  /** See createHeaderMemo. */
   headerLines(headers: Headers): string;
 }
 

@@ -37,8 +37,8 @@ export function createImageMirror(): ImageMirror {
       return isComplete ? { complete: images.size, pending: fetching.size } : undefined;
     },
     list: (selection) => {
-      if (!isComplete || !isWholeList(selection))
-        return isComplete ? listImages(known, selection) : undefined;
+      if (!isComplete) return undefined;
+      if (!isWholeList(selection)) return listImages(known, selection);
       const { type } = selection;
       if (last?.type === type) return last.list;
       const list = listImages(known, selection);

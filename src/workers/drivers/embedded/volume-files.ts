@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { chmodSync, renameSync, statfsSync } from "node:fs";
-import { lstat, mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
+import { chmod, lstat, mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { sync } from "../../../protocol/raw-disk/file-writes.js";
 import { codeOf } from "../../../protocol/storage/caught-error.js";
@@ -112,8 +112,6 @@ export interface VolumeFiles {
 }
 
 const FOLDER_MODE = 0o750;
-/** Of a mode, what chmod(2) sets. */
-const MODE_BITS = 0o7777n;
 
 class CopyCancelled extends Error {
   override readonly name = "CopyCancelled";
@@ -167,16 +165,11 @@ export async function openVolumeFiles(folder: string): Promise<VolumeFiles> {
     const path = newPathOf(file);
     try {
       await make(path);
-      await using handle = await open(path, "r");
-      await handle.sync();
-      const { blocks, mode } = await handle.stat({ bigint: true });
-      // By the umask, or that of a file that it was copied from.
-      if (Number(mode & MODE_BITS) !== FILE_MODE) {
-        await handle.chmod(FILE_MODE);
-        await handle.sync();
-      }
+      // Whatever the umask, and the mode of a file that it was copied from.
+      await chmod(path, FILE_MODE);
+      await sync(path);
       await syncNames();
-      const allocated = bytes(blocks * BigInt(STAT_BLOCK_BYTES));
+      const allocated = await allocatedAt(path);
       unpublished.set(file, allocated);
       return allocated;
     } catch (error) {
