@@ -9,6 +9,7 @@ const POOL = "counted";
 const DATASETS = 64;
 const READ_DATASETS = 20;
 const TAGS_EACH = 10;
+const GUESTS = 6;
 const READS = 1_000;
 const STATS_MS = 60_000;
 
@@ -90,6 +91,21 @@ describe.skipIf("skip" in vm)("processes started for many requests at once", () 
     expect(commands).toBeLessThanOrEqual(8);
     const left = await must<Snapshots>(server.url, "ListSnapshots", { id: "d0" });
     expect(left.snapshots.map(({ id }) => id)).toEqual([`${POOL}/d0@grouped`]);
+  });
+
+  test(`${GUESTS} guests with two disks each take at most one a disk, and eight more`, async () => {
+    const guests = Array.from({ length: GUESTS }, (_, index) => ({
+      id: `g${index}`,
+      disks: [{ size: 8 }, { size: 8 }],
+    }));
+    const { commands } = await counted(() =>
+      Promise.all(guests.map((guest) => must(server.url, "CreateGuestDisks", { guest }))),
+    );
+    expect(commands).toBeLessThanOrEqual(2 * GUESTS + 8);
+    const removed = await counted(() =>
+      Promise.all(guests.map(({ id }) => must(server.url, "DeleteGuestsDisks", { guest: { id } }))),
+    );
+    expect(removed.commands).toBeLessThanOrEqual(2 * GUESTS + 8);
   });
 
   test("one that can't be made spoils a group for nobody else", async () => {

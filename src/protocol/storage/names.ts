@@ -175,6 +175,12 @@ export function childOf(parent: PoolName | DatasetName, child: string): DatasetN
   return `${parent}/${child}` as DatasetName;
 }
 
+/** The dataset that a snapshot belongs to or that a dataset lies in; "" for a pool's root. */
+export function parentOf(name: string): string {
+  const at = name.indexOf("@");
+  return at < 0 ? name.slice(0, Math.max(name.lastIndexOf("/"), 0)) : name.slice(0, at);
+}
+
 export function datasetOf(snapshot: SnapshotName): DatasetName {
   return snapshot.slice(0, snapshot.indexOf("@")) as DatasetName;
 }

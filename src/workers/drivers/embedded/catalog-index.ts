@@ -1,3 +1,4 @@
+import { parentOf } from "../../../protocol/storage/names.js";
 import type { DatasetGroups } from "./catalog-lookups.js";
 import type { Dataset, Snapshot } from "./dataset.js";
 import { createSortedNames, type SortedNames } from "./sorted-names.js";
@@ -13,12 +14,6 @@ export interface CatalogIndex extends DatasetGroups {
   /** How many datasets of a type there are. */
   countOf(type: Dataset["type"]): number;
   clear(): void;
-}
-
-/** The dataset that a snapshot belongs to or that a dataset lies in; "" for a pool's root. */
-function parentOf(name: string): string {
-  const at = name.indexOf("@");
-  return at < 0 ? name.slice(0, Math.max(name.lastIndexOf("/"), 0)) : name.slice(0, at);
 }
 
 /** Groups of datasets by a key. Most have one member: a Set of it would take more room than the dataset. */

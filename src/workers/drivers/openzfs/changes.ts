@@ -18,6 +18,7 @@ import type { LibraryCreates } from "./library-creates.js";
 import type { LibraryWay } from "./library-way.js";
 import { numberOf } from "./list-rows.js";
 import { type VolumeProperties, wholeBlocks } from "./new-volume-properties.js";
+import { createParentTurns } from "./parent-turns.js";
 import { createFlags } from "./setting-commands.js";
 import { propertyFlags, type ZfsCommands } from "./zfs-commands.js";
 
@@ -51,16 +52,17 @@ export function openzfsChanges(
       ? createBatchedChanges(settings.name, commands, library, { limits: destroyLimits, findObstacle }, log)
       : undefined;
   const { ofNew, ofClones } = volumeProperties;
+  const inTurn = createParentTurns(settings.name);
   const recursively = (recursive: boolean) => (recursive ? ["-r"] : []);
 
   /**
    * Runs a command that also creates the missing parents of `target` (`-p`). When two commands
-   * create the same parent at the same time, the slower one fails with "dataset already exists",
-   * which then means the parent. So it is retried unless `target` itself exists.
+   * create the same parent at the same time, be the other one not ours, the slower one fails with "dataset
+   * already exists", which then means the parent. So it is retried unless `target` itself exists.
    */
   async function createWithParents(args: readonly string[], target: DatasetName): Promise<Outcome<null>> {
     for (let attempt = 0; ; attempt++) {
-      const created = await change([...args, target]);
+      const created = await inTurn(target, () => change([...args, target]));
       if (created.ok || created.failure.code !== "dataset.exists" || attempt === PARENT_RETRIES)
         return created;
       const found = await find(target);

@@ -1,5 +1,5 @@
 import { type Outcome, succeed } from "../../../protocol/storage/failures.js";
-import type { DatasetName, SnapshotName } from "../../../protocol/storage/names.js";
+import { type DatasetName, parentOf, type SnapshotName } from "../../../protocol/storage/names.js";
 import type { Bytes } from "../../../protocol/storage/units.js";
 import type { LibraryCall } from "../../libzfs/library-call.js";
 import { succeeded } from "../../processes/run-command.js";
@@ -43,6 +43,8 @@ export function createLibraryCreates(options: LibraryCreatesOptions): LibraryCre
   const isThin = propertiesOfNew?.refreservation !== undefined;
   /** The block size by which `zfs create` reserves space on this pool; undefined: it reckons in another way. */
   let reservedBlock: bigint | undefined;
+  /** Parents that are looked for or made just now. */
+  const parentsAsked = new Map<string, Promise<boolean>>();
 
   /** What `zfs create` would reserve for a volume; undefined if it would set anything that we don't know of. */
   async function askReservation(size: bigint): Promise<string | undefined> {
@@ -58,8 +60,18 @@ export function createLibraryCreates(options: LibraryCreatesOptions): LibraryCre
     return set.size === 0 ? reserved : undefined;
   }
 
+  /** Whether `target` may be made below its parent. Of all that want one parent at a time, one sees to it. */
+  function parentIsThere(target: DatasetName): Promise<boolean> {
+    const parent = parentOf(target);
+    const asked = parentsAsked.get(parent);
+    if (asked) return asked;
+    const asking = ensureParents(pool, library, target).finally(() => parentsAsked.delete(parent));
+    parentsAsked.set(parent, asking);
+    return asking;
+  }
+
   async function create(call: LibraryCall, target: DatasetName): Promise<Outcome<null> | undefined> {
-    if (!(await ensureParents(pool, library, target))) return undefined;
+    if (!(await parentIsThere(target))) return undefined;
     const made = await library.call(call, "change");
     if (!made?.ok) return made;
     return made.value.errno === 0 ? succeed(null) : undefined;

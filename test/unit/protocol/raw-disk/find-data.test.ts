@@ -164,28 +164,39 @@ describe("what image pack reads of a disk of 4 GiB with 64 MiB of data", () => {
     );
   });
 
-  /** The bytes that it read by read(2) and its like, code and libraries too. */
-  async function bytesRead(env: NodeJS.ProcessEnv): Promise<number> {
-    const count = "/rchar:\\s+(\\d+)/.exec(readFileSync('/proc/self/io'))[1]";
-    const hook = `data:text/javascript,import{readFileSync}from'node:fs';process.on('exit',()=>console.error(${count}))`;
-    const { status, stderr } = await startImageCommand(["pack", disk(), "-o", at("large.zfs")], {
+  /** The bytes that it read by read(2) and its like, and the calls of those and of write(2); for code and libraries too. */
+  async function costOf(
+    path: string,
+    env: NodeJS.ProcessEnv = {},
+  ): Promise<{ bytes: number; calls: number }> {
+    const hook = `data:text/javascript,import{readFileSync}from'node:fs';process.on('exit',()=>console.error(readFileSync('/proc/self/io','utf8')))`;
+    const { status, stderr } = await startImageCommand(["pack", path, "-o", at("large.zfs")], {
       node: ["--import", hook],
       env,
     }).ended;
     expect(status).toBe(0);
-    return Number(stderr);
+    const count = (name: string) => Number(new RegExp(`${name}: (\\d+)`).exec(stderr)?.[1]);
+    return { bytes: count("rchar"), calls: count("syscr") + count("syscw") };
   }
 
   test("is its data, and nothing of its holes", async () => {
-    const bytes = await bytesRead({});
+    const { bytes } = await costOf(disk());
     expect(bytes).toBeGreaterThan(64 * MIB);
     expect(bytes).toBeLessThan(80 * MIB);
   });
 
   test("is all of it where nothing tells its holes, past the page cache", async () => {
-    const bytes = await bytesRead({ PATH: programs("no-programs", []) });
+    const { bytes } = await costOf(disk(), { PATH: programs("no-programs", []) });
     expect(bytes).toBeGreaterThan(4 * GIB);
     expect(bytes).toBeLessThan(4 * GIB + 16 * MIB);
+  });
+
+  test("takes no more than two calls for a hole", async () => {
+    const more = Array.from({ length: 64 }, (_, index) => [index * 64 * MIB, MIB] as const);
+    sparseFile(at("more-holes.raw"), 4 * GIB, more);
+    const few = await costOf(disk());
+    const many = await costOf(at("more-holes.raw"));
+    expect((many.calls - few.calls) / 48).toBeLessThanOrEqual(2);
   });
 });
 

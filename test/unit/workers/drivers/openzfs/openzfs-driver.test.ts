@@ -229,6 +229,30 @@ describe("changes", () => {
     expect(creations).toBe(3);
   });
 
+  test("the disks of 200 guests take one command each, also where their parents are missing", async () => {
+    const parents = new Set(["ut"]);
+    const making = new Set<string>();
+    const run = async (argv: readonly string[]): Promise<CommandEnd> => {
+      const target = argv.at(-1) ?? "";
+      const parent = target.slice(0, target.lastIndexOf("/"));
+      const isSlower = !parents.has(parent) && making.has(parent);
+      making.add(parent);
+      await turn();
+      parents.add(parent);
+      const { stderr = "", code = 0 } = isSlower ? captured("create-volume-exists") : SUCCESS;
+      return { argv, stdout: "", stderr, exit: { kind: "exited", code }, ms: 1 };
+    };
+    const zfs = openOpenZfs(DRIVER_OPTIONS, run);
+    const disks = Array.from({ length: 400 }, (_, index) => volume(`ut/g${index >> 1}/disk-${index & 1}`));
+    const ends = await Promise.all(
+      disks.map((disk, index) =>
+        index % 4 < 2 ? zfs.createVolume(disk, bytes(1024)) : zfs.clone("ut/i@s" as SnapshotName, disk),
+      ),
+    );
+    expect(ends.filter(({ ok }) => !ok)).toEqual([]);
+    expect(zfs.commandsRun).toBe(400);
+  });
+
   test("a clone whose target is there is refused at once", async () => {
     const { zfs, ran } = driver(({ 2: verb }) =>
       verb === "list" ? { stdout: row("ut/images/img") } : captured("clone-exists"),
