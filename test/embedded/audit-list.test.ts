@@ -25,8 +25,11 @@ interface Page {
 
 const HOLE_BYTES = 2 ** 30;
 const LINES = 70_000;
-/** Of its resident memory. A page has a piece of the file, and at most a thousand lines. */
-const MOST_GROWTH_KIB = 96 * 1024;
+/**
+ * Its resident memory. A page has a piece of the file, and at most a thousand lines. The whole counts, as by how much
+ * it grows depends on what it began with. Measured: 161 to 205 MiB, on Node 24 239 to 252.
+ */
+const MOST_RESIDENT_KIB = (Number.parseInt(process.versions.node, 10) >= 24 ? 320 : 256) * 1024;
 const MOST_WAIT_MS = 1_000;
 const PROBE_EACH_MS = 10;
 
@@ -69,11 +72,10 @@ describe("an audit file of more than a gigabyte", () => {
   }
   const residentKib = () =>
     Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${daemon.pid}/status`, "utf8"))?.[1]);
-  /** Runs `work`. @returns the longest time that a probe of the daemon took meanwhile, and by how much it grew. */
-  async function probed(work: () => Promise<void>): Promise<{ waitMs: number; growthKib: number }> {
-    const before = residentKib();
+  /** Runs `work`. @returns the longest time that a probe of the daemon took meanwhile, and the most memory that it had. */
+  async function probed(work: () => Promise<void>): Promise<{ waitMs: number; mostKib: number }> {
     let waitMs = 0;
-    let mostKib = before;
+    let mostKib = 0;
     let isOver = false;
     const probes = (async () => {
       while (!isOver) {
@@ -89,7 +91,7 @@ describe("an audit file of more than a gigabyte", () => {
       isOver = true;
     });
     await probes;
-    return { waitMs, growthKib: mostKib - before };
+    return { waitMs, mostKib };
   }
 
   beforeAll(async () => {
@@ -126,9 +128,9 @@ describe("an audit file of more than a gigabyte", () => {
       expect(skipped).toBeGreaterThan(0);
       expect(calls).toBeLessThan(150);
     });
-    console.info(`the longest probe: ${Math.round(measured.waitMs)} ms, growth: ${measured.growthKib} KiB`);
+    console.info(`the longest probe: ${Math.round(measured.waitMs)} ms, memory: ${measured.mostKib} KiB`);
     expect(measured.waitMs).toBeLessThan(MOST_WAIT_MS);
-    expect(measured.growthKib).toBeLessThan(MOST_GROWTH_KIB);
+    expect(measured.mostKib).toBeLessThan(MOST_RESIDENT_KIB);
   }, 120_000);
 
   test("is narrowed without more calls than its bytes need", async () => {
@@ -154,7 +156,7 @@ describe("an audit file of more than a gigabyte", () => {
       for (const page of pages) expect(page.lines.length).toBeGreaterThan(10);
     });
     expect(measured.waitMs).toBeLessThan(MOST_WAIT_MS);
-    expect(measured.growthKib).toBeLessThan(MOST_GROWTH_KIB);
+    expect(measured.mostKib).toBeLessThan(MOST_RESIDENT_KIB);
   }, 60_000);
 
   test("is a command", () => {
