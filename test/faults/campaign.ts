@@ -24,6 +24,8 @@ import { download, sendCall } from "./send-call.js";
 /** The tag of the snapshot of every image. */
 const IMAGE_TAG = "golden";
 const IMAGE_MIB = 8;
+/** A daemon that does not tell its metrics in this time hangs. */
+const METRICS_LIMIT_MS = 10_000;
 
 export interface CampaignOptions {
   readonly pool: PoolUnderTest;
@@ -138,14 +140,20 @@ export async function openCampaign({
   }
 
   /** Waits until nothing is under way: no process but the runner, and the same view twice. */
-  async function viewAtRest({ url }: DaemonProcess): Promise<PoolView> {
-    const isBusy = async () => {
-      const metrics = await fetch(`${url}/metrics`).then((response) => response.text());
+  async function viewAtRest({ url }: DaemonProcess, note: string): Promise<PoolView> {
+    let busyWith: readonly string[] = [];
+    const isAtRest = async () => {
+      const metrics = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(METRICS_LIMIT_MS) });
       // Not ready: the actor is restarting.
-      if (/^imagestore_actor_ready\S* 0/m.test(metrics)) return true;
-      return /^imagestore_(actor_pending|downloads|fetches)(\{.*\})? [1-9]/m.test(metrics);
+      const busy = /^imagestore_(actor_ready\S* 0|(actor_pending|downloads|fetches)(\{.*\})? [1-9].*)$/gm;
+      busyWith = (await metrics.text()).match(busy) ?? [];
+      return busyWith.length === 0;
     };
-    await until("the daemon is at rest", async () => !(await isBusy()), pool.callLimitMs);
+    await until("the daemon is at rest", isAtRest, pool.callLimitMs).catch((error: Error) => {
+      const processes = processesOf(run).map(({ pid, command }) => `${pid} ${command}`);
+      const state = [...busyWith, ...processes].join("\n");
+      throw new Error(`round ${rounds} (${note}): ${error.message}\n${state}`);
+    });
     let view = await pool.view();
     // What a call that nobody waits for leaves may still be on its way out.
     // A hold whose release failed is tried again after at most 30 s.
@@ -158,7 +166,7 @@ export async function openCampaign({
   }
 
   async function compare(running: DaemonProcess, note: string): Promise<void> {
-    const view = await viewAtRest(running);
+    const view = await viewAtRest(running, note);
     const found = await comparePool({
       view,
       url: running.url,

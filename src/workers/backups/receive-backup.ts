@@ -52,11 +52,11 @@ export async function receiveBackup(options: ReceiveBackupOptions): Promise<null
     await ended;
   };
   const allows = { increments: manifest.guids.from !== null };
-  const { end, feeding } = await receive({ command, allows }, children, feed, {
-    onStart,
-    onTaken: () => {},
-    onPassed: () => {},
-  });
+  const ignored = { onTaken: () => {}, onPassed: () => {} };
+  const { end, feeding } = await receive(
+    { order: { command, allows }, children, signal, onStart, ...ignored },
+    feed,
+  );
   if (signal.aborted) throw new Error("ended");
   if (feeding.kind === "broken") {
     // Where contents were not looked at before, it is not known which of the two it is.

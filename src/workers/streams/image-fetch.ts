@@ -129,14 +129,14 @@ async function receiveBody(
     pourInto(body, unpacker.stream, onIncoming);
     return pipeline(unpacker.stream, way, { signal }).finally(() => unpacker.ended);
   };
-  const { end, feeding } = await receive(order, children, feed, {
-    onStart: options.onStart,
-    onTaken: () => onMoved?.(),
-    onPassed: (passed) => {
-      streamBytes = passed;
-      onProgress?.(receivedBytes, streamBytes);
-    },
-  });
+  const onPassed = (passed: number) => {
+    streamBytes = passed;
+    onProgress?.(receivedBytes, streamBytes);
+  };
+  const { end, feeding } = await receive(
+    { order, children, signal, onStart: options.onStart, onTaken: () => onMoved?.(), onPassed },
+    feed,
+  );
   if (signal.aborted) return INTERRUPTED;
   if (feeding.kind === "broken") return transferFailure(feeding.error, url);
   if (!succeeded(end)) return failureOf(end);

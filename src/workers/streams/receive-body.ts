@@ -45,9 +45,12 @@ export async function receiveBody(options: ReceiveOptions): Promise<Outcome<Fetc
   if (length !== undefined) options.onLength(length);
   let receivedBytes = 0;
   let streamBytes = 0;
+  const onPassed = (passed: number) => {
+    streamBytes = passed;
+    onProgress(receivedBytes, streamBytes);
+  };
   const { end, feeding } = await receive(
-    order,
-    children,
+    { order, children, signal, onStart, onTaken: onMoved, onPassed },
     (way) => {
       const done = finished(addAbortSignal(signal, way));
       body.pour(way, (bytes) => {
@@ -55,14 +58,6 @@ export async function receiveBody(options: ReceiveOptions): Promise<Outcome<Fetc
         onProgress(receivedBytes, streamBytes);
       });
       return done;
-    },
-    {
-      onStart,
-      onTaken: onMoved,
-      onPassed: (passed) => {
-        streamBytes = passed;
-        onProgress(receivedBytes, streamBytes);
-      },
     },
   );
   if (signal.aborted) return INTERRUPTED;

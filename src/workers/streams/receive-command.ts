@@ -93,20 +93,30 @@ function endInput(command: CommandProcess): void {
   void command.exited.then(() => clearTimeout(timer));
 }
 
+export interface ReceiveOptions extends WayListener {
+  readonly order: Pick<FetchOrder, "command" | "allows" | "endsByInput">;
+  readonly children: ChildTable;
+  /** Ends the command, also one that has all its input: it may wait for something that nobody gives it any more. */
+  readonly signal: AbortSignal;
+  /** Called with the pid of the command once it is started. */
+  onStart?: ((pid: number | undefined) => void) | undefined;
+}
+
 /**
- * Runs the receiving command; `feed` writes the stream to the way into its stdin. Resolves when the
- * process has ended.
+ * Runs the receiving command; `feed` writes the stream to the way into its stdin, and rejects once `signal` is aborted.
+ * Resolves when the process has ended.
  */
 export async function receive(
-  { command: argv, allows, endsByInput }: Pick<FetchOrder, "command" | "allows" | "endsByInput">,
-  children: ChildTable,
+  { order, children, signal, onStart, ...listener }: ReceiveOptions,
   feed: (way: Writable) => Promise<void>,
-  { onStart, ...listener }: WayListener & { onStart: ((pid: number | undefined) => void) | undefined },
 ): Promise<{ end: CommandEnd; feeding: Feeding }> {
+  const { command: argv, allows, endsByInput } = order;
   const startedAt = performance.now();
   const command = startProcess(argv, { stdin: true, stdout: false }, children);
   onStart?.(command.pid);
   let feeding: Feeding = { kind: "complete" };
+  // A killed receive leaves nothing behind; one whose input just ends might.
+  const giveUp = () => (endsByInput ? endInput(command) : command.kill());
   if (command.stdin) {
     const way = guardedWayInto(command.stdin, allows, listener);
     // Without this a command's failure would show only with the next byte of a slow image service.
@@ -117,14 +127,15 @@ export async function receive(
       await feed(way);
     } catch (error) {
       feeding = STDIN_CLOSED.has(codeOf(error)) ? { kind: "stdin_closed" } : { kind: "broken", error };
-      // A killed receive leaves nothing behind; one whose input just ends might.
-      if (feeding.kind === "broken") {
-        if (endsByInput) endInput(command);
-        else command.kill();
-      }
+      if (feeding.kind === "broken") giveUp();
     }
   }
+  if (feeding.kind !== "broken") {
+    signal.addEventListener("abort", giveUp, { once: true });
+    if (signal.aborted) giveUp();
+  }
   const exit = await command.exited;
+  signal.removeEventListener("abort", giveUp);
   const ms = performance.now() - startedAt;
   return { end: { argv, stdout: "", stderr: command.stderrText(), exit, ms }, feeding };
 }

@@ -63,15 +63,23 @@ interface Asked {
   readonly idleMs?: number;
   readonly connectMs?: number;
   readonly signal?: AbortSignal;
+  readonly endsByInput?: boolean;
 }
 
 function fetch(respond: Handler, asked: Asked = {}): Promise<Outcome<FetchReport>> {
   handler = respond;
   const hosts = asked.hosts ?? { service: new URL(asked.url ?? url).host, sources: [] };
   const target = "tank/images/fetched" as DatasetName;
-  const { digest, size } = asked;
+  const { digest, size, endsByInput = false } = asked;
   const expected = { ...(digest !== undefined && { digest }), ...(size !== undefined && { size }) };
-  const order = { url: asked.url ?? url, target, command: asked.command ?? keep(), hosts, ...expected };
+  const order = {
+    url: asked.url ?? url,
+    target,
+    command: asked.command ?? keep(),
+    hosts,
+    endsByInput,
+    ...expected,
+  };
   return fetchImage({
     order,
     connectMs: asked.connectMs ?? 5_000,
@@ -727,6 +735,27 @@ describe("a fetch that is given up", () => {
     await until("the command runs", () => pids().length === 1);
     abort.abort();
     expect(await outcome).toMatchObject({ ok: false, failure: { code: "service.interrupted" } });
+  });
+
+  test("while the command has all and does not end kills it", async () => {
+    const abort = new AbortController();
+    const command = shell(`cat >/dev/null; echo all >'${received}'; exec sleep 1000`);
+    rmSync(received, { force: true });
+    const outcome = fetch(body(data), { signal: abort.signal, command });
+    await until("the command has all", () => existsSync(received));
+    abort.abort();
+    expect(await outcome).toMatchObject({ ok: false, failure: { code: "service.interrupted" } });
+  });
+
+  test("while a command that ends by its input is about to end lets it", async () => {
+    const abort = new AbortController();
+    const command = shell(`cat >/dev/null; echo all >'${received}'; sleep 0.5; echo saved >'${received}'`);
+    rmSync(received, { force: true });
+    const outcome = fetch(body(data), { signal: abort.signal, command, endsByInput: true });
+    await until("the command has all", () => existsSync(received));
+    abort.abort();
+    expect(await outcome).toMatchObject({ ok: false, failure: { code: "service.interrupted" } });
+    expect(readFileSync(received, "utf8")).toBe("saved\n");
   });
 
   test("before its first byte is interrupted", async () => {
