@@ -183,14 +183,16 @@ export const TEST_PART = {
 };
 
 /**
- * Builds the VM of a release of OpenZFS, with what time others leave.
+ * Builds the VM of a release of OpenZFS: at once, or with what time others leave.
  * @param {keyof typeof OPENZFS_SUITES} release
+ * @param {"at once" | "beside"} when
  * @returns {Part}
  */
-export function vmPart(release) {
+export function vmPart(release, when) {
+  const build = "test/openzfs-vm/build.sh";
   return {
     name: `VM with OpenZFS ${release}`,
-    argv: ["nice", "-n", "19", "test/openzfs-vm/build.sh"],
+    argv: when === "at once" ? [build] : ["nice", "-n", "19", build],
     env: { OPENZFS_VM_SUITE: OPENZFS_SUITES[release] },
     limitMinutes: 25,
   };
