@@ -1,4 +1,4 @@
-// npm test                 all tests, in two parts beside each other; their times and what failed stand at the end
+// npm test                 all tests, in parts of which two run beside each other; their times and what failed stand at the end
 // npm test -- ARGUMENTS    vitest run ARGUMENTS
 //
 // LONG_TESTS=elsewhere     leaves out what takes long in the VM and seldom breaks

@@ -153,20 +153,25 @@ const LEFT_TO_MATRIX = [
 const CONFORMANCE_LEFT = ["image-pruning", "volume-copies"].map((name) => `test/conformance/${name}.test.ts`);
 
 /**
- * All projects of vitest, in two parts that run beside each other: one waits for its VM most of the time.
+ * All projects of vitest, in the order in which they begin, two at a time: the one in the VM is the longest, and waits for
+ * it most of the time.
  * @param {NodeJS.ProcessEnv} env
  * @returns {Part[]}
  */
 export function testParts({ LONG_TESTS }) {
   const left = LONG_TESTS === "elsewhere" ? excluded([...LEFT_TO_MATRIX, ...CONFORMANCE_LEFT]) : [];
-  const folders = [...WITHOUT_ZFS, "conformance-node", "conformance-token", "browser", "faults", "fuzz"];
+  /** @param {string} name @param {readonly string[]} names @param {readonly string[]} [more] */
+  const part = (name, names, more = []) => ({
+    name,
+    argv: [...VITEST, ...projects(names), ...more],
+    limitMinutes: 180,
+  });
   return [
-    {
-      name: "OpenZFS",
-      argv: [...VITEST, ...projects(["conformance-uws", "openzfs"]), ...left],
-      limitMinutes: 180,
-    },
-    { name: "folders", argv: [...VITEST, ...projects(folders)], limitMinutes: 180 },
+    part("OpenZFS", ["conformance-uws", "openzfs"], left),
+    part("folders", ["embedded"]),
+    part("unit", ["unit"]),
+    part("clients", ["conformance-embedded", "conformance-node", "conformance-token", "browser", "fuzz"]),
+    part("faults", ["faults"]),
   ];
 }
 

@@ -42,13 +42,14 @@ public_key=$(cut -d' ' -f2 "$RUN/key.pub")
 # Emulation unless KVM works; on some clouds /dev/kvm is there and does not (kvm_pvm).
 # QEMU 7.2 gets cmpxchg16b wrong, the guest dies of it: hide the instruction. Without erms and fsrm
 # the guest copies by words: QEMU emulates `rep movsb` byte by byte, and a zfs took half as long again.
+# At random addresses each start of a program is code that QEMU 7.2 has not translated: hence norandmaps.
 # What it has translated is thrown away when it exceeds tb-size MiB; a boot and some commands make 600.
 # shellcheck disable=SC2054
 machine=(-machine q35 -accel tcg,thread=multi,tb-size=1024 -cpu max,-cx16,-erms,-fsrm)
 if [[ -w /dev/kvm && ! -d /sys/module/kvm_pvm ]] && grep -qwE 'vmx|svm' /proc/cpuinfo; then
   machine=(-machine q35 -accel kvm -cpu host)
 fi
-boot_line="console=ttyS0 quiet panic=-1 mitigations=off nokaslr nowatchdog is.key=$public_key"
+boot_line="console=ttyS0 quiet panic=-1 mitigations=off nokaslr norandmaps nowatchdog is.key=$public_key"
 devices=(-nodefaults -no-user-config -display none -no-reboot -serial "file:$RUN/console.log"
   -device virtio-rng-pci -device "virtio-net-pci,netdev=net,romfile=")
 for index in "${!sizes[@]}"; do
