@@ -21,7 +21,7 @@ export const BENCHES = [
     name: "websocket",
     question: "How many calls a second does one WebSocket carry, compared with one HTTP connection?",
     missed:
-      "One call at a time is two wake-ups of the kernel, on either protocol, and they cost more than all the rest of a call. A bare server of uWebSockets.js gains 1.03 to 1.07 × there (measured by hand).",
+      "One call at a time is two wake-ups of the kernel, on either protocol, and they cost more than all the rest of a call. A bare server of uWebSockets.js gains 1.06 to 1.07 × there, in the same runs.",
   },
   {
     name: "subscribers",
@@ -74,7 +74,7 @@ export const BENCHES = [
     name: "mixed",
     question: "What do shared look-ups and grouped snapshots gain on real OpenZFS?",
     missed:
-      "A group of snapshots is one command, and what it costs is nearly all the transaction group that it waits for, in an emulated VM: a zfs snapshot of 64 names took 3.0 s in this run, and 1.5 s in one that reached 9.3 ×. Others reached 5.6 and 7.1 ×.",
+      "A group of snapshots is one command, whose time in the emulated VM differs from day to day: a zfs snapshot of 64 names took 3.0 s in this run, and 1.5 s in one that reached 9.3 ×. Others reached 5.6 and 7.1 ×.",
   },
   {
     name: "fetch",

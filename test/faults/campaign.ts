@@ -24,8 +24,6 @@ import { download, sendCall } from "./send-call.js";
 /** The tag of the snapshot of every image. */
 const IMAGE_TAG = "golden";
 const IMAGE_MIB = 8;
-/** A daemon that does not tell its metrics in this time hangs. */
-const METRICS_LIMIT_MS = 10_000;
 
 export interface CampaignOptions {
   readonly pool: PoolUnderTest;
@@ -143,7 +141,7 @@ export async function openCampaign({
   async function viewAtRest({ url }: DaemonProcess, note: string): Promise<PoolView> {
     let busyWith: readonly string[] = [];
     const isAtRest = async () => {
-      const metrics = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(METRICS_LIMIT_MS) });
+      const metrics = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(pool.callLimitMs) });
       // Not ready: the actor is restarting.
       const busy = /^imagestore_(actor_ready\S* 0|(actor_pending|downloads|fetches)(\{.*\})? [1-9].*)$/gm;
       busyWith = (await metrics.text()).match(busy) ?? [];

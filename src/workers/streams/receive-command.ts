@@ -127,13 +127,10 @@ export async function receive(
       await feed(way);
     } catch (error) {
       feeding = STDIN_CLOSED.has(codeOf(error)) ? { kind: "stdin_closed" } : { kind: "broken", error };
-      if (feeding.kind === "broken") giveUp();
     }
   }
-  if (feeding.kind !== "broken") {
-    signal.addEventListener("abort", giveUp, { once: true });
-    if (signal.aborted) giveUp();
-  }
+  if (feeding.kind === "broken" || signal.aborted) giveUp();
+  else signal.addEventListener("abort", giveUp, { once: true });
   const exit = await command.exited;
   signal.removeEventListener("abort", giveUp);
   const ms = performance.now() - startedAt;
