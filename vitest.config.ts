@@ -4,6 +4,9 @@ import { defineConfig } from "vitest/config";
 /** A busy machine may be late now and then. The report shows every retry. */
 const retry = process.env.CI ? 1 : 0;
 
+/** A daemon's log comes through a pipe of its own: a line may be read after the reply that it was written before. */
+const poll = { timeout: 30_000, interval: 20 };
+
 /**
  * - unit: needs no ZFS.
  * - conformance-embedded, -token, -uws, -node: HTTP only, against a daemon. Its pools are on OpenZFS (uws) or in
@@ -20,11 +23,12 @@ const onOpenZfs = {
   hookTimeout: 600_000,
   fileParallelism: false,
   retry,
+  expect: { poll },
   pool: "forks" as const,
 };
 
 /** A hook that is slow on a busy machine must not lose its whole file, and three parts of .ci/run run at once. */
-const onBusyMachines = { testTimeout: 120_000, hookTimeout: 120_000, retry };
+const onBusyMachines = { testTimeout: 120_000, hookTimeout: 120_000, retry, expect: { poll } };
 
 /** The thread of Node's own SQLite runs a compiled file, also where a test imports the sources. */
 const compiledThread = {

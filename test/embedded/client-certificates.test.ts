@@ -126,7 +126,7 @@ describe("a daemon that knows its callers by their certificates", () => {
       });
     }
     expect((await call(pinned, "ListVolumes", {})).text).toBe(before.text);
-    expect(daemon.log()).toContain("unknown certificate O=Cloud, CN=stranger");
+    await expect.poll(() => daemon.log()).toContain("unknown certificate O=Cloud, CN=stranger");
   });
 
   test("names a subject as openssl prints it with the options of docs/access.md", () => {

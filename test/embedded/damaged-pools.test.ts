@@ -126,7 +126,7 @@ describe("a daemon that was killed, and its catalog", () => {
       pools: { tank: "ready" },
       notices: { tank: [notice] },
     });
-    expect(log()).toContain(notice);
+    await expect.poll(log).toContain(notice);
     rmSync(lost, { recursive: true });
     expect(await ready()).toEqual({ ready: true, stopping: false, pools: { tank: "ready" } });
   });

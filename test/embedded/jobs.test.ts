@@ -291,7 +291,7 @@ describe("jobs", () => {
     const data = join(folder, "data");
     writeFileSync(join(data, "jobs.log"), '\u0000\u0000\nnonsense\n{"job":1}\n');
     daemon = await start();
-    expect(daemon.log()).toContain("a file of jobs is damaged, and put aside");
+    await expect.poll(() => daemon.log()).toContain("a file of jobs is damaged, and put aside");
     expect(readdirSync(data).some((name) => name.startsWith("jobs.log.damaged-"))).toBe(true);
     expect(existsSync(join(data, "jobs.log"))).toBe(true);
     expect(await list()).toEqual([]);

@@ -74,11 +74,11 @@ describe("a stream whose process is stopped", () => {
     expect(datasets).toEqual(["golden"]);
     expect(waitsFor).toMatchObject([{ kind: "stream" }]);
     expect(waitsFor[0]?.stillMs).toBeGreaterThanOrEqual(2_000);
-    expect(daemon.log()).toContain("an operation is late");
+    await expect.poll(() => daemon.log()).toContain("an operation is late");
     process.kill(pid, "SIGCONT");
     expect((await requested).error).toBeNull();
     await nothingLate();
-    expect(daemon.log()).toMatch(/"a late operation (?:goes on|has ended)"/);
+    await expect.poll(() => daemon.log()).toMatch(/"a late operation (?:goes on|has ended)"/);
   });
 
   test("a send: its download is named late, and is whole when the process goes on", async () => {
@@ -95,6 +95,8 @@ describe("a stream whose process is stopped", () => {
     process.kill(pid, "SIGCONT");
     expect(Buffer.from(await body).equals(stream)).toBe(true);
     await nothingLate();
-    expect(daemon.log()).toMatch(/"a download is late"[\s\S]*"a late download (?:goes on|has ended)"/);
+    await expect
+      .poll(() => daemon.log())
+      .toMatch(/"a download is late"[\s\S]*"a late download (?:goes on|has ended)"/);
   });
 });

@@ -163,7 +163,7 @@ describe.each(transportNames)("a daemon with TLS and tokens (%s)", (transport) =
     // The same files again: nothing is done.
     const times = () => daemon.log().match(/listen\.tls has been read again/g)?.length;
     await until("the log tells of it", () => times() === 1);
-    expect(daemon.log()).toContain("the certificate of listen.tls expires soon");
+    await expect.poll(() => daemon.log()).toContain("the certificate of listen.tls expires soon");
     daemon.process.kill("SIGHUP");
     expect(trusting("volume", "list")).toMatchObject({ status: 0 });
     expect(times()).toBe(1);

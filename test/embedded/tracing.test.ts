@@ -111,11 +111,13 @@ describe.each(transportNames)("with a collector, over %s", (transport) => {
       "imagestore.datasets": [`tank-${transport}/v`],
     });
     expect(spans.map(({ failure }) => failure)).toEqual(spans.map(() => undefined));
-    const line = daemon
-      .log()
-      .split("\n")
-      .find((each) => each.includes(trace.traceId));
-    expect(JSON.parse(line ?? "{}")).toMatchObject({ method: "CreateVolume", traceId: trace.traceId });
+    const line = () =>
+      daemon
+        .log()
+        .split("\n")
+        .find((each) => each.includes(trace.traceId));
+    await until("it is logged", () => line() !== undefined);
+    expect(JSON.parse(line() ?? "{}")).toMatchObject({ method: "CreateVolume", traceId: trace.traceId });
   });
 
   test("a look-up is traced too, and one that is refused has its code", async () => {

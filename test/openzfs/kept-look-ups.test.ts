@@ -25,8 +25,8 @@ describe.skipIf("skip" in vm)("beside a daemon on the machine of the pool", () =
     destroyPool(running, POOL);
   });
 
-  test("main knows where to read that", () => {
-    expect(server.log()).toContain(`"historyFile":"/proc/spl/kstat/zfs/${POOL}/txgs"`);
+  test("main knows where to read that", async () => {
+    await expect.poll(() => server.log()).toContain(`"historyFile":"/proc/spl/kstat/zfs/${POOL}/txgs"`);
   });
 
   test.each(changesByHand(POOL, DISK))(

@@ -155,11 +155,13 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
     const left = zfs("list", "-Hr", "-o", "name", `${POOL}/images`);
     expect(left).not.toContain(".partial-ours");
     expect(left).toContain(".partial-theirs");
-    const report = after
-      .log()
-      .split("\n")
-      .find((line) => line.includes("agree with the pool"));
-    expect(JSON.parse(report ?? "{}")).toMatchObject({
+    const reportLine = () =>
+      after
+        .log()
+        .split("\n")
+        .find((line) => line.includes("agree with the pool"));
+    await until("its report is logged", () => reportLine() !== undefined);
+    expect(JSON.parse(reportLine() ?? "{}")).toMatchObject({
       adopted: ["made"],
       dropped: ["gone"],
       partialsRemoved: [`${POOL}/images/.partial-ours`],
@@ -278,7 +280,7 @@ describe.skipIf("skip" in vm)("the daemon's life", () => {
         closeSync(filler);
         const ids = Array.from({ length: 8 }, (_, index) => `full-${index}`);
         for (const id of ids) await must<Images>(daemon.url, "RequestImage", { id });
-        expect(daemon.log()).toContain("a record could not be written");
+        await expect.poll(() => daemon.log()).toContain("a record could not be written");
         expect(await imageIds(daemon)).toEqual(expect.arrayContaining(ids));
         expect(await daemon.stop()).toBe(0);
         rmSync(join(disk, "filler"));

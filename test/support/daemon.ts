@@ -87,7 +87,8 @@ export async function startDaemonProcess(
       const hasAll = (bulk !== "" || !listen?.bulk) && (tls !== "" || !listen?.tls);
       if (main !== "" && hasAll) resolve([main, bulk, tls]);
     });
-    void exited.then((code) => reject(new Error(`the daemon ended with status ${code}: ${log}`)));
+    // Not at its exit: its last lines may still be in the pipe then.
+    child.once("close", (code) => reject(new Error(`the daemon ended with status ${code}: ${log}`)));
   });
   return {
     url,
