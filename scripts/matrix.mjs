@@ -23,11 +23,8 @@ const { values } = parseArgs({
   options: { only: { type: "string", multiple: true }, from: { type: "string" } },
 });
 
-/** The parts of .ci/run that hold whole parts of this. `npm test` runs everything on Node 20. */
-const SAME_IN_CI = new Map([
-  ["npm test", ["Node 20"]],
-  ["Node 24 in Debian 13", ["Node 24 in Debian 13"]],
-]);
+/** The parts that .ci/run has as well, and whole. */
+const SAME_IN_CI = ["Node 24 in Debian 13"];
 
 /** @type {import("./parts/compatibility-page.mjs").Results} */
 const results = existsSync(RESULTS) ? JSON.parse(readFileSync(RESULTS, "utf8")) : { parts: {}, installs: [] };
@@ -78,7 +75,7 @@ const begin = performance.now();
 const ends = [];
 /** @type {import("./parts/run-part.mjs").PartEnd[]} */
 const taken = values.from ? JSON.parse(readFileSync(values.from, "utf8")) : [];
-for (const end of taken) for (const name of SAME_IN_CI.get(end.name) ?? []) ends.push({ ...end, name });
+for (const end of taken) if (SAME_IN_CI.includes(end.name)) ends.push(end);
 for (const end of ends) take(end);
 const waiting = parts.filter(
   ({ name }) => (values.only?.includes(name) ?? true) && !ends.some((end) => end.name === name),

@@ -16,11 +16,13 @@ const ALIKE_ON_EVERY_ZFS = [
   "dry-runs",
   "fetches",
   "guest-quotas",
+  "guests",
   "hostile",
   "http",
   "image-pruning",
   "image-trash",
   "json-rpc-2.0",
+  "names",
   "pages",
   "volume-copies",
 ].map((name) => `test/conformance/${name}.test.ts`);
@@ -36,6 +38,9 @@ const ON_NODE = ["node", "scripts/parts/on-node.mjs"];
 
 /** @param {readonly string[]} names */
 const projects = (names) => names.flatMap((name) => ["--project", name]);
+
+/** Unit tests wait half of their time: on two processors vitest's own choice is one worker. The other projects have one file at a time. */
+const TWO_WORKERS = "--maxWorkers=2";
 
 /** @param {readonly string[]} files */
 const excluded = (files) => files.flatMap((file) => ["--exclude", file]);
@@ -137,20 +142,42 @@ export const LIBRARY_PART = {
   limitMinutes: 30,
 };
 
-/** Files of test/openzfs that have a twin in test/embedded, or that are of the VM's own scripts: LONG_TESTS leaves them to the matrix. */
-const LEFT_TO_MATRIX = [
+/** What LONG_TESTS leaves to the matrix: it takes long, and seldom breaks. @param {string} folder @param {readonly string[]} names */
+const left = (folder, names) => names.map((name) => `test/${folder}/${name}.test.ts`);
+
+/** Of test/openzfs files that have a twin in test/embedded, that count under load, or that are of the VM's own scripts. */
+const OPENZFS_LEFT = left("openzfs", [
   "backups",
   "bulk",
   "fetch-delay",
   "image-trash",
+  "kept-look-ups",
   "load",
+  "processes",
+  "pulls",
   "secret-sources",
+  "sends",
   "vm-scripts",
   "volume-copies",
-].map((name) => `test/openzfs/${name}.test.ts`);
+]);
 
-/** Of the conformance suite what on OpenZFS takes long, and seldom breaks there alone. */
-const CONFORMANCE_LEFT = ["image-pruning", "volume-copies"].map((name) => `test/conformance/${name}.test.ts`);
+/** Of the conformance suite, which three daemons with pools in folders run in full, what is of the wire alone; and what takes long. */
+const CONFORMANCE_LEFT = left("conformance", [
+  ...["browsers", "clients", "hostile", "http", "json-rpc-2.0", "pages"],
+  ...["fetches", "image-pruning", "image-trash", "volume-copies"],
+]);
+
+/** Of test/embedded what waits for times and rates, or breaks connections and ends processes again and again. */
+const EMBEDDED_LEFT = left("embedded", [
+  "backup-faults",
+  "broken-fetches",
+  "expiring-callers",
+  "many-lists",
+  "paced-downloads",
+  "pull-kills",
+  "resumed-pulls",
+  "top",
+]);
 
 /**
  * All projects of vitest, in the order in which they begin, two at a time: the one in the VM is the longest, and waits for
@@ -159,7 +186,8 @@ const CONFORMANCE_LEFT = ["image-pruning", "volume-copies"].map((name) => `test/
  * @returns {Part[]}
  */
 export function testParts({ LONG_TESTS }) {
-  const left = LONG_TESTS === "elsewhere" ? excluded([...LEFT_TO_MATRIX, ...CONFORMANCE_LEFT]) : [];
+  /** @param {...string} files */
+  const without = (...files) => (LONG_TESTS === "elsewhere" ? excluded(files) : []);
   /** @param {string} name @param {readonly string[]} names @param {readonly string[]} [more] */
   const part = (name, names, more = []) => ({
     name,
@@ -167,9 +195,9 @@ export function testParts({ LONG_TESTS }) {
     limitMinutes: 180,
   });
   return [
-    part("OpenZFS", ["conformance-uws", "openzfs"], left),
-    part("folders", ["embedded"]),
-    part("unit", ["unit"]),
+    part("OpenZFS", ["conformance-uws", "openzfs"], without(...OPENZFS_LEFT, ...CONFORMANCE_LEFT)),
+    part("folders", ["embedded"], without(...EMBEDDED_LEFT)),
+    part("unit", ["unit"], [TWO_WORKERS]),
     part("clients", ["conformance-embedded", "conformance-node", "conformance-token", "browser", "fuzz"]),
     part("faults", ["faults"]),
   ];
@@ -183,7 +211,7 @@ export const TEST_PART = {
   name: "npm test",
   argv: ["npm", "test"],
   // A run a day makes more random requests than one of the default length.
-  env: { LIBRARY_WAY: "elsewhere", LONG_TESTS: "elsewhere", FUZZ_REQUESTS: "25000" },
+  env: { LIBRARY_WAY: "elsewhere", LONG_TESTS: "elsewhere", FUZZ_REQUESTS: "15000" },
   limitMinutes: 85,
 };
 
@@ -215,7 +243,7 @@ export function nodePart(major, which) {
   }[which];
   return {
     name: `Node ${major}`,
-    argv: [...ON_NODE, String(major), "--", ...VITEST, ...projects(WITHOUT_ZFS), ...some],
+    argv: [...ON_NODE, String(major), "--", ...VITEST, TWO_WORKERS, ...projects(WITHOUT_ZFS), ...some],
     limitMinutes: 40,
   };
 }
@@ -230,7 +258,7 @@ export function uwsPart(major) {
   const tests = [...projects(["unit", "conformance-embedded"]), "test/unit/main/http", "test/conformance"];
   return {
     name: `Node ${major} in Debian 13`,
-    argv: [...ON_NODE, String(major), "--in", "trixie", "--", ...VITEST, ...tests],
+    argv: [...ON_NODE, String(major), "--in", "trixie", "--", ...VITEST, TWO_WORKERS, ...tests],
     env: { REQUIRE_UWS: "1" },
     limitMinutes: 30,
   };
