@@ -25,6 +25,7 @@ const ALIKE_ON_EVERY_ZFS = [
   "names",
   "pages",
   "volume-copies",
+  "volume-settings",
 ].map((name) => `test/conformance/${name}.test.ts`);
 
 /** What depends on the release of OpenZFS. */
@@ -66,7 +67,6 @@ const ALIKE_ON_EVERY_NODE = [
 
 /** What another SQLite, HTTP of its own or new globals of a release of Node could break of a whole daemon. */
 const OF_EVERY_NODE = [
-  "backups",
   "builtin-sqlite",
   "client",
   "client-certificates",
@@ -180,8 +180,8 @@ const EMBEDDED_LEFT = left("embedded", [
 ]);
 
 /**
- * All projects of vitest, in the order in which they begin, two at a time: the one in the VM is the longest, and waits for
- * it most of the time.
+ * All projects of vitest, in the order in which they begin, two at a time: the longest first, so that none is left alone
+ * at the end for long.
  * @param {NodeJS.ProcessEnv} env
  * @returns {Part[]}
  */
@@ -197,8 +197,8 @@ export function testParts({ LONG_TESTS }) {
   return [
     part("OpenZFS", ["conformance-uws", "openzfs"], without(...OPENZFS_LEFT, ...CONFORMANCE_LEFT)),
     part("folders", ["embedded"], without(...EMBEDDED_LEFT)),
-    part("unit", ["unit"], [TWO_WORKERS]),
     part("clients", ["conformance-embedded", "conformance-node", "conformance-token", "browser", "fuzz"]),
+    part("unit", ["unit"], [TWO_WORKERS]),
     part("faults", ["faults"]),
   ];
 }
@@ -211,7 +211,7 @@ export const TEST_PART = {
   name: "npm test",
   argv: ["npm", "test"],
   // A run a day makes more random requests than one of the default length.
-  env: { LIBRARY_WAY: "elsewhere", LONG_TESTS: "elsewhere", FUZZ_REQUESTS: "15000" },
+  env: { LIBRARY_WAY: "elsewhere", LONG_TESTS: "elsewhere", FUZZ_REQUESTS: "25000" },
   limitMinutes: 85,
 };
 

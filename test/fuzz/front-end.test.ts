@@ -28,7 +28,8 @@ const NODE_OPTIONS = "--max-semi-space-size=2";
  */
 const IDLE_LIMIT_MS = { uws: isOlderUws ? 20_000 : 45_000, node: 110_000, bulk: 80_000 };
 
-test.each(TRANSPORTS)(
+// At once, for most of the time goes by until requests that are never finished are given up.
+test.concurrent.each(TRANSPORTS)(
   "random requests are answered, by %s, and leave nothing behind",
   async (transport) => {
     const folder = mkdtempSync(join(tmpdir(), "imagestore-fuzz-"));
